@@ -1,0 +1,161 @@
+"""The one table that every study writes and every figure, fit and plan reads.
+
+A records table is a tidy :class:`pandas.DataFrame`, one row per number. The columns of
+:data:`COLUMNS` come first and are always there; a study may add columns of its own after them
+(``bias``, ``strength``, …). On disk it is ``NAME.parquet`` beside ``NAME.json``, which holds the
+configuration, seed, library versions, git commit and wall time.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata as distributions
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal.files import write_atomically, write_json
+
+SCHEMA_VERSION = 1
+
+COLUMNS: Mapping[str, str] = {
+    "study": "str",
+    "source": "str",  # simulation | theory | data
+    "setting": "str",
+    "synthesizer": "str",
+    "arm": "str",
+    "n_real": "int64",  # over all groups
+    "n_min": "int64",
+    "n_max": "int64",
+    "n_oversampled": "int64",  # over all groups
+    "n_augmented": "int64",  # N, for each group
+    "alpha": "float64",
+    "replicate": "Int64",  # missing for an aggregate
+    "n_replicates": "int64",
+    "group": "str",  # "all" for balanced, worst, …
+    "metric": "str",
+    "value": "float64",
+    "std_error": "float64",  # missing for a single replicate
+}
+SOURCES = ("simulation", "theory", "data")
+_DEFAULTS: Mapping[str, Any] = {
+    "synthesizer": "none",
+    "n_oversampled": 0,
+    "n_augmented": 0,
+    "alpha": 0.0,
+    "replicate": pd.NA,
+    "n_replicates": 1,
+    "group": "all",
+    "std_error": np.nan,
+}
+
+
+def validate(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return ``frame`` with the records columns first and in their types.
+
+    Columns with an obvious neutral value (:data:`synthesizer`, ``alpha``, ``group``, …) may be
+    left out; the others must be there.
+
+    Raises:
+        ValueError: a required column is missing, a source is unknown, or α lies outside [0, 1].
+    """
+    frame = frame.assign(**{k: v for k, v in _DEFAULTS.items() if k not in frame.columns})
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise ValueError(
+            f"a records table needs the columns {list(COLUMNS)}; missing: {missing}. "
+            "Add them, or rename yours to these names."
+        )
+    unknown = sorted(set(frame["source"]) - set(SOURCES))
+    if unknown:
+        raise ValueError(f"source must be one of {SOURCES}; got {unknown}.")
+    if not frame["alpha"].between(0.0, 1.0).all():
+        bad = frame.loc[~frame["alpha"].between(0.0, 1.0), "alpha"].iloc[0]
+        raise ValueError(f"alpha is a weight in [0, 1]; got {bad}.")
+    extra = [name for name in frame.columns if name not in COLUMNS]
+    typed = frame.astype(dict(COLUMNS))
+    return typed[[*COLUMNS, *extra]].reset_index(drop=True)
+
+
+def write(frame: pd.DataFrame, path: Path, *, metadata: Mapping[str, Any] | None = None) -> Path:
+    """Write ``path`` (``.parquet``) and its JSON sidecar, each atomically.
+
+    The sidecar goes first: a Parquet file that exists is therefore always described.
+    """
+    path = path.with_suffix(".parquet")
+    frame = validate(frame)
+    sidecar = {"schema_version": SCHEMA_VERSION, "n_rows": len(frame), **(metadata or {})}
+    write_json(path.with_suffix(".json"), sidecar)
+    write_atomically(path, lambda temporary: frame.to_parquet(temporary, index=False))
+    return path
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a records table written by :func:`write`.
+
+    Raises:
+        FileNotFoundError: there is no such table.
+        ValueError: the table is of another schema version, has no sidecar, or is damaged.
+    """
+    path = path.with_suffix(".parquet")
+    if not path.exists():
+        raise FileNotFoundError(f"no records at {path}; write them with `opal run STUDY`.")
+    version = read_metadata(path).get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} has records schema version {version!r}, this opal reads {SCHEMA_VERSION}. "
+            "Run the study again into a new folder, or install the opal that wrote it."
+        )
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a readable Parquet file ({error}). Delete it.") from error
+    return validate(frame)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Read the sidecar of a records table.
+
+    Raises:
+        ValueError: the sidecar is missing or is not JSON.
+    """
+    sidecar = path.with_suffix(".json")
+    try:
+        content = json.loads(sidecar.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"records need a JSON sidecar; {sidecar} cannot be read ({error}). "
+            "Run the study again into a new folder."
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{sidecar} must hold a JSON object; got {type(content).__name__}.")
+    return content
+
+
+def provenance() -> dict[str, Any]:
+    """Versions and git commit under which records are made."""
+    names = ("jax", "jaxlib", "numpy", "scipy", "pandas", "scikit-learn")
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: distributions.version(name) for name in names},
+        },
+        "git_commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout that opal runs from; None outside a checkout."""
+    folder = Path(__file__).parent
+    try:
+        result = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

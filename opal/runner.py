@@ -1,0 +1,132 @@
+"""Independent cells of a study, mapped over an executor, each on disk before it counts as done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, as_completed
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opal.files import writable_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A function of one configuration that returns records; independent of all other cells.
+
+    Attributes:
+        function: importable from the top level of its module, so that a worker process finds it.
+        config: frozen dataclass of JSON-able fields; it alone decides the result.
+        label: what the progress bar says.
+    """
+
+    function: Callable[[Any], pd.DataFrame]
+    config: Any
+    label: str = ""
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the result: the function's name and its configuration."""
+        if not is_dataclass(self.config) or isinstance(self.config, type):
+            raise TypeError(f"a cell's config must be a dataclass instance; got {self.config!r}.")
+        name = f"{self.function.__module__}.{self.function.__qualname__}"
+        return {"function": name, "config": asdict(self.config)}
+
+    def key(self) -> str:
+        """File name of the cell: a hash of its identity."""
+        text = json.dumps(self.identity(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def run(
+    cells: Sequence[Cell],
+    out: Path,
+    *,
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Compute the cells that ``out`` does not hold yet and return the records of all of them.
+
+    Args:
+        cells: independent cells; equal cells are computed once.
+        out: folder of finished cells, one records table each.
+        executor: any :class:`concurrent.futures.Executor`; the calling process if None, since JAX
+            already uses all cores.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        OSError: ``out`` cannot be written (before any cell starts).
+    """
+    import pandas as pd
+
+    from opal import records
+
+    if not cells:
+        raise ValueError("a study needs at least one cell; got none.")
+    paths = {cell.key(): (cell, writable_folder(out) / f"{cell.key()}.parquet") for cell in cells}
+    todo = [(cell, path) for cell, path in paths.values() if not path.exists()]
+    with _bar(len(paths), enabled=progress and bool(todo)) as advance:
+        advance(len(paths) - len(todo), "")
+        for label in _compute(todo, executor):
+            advance(1, label)
+    return pd.concat([records.read(path) for _, path in paths.values()], ignore_index=True)
+
+
+def _compute(todo: Sequence[tuple[Cell, Path]], executor: Executor | None) -> Iterator[str]:
+    """Finish each cell and yield its label."""
+    if executor is None:
+        for cell, path in todo:
+            _finish(cell, path)
+            yield cell.label
+        return
+    futures: dict[Future[None], Cell] = {executor.submit(_finish, c, p): c for c, p in todo}
+    try:
+        for future in as_completed(futures):
+            future.result()
+            yield futures[future].label
+    except BaseException:
+        # A failed cell ends the study, but what others have finished stays on disk.
+        for future in futures:
+            future.cancel()
+        raise
+
+
+def _finish(cell: Cell, path: Path) -> None:
+    """Compute one cell and put it on disk, in whichever process this runs."""
+    from opal import records
+
+    start = time.perf_counter()
+    frame = cell.function(cell.config)
+    wall_time = time.perf_counter() - start
+    metadata = {**cell.identity(), **records.provenance(), "wall_time_s": wall_time}
+    records.write(frame, path, metadata=metadata)
+
+
+class _bar:
+    """A rich progress bar on standard error, or nothing."""
+
+    def __init__(self, total: int, *, enabled: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn
+
+        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        text = TextColumn("{task.description}")
+        console = Console(stderr=True)
+        self._progress = Progress(*columns, text, console=console, disable=not enabled)
+        self._task = self._progress.add_task("", total=total)
+
+    def __enter__(self) -> Callable[[int, str], None]:
+        self._progress.start()
+        return lambda steps, label: self._progress.update(
+            self._task, advance=steps, description=label
+        )
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
