@@ -1,0 +1,69 @@
+# Needs make, a package index and Python >= 3.11 with venv; everything else is installed into .venv.
+#   make test       ruff, mypy, pytest (the project's one test command; CI runs it)
+#   make figures    all figures at the quick preset, with their self-checks, into figures/
+# OPAL_DATA_MIRROR, where set, is a folder that is read instead of downloading the real data.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PRESET ?= quick
+OUT ?= figures
+
+# The version that the figures were checked with comes first; a candidate counts only if it runs
+# (a pyenv shim may not) and can make an environment with pip (Debian packages that apart).
+CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+
+.DEFAULT_GOAL := help
+.PHONY: help install test lint figures notebooks benchmarks lock clean
+
+help:
+	@sed -n '2,3s/^#   //p' Makefile
+	@echo "also: install, lint, notebooks, benchmarks, lock, clean"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock
+	@set -e; found=; \
+	for python in $(CANDIDATES); do \
+	  if $$python -c '$(USABLE)' >/dev/null 2>&1; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "error: no Python >= 3.11 with venv and ensurepip among: $(CANDIDATES)." >&2; \
+	  echo "Install one (on Debian also its python3-venv), or name it: make PYTHON=/path/to/python" >&2; \
+	  exit 2; \
+	fi; \
+	[ -x $(BIN)/python ] && $(BIN)/python -m pip --version >/dev/null 2>&1 \
+	  || $$found -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+figures: $(STAMP)
+	$(BIN)/opal figures --preset $(PRESET) --out $(OUT)
+
+notebooks: $(STAMP)
+	$(BIN)/python -m pytest tests/test_notebooks.py
+
+benchmarks: $(STAMP)
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+# uv resolves for every platform and Python version at once; the lock then installs with plain pip.
+lock: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	  --extra tabular --extra notebooks --extra dev --no-annotate --upgrade \
+	  --custom-compile-command "make lock" --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) figures build dist .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,39 @@
+"""Strict JAX, quiet machines and checked shapes, for every test and doctest."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+# Set before anything heavy is imported, and inherited by the processes that tests start.
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve the other processes
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["JAX_ENABLE_X64"] = "1"
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Shapes and dtypes in the annotations of the numerical rooms hold whenever a test calls them.
+NUMERICAL_ROOMS = ("settings", "synthesis", "objective", "estimators", "risk", "theory")
+install_import_hook([f"opal.{room}" for room in NUMERICAL_ROOMS], "beartype.beartype")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_config_folders() -> Iterator[None]:
+    """Keep what matplotlib and Jupyter write about themselves out of the user's home."""
+    names = ("MPLCONFIGDIR", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
+    with (
+        tempfile.TemporaryDirectory(prefix="opal-tests-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name in names:
+            patch.setenv(name, str(Path(folder) / name.lower()))
+        yield

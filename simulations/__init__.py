@@ -1,0 +1,1 @@
+"""Studies: one thin module per claim, from a frozen config to records."""

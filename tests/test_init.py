@@ -1,0 +1,30 @@
+"""The top of the package: cheap to import, rooms on first use."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+
+import pytest
+
+import opal
+
+
+def test_version_is_the_same_everywhere() -> None:
+    root = Path(__file__).parents[1]
+    citation = (root / "CITATION.cff").read_text(encoding="utf-8")
+    match = re.search(r"^version: (\S+)$", citation, flags=re.MULTILINE)
+    assert match is not None
+    assert match[1] == opal.__version__ == importlib.metadata.version("opal-scaling")
+    assert f"## {opal.__version__}" in (root / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_rooms_are_attributes() -> None:
+    assert opal.checks.__name__ == "opal.checks"
+    assert "records" in dir(opal)
+
+
+def test_unknown_room_names_what_exists() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'plotingg'; it has \[.*'records'"):
+        _ = opal.plotingg
