@@ -1,0 +1,80 @@
+"""The command line: thin, and quick to answer because heavy imports wait inside functions."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import opal
+from opal.cli.parsing import HELP_FLAGS, show_help, unknown
+
+DESCRIPTION = """Theory and simulation of synthetic oversampling and augmentation.
+
+Example:
+    opal figures alpha --preset quick --out figures"""
+
+SUMMARIES = {
+    "list": "Studies and figures, each with its claim.",
+    "data": "Real data: list, fetch and verify the files that some studies read.",
+    "run": "Run a study and write its records.",
+    "figures": "Draw figures, with a table of their self-checks.",
+    "tabular": "Evaluate and audit synthetic rows of real tables; parse GPT-4's text.",
+}
+# Modules that are not named after their command: "list" would shadow a builtin.
+_MODULES = {"list": "listing"}
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    0 is success, 1 a self-check that failed, 2 a request that cannot be met (one clear message,
+    no traceback: set ``OPAL_TRACEBACK=1`` to see where it arose), 130 an interrupt.
+    """
+    args = list(sys.argv[1:] if args is None else args)
+    return _guarded(lambda: _dispatch(args))
+
+
+def run_study(name: str) -> None:
+    """Be ``opal run NAME`` with the arguments of this process: ``python -m simulations.NAME``."""
+    raise SystemExit(main(["run", name, *sys.argv[1:]]))
+
+
+def _dispatch(args: list[str]) -> int:
+    if args == ["--version"]:
+        sys.stdout.write(f"opal {opal.__version__}\n")
+        return 0
+    if not args or args[0] in HELP_FLAGS:
+        show_help("opal", DESCRIPTION, SUMMARIES)
+        return 0 if args else 2
+    command, *rest = args
+    if command not in SUMMARIES:
+        raise unknown("command", command, SUMMARIES)
+    module = importlib.import_module(f"opal.cli.{_MODULES.get(command, command)}")
+    status: int = module.main(rest)
+    return status
+
+
+def _guarded(command: Callable[[], int]) -> int:
+    """Turn a refused request into a message and a status; a bug keeps its traceback."""
+    try:
+        return command()
+    except BrokenPipeError:
+        # The reader has gone (`opal list | head`); keep the interpreter from flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; finished cells are kept, and the same command resumes\n")
+        return 130
+    except Exception as error:
+        if os.environ.get("OPAL_TRACEBACK") or not _is_refusal(error):
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether an error speaks of the request (bad input, a file, a missing extra), not of a bug."""
+    ours = type(error).__module__.split(".")[0] == opal.__name__
+    return ours or isinstance(error, ValueError | OSError | ImportError)

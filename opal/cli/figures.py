@@ -1,0 +1,156 @@
+"""``opal figures``: run the studies, draw the pictures, hold them to their own checks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from opal.cli import output, registry
+from opal.cli.parsing import parse
+from opal.cli.run import compute
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Draw figures and print a table of their self-checks; status 1 if one fails.
+
+    Each figure becomes NAME.png, NAME.pdf and NAME.json (caption, checks, versions). A figure
+    whose data cannot be had is left out, with one line that says how to get them.
+
+    Example:
+        opal figures alpha imbalance --preset quick --out figures
+    """
+
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Figures to draw; all of them if none is named."""
+    preset: Literal["quick", "full"] = "quick"
+    """How large the studies are."""
+    out: Path = Path("figures")
+    """Folder for pictures, checks and records."""
+    workers: int = 1
+    """Processes; one is usually best, since JAX already uses all cores."""
+    json: bool = False
+    """Print JSON."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Draw the figures that were asked for; 1 if a check of theirs fails."""
+    from opal.files import writable_folder
+
+    options = parse(Figures, args, prog="opal figures")
+    if options.workers < 1:
+        raise ValueError(f"--workers must be at least 1; got {options.workers}.")
+    names = options.names or tuple(registry.claims("figure"))
+    modules = {name: registry.load("figure", name) for name in names}
+    writable_folder(options.out)
+    left_out = {name: reason for name, module in modules.items() if (reason := _missing(module))}
+    drawn: list[dict[str, Any]] = []
+    for name, module in modules.items():
+        if name not in left_out:
+            if not options.json:
+                output.print_lines(f"{name} …")
+            drawn.append(_figure(name, module, options))
+    passed = all(figure["passed"] for figure in drawn)
+    if options.json:
+        gaps = [{"name": name, "reason": reason} for name, reason in left_out.items()]
+        output.print_json({"passed": passed, "figures": drawn, "left_out": gaps})
+    else:
+        _say(drawn, left_out)
+    return 0 if passed else 1
+
+
+def _missing(figure: ModuleType) -> str | None:
+    """Why a figure cannot be drawn here; None if it can."""
+    reason: str | None = figure.unavailable() if hasattr(figure, "unavailable") else None
+    return reason
+
+
+def _figure(name: str, figure: ModuleType, options: Figures) -> dict[str, Any]:
+    """Run the studies of one figure, draw it, check it, and write all three."""
+    from opal import records
+    from opal.files import write_json
+
+    start = time.perf_counter()
+    frame = _records(figure, options)
+    pictures = _draw(figure, frame, options.out / name)
+    checks = figure.checks(frame)
+    report = {
+        "name": name,
+        "passed": all(check.passed for check in checks),
+        "caption": figure.CAPTION,
+        "preset": options.preset,
+        "pictures": [str(picture) for picture in pictures],
+        "checks": [check.as_dict() for check in checks],
+        "wall_time_s": time.perf_counter() - start,
+    }
+    write_json(options.out / f"{name}.json", {**report, **records.provenance()})
+    return report
+
+
+def _records(figure: ModuleType, options: Figures) -> pd.DataFrame:
+    """The records of all studies that a figure reads."""
+    import pandas as pd
+
+    frames = [
+        compute(
+            study,
+            registry.load("study", study).PRESETS[options.preset],
+            options.out / "records",
+            workers=options.workers,
+            progress=not options.json,
+        )
+        for study in figure.STUDIES
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _draw(figure: ModuleType, frame: pd.DataFrame, stem: Path) -> list[Path]:
+    """Write the picture as PNG and PDF, each whole or absent."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    from opal.files import write_atomically
+
+    picture = figure.draw(frame)
+    paths = [stem.with_suffix(".png"), stem.with_suffix(".pdf")]
+    for path in paths:
+        kind = path.suffix[1:]
+        # Without a date in it, the same records give the same file.
+        metadata = {"CreationDate": None} if kind == "pdf" else None
+        save = partial(picture.savefig, format=kind, dpi=160, metadata=metadata)
+        write_atomically(path, save)
+    plt.close(picture)
+    return paths
+
+
+def _say(drawn: Sequence[dict[str, Any]], left_out: dict[str, str]) -> None:
+    rows = [
+        (
+            figure["name"],
+            check["name"],
+            check["statistic"],
+            check["threshold"],
+            "pass" if check["passed"] else "FAIL",
+            check["detail"],
+        )
+        for figure in drawn
+        for check in figure["checks"]
+    ]
+    columns = ("figure", "check", "statistic", "threshold", "verdict", "detail")
+    output.print_table("\nself-checks", columns, rows)
+    for figure in drawn:
+        output.print_lines(f"{figure['pictures'][0]}  {figure['caption']}")
+    for name, reason in left_out.items():
+        output.print_lines(f"{name} left out: {reason}")

@@ -1,0 +1,59 @@
+"""What a command says: a table for people, JSON for programs, both on standard output."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_json(content: Any) -> None:
+    """Print strict JSON: numbers that JSON does not know (NaN, infinity) become null."""
+    sys.stdout.write(json.dumps(_strict(content), indent=2, default=str, allow_nan=False) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under their columns; numbers to the right, four digits."""
+    rows = [list(row) for row in rows]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    console().print(title, style="bold underline", markup=False, highlight=False)
+    console().print(table)
+
+
+def print_lines(*lines: str) -> None:
+    """Print plain lines."""
+    for line in lines:
+        console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def console() -> Console:
+    """Standard output; wide enough for a table when it is a file or a pipe."""
+    return Console(width=None if sys.stdout.isatty() else 140)
+
+
+def _cell(value: object) -> str:
+    from rich.markup import escape
+
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return escape(str(value))
+
+
+def _strict(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {str(key): _strict(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_strict(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content

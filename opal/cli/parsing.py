@@ -1,0 +1,79 @@
+"""From words on the command line to a dataclass, with help that shows an example."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+T = TypeVar("T")
+
+HELP_FLAGS = frozenset({"-h", "--help"})
+_MARKERS = (tyro.conf.FlagCreatePairsOff,)
+# Sections of a docstring that speak to programmers, not to people at a terminal.
+_PROGRAMMERS = ("Attributes:", "Raises:", "Returns:")
+
+
+class UnknownNameError(ValueError):
+    """A study, figure, preset or command that does not exist."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """The error that names what exists and the nearest match.
+
+    >>> str(unknown("study", "alhpa", ["alpha", "spurious"]))
+    "unknown study 'alhpa'; did you mean 'alpha'? There are: alpha, spurious."
+    """
+    names = sorted(known)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+    return UnknownNameError(f"unknown {kind} {name!r}{hint} There are: {', '.join(names)}.")
+
+
+def parse(command: type[T], args: Sequence[str], *, prog: str, description: str | None = None) -> T:
+    """Build a dataclass from flags; ``--help`` and bad flags end the process (status 0 and 2)."""
+    text = help_text(command) if description is None else description
+    return tyro.cli(command, args=list(args), prog=prog, description=text, config=_MARKERS)
+
+
+def choose(
+    commands: Mapping[str, type[Any]], args: Sequence[str], *, prog: str, description: str
+) -> Any:
+    """Build the dataclass of the subcommand that ``args`` begin with.
+
+    Raises:
+        UnknownNameError: there is no such subcommand.
+    """
+    if not args or args[0] in HELP_FLAGS:
+        summaries = {name: help_text(command).split("\n")[0] for name, command in commands.items()}
+        show_help(prog, description, summaries)
+        raise SystemExit(0 if args else 2)
+    name, *rest = args
+    if name not in commands:
+        raise unknown(f"command of `{prog}`", name, commands)
+    return parse(commands[name], rest, prog=f"{prog} {name}")
+
+
+def show_help(prog: str, description: str, summaries: Mapping[str, str]) -> None:
+    """Print the help of a command that has subcommands, one line for each."""
+    app = tyro.extras.SubcommandApp()
+    for name, summary in summaries.items():
+        app.command(name=name, help=summary)(_nothing)
+    with contextlib.suppress(SystemExit):
+        app.cli(args=["--help"], prog=prog, description=description)
+
+
+def _nothing() -> None:
+    """Stand for a subcommand in help; the subcommand itself is parsed where it lives."""
+
+
+def help_text(command: type[Any]) -> str:
+    """The docstring of a command, example included, without the sections for programmers."""
+    text = inspect.getdoc(command) or ""
+    for section in _PROGRAMMERS:
+        text = text.split(f"\n{section}")[0]
+    return text.strip()

@@ -1,0 +1,158 @@
+"""``opal run STUDY``: from the flags of a study's own configuration to records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, make_dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from opal.cli import output, registry
+from opal.cli.parsing import HELP_FLAGS, parse, show_help, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DESCRIPTION = """Run a study and write its records; `opal run STUDY --help` shows the study's flags.
+
+Finished cells are kept under OUT/cells, so that a run that was killed resumes.
+
+Example:
+    opal run alpha --preset quick --out results"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every study can be asked."""
+
+    preset: str = "quick"
+    """Configuration to start from (quick or full); the flags of the study change single fields."""
+    out: Path = Path("results")
+    """Folder for the records."""
+    workers: int = 1
+    """Processes; one is usually best, since JAX already uses all cores."""
+    json: bool = False
+    """Print JSON."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Run one study and say where its records are."""
+    if not args or args[0] in HELP_FLAGS:
+        show_help("opal run", DESCRIPTION, registry.claims("study"))
+        return 0 if args else 2
+    name, *rest = args
+    options, config = configure(name, rest)
+    start = time.perf_counter()
+    frame = compute(
+        name, config, options.out / "cells", workers=options.workers, progress=not options.json
+    )
+    from opal import records
+
+    described = {"study": name, "preset": options.preset, "config": asdict(config)}
+    wall_time = time.perf_counter() - start
+    path = records.write(
+        frame,
+        options.out / table_name(name, options.preset, config),
+        metadata={**described, **records.provenance(), "wall_time_s": wall_time},
+    )
+    report = {**described, "records": str(path), "n_rows": len(frame), "wall_time_s": wall_time}
+    _say(report, frame, as_json=options.json)
+    return 0
+
+
+def configure(name: str, args: Sequence[str]) -> tuple[Options, Any]:
+    """The options and the study's configuration, from a preset and the flags that change it.
+
+    Raises:
+        UnknownNameError: there is no such study or preset.
+        ValueError: the number of workers is not positive.
+    """
+    study = registry.load("study", name)
+    preset = _preset_in(args)
+    if preset not in study.PRESETS:
+        raise unknown(f"preset of {name}", preset, study.PRESETS)
+    claim = registry.claims("study")[name]
+    example = f"{claim}\n\nExample:\n    opal run {name} --preset quick --out results"
+    command = _command(study.PRESETS[preset])
+    options = parse(command, args, prog=f"opal run {name}", description=example)
+    if options.workers < 1:
+        raise ValueError(f"--workers must be at least 1; got {options.workers}.")
+    return options, options.config
+
+
+def _command(base: Any) -> type[Any]:
+    """A dataclass of the options and of a study's configuration, with ``base`` as its default."""
+    clash = {f.name for f in fields(base)} & {f.name for f in fields(Options)}
+    if clash:
+        raise ValueError(
+            f"a study's Config may not have a field named as an option of `opal run`; "
+            f"{type(base).__module__} has {sorted(clash)}. Rename it."
+        )
+    flags: Any = tyro.conf.OmitArgPrefixes
+    config = ("config", flags[type(base)], field(default=base))
+    return make_dataclass("Run", [config], bases=(Options,), frozen=True)
+
+
+def compute(
+    name: str, config: Any, cells: Path, *, workers: int = 1, progress: bool = True
+) -> pd.DataFrame:
+    """The records of a study; cells that ``cells/NAME`` already holds are not computed again."""
+    from opal import runner
+    from opal.files import writable_folder
+
+    folder = writable_folder(cells / name)
+    study: ModuleType = registry.load("study", name)
+    with _executor(workers) as executor:
+        return runner.run(study.cells(config), folder, executor=executor, progress=progress)
+
+
+def table_name(study: str, preset: str, config: Any) -> str:
+    """File name of a study's records: another configuration never overwrites them."""
+    if config == registry.load("study", study).PRESETS[preset]:
+        return f"{study}-{preset}.parquet"
+    text = json.dumps(asdict(config), sort_keys=True, default=str)
+    return f"{study}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.parquet"
+
+
+def _preset_in(args: Sequence[str]) -> str:
+    """The preset named in ``args``: it must be known before the flags can be read over it."""
+    for index, word in enumerate(args):
+        if word.startswith("--preset="):
+            return word.removeprefix("--preset=")
+        if word == "--preset" and index + 1 < len(args):
+            return args[index + 1]
+    return Options.preset
+
+
+@contextmanager
+def _executor(workers: int) -> Iterator[Executor | None]:
+    if workers == 1:
+        yield None
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    # A forked process hangs once JAX has started its threads; a spawned one does not.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as executor:
+        yield executor
+
+
+def _say(report: dict[str, Any], frame: pd.DataFrame, *, as_json: bool, head: int = 20) -> None:
+    if as_json:
+        output.print_json(report)
+        return
+    varying = [name for name in frame.columns if frame[name].nunique(dropna=False) > 1]
+    rows = frame[varying].head(head).itertuples(index=False)
+    output.print_table(f"{report['study']}: {len(frame)} rows", varying, rows)
+    if len(frame) > head:
+        output.print_lines(f"… and {len(frame) - head} more rows")
+    output.print_lines(f"records: {report['records']}")

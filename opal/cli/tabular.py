@@ -1,0 +1,27 @@
+"""``opal tabular``: judge synthetic rows of real tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from opal.cli import output
+from opal.cli.parsing import choose
+
+DESCRIPTION = """Evaluate and audit synthetic rows of real tables; parse GPT-4's text into rows.
+
+Example:
+    opal tabular evaluate --protocol published --compare"""
+
+
+def main(args: Sequence[str]) -> int:
+    """Run one of the tabular commands, which know what they compute and how it is shown."""
+    from opal.bridge.tabular.commands import Audit, Evaluate, Parse
+
+    commands = {"evaluate": Evaluate, "audit": Audit, "parse": Parse}
+    command = choose(commands, args, prog="opal tabular", description=DESCRIPTION)
+    result = command.run()
+    if command.json:
+        output.print_json(result)
+    else:
+        output.console().print(command.table(result))
+    return 0
