@@ -1,0 +1,251 @@
+"""Files of public repositories at a fixed commit: from the network, or from a mirror.
+
+A file is known by its path in the repository and its sha256 (``opal/bridge/registry/``). It is read
+from ``$OPAL_DATA_MIRROR/owner/repo/commit/path`` where that variable is set, and otherwise
+downloaded once from ``raw.githubusercontent.com`` into ``pooch.os_cache("opal")``. Whichever way it
+comes, its sha256 is checked before its first use in a process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+MIRROR_VARIABLE = "OPAL_DATA_MIRROR"
+CONNECT_TIMEOUT_S = 10.0
+PROBE_TIMEOUT_S = 6.0
+
+
+class CorpusError(RuntimeError):
+    """A file of a corpus cannot be had, or is not the file it should be."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A public repository at one commit."""
+
+    name: str
+    owner: str
+    repository: str
+    commit: str
+    licence: str
+    describes: str
+
+    @property
+    def location(self) -> str:
+        """``owner/repo/commit``: the folder of the corpus in a mirror and in the cache."""
+        return f"{self.owner}/{self.repository}/{self.commit}"
+
+    def registry(self) -> Mapping[str, str]:
+        """Path in the repository → sha256, for every file of the corpus."""
+        return _registry(self.name)
+
+    def names(self) -> Iterable[str]:
+        """Every path in the repository that the corpus holds."""
+        return self.registry().keys()
+
+    def path(self, name: str) -> Path:
+        """A local, verified copy of one file.
+
+        Raises:
+            CorpusError: the file is not registered, cannot be had, or has another sha256.
+        """
+        if name not in self.registry():
+            raise CorpusError(
+                f"the corpus {self.name!r} has no file {name!r}. See `opal data list`."
+            )
+        mirror = os.environ.get(MIRROR_VARIABLE)
+        return _mirrored(self, name, mirror) if mirror else _downloaded(self, name)
+
+
+OPAL = Corpus(
+    name="opal",
+    owner="Xyc-arch",
+    repository="OPAL",
+    commit="3c08fdf9ff8c90e2638165b9563ddf8ab3a84c08",
+    licence="none stated: read, never redistribute",
+    describes="GPT-4 rows and published results of arXiv 2406.03628 (three tables)",
+)
+CORPORA: Mapping[str, Corpus] = {OPAL.name: OPAL}
+
+
+def corpus(name: str) -> Corpus:
+    """The corpus of that name.
+
+    Raises:
+        ValueError: there is none; the message lists those there are.
+    """
+    if name not in CORPORA:
+        raise ValueError(f"a corpus must be one of {sorted(CORPORA)}; got {name!r}.")
+    return CORPORA[name]
+
+
+def listing() -> list[dict[str, Any]]:
+    """What ``opal data list`` shows: each corpus, its source, licence, files and where they are."""
+    return [
+        {
+            "corpus": entry.name,
+            "repository": f"https://github.com/{entry.owner}/{entry.repository}",
+            "commit": entry.commit,
+            "licence": entry.licence,
+            "n_files": len(entry.registry()),
+            "n_local": sum(_local(entry, name).exists() for name in entry.names()),
+            "folder": str(_folder(entry)),
+            "describes": entry.describes,
+        }
+        for entry in CORPORA.values()
+    ]
+
+
+def fetch(name: str | None = None) -> dict[str, Any]:
+    """Get every file of one corpus (of all by default) and verify it.
+
+    Raises:
+        CorpusError: a file cannot be had or is not the registered one.
+    """
+    chosen = [corpus(name)] if name else list(CORPORA.values())
+    for entry in chosen:
+        for path in entry.names():
+            entry.path(path)
+    return {
+        "n_files": sum(len(entry.registry()) for entry in chosen),
+        "folders": [str(_folder(entry)) for entry in chosen],
+    }
+
+
+def verify(name: str | None = None) -> dict[str, Any]:
+    """Hash what is here already and compare; nothing is downloaded.
+
+    Returns:
+        ``n_files``, ``n_verified``, ``missing`` and ``corrupted`` (lists of paths), ``ok``.
+    """
+    chosen = [corpus(name)] if name else list(CORPORA.values())
+    missing, corrupted, n_files = [], [], 0
+    for entry in chosen:
+        for path, expected in entry.registry().items():
+            n_files += 1
+            local = _local(entry, path)
+            if not local.exists():
+                missing.append(f"{entry.location}/{path}")
+            elif _sha256(local) != expected:
+                corrupted.append(f"{entry.location}/{path}")
+    n_verified = n_files - len(missing) - len(corrupted)
+    return {
+        "n_files": n_files,
+        "n_verified": n_verified,
+        "missing": missing,
+        "corrupted": corrupted,
+        "ok": n_verified == n_files,
+    }
+
+
+def availability(name: str = "opal") -> str | None:
+    """None if the corpus can be had; otherwise one line that says what is missing and what to do.
+
+    Costs a look at the folder, and a request of one small file where not everything is local. It
+    answers within :data:`PROBE_TIMEOUT_S` seconds even where name resolution hangs.
+    """
+    entry = corpus(name)
+    if all(_local(entry, path).exists() for path in entry.names()):
+        return None
+    if os.environ.get(MIRROR_VARIABLE):
+        return f"{MIRROR_VARIABLE} has not all files of {entry.location}; {_remedy(entry)}"
+    failure: list[Exception] = []
+    probe = threading.Thread(target=_probe, args=(entry, failure), daemon=True)
+    probe.start()
+    probe.join(PROBE_TIMEOUT_S)
+    if probe.is_alive() or failure:
+        return f"the tables of {entry.location} cannot be downloaded here; {_remedy(entry)}"
+    return None
+
+
+def _probe(entry: Corpus, failure: list[Exception]) -> None:
+    """Fetch one small file; a failure is left in the list."""
+    name = min(entry.names(), key=lambda path: (not path.endswith(".txt"), path))
+    try:
+        entry.path(name)
+    except CorpusError as error:
+        failure.append(error)
+
+
+def _remedy(entry: Corpus) -> str:
+    return (
+        f"go online and run `opal data fetch`, or set {MIRROR_VARIABLE} to a folder laid out as "
+        f"owner/repo/commit/path that holds {entry.location}."
+    )
+
+
+def _folder(entry: Corpus) -> Path:
+    """Where the files of a corpus are read from."""
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    if mirror:
+        return Path(mirror) / entry.location
+    import pooch
+
+    return Path(pooch.os_cache("opal")) / entry.location
+
+
+def _local(entry: Corpus, name: str) -> Path:
+    return _folder(entry) / name
+
+
+@cache
+def _registry(name: str) -> Mapping[str, str]:
+    text = (Path(__file__).parent / "registry" / f"{name}.txt").read_text(encoding="utf-8")
+    return dict(line.rsplit(" ", 1) for line in text.splitlines() if line.strip())
+
+
+@cache
+def _mirrored(entry: Corpus, name: str, mirror: str) -> Path:
+    """A file of the mirror, verified once per process."""
+    path = Path(mirror) / entry.location / name
+    if not path.exists():
+        raise CorpusError(f"the mirror has no file {path}; {_remedy(entry)}")
+    received = _sha256(path)
+    if received != entry.registry()[name]:
+        raise CorpusError(
+            f"{path} is corrupted: its sha256 must be {entry.registry()[name]}; got {received}. "
+            f"Replace it by the file of https://github.com/{entry.owner}/{entry.repository} at "
+            f"commit {entry.commit}."
+        )
+    return path
+
+
+@cache
+def _downloaded(entry: Corpus, name: str) -> Path:
+    """A file of the cache, downloaded if need be; pooch writes it only when its hash matches."""
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")
+    url = f"https://raw.githubusercontent.com/{entry.location}/{name}"
+    local = _local(entry, name)
+    try:
+        return Path(
+            pooch.retrieve(
+                url,
+                known_hash=f"sha256:{entry.registry()[name]}",
+                fname=local.name,
+                path=local.parent,
+                downloader=pooch.HTTPDownloader(timeout=CONNECT_TIMEOUT_S),
+            )
+        )
+    except ValueError as error:
+        raise CorpusError(
+            f"the download of {url} is corrupted: its sha256 must be {entry.registry()[name]}; "
+            f"{error} Nothing was kept; try again, or report it if it happens twice."
+        ) from error
+    except (requests.exceptions.RequestException, OSError) as error:
+        raise CorpusError(
+            f"{url} cannot be downloaded ({type(error).__name__}); {_remedy(entry)}"
+        ) from error
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

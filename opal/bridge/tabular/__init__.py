@@ -1,0 +1,1 @@
+"""Tables that a language model oversampled: published and sound evaluation."""

@@ -1,0 +1,201 @@
+"""The published evaluation of arXiv 2406.03628, exactly as its numbers were made.
+
+Training starts from the raw table and takes the synthetic rows in file order, a fifth of the raw
+size at a time, 0 to 5 chunks. No scaling takes place; a constant column comes first. The imbalanced
+task leaves out the last feature column and reports plain error for GPT-4, SMOTE and duplication.
+The spurious task uses GPT-4 rows and reports plain error (``overall``), the error pooled over the
+test rows of the two majority groups and of the two minority groups, the worst group error, and
+the largest minus the smallest (``diff``), the last from a second fit with the constant at the end.
+Each number is the mean, and the standard deviation with ddof 1, over the seeds.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal.bridge.tabular import tables
+from opal.bridge.tabular.tables import Dataset, Split
+
+CLASSIFIERS = ("logistic", "randomForest", "catBoost")
+CHUNKS = range(6)
+SPURIOUS_METRICS = ("overall", "majority", "minority", "worst", "diff")
+
+
+def evaluate(dataset: Dataset, task: str, classifier: str) -> dict[str, pd.DataFrame]:
+    """Every published quantity of one dataset, task and classifier.
+
+    Returns:
+        Name of the result file (without folder) → table with a row for each seed and a column
+        for each number of chunks.
+
+    Raises:
+        ValueError: the classifier is unknown, or the files of a split are not there.
+    """
+    if classifier not in CLASSIFIERS:
+        raise ValueError(f"a published classifier is one of {CLASSIFIERS}; got {classifier!r}.")
+    results: dict[str, pd.DataFrame] = {}
+    for method in [m for t, m in dataset.folders if t == task]:
+        if task == "spurious" and method != "focus":
+            continue
+        seeds = dataset.seeds(task, method)
+        by_seed = {s: _seed(tables.load(dataset, task, method, s), classifier) for s in seeds}
+        for metric in next(iter(by_seed.values())):
+            rows = {seed: traces[metric] for seed, traces in by_seed.items()}
+            name = _file(task, method, metric, classifier, dataset.name)
+            results[name] = pd.DataFrame.from_dict(rows, orient="index", columns=list(CHUNKS))
+    return results
+
+
+def _file(task: str, method: str, metric: str, classifier: str, dataset: str) -> str:
+    first = f"_imbalanced_{method}" if task == "imbalanced" else metric
+    return f"{first}_{classifier}_{dataset}.txt"
+
+
+def _seed(split: Split, classifier: str) -> dict[str, list[float]]:
+    """Each metric of one seed for 0..5 chunks of synthetic rows."""
+    chunk = len(split.train) // (len(CHUNKS) - 1)
+    traces = [_point(split, classifier, k * chunk) for k in CHUNKS]
+    return {metric: [trace[metric] for trace in traces] for metric in traces[0]}
+
+
+def _point(split: Split, classifier: str, n_synthetic: int) -> dict[str, float]:
+    """Errors after training on the raw table and the first ``n_synthetic`` synthetic rows."""
+    rows = pd.concat([split.train, split.synthetic.iloc[:n_synthetic]])
+    labels, truth = rows[split.dataset.target], split.labels(split.test)
+    features = split.features[:-1] if split.task == "imbalanced" else split.features
+    x_train, x_test = rows[features], split.test[features]
+    if split.task == "imbalanced":
+        wrong = _predict(split, classifier, x_train, labels, x_test, first=True) != truth
+        return {"error": float(wrong.mean())}
+    wrong = _predict(split, classifier, x_train, labels, x_test, first=True) != truth
+    again = _predict(split, classifier, x_train, labels, x_test, first=False) != truth
+    group = split.groups(split.test)
+    _all_groups(split, group)
+    errors = [wrong[group == g].mean() for g in range(4)]
+    spread = [again[group == g].mean() for g in range(4)]
+    majority = np.isin(group, (0, 3))  # (attribute, label) = (0, 0) and (1, 1)
+    return {
+        "overall": float(wrong.mean()),
+        "majority": float(wrong[majority].mean()),
+        "minority": float(wrong[~majority].mean()),
+        "worst": float(max(errors)),
+        "diff": float(max(spread) - min(spread)),
+    }
+
+
+def _all_groups(split: Split, group: np.ndarray) -> None:
+    """Refuse a test table in which a group is absent: its error would not exist."""
+    absent = [name for g, name in enumerate(split.group_names) if not (group == g).any()]
+    if absent:
+        raise ValueError(
+            f"{split.dataset.name}, seed {split.seed}: every group needs test rows; {absent} "
+            "has none. Use a test table that holds all groups, or another attribute."
+        )
+
+
+def _predict(
+    split: Split,
+    classifier: str,
+    x_train: pd.DataFrame,
+    labels: pd.Series,
+    x_test: pd.DataFrame,
+    *,
+    first: bool,
+) -> np.ndarray:
+    """Predicted labels, ``(n_test,)``, of the published classifier.
+
+    The constant column is put in by hand: ``add_constant`` skips tables that have one already.
+    """
+    at = 0 if first else x_train.shape[1]
+    design, new = (np.insert(x.to_numpy(dtype=float), at, 1.0, axis=1) for x in (x_train, x_test))
+    return _FITS[classifier](split, design, labels.to_numpy(dtype=float), new)
+
+
+def _logistic(_: Split, x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Unpenalised binomial GLM; on separable data statsmodels stops at its iteration limit."""
+    import statsmodels.api as sm
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted = sm.GLM(y, x, family=sm.families.Binomial()).fit()
+        return (fitted.predict(new) > 0.5).astype(int)
+
+
+def _random_forest(split: Split, x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
+    from sklearn.ensemble import RandomForestClassifier
+
+    imbalanced = split.task == "imbalanced"
+    settings: dict[str, Any] = dict(split.dataset.forest if imbalanced else tables.DEFAULT_FOREST)
+    forest = RandomForestClassifier(random_state=1, **settings).fit(x, y)
+    return (forest.predict(new) > 0.5).astype(int)
+
+
+def _catboost(_: Split, x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
+    from catboost import CatBoostClassifier
+
+    model = CatBoostClassifier(
+        iterations=200,
+        learning_rate=0.05,
+        depth=6,
+        random_state=42,
+        verbose=0,
+        allow_writing_files=False,
+    ).fit(x, y)
+    return (np.asarray(model.predict(new), dtype=float).ravel() > 0.5).astype(int)
+
+
+_FITS = {"logistic": _logistic, "randomForest": _random_forest, "catBoost": _catboost}
+
+
+def summarise(by_seed: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (ddof 1) over the seeds, each ``(6,)``."""
+    return by_seed.mean(axis=0).to_numpy(), by_seed.std(axis=0, ddof=1).to_numpy()
+
+
+def read_result(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Published mean and standard deviation, each ``(6,)``.
+
+    Raises:
+        ValueError: the file is not ``Mean: [...]`` and ``Std: [...]``.
+    """
+    match = re.search(r"Mean:\s*(\[.*?\])\s*Std:\s*(\[.*?\])", path.read_text(), re.DOTALL)
+    if match is None:
+        raise ValueError(f"a published result is `Mean: [...]` and `Std: [...]`; {path} is not.")
+    mean, deviation = (np.array(ast.literal_eval(part), dtype=float) for part in match.groups())
+    return mean, deviation
+
+
+def result_files(dataset: Dataset) -> dict[str, Path]:
+    """Published result files of a dataset: name → verified local path; empty where none are."""
+    if isinstance(dataset.files, tables.Folder):
+        parents = [dataset.files.root, *dataset.files.root.parents]
+        results = next((p / "main/results" for p in parents if (p / "main/results").is_dir()), None)
+        found = sorted(results.glob(f"*_{dataset.name}.txt")) if results else []
+        return {path.name: path for path in found}
+    pattern = re.compile(rf"main/results/(.*_{re.escape(dataset.name)}\.txt)")
+    names = [match for name in dataset.files.names() if (match := pattern.fullmatch(name))]
+    return {match[1]: dataset.files.path(match[0]) for match in names}
+
+
+def compare(results: Mapping[str, pd.DataFrame], datasets: Iterable[Dataset]) -> dict[str, Any]:
+    """Largest absolute difference to each published file that has a counterpart in ``results``.
+
+    Returns:
+        ``n_files``, ``max_abs_difference`` (None where nothing is published) and ``files``.
+    """
+    files = {}
+    for dataset in datasets:
+        for name, path in result_files(dataset).items():
+            if name in results:
+                pairs = zip(summarise(results[name]), read_result(path), strict=True)
+                files[name] = max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
+    largest = max(files.values()) if files else None
+    return {"n_files": len(files), "max_abs_difference": largest, "files": files}

@@ -1,0 +1,172 @@
+"""The sound evaluation: what each arm is worth in balanced, minority and worst-group error.
+
+Group errors are averaged over the seeds, then over groups (balanced), over the groups that are
+smaller than the mean group in training (minority), or maximised (worst). Intervals are 95 %
+two-level bootstrap intervals; differences to group weighting are paired on seeds and rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal import records
+from opal.bridge.tabular import arms, bootstrap, tables
+from opal.bridge.tabular.arms import ARMS, RANDOM_ARMS, REFERENCE, Material
+from opal.bridge.tabular.classifiers import CLASSIFIERS, Settings, probabilities
+from opal.bridge.tabular.tables import Dataset
+
+__all__ = ["CLASSIFIERS", "Settings", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Errors of one seed: ``(n_test, arms)``, rows each arm added ``(arms,)``, and the split."""
+
+    seed: int
+    data: Material
+    errors: np.ndarray
+    n_added: np.ndarray
+
+
+def evaluate(
+    dataset: Dataset,
+    task: str,
+    classifier: str,
+    settings: Settings,
+    *,
+    progress: Callable[[], None] = lambda: None,
+) -> pd.DataFrame:
+    """Records of every arm that the tables allow, for one dataset, task and classifier.
+
+    Args:
+        dataset: listed or your own.
+        task: ``imbalanced`` (groups are classes) or ``spurious`` (attribute and class).
+        classifier: one of :data:`CLASSIFIERS`.
+        settings: folds, trees, draws, resamples and seed.
+        progress: called after each seed.
+
+    Raises:
+        ValueError: a table is unfit (see :func:`tables.load`) or lacks a group.
+    """
+    splits = {
+        seed: arms.material(tables.load(dataset, task, "focus", seed))
+        for seed in dataset.seeds(task, "focus")
+    }
+    chosen = [arm for arm in ARMS if not any(arms.why_not(arm, d) for d in splits.values())]
+    outcomes = []
+    for seed, data in splits.items():
+        outcomes.append(_seed(seed, data, chosen, classifier, settings))
+        progress()
+    frame = pd.DataFrame(_rows(outcomes, chosen, settings))
+    frame["synthesizer"] = [_synthesizer(arm, dataset) for arm in frame["arm"]]
+    setting = f"{dataset.name}/{task}"
+    return records.validate(
+        frame.assign(study="tabular", source="data", setting=setting, classifier=classifier)
+        .assign(dataset=dataset.name, task=task, protocol="sound", chunk=0, published=np.nan)
+    )
+
+
+def left_out(dataset: Dataset, task: str) -> dict[str, str]:
+    """Arms that the tables do not allow, each with its reason."""
+    reasons = {}
+    for seed in dataset.seeds(task, "focus"):
+        data = arms.material(tables.load(dataset, task, "focus", seed))
+        reasons |= {arm: why for arm in ARMS if (why := arms.why_not(arm, data))}
+    return reasons
+
+
+def _seed(
+    seed: int, data: Material, chosen: list[str], classifier: str, settings: Settings
+) -> Outcome:
+    """Row errors of every arm; arms that draw at random are averaged over their draws."""
+    errors = np.zeros((len(data.test), len(chosen)))
+    added = np.zeros(len(chosen))
+    for a, arm in enumerate(chosen):
+        if arm == "threshold" and "raw" in chosen:
+            continue
+        draws = settings.draws if arm in RANDOM_ARMS else 1
+        for draw in range(draws):
+            key = (seed, ARMS.index(arm), draw)
+            p, training = probabilities(classifier, arm, data, key, settings)
+            errors[:, a] += ((p > 0.5) != data.test.y) / draws
+            added[a] = training.n_added.sum()
+            if arm == "raw" and "threshold" in chosen:
+                moved = (p > arms.thresholds(data, data.test)) != data.test.y
+                errors[:, chosen.index("threshold")] = moved
+    return Outcome(seed, data, errors, added)
+
+
+def _synthesizer(arm: str, dataset: Dataset) -> str:
+    if arm.startswith("synthetic"):
+        return dataset.synthesizer
+    names = {"duplication": "duplicate", "smote": "smote", "real_balanced": "real"}
+    return names.get(arm, "none")
+
+
+def _rows(outcomes: list[Outcome], chosen: list[str], settings: Settings) -> list[dict[str, Any]]:
+    """Aggregate rows with intervals, then one row for each seed, arm and group."""
+    names = outcomes[0].data.group_names
+    counts = np.stack([o.data.train.counts(len(names)) for o in outcomes])
+    total = counts.mean(axis=0)
+    minority = total < total.mean() if (total < total.mean()).any() else total == total.min()
+    result = bootstrap.resample(
+        [o.errors for o in outcomes],
+        [o.data.test.group for o in outcomes],
+        minority,
+        settings.resamples,
+        np.random.default_rng([settings.seed, 1]),
+    )
+    rows = []
+    for a, arm in enumerate(chosen):
+        base = {
+            "arm": arm,
+            "n_real": round(total.sum()),
+            "n_min": int(counts.min()),
+            "n_max": int(counts.max()),
+            "n_oversampled": round(float(np.mean([o.n_added[a] for o in outcomes]))),
+        }
+        rows += _aggregates(base, a, chosen.index(REFERENCE), result, len(outcomes))
+        rows += [row for o in outcomes for row in _per_seed(base, a, o, names)]
+    return rows
+
+
+def _aggregates(
+    base: dict[str, Any], arm: int, reference: int, result: bootstrap.Resampled, n_seeds: int
+) -> list[dict[str, Any]]:
+    """Each metric, and its paired difference to the reference arm, with error and interval."""
+    rows = []
+    for metric in bootstrap.METRICS:
+        estimate, samples = result.estimate[metric], result.samples[metric]
+        pairs = {
+            metric: (estimate[arm], samples[:, arm]),
+            f"{metric}_difference": (
+                estimate[arm] - estimate[reference],
+                samples[:, arm] - samples[:, reference],
+            ),
+        }
+        for name, (value, values) in pairs.items():
+            lower, upper = bootstrap.interval(float(value), values)
+            found = {"metric": name, "value": float(value), "std_error": float(values.std(ddof=1))}
+            rows.append({**base, **found, "lower": lower, "upper": upper, "n_replicates": n_seeds})
+    return rows
+
+
+def _per_seed(
+    base: dict[str, Any], arm: int, outcome: Outcome, names: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """The error of each group in one seed."""
+    group = outcome.data.test.group
+    means = [float(outcome.errors[group == g, arm].mean()) for g in range(len(names))]
+    shared = {**base, "replicate": outcome.seed, "n_oversampled": round(outcome.n_added[arm])}
+    shared |= {"lower": np.nan, "upper": np.nan, "n_replicates": 1}
+    rows = [
+        {**shared, "group": name, "metric": "error", "value": value}
+        for name, value in zip(names, means, strict=True)
+    ]
+    rows.append({**shared, "group": "all", "metric": "balanced_error", "value": np.mean(means)})
+    return rows
