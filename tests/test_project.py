@@ -1,0 +1,102 @@
+"""The project's own files agree with each other."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from opal.cli import main
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+
+
+def name_of(requirement: str) -> str:
+    """Distribution name of a requirement line, as the lock spells it."""
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match is not None, requirement
+    return match[0].lower().replace("_", "-")
+
+
+def locked() -> dict[str, str]:
+    """Each locked distribution with the rest of its entry: version, marker, hashes."""
+    entries = re.split(r"^(?=[a-z0-9])", LOCK, flags=re.MULTILINE)[1:]
+    return {name_of(entry): entry for entry in entries}
+
+
+@pytest.mark.parametrize("extra", [None, "tabular", "notebooks", "dev"])
+def test_what_the_makefile_installs_is_locked(extra: str | None) -> None:
+    extras = PROJECT["optional-dependencies"]
+    wanted = extras[extra] if extra else PROJECT["dependencies"]
+    assert {name_of(requirement) for requirement in wanted} <= locked().keys()
+
+
+def test_the_lock_pins_and_hashes_every_entry_once() -> None:
+    entries = re.findall(r"^[a-z0-9][^ ]*==", LOCK, flags=re.MULTILINE)
+    assert len(entries) == len(locked())
+    for name, entry in locked().items():
+        assert re.match(r"[a-z0-9._-]+==[0-9]", entry), name
+        assert "--hash=sha256:" in entry, name
+
+
+def test_the_lock_names_no_host_and_no_torch() -> None:
+    assert "://" not in LOCK
+    assert "torch" not in locked()
+    assert "torch==2.13.0" in PROJECT["optional-dependencies"]["text"]
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.search(r"^make test\b", readme, flags=re.MULTILINE)
+    assert re.search(r"^make test </dev/null$", script, flags=re.MULTILINE)
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#:]+)\)", readme)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def commands_of_the_readme() -> list[str]:
+    """Every line of a shell block that calls ``opal``, without its comment."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return [line.strip() for line in re.findall(r"^opal ([^#\n]+)", readme, flags=re.MULTILINE)]
+
+
+@pytest.mark.parametrize("command", commands_of_the_readme())
+def test_commands_of_the_readme_are_understood(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # With --help last, every flag and value before it is read, and nothing is computed.
+    words = [word for word in command.split() if word != "--help"]
+    try:
+        status: object = main([*words, "--help"])
+    except SystemExit as end:
+        status = end.code
+    assert status == 0, capsys.readouterr().err
+
+
+def test_make_says_which_python_it_wants(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    result = subprocess.run(
+        ["make", "install", "CANDIDATES=no-such-python"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert "no Python >= 3.11" in result.stderr
+    assert not (tmp_path / ".venv").exists()
