@@ -12,7 +12,7 @@ OUT ?= figures
 
 # The version that the figures were checked with comes first; a candidate counts only if it runs
 # (a pyenv shim may not) and can make an environment with pip (Debian packages that apart).
-CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python
+CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help

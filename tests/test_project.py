@@ -76,13 +76,14 @@ def commands_of_the_readme() -> list[str]:
 def test_commands_of_the_readme_are_understood(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # With --help last, every flag and value before it is read, and nothing is computed.
     words = [word for word in command.split() if word != "--help"]
     try:
         status: object = main([*words, "--help"])
     except SystemExit as end:
         status = end.code
-    assert status == 0, capsys.readouterr().err
+    said = capsys.readouterr()
+    assert status == 0, said.err
+    assert [word for word in words if word.startswith("--") and word not in said.out] == []
 
 
 def test_make_says_which_python_it_wants(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_make_says_which_python_it_wants(tmp_path: Path) -> None:
         shutil.copy(ROOT / name, tmp_path)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
     result = subprocess.run(
-        ["make", "install", "CANDIDATES=no-such-python"],
+        ["make", "install", "PYTHON=no-such-python"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
