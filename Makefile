@@ -1,6 +1,7 @@
 # Needs make, a package index and Python >= 3.11 with venv; everything else is installed into .venv.
 #   make test       ruff, mypy, pytest (the project's one test command; CI runs it)
 #   make figures    all figures at the quick preset, with their self-checks, into figures/
+#   make notebooks  the notebooks, executed, into build/notebooks/
 # OPAL_DATA_MIRROR, where set, is a folder that is read instead of downloading the real data.
 
 SHELL := /bin/sh
@@ -19,8 +20,8 @@ USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 .PHONY: help install test lint figures notebooks benchmarks lock clean
 
 help:
-	@sed -n '2,3s/^#   //p' Makefile
-	@echo "also: install, lint, notebooks, benchmarks, lock, clean"
+	@sed -n 's/^#   //p' Makefile
+	@echo "also: install, lint, benchmarks, lock, clean"
 
 install: $(STAMP)
 
@@ -52,7 +53,8 @@ figures: $(STAMP)
 	$(BIN)/opal figures --preset $(PRESET) --out $(OUT)
 
 notebooks: $(STAMP)
-	$(BIN)/python -m pytest tests/test_notebooks.py
+	@mkdir -p build/notebooks; set -e; for file in notebooks/*.py; do \
+	  $(BIN)/jupytext --to ipynb --execute --output build/$${file%.py}.ipynb $$file; done
 
 benchmarks: $(STAMP)
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done

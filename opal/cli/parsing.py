@@ -64,7 +64,7 @@ def show_help(prog: str, description: str, summaries: Mapping[str, str]) -> None
     for name, summary in summaries.items():
         app.command(name=name, help=summary)(_nothing)
     with contextlib.suppress(SystemExit):
-        app.cli(args=["--help"], prog=prog, description=description)
+        app.cli(args=["--help"], prog=prog, description=description, use_underscores=True)
 
 
 def _nothing() -> None:
