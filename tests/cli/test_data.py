@@ -1,0 +1,59 @@
+"""``opal data``: what is here, what is missing, what is not what it should be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from opal.bridge import corpora
+from opal.cli import main
+
+N_FILES = len(corpora.OPAL.registry())
+
+
+@pytest.fixture(autouse=True)
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A mirror with one file, whose content is wrong."""
+    monkeypatch.setenv(corpora.MIRROR_VARIABLE, str(tmp_path))
+    file = tmp_path / corpora.OPAL.location / min(corpora.OPAL.names())
+    file.parent.mkdir(parents=True)
+    file.write_text("not what was published")
+    return tmp_path
+
+
+def test_list_counts_files(capsys: pytest.CaptureFixture[str], mirror: Path) -> None:
+    assert main(["data", "list", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["corpus"], row["n_files"], row["n_local"]) == ("opal", N_FILES, 1)
+    assert main(["data", "list"]) == 0
+    assert str(mirror) in capsys.readouterr().out
+
+
+def test_verify_tells_corrupted_from_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "verify"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"0 of {N_FILES} files are here and whole"
+    assert sum(line.startswith("corrupted: ") for line in lines) == 1
+    assert sum(line.startswith("missing: ") for line in lines) == N_FILES - 1
+    assert main(["data", "verify", "opal", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["ok"] is False
+
+
+def test_fetch_refuses_a_corrupted_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "fetch", "opal", "--json"]) == 2
+    said = capsys.readouterr()
+    assert "corrupted" in said.err
+    assert "sha256" in said.err
+    assert said.out == ""
+
+
+def test_unknown_corpus_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "verify", "opla"]) == 2
+    assert "['opal']; got 'opla'" in capsys.readouterr().err
+
+
+def test_unknown_data_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "fetsh"]) == 2
+    assert "did you mean 'fetch'? There are: fetch, list, verify." in capsys.readouterr().err
