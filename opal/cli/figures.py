@@ -14,7 +14,7 @@ import tyro
 
 from opal.cli import output, registry
 from opal.cli.parsing import parse
-from opal.cli.run import compute
+from opal.cli.run import compute, preset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ class Figures:
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
     """Figures to draw; all of them if none is named."""
-    preset: Literal["quick", "full"] = "quick"
+    preset: Literal["tiny", "quick", "full"] = "quick"
     """How large the studies are."""
     out: Path = Path("figures")
     """Folder for pictures, checks and records."""
@@ -104,7 +104,7 @@ def _records(figure: ModuleType, options: Figures) -> pd.DataFrame:
     frames = [
         compute(
             study,
-            registry.load("study", study).PRESETS[options.preset],
+            preset(study, options.preset),
             options.out / "records",
             workers=options.workers,
             progress=not options.json,

@@ -34,7 +34,7 @@ class Options:
     """What every study can be asked."""
 
     preset: str = "quick"
-    """Configuration to start from (quick or full); the flags of the study change single fields."""
+    """Configuration to start from (tiny, quick or full); the study's flags change single fields."""
     out: Path = Path("results")
     """Folder for the records."""
     workers: int = 1
@@ -75,13 +75,10 @@ def configure(name: str, args: Sequence[str]) -> tuple[Options, Any]:
         UnknownNameError: there is no such study or preset.
         ValueError: the number of workers is not positive.
     """
-    study = registry.load("study", name)
-    preset = _preset_in(args)
-    if preset not in study.PRESETS:
-        raise unknown(f"preset of {name}", preset, study.PRESETS)
+    base = preset(name, _preset_in(args))
     claim = registry.claims("study")[name]
     example = f"{claim}\n\nExample:\n    opal run {name} --preset quick --out results"
-    command = _command(study.PRESETS[preset])
+    command = _command(base)
     options = parse(command, args, prog=f"opal run {name}", description=example)
     if options.workers < 1:
         raise ValueError(f"--workers must be at least 1; got {options.workers}.")
@@ -101,6 +98,18 @@ def _command(base: Any) -> type[Any]:
     return make_dataclass("Run", [config], bases=(Options,), frozen=True)
 
 
+def preset(study: str, name: str) -> Any:
+    """A configuration that the study itself proposes.
+
+    Raises:
+        UnknownNameError: there is no such study or preset.
+    """
+    presets = registry.load("study", study).PRESETS
+    if name not in presets:
+        raise unknown(f"preset of {study}", name, presets)
+    return presets[name]
+
+
 def compute(
     name: str, config: Any, cells: Path, *, workers: int = 1, progress: bool = True
 ) -> pd.DataFrame:
@@ -114,10 +123,10 @@ def compute(
         return runner.run(study.cells(config), folder, executor=executor, progress=progress)
 
 
-def table_name(study: str, preset: str, config: Any) -> str:
+def table_name(study: str, base: str, config: Any) -> str:
     """File name of a study's records: another configuration never overwrites them."""
-    if config == registry.load("study", study).PRESETS[preset]:
-        return f"{study}-{preset}.parquet"
+    if config == preset(study, base):
+        return f"{study}-{base}.parquet"
     text = json.dumps(asdict(config), sort_keys=True, default=str)
     return f"{study}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.parquet"
 

@@ -1,0 +1,34 @@
+"""Every figure draws from its tiny records and states checks, whatever they say at that size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from opal.cli import main, registry
+
+FIGURES = sorted(registry.claims("figure"))
+
+
+def test_there_are_figures() -> None:
+    assert {"imbalance", "spurious", "alpha", "tabular"} <= set(FIGURES)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_draws_and_states_checks(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main(["figures", name, "--preset", "tiny", "--out", str(tmp_path), "--json"])
+    report = json.loads(capsys.readouterr().out)
+    if report["left_out"]:
+        assert "OPAL_DATA_MIRROR" in report["left_out"][0]["reason"]
+        assert status == 0
+        return
+    (figure,) = report["figures"]
+    assert status == (0 if figure["passed"] else 1)
+    assert figure["checks"]
+    assert all(check["name"] and check["detail"] for check in figure["checks"])
+    assert figure["caption"].endswith(".")
+    assert (tmp_path / f"{name}.png").stat().st_size > 10_000
