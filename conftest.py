@@ -22,7 +22,17 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Shapes and dtypes in the annotations of the numerical rooms hold whenever a test calls them.
-NUMERICAL_ROOMS = ("settings", "synthesis", "objective", "estimators", "risk", "theory")
+NUMERICAL_ROOMS = (
+    "draws",
+    "losses",
+    "newton",
+    "settings",
+    "synthesis",
+    "objective",
+    "estimators",
+    "risk",
+    "theory",
+)
 install_import_hook([f"opal.{room}" for room in NUMERICAL_ROOMS], "beartype.beartype")
 
 
