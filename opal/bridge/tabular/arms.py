@@ -15,7 +15,8 @@ synthetic            + the first R synthetic rows in file order, R the number of
 synthetic_balanced   + the first m_g synthetic rows of each group, or as many as there are
 synthetic_novel      the same, after rows that equal a real row (label included) are dropped
 synthetic_weighting  the rows of ``synthetic``, each group with the same total weight
-real_balanced        + as many fresh real rows of each group as ``synthetic_balanced`` has
+real_balanced        + as many fresh real rows of each group as ``synthetic_balanced`` has (m_g
+                     where there are no synthetic rows)
 ==================== ===========================================================================
 """
 
@@ -269,7 +270,10 @@ def _first(rows: Rows, wanted: np.ndarray, usable: np.ndarray) -> np.ndarray:
 def _fresh(data: Material, real: Rows, usable: np.ndarray, rng: np.random.Generator) -> Rows:
     if data.fresh is None:
         raise ValueError("the arm real_balanced needs a source table; there is none.")
-    wanted = _balanced(data, real, usable, rng).counts(len(data.group_names))
+    n_groups = len(data.group_names)
+    wanted = _lacking(real, n_groups)
+    if len(data.synthetic):
+        wanted = _balanced(data, real, usable, rng).counts(n_groups)
     picks = []
     for g, m in enumerate(wanted):
         pool = np.flatnonzero(data.fresh.group == g)

@@ -62,6 +62,12 @@ def _file(task: str, method: str, metric: str, classifier: str, dataset: str) ->
 def _seed(split: Split, classifier: str) -> dict[str, list[float]]:
     """Each metric of one seed for 0..5 chunks of synthetic rows."""
     chunk = len(split.train) // (len(CHUNKS) - 1)
+    if len(split.synthetic) < chunk * CHUNKS[-1]:
+        raise ValueError(
+            f"the published protocol adds up to {chunk * CHUNKS[-1]} synthetic rows; "
+            f"{split.dataset.name}, {split.task}/{split.method}, seed {split.seed} has "
+            f"{len(split.synthetic)}. Use --protocol sound."
+        )
     traces = [_point(split, classifier, k * chunk) for k in CHUNKS]
     return {metric: [trace[metric] for trace in traces] for metric in traces[0]}
 

@@ -51,6 +51,21 @@ class Folder:
 
 
 @dataclass(frozen=True)
+class Loose:
+    """Single files, wherever they are, under the names that a split's files have."""
+
+    files: Mapping[str, Path]
+
+    def names(self) -> Iterable[str]:
+        """The names that splits are read by."""
+        return self.files.keys()
+
+    def path(self, name: str) -> Path:
+        """The file behind a name."""
+        return self.files[name]
+
+
+@dataclass(frozen=True)
 class Dataset:
     """What must be known of a table to read and judge it.
 
@@ -217,8 +232,34 @@ def from_folder(folder: Path, target: str | None = None, attribute: str | None =
     return replace(dataset, target=target or _last_column(dataset))
 
 
+def from_files(
+    train: Path,
+    test: Path,
+    synthetic: Path | None = None,
+    source: Path | None = None,
+    target: str | None = None,
+    attribute: str | None = None,
+) -> Dataset:
+    """A dataset of one split from your own CSV files.
+
+    Raises:
+        ValueError: one of the files is not there.
+    """
+    roles = {"train": train, "train_generate": synthetic, "test": test}
+    files = {f"{role}_rand0.csv": path for role, path in roles.items() if path is not None}
+    if source is not None:
+        files["source.csv"] = source
+    absent = [str(path) for path in files.values() if not path.is_file()]
+    if absent:
+        raise ValueError(f"every table must be a file; there is none at {absent}.")
+    folders = {("spurious" if attribute else "imbalanced", "focus"): ""}
+    name = train.stem
+    dataset = Dataset(name, Loose(files), "", attribute, folders, DEFAULT_FOREST, "synthetic")
+    return replace(dataset, target=target or _last_column(dataset))
+
+
 def load(dataset: Dataset, task: str, method: str = "focus", seed: int = 1) -> Split:
-    """Read one split and check it.
+    """Read one split and check it; without a file of synthetic rows there are none.
 
     Raises:
         ValueError: the task or method is not there, a column is missing (the nearest name is
@@ -238,6 +279,9 @@ def load(dataset: Dataset, task: str, method: str = "focus", seed: int = 1) -> S
     tables = {}
     for role, prefix in (("train", "train_(?!gen)"), ("synthetic", "train_gen"), ("test", "test_")):
         path = _find(dataset, folder, rf"{prefix}.*rand{seed}\.csv")
+        if path is None and role == "synthetic":
+            tables[role] = tables["train"].head(0)
+            continue
         if path is None:
             raise ValueError(f"{dataset.name}: no {role} table of seed {seed} in {folder or '.'}.")
         tables[role] = checked(pd.read_csv(path), columns, needed, str(path))

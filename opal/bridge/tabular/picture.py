@@ -1,0 +1,172 @@
+"""Drawings of tabular records: published curves, and differences to group weighting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from opal.bridge.tabular.arms import ARMS, REFERENCE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ARM_LABELS: Mapping[str, str] = {
+    "raw": "raw",
+    "threshold": "raw, threshold moved",
+    "weighting": "group weighting",
+    "duplication": "duplication",
+    "smote": "SMOTE",
+    "synthetic": "{made}, as published",
+    "synthetic_balanced": "{made}, to balance",
+    "synthetic_novel": "{made}, none recited",
+    "synthetic_weighting": "{made} + weighting",
+    "real_balanced": "as many real rows",
+}
+MADE = {"gpt4": "GPT-4", "synthetic": "synthetic"}
+DATASET_LABELS = {
+    "openmlDiabetes": "diabetes",
+    "heart_failure": "heart failure",
+    "gender": "gender",
+}
+# Shape and fill tell the classifiers apart in print; colour only helps.
+CLASSIFIERS: Mapping[str, tuple[str, str, str, str]] = {
+    "logistic": ("o", "#1a1a1a", "#1a1a1a", "logistic"),
+    "forest": ("s", "#1f6fb4", "white", "random forest"),
+    "catboost": ("^", "#d1711c", "#f3c79a", "CatBoost"),
+}
+CURVES: Mapping[str, tuple[str, str, str, str]] = {
+    "synthetic": ("o", "-", "#1a1a1a", "GPT-4"),
+    "smote": ("s", "--", "#1f6fb4", "SMOTE"),
+    "duplication": ("^", ":", "#d1711c", "duplication"),
+    "worst_error": ("v", "-", "#1a1a1a", "worst group"),
+    "minority_error": ("D", "--", "#1f6fb4", "minority groups"),
+    "majority_error": ("P", ":", "#d1711c", "majority groups"),
+}
+STYLE = {
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+}
+
+
+def arm_label(arm: str, synthesizer: str = "gpt4") -> str:
+    """What a reader calls an arm."""
+    return ARM_LABELS[arm].format(made=MADE.get(synthesizer, synthesizer))
+
+
+def curves(axes: Axes, frame: pd.DataFrame, column: str) -> None:
+    """Error against synthetic rows, a line for each value of ``column``; rings are published.
+
+    Args:
+        axes: where to draw.
+        frame: records of the published protocol: one dataset, task and classifier.
+        column: ``arm`` or ``metric``.
+    """
+    for name, rows in frame.groupby(column, sort=False):
+        marker, line, colour, label = CURVES[str(name)]
+        rows = rows.sort_values("chunk")
+        axes.plot(
+            rows["n_oversampled"],
+            rows["value"],
+            line,
+            marker=marker,
+            color=colour,
+            markersize=3,
+            linewidth=1,
+            label=label,
+        )
+        axes.plot(
+            rows["n_oversampled"],
+            rows["published"],
+            "o",
+            color=colour,
+            fillstyle="none",
+            markersize=6.5,
+            markeredgewidth=0.7,
+        )
+    axes.set_xlabel("synthetic rows")
+    axes.set_ylim(bottom=0)
+
+
+def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
+    """Paired differences to weighting with intervals: an arm a line, a classifier a marker.
+
+    Args:
+        axes: where to draw; arms run down the y axis.
+        frame: aggregate records of the sound protocol: one dataset and task.
+        metric: ``balanced_error``, ``minority_error`` or ``worst_error``.
+    """
+    rows = frame[frame["metric"] == f"{metric}_difference"]
+    shown = [arm for arm in ARMS if arm != REFERENCE and (rows["arm"] == arm).any()]
+    names = [name for name in CLASSIFIERS if (rows["classifier"] == name).any()]
+    offsets = np.linspace(-0.26, 0.26, len(names)) if len(names) > 1 else np.zeros(1)
+    for name, offset in zip(names, offsets, strict=True):
+        marker, colour, face, label = CLASSIFIERS[name]
+        mine = rows[rows["classifier"] == name].set_index("arm").reindex(shown)
+        value = mine["value"].to_numpy()
+        # A corrected interval need not contain its estimate; the whisker then ends at the marker.
+        whiskers = np.maximum([value - mine["lower"], mine["upper"] - value], 0.0)
+        axes.errorbar(
+            value,
+            np.arange(len(shown)) + offset,
+            xerr=whiskers,
+            fmt=marker,
+            color=colour,
+            markerfacecolor=face,
+            markersize=3.2,
+            markeredgewidth=0.8,
+            elinewidth=0.8,
+            label=label,
+        )
+    axes.axvline(0, color="0.35", linewidth=0.7)
+    for index in range(0, len(shown), 2):
+        axes.axhspan(index - 0.5, index + 0.5, color="0.955", zorder=-5, linewidth=0)
+    made = str(frame.loc[frame["arm"].str.startswith("synthetic"), "synthesizer"].max())
+    axes.set_yticks(range(len(shown)), [arm_label(arm, made) for arm in shown])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+
+
+def levels(frame: pd.DataFrame, metric: str) -> str:
+    """Error of the reference arm, classifier by classifier, as a line of text."""
+    rows = frame[(frame["metric"] == metric) & (frame["arm"] == REFERENCE)]
+    found = dict(zip(rows["classifier"], rows["value"], strict=True))
+    return " ".join(f"{found[name]:.2f}" for name in CLASSIFIERS if name in found)
+
+
+def difference_figure(frame: pd.DataFrame) -> Figure:
+    """Balanced and worst-group differences of every setting: the figure of ``evaluate``."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    aggregate = frame[frame["replicate"].isna()]
+    settings = list(dict.fromkeys(aggregate["setting"]))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.0, 0.6 + 2.25 * len(settings)), layout="constrained")
+        grid = figure.subplots(len(settings), 2, squeeze=False, sharey="row")
+        for row, setting in zip(grid, settings, strict=True):
+            draw_row(row, aggregate[aggregate["setting"] == setting], setting)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def draw_row(row: Sequence[Axes], frame: pd.DataFrame, title: str) -> None:
+    """The balanced and the worst-group panel of one setting."""
+    for axes, metric in zip(row, ("balanced_error", "worst_error"), strict=True):
+        differences(axes, frame, metric)
+        words = metric.replace("_", " ").replace("worst", "worst-group")
+        axes.set_title(f"{title}: {words} (weighting {levels(frame, metric)})")
+        axes.set_xlabel("difference to weighting")

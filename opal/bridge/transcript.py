@@ -1,0 +1,113 @@
+"""A language model's own text, ``name is value, name is value.``, a row a line, as a table.
+
+Nothing is repaired: a line that is not a row is rejected with its number and the reason, so that
+what was dropped can be counted and read.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import pandas as pd
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A line that is not a row: its number (from 1), its text and the reason."""
+
+    line: int
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The rows of a text in order, and what was rejected; blank lines are only counted."""
+
+    rows: pd.DataFrame
+    rejected: tuple[Rejection, ...]
+    n_lines: int
+    n_blank: int
+
+
+def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
+    """Read a text into rows.
+
+    Args:
+        text: one row a line; a final full stop, and any order of the columns, are accepted.
+        columns: names of the columns in the order wanted; by default the names that most lines
+            have, in the order of the first such line.
+
+    Raises:
+        ValueError: no columns were given and no line has any.
+
+    >>> found = parse("age is 41, class is 1.\\nage is forty, class is 0.\\n")
+    >>> found.rows.to_dict("records")
+    [{'age': 41.0, 'class': 1.0}]
+    >>> found.rejected[0].line, found.rejected[0].reason
+    (2, "the value of 'age' must be a number; got 'forty'")
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    names = tuple(columns) if columns is not None else _usual_columns(lines)
+    rows: list[dict[str, float]] = []
+    rejected: list[Rejection] = []
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            rows.append(_row(line, names))
+        except _NotARow as reason:
+            rejected.append(Rejection(number, line, str(reason)))
+    table = pd.DataFrame(rows, columns=list(names), dtype=float)
+    return Transcript(table, tuple(rejected), len(lines), lines.count(""))
+
+
+class _NotARow(Exception):
+    """Why a line is not a row."""
+
+
+def _usual_columns(lines: Sequence[str]) -> tuple[str, ...]:
+    """The names that most lines have, in the order of the first line that has them."""
+    found = [tuple(name for name, _ in _pairs(line)) for line in lines if " is " in line]
+    if not found:
+        raise ValueError(
+            "a text of rows has lines `name is value, name is value.`; none is. "
+            "Give the file that the model wrote, or name the columns."
+        )
+    usual, _ = Counter(frozenset(names) for names in found).most_common(1)[0]
+    return next(names for names in found if frozenset(names) == usual)
+
+
+def _pairs(line: str) -> list[tuple[str, str]]:
+    """``(name, value)`` of each part; a part without `` is `` has an empty name."""
+    parts = [part.strip() for part in line.removesuffix(".").split(",")]
+    split = [part.rpartition(" is ") for part in parts if part]
+    return [(name.strip(), value.strip()) for name, _, value in split]
+
+
+def _row(line: str, columns: Sequence[str]) -> dict[str, float]:
+    """The values of one line, in the order of the columns."""
+    values: dict[str, float] = {}
+    for name, value in _pairs(line):
+        if not name:
+            raise _NotARow(f"each part must be `name is value`; got {value!r}")
+        if name not in columns:
+            close = get_close_matches(name, columns, n=1)
+            hint = f" (did the model mean {close[0]!r}?)" if close else ""
+            raise _NotARow(f"there is no column {name!r}{hint}")
+        if name in values:
+            raise _NotARow(f"column {name!r} is there twice")
+        if not _NUMBER.fullmatch(value) or not math.isfinite(float(value)):
+            raise _NotARow(f"the value of {name!r} must be a number; got {value!r}")
+        values[name] = float(value)
+    missing = [name for name in columns if name not in values]
+    if missing:
+        raise _NotARow(f"the row ends before it is complete; missing: {', '.join(missing)}")
+    return {name: values[name] for name in columns}

@@ -1,0 +1,153 @@
+"""OPAL's published tables from its own GPT-4 rows, then what those rows add to group weighting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from opal.checks import Check
+
+STUDIES = ("tabular",)
+CAPTION = (
+    "Published errors (rings) are reproduced from GPT-4's own rows (lines); under tuned classifiers "
+    "and balanced or worst-group error, the same rows are compared with group weighting by paired "
+    "differences and 95 % two-level bootstrap intervals (left of zero is better than weighting)."
+)
+TOLERANCE = 1e-9
+
+
+def unavailable() -> str | None:
+    """Why the tables or the packages that this figure needs cannot be had here."""
+    from importlib.util import find_spec
+
+    from opal.bridge import corpora
+
+    absent = [name for name in ("statsmodels", "imblearn") if find_spec(name) is None]
+    if absent:
+        return f"needs {', '.join(absent)}; install the extra with `pip install -e .[tabular]`."
+    return corpora.availability()
+
+
+def draw(records: pd.DataFrame) -> Figure:
+    """Two rows of published curves over two rows of paired differences."""
+    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+
+    from opal.bridge.tabular import picture
+
+    with mpl.rc_context(picture.STYLE):
+        figure = plt.figure(figsize=(7.2, 9.0), layout="constrained")
+        top, bottom = figure.subfigures(2, 1, height_ratios=(3.4, 5.6))
+        _published(top, records[records["protocol"] == "published"])
+        _sound(bottom, records[(records["protocol"] == "sound") & records["replicate"].isna()])
+    return figure
+
+
+def _published(figure: Figure, records: pd.DataFrame) -> None:
+    """Error curves of the logistic regression, one dataset a column."""
+    from opal.bridge.tabular import picture
+
+    shown = records[records["classifier"] == "logistic"]
+    names = [name for name in picture.DATASET_LABELS if (shown["dataset"] == name).any()]
+    grid = figure.subplots(2, len(names), squeeze=False, sharey="row")
+    for axes, name in zip(grid[0], names, strict=True):
+        rows = shown[(shown["dataset"] == name) & (shown["setting"] == f"{name}/imbalanced")]
+        picture.curves(axes, rows[rows["metric"] == "error"], "arm")
+        axes.set_title(picture.DATASET_LABELS[name])
+    for axes, name in zip(grid[1], names, strict=True):
+        rows = shown[(shown["dataset"] == name) & (shown["setting"] == f"{name}/spurious")]
+        wanted = rows[rows["metric"].isin(["worst_error", "minority_error", "majority_error"])]
+        picture.curves(axes, wanted, "metric")
+    grid[0, 0].set_ylabel("imbalanced task:\nplain error")
+    grid[1, 0].set_ylabel("spurious task:\nerror of GPT-4 arm")
+    for row in grid:
+        row[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    n_files, largest = _reproduction(records)
+    figure.suptitle(
+        f"a  Published protocol, logistic regression: lines recomputed, rings published "
+        f"({n_files} result files checked, largest difference {largest:.0e})",
+        fontsize=8,
+        x=0.01,
+        ha="left",
+        weight="bold",
+    )
+
+
+def _sound(figure: Figure, records: pd.DataFrame) -> None:
+    """Differences to weighting: tasks down; metric, then dataset, across."""
+    from opal.bridge.tabular import picture
+
+    names = [name for name in picture.DATASET_LABELS if (records["dataset"] == name).any()]
+    tasks = [task for task in ("imbalanced", "spurious") if (records["task"] == task).any()]
+    columns = [(m, n) for m in ("balanced_error", "worst_error") for n in names]
+    grid = figure.subplots(len(tasks), len(columns), squeeze=False, sharey="row")
+    for row, task in zip(grid, tasks, strict=True):
+        for axes, (metric, name) in zip(row, columns, strict=True):
+            rows = records[(records["dataset"] == name) & (records["task"] == task)]
+            picture.differences(axes, rows, metric)
+            words = "balanced" if metric == "balanced_error" else "worst group"
+            level = picture.levels(rows, metric)
+            axes.set_title(f"{picture.DATASET_LABELS[name]}\n{words}\n({level})", fontsize=7)
+            axes.locator_params(axis="x", nbins=3)
+        row[0].set_ylabel(f"{task} task")
+    figure.supxlabel("error minus that of group weighting (its own error in brackets)", fontsize=7.5)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=3, frameon=False)
+    figure.suptitle(
+        "b  Sound protocol: paired differences to group weighting, 95 % intervals",
+        fontsize=8,
+        x=0.01,
+        ha="left",
+        weight="bold",
+    )
+
+
+def _reproduction(records: pd.DataFrame) -> tuple[int, float]:
+    """Number of result files with a published counterpart, and the largest difference to them."""
+    rows = records[(records["protocol"] == "published") & records["published"].notna()]
+    metric = rows["metric"].str.removesuffix("_sd")
+    files = rows.assign(quantity=metric).groupby(["setting", "classifier", "arm", "quantity"])
+    return files.ngroups, float((rows["value"] - rows["published"]).abs().max())
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """Reproduction to rounding; a sanity check of the sound protocol; and what each arm added.
+
+    The last ones are findings, stored with their z-scores and without a bound: either sign passes.
+    """
+    from opal.bridge.tabular.picture import arm_label
+    from opal.checks import Check, at_least, at_most
+
+    n_files, largest = _reproduction(records)
+    done = records[records["protocol"] == "published"]
+    pairs = done[["setting", "task", "classifier"]].drop_duplicates()
+    expected = int(pairs["task"].map({"imbalanced": 3, "spurious": 5}).sum())
+    found = [
+        at_most("published numbers", largest, TOLERANCE, f"largest difference, {n_files} files"),
+        at_least("published files", n_files, expected, "each has a published counterpart"),
+    ]
+    value, error = _pooled(records, "raw")
+    detail = f"raw minus weighting, balanced error {value:+.3f} ± {error:.3f}: weighting must help"
+    found.append(at_least("weighting helps", value / error, 2.0, detail))
+    for arm in ("synthetic_balanced", "synthetic_weighting", "real_balanced"):
+        value, error = _pooled(records, arm)
+        words = f"finding: balanced error minus weighting's {value:+.3f} ± {error:.3f}"
+        found.append(Check(arm_label(arm), value / error, float("inf"), True, words))
+    return found
+
+
+def _pooled(records: pd.DataFrame, arm: str) -> tuple[float, float]:
+    """Mean difference of the balanced error to weighting over the datasets, and its error.
+
+    Within a dataset, tasks and classifiers share test rows: their errors count as one and the same.
+    Datasets are independent.
+    """
+    import numpy as np
+
+    rows = records[(records["arm"] == arm) & (records["metric"] == "balanced_error_difference")]
+    each = rows.groupby("dataset")[["value", "std_error"]].mean()
+    error = np.sqrt((each["std_error"] ** 2).sum()) / len(each)
+    return float(each["value"].mean()), float(error)
