@@ -93,7 +93,8 @@ def _figure(name: str, figure: ModuleType, options: Figures) -> dict[str, Any]:
         "checks": [check.as_dict() for check in checks],
         "wall_time_s": time.perf_counter() - start,
     }
-    write_json(options.out / f"{name}.json", {**report, **records.provenance()})
+    stored = output.strict({**report, **records.provenance()})
+    write_json(options.out / f"{name}.json", stored)
     return report
 
 
@@ -149,7 +150,8 @@ def _say(drawn: Sequence[dict[str, Any]], left_out: dict[str, str]) -> None:
         for check in figure["checks"]
     ]
     columns = ("figure", "check", "statistic", "threshold", "verdict", "detail")
-    output.print_table("\nself-checks", columns, rows)
+    if rows:
+        output.print_table("\nself-checks", columns, rows)
     for figure in drawn:
         output.print_lines(f"{figure['pictures'][0]}  {figure['caption']}")
     for name, reason in left_out.items():

@@ -14,7 +14,7 @@ from rich.table import Table
 
 def print_json(content: Any) -> None:
     """Print strict JSON: numbers that JSON does not know (NaN, infinity) become null."""
-    sys.stdout.write(json.dumps(_strict(content), indent=2, default=str, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(strict(content), indent=2, default=str, allow_nan=False) + "\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -49,11 +49,16 @@ def _cell(value: object) -> str:
     return escape(str(value))
 
 
-def _strict(content: Any) -> Any:
+def strict(content: Any) -> Any:
+    """The same content in strict JSON's terms: NaN and infinity become null, tuples lists.
+
+    >>> strict({"threshold": float("inf"), "sizes": (1, 2)})
+    {'threshold': None, 'sizes': [1, 2]}
+    """
     if isinstance(content, Mapping):
-        return {str(key): _strict(value) for key, value in content.items()}
+        return {str(key): strict(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_strict(value) for value in content]
+        return [strict(value) for value in content]
     if isinstance(content, float) and not math.isfinite(content):
         return None
     return content

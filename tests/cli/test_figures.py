@@ -86,3 +86,13 @@ def test_folder_that_cannot_be_written_is_said_before_any_work(
     said = capsys.readouterr()
     assert "the output folder must be writable" in said.err
     assert said.out == ""
+
+
+def test_an_infinite_threshold_is_stored_as_strict_json(
+    example: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXAMPLE_LIMIT", "inf")
+    assert main(WORDS) == 0
+    text = (example / "here" / "example_figure.json").read_text()
+    assert "Infinity" not in text
+    assert json.loads(text)["checks"][0]["threshold"] is None
