@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
     from opal.checks import Check
 
 STUDIES = ("tabular",)
 CAPTION = (
-    "Published errors (rings) are reproduced from GPT-4's own rows (lines); under tuned classifiers "
-    "and balanced or worst-group error, the same rows are compared with group weighting by paired "
-    "differences and 95 % two-level bootstrap intervals (left of zero is better than weighting)."
+    "Published errors (rings) are reproduced from GPT-4's own rows (lines); under tuned "
+    "classifiers and balanced or worst-group error, the same rows are compared with group "
+    "weighting by paired differences and 95 % two-level bootstrap intervals (left of zero is "
+    "better than weighting; markers at an edge lie outside, with their value)."
 )
 TOLERANCE = 1e-9
 
@@ -40,13 +41,13 @@ def draw(records: pd.DataFrame) -> Figure:
 
     with mpl.rc_context(picture.STYLE):
         figure = plt.figure(figsize=(7.2, 9.0), layout="constrained")
-        top, bottom = figure.subfigures(2, 1, height_ratios=(3.4, 5.6))
-        _published(top, records[records["protocol"] == "published"])
-        _sound(bottom, records[(records["protocol"] == "sound") & records["replicate"].isna()])
+        parts = figure.subfigures(2, 1, height_ratios=(3.4, 5.6), squeeze=False)[:, 0]
+        _published(parts[0], records[records["protocol"] == "published"])
+        _sound(parts[1], records[(records["protocol"] == "sound") & records["replicate"].isna()])
     return figure
 
 
-def _published(figure: Figure, records: pd.DataFrame) -> None:
+def _published(figure: SubFigure, records: pd.DataFrame) -> None:
     """Error curves of the logistic regression, one dataset a column."""
     from opal.bridge.tabular import picture
 
@@ -67,8 +68,8 @@ def _published(figure: Figure, records: pd.DataFrame) -> None:
         row[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     n_files, largest = _reproduction(records)
     figure.suptitle(
-        f"a  Published protocol, logistic regression: lines recomputed, rings published "
-        f"({n_files} result files checked, largest difference {largest:.0e})",
+        f"a  Published protocol, logistic regression: recomputed lines, published rings\n"
+        f"    ({n_files} result files compared, largest difference {largest:.0e})",
         fontsize=8,
         x=0.01,
         ha="left",
@@ -76,7 +77,7 @@ def _published(figure: Figure, records: pd.DataFrame) -> None:
     )
 
 
-def _sound(figure: Figure, records: pd.DataFrame) -> None:
+def _sound(figure: SubFigure, records: pd.DataFrame) -> None:
     """Differences to weighting: tasks down; metric, then dataset, across."""
     from opal.bridge.tabular import picture
 
@@ -91,11 +92,13 @@ def _sound(figure: Figure, records: pd.DataFrame) -> None:
             words = "balanced" if metric == "balanced_error" else "worst group"
             level = picture.levels(rows, metric)
             axes.set_title(f"{picture.DATASET_LABELS[name]}\n{words}\n({level})", fontsize=7)
-            axes.locator_params(axis="x", nbins=3)
         row[0].set_ylabel(f"{task} task")
-    figure.supxlabel("error minus that of group weighting (its own error in brackets)", fontsize=7.5)
+    figure.supxlabel(
+        "error minus that of group weighting (in brackets: weighting's own, in legend order)",
+        fontsize=7.5,
+    )
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower right", ncols=3, frameon=False)
+    figure.legend(handles, labels, loc="upper right", ncols=3, frameon=False)
     figure.suptitle(
         "b  Sound protocol: paired differences to group weighting, 95 % intervals",
         fontsize=8,

@@ -102,7 +102,9 @@ def audit(
         "files": [case.name for case in tables.cases],
         "copies": copies.report(tables.cases, tables.source),
         "shift": shift(tables, groups),
-        "two_sample": twosample.report(tables.synthetic, tables.real, tables.features, groups, seed),
+        "two_sample": twosample.report(
+            tables.synthetic, tables.real, tables.features, groups, seed
+        ),
         "violations": violations.report(tables.synthetic, tables.real, target),
         "composition": composition.report(tables.cases, tables.source, groups, prompt_rows),
     }

@@ -35,9 +35,13 @@ def report(cases: Sequence[Case], source: pd.DataFrame | None) -> dict[str, Any]
     """
     found: dict[str, Any] = {}
     for role in ("train", "test", "source"):
-        pairs = [(case, table) for case in cases if (table := _table(case, source, role)) is not None]
+        pairs = [
+            (case, table) for case in cases if (table := _table(case, source, role)) is not None
+        ]
         if pairs:
-            counts = [_compare(case, table, role, source) for case, table in pairs]
+            # All files share one source table, whose neighbours are looked up once.
+            near = {id(table): _Neighbours(table) for _, table in pairs}
+            counts = [_compare(c, table, near[id(table)], role, source) for c, table in pairs]
             found[role] = _total(counts, [case.name for case, _ in pairs])
     found["within"] = _repeated(cases)
     return found
@@ -48,7 +52,11 @@ def _table(case: Case, source: pd.DataFrame | None, role: str) -> pd.DataFrame |
 
 
 def _compare(
-    case: Case, table: pd.DataFrame, role: str, source: pd.DataFrame | None
+    case: Case,
+    table: pd.DataFrame,
+    neighbours: _Neighbours,
+    role: str,
+    source: pd.DataFrame | None,
 ) -> dict[str, Any]:
     """Counts of one file against one table."""
     features = table.columns[:-1]
@@ -56,31 +64,33 @@ def _compare(
     exact = np.array([key in theirs for key in ours])
     known = set(keys(table[features]))
     same_features = np.array([key in known for key in keys(case.synthetic[features])])
-    distance, radius = _nearest(case, table, features)
+    close = neighbours.distance(case.synthetic) <= neighbours.radius
     return {
         "n_rows": len(ours),
         "exact": int(exact.sum()),
         "distinct": len(set(ours) & theirs),
         "relabelled": int((same_features & ~exact).sum()),
-        "near": int(((distance <= radius) & ~same_features).sum()),
+        "near": int((close & ~same_features).sum()),
         "by_chance": _by_chance(case, table, role, source),
     }
 
 
-def _nearest(
-    case: Case, table: pd.DataFrame, features: pd.Index[str]
-) -> tuple[np.ndarray, float]:
-    """Distance of each synthetic row to its nearest real row, and what counts as near."""
-    from sklearn.neighbors import NearestNeighbors
+class _Neighbours:
+    """Nearest real rows of a table, in units of its feature SDs."""
 
-    real, ours = (t[features].to_numpy(dtype=float) for t in (table, case.synthetic))
-    scale = real.std(axis=0)
-    scale[scale == 0] = 1.0
-    real, ours = real / scale, ours / scale
-    index = NearestNeighbors(n_neighbors=2 if len(real) > 1 else 1).fit(real)
-    between = index.kneighbors(real)[0][:, -1]
-    distance = index.kneighbors(ours, n_neighbors=1)[0][:, 0]
-    return distance, float(np.quantile(between, NEAR_SHARE))
+    def __init__(self, table: pd.DataFrame) -> None:
+        from sklearn.neighbors import NearestNeighbors
+
+        real = table[table.columns[:-1]].to_numpy(dtype=float)
+        self._scale = np.where(real.std(axis=0) > 0, real.std(axis=0), 1.0)
+        self._index = NearestNeighbors(n_neighbors=min(2, len(real))).fit(real / self._scale)
+        between = self._index.kneighbors(real / self._scale)[0][:, -1]
+        self.radius = float(np.quantile(between, NEAR_SHARE))
+
+    def distance(self, rows: pd.DataFrame) -> np.ndarray:
+        """Distance of each row to its nearest real row, ``(n,)``."""
+        ours = rows[rows.columns[:-1]].to_numpy(dtype=float) / self._scale
+        return self._index.kneighbors(ours, n_neighbors=1)[0][:, 0]
 
 
 def _by_chance(

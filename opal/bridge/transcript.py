@@ -38,7 +38,7 @@ class Transcript:
 
 
 def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
-    """Read a text into rows.
+    r"""Read a text into rows.
 
     Args:
         text: one row a line; a final full stop, and any order of the columns, are accepted.
@@ -48,7 +48,7 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
     Raises:
         ValueError: no columns were given and no line has any.
 
-    >>> found = parse("age is 41, class is 1.\\nage is forty, class is 0.\\n")
+    >>> found = parse("age is 41, class is 1.\nage is forty, class is 0.\n")
     >>> found.rows.to_dict("records")
     [{'age': 41.0, 'class': 1.0}]
     >>> found.rejected[0].line, found.rejected[0].reason
@@ -63,13 +63,13 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
             continue
         try:
             rows.append(_row(line, names))
-        except _NotARow as reason:
+        except _NotARowError as reason:
             rejected.append(Rejection(number, line, str(reason)))
     table = pd.DataFrame(rows, columns=list(names), dtype=float)
     return Transcript(table, tuple(rejected), len(lines), lines.count(""))
 
 
-class _NotARow(Exception):
+class _NotARowError(ValueError):
     """Why a line is not a row."""
 
 
@@ -97,17 +97,17 @@ def _row(line: str, columns: Sequence[str]) -> dict[str, float]:
     values: dict[str, float] = {}
     for name, value in _pairs(line):
         if not name:
-            raise _NotARow(f"each part must be `name is value`; got {value!r}")
+            raise _NotARowError(f"each part must be `name is value`; got {value!r}")
         if name not in columns:
             close = get_close_matches(name, columns, n=1)
             hint = f" (did the model mean {close[0]!r}?)" if close else ""
-            raise _NotARow(f"there is no column {name!r}{hint}")
+            raise _NotARowError(f"there is no column {name!r}{hint}")
         if name in values:
-            raise _NotARow(f"column {name!r} is there twice")
+            raise _NotARowError(f"column {name!r} is there twice")
         if not _NUMBER.fullmatch(value) or not math.isfinite(float(value)):
-            raise _NotARow(f"the value of {name!r} must be a number; got {value!r}")
+            raise _NotARowError(f"the value of {name!r} must be a number; got {value!r}")
         values[name] = float(value)
     missing = [name for name in columns if name not in values]
     if missing:
-        raise _NotARow(f"the row ends before it is complete; missing: {', '.join(missing)}")
+        raise _NotARowError(f"the row ends before it is complete; missing: {', '.join(missing)}")
     return {name: values[name] for name in columns}

@@ -254,7 +254,9 @@ def _published(data: Material, _: Rows, usable: np.ndarray, __: np.random.Genera
 
 
 def _balanced(data: Material, real: Rows, usable: np.ndarray, _: np.random.Generator) -> Rows:
-    return data.synthetic.take(_first(data.synthetic, _lacking(real, len(data.group_names)), usable))
+    return data.synthetic.take(
+        _first(data.synthetic, _lacking(real, len(data.group_names)), usable)
+    )
 
 
 def _novel(data: Material, real: Rows, usable: np.ndarray, rng: np.random.Generator) -> Rows:

@@ -52,7 +52,9 @@ def resample(
         rng: source of randomness.
     """
     n_seeds, n_groups, n_arms = len(errors), len(minority), errors[0].shape[1]
-    seed_means = np.stack([_group_means(e, g, n_groups) for e, g in zip(errors, groups)])
+    seed_means = np.stack(
+        [_group_means(e, g, n_groups) for e, g in zip(errors, groups, strict=True)]
+    )
     picks = rng.integers(n_seeds, size=(n_resamples, n_seeds))
     drawn = np.empty((n_resamples, n_seeds, n_groups, n_arms))
     for s in range(n_seeds):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -158,7 +159,7 @@ def _catboost(
     return _class_one(model, training, data.test)
 
 
-def _class_one(model: object, training: Training, test: Rows) -> np.ndarray:
+def _class_one(model: Any, training: Training, test: Rows) -> np.ndarray:
     """Fit with weights and return P(class 1)."""
     model.fit(training.rows.x, training.rows.y, sample_weight=training.weight)
     return np.asarray(model.predict_proba(test.x))[:, 1]

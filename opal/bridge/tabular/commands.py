@@ -99,7 +99,7 @@ class Evaluate:
     def _published(self, units: list[tuple[Dataset, str, str]]) -> dict[str, Any]:
         from opal.bridge.tabular import published
 
-        results = {}
+        results: dict[str, Any] = {}
         for dataset, task, name in self._track(units):
             results |= published.evaluate(dataset, task, PUBLISHED_NAMES[name])
         if self.compare:
@@ -119,7 +119,7 @@ class Evaluate:
         out = writable_folder(self.out or DEFAULT_OUT)
         settings = sound.Settings(self.folds, self.trees, self.draws, self.resamples, self.seed)
         left_out = {f"{d.name}/{task}": sound.left_out(d, task) for d, task, _ in units}
-        frames = [sound.evaluate(*unit, settings) for unit in self._track(units)]
+        frames = [sound.evaluate(d, task, name, settings) for d, task, name in self._track(units)]
         frame = pd.concat(frames, ignore_index=True)
         return report.write(frame, left_out, settings, out)
 
@@ -132,7 +132,7 @@ class Evaluate:
 
     def _classifiers(self) -> tuple[str, ...]:
         """Classifier names; the repository's spellings are understood."""
-        known = {**{name: name for name in PUBLISHED_NAMES}}
+        known = {name: name for name in PUBLISHED_NAMES}
         known |= {theirs: ours for ours, theirs in PUBLISHED_NAMES.items()}
         unknown = [name for name in self.classifiers if name not in known]
         if unknown:
@@ -351,5 +351,7 @@ def _folder(folder: Path) -> Path:
 
 def _one_each(flag: str, paths: tuple[Path, ...], n_files: int) -> tuple[Path, ...]:
     if len(paths) not in (1, n_files):
-        raise ValueError(f"{flag} needs one table, or one for each of {n_files} files; got {paths}.")
+        raise ValueError(
+            f"{flag} needs one table, or one for each of {n_files} files; got {paths}."
+        )
     return paths if len(paths) == n_files else paths * n_files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,7 @@ CURVES: Mapping[str, tuple[str, str, str, str]] = {
     "minority_error": ("D", "--", "#1f6fb4", "minority groups"),
     "majority_error": ("P", ":", "#d1711c", "majority groups"),
 }
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 7.5,
     "axes.titlesize": 8,
     "axes.labelsize": 7.5,
@@ -74,9 +74,10 @@ def curves(axes: Axes, frame: pd.DataFrame, column: str) -> None:
         frame: records of the published protocol: one dataset, task and classifier.
         column: ``arm`` or ``metric``.
     """
-    for name, rows in frame.groupby(column, sort=False):
-        marker, line, colour, label = CURVES[str(name)]
-        rows = rows.sort_values("chunk")
+    for name, (marker, line, colour, label) in CURVES.items():
+        rows = frame[frame[column] == name].sort_values("chunk")
+        if rows.empty:
+            continue
         axes.plot(
             rows["n_oversampled"],
             rows["value"],
@@ -112,16 +113,34 @@ def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
     shown = [arm for arm in ARMS if arm != REFERENCE and (rows["arm"] == arm).any()]
     names = [name for name in CLASSIFIERS if (rows["classifier"] == name).any()]
     offsets = np.linspace(-0.26, 0.26, len(names)) if len(names) > 1 else np.zeros(1)
+    from matplotlib.ticker import MaxNLocator
+
+    window = _window(rows)
     for name, offset in zip(names, offsets, strict=True):
         marker, colour, face, label = CLASSIFIERS[name]
         mine = rows[rows["classifier"] == name].set_index("arm").reindex(shown)
-        value = mine["value"].to_numpy()
+        exact = mine["value"].to_numpy()
+        value, ends = np.clip(exact, *window), np.clip(mine[["lower", "upper"]].T, *window)
         # A corrected interval need not contain its estimate; the whisker then ends at the marker.
-        whiskers = np.maximum([value - mine["lower"], mine["upper"] - value], 0.0)
+        whiskers = np.maximum([value - ends.loc["lower"], ends.loc["upper"] - value], 0.0)
+        height = np.arange(len(shown)) + offset
+        for at in np.flatnonzero(value != exact):
+            axes.annotate(
+                f"{exact[at]:+.2f}",
+                (value[at], height[at]),
+                (-3.5, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                fontsize=6,
+                color=colour,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3, "alpha": 0.85},
+            )
         axes.errorbar(
             value,
-            np.arange(len(shown)) + offset,
+            height,
             xerr=whiskers,
+            clip_on=False,
             fmt=marker,
             color=colour,
             markerfacecolor=face,
@@ -137,6 +156,20 @@ def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
     axes.set_yticks(range(len(shown)), [arm_label(arm, made) for arm in shown])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_xlim(window)
+    axes.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def _window(rows: pd.DataFrame) -> tuple[float, float]:
+    """Range of x that holds the intervals of all arms that balance the groups.
+
+    The raw fit lies so far off that on a range of its own nothing else could be told apart.
+    """
+    kept = rows[~rows["arm"].isin(["raw", "threshold"])]
+    low, high = min(kept["lower"].min(), -0.02), max(kept["upper"].max(), 0.02)
+    margin = 0.06 * (high - low)
+    return float(low - margin), float(high + margin)
 
 
 def levels(frame: pd.DataFrame, metric: str) -> str:

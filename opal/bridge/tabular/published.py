@@ -152,6 +152,7 @@ def _catboost(_: Split, x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.nda
         learning_rate=0.05,
         depth=6,
         random_state=42,
+        thread_count=1,
         verbose=0,
         allow_writing_files=False,
     ).fit(x, y)

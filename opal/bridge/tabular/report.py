@@ -49,7 +49,7 @@ def write(
         save = partial(figure.savefig, format=kind, dpi=200, metadata=metadata)
         write_atomically(paths[kind], save)
     text = page(frame, left_out, settings)
-    write_atomically(paths["md"], lambda path: path.write_text(text, encoding="utf-8") and None)
+    write_atomically(paths["md"], partial(_write_text, text=text))
     records.write(frame, paths["parquet"], metadata={"config": asdict(settings)})
     return {
         "protocol": "sound",
@@ -57,6 +57,10 @@ def write(
         "left_out": {setting: dict(reasons) for setting, reasons in left_out.items()},
         "written": {kind: str(path) for kind, path in paths.items()},
     }
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def evaluations(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -83,9 +87,7 @@ def evaluations(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def page(
-    frame: pd.DataFrame, left_out: Mapping[str, Mapping[str, str]], settings: Settings
-) -> str:
+def page(frame: pd.DataFrame, left_out: Mapping[str, Mapping[str, str]], settings: Settings) -> str:
     """The Markdown page: a verdict for each arm, then a table for each setting and classifier."""
     done = evaluations(frame)
     parts = ["# Synthetic rows against group weighting", "", "![differences](tabular.png)", ""]
@@ -100,7 +102,9 @@ def page(
         parts.append(f"{entry['n_real']} real training rows, {entry['n_seeds']} seeds.\n")
         parts.append(_markdown(*_rows(entry)))
     for setting, reasons in left_out.items():
-        parts += [f"- {setting}: *{arm_label(arm)}* left out: {why}." for arm, why in reasons.items()]
+        parts += [
+            f"- {setting}: *{arm_label(arm)}* left out: {why}." for arm, why in reasons.items()
+        ]
     return "\n".join(parts) + "\n"
 
 
@@ -218,9 +222,19 @@ def _copies(found: Mapping[str, Any]) -> Table:
         for role, entry in found["copies"].items()
         if role != "within"
     ]
-    head = ["copies of", "exact", "share", "by chance", "relabelled", "near", "share (5 % expected)"]
+    head = [
+        "copies of",
+        "exact",
+        "share",
+        "by chance",
+        "relabelled",
+        "near",
+        "share (5 % expected)",
+    ]
     repeated = found["copies"]["within"]
-    title = f"{repeated['repeated']} rows repeat an earlier one ({_share(repeated['repeated_share'])})"
+    title = (
+        f"{repeated['repeated']} rows repeat an earlier one ({_share(repeated['repeated_share'])})"
+    )
     return _table(title, head, rows)
 
 
@@ -245,7 +259,8 @@ def _conditional(found: Mapping[str, Any]) -> Table:
     rows = []
     for row in found["composition"]["conditional"]:
         cells = [
-            "–" if row[role]["share"] is None
+            "–"
+            if row[role]["share"] is None
             else f"{row[role]['share']:.2f} ({row[role]['count']}/{row[role]['of']})"
             for role in roles
         ]

@@ -66,14 +66,15 @@ def evaluate(
     frame["synthesizer"] = [_synthesizer(arm, dataset) for arm in frame["arm"]]
     setting = f"{dataset.name}/{task}"
     return records.validate(
-        frame.assign(study="tabular", source="data", setting=setting, classifier=classifier)
-        .assign(dataset=dataset.name, task=task, protocol="sound", chunk=0, published=np.nan)
+        frame.assign(study="tabular", source="data", setting=setting, classifier=classifier).assign(
+            dataset=dataset.name, task=task, protocol="sound", chunk=0, published=np.nan
+        )
     )
 
 
 def left_out(dataset: Dataset, task: str) -> dict[str, str]:
     """Arms that the tables do not allow, each with its reason."""
-    reasons = {}
+    reasons: dict[str, str] = {}
     for seed in dataset.seeds(task, "focus"):
         data = arms.material(tables.load(dataset, task, "focus", seed))
         reasons |= {arm: why for arm in ARMS if (why := arms.why_not(arm, data))}

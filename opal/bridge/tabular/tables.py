@@ -276,7 +276,7 @@ def load(dataset: Dataset, task: str, method: str = "focus", seed: int = 1) -> S
     wanted = [*_train(dataset, folder, seed).columns]
     needed = [dataset.target] + ([dataset.attribute] if dataset.attribute else [])
     columns = [name for name in wanted if name != dataset.target] + [dataset.target]
-    tables = {}
+    tables: dict[str, pd.DataFrame] = {}
     for role, prefix in (("train", "train_(?!gen)"), ("synthetic", "train_gen"), ("test", "test_")):
         path = _find(dataset, folder, rf"{prefix}.*rand{seed}\.csv")
         if path is None and role == "synthetic":
@@ -373,9 +373,9 @@ def _source(dataset: Dataset, columns: list[str]) -> pd.DataFrame | None:
         prefix = f"{folder}/" if folder else ""
         for name in dataset.files.names():
             tail = name[len(prefix) :]
-            if name.startswith(prefix) and re.fullmatch(r"(?!perform)[^/]*\.csv", tail):
-                if not re.search(r"rand\d+\.csv$", tail):
-                    found[tail] = name
+            plain = re.fullmatch(r"(?!perform)[^/]*\.csv", tail)
+            if name.startswith(prefix) and plain and not re.search(r"rand\d+\.csv$", tail):
+                found[tail] = name
     if not found:
         return None
     path = dataset.files.path(found[min(found)])
