@@ -42,6 +42,10 @@ class Corpus:
         """``owner/repo/commit``: the folder of the corpus in a mirror and in the cache."""
         return f"{self.owner}/{self.repository}/{self.commit}"
 
+    def url(self, name: str) -> str:
+        """Where a file is downloaded from."""
+        return f"https://raw.githubusercontent.com/{self.location}/{name}"
+
     def registry(self) -> Mapping[str, str]:
         """Path in the repository → sha256, for every file of the corpus."""
         return _registry(self.name)
@@ -151,7 +155,11 @@ def availability(name: str = "opal") -> str | None:
     Costs a look at the folder, and a request of one small file where not everything is local. It
     answers within :data:`PROBE_TIMEOUT_S` seconds even where name resolution hangs.
     """
-    entry = corpus(name)
+    return unavailable(corpus(name))
+
+
+def unavailable(entry: Corpus) -> str | None:
+    """:func:`availability` of a corpus object."""
     if all(_local(entry, path).exists() for path in entry.names()):
         return None
     if os.environ.get(MIRROR_VARIABLE):
@@ -224,7 +232,7 @@ def _downloaded(entry: Corpus, name: str) -> Path:
     import requests
 
     pooch.get_logger().setLevel("WARNING")
-    url = f"https://raw.githubusercontent.com/{entry.location}/{name}"
+    url = entry.url(name)
     local = _local(entry, name)
     try:
         return Path(

@@ -5,7 +5,7 @@ Importing this module is cheap; everything heavy waits inside the functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -123,12 +123,8 @@ class Evaluate:
         frame = pd.concat(frames, ignore_index=True)
         return report.write(frame, left_out, settings, out)
 
-    def _track(self, units: list[tuple[Dataset, str, str]]) -> Any:
-        """The units behind a progress bar on standard error."""
-        from rich.console import Console
-        from rich.progress import track
-
-        return track(units, "evaluating", console=Console(stderr=True), disable=self.json)
+    def _track(self, units: list[tuple[Dataset, str, str]]) -> Iterable[Any]:
+        return _progress(units, "evaluating", quiet=self.json)
 
     def _classifiers(self) -> tuple[str, ...]:
         """Classifier names; the repository's spellings are understood."""
@@ -218,7 +214,8 @@ class Audit:
 
         names = self.datasets or tables.NAMES
         chosen = [(tables.listed(name), task) for name in names for task in self.tasks]
-        return {"audits": {f"{d.name}/{task}": self._listed(d, task) for d, task in chosen}}
+        bar = _progress(chosen, "auditing", quiet=self.json)
+        return {"audits": {f"{d.name}/{task}": self._listed(d, task) for d, task in bar}}
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The findings for people."""
@@ -334,6 +331,14 @@ class Parse:
         from opal.bridge.tabular import report
 
         return report.parse_table(result)
+
+
+def _progress(units: Sequence[Any], doing: str, *, quiet: bool) -> Iterable[Any]:
+    """The units behind a progress bar on standard error."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(units, doing, console=Console(stderr=True), disable=quiet)
 
 
 def _folder(folder: Path) -> Path:

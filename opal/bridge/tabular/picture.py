@@ -113,8 +113,6 @@ def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
     shown = [arm for arm in ARMS if arm != REFERENCE and (rows["arm"] == arm).any()]
     names = [name for name in CLASSIFIERS if (rows["classifier"] == name).any()]
     offsets = np.linspace(-0.26, 0.26, len(names)) if len(names) > 1 else np.zeros(1)
-    from matplotlib.ticker import MaxNLocator
-
     window = _window(rows)
     for name, offset in zip(names, offsets, strict=True):
         marker, colour, face, label = CLASSIFIERS[name]
@@ -157,8 +155,15 @@ def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlim(window)
-    axes.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    step = _tick(max(-window[0], window[1]))
+    ticks = [tick for tick in (-step, 0.0, step) if window[0] <= tick <= window[1]]
+    axes.set_xticks(ticks, [f"{tick:+g}" if tick else "0" for tick in ticks])
+
+
+def _tick(reach: float) -> float:
+    """The largest of 1, 2, 5 times a power of ten that is well inside ``reach``."""
+    power = 10.0 ** np.floor(np.log10(0.75 * reach))
+    return float(power * max(m for m in (1, 2, 5) if m * power <= 0.75 * reach))
 
 
 def _window(rows: pd.DataFrame) -> tuple[float, float]:
