@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,7 @@ RANKS = {
     "risk": 5,
     "records": 6,
     "runner": 7,
+    "simulate": 7,
     "theory": 7,
     "scaling": 7,
     "plotting": 8,
@@ -28,7 +31,7 @@ RANKS = {
     "cli": 10,
 }
 # Theory reads a setting's parameters only: agreement with a simulation is evidence because of it.
-THEORY_KNOWS = {"theory", "settings", "objective", *TOOLS}
+THEORY_NEVER = {"synthesis", "estimators", "simulate", "runner", "bridge"}
 HEAVY = {"torch", "transformers", "openai", "datasets", "sentence_transformers"}
 SOURCES = sorted(ROOT.glob("opal/**/*.py"))
 
@@ -80,8 +83,8 @@ def faults(source: str, module: str) -> list[str]:
             found.append(f"{module} imports {name}; only functions of opal.bridge may")
         if room is None or target is None or room == target:
             continue
-        if room == "theory" and target not in THEORY_KNOWS:
-            found.append(f"{module} imports {name}; theory reads only {sorted(THEORY_KNOWS)}")
+        if room == "theory" and target in THEORY_NEVER:
+            found.append(f"{module} imports {name}; theory never sees how samples are made or used")
         elif RANKS[target] >= max(RANKS[room], 1):
             found.append(f"{module} imports {name}, which comes later on the path")
     return found
@@ -113,7 +116,7 @@ def test_every_room_has_a_rank() -> None:
         ("opal.objective", "from .cli import main"),
         ("opal.theory.asymptotics", "from opal.estimators import logistic"),
         ("opal.theory.asymptotics", "from ..synthesis.oracle import Oracle"),
-        ("opal.theory.asymptotics", "from opal import records"),
+        ("opal.theory.asymptotics", "from opal import simulate"),
         ("opal.runner", "from opal.theory import asymptotics"),
         ("opal.bridge.texts", "import torch"),
         ("opal.settings.tokens", "def f():\n    import torch.nn"),
@@ -135,3 +138,12 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
 )
 def test_an_allowed_import_is_not(module: str, source: str) -> None:
     assert faults(source, module) == []
+
+
+def test_theory_does_not_load_what_makes_or_uses_samples() -> None:
+    code = "import opal.theory, sys; print(*(name for name in sys.modules if name[:5] == 'opal.'))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    loaded = {room_of(module) for module in result.stdout.split()}
+    assert "theory" in loaded
+    assert loaded.isdisjoint(THEORY_NEVER)
