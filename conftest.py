@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # Set before anything heavy is imported, and inherited by the processes that tests start.
 os.environ["MPLBACKEND"] = "Agg"
@@ -16,24 +17,35 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 
 import jax
 import pytest
+from beartype import beartype
+from beartype.roar import BeartypeDecorHintPep3119Exception
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+
+def check_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Check annotated shapes and types at each call, where that can be done.
+
+    Two kinds stay as they are: constructors, since ``vmap`` rebuilds a dataclass with one axis more
+    than its annotations say; and functions of a protocol, which cannot be told by ``isinstance``.
+    """
+    if function.__name__ == "__init__":
+        return function
+    try:
+        checked: Callable[..., Any] = beartype(function)
+    except BeartypeDecorHintPep3119Exception:
+        return function
+    return checked
+
+
 # Shapes and dtypes in the annotations of the numerical rooms hold whenever a test calls them.
 NUMERICAL_ROOMS = (
-    "draws",
-    "losses",
-    "newton",
-    "settings",
-    "synthesis",
-    "objective",
-    "estimators",
-    "risk",
-    "theory",
+    *("draws", "losses", "newton", "settings", "synthesis", "objective"),
+    *("estimators", "risk", "simulate", "theory"),
 )
-install_import_hook([f"opal.{room}" for room in NUMERICAL_ROOMS], "beartype.beartype")
+install_import_hook([f"opal.{room}" for room in NUMERICAL_ROOMS], "conftest.check_shapes")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import jax.numpy as jnp
 import jaxtyping
 import pytest
 
+import conftest
+import opal
 from opal import losses
 
 
@@ -16,6 +19,11 @@ def test_a_wrong_shape_is_refused() -> None:
         losses.weights_and_intercepts(jnp.zeros((2, 3)), dim=2)
     weights, intercepts = losses.weights_and_intercepts(jnp.zeros(3), dim=2)
     assert (weights.shape, intercepts.shape) == ((1, 2), (1,))
+
+
+def test_every_numerical_room_exists() -> None:
+    rooms = {path.stem for path in Path(opal.__file__).parent.iterdir()}
+    assert set(conftest.NUMERICAL_ROOMS) <= rooms
 
 
 def test_numbers_have_64_bits() -> None:
