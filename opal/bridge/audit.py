@@ -72,6 +72,7 @@ def audit(
     target: str,
     attributes: Sequence[str] = (),
     prompt_rows: int = 0,
+    trees: int = 100,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Audit one or more files of synthetic rows of the same table.
@@ -83,6 +84,7 @@ def audit(
         attributes: columns that, with the label, make the groups; none: groups are labels.
         prompt_rows: the model was shown this many first rows of the training table, and their
             composition is what it was asked for; 0: equal groups were asked for.
+        trees: trees of the forests of the two-sample test.
         seed: seed of the folds and forests of the two-sample test.
 
     Returns:
@@ -103,7 +105,7 @@ def audit(
         "copies": copies.report(tables.cases, tables.source),
         "shift": shift(tables, groups),
         "two_sample": twosample.report(
-            tables.synthetic, tables.real, tables.features, groups, seed
+            tables.synthetic, tables.real, tables.features, groups, trees, seed
         ),
         "violations": violations.report(tables.synthetic, tables.real, target),
         "composition": composition.report(tables.cases, tables.source, groups, prompt_rows),

@@ -13,11 +13,15 @@ from opal.bridge.tabular.rows import keys
 FOLDS = 5
 LEAST_ROWS = 10
 REAL_PER_SYNTHETIC = 5
-TREES = 100
 
 
 def report(
-    synthetic: pd.DataFrame, real: pd.DataFrame, features: list[str], groups: Grouping, seed: int
+    synthetic: pd.DataFrame,
+    real: pd.DataFrame,
+    features: list[str],
+    groups: Grouping,
+    trees: int,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Cross-validated AUC of a forest that tells synthetic from real rows, group by group.
 
@@ -41,13 +45,13 @@ def report(
             reason = f"needs {LEAST_ROWS} different rows of each kind; one kind has {distinct}"
             found.append(row | {"auc": None, "std_error": None, "reason": reason})
         else:
-            auc = _auc(ours, theirs, rng)
+            auc = _auc(ours, theirs, trees, rng)
             error = _hanley_mcneil(auc, len(ours), len(theirs))
             found.append(row | {"auc": auc, "std_error": error, "reason": None})
     return found
 
 
-def _auc(ours: pd.DataFrame, theirs: pd.DataFrame, rng: np.random.Generator) -> float:
+def _auc(ours: pd.DataFrame, theirs: pd.DataFrame, trees: int, rng: np.random.Generator) -> float:
     """Mean over folds of the held-out AUC."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import roc_auc_score
@@ -62,7 +66,7 @@ def _auc(ours: pd.DataFrame, theirs: pd.DataFrame, rng: np.random.Generator) -> 
         if not 0 < positive < held_out.sum():
             continue
         forest = RandomForestClassifier(
-            TREES,
+            trees,
             min_samples_leaf=3,
             class_weight="balanced",
             random_state=int(rng.integers(2**31)),

@@ -77,9 +77,12 @@ def folder(tmp_path: Path, draw: Draw) -> Path:
                 }
                 for name, table in split.items():
                     table.to_csv(inside / f"{name}_rand{seed}.csv", index=False)
-    parts = [pd.read_csv(path) for path in sorted(root.glob("*_imbalanced_focus/t*_rand*.csv"))]
-    real = [part for part in parts if len(part) != 120 or part is not parts[0]]
-    source = pd.concat([*real, draw(even, 900)], ignore_index=True)
+    real = [
+        pd.read_csv(path)
+        for pattern in ("train_cols*", "test_*")
+        for path in sorted(root.glob(f"*_focus/{pattern}"))
+    ]
+    source = pd.concat([*real, draw(even, 900)], ignore_index=True).drop_duplicates()
     # craft.csv of the repository has such a nameless index column too.
     source.to_csv(root / "toy_see_small_raw40_imbalanced_focus/toy.csv")
     return root

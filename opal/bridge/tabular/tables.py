@@ -324,10 +324,11 @@ def checked(
 
 def _binary(labels: pd.Series, where: str) -> None:
     """Refuse labels other than 0 and 1."""
-    found = sorted(set(labels.unique()) - {0, 1})
+    found = sorted({float(label) for label in labels.unique()} - {0.0, 1.0})
     if found:
         raise ValueError(
-            f"{where}: labels must be 0 or 1; column {labels.name!r} also holds {found[:5]}. "
+            f"{where}: labels must be 0 or 1; column {labels.name!r} also holds "
+            f"{', '.join(f'{label:g}' for label in found[:5])}. "
             "Recode it."
         )
 
