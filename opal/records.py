@@ -14,12 +14,16 @@ import subprocess
 from collections.abc import Mapping
 from importlib import metadata as distributions
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from opal.files import write_atomically, write_json
+
+if TYPE_CHECKING:
+    from opal.objective import Design
+    from opal.settings.setting import Setting
 
 SCHEMA_VERSION = 1
 
@@ -80,6 +84,40 @@ def validate(frame: pd.DataFrame) -> pd.DataFrame:
     extra = [name for name in frame.columns if name not in COLUMNS]
     typed = frame.astype(dict(COLUMNS))
     return typed[[*COLUMNS, *extra]].reset_index(drop=True)
+
+
+def of_design(
+    setting: Setting,
+    design: Design,
+    rows: Mapping[tuple[str, str], tuple[Any, Any]],
+    *,
+    study: str,
+    n_replicates: int = 0,
+    source: str = "simulation",
+) -> pd.DataFrame:
+    """Records of one design, from ``(metric, group) ↦ (value, standard error)``."""
+    measured = pd.DataFrame(
+        [
+            {"metric": metric, "group": group, "value": float(value), "std_error": float(error)}
+            for (metric, group), (value, error) in rows.items()
+        ]
+    )
+    return validate(
+        measured.assign(
+            study=study,
+            source=source,
+            setting=setting.name,
+            synthesizer=design.synthesizer.name if design.synthesizer else "none",
+            arm=design.arm,
+            n_real=sum(design.counts),
+            n_min=min(design.counts),
+            n_max=max(design.counts),
+            n_oversampled=sum(design.n_oversampled),
+            n_augmented=design.n_augmented,
+            alpha=design.alpha,
+            n_replicates=n_replicates,
+        )
+    )
 
 
 def write(frame: pd.DataFrame, path: Path, *, metadata: Mapping[str, Any] | None = None) -> Path:

@@ -98,6 +98,7 @@ def curves(axes: Axes, frame: pd.DataFrame, column: str) -> None:
             markeredgewidth=0.7,
         )
     axes.set_xlabel("synthetic rows")
+    axes.margins(y=0.1)
     axes.set_ylim(bottom=0)
 
 
@@ -112,7 +113,7 @@ def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
     rows = frame[frame["metric"] == f"{metric}_difference"]
     shown = [arm for arm in ARMS if arm != REFERENCE and (rows["arm"] == arm).any()]
     names = [name for name in CLASSIFIERS if (rows["classifier"] == name).any()]
-    offsets = np.linspace(-0.26, 0.26, len(names)) if len(names) > 1 else np.zeros(1)
+    offsets = np.linspace(-0.3, 0.3, len(names)) if len(names) > 1 else np.zeros(1)
     window = _window(rows)
     for name, offset in zip(names, offsets, strict=True):
         marker, colour, face, label = CLASSIFIERS[name]
@@ -121,8 +122,9 @@ def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
         value, ends = np.clip(exact, *window), np.clip(mine[["lower", "upper"]].T, *window)
         # A corrected interval need not contain its estimate; the whisker then ends at the marker.
         whiskers = np.maximum([value - ends.loc["lower"], ends.loc["upper"] - value], 0.0)
-        height = np.arange(len(shown)) + offset
-        for at in np.flatnonzero(value != exact):
+        outside, height = value != exact, np.arange(len(shown)) + offset
+        whiskers[:, outside] = 0.0
+        for at in np.flatnonzero(outside):
             axes.annotate(
                 f"{exact[at]:+.2f}",
                 (value[at], height[at]),
@@ -130,9 +132,8 @@ def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
                 textcoords="offset points",
                 ha="right",
                 va="center",
-                fontsize=6,
+                fontsize=5.5,
                 color=colour,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3, "alpha": 0.85},
             )
         axes.errorbar(
             value,
@@ -161,9 +162,9 @@ def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
 
 
 def _tick(reach: float) -> float:
-    """The largest of 1, 2, 5 times a power of ten that is well inside ``reach``."""
+    """The largest one-digit multiple of a power of ten that is well inside ``reach``."""
     power = 10.0 ** np.floor(np.log10(0.75 * reach))
-    return float(power * max(m for m in (1, 2, 5) if m * power <= 0.75 * reach))
+    return float(power * max(m for m in (1, 2, 3, 4, 5, 6, 8) if m * power <= 0.75 * reach))
 
 
 def _window(rows: pd.DataFrame) -> tuple[float, float]:

@@ -1,0 +1,167 @@
+r"""Weighted logistic regression by Newton's method, made to be mapped over replicates.
+
+Minimises ``Σ_i ω_i ℓ(θ; x_i, y_i) + λ‖w‖²/2``. Most of the work of a Newton step is its Hessian, so
+a factorised Hessian, computed in float32, serves several steps (Shamanskii 1967) whose gradients are
+computed in full precision. The gradient certifies the result: an inexact Hessian can slow the
+iterations down but cannot move their limit. What is not finished then (ill-conditioned features,
+almost separable rows) goes to damped Newton iterations with exact Hessians.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from opal import losses
+from opal.newton import factorise, minimise
+
+TOLERANCE = 1e-9
+_STEPS_PER_HESSIAN = 4
+_MAX_HESSIANS = 8
+
+
+class LogisticFit(NamedTuple):
+    """A fitted logistic rule and how the fit ended.
+
+    Attributes:
+        theta: parameters [p].
+        gradient_norm: largest absolute entry of the objective's gradient.
+        converged: whether it is at most the tolerance.
+        separated: whether the rule labels every row rightly with weight, so that without a penalty no
+            finite minimiser exists and ``theta`` is merely where the gradient fell below tolerance.
+    """
+
+    theta: Float[Array, " p"]
+    gradient_norm: Float[Array, ""]
+    converged: Bool[Array, ""]
+    separated: Bool[Array, ""]
+
+
+def fit_logistic(
+    x: Float[Array, "n d"],
+    y: Int[Array, " n"],
+    weights: Float[Array, " n"],
+    *,
+    n_classes: int = 2,
+    ridge: Float[Array, ""] | float = 0.0,
+    tolerance: float = TOLERANCE,
+) -> LogisticFit:
+    """Fit a weighted logistic rule.
+
+    Args:
+        x: features.
+        y: labels in 0 … K−1.
+        weights: ω ≥ 0, of sum one (the tolerance is relative to that sum).
+        n_classes: K; softmax with class 0 as reference.
+        ridge: λ; the intercepts are not penalised.
+        tolerance: the largest gradient entry at which the fit counts as converged.
+    """
+    if n_classes == 2:
+        return _fit_binary(x, y, weights, jnp.asarray(ridge, x.dtype), tolerance)
+    return _fit_softmax(x, y, weights, n_classes, jnp.asarray(ridge, x.dtype), tolerance)
+
+
+def _fit_binary(x: Array, y: Array, weights: Array, ridge: Array, tolerance: float) -> LogisticFit:
+    # Columns are rows of `signed`, so that both products of a gradient run along memory.
+    sign = 2.0 * y.astype(x.dtype) - 1.0
+    columns = jnp.concatenate([x.T, jnp.ones((1, len(x)), x.dtype)])
+    signed = columns * sign[None, :]
+    single = signed.astype(jnp.float32)
+    penalty = ridge * _penalised(x.shape[1], 1, x.dtype)
+
+    def gradient(theta: Array) -> tuple[Array, Array]:
+        miss = jax.nn.sigmoid(-(theta @ signed))
+        return penalty * theta - signed @ (weights * miss), miss
+
+    def hessian(rows: Array, miss: Array) -> Array:
+        curvature = (weights * miss * (1 - miss)).astype(rows.dtype)
+        return ((rows * curvature[None, :]) @ rows.T).astype(x.dtype) + jnp.diag(penalty)
+
+    def derivatives(theta: Array) -> tuple[Array, Array]:
+        slope, miss = gradient(theta)
+        return slope, hessian(signed, miss)
+
+    start = jnp.zeros(len(signed), x.dtype)
+    fast, slope = _shamanskii(gradient, lambda miss: hessian(single, miss), start, tolerance)
+    fit = minimise(derivatives, fast, start_gradient=slope, tolerance=tolerance, max_iterations=200)
+    margins = fit.theta @ signed
+    separated = jnp.all((margins > 0) | (weights == 0)) & (ridge == 0)
+    return LogisticFit(fit.theta, fit.gradient_norm, fit.converged, separated)
+
+
+def _shamanskii(
+    gradient: Callable[[Array], tuple[Array, Array]],
+    hessian: Callable[[Array], Array],
+    start: Array,
+    tolerance: float,
+) -> tuple[Array, Array]:
+    """Newton steps that share a Hessian.
+
+    Returns:
+        The last iterate and its gradient; ``start``, with an infinite gradient, where the steps
+        led nowhere.
+    """
+
+    def unfinished(state: tuple[Array, ...]) -> Array:
+        _, slope, _, n, last = state
+        norm = jnp.max(jnp.abs(slope))
+        # A round that does not halve the gradient (or spoils it) is not worth repeating.
+        return (norm > tolerance) & (n < _MAX_HESSIANS) & (norm < 0.5 * last)
+
+    def round_(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        theta, slope, miss, n, _ = state
+        last = jnp.max(jnp.abs(slope))
+        solve = factorise(hessian(miss), jitter=1e-6)
+
+        def step(_: int, inner: tuple[Array, ...]) -> tuple[Array, ...]:
+            at, slope, _ = inner
+            at = at - solve(slope)
+            return (at, *gradient(at))
+
+        theta, slope, miss = jax.lax.fori_loop(0, _STEPS_PER_HESSIAN, step, (theta, slope, miss))
+        return theta, slope, miss, n + 1, last
+
+    slope, miss = gradient(start)
+    size = jnp.max(jnp.abs(slope))
+    state = (start, slope, miss, jnp.zeros((), int), jnp.full_like(size, jnp.inf))
+    theta, last_slope, *_ = jax.lax.while_loop(unfinished, round_, state)
+    led_somewhere = jnp.max(jnp.abs(last_slope)) <= size
+    return (
+        jnp.where(led_somewhere, theta, start),
+        jnp.where(led_somewhere, last_slope, jnp.inf),
+    )
+
+
+def _fit_softmax(
+    x: Array, y: Array, weights: Array, n_classes: int, ridge: Array, tolerance: float
+) -> LogisticFit:
+    columns = jnp.concatenate([x, jnp.ones((len(x), 1), x.dtype)], axis=1)
+    p = losses.n_parameters("logistic", n_classes, x.shape[1])
+    penalty = ridge * _penalised(x.shape[1], n_classes - 1, x.dtype)
+
+    def scores(theta: Array) -> Array:
+        return columns @ theta.reshape(n_classes - 1, -1).T
+
+    def derivatives(theta: Array) -> tuple[Array, Array]:
+        u = scores(theta)
+        slopes = losses.slopes(u, n_classes, "logistic")
+        slope = jnp.take_along_axis(slopes, y[:, None, None], axis=1)[:, 0]
+        gradient = jnp.einsum("n,nc,ni->ci", weights, slope, columns).ravel()
+        curvature = weights[:, None, None] * losses.curvatures(u, "logistic")
+        hessian = jnp.einsum("nce,ni,nj->ciej", curvature, columns, columns).reshape(p, p)
+        return gradient + penalty * theta, hessian + jnp.diag(penalty)
+
+    fit = minimise(derivatives, jnp.zeros(p, x.dtype), tolerance=tolerance, max_iterations=200)
+    right = losses.predictions(scores(fit.theta), n_classes, "logistic") == y
+    separated = jnp.all(right | (weights == 0)) & (ridge == 0)
+    return LogisticFit(fit.theta, fit.gradient_norm, fit.converged, separated)
+
+
+def _penalised(dim: int, n_scores: int, dtype: jnp.dtype) -> Float[Array, " p"]:
+    """One for weights, zero for intercepts."""
+    row = jnp.ones(dim + 1, dtype).at[dim].set(0.0)
+    return jnp.tile(row, n_scores)

@@ -1,0 +1,168 @@
+r"""The OPAL objective: how many rows each group gets, and what each row weighs. Decided here only.
+
+.. math::
+    \hat R(θ) = \frac{1-α}{Σn+Σm} Σ_g \Big[ Σ_{i≤n_g} ℓ(\text{real}) + Σ_{i≤m_g} ℓ(\text{synth}) \Big]
+        + \frac{α}{N|G|} Σ_g Σ_{i≤N} ℓ(\text{synth})
+
+(arXiv 2406.03628). Plain empirical risk and group weighting are the same objective without
+synthetic rows and with other row weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from opal.losses import LOSSES, Loss
+from opal.settings.groups import validate_counts
+
+if TYPE_CHECKING:
+    from opal.synthesis.synthesizer import Synthesizer
+
+Weighting = Literal["opal", "group"]
+Threshold = Literal["fitted", "balanced"]
+Oversampling = Literal["balance", "none"] | tuple[int, ...]
+
+
+class RowWeights(NamedTuple):
+    """Weight of one row of each kind.
+
+    Attributes:
+        real: of each group's real rows [G].
+        oversampled: of each group's oversampled rows [G].
+        augmented: of each group's N augmented rows [G].
+    """
+
+    real: Float[np.ndarray, " g"]
+    oversampled: Float[np.ndarray, " g"]
+    augmented: Float[np.ndarray, " g"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """A way to train: the data of each group, what is synthesised, and the weights.
+
+    Attributes:
+        counts: real rows n_g of each group [G].
+        synthesizer: who makes synthetic rows; None for none.
+        n_augmented: N, rows added to every group beyond balance.
+        alpha: α in [0, 1], weight of the augmented part.
+        oversample: fill every group to the largest (``"balance"``), not at all (``"none"``), or
+            add the given m_g rows to each group.
+        weighting: ``"opal"`` for the objective above; ``"group"`` gives every group the same
+            total weight.
+        threshold: ``"balanced"`` moves the decision threshold after the fit to where it would be
+            for balanced classes.
+        loss: logistic or squared.
+        ridge: λ of the penalty ``λ‖w‖²/2`` on all but the intercept.
+        name: the arm's name in records; the synthesizer's if empty.
+
+    Raises:
+        ValueError: a count below 1, α outside [0, 1], N = 0 with α > 0, synthetic rows without a
+            synthesizer, an unknown option.
+    """
+
+    counts: tuple[int, ...]
+    synthesizer: Synthesizer | None = None
+    n_augmented: int = 0
+    alpha: float = 0.0
+    oversample: Oversampling = "balance"
+    weighting: Weighting = "opal"
+    threshold: Threshold = "fitted"
+    loss: Loss = "logistic"
+    ridge: float = 0.0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the numbers against each other."""
+        validate_counts(self.counts, len(self.counts), what="counts", minimum=1)
+        validate_counts((self.n_augmented,), 1, what="n_augmented", minimum=0)
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha is a weight in [0, 1]; got {self.alpha}.")
+        if self.alpha > 0 and self.n_augmented == 0:
+            raise ValueError(
+                f"alpha = {self.alpha} gives weight to augmented rows, but n_augmented is 0; "
+                "set n_augmented ≥ 1 or alpha = 0."
+            )
+        if not self.ridge >= 0:
+            raise ValueError(f"ridge is a penalty of at least 0; got {self.ridge}.")
+        for field, options in (
+            ("loss", LOSSES),
+            ("weighting", ("opal", "group")),
+            ("threshold", ("fitted", "balanced")),
+        ):
+            if getattr(self, field) not in options:
+                raise ValueError(f"{field} must be one of {options}; got {getattr(self, field)!r}.")
+        self._check_synthesis()
+
+    def _check_synthesis(self) -> None:
+        if isinstance(self.oversample, str):
+            if self.oversample not in ("balance", "none"):
+                raise ValueError(
+                    "oversample must be 'balance', 'none' or one number for each group; "
+                    f"got {self.oversample!r}."
+                )
+        else:
+            validate_counts(self.oversample, len(self.counts), what="oversample", minimum=0)
+        if self.synthesizer is None:
+            if self.n_augmented or not isinstance(self.oversample, str):
+                raise ValueError(
+                    "synthetic rows need a synthesizer; got n_augmented = "
+                    f"{self.n_augmented}, oversample = {self.oversample!r} and none."
+                )
+            return
+        if self.weighting == "group" and (self.n_augmented or any(self.n_oversampled)):
+            raise ValueError(
+                "group weighting replaces synthetic rows; use weighting='opal' with a synthesizer, "
+                "or leave the synthesizer out."
+            )
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups |G|."""
+        return len(self.counts)
+
+    @property
+    def arm(self) -> str:
+        """Name of the arm in records."""
+        return self.name or (self.synthesizer.name if self.synthesizer else self.weighting)
+
+    @property
+    def n_oversampled(self) -> tuple[int, ...]:
+        """m_g [G]."""
+        if self.synthesizer is None or self.oversample == "none":
+            return (0,) * self.n_groups
+        if isinstance(self.oversample, tuple):
+            return self.oversample
+        return tuple(max(self.counts) - n for n in self.counts)
+
+    def row_weights(self) -> RowWeights:
+        """Weight of each kind of row; with the numbers of rows they sum to one."""
+        n, m = np.array(self.counts, dtype=float), np.array(self.n_oversampled, dtype=float)
+        if self.weighting == "group":
+            return RowWeights(1 / (self.n_groups * n), np.zeros_like(n), np.zeros_like(n))
+        bulk = np.full(self.n_groups, (1 - self.alpha) / (n.sum() + m.sum()))
+        each = self.alpha / (self.n_augmented * self.n_groups) if self.n_augmented else 0.0
+        return RowWeights(bulk, bulk, np.full(self.n_groups, each))
+
+    def with_(self, **changes: object) -> Design:
+        """The same design with some fields changed."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def baselines(counts: Sequence[int], *, loss: Loss = "logistic") -> dict[str, Design]:
+    """The designs without synthetic rows that stand beside every synthetic arm.
+
+    ``raw`` is plain empirical risk, ``threshold`` the same fit with its threshold moved to the
+    balanced point, ``weighting`` gives all groups the same weight.
+    """
+    n = tuple(counts)
+    return {
+        "raw": Design(n, loss=loss, name="raw"),
+        "threshold": Design(n, loss=loss, threshold="balanced", name="threshold"),
+        "weighting": Design(n, loss=loss, weighting="group", name="weighting"),
+    }

@@ -1,0 +1,129 @@
+"""What a rule is worth: risks and errors of groups, and the summaries of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from opal.losses import Loss
+from opal.settings.gaussian import GaussianLaw
+
+_CALIBRATION_NODES = 513
+
+
+def smallest_groups(counts: Sequence[int]) -> np.ndarray:
+    """Which groups are minorities: all of the smallest size [G]."""
+    sizes = np.asarray(counts)
+    return sizes == sizes.min()
+
+
+def largest_groups(counts: Sequence[int]) -> np.ndarray:
+    """Which groups are majorities: all of the largest size [G]."""
+    sizes = np.asarray(counts)
+    return sizes == sizes.max()
+
+
+def exact_metrics(
+    law: GaussianLaw,
+    theta: Float[Array, " p"],
+    counts: Sequence[int],
+    *,
+    loss: Loss = "logistic",
+    best_risk: Float[Array, ""] | float | None = None,
+) -> dict[str, Array]:
+    """Every exact metric of the rule θ under ``law``.
+
+    Args:
+        law: where the rule is used.
+        theta: its parameters [p].
+        counts: training rows of each group, which say who is minority and majority.
+        loss: the loss of ``risk``.
+        best_risk: the least balanced risk R_bal(θ*), for the excess.
+
+    Returns:
+        ``risk`` and ``error`` [G]; scalars ``balanced_risk``, ``balanced_error``, ``worst_risk``,
+        ``worst_error``, ``minority_error``, ``majority_error``, ``gap_error``, ``f1`` (of the
+        smallest group's label, groups equally frequent), with ``best_risk``
+        ``excess_balanced_risk``, and for a binary logistic rule ``calibration_error``.
+    """
+    risk, error = law.group_risk(theta, loss), law.group_error(theta, loss)
+    metrics = {"risk": risk, "error": error, **summaries(risk, error, counts)}
+    labels = np.array([group.label for group in law.groups])
+    positive = labels == labels[int(np.argmin(counts))]
+    metrics["f1"] = f1_of_errors(error, positive)
+    if best_risk is not None:
+        metrics["excess_balanced_risk"] = metrics["balanced_risk"] - best_risk
+    if loss == "logistic" and law.n_classes == 2:
+        metrics["calibration_error"] = calibration_error(law, theta)
+    return metrics
+
+
+def summaries(
+    risk: Float[Array, " g"], error: Float[Array, " g"], counts: Sequence[int]
+) -> dict[str, Array]:
+    """Balanced, worst-group, minority, majority and gap summaries of group risks and errors."""
+    small, large = smallest_groups(counts), largest_groups(counts)
+    return {
+        "balanced_risk": risk.mean(),
+        "worst_risk": risk.max(),
+        "balanced_error": error.mean(),
+        "worst_error": error.max(),
+        "minority_error": error[small].mean(),
+        "majority_error": error[large].mean(),
+        "gap_error": error.max() - error.min(),
+    }
+
+
+def f1_of_errors(error: Float[Array, " g"], positive: np.ndarray) -> Float[Array, ""]:
+    """F1 of the positive label where all groups are equally frequent.
+
+    Args:
+        error: error rate of each group [G].
+        positive: which groups carry the positive label [G].
+    """
+    hits = jnp.sum(jnp.where(positive, 1 - error, 0.0))
+    return 2 * hits / (2 * hits + error.sum())
+
+
+def calibration_error(law: GaussianLaw, theta: Float[Array, " p"]) -> Float[Array, ""]:
+    """Expected calibration error ``E |P(y = 1 | u) − σ(u)|`` of a binary logistic rule.
+
+    The expectation is over the score u with all groups equally frequent: an integral of Gaussian
+    densities, by the trapezoidal rule (accurate to 1e-4, because of the kinks).
+    """
+    w, b = theta[:-1], theta[-1]
+    centres = law.means @ w + b
+    spreads = jnp.sqrt(jnp.einsum("gmde,d,e->gm", law.covariances, w, w) + 1e-14)
+    low, high = jnp.min(centres - 6 * spreads), jnp.max(centres + 6 * spreads)
+    u = jnp.linspace(low, high, _CALIBRATION_NODES)
+    standard = (u[None, None, :] - centres[..., None]) / spreads[..., None]
+    densities = jax.scipy.stats.norm.pdf(standard) / spreads[..., None]
+    share = jnp.asarray(law.weights) / len(law.groups)
+    labelled = jnp.asarray(law.labels_of_modes())[..., 1]
+    positive = jnp.einsum("gm,gm,gmu->u", share, labelled, densities)
+    everyone = jnp.einsum("gm,gmu->u", share, densities)
+    return jnp.trapezoid(jnp.abs(positive - jax.nn.sigmoid(u) * everyone), u)
+
+
+def mean_and_std_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over the first axis and its standard error (not a number for a single value)."""
+    n = len(values)
+    spread = values.std(axis=0, ddof=1) if n > 1 else np.full(values.shape[1:], np.nan)
+    return values.mean(axis=0), spread / np.sqrt(n)
+
+
+def flatten_metrics(
+    metrics: Mapping[str, np.ndarray], group_names: Sequence[str]
+) -> dict[tuple[str, str], np.ndarray]:
+    """Key each metric by (metric, group): per-group arrays [..., G] are split, others are "all"."""
+    flat: dict[tuple[str, str], np.ndarray] = {}
+    for name, values in metrics.items():
+        if name in ("risk", "error"):
+            flat |= {(name, group): values[..., g] for g, group in enumerate(group_names)}
+        else:
+            flat[name, "all"] = values
+    return flat

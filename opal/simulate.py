@@ -1,0 +1,281 @@
+"""Replicates of a design: draw, synthesise, weigh, fit, and take the exact risk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from opal import risk
+from opal.draws import as_key, named, replicate_keys
+from opal.estimators import fit_logistic, fit_ridge, move_to_balance
+from opal.losses import Loss
+from opal.objective import Design, RowWeights
+from opal.settings.gaussian import GaussianLaw
+from opal.settings.groups import Sample, validate_counts
+from opal.settings.setting import Setting
+from opal.synthesis.synthesizer import Synthesizer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CACHE_BYTES = 4e6  # replicates of a chunk should stay in a core's cache
+_ACCELERATOR_BYTES = 2e9
+_CHUNKS_PER_CALL = 256
+
+
+def simulate(
+    setting: Setting,
+    design: Design,
+    *,
+    key: int | Key[Array, ""],
+    n_replicates: int,
+    study: str = "simulate",
+    chunk_size: int | None = None,
+) -> pd.DataFrame:
+    """Simulate a design and aggregate: means over replicates with their standard errors.
+
+    Returns:
+        Records with the columns of :data:`opal.records.COLUMNS`, one row for each metric of
+        :func:`opal.risk.exact_metrics` and each group, source ``"simulation"``.
+
+    Raises:
+        ValueError: the design does not fit the setting, or a group has too few seeds.
+    """
+    values = replicate_metrics(
+        setting, design, key=key, n_replicates=n_replicates, chunk_size=chunk_size
+    )
+    from opal import records
+
+    flat = risk.flatten_metrics(values, [group.name for group in setting.law.groups])
+    rows = {where: risk.mean_and_std_error(v) for where, v in flat.items()}
+    return records.of_design(setting, design, rows, study=study, n_replicates=n_replicates)
+
+
+def compare(
+    setting: Setting,
+    designs: Mapping[str, Design],
+    *,
+    reference: str,
+    key: int | Key[Array, ""],
+    n_replicates: int,
+    study: str = "simulate",
+) -> pd.DataFrame:
+    """Simulate several arms on the same real rows, with their paired differences.
+
+    Besides the rows of :func:`simulate` for each arm there is, for each scalar metric, a row
+    ``"METRIC minus REFERENCE"`` whose standard error is that of the paired difference.
+
+    Args:
+        setting: the truth.
+        designs: the arms by name.
+        reference: the arm the others are compared with.
+        key: shared by all arms.
+        n_replicates: replicates of each arm.
+        study: name in the records.
+    """
+    import pandas as pd
+
+    from opal import records
+
+    names = [group.name for group in setting.law.groups]
+    values = {
+        arm: risk.flatten_metrics(
+            replicate_metrics(setting, design, key=key, n_replicates=n_replicates), names
+        )
+        for arm, design in designs.items()
+    }
+    frames = []
+    for arm, design in designs.items():
+        rows = {where: risk.mean_and_std_error(v) for where, v in values[arm].items()}
+        for (metric, group), v in values[arm].items():
+            if group == "all" and (metric, group) in values[reference]:
+                difference = v - values[reference][metric, group]
+                rows[f"{metric} minus {reference}", group] = risk.mean_and_std_error(difference)
+        frames.append(
+            records.of_design(
+                setting, design.with_(name=arm), rows, study=study, n_replicates=n_replicates
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def replicate_metrics(
+    setting: Setting,
+    design: Design,
+    *,
+    key: int | Key[Array, ""],
+    n_replicates: int,
+    chunk_size: int | None = None,
+    calibration: bool = True,
+) -> dict[str, np.ndarray]:
+    """Exact metrics of every replicate.
+
+    Replicate r depends on ``key`` and r alone: neither the chunk size nor the number of replicates
+    changes its draws.
+
+    Args:
+        setting: the truth.
+        design: how to train.
+        key: seed or key; arms that share it share their real rows.
+        n_replicates: number of replicates R.
+        chunk_size: replicates computed at once; chosen by the cache if None.
+        calibration: also compute the calibration error (the costliest metric).
+
+    Returns:
+        Metrics of :func:`opal.risk.exact_metrics` as [R] or [R, G], and ``separated``: whether the
+        training rows were linearly separable, so that the fit is not a minimiser.
+
+    Raises:
+        ValueError: see :func:`simulate`.
+    """
+    validate_counts((n_replicates,), 1, what="n_replicates", minimum=1)
+    validate_counts(design.counts, len(setting.law.groups), what="counts", minimum=1)
+    with jax.enable_x64(True):
+        law = setting.law
+        chunk = chunk_size or _chunk_size(law.dim, design, n_replicates)
+        run = partial(
+            _run_chunks,
+            law,
+            design.synthesizer,
+            RowWeights(*(np.asarray(w) for w in design.row_weights())),
+            np.float64(design.ridge),
+            best_risk=_best_risk(law, design.loss),
+            counts=design.counts,
+            n_oversampled=design.n_oversampled,
+            n_augmented=design.n_augmented,
+            balanced=design.threshold == "balanced",
+            loss=design.loss,
+            calibration=calibration,
+        )
+        blocks = [
+            jax.device_get(run(as_key(key), indices)) for indices in _blocks(n_replicates, chunk)
+        ]
+    joined = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    return {name: values[:n_replicates] for name, values in joined.items()}
+
+
+def _blocks(n_replicates: int, chunk: int) -> list[np.ndarray]:
+    """Replicate indices in equal blocks [n_chunks, chunk], so that one compilation serves all."""
+    n_chunks = -(-n_replicates // chunk)
+    n_blocks = -(-n_chunks // _CHUNKS_PER_CALL)
+    per_block = -(-n_chunks // n_blocks)
+    indices = np.arange(n_blocks * per_block * chunk)
+    return list(indices.reshape(n_blocks, per_block, chunk))
+
+
+def _chunk_size(dim: int, design: Design, n_replicates: int) -> int:
+    """Replicates whose rows fit the cache; a function of shapes and backend only."""
+    n_rows = sum(design.counts) + sum(design.n_oversampled) + design.n_augmented * design.n_groups
+    bytes_each = 20 * n_rows * (dim + 1)
+    budget = _CACHE_BYTES if jax.default_backend() == "cpu" else _ACCELERATOR_BYTES
+    return int(np.clip(budget // bytes_each, 1, n_replicates))
+
+
+@partial(jax.jit, static_argnames=("loss",))
+def _best_risk(law: GaussianLaw, loss: Loss) -> Float[Array, ""]:
+    return law.group_risk(law.optimum(loss), loss).mean()
+
+
+@partial(
+    jax.jit,
+    static_argnames=(
+        "counts",
+        "n_oversampled",
+        "n_augmented",
+        "balanced",
+        "loss",
+        "calibration",
+    ),
+)
+def _run_chunks(
+    law: GaussianLaw,
+    synthesizer: Synthesizer | None,
+    weights: RowWeights,
+    ridge: Array,
+    key: Key[Array, ""],
+    indices: Array,
+    *,
+    best_risk: Array,
+    counts: tuple[int, ...],
+    n_oversampled: tuple[int, ...],
+    n_augmented: int,
+    balanced: bool,
+    loss: Loss,
+    calibration: bool,
+) -> dict[str, Array]:
+    """Metrics of the replicates ``indices`` [n_chunks, chunk], flattened to the first axis."""
+
+    def replicate(key: Key[Array, ""]) -> dict[str, Array]:
+        sizes = (n_oversampled, (n_augmented,) * len(counts))
+        rows, row_weights = training_rows(law, synthesizer, weights, counts, sizes, key=key)
+        theta, separated = fit(
+            rows, row_weights, n_classes=law.n_classes, ridge=ridge, loss=loss, balanced=balanced
+        )
+        metrics = risk.exact_metrics(law, theta, counts, loss=loss, best_risk=best_risk)
+        if not calibration:
+            metrics.pop("calibration_error", None)
+        return {**metrics, "separated": separated.astype(float)}
+
+    chunked = jax.lax.map(lambda i: jax.vmap(replicate)(replicate_keys(key, i)), indices)
+    return {name: v.reshape(-1, *v.shape[2:]) for name, v in chunked.items()}
+
+
+def training_rows(
+    law: GaussianLaw,
+    synthesizer: Synthesizer | None,
+    weights: RowWeights,
+    counts: tuple[int, ...],
+    sizes: tuple[tuple[int, ...], tuple[int, ...]],
+    *,
+    key: Key[Array, ""],
+) -> tuple[Sample, Float[Array, " n"]]:
+    """Real, oversampled and augmented rows of one replicate, and the weight of each row.
+
+    Args:
+        law: the truth.
+        synthesizer: who makes synthetic rows, if anyone does.
+        weights: per kind and group.
+        counts: real rows of each group.
+        sizes: oversampled and augmented rows of each group.
+        key: of the replicate; its stream ``"real"`` makes the real rows in every arm.
+    """
+    parts = [law.sample(counts, key=named(key, "real"))]
+    kinds = [weights.real]
+    if synthesizer is not None and (any(sizes[0]) or any(sizes[1])):
+        synthetic = synthesizer.fit(parts[0], law.groups, key=named(key, "fit"))
+        parts.append(synthetic.sample(sizes[0], key=named(key, "oversample")))
+        parts.append(synthetic.sample(sizes[1], key=named(key, "augment")))
+        kinds += [weights.oversampled, weights.augmented]
+    row_weights = [
+        jnp.repeat(w, np.array(part.counts), total_repeat_length=len(part.x))
+        for part, w in zip(parts, kinds, strict=True)
+    ]
+    x, y = jnp.concatenate([p.x for p in parts]), jnp.concatenate([p.y for p in parts])
+    return Sample(x, y, (len(x),)), jnp.concatenate(row_weights)
+
+
+def fit(
+    rows: Sample,
+    weights: Float[Array, " n"],
+    *,
+    n_classes: int,
+    ridge: Array,
+    loss: Loss,
+    balanced: bool,
+) -> tuple[Float[Array, " p"], Array]:
+    """Fit the rule; returns θ [p] and whether the rows were separable."""
+    if loss == "logistic":
+        result = fit_logistic(rows.x, rows.y, weights, n_classes=n_classes, ridge=ridge)
+        theta, separated = result.theta, result.separated
+    else:
+        theta = fit_ridge(rows.x, rows.y, weights, n_classes=n_classes, ridge=ridge)
+        separated = jnp.zeros((), bool)
+    if balanced:
+        theta = move_to_balance(theta, rows.x, rows.y, weights, n_classes=n_classes, loss=loss)
+    return theta, separated

@@ -1,0 +1,19 @@
+"""How synthetic samples are made."""
+
+from opal.synthesis.density import GaussianFit
+from opal.synthesis.oracle import Bias, Oracle
+from opal.synthesis.resample import Duplication
+from opal.synthesis.smote import Adasyn, Smote
+from opal.synthesis.synthesizer import Law, PopulationLaw, Synthesizer
+
+__all__ = [
+    "Adasyn",
+    "Bias",
+    "Duplication",
+    "GaussianFit",
+    "Law",
+    "Oracle",
+    "PopulationLaw",
+    "Smote",
+    "Synthesizer",
+]

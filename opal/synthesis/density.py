@@ -1,0 +1,67 @@
+"""A Gaussian fitted to the seeds of each group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from opal.settings.gaussian import GaussianLaw
+from opal.settings.groups import Group, Sample
+from opal.synthesis.synthesizer import PopulationLaw, require_seeds
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class GaussianFit:
+    r"""``Q_g = N(x̄_g, (1−γ) S_g + γ (tr S_g / d) I)`` with the unbiased covariance ``S_g``.
+
+    Attributes:
+        shrinkage: γ in [0, 1]. With γ = 0 a group needs more than d seeds for ``S_g`` to be positive
+            definite; γ > 0 needs two.
+
+    Raises:
+        ValueError: γ outside [0, 1].
+    """
+
+    shrinkage: float = 0.0
+    name: str = "gaussian fit"
+
+    def __post_init__(self) -> None:
+        """Check the shrinkage."""
+        if not 0 <= self.shrinkage <= 1:
+            raise ValueError(f"shrinkage is a weight in [0, 1]; got {self.shrinkage}.")
+
+    @property
+    def min_seeds(self) -> int:
+        """Two; with γ = 0 the dimension counts as well, see :meth:`fit`."""
+        return 2
+
+    def fit(self, seeds: Sample, groups: tuple[Group, ...], *, key: Key[Array, ""]) -> GaussianLaw:
+        """Fit one Gaussian to the rows of each group; rows of a group carry the group's label."""
+        del key
+        d = seeds.x.shape[1]
+        require_seeds(seeds, groups, d + 1 if self.shrinkage == 0 else 2, self.name)
+        fits = [self._fit_group(seeds.x[seeds.rows(g)]) for g in range(len(groups))]
+        means, covariances = (jnp.stack(part)[:, None] for part in zip(*fits, strict=True))
+        n_classes = 1 + max(group.label for group in groups)
+        return GaussianLaw(jnp.ones((len(groups), 1)), means, covariances, None, groups, n_classes)
+
+    def _fit_group(self, x: Float[Array, "n d"]) -> tuple[Array, Array]:
+        centred = x - x.mean(axis=0, keepdims=True)
+        return x.mean(axis=0), self._shrink(centred.T @ centred / (len(x) - 1))
+
+    def _shrink(self, covariance: Float[Array, "d d"]) -> Float[Array, "d d"]:
+        d = len(covariance)
+        target = jnp.trace(covariance) / d * jnp.eye(d)
+        return (1 - self.shrinkage) * covariance + self.shrinkage * target
+
+    def population(self, truth: GaussianLaw) -> PopulationLaw | None:
+        """The group's own Gaussian, shrunk; None for groups of several modes or random labels."""
+        if truth.n_modes > 1 or truth.label_probabilities is not None:
+            return None
+        shrunk = jnp.stack([self._shrink(c[0])[None] for c in truth.covariances])
+        law = truth.with_arrays(covariances=shrunk)
+        return PopulationLaw(law, "moments", self.shrinkage)

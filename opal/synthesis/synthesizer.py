@@ -1,0 +1,98 @@
+"""The contract of everything that makes synthetic samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from jaxtyping import Array, Float, Key
+
+from opal.losses import Loss
+from opal.settings.gaussian import GaussianLaw
+from opal.settings.groups import Group, Sample
+
+SeedUse = Literal["none", "copy in turn", "copy at random", "moments"]
+
+
+@runtime_checkable
+class Law(Protocol):
+    """A law of labelled rows: true or synthetic, it has the same face."""
+
+    groups: tuple[Group, ...]
+
+    def sample(self, counts: tuple[int, ...], *, key: Key[Array, ""]) -> Sample:
+        """Draw ``counts[g]`` rows of each group."""
+        ...
+
+    def group_risk(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
+        """Expected loss of the rule θ in each group [G]."""
+        ...
+
+    def group_error(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
+        """Probability of a wrong label in each group [G]."""
+        ...
+
+
+@dataclass(frozen=True)
+class PopulationLaw:
+    """Where a synthesizer's law ends up with ever more seeds, and how it depends on the seeds.
+
+    This is all that theory needs to know about a synthesizer.
+
+    Attributes:
+        law: the limit of the fitted law.
+        seed_use: ``"none"`` if synthetic rows are independent of the seeds; ``"copy in turn"`` and
+            ``"copy at random"`` for the two duplications; ``"moments"`` if the law is the Gaussian
+            with the seeds' mean and shrunk covariance.
+        shrinkage: γ of the covariance, for ``"moments"``.
+    """
+
+    law: GaussianLaw
+    seed_use: SeedUse = "none"
+    shrinkage: float = 0.0
+
+
+@runtime_checkable
+class Synthesizer(Protocol):
+    """Learns a synthetic law from seeds; immutable, and usable inside ``jit`` and ``vmap``."""
+
+    @property
+    def name(self) -> str:
+        """Short name used in records."""
+        ...
+
+    @property
+    def min_seeds(self) -> int:
+        """Fewest seeds that a group must have."""
+        ...
+
+    def fit(self, seeds: Sample, groups: tuple[Group, ...], *, key: Key[Array, ""]) -> Law:
+        """Fit the synthetic law Q to real rows.
+
+        Args:
+            seeds: the real rows of all groups.
+            groups: what the groups are.
+            key: randomness of the fit itself, where it has any.
+
+        Raises:
+            ValueError: a group has fewer than :attr:`min_seeds` rows.
+        """
+        ...
+
+    def population(self, truth: GaussianLaw) -> PopulationLaw | None:
+        """The law for infinitely many seeds from ``truth``; None where it is not known."""
+        ...
+
+
+def require_seeds(seeds: Sample, groups: tuple[Group, ...], minimum: int, who: str) -> None:
+    """Check that each group has enough seeds; the counts are static, so this runs on the host.
+
+    Raises:
+        ValueError: names the group, what it has and what it needs.
+    """
+    for group, count in zip(groups, seeds.counts, strict=True):
+        if count < minimum:
+            raise ValueError(
+                f"{who} needs at least {minimum} seeds in every group; group {group.name!r} has "
+                f"{count}. Collect more, lower the number of neighbours, or leave {who} out."
+            )

@@ -1,0 +1,1 @@
+"""Predictions from laws and designs alone: never from data, estimators or synthesis."""

@@ -1,0 +1,129 @@
+r"""Balanced excess risk of the weighted estimator to order 1/n (docs/theory.md, section 2).
+
+With row weights ``r_g, o_g, a_g`` of real, oversampled and augmented rows, the estimator follows
+
+.. math::
+    \hat g(θ) = Σ_g r_g Σ_{i ≤ n_g} ∇ℓ(θ; z_i) + o_g Σ_{i ≤ m_g} ∇ℓ(θ; \tilde z_i)
+              + a_g Σ_{i ≤ N} ∇ℓ(θ; \tilde z_i'),
+
+whose mean defines the pseudo-target θ_α and whose covariance is V(θ). Everything is exact in the
+laws; only the expansion in 1/n is approximate.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from opal import losses
+from opal.losses import Loss
+from opal.newton import minimise
+from opal.settings.gaussian import GaussianLaw
+from opal.theory import seeds
+from opal.theory.seeds import RowCounts, RowShares
+
+
+class Asymptotics(NamedTuple):
+    """The estimator's law to order 1/n, and the balanced excess risk that follows from it.
+
+    Attributes:
+        target: pseudo-target θ_α [p], moved by the threshold's shift if there is one.
+        drift: ``E θ̂ − θ_α`` [p], of order 1/n.
+        covariance: of θ̂ [p, p], ``A⁻¹ V A⁻¹``.
+        bias: ``R_bal(θ_α) − R_bal(θ*)``.
+        drift_risk: ``∇R_bal(θ_α)ᵀ drift``; vanishes with the bias.
+        variance: ``½ tr(H covariance)``.
+    """
+
+    target: Float[Array, " p"]
+    drift: Float[Array, " p"]
+    covariance: Float[Array, "p p"]
+    bias: Float[Array, ""]
+    drift_risk: Float[Array, ""]
+    variance: Float[Array, ""]
+
+    @property
+    def excess(self) -> Float[Array, ""]:
+        """``E R_bal(θ̂) − R_bal(θ*)``."""
+        return self.bias + self.drift_risk + self.variance
+
+
+@partial(jax.jit, static_argnames=("seed_use", "loss"))
+def asymptotics(
+    truth: GaussianLaw,
+    synthetic: GaussianLaw,
+    rows: RowCounts,
+    weights: RowShares,
+    *,
+    seed_use: str = "none",
+    shrinkage: Array | float = 0.0,
+    ridge: Array | float = 0.0,
+    shift: Float[Array, " p"] | None = None,
+    loss: Loss = "logistic",
+) -> Asymptotics:
+    """Expand the estimator around its pseudo-target.
+
+    Args:
+        truth: P.
+        synthetic: Q in the limit of many seeds; the truth itself where nothing is synthetic.
+        rows: numbers of rows [G] each, real numbers allowed.
+        weights: weights of a row [G] each.
+        seed_use: how Q depends on the seeds, see :class:`opal.theory.seeds`.
+        shrinkage: γ of a fitted covariance.
+        ridge: λ.
+        shift: added to the estimate after the fit [p] (a moved threshold).
+        loss: logistic or squared.
+    """
+    p = losses.n_parameters(loss, truth.n_classes, truth.dim)
+    penalty = jnp.tile(jnp.ones(truth.dim + 1).at[-1].set(0.0), p // (truth.dim + 1)) * ridge
+    real, made = seeds.shares(rows, weights)
+
+    def slope(theta: Array) -> Array:
+        return (
+            real @ truth.group_gradient(theta, loss)
+            + made @ synthetic.group_gradient(theta, loss)
+            + penalty * theta
+        )
+
+    def curvature(theta: Array) -> Array:
+        return (
+            jnp.einsum("g,gpq->pq", real, truth.group_hessian(theta, loss))
+            + jnp.einsum("g,gpq->pq", made, synthetic.group_hessian(theta, loss))
+            + jnp.diag(penalty)
+        )
+
+    def noise(theta: Array) -> Array:
+        return seeds.gradient_covariance(
+            truth, synthetic, theta, rows, weights, seed_use, shrinkage, loss
+        )
+
+    def solve(right: Array) -> Array:
+        return jax.scipy.linalg.solve(hessian, right, assume_a="pos")
+
+    fit = minimise(lambda t: (slope(t), curvature(t)), jnp.zeros(p), tolerance=1e-11)
+    theta = fit.theta
+    hessian = curvature(theta)
+    covariance = solve(solve(noise(theta)).T)
+
+    def second_order(at: Array) -> Array:
+        return jnp.trace(solve(noise(at))) - jnp.trace(curvature(at) @ covariance)
+
+    pull = 0.5 * jax.grad(second_order)(theta)
+    pull -= seeds.generator_drift(truth, synthetic, theta, rows, made, seed_use, shrinkage, loss)
+    drift = solve(pull)
+    target = theta if shift is None else theta + shift
+    best = truth.group_risk(truth.optimum(loss), loss).mean()
+    gradient = truth.group_gradient(target, loss).mean(axis=0)
+    balanced = truth.group_hessian(target, loss).mean(axis=0)
+    return Asymptotics(
+        target,
+        drift,
+        covariance,
+        truth.group_risk(target, loss).mean() - best,
+        gradient @ drift,
+        0.5 * jnp.trace(balanced @ covariance),
+    )

@@ -1,0 +1,148 @@
+r"""The best weight α* and the best number of minority samples ñ* (docs/theory.md, section 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from opal.theory import seeds
+from opal.theory.seeds import RowCounts, RowShares
+
+if TYPE_CHECKING:
+    from opal.objective import Design
+    from opal.settings.setting import Setting
+
+
+class WeightCurve(NamedTuple):
+    """The small-bias excess ``½[(1−α)²A₁₁ + 2α(1−α)A₁₂ + α²A₂₂]`` as a function of α.
+
+    Attributes:
+        real: A₁₁, of the real and oversampled part.
+        cross: A₁₂.
+        augmented: A₂₂, of the augmented part.
+    """
+
+    real: float
+    cross: float
+    augmented: float
+
+    def excess(self, alpha: float | np.ndarray) -> float | np.ndarray:
+        """Predicted balanced excess risk at α."""
+        real, augmented = (1 - alpha) ** 2 * self.real, alpha**2 * self.augmented
+        return 0.5 * (real + 2 * alpha * (1 - alpha) * self.cross + augmented)
+
+    @property
+    def best_alpha(self) -> float:
+        """``α* = (A₁₁ − A₁₂)/(A₁₁ + A₂₂ − 2A₁₂)``, clipped to [0, 1]."""
+        curvature = self.real + self.augmented - 2 * self.cross
+        if curvature <= 0:  # equal parts: every α is as good
+            return 0.0
+        return float(np.clip((self.real - self.cross) / curvature, 0.0, 1.0))
+
+
+def weight_curve(setting: Setting, design: Design) -> WeightCurve:
+    """The small-bias excess in α for a design's counts, N and synthesizer (its α is ignored).
+
+    Covariances of the two parts through shared seeds enter A₁₂.
+
+    Raises:
+        ValueError: the design has no augmented rows, or its synthesizer no known law.
+    """
+    if design.synthesizer is None or design.n_augmented == 0:
+        raise ValueError(
+            "α weighs augmented rows; the design needs a synthesizer and n_augmented ≥ 1, "
+            f"got {design.synthesizer} and {design.n_augmented}."
+        )
+    population = design.synthesizer.population(setting.law)
+    if population is None:
+        raise ValueError(
+            f"α* needs the law of synthetic rows; {design.synthesizer.name} has none that is known "
+            f"in {setting.name}."
+        )
+    rows = (design.counts, design.n_oversampled, (design.n_augmented,) * design.n_groups)
+    counts = RowCounts(*(np.array(k, dtype=float) for k in rows))
+    with jax.enable_x64(True):
+        truth = setting.law
+        theta = truth.optimum(design.loss)
+        inverse = jnp.linalg.inv(truth.group_hessian(theta, design.loss).mean(axis=0))
+        gradients = truth.group_gradient(theta, design.loss)
+        biased = population.law.group_gradient(theta, design.loss)
+
+        def pieces(alpha: float) -> tuple[Array, Array]:
+            weights = RowShares(*design.with_(alpha=alpha).row_weights())
+            real, made = seeds.shares(counts, weights)
+            noise = seeds.gradient_covariance(
+                truth,
+                population.law,
+                theta,
+                counts,
+                weights,
+                population.seed_use,
+                population.shrinkage,
+                design.loss,
+            )
+            return real @ gradients + made @ biased, jnp.trace(inverse @ noise)
+
+        (slope0, noise0), (slope1, noise1), (_, noise_half) = map(pieces, (0.0, 1.0, 0.5))
+        shared = 2 * noise_half - 0.5 * (noise0 + noise1)
+        return WeightCurve(
+            float(slope0 @ inverse @ slope0 + noise0),
+            float(slope0 @ inverse @ slope1 + shared),
+            float(slope1 @ inverse @ slope1 + noise1),
+        )
+
+
+def best_minority_size(setting: Setting, design: Design) -> float:
+    """First-order best number ñ* of synthetic minority rows at α = 0, two groups.
+
+    ``ñ* = (⟨a,a⟩ − S⟨a,d⟩)/(S⟨d,d⟩ − ⟨a,d⟩)`` in the inner product of H⁻¹, with ``S`` the number of
+    real rows, ``a = (n₀ − n₁)∇R₀(θ*)`` and ``d = δ − ∇R₀(θ*)``, δ the minority's ``∇b`` at θ*. It
+    trades one bias against another: exact balance for an unbiased generator.
+
+    Returns:
+        ñ* ≥ 0; infinity where more is always better.
+
+    Raises:
+        ValueError: not two groups, or no known law of synthetic rows.
+    """
+    counts = np.array(design.counts)
+    if len(counts) != 2 or counts[0] == counts[1]:
+        raise ValueError(f"ñ* is about a minority and a majority; got counts {counts.tolist()}.")
+    population = design.synthesizer.population(setting.law) if design.synthesizer else None
+    if population is None:
+        raise ValueError("ñ* needs a synthesizer whose law is known; this design has none.")
+    few, many = int(np.argmin(counts)), int(np.argmax(counts))
+    with jax.enable_x64(True):
+        truth = setting.law
+        theta = truth.optimum(design.loss)
+        gradients = truth.group_gradient(theta, design.loss)
+        hessian = truth.group_hessian(theta, design.loss).mean(axis=0)
+        delta = population.law.group_gradient(theta, design.loss)[few] - gradients[few]
+        a = (counts[many] - counts[few]) * gradients[many]
+        d = delta - gradients[many]
+        aa, ad, dd = (float(u @ jnp.linalg.solve(hessian, v)) for u, v in ((a, a), (a, d), (d, d)))
+    return _stationary_size(aa, ad, dd, float(counts.sum()))
+
+
+def _stationary_size(aa: float, ad: float, dd: float, total: float) -> float:
+    """Minimiser over ñ ≥ 0 of ``‖a + ñd‖²/(S + ñ)²``."""
+    rise, start = total * dd - ad, total * ad - aa
+    if rise > 0:
+        return max(0.0, -start / rise)
+    return np.inf if dd < aa / total**2 else 0.0
+
+
+def alpha_grid_excess(
+    setting: Setting, design: Design, alphas: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, " k"]:
+    """The full expansion's excess at each α: no small-bias approximation."""
+    from opal.theory.predict import expand
+
+    with jax.enable_x64(True):
+        return np.array(
+            [float(expand(setting, design.with_(alpha=float(a))).excess) for a in alphas]
+        )

@@ -1,0 +1,127 @@
+"""Theory with the face of a simulation: a setting and a design in, records out."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from opal import losses, risk
+from opal.losses import Loss
+from opal.settings.gaussian import GaussianLaw
+from opal.settings.quadrature import scrambled_normals
+from opal.theory.asymptotics import Asymptotics, asymptotics
+from opal.theory.seeds import RowCounts, RowShares
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from opal.objective import Design
+    from opal.settings.setting import Setting
+
+
+def predict(setting: Setting, design: Design, *, study: str = "predict") -> pd.DataFrame:
+    """Predict what :func:`opal.simulate.simulate` would measure, to order 1/n.
+
+    The balanced excess risk is expanded analytically and also reported by part (``excess_bias``,
+    ``excess_drift``, ``excess_variance``). Other metrics are expectations over the estimator's
+    Gaussian law to the same order, so that a worst group is the worst of each replicate.
+
+    Returns:
+        Records with the columns of :data:`opal.records.COLUMNS`, source ``"theory"``.
+
+    Raises:
+        ValueError: the synthesizer's law is not known, or the design has no theory here.
+    """
+    from opal import records
+
+    with jax.enable_x64(True):
+        expansion = expand(setting, design)
+        values = _metrics(setting.law, expansion, design.counts, design.loss)
+    rows = {key: (value, np.nan) for key, value in values.items()}
+    return records.of_design(setting, design, rows, study=study, source="theory")
+
+
+def expand(setting: Setting, design: Design) -> Asymptotics:
+    """The estimator's expansion for a design; call under ``jax.enable_x64(True)``.
+
+    Raises:
+        ValueError: see :func:`predict`.
+    """
+    truth = setting.law
+    if len(design.counts) != len(truth.groups):
+        raise ValueError(
+            f"counts needs one number for each of the {len(truth.groups)} groups of {setting.name}; "
+            f"got {list(design.counts)}."
+        )
+    population = design.synthesizer.population(truth) if design.synthesizer else None
+    if design.synthesizer is not None and population is None:
+        raise ValueError(
+            f"theory needs the law of synthetic rows; {design.synthesizer.name} has none that is "
+            f"known in {setting.name}. Simulate this arm instead."
+        )
+    rows = (design.counts, design.n_oversampled, (design.n_augmented,) * design.n_groups)
+    return asymptotics(
+        truth,
+        population.law if population else truth,
+        RowCounts(*(np.array(k, dtype=float) for k in rows)),
+        RowShares(*design.row_weights()),
+        seed_use=population.seed_use if population else "none",
+        shrinkage=population.shrinkage if population else 0.0,
+        ridge=design.ridge,
+        shift=threshold_shift(truth, design),
+        loss=design.loss,
+    )
+
+
+def threshold_shift(truth: GaussianLaw, design: Design) -> Float[np.ndarray, " p"] | None:
+    """What moving the threshold to the balanced point adds to θ [p]; None if it is not moved.
+
+    Raises:
+        ValueError: squared loss, whose shift is itself random.
+    """
+    if design.threshold == "fitted":
+        return None
+    if design.loss != "logistic":
+        raise ValueError("a moved threshold has theory for the logistic loss only; simulate it.")
+    labels = np.array([group.label for group in truth.groups])
+    real = np.array(design.counts) * design.row_weights().real
+    shares = np.bincount(labels, weights=real, minlength=truth.n_classes)
+    shift = np.zeros((truth.n_classes - 1, truth.dim + 1))
+    shift[:, -1] = -np.log(shares[1:] / shares[0])
+    return shift.ravel()
+
+
+def _metrics(
+    law: GaussianLaw, expansion: Asymptotics, counts: tuple[int, ...], loss: Loss
+) -> dict[tuple[str, str], float]:
+    expected = jax.device_get(_expected_metrics(law, expansion, counts=counts, loss=loss))
+    flat = risk.flatten_metrics(expected, [group.name for group in law.groups])
+    parts = {
+        "excess_balanced_risk": expansion.excess,
+        "excess_bias": expansion.bias,
+        "excess_drift": expansion.drift_risk,
+        "excess_variance": expansion.variance,
+    }
+    flat |= {(name, "all"): np.asarray(value) for name, value in parts.items()}
+    return {key: float(value) for key, value in flat.items()}
+
+
+@partial(jax.jit, static_argnames=("counts", "loss"))
+def _expected_metrics(
+    law: GaussianLaw, expansion: Asymptotics, *, counts: tuple[int, ...], loss: Loss
+) -> dict[str, Array]:
+    """Metrics averaged over ``θ̂ ~ N(θ_α + drift, covariance)`` at scrambled Sobol' points."""
+    p = losses.n_parameters(loss, law.n_classes, law.dim)
+    normals = jnp.asarray(scrambled_normals(p)).reshape(-1, p)[:1024]
+    jitter = 1e-14 * jnp.trace(expansion.covariance) * jnp.eye(p)
+    factor = jnp.linalg.cholesky(expansion.covariance + jitter)
+    thetas = (expansion.target + expansion.drift)[None, :] + normals @ factor.T
+    metrics = jax.lax.map(
+        lambda theta: risk.exact_metrics(law, theta, counts, loss=loss), thetas, batch_size=64
+    )
+    return {name: values.mean(axis=0) for name, values in metrics.items()}
