@@ -40,8 +40,8 @@ def draw(records: pd.DataFrame) -> Figure:
     from opal.bridge.tabular import picture
 
     with mpl.rc_context(picture.STYLE):
-        figure = plt.figure(figsize=(7.2, 9.0), layout="constrained")
-        parts = figure.subfigures(2, 1, height_ratios=(3.4, 5.6), squeeze=False)[:, 0]
+        figure = plt.figure(figsize=(7.2, 9.6), layout="constrained")
+        parts = figure.subfigures(2, 1, height_ratios=(3.2, 6.4), squeeze=False)[:, 0]
         _published(parts[0], records[records["protocol"] == "published"])
         _sound(parts[1], records[(records["protocol"] == "sound") & records["replicate"].isna()])
     return figure
@@ -100,7 +100,7 @@ def _sound(figure: SubFigure, records: pd.DataFrame) -> None:
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper right", ncols=3, frameon=False)
     figure.suptitle(
-        "b  Sound protocol: paired differences to group weighting, 95 % intervals",
+        "b  Sound protocol: differences to group weighting",
         fontsize=8,
         x=0.01,
         ha="left",

@@ -98,7 +98,7 @@ def test_fresh_rows_are_neither_training_nor_test_rows(folder: Path) -> None:
     assert data.fresh is not None
     training = made("real_balanced", data)
     fresh = training.rows.take(np.arange(len(data.train), len(training.rows)))
-    assert not set(values(fresh)) & set(values(data.train) | values(data.test))
+    assert not set(values(fresh)) & (set(values(data.train)) | set(values(data.test)))
     assert set(values(fresh)) <= set(values(data.fresh))
 
 

@@ -49,7 +49,7 @@ def test_planted_copies_are_counted(draw: Draw) -> None:
 
 
 def test_fresh_real_rows_are_near_at_the_stated_rate(draw: Draw) -> None:
-    many = {key: 1000 for key in EVEN}
+    many = dict.fromkeys(EVEN, 1000)
     shares = [
         copies.report([Case("", draw(many, 10 + s), draw(EVEN, s))], None)["train"]["near_share"]
         for s in range(4)
@@ -59,7 +59,7 @@ def test_fresh_real_rows_are_near_at_the_stated_rate(draw: Draw) -> None:
 
 def test_copies_by_chance_are_told_where_rows_coincide(draw: Draw) -> None:
     """With whole numbers only, real rows coincide: that rate is the one to compare with."""
-    many = {key: 500 for key in EVEN}
+    many = dict.fromkeys(EVEN, 500)
     made, test = draw(many, 1).round(0), draw(many, 2).round(0)
     found = copies.report([Case("", made, draw(EVEN, 3).round(0), test)], None)["train"]
     assert found["by_chance"] == pytest.approx(found["exact_share"], abs=0.05)
@@ -83,7 +83,7 @@ def test_shifts_of_fresh_rows_are_within_their_errors(draw: Draw) -> None:
 
 
 def test_two_samples_of_one_law_are_not_told_apart(draw: Draw) -> None:
-    rows = run(draw, draw({key: 100 for key in EVEN}, 9), trees=50)["two_sample"]
+    rows = run(draw, draw(dict.fromkeys(EVEN, 100), 9), trees=50)["two_sample"]
     z = [(row["auc"] - 0.5) / row["std_error"] for row in rows]
     assert np.abs(z).max() < 3.3
     assert abs(np.mean(z)) < 1.5
@@ -187,6 +187,8 @@ def test_bad_tables_are_refused(
 def listed(name: str, task: str) -> dict[str, Any]:
     dataset = tables.listed(name)
     splits = [tables.load(dataset, task, "focus", seed) for seed in tables.SEEDS]
+    assert dataset.attribute is not None
+    assert splits[0].source is not None
     cases = [
         Case(f"{s.seed}", s.synthetic.head(len(s.train)), s.train, s.test, s.synthetic)
         for s in splits

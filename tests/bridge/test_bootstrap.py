@@ -5,10 +5,11 @@ import pytest
 
 from opal.bridge.tabular import bootstrap
 
+Drawn = tuple[list[np.ndarray], list[np.ndarray]]
 MINORITY = np.array([True, False])
 
 
-def errors(rng: np.random.Generator, n_seeds: int, rates: np.ndarray) -> tuple[list, list]:
+def errors(rng: np.random.Generator, n_seeds: int, rates: np.ndarray) -> Drawn:
     """Errors of one arm: ``rates (n_seeds, 2)`` per seed and group, 25 and 75 test rows."""
     group = np.repeat([0, 1], [25, 75])
     made = [(rng.random(100) < rates[s][group]).astype(float)[:, None] for s in range(n_seeds)]

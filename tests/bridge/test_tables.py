@@ -74,7 +74,7 @@ def test_bad_cells_are_refused(folder: Path, column: str, value: object, message
 
 
 def test_misspelt_column_is_answered_with_the_nearest(folder: Path) -> None:
-    with pytest.raises(ValueError, match="needs a column 'Sidee'.*Did you mean 'side'"):
+    with pytest.raises(ValueError, match=r"needs a column 'Sidee'.*Did you mean 'side'"):
         tables.load(tables.from_folder(folder, attribute="Sidee"), "spurious")
 
 

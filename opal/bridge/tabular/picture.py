@@ -193,7 +193,7 @@ def difference_figure(frame: pd.DataFrame) -> Figure:
     aggregate = frame[frame["replicate"].isna()]
     settings = list(dict.fromkeys(aggregate["setting"]))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.0, 0.6 + 2.25 * len(settings)), layout="constrained")
+        figure = Figure(figsize=(7.0, 0.6 + 2.4 * len(settings)), layout="constrained")
         grid = figure.subplots(len(settings), 2, squeeze=False, sharey="row")
         for row, setting in zip(grid, settings, strict=True):
             draw_row(row, aggregate[aggregate["setting"] == setting], setting)
@@ -207,5 +207,5 @@ def draw_row(row: Sequence[Axes], frame: pd.DataFrame, title: str) -> None:
     for axes, metric in zip(row, ("balanced_error", "worst_error"), strict=True):
         differences(axes, frame, metric)
         words = metric.replace("_", " ").replace("worst", "worst-group")
-        axes.set_title(f"{title}: {words} (weighting {levels(frame, metric)})")
+        axes.set_title(f"{title}: {words}\n(weighting itself: {levels(frame, metric)})")
         axes.set_xlabel("difference to weighting")
