@@ -11,6 +11,7 @@ import zlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 
@@ -48,7 +49,7 @@ def _uniform_pairs(
     key: Key[Array, ""], n: int, h: int
 ) -> tuple[Float[Array, "n h"], Float[Array, "n h"]]:
     """Two uniforms in (0, 1] with 32 bits each; one block for both where 64-bit words exist."""
-    if jax.config.jax_enable_x64:
+    if jax.dtypes.canonicalize_dtype(np.uint64) == np.uint64:
         words = jax.random.bits(key, (n, h), jnp.uint64)
         high, low = words >> 32, words & 0xFFFFFFFF
     else:

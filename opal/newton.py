@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 Solver = Callable[[Float[Array, " p"]], Float[Array, " p"]]
+_State = tuple[Array, Array, Array, Array, Array]
 Derivatives = Callable[[Float[Array, " p"]], tuple[Float[Array, " p"], Float[Array, "p p"]]]
 
 
@@ -63,11 +64,11 @@ def minimise(
         max_iterations: stop after so many evaluations, converged or not.
     """
 
-    def unfinished(state: tuple[Array, ...]) -> Array:
+    def unfinished(state: _State) -> Array:
         _, gradient, _, _, n = state
         return (jnp.max(jnp.abs(gradient)) > tolerance) & (n < max_iterations)
 
-    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
+    def step(state: _State) -> _State:
         theta, gradient, towards, length, n = state
         candidate = theta + length * towards
         new_gradient, hessian = derivatives(candidate)

@@ -1,8 +1,8 @@
 r"""The OPAL objective: how many rows each group gets, and what each row weighs. Decided here only.
 
 .. math::
-    \hat R(θ) = \frac{1-α}{Σn+Σm} Σ_g \Big[ Σ_{i≤n_g} ℓ(\text{real}) + Σ_{i≤m_g} ℓ(\text{synth}) \Big]
-        + \frac{α}{N|G|} Σ_g Σ_{i≤N} ℓ(\text{synth})
+    \hat R(θ) = \frac{1-α}{Σn+Σm} Σ_g \Big[ Σ_{i≤n_g} ℓ(θ; z_i) + Σ_{i≤m_g} ℓ(θ; \tilde z_i) \Big]
+        + \frac{α}{N|G|} Σ_g Σ_{i≤N} ℓ(θ; \tilde z_i')
 
 (arXiv 2406.03628). Plain empirical risk and group weighting are the same objective without
 synthetic rows and with other row weights.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from opal.arrays import AnyArray
 from opal.losses import LOSSES, Loss
 from opal.settings.groups import validate_counts
 
@@ -28,18 +29,20 @@ Threshold = Literal["fitted", "balanced"]
 Oversampling = Literal["balance", "none"] | tuple[int, ...]
 
 
+class RowCounts(NamedTuple):
+    """Rows of each kind in each group [G]: real n, oversampled m, augmented N."""
+
+    real: Float[AnyArray, " g"]
+    oversampled: Float[AnyArray, " g"]
+    augmented: Float[AnyArray, " g"]
+
+
 class RowWeights(NamedTuple):
-    """Weight of one row of each kind.
+    """Weight of one row of each kind in each group [G]: r, o, a."""
 
-    Attributes:
-        real: of each group's real rows [G].
-        oversampled: of each group's oversampled rows [G].
-        augmented: of each group's N augmented rows [G].
-    """
-
-    real: Float[np.ndarray, " g"]
-    oversampled: Float[np.ndarray, " g"]
-    augmented: Float[np.ndarray, " g"]
+    real: Float[AnyArray, " g"]
+    oversampled: Float[AnyArray, " g"]
+    augmented: Float[AnyArray, " g"]
 
 
 @dataclass(frozen=True)
@@ -140,9 +143,14 @@ class Design:
             return self.oversample
         return tuple(max(self.counts) - n for n in self.counts)
 
+    def row_counts(self) -> RowCounts:
+        """Number of rows of each kind."""
+        kinds = (self.counts, self.n_oversampled, (self.n_augmented,) * self.n_groups)
+        return RowCounts(*(np.array(kind, dtype=float) for kind in kinds))
+
     def row_weights(self) -> RowWeights:
         """Weight of each kind of row; with the numbers of rows they sum to one."""
-        n, m = np.array(self.counts, dtype=float), np.array(self.n_oversampled, dtype=float)
+        n, m, _ = self.row_counts()
         if self.weighting == "group":
             return RowWeights(1 / (self.n_groups * n), np.zeros_like(n), np.zeros_like(n))
         bulk = np.full(self.n_groups, (1 - self.alpha) / (n.sum() + m.sum()))

@@ -71,7 +71,7 @@ def run(
         raise ValueError("a study needs at least one cell; got none.")
     paths = {cell.key(): (cell, writable_folder(out) / f"{cell.key()}.parquet") for cell in cells}
     todo = [(cell, path) for cell, path in paths.values() if not path.exists()]
-    with _bar(len(paths), enabled=progress and bool(todo)) as advance:
+    with _Bar(len(paths), enabled=progress and bool(todo)) as advance:
         advance(len(paths) - len(todo), "")
         for label in _compute(todo, executor):
             advance(1, label)
@@ -108,18 +108,15 @@ def _finish(cell: Cell, path: Path) -> None:
     records.write(frame, path, metadata=metadata)
 
 
-class _bar:
+class _Bar:
     """A rich progress bar on standard error, or nothing."""
 
     def __init__(self, total: int, *, enabled: bool) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeRemainingColumn
+        from rich.progress import Progress
 
-        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        text = TextColumn("{task.description}")
         console = Console(stderr=True)
-        self._progress = Progress(*columns, text, console=console, disable=not enabled)
+        self._progress = Progress(console=console, disable=not enabled)
         self._task = self._progress.add_task("", total=total)
 
     def __enter__(self) -> Callable[[int, str], None]:

@@ -1,8 +1,8 @@
 r"""Weighted logistic regression by Newton's method, made to be mapped over replicates.
 
-Minimises ``Σ_i ω_i ℓ(θ; x_i, y_i) + λ‖w‖²/2``. Most of the work of a Newton step is its Hessian, so
-a factorised Hessian, computed in float32, serves several steps (Shamanskii 1967) whose gradients are
-computed in full precision. The gradient certifies the result: an inexact Hessian can slow the
+Minimises ``Σ_i ω_i ℓ(θ; x_i, y_i) + λ‖w‖²/2``. Most of the work of a Newton step is its Hessian: a
+factorised Hessian, computed in float32, serves several steps (Shamanskii 1967), whose gradients
+are computed in full precision. The gradient certifies the result: an inexact Hessian can slow the
 iterations down but cannot move their limit. What is not finished then (ill-conditioned features,
 almost separable rows) goes to damped Newton iterations with exact Hessians.
 """
@@ -19,6 +19,9 @@ from jaxtyping import Array, Bool, Float, Int
 from opal import losses
 from opal.newton import factorise, minimise
 
+_Iterate = tuple[Array, Array, Array]
+_State = tuple[Array, Array, Array, Array, Array]
+
 TOLERANCE = 1e-9
 _STEPS_PER_HESSIAN = 4
 _MAX_HESSIANS = 8
@@ -31,8 +34,8 @@ class LogisticFit(NamedTuple):
         theta: parameters [p].
         gradient_norm: largest absolute entry of the objective's gradient.
         converged: whether it is at most the tolerance.
-        separated: whether the rule labels every row rightly with weight, so that without a penalty no
-            finite minimiser exists and ``theta`` is merely where the gradient fell below tolerance.
+        separated: whether the rule labels every row that has weight rightly, so that without a
+            penalty no finite minimiser exists: ``theta`` is where the gradient became small.
     """
 
     theta: Float[Array, " p"]
@@ -106,18 +109,18 @@ def _shamanskii(
         led nowhere.
     """
 
-    def unfinished(state: tuple[Array, ...]) -> Array:
+    def unfinished(state: _State) -> Array:
         _, slope, _, n, last = state
         norm = jnp.max(jnp.abs(slope))
         # A round that does not halve the gradient (or spoils it) is not worth repeating.
         return (norm > tolerance) & (n < _MAX_HESSIANS) & (norm < 0.5 * last)
 
-    def round_(state: tuple[Array, ...]) -> tuple[Array, ...]:
+    def round_(state: _State) -> _State:
         theta, slope, miss, n, _ = state
         last = jnp.max(jnp.abs(slope))
         solve = factorise(hessian(miss), jitter=1e-6)
 
-        def step(_: int, inner: tuple[Array, ...]) -> tuple[Array, ...]:
+        def step(_: Array, inner: _Iterate) -> _Iterate:
             at, slope, _ = inner
             at = at - solve(slope)
             return (at, *gradient(at))

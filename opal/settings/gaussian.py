@@ -2,13 +2,14 @@ r"""Laws whose groups are finite mixtures of Gaussians, with exact risks of line
 
 Group ``g`` draws a mode ``c`` with probability ``π_gc``, features ``x ~ N(μ_gc, Σ_gc)`` and a label
 ``y`` with probabilities ``q_gc``. Within a mode the score of a linear rule is Gaussian, so for two
-classes every expectation below is a one-dimensional integral: with ``u = m + v t``, ``t ~ N(0, 1)``,
-``v² = wᵀΣw`` and ``x = μ + (Σw/v) t + r``, ``r`` independent of ``t``. More classes use scrambled
-Sobol' points, and :meth:`GaussianLaw.group_risk_std_error` says how exact they are.
+classes every expectation below is a one-dimensional integral: ``u = m + v t`` with ``t ~ N(0, 1)``
+and ``v² = wᵀΣw``, and ``x = μ + (Σw/v) t + r`` with ``r`` independent of ``t``. More classes use
+scrambled Sobol' points; :meth:`GaussianLaw.group_risk_std_error` says how exact they are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from opal import losses
+from opal.arrays import AnyArray
 from opal.draws import named, standard_normal
 from opal.losses import Loss
 from opal.settings.groups import Group, Sample
@@ -52,10 +54,10 @@ class GaussianLaw:
         n_classes: K (static).
     """
 
-    weights: Float[Array, "g m"]
-    means: Float[Array, "g m d"]
-    covariances: Float[Array, "g m d d"]
-    label_probabilities: Float[Array, "g m k"] | None
+    weights: Float[AnyArray, "g m"]
+    means: Float[AnyArray, "g m d"]
+    covariances: Float[AnyArray, "g m d d"]
+    label_probabilities: Float[AnyArray, "g m k"] | None
     groups: tuple[Group, ...] = field(metadata={"static": True})
     n_classes: int = field(metadata={"static": True})
 
@@ -182,24 +184,20 @@ class GaussianLaw:
         start = jnp.zeros(losses.n_parameters(loss, self.n_classes, self.dim))
         return minimise(derivatives, start, tolerance=1e-11).theta
 
-    def with_arrays(self, **arrays: Array | None) -> GaussianLaw:
-        """The same groups with other parameters."""
-        return replace(self, **arrays)
+    def moved(self, means: AnyArray, covariances: AnyArray) -> GaussianLaw:
+        """The same groups with other means and covariances."""
+        return replace(self, means=means, covariances=covariances)
 
-    def labels_of_modes(self) -> Float[Array, "g m k"]:
+    def labels_of_modes(self) -> Float[AnyArray, "g m k"]:
         """Label probabilities q [G, M, K], also where they are certain."""
         if self.label_probabilities is not None:
             return self.label_probabilities
         certain = np.eye(self.n_classes)[[group.label for group in self.groups]]
-        return jnp.broadcast_to(
-            jnp.asarray(certain)[:, None, :], (*self.means.shape[:2], self.n_classes)
-        )
+        return np.broadcast_to(certain[:, None, :], (*self.means.shape[:2], self.n_classes))
 
-    def _over_modes(self, of_mode: object) -> Array:
+    def _over_modes(self, of_mode: Callable[[Array, Array, Array], Array]) -> Array:
         """Average a function of (mean, covariance, label probabilities) over each group's modes."""
-        per_mode = jax.vmap(jax.vmap(of_mode))(  # type: ignore[arg-type]
-            self.means, self.covariances, self.labels_of_modes()
-        )
+        per_mode = jax.vmap(jax.vmap(of_mode))(self.means, self.covariances, self.labels_of_modes())
         return jnp.einsum("gm,gm...->g...", self.weights, per_mode)
 
     def _slopes(self, nodes: _ScoreNodes, loss: Loss) -> Float[Array, "q k c"]:

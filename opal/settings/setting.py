@@ -29,7 +29,7 @@ class Setting(Protocol):
 
 
 class GaussianSetting:
-    """Base of the settings whose law is a :class:`GaussianLaw`; checks on the host, then asks it."""
+    """Base of the settings with a :class:`GaussianLaw`: checks on the host, then asks the law."""
 
     @property
     def law(self) -> GaussianLaw:

@@ -19,8 +19,8 @@ class GaussianFit:
     r"""``Q_g = N(x̄_g, (1−γ) S_g + γ (tr S_g / d) I)`` with the unbiased covariance ``S_g``.
 
     Attributes:
-        shrinkage: γ in [0, 1]. With γ = 0 a group needs more than d seeds for ``S_g`` to be positive
-            definite; γ > 0 needs two.
+        shrinkage: γ in [0, 1]. With γ = 0 a group needs more than d seeds, or ``S_g`` is
+            singular; γ > 0 needs two.
 
     Raises:
         ValueError: γ outside [0, 1].
@@ -63,5 +63,5 @@ class GaussianFit:
         if truth.n_modes > 1 or truth.label_probabilities is not None:
             return None
         shrunk = jnp.stack([self._shrink(c[0])[None] for c in truth.covariances])
-        law = truth.with_arrays(covariances=shrunk)
+        law = truth.moved(truth.means, shrunk)
         return PopulationLaw(law, "moments", self.shrinkage)

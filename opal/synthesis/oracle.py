@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import numpy as np
@@ -54,7 +54,8 @@ class Bias:
         labels = np.asarray(truth.labels_of_modes())
         other = (1 - labels) / (truth.n_classes - 1)
         mixed = (1 - flip)[:, None, None] * labels + flip[:, None, None] * other
-        return truth.with_arrays(
+        return replace(
+            truth,
             weights=self._mode_weights(np.asarray(truth.weights)),
             means=np.asarray(truth.means) + shift[:, None, :],
             covariances=scale[:, None, None, None] * covariances,

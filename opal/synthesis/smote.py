@@ -128,7 +128,7 @@ class Smote:
 
     @property
     def min_seeds(self) -> int:
-        """k neighbours and the seed itself."""
+        """The seed itself and its k neighbours."""
         return self.n_neighbours + 1
 
     def fit(self, seeds: Sample, groups: tuple[Group, ...], *, key: Key[Array, ""]) -> SegmentLaw:

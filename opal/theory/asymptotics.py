@@ -22,9 +22,9 @@ from jaxtyping import Array, Float
 from opal import losses
 from opal.losses import Loss
 from opal.newton import minimise
+from opal.objective import RowCounts, RowWeights
 from opal.settings.gaussian import GaussianLaw
 from opal.theory import seeds
-from opal.theory.seeds import RowCounts, RowShares
 
 
 class Asymptotics(NamedTuple):
@@ -57,7 +57,7 @@ def asymptotics(
     truth: GaussianLaw,
     synthetic: GaussianLaw,
     rows: RowCounts,
-    weights: RowShares,
+    weights: RowWeights,
     *,
     seed_use: str = "none",
     shrinkage: Array | float = 0.0,

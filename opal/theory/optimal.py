@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from opal.theory import seeds
-from opal.theory.seeds import RowCounts, RowShares
 
 if TYPE_CHECKING:
     from opal.objective import Design
@@ -63,8 +62,7 @@ def weight_curve(setting: Setting, design: Design) -> WeightCurve:
             f"α* needs the law of synthetic rows; {design.synthesizer.name} has none that is known "
             f"in {setting.name}."
         )
-    rows = (design.counts, design.n_oversampled, (design.n_augmented,) * design.n_groups)
-    counts = RowCounts(*(np.array(k, dtype=float) for k in rows))
+    counts = design.row_counts()
     with jax.enable_x64(True):
         truth = setting.law
         theta = truth.optimum(design.loss)
@@ -73,7 +71,7 @@ def weight_curve(setting: Setting, design: Design) -> WeightCurve:
         biased = population.law.group_gradient(theta, design.loss)
 
         def pieces(alpha: float) -> tuple[Array, Array]:
-            weights = RowShares(*design.with_(alpha=alpha).row_weights())
+            weights = design.with_(alpha=alpha).row_weights()
             real, made = seeds.shares(counts, weights)
             noise = seeds.gradient_covariance(
                 truth,

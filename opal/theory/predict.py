@@ -15,7 +15,6 @@ from opal.losses import Loss
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.quadrature import scrambled_normals
 from opal.theory.asymptotics import Asymptotics, asymptotics
-from opal.theory.seeds import RowCounts, RowShares
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +54,7 @@ def expand(setting: Setting, design: Design) -> Asymptotics:
     truth = setting.law
     if len(design.counts) != len(truth.groups):
         raise ValueError(
-            f"counts needs one number for each of the {len(truth.groups)} groups of {setting.name}; "
+            f"counts needs one number for each of {len(truth.groups)} groups of {setting.name}; "
             f"got {list(design.counts)}."
         )
     population = design.synthesizer.population(truth) if design.synthesizer else None
@@ -64,12 +63,11 @@ def expand(setting: Setting, design: Design) -> Asymptotics:
             f"theory needs the law of synthetic rows; {design.synthesizer.name} has none that is "
             f"known in {setting.name}. Simulate this arm instead."
         )
-    rows = (design.counts, design.n_oversampled, (design.n_augmented,) * design.n_groups)
     return asymptotics(
         truth,
         population.law if population else truth,
-        RowCounts(*(np.array(k, dtype=float) for k in rows)),
-        RowShares(*design.row_weights()),
+        design.row_counts(),
+        design.row_weights(),
         seed_use=population.seed_use if population else "none",
         shrinkage=population.shrinkage if population else 0.0,
         ridge=design.ridge,

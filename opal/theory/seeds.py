@@ -7,38 +7,23 @@ and ``"copy at random"`` for duplication, ``"moments"`` for a Gaussian with the 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from opal import losses
 from opal.losses import Loss
+from opal.objective import RowCounts, RowWeights
 from opal.settings.gaussian import GaussianLaw
+from opal.settings.quadrature import gaussian_nodes
 
 SEED_USES = ("none", "copy in turn", "copy at random", "moments")
 
 
-class RowCounts(NamedTuple):
-    """Rows of each kind in each group [G]: real n, oversampled m, augmented N."""
-
-    real: Float[Array, " g"]
-    oversampled: Float[Array, " g"]
-    augmented: Float[Array, " g"]
-
-
-class RowShares(NamedTuple):
-    """Weight of one row of each kind in each group [G]: r, o, a."""
-
-    real: Float[Array, " g"]
-    oversampled: Float[Array, " g"]
-    augmented: Float[Array, " g"]
-
-
-def shares(rows: RowCounts, weights: RowShares) -> tuple[Array, Array]:
+def shares(rows: RowCounts, weights: RowWeights) -> tuple[Array, Array]:
     """Total weight of the real and of the synthetic rows of each group [G] each."""
     made = rows.oversampled * weights.oversampled + rows.augmented * weights.augmented
-    return rows.real * weights.real, made
+    return jnp.asarray(rows.real * weights.real), jnp.asarray(made)
 
 
 def gradient_covariance(
@@ -46,13 +31,13 @@ def gradient_covariance(
     synthetic: GaussianLaw,
     theta: Float[Array, " p"],
     rows: RowCounts,
-    weights: RowShares,
+    weights: RowWeights,
     seed_use: str,
     shrinkage: Array | float,
     loss: Loss,
 ) -> Float[Array, "p p"]:
     """Covariance V(θ) of the weighted gradient [p, p]."""
-    n, r = rows.real, weights.real
+    n, r = jnp.asarray(rows.real), jnp.asarray(weights.real)
     _, made = shares(rows, weights)
     spread = rows.oversampled * weights.oversampled**2 + rows.augmented * weights.augmented**2
     own = truth.group_score_covariance(theta, loss)
@@ -70,7 +55,7 @@ def gradient_covariance(
     return covariance
 
 
-def _squared_seed_weights(rows: RowCounts, weights: RowShares) -> Float[Array, " g"]:
+def _squared_seed_weights(rows: RowCounts, weights: RowWeights) -> Float[Array, " g"]:
     """``Σ_i ω_i²`` over seeds that are copied in turn: copies differ by at most one [G].
 
     Both kinds of copies start at the first seed, so those with an extra copy overlap.
@@ -80,7 +65,7 @@ def _squared_seed_weights(rows: RowCounts, weights: RowShares) -> Float[Array, "
     o, a = weights.oversampled, weights.augmented
     base = weights.real + o * jnp.floor(rows.oversampled / n) + a * jnp.floor(rows.augmented / n)
     extra = 2 * base * (o * m + a * more) + o**2 * m + a**2 * more
-    return n * base**2 + extra + 2 * o * a * jnp.minimum(m, more)
+    return jnp.asarray(n * base**2 + extra + 2 * o * a * jnp.minimum(m, more))
 
 
 def moment_influence(
@@ -100,13 +85,13 @@ def moment_influence(
         ``Cov(∇ℓ, ψ)`` and ``Cov(ψ, ψ)``, [G, p, p] each.
     """
 
-    def coefficients(law: GaussianLaw, g: Array, gamma: Array | float) -> tuple[Array, Array]:
+    def coefficients(law: GaussianLaw, g: int, gamma: Array | float) -> tuple[Array, Array]:
         mean, covariance = law.means[g, 0], law.covariances[g, 0]
 
         def gradient(mean: Array, covariance: Array) -> Array:
-            moved = law.with_arrays(
-                means=jnp.broadcast_to(mean, law.means.shape),
-                covariances=jnp.broadcast_to(covariance, law.covariances.shape),
+            moved = law.moved(
+                jnp.broadcast_to(mean, law.means.shape),
+                jnp.broadcast_to(covariance, law.covariances.shape),
             )
             return moved.group_gradient(theta, loss)[g]
 
@@ -166,16 +151,13 @@ def generator_drift(
             curved = jax.grad(jax.grad(risk))(fitted)
             return risk(fitted + real / n) - risk(fitted) + curved * spread / (n - 1)
 
-        return sum(made[g] * of_group(g) for g in range(len(truth.groups)))
+        return made @ jnp.stack([of_group(g) for g in range(len(truth.groups))])
 
     return jax.grad(expected_risk)(theta)
 
 
 def _score_risk(law: GaussianLaw, g: int, mean: Array, variance: Array, loss: Loss) -> Array:
     """Risk of group g when its score is Gaussian with the given moments."""
-    from opal import losses
-    from opal.settings.quadrature import gaussian_nodes
-
     t, weights = (jnp.asarray(a) for a in gaussian_nodes())
     scores = mean + jnp.sqrt(variance) * t
     values = losses.values(scores[:, None], law.n_classes, loss)
