@@ -28,7 +28,7 @@ def unavailable() -> str | None:
 
     absent = [name for name in ("statsmodels", "imblearn") if find_spec(name) is None]
     if absent:
-        return f"needs {', '.join(absent)}; install the extra with `pip install -e .[tabular]`."
+        return f"needs {', '.join(absent)}; install the extra: pip install 'opal-scaling[tabular]'."
     return corpora.availability()
 
 

@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # Rank of each room on the path of the data (DESIGN, section 2). Rooms of equal rank are strangers.
-TOOLS = ("arrays", "files", "checks", "draws", "losses", "newton")  # mathematics and files; know no room
+# Mathematics and files; they know no room.
+TOOLS = ("arrays", "files", "checks", "draws", "losses", "newton")
 RANKS = {
     **dict.fromkeys(TOOLS, 0),
     "settings": 1,

@@ -197,7 +197,8 @@ class GaussianLaw:
 
     def _over_modes(self, of_mode: Callable[[Array, Array, Array], Array]) -> Array:
         """Average a function of (mean, covariance, label probabilities) over each group's modes."""
-        per_mode = jax.vmap(jax.vmap(of_mode))(self.means, self.covariances, self.labels_of_modes())
+        modes = (self.means, self.covariances, self.labels_of_modes())
+        per_mode = jax.vmap(jax.vmap(of_mode))(*(jnp.asarray(part) for part in modes))
         return jnp.einsum("gm,gm...->g...", self.weights, per_mode)
 
     def _slopes(self, nodes: _ScoreNodes, loss: Loss) -> Float[Array, "q k c"]:

@@ -74,5 +74,5 @@ def test_drawing_helpers_keep_the_arms_apart() -> None:
     labels = [picture.arm_label(arm) for arm in arms.ARMS]
     assert len(set(labels)) == len(labels)
     assert len({marker for marker, *_ in picture.CLASSIFIERS.values()}) == 3
-    assert picture._tick(0.09) == pytest.approx(0.05)
-    assert picture._tick(0.045) == pytest.approx(0.02)
+    assert picture._tick(0.09) == pytest.approx(0.06)
+    assert picture._tick(0.045) == pytest.approx(0.03)

@@ -30,6 +30,7 @@ import pandas as pd
 
 from opal.bridge.tabular.rows import keys, without
 from opal.bridge.tabular.tables import Split
+from opal.objective import Design
 
 ARMS = (
     "raw",
@@ -168,7 +169,11 @@ def build(arm: str, data: Material, chosen: np.ndarray, rng: np.random.Generator
 def balancing(group: np.ndarray, n_groups: int) -> np.ndarray:
     """Weights ``(n,)`` of mean 1 under which all groups that are present weigh the same."""
     counts = np.bincount(group, minlength=n_groups)
-    return len(group) / (np.count_nonzero(counts) * counts[group])
+    present = counts > 0
+    design = Design(tuple(int(n) for n in counts[present]), weighting="group")
+    weight = np.zeros(n_groups)
+    weight[present] = design.row_weights().real
+    return len(group) * weight[group]
 
 
 def thresholds(data: Material, rows: Rows) -> np.ndarray:

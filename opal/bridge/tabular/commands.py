@@ -77,6 +77,7 @@ class Evaluate:
     def run(self) -> dict[str, Any]:
         """Evaluate; refusals come before anything is trained or written."""
         chosen = self._classifiers()
+        _need_packages(self.protocol, chosen)
         if self.compare and self.protocol != "published":
             raise ValueError("--compare needs --protocol published; got sound.")
         units = [
@@ -339,6 +340,23 @@ def _progress(units: Sequence[Any], doing: str, *, quiet: bool) -> Iterable[Any]
     from rich.progress import track
 
     return track(units, doing, console=Console(stderr=True), disable=quiet)
+
+
+def _need_packages(protocol: str, classifiers: Sequence[str]) -> None:
+    """Refuse before anything starts where a package of the extra ``tabular`` is missing."""
+    from importlib.util import find_spec
+
+    needed = {"catboost"} if "catboost" in classifiers else set()
+    if protocol == "sound":
+        needed.add("imblearn")
+    elif "logistic" in classifiers:
+        needed.add("statsmodels")
+    absent = sorted(name for name in needed if find_spec(name) is None)
+    if absent:
+        raise ImportError(
+            f"this evaluation needs {', '.join(absent)}; install the extra: "
+            "pip install 'opal-scaling[tabular]'."
+        )
 
 
 def _folder(folder: Path) -> Path:

@@ -21,9 +21,8 @@ from opal.files import write_atomically
 
 TITLES = {"balanced_error": "balanced", "minority_error": "minority", "worst_error": "worst group"}
 CAVEATS = """\
-- *Balanced* is the mean of the group errors, *minority* the mean over the groups that are smaller
-  than the mean group in training, *worst group* the group with the largest error averaged over the
-  seeds. Differences are paired with group weighting on seeds and test rows; below zero is better.
+- *Balanced* is the mean of the group errors, *minority* the mean over the smallest groups in
+  training, *worst group* the group with the largest error averaged over the seeds. Differences are paired with group weighting on seeds and test rows; below zero is better.
 - Intervals are 95 % two-level bootstrap intervals: seeds, then test rows within groups. Seeds share
   one source table, so their tables overlap and the intervals are, if anything, too short; none is
   corrected for the number of comparisons on this page.

@@ -1,7 +1,7 @@
 """The sound evaluation: what each arm is worth in balanced, minority and worst-group error.
 
-Group errors are averaged over the seeds, then over groups (balanced), over the groups that are
-smaller than the mean group in training (minority), or maximised (worst). Intervals are 95 %
+Group errors are averaged over the seeds, then over groups (balanced), over the smallest groups in
+training (minority), or maximised (worst). Intervals are 95 %
 two-level bootstrap intervals; differences to group weighting are paired on seeds and rows.
 """
 
@@ -114,11 +114,10 @@ def _rows(outcomes: list[Outcome], chosen: list[str], settings: Settings) -> lis
     names = outcomes[0].data.group_names
     counts = np.stack([o.data.train.counts(len(names)) for o in outcomes])
     total = counts.mean(axis=0)
-    minority = total < total.mean() if (total < total.mean()).any() else total == total.min()
     result = bootstrap.resample(
         [o.errors for o in outcomes],
         [o.data.test.group for o in outcomes],
-        minority,
+        total == total.min(),
         settings.resamples,
         np.random.default_rng([settings.seed, 1]),
     )
