@@ -91,19 +91,19 @@ def cells(config: Config) -> list[Cell]:
 
 def published_cell(config: Published) -> pd.DataFrame:
     """Records of the published protocol."""
-    from opal.bridge.tabular import reproduction, tables
+    from opal.bridge.tabular import datasets, reproduction
 
-    return reproduction.evaluate(tables.listed(config.dataset), config.task, config.classifier)
+    return reproduction.evaluate(datasets.listed(config.dataset), config.task, config.classifier)
 
 
 def sound_cell(config: Sound) -> pd.DataFrame:
     """Records of the sound protocol."""
-    from opal.bridge.tabular import sound, tables
+    from opal.bridge.tabular import datasets, sound
 
     settings = sound.Settings(
         config.folds, config.trees, config.draws, config.resamples, config.seed
     )
-    return sound.evaluate(tables.listed(config.dataset), config.task, config.classifier, settings)
+    return sound.evaluate(datasets.listed(config.dataset), config.task, config.classifier, settings)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from opal.bridge.tabular import arms, tables
-from opal.bridge.tabular.arms import ARMS, Material, Rows, Training
+from opal.bridge.tabular import arms, datasets, material, tables
+from opal.bridge.tabular.arms import ARMS, Training
+from opal.bridge.tabular.material import Material, Rows
 
 
-def material(folder: Path, task: str = "spurious") -> Material:
-    dataset = tables.from_folder(folder, attribute="side")
-    return arms.material(tables.load(dataset, task))
+def toy(folder: Path, task: str = "spurious") -> Material:
+    dataset = datasets.from_folder(folder, attribute="side")
+    return material.material(tables.load(dataset, task))
 
 
 def made(arm: str, data: Material, seed: int = 0) -> Training:
@@ -24,9 +25,9 @@ def values(rows: Rows) -> Counter[bytes]:
 
 
 @pytest.mark.parametrize("arm", ARMS)
-@pytest.mark.parametrize("task", tables.TASKS)
+@pytest.mark.parametrize("task", datasets.TASKS)
 def test_every_arm_keeps_the_real_rows(folder: Path, task: str, arm: str) -> None:
-    data = material(folder, task)
+    data = toy(folder, task)
     training = made(arm, data)
     assert values(data.train) <= values(training.rows)
     assert len(training.rows) == len(data.train) + training.n_added.sum()
@@ -34,29 +35,29 @@ def test_every_arm_keeps_the_real_rows(folder: Path, task: str, arm: str) -> Non
 
 
 @pytest.mark.parametrize("arm", ["duplication", "smote", "synthetic_balanced", "real_balanced"])
-@pytest.mark.parametrize("task", tables.TASKS)
+@pytest.mark.parametrize("task", datasets.TASKS)
 def test_oversampling_ends_in_balance(folder: Path, task: str, arm: str) -> None:
-    data = material(folder, task)
+    data = toy(folder, task)
     counts = made(arm, data).rows.counts(len(data.group_names))
     assert counts.tolist() == [data.train.counts(len(data.group_names)).max()] * len(counts)
 
 
 @pytest.mark.parametrize("arm", ["weighting", "synthetic_weighting"])
 def test_weighting_gives_groups_equal_weight(folder: Path, arm: str) -> None:
-    data = material(folder)
+    data = toy(folder)
     training = made(arm, data)
     totals = np.bincount(training.rows.group, weights=training.weight)
     assert totals == pytest.approx([totals[0]] * 4)
 
 
 def test_duplicates_are_training_rows_of_their_group(folder: Path) -> None:
-    data = material(folder)
+    data = toy(folder)
     training = made("duplication", data)
     assert set(values(training.rows)) == set(values(data.train))
 
 
 def test_smote_rows_lie_between_rows_of_their_group(folder: Path) -> None:
-    data = material(folder)
+    data = toy(folder)
     training = made("smote", data)
     new = training.rows.take(np.arange(len(data.train), len(training.rows)))
     assert not set(values(new)) & set(values(data.train))
@@ -69,19 +70,19 @@ def test_smote_rows_lie_between_rows_of_their_group(folder: Path) -> None:
 
 
 def test_published_arm_takes_rows_in_file_order(folder: Path) -> None:
-    data = material(folder)
+    data = toy(folder)
     training = made("synthetic", data)
     assert np.array_equal(training.rows.x[40:], data.synthetic.x[:40])
 
 
 def test_recited_rows_are_dropped_and_held_out_rows_are_never_copied(folder: Path) -> None:
     """Training row 0 is planted in the synthetic rows; when it is held out, so is its copy."""
-    dataset = tables.from_folder(folder, attribute="side")
+    dataset = datasets.from_folder(folder, attribute="side")
     split = tables.load(dataset, "spurious")
     columns = list(split.train.columns)
     split.synthetic.loc[0, columns] = split.train.loc[0, columns].to_numpy(dtype=float)
     split.synthetic.loc[1, columns] = split.test.loc[0, columns].to_numpy(dtype=float)
-    data = arms.material(split)
+    data = material.material(split)
     assert not data.novel[:2].any()
     assert data.novel.sum() >= len(data.novel) - 10
     planted = next(iter(values(data.train.take(np.array([0])))))
@@ -94,7 +95,7 @@ def test_recited_rows_are_dropped_and_held_out_rows_are_never_copied(folder: Pat
 
 
 def test_fresh_rows_are_neither_training_nor_test_rows(folder: Path) -> None:
-    data = material(folder, "imbalanced")
+    data = toy(folder, "imbalanced")
     assert data.fresh is not None
     training = made("real_balanced", data)
     fresh = training.rows.take(np.arange(len(data.train), len(training.rows)))
@@ -103,9 +104,9 @@ def test_fresh_rows_are_neither_training_nor_test_rows(folder: Path) -> None:
 
 
 def test_thresholds_are_base_rates(folder: Path) -> None:
-    imbalanced = material(folder, "imbalanced")
+    imbalanced = toy(folder, "imbalanced")
     assert set(arms.thresholds(imbalanced, imbalanced.test)) == {32 / 40}
-    spurious = material(folder)
+    spurious = toy(folder)
     found = arms.thresholds(spurious, spurious.test)
     assert found[spurious.test.group < 2] == pytest.approx(6 / 20)
     assert found[spurious.test.group >= 2] == pytest.approx(14 / 20)
@@ -113,12 +114,12 @@ def test_thresholds_are_base_rates(folder: Path) -> None:
 
 def test_arms_without_their_material_say_why(folder: Path, tmp_path: Path) -> None:
     inside = folder / "toy_see_small_raw40_spurious_focus"
-    dataset = tables.from_files(
+    dataset = datasets.from_files(
         inside / "train_colsbase_size40_total200_rand1.csv",
         inside / "test_colsbase_size200_rand1.csv",
         attribute="side",
     )
-    data = arms.material(tables.load(dataset, "spurious", "focus", 0))
+    data = material.material(tables.load(dataset, "spurious", "focus", 0))
     why = {arm: reason for arm in ARMS if (reason := arms.why_not(arm, data))}
     assert sorted(why) == ["real_balanced", *sorted(a for a in ARMS if a.startswith("synthetic"))]
     few = np.flatnonzero(data.train.group != 1)

@@ -12,7 +12,7 @@ import pytest
 from opal.bridge import audit, composition, copies, twosample
 from opal.bridge.audit import Case
 from opal.bridge.composition import Grouping
-from opal.bridge.tabular import tables
+from opal.bridge.tabular import datasets, tables
 from opal.bridge.tabular.rows import keys
 from tests.bridge.conftest import Draw
 
@@ -185,8 +185,8 @@ def test_bad_tables_are_refused(
 
 
 def listed(name: str, task: str) -> dict[str, Any]:
-    dataset = tables.listed(name)
-    splits = [tables.load(dataset, task, "focus", seed) for seed in tables.SEEDS]
+    dataset = datasets.listed(name)
+    splits = [tables.load(dataset, task, "focus", seed) for seed in datasets.SEEDS]
     assert dataset.attribute is not None
     assert splits[0].source is not None
     cases = [
@@ -199,14 +199,14 @@ def listed(name: str, task: str) -> dict[str, Any]:
             cases,
             splits[0].source,
             Grouping.of(splits[0].source, dataset.target, (dataset.attribute,)),
-            tables.PROMPT_ROWS,
+            datasets.PROMPT_ROWS,
         ),
     }
 
 
 def test_recited_diabetes_rows_are_found(mirror: Path) -> None:
     """41 % (imbalanced) and 51 % (spurious) of the used rows are rows of the public Pima table."""
-    imbalanced, spurious = (listed("openmlDiabetes", task)["copies"] for task in tables.TASKS)
+    imbalanced, spurious = (listed("openmlDiabetes", task)["copies"] for task in datasets.TASKS)
     assert (imbalanced["source"]["exact"], imbalanced["source"]["n_rows"]) == (204, 500)
     assert (imbalanced["test"]["exact"], imbalanced["test"]["n_rows"]) == (80, 500)
     assert (spurious["source"]["exact"], spurious["source"]["n_rows"]) == (257, 500)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from opal import cli, records
-from opal.bridge.tabular import published, tables
+from opal.bridge.tabular import datasets, published
 
 LIGHT = ("--classifiers", "logistic", "--folds", "2", "--draws", "1", "--resamples", "50")
 
@@ -40,7 +40,7 @@ def test_importing_the_commands_is_cheap() -> None:
 def test_published_of_a_folder_that_is_not_listed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dataset = tables.from_folder(folder, "y", "side")
+    dataset = datasets.from_folder(folder, "y", "side")
     results = folder.parent.parent / "main/results"
     results.mkdir(parents=True)
     for name, table in published.evaluate(dataset, "spurious", "logistic").items():

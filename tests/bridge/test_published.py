@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from opal.bridge.tabular import published, reproduction, tables
+from opal.bridge.tabular import datasets, published, reproduction
 
 
 def by_hand(folder: Path, seed: int, chunks: int) -> np.ndarray:
@@ -23,16 +23,16 @@ def by_hand(folder: Path, seed: int, chunks: int) -> np.ndarray:
 
 
 def test_imbalanced_task_against_another_library(folder: Path) -> None:
-    found = published.evaluate(tables.from_folder(folder), "imbalanced", "logistic")
+    found = published.evaluate(datasets.from_folder(folder), "imbalanced", "logistic")
     table = found["_imbalanced_focus_logistic_toy.txt"]
-    assert sorted(found) == [f"_imbalanced_{m}_logistic_toy.txt" for m in sorted(tables.METHODS)]
+    assert sorted(found) == [f"_imbalanced_{m}_logistic_toy.txt" for m in sorted(datasets.METHODS)]
     for seed in (1, 2):
         expected = [by_hand(folder, seed, k).mean() for k in published.CHUNKS]
         assert table.loc[seed].to_numpy() == pytest.approx(expected, abs=1e-12)
 
 
 def test_spurious_metrics_belong_together(folder: Path) -> None:
-    dataset = tables.from_folder(folder, attribute="side")
+    dataset = datasets.from_folder(folder, attribute="side")
     found = published.evaluate(dataset, "spurious", "logistic")
     value = {name.split("_")[0]: table.to_numpy() for name, table in found.items()}
     assert set(value) == set(published.SPURIOUS_METRICS)
@@ -43,7 +43,7 @@ def test_spurious_metrics_belong_together(folder: Path) -> None:
 
 
 def test_comparison_finds_the_number_that_differs(folder: Path) -> None:
-    dataset = tables.from_folder(folder)
+    dataset = datasets.from_folder(folder)
     found = published.evaluate(dataset, "imbalanced", "logistic")
     results = folder.parent.parent / "main/results"
     results.mkdir(parents=True)
@@ -62,7 +62,7 @@ def test_comparison_finds_the_number_that_differs(folder: Path) -> None:
 
 
 def test_nothing_published_is_no_comparison(folder: Path) -> None:
-    dataset = tables.from_folder(folder)
+    dataset = datasets.from_folder(folder)
     found = published.evaluate(dataset, "imbalanced", "logistic")
     assert published.compare(found, [dataset])["max_abs_difference"] is None
 
@@ -78,7 +78,7 @@ def test_group_absent_from_the_test_table_is_named(folder: Path) -> None:
     path = inside / "test_colsbase_size200_rand1.csv"
     table = pd.read_csv(path)
     table[(table["side"] == 0) | (table["y"] == 0)].to_csv(path, index=False)
-    dataset = tables.from_folder(folder, attribute="side")
+    dataset = datasets.from_folder(folder, attribute="side")
     with pytest.raises(ValueError, match=r"every group needs test rows; \['side≠0,y=1'\] has none"):
         published.evaluate(dataset, "spurious", "logistic")
 
@@ -87,7 +87,7 @@ def test_too_few_synthetic_rows_are_refused(folder: Path) -> None:
     path = folder / "toy_see_small_raw40_imbalanced_focus/train_generate_colsbase_rand1.csv"
     pd.read_csv(path).head(30).to_csv(path, index=False)
     with pytest.raises(ValueError, match="adds up to 40 synthetic rows"):
-        published.evaluate(tables.from_folder(folder), "imbalanced", "logistic")
+        published.evaluate(datasets.from_folder(folder), "imbalanced", "logistic")
 
 
 def test_damaged_result_file_is_refused(tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ def test_damaged_result_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "task", "classifier", "n_files"),
     [
-        (tables.NAMES, "imbalanced", "logistic", 9),
-        (tables.NAMES, "spurious", "logistic", 15),
+        (datasets.NAMES, "imbalanced", "logistic", 9),
+        (datasets.NAMES, "spurious", "logistic", 15),
         (("heart_failure",), "spurious", "catBoost", 5),
         (("heart_failure",), "spurious", "randomForest", 5),
     ],
@@ -109,10 +109,10 @@ def test_published_numbers_reproduce(
     mirror: Path, names: tuple[str, ...], task: str, classifier: str, n_files: int
 ) -> None:
     """A part of the 72 files; `opal tabular evaluate --protocol published --compare` does all."""
-    datasets = [tables.listed(name) for name in names]
+    chosen = [datasets.listed(name) for name in names]
     results: dict[str, pd.DataFrame] = {}
-    for dataset in datasets:
+    for dataset in chosen:
         results |= published.evaluate(dataset, task, classifier)
-    compared = published.compare(results, datasets)
+    compared = published.compare(results, chosen)
     assert compared["n_files"] == n_files
     assert compared["max_abs_difference"] <= 1e-9

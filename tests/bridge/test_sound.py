@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.tabular import arms, classifiers, sound, tables
-from opal.bridge.tabular.arms import Rows, Training
+from opal.bridge.tabular import arms, classifiers, datasets, material, sound, tables
+from opal.bridge.tabular.arms import Training
+from opal.bridge.tabular.material import Rows
 from opal.bridge.tabular.sound import Settings
 from tests.bridge.conftest import Draw
 
@@ -36,20 +37,20 @@ def test_whole_weights_are_repetitions() -> None:
 
 
 def test_penalty_is_strong_for_noise_and_weak_for_signal(folder: Path) -> None:
-    dataset = tables.from_folder(folder, attribute="side")
+    dataset = datasets.from_folder(folder, attribute="side")
     split = tables.load(dataset, "spurious")
-    signal = classifiers.choose_penalty("raw", arms.material(split), (1, 0, 0), LIGHT)
+    signal = classifiers.choose_penalty("raw", material.material(split), (1, 0, 0), LIGHT)
     noise = split.train.copy()
     rng = np.random.default_rng(5)
     noise[["x1", "x2", "x3"]] = rng.normal(size=(len(noise), 3))
     noise["y"] = rng.permutation(noise["y"])
     noisy = tables.Split(**{**vars(split), "train": noise})
-    lost = classifiers.choose_penalty("raw", arms.material(noisy), (1, 0, 0), LIGHT)
+    lost = classifiers.choose_penalty("raw", material.material(noisy), (1, 0, 0), LIGHT)
     assert lost < signal
 
 
 def evaluate(folder: Path, task: str, classifier: str, settings: Settings = LIGHT) -> pd.DataFrame:
-    return sound.evaluate(tables.from_folder(folder, None, "side"), task, classifier, settings)
+    return sound.evaluate(datasets.from_folder(folder, None, "side"), task, classifier, settings)
 
 
 def metric(frame: pd.DataFrame, arm: str, name: str) -> pd.Series:
@@ -118,7 +119,7 @@ def test_lone_row_of_a_group_leaves_smote_out_and_the_rest_works(folder: Path) -
     frame = evaluate(folder, "imbalanced", "logistic")
     assert "smote" not in set(frame["arm"])
     assert frame["value"].notna().all()
-    reasons = sound.left_out(tables.from_folder(folder), "imbalanced")
+    reasons = sound.left_out(datasets.from_folder(folder), "imbalanced")
     assert list(reasons) == ["smote"]
 
 

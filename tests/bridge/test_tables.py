@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.tabular import tables
+from opal.bridge.tabular import datasets, tables
 from opal.bridge.tabular.rows import keys, without
 
 
@@ -22,7 +22,7 @@ def spoil(path: Path, column: str, value: object) -> None:
 
 
 def test_folder_of_the_repository_is_read(folder: Path) -> None:
-    dataset = tables.from_folder(folder, attribute="side")
+    dataset = datasets.from_folder(folder, attribute="side")
     assert (dataset.name, dataset.target) == ("toy", "y")
     assert dataset.seeds("spurious", "focus") == (1, 2)
     split = tables.load(dataset, "spurious", "focus", 2)
@@ -34,14 +34,14 @@ def test_folder_of_the_repository_is_read(folder: Path) -> None:
 
 
 def test_one_split_folder_is_read(folder: Path) -> None:
-    dataset = tables.from_folder(focus(folder))
+    dataset = datasets.from_folder(focus(folder))
     assert list(dataset.folders) == [("imbalanced", "focus")]
     assert tables.load(dataset, "imbalanced").train.shape == (40, 5)
 
 
 def test_own_files_are_read(folder: Path) -> None:
     inside = focus(folder)
-    dataset = tables.from_files(
+    dataset = datasets.from_files(
         inside / "train_colsbase_size40_total200_rand1.csv",
         inside / "test_colsbase_size200_rand1.csv",
         attribute="side",
@@ -52,7 +52,7 @@ def test_own_files_are_read(folder: Path) -> None:
 
 
 def test_label_need_not_be_the_last_column(folder: Path) -> None:
-    dataset = tables.from_folder(focus(folder), target="side")
+    dataset = datasets.from_folder(focus(folder), target="side")
     split = tables.load(dataset, "imbalanced")
     assert split.features == ["x1", "x2", "x3", "y"]
     assert list(split.train.columns)[-1] == "side"
@@ -70,34 +70,34 @@ def test_label_need_not_be_the_last_column(folder: Path) -> None:
 def test_bad_cells_are_refused(folder: Path, column: str, value: object, message: str) -> None:
     spoil(focus(folder) / "train_generate_colsbase_rand1.csv", column, value)
     with pytest.raises(ValueError, match=message):
-        tables.load(tables.from_folder(folder), "imbalanced")
+        tables.load(datasets.from_folder(folder), "imbalanced")
 
 
 def test_misspelt_column_is_answered_with_the_nearest(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"needs a column 'Sidee'.*Did you mean 'side'"):
-        tables.load(tables.from_folder(folder, attribute="Sidee"), "spurious")
+        tables.load(datasets.from_folder(folder, attribute="Sidee"), "spurious")
 
 
 def test_column_missing_in_one_table_is_named(folder: Path) -> None:
     path = focus(folder) / "test_colsbase_size200_rand1.csv"
     pd.read_csv(path).drop(columns="x3").to_csv(path, index=False)
     with pytest.raises(ValueError, match=r"test_colsbase_size200_rand1.csv needs a column 'x3'"):
-        tables.load(tables.from_folder(folder), "imbalanced")
+        tables.load(datasets.from_folder(folder), "imbalanced")
 
 
 def test_what_is_not_there_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Did you mean 'gender'"):
-        tables.listed("Gender")
+        datasets.listed("Gender")
     with pytest.raises(ValueError, match="there is none at"):
-        tables.from_folder(tmp_path / "nowhere")
+        datasets.from_folder(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="it has neither"):
-        tables.from_folder(tmp_path)
+        datasets.from_folder(tmp_path)
     with pytest.raises(ValueError, match=r"has the seeds \[1, 2"):
-        tables.load(tables.from_folder(folder), "imbalanced", "focus", 3)
+        tables.load(datasets.from_folder(folder), "imbalanced", "focus", 3)
     with pytest.raises(ValueError, match="name it with --attribute"):
-        tables.load(tables.from_folder(folder), "spurious")
+        tables.load(datasets.from_folder(folder), "spurious")
     with pytest.raises(ValueError, match="there is none at"):
-        tables.from_files(tmp_path / "a.csv", tmp_path / "b.csv")
+        datasets.from_files(tmp_path / "a.csv", tmp_path / "b.csv")
 
 
 def test_equal_numbers_are_equal_rows() -> None:
@@ -114,9 +114,9 @@ def test_rows_are_taken_as_often_as_they_were_drawn() -> None:
 
 def test_real_splits_partition_their_source(mirror: Path) -> None:
     """Training and test rows are rows of the source table, none counted twice."""
-    for name in tables.NAMES:
-        dataset = tables.listed(name)
-        for task in tables.TASKS:
+    for name in datasets.NAMES:
+        dataset = datasets.listed(name)
+        for task in datasets.TASKS:
             for seed in dataset.seeds(task, "focus"):
                 split = tables.load(dataset, task, "focus", seed)
                 assert split.source is not None
@@ -126,8 +126,8 @@ def test_real_splits_partition_their_source(mirror: Path) -> None:
 
 def test_prompt_rows_were_balanced(mirror: Path) -> None:
     """GPT-4 saw the first 20 training rows: five of each group in the spurious task."""
-    for name in tables.NAMES:
-        for seed in tables.SEEDS:
-            split = tables.load(tables.listed(name), "spurious", "focus", seed)
-            shown = split.groups(split.train.head(tables.PROMPT_ROWS))
+    for name in datasets.NAMES:
+        for seed in datasets.SEEDS:
+            split = tables.load(datasets.listed(name), "spurious", "focus", seed)
+            shown = split.groups(split.train.head(datasets.PROMPT_ROWS))
             assert np.bincount(shown, minlength=4).tolist() == [5, 5, 5, 5]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from opal.bridge import transcript
-from opal.bridge.tabular import tables
+from opal.bridge.tabular import datasets, tables
 from opal.bridge.tabular.rows import keys
 
 TEXT = """age is 41.0, sex is 1, y is 0.
@@ -67,10 +67,10 @@ def test_text_without_rows_is_refused() -> None:
 def test_gpt4_text_is_the_published_rows(mirror: Path) -> None:
     """All 30 files: the same rows as in the CSV, counted (the imbalanced CSVs are reordered)."""
     n_files = 0
-    for name in tables.NAMES:
-        dataset = tables.listed(name)
-        for task in tables.TASKS:
-            for seed in tables.SEEDS:
+    for name in datasets.NAMES:
+        dataset = datasets.listed(name)
+        for task in datasets.TASKS:
+            for seed in datasets.SEEDS:
                 text = dataset.files.path(f"{dataset.folders[task, 'focus']}/4-rand{seed}.txt")
                 found = transcript.parse(text.read_text())
                 csv = tables.load(dataset, task, "focus", seed).synthetic

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from opal.bridge.tabular import arms
-from opal.bridge.tabular.arms import Material, Rows, Training
+from opal.bridge.tabular.arms import Training
+from opal.bridge.tabular.material import Material, Rows
 
 PENALTIES = tuple(float(c) for c in np.logspace(-3, 2, 8))
 

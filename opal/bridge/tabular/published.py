@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from opal.bridge.tabular import tables
-from opal.bridge.tabular.tables import Dataset, Split
+from opal.bridge.tabular import datasets, tables
+from opal.bridge.tabular.datasets import Dataset
+from opal.bridge.tabular.tables import Split
 
 CLASSIFIERS = ("logistic", "randomForest", "catBoost")
 CHUNKS = range(6)
@@ -139,7 +140,7 @@ def _random_forest(split: Split, x: np.ndarray, y: np.ndarray, new: np.ndarray) 
     from sklearn.ensemble import RandomForestClassifier
 
     imbalanced = split.task == "imbalanced"
-    settings: dict[str, Any] = dict(split.dataset.forest if imbalanced else tables.DEFAULT_FOREST)
+    settings: dict[str, Any] = dict(split.dataset.forest if imbalanced else datasets.DEFAULT_FOREST)
     forest = RandomForestClassifier(random_state=1, **settings).fit(x, y)
     return (forest.predict(new) > 0.5).astype(int)
 
@@ -182,7 +183,7 @@ def read_result(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def result_files(dataset: Dataset) -> dict[str, Path]:
     """Published result files of a dataset: name → verified local path; empty where none are."""
-    if isinstance(dataset.files, tables.Folder):
+    if isinstance(dataset.files, datasets.Folder):
         parents = [dataset.files.root, *dataset.files.root.parents]
         results = next((p / "main/results" for p in parents if (p / "main/results").is_dir()), None)
         found = sorted(results.glob(f"*_{dataset.name}.txt")) if results else []

@@ -9,7 +9,7 @@ import pandas as pd
 
 from opal import records
 from opal.bridge.tabular import published, tables
-from opal.bridge.tabular.tables import Dataset
+from opal.bridge.tabular.datasets import Dataset
 
 ARMS = {"focus": "synthetic", "smote": "smote", "duplicate": "duplication"}
 METRICS = {

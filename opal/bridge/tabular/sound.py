@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from opal import records
-from opal.bridge.tabular import arms, bootstrap, tables
-from opal.bridge.tabular.arms import ARMS, RANDOM_ARMS, REFERENCE, Material
+from opal.bridge.tabular import arms, bootstrap, material, tables
+from opal.bridge.tabular.arms import ARMS, RANDOM_ARMS, REFERENCE
 from opal.bridge.tabular.classifiers import CLASSIFIERS, Settings, probabilities
-from opal.bridge.tabular.tables import Dataset
+from opal.bridge.tabular.datasets import Dataset
+from opal.bridge.tabular.material import Material
 
 __all__ = ["CLASSIFIERS", "Settings", "evaluate"]
 
@@ -54,7 +55,7 @@ def evaluate(
         ValueError: a table is unfit (see :func:`tables.load`) or lacks a group.
     """
     splits = {
-        seed: arms.material(tables.load(dataset, task, "focus", seed))
+        seed: material.material(tables.load(dataset, task, "focus", seed))
         for seed in dataset.seeds(task, "focus")
     }
     chosen = [arm for arm in ARMS if not any(arms.why_not(arm, d) for d in splits.values())]
@@ -76,7 +77,7 @@ def left_out(dataset: Dataset, task: str) -> dict[str, str]:
     """Arms that the tables do not allow, each with its reason."""
     reasons: dict[str, str] = {}
     for seed in dataset.seeds(task, "focus"):
-        data = arms.material(tables.load(dataset, task, "focus", seed))
+        data = material.material(tables.load(dataset, task, "focus", seed))
         reasons |= {arm: why for arm in ARMS if (why := arms.why_not(arm, data))}
     return reasons
 

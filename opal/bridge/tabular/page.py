@@ -1,4 +1,4 @@
-"""Results for people: a Markdown page, tables for the terminal, and the files of an evaluation."""
+"""The page of an evaluation: Markdown, figure and records, each whole or absent."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Group
-from rich.table import Table
 
 from opal import records
 from opal.bridge.tabular.arms import ARMS, REFERENCE
@@ -22,7 +20,8 @@ from opal.files import write_atomically
 TITLES = {"balanced_error": "balanced", "minority_error": "minority", "worst_error": "worst group"}
 CAVEATS = """\
 - *Balanced* is the mean of the group errors, *minority* the mean over the smallest groups in
-  training, *worst group* the group with the largest error averaged over the seeds. Differences are paired with group weighting on seeds and test rows; below zero is better.
+  training, *worst group* the group with the largest error averaged over the seeds. Differences are
+  paired with group weighting on seeds and test rows; below zero is better.
 - Intervals are 95 % two-level bootstrap intervals: seeds, then test rows within groups. Seeds share
   one source table, so their tables overlap and the intervals are, if anything, too short; none is
   corrected for the number of comparisons on this page.
@@ -101,7 +100,7 @@ def page(frame: pd.DataFrame, left_out: Mapping[str, Mapping[str, str]], setting
         name = CLASSIFIERS[entry["classifier"]][3]
         parts.append(f"## {entry['dataset']}, {entry['task']} task, {name}\n")
         parts.append(f"{entry['n_real']} real training rows, {entry['n_seeds']} seeds.\n")
-        parts.append(_markdown(*_rows(entry)))
+        parts.append(_markdown(*cells(entry)))
     for setting, reasons in left_out.items():
         parts += [
             f"- {setting}: *{arm_label(arm)}* left out: {why}." for arm, why in reasons.items()
@@ -132,7 +131,7 @@ def _verdicts(done: Sequence[Mapping[str, Any]]) -> str:
     return intro + _markdown(head, rows)
 
 
-def _rows(entry: Mapping[str, Any], *, intervals: bool = True) -> tuple[list[str], list[list[str]]]:
+def cells(entry: Mapping[str, Any], *, intervals: bool = True) -> tuple[list[str], list[list[str]]]:
     """Header and cells of one evaluation; differences always come with their intervals."""
     head = ["arm", "rows added"]
     for metric in METRICS:
@@ -156,171 +155,3 @@ def _interval(found: Mapping[str, float], sign: str) -> str:
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for index, name in enumerate(head):
-        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
-    return table
-
-
-def sound_table(result: Mapping[str, Any]) -> Group:
-    """Balanced error and its difference to weighting, one table for each evaluation."""
-    shown: list[Table | str] = []
-    for entry in result["evaluations"]:
-        head, rows = _rows(entry, intervals=False)
-        title = f"\n{entry['dataset']}, {entry['task']}, {entry['classifier']}"
-        shown.append(_table(title, head, rows))
-    for setting, reasons in result["left_out"].items():
-        shown += [f"{setting}: {arm} left out: {why}" for arm, why in reasons.items()]
-    return Group(*shown, *(f"wrote {path}" for path in result["written"].values()))
-
-
-def published_table(result: Mapping[str, Any]) -> Table:
-    """Mean errors for 0 to 5 chunks, one line for each result file."""
-    rows = [[name, *found["mean"]] for name, found in result["files"].items()]
-    return _table("mean error by chunks of synthetic rows", ["file", *map(str, range(6))], rows)
-
-
-def comparison(result: Mapping[str, Any]) -> Group:
-    """The largest difference to each published file."""
-    rows = [[name, f"{value:.1e}"] for name, value in result["files"].items()]
-    table = _table("largest difference to the published file", ["file", "difference"], rows)
-    if not rows:
-        return Group("nothing is published for these tables.")
-    return Group(table, f"{len(rows)} files, largest difference {result['max_abs_difference']:.1e}")
-
-
-def audit_table(result: Mapping[str, Any]) -> Group:
-    """The findings of one audit, or of several."""
-    audits = result.get("audits", {"": result})
-    shown: list[Table | str] = []
-    for name, found in audits.items():
-        shown.append(f"\n{name or ', '.join(found['files'])}: {found['n_rows']} synthetic rows")
-        shown += [_copies(found), _shares(found), _shift(found), _auc(found), _violations(found)]
-        if found["composition"]["conditional"]:
-            shown.append(_conditional(found))
-    return Group(*shown)
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def _copies(found: Mapping[str, Any]) -> Table:
-    rows = [
-        [
-            role,
-            entry["exact"],
-            _share(entry["exact_share"]),
-            _share(entry["by_chance"]),
-            entry["relabelled"],
-            entry["near"],
-            _share(entry["near_share"]),
-        ]
-        for role, entry in found["copies"].items()
-        if role != "within"
-    ]
-    head = [
-        "copies of",
-        "exact",
-        "share",
-        "by chance",
-        "relabelled",
-        "near",
-        "share (5 % expected)",
-    ]
-    repeated = found["copies"]["within"]
-    title = (
-        f"{repeated['repeated']} rows repeat an earlier one ({_share(repeated['repeated_share'])})"
-    )
-    return _table(title, head, rows)
-
-
-def _shares(found: Mapping[str, Any]) -> Table:
-    composition = found["composition"]
-    rows = [
-        [
-            row["group"],
-            row["synthetic"],
-            _share(row["share"]),
-            _share(row["asked_share"]),
-            "–" if row["z"] is None else f"{row['z']:+.1f}",
-        ]
-        for row in composition["groups"]
-    ]
-    head = ["group", "rows", "share", "asked for", "z"]
-    return _table(f"composition; asked for: {composition['asked']}", head, rows)
-
-
-def _conditional(found: Mapping[str, Any]) -> Table:
-    roles = list(found["composition"]["n_rows"])
-    rows = []
-    for row in found["composition"]["conditional"]:
-        cells = [
-            "–"
-            if row[role]["share"] is None
-            else f"{row[role]['share']:.2f} ({row[role]['count']}/{row[role]['of']})"
-            for role in roles
-        ]
-        rows.append([f"P({row['level']} | {row['given']})", *cells])
-    return _table("attribute given label", ["", *roles], rows)
-
-
-def _shift(found: Mapping[str, Any], head: int = 8) -> Table:
-    rows = [
-        [
-            row["group"],
-            row["feature"],
-            "no unit" if row["shift_sd"] is None else f"{row['shift_sd']:+.2f}",
-            "–" if row["sd_ratio"] is None else f"{row['sd_ratio']:.2f}",
-            "–" if row["z"] is None else f"{row['z']:+.1f}",
-        ]
-        for row in found["shift"][:head]
-    ]
-    title = f"largest {len(rows)} of {len(found['shift'])} feature shifts"
-    return _table(title, ["group", "feature", "shift (SD)", "SD ratio", "z"], rows)
-
-
-def _auc(found: Mapping[str, Any]) -> Table:
-    rows = [
-        [
-            row["group"],
-            row["n_synthetic"],
-            row["n_real"],
-            row["reason"] if row["auc"] is None else f"{row['auc']:.2f} ± {row['std_error']:.2f}",
-        ]
-        for row in found["two_sample"]
-    ]
-    head = ["group", "synthetic", "real", "AUC"]
-    return _table("can a forest tell synthetic from real? (0.5: no)", head, rows)
-
-
-def _violations(found: Mapping[str, Any]) -> Table:
-    rows = [
-        [row["feature"], f"{row['real_min']:g} to {row['real_max']:g}"]
-        + [row[kind] for kind in ("below", "above", "not_whole", "unseen")]
-        for row in found["violations"]["features"]
-    ]
-    labels = found["violations"]["labels"]
-    rows += [[f"label {label}", "unknown", "", "", "", count] for label, count in labels.items()]
-    title = f"{found['violations']['rows']} rows have impossible values"
-    return _table(title, ["column", "real range", "below", "above", "not whole", "unseen"], rows)
-
-
-def parse_table(result: Mapping[str, Any]) -> Group:
-    """Counts, then each rejected line with its reason."""
-    rows = [[row["line"], row["reason"], row["text"][:60]] for row in result["rejected"]]
-    counts = (
-        f"{result['n_rows']} rows and {result['n_rejected']} rejected lines in "
-        f"{result['n_lines']} lines ({result['n_blank']} blank)"
-    )
-    shown: list[Table | str] = [counts]
-    if rows:
-        shown.append(_table("rejected", ["line", "reason", "text"], rows))
-    if result["out"]:
-        shown.append(f"wrote {result['out']}")
-    return Group(*shown)

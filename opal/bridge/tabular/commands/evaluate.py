@@ -1,0 +1,195 @@
+"""``opal tabular evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from opal.bridge.tabular.commands.progress import progress
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from opal.bridge.tabular.datasets import Dataset
+
+PUBLISHED_NAMES = {"logistic": "logistic", "forest": "randomForest", "catboost": "catBoost"}
+DEFAULT_OUT = Path("results/tabular")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Train with and without synthetic rows, and report the error of every arm.
+
+    Without --folder or --train these are the three tables of arXiv 2406.03628. The sound protocol
+    writes a page (tabular.md), a figure and records; the published one repeats the paper's.
+
+    Examples:
+        opal tabular evaluate --protocol published --compare
+        opal tabular evaluate --datasets heart_failure --classifiers logistic forest
+        opal tabular evaluate --train mine.csv --synthetic made.csv --test held_out.csv --target y
+    """
+
+    protocol: Literal["sound", "published"] = "sound"
+    """sound: all features, tuned, balanced and worst-group error; published: as in the paper."""
+    datasets: tuple[str, ...] = ()
+    """Listed datasets (openmlDiabetes, heart_failure, gender); all if none is named."""
+    tasks: tuple[Literal["imbalanced", "spurious"], ...] = ()
+    """Tasks; all that the tables allow if none is named."""
+    classifiers: tuple[str, ...] = ()
+    """logistic, forest, catboost; all of them if none is named."""
+    compare: bool = False
+    """Print the largest difference to each published file (published protocol)."""
+    folder: Path | None = None
+    """A dataset that is not listed: a folder of the OPAL repository, or of files named alike."""
+    train: Path | None = None
+    """Your own training table (CSV); needs --test."""
+    test: Path | None = None
+    """Your own test table."""
+    synthetic: Path | None = None
+    """Your own synthetic rows, in the order they are to be used."""
+    source: Path | None = None
+    """The full table that training and test rows were drawn from, where there is one."""
+    target: str | None = None
+    """Label column (0 and 1) of --folder or --train; the last column by default."""
+    attribute: str | None = None
+    """Attribute column: groups are then (attribute is non-zero, label)."""
+    trees: int = 300
+    """Trees of the sound protocol's forest."""
+    folds: int = 5
+    """Folds that choose the sound protocol's logistic penalty."""
+    draws: int = 3
+    """Draws of duplication, SMOTE and fresh real rows; their errors are averaged."""
+    resamples: int = 2000
+    """Bootstrap resamples behind each interval."""
+    seed: int = 0
+    """Seed of everything random in the sound protocol."""
+    out: Path | None = None
+    """Folder for page, figure and records (sound protocol; results/tabular by default)."""
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> dict[str, Any]:
+        """Evaluate; refusals come before anything is trained or written."""
+        chosen = self._classifiers()
+        _need_packages(self.protocol, chosen)
+        if self.compare and self.protocol != "published":
+            raise ValueError("--compare needs --protocol published; got sound.")
+        units = [
+            (dataset, task, name)
+            for dataset in self._datasets()
+            for task in self._tasks(dataset)
+            for name in chosen
+        ]
+        return self._published(units) if self.protocol == "published" else self._sound(units)
+
+    def table(self, result: Mapping[str, Any]) -> RenderableType:
+        """The result for people."""
+        from opal.bridge.tabular import terminal
+
+        if self.compare:
+            return terminal.comparison(result)
+        shown = terminal.published_table if self.protocol == "published" else terminal.sound_table
+        return shown(result)
+
+    def _published(self, units: list[tuple[Dataset, str, str]]) -> dict[str, Any]:
+        from opal.bridge.tabular import published
+
+        results: dict[str, Any] = {}
+        for dataset, task, name in self._track(units):
+            results |= published.evaluate(dataset, task, PUBLISHED_NAMES[name])
+        if self.compare:
+            return published.compare(results, {d.name: d for d, _, _ in units}.values())
+        files = {}
+        for name, by_seed in results.items():
+            mean, deviation = published.summarise(by_seed)
+            files[name] = {"mean": mean.tolist(), "std": deviation.tolist()}
+        return {"protocol": "published", "files": files}
+
+    def _sound(self, units: list[tuple[Dataset, str, str]]) -> dict[str, Any]:
+        import pandas as pd
+
+        from opal.bridge.tabular import page, sound
+        from opal.files import writable_folder
+
+        out = writable_folder(self.out or DEFAULT_OUT)
+        settings = sound.Settings(self.folds, self.trees, self.draws, self.resamples, self.seed)
+        left_out = {f"{d.name}/{task}": sound.left_out(d, task) for d, task, _ in units}
+        frames = [sound.evaluate(d, task, name, settings) for d, task, name in self._track(units)]
+        frame = pd.concat(frames, ignore_index=True)
+        return page.write(frame, left_out, settings, out)
+
+    def _track(self, units: list[tuple[Dataset, str, str]]) -> Iterable[Any]:
+        return progress(units, "evaluating", quiet=self.json)
+
+    def _classifiers(self) -> tuple[str, ...]:
+        """Classifier names; the repository's spellings are understood."""
+        known = {name: name for name in PUBLISHED_NAMES}
+        known |= {theirs: ours for ours, theirs in PUBLISHED_NAMES.items()}
+        unknown = [name for name in self.classifiers if name not in known]
+        if unknown:
+            raise ValueError(f"a classifier is one of {list(PUBLISHED_NAMES)}; got {unknown[0]!r}.")
+        return tuple(dict.fromkeys(known[name] for name in self.classifiers or PUBLISHED_NAMES))
+
+    def _datasets(self) -> list[Dataset]:
+        """Where the tables come from: listed, a folder, or single files."""
+        from opal.bridge.tabular import datasets
+
+        ways = [bool(self.datasets), self.folder is not None, self.train is not None]
+        if sum(ways) > 1:
+            raise ValueError("--datasets, --folder and --train exclude one another; name one.")
+        if self.folder is not None:
+            return [datasets.from_folder(_folder(self.folder), self.target, self.attribute)]
+        if self.train is None:
+            return [datasets.listed(name) for name in self.datasets or datasets.NAMES]
+        if self.test is None:
+            raise ValueError("--train needs --test: errors are measured on rows not trained on.")
+        return [
+            datasets.from_files(
+                self.train, self.test, self.synthetic, self.source, self.target, self.attribute
+            )
+        ]
+
+    def _tasks(self, dataset: Dataset) -> list[str]:
+        """Tasks that were asked for, or all that the dataset allows."""
+        has = [task for task in ("imbalanced", "spurious") if (task, "focus") in dataset.folders]
+        if self.tasks:
+            absent = [task for task in self.tasks if task not in has]
+            if absent:
+                raise ValueError(f"{dataset.name} has the tasks {has}; got {absent[0]!r}.")
+            return list(self.tasks)
+        usable = [task for task in has if task == "imbalanced" or dataset.attribute]
+        if not usable:
+            raise ValueError(f"{dataset.name} has only a spurious task: name the --attribute.")
+        return usable
+
+
+def _need_packages(protocol: str, classifiers: Sequence[str]) -> None:
+    """Refuse before anything starts where a package of the extra ``tabular`` is missing."""
+    from importlib.util import find_spec
+
+    needed = {"catboost"} if "catboost" in classifiers else set()
+    if protocol == "sound":
+        needed.add("imblearn")
+    elif "logistic" in classifiers:
+        needed.add("statsmodels")
+    absent = sorted(name for name in needed if find_spec(name) is None)
+    if absent:
+        raise ImportError(
+            f"this evaluation needs {', '.join(absent)}; install the extra: "
+            "pip install 'opal-scaling[tabular]'."
+        )
+
+
+def _folder(folder: Path) -> Path:
+    """A folder as given, or the folder of that name in the mirror's copy of the repository."""
+    if folder.is_dir():
+        return folder
+    import os
+
+    from opal.bridge.corpora import MIRROR_VARIABLE, OPAL
+
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    inside = Path(mirror) / OPAL.location / folder if mirror else folder
+    return inside if inside.is_dir() else folder

@@ -1,0 +1,61 @@
+"""``opal tabular parse``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True)
+class Parse:
+    """Read a model's own text, `name is value, name is value.`, into rows; report what is not one.
+
+    Example:
+        opal tabular parse 4-rand1.txt --out rows.csv
+    """
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """The text, one row a line."""
+    columns: tuple[str, ...] = ()
+    """Columns in the order wanted; by default those that most lines have."""
+    out: Path | None = None
+    """CSV file for the rows."""
+    json: bool = False
+    """Print JSON, rows included."""
+
+    def run(self) -> dict[str, Any]:
+        """Parse, and write the rows where a file is named."""
+        from dataclasses import asdict
+
+        from opal.bridge import transcript
+        from opal.files import writable_folder, write_atomically
+
+        if self.out is not None:
+            writable_folder(self.out.parent)
+        found = transcript.parse(self.file.read_text(encoding="utf-8"), self.columns or None)
+        if self.out is not None:
+            write_atomically(self.out, lambda path: found.rows.to_csv(path, index=False))
+        return {
+            "file": str(self.file),
+            "columns": list(found.rows.columns),
+            "n_lines": found.n_lines,
+            "n_blank": found.n_blank,
+            "n_rows": len(found.rows),
+            "n_rejected": len(found.rejected),
+            "rejected": [asdict(rejection) for rejection in found.rejected],
+            "rows": found.rows.to_numpy().tolist(),
+            "out": str(self.out) if self.out else None,
+        }
+
+    def table(self, result: Mapping[str, Any]) -> RenderableType:
+        """Counts, then each rejected line with its reason."""
+        from opal.bridge.tabular import terminal
+
+        return terminal.parse_table(result)
