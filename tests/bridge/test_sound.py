@@ -31,9 +31,9 @@ def test_whole_weights_are_repetitions() -> None:
     rows = Rows(x, y, y)
     again = rows.take(np.repeat(np.arange(30), times))
     none = np.zeros(2, dtype=int)
-    weighted = classifiers._fit_logistic(Training(rows, times / times.mean(), none), 30, 1.0)
-    repeated = classifiers._fit_logistic(Training(again, np.ones(len(again)), none), 30, 1.0)
-    assert weighted(x) == pytest.approx(repeated(x), abs=1e-6)
+    weighted = classifiers.logistic_scores(Training(rows, times / times.mean(), none), 30, [0.1, 1])
+    repeated = classifiers.logistic_scores(Training(again, np.ones(len(again)), none), 30, [0.1, 1])
+    assert weighted(x) == pytest.approx(repeated(x), abs=1e-9)
 
 
 def test_penalty_is_strong_for_noise_and_weak_for_signal(folder: Path) -> None:

@@ -8,13 +8,13 @@ of a held-out row is trained on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from opal.bridge.tabular import arms
+from opal.bridge.tabular import arms, ridge
 from opal.bridge.tabular.arms import Training
 from opal.bridge.tabular.material import Material, Rows
 
@@ -67,8 +67,8 @@ def _logistic(
     arm: str, data: Material, training: Training, key: tuple[int, ...], settings: Settings
 ) -> np.ndarray:
     penalty = choose_penalty(arm, data, key, settings)
-    score = _fit_logistic(training, len(data.train), penalty)
-    return _expit(score(data.test.x))
+    scores = logistic_scores(training, len(data.train), [penalty])
+    return _expit(scores(data.test.x)[0])
 
 
 def choose_penalty(arm: str, data: Material, key: tuple[int, ...], settings: Settings) -> float:
@@ -85,9 +85,8 @@ def choose_penalty(arm: str, data: Material, key: tuple[int, ...], settings: Set
             continue
         part = arms.build(arm, data, np.flatnonzero(fold != k), _rng(settings, key, 2 + k))
         rows = data.train.take(held_out)
-        for c, penalty in enumerate(PENALTIES):
-            score = _fit_logistic(part, int((fold != k).sum()), penalty)(rows.x)
-            loss[c, held_out] = np.logaddexp(0.0, np.where(rows.y == 1, -score, score))
+        scores = logistic_scores(part, int((fold != k).sum()), PENALTIES)(rows.x)
+        loss[:, held_out] = np.logaddexp(0.0, np.where(rows.y == 1, -scores, scores))
     judged = fold >= 0
     weight = np.ones(int(judged.sum()))
     if arm not in ("raw", "threshold"):
@@ -108,23 +107,20 @@ def folds(group: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarr
     return fold
 
 
-def _fit_logistic(
-    training: Training, n_real: int, penalty: float
+def logistic_scores(
+    training: Training, n_real: int, penalties: Sequence[float]
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Linear score of a weighted, standardised, ridge-penalised logistic regression.
+    """Linear scores ``(penalties, n)`` of new rows under weighted, standardised ridge fits.
 
     Weights are scaled to sum to the number of real rows: one penalty then means the same whether
     or not an arm adds rows.
     """
-    from sklearn.linear_model import LogisticRegression
-
     x, w = training.rows.x, training.weight
     centre = np.average(x, axis=0, weights=w)
     scale = np.sqrt(np.average((x - centre) ** 2, axis=0, weights=w))
     scale[scale < 1e-12 * np.maximum(1.0, np.abs(centre))] = 1.0
-    model = LogisticRegression(C=penalty, solver="newton-cholesky", max_iter=200)
-    model.fit((x - centre) / scale, training.rows.y, sample_weight=w * (n_real / w.sum()))
-    return lambda new: (new - centre) / scale @ model.coef_[0] + model.intercept_[0]
+    fits = ridge.path((x - centre) / scale, training.rows.y, w * (n_real / w.sum()), penalties)
+    return lambda new: fits[:, :1] + fits[:, 1:] @ ((new - centre) / scale).T
 
 
 def _expit(score: np.ndarray) -> np.ndarray:
