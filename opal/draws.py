@@ -14,6 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+# Coefficients in the square of the angle, highest power first.
+_COSINE = [(-1) ** k / math.factorial(2 * k) for k in range(6, -1, -1)]
+_SINE = [(-1) ** k / math.factorial(2 * k + 1) for k in range(5, -1, -1)]
+
 
 def as_key(seed: int | Key[Array, ""]) -> Key[Array, ""]:
     """Turn an integer seed into a key; a key is passed through."""
@@ -38,27 +42,40 @@ def standard_normal(key: Key[Array, ""], n: int, dim: int) -> Float[Array, "n di
     deviations and the spacing is that of float32. The first rows do not depend on ``n``: draws
     for a larger sample extend those for a smaller one.
     """
-    first, second = _uniform_pairs(key, n, (dim + 1) // 2)
+    # Each pair of coordinates has a stream of its own, so that loops run along the long axis.
+    streams = jax.random.split(key, (dim + 1) // 2)
+    first, second = jax.vmap(lambda stream: _uniform_pairs(stream, n))(streams)
     radius = jnp.sqrt(-2.0 * jnp.log(first))
-    angle = second * jnp.float32(2 * math.pi)
-    pairs = jnp.concatenate([radius * jnp.cos(angle), radius * jnp.sin(angle)], axis=1)
-    return pairs[:, :dim].astype(jnp.zeros(()).dtype)
+    cosine, sine = _circle(second - jnp.float32(0.5))
+    # Without the barrier XLA would draw the words once for each half of the result.
+    halves = jax.lax.optimization_barrier((radius * cosine, radius * sine))
+    return jnp.concatenate(halves)[:dim].astype(jnp.zeros(()).dtype).T
 
 
-def _uniform_pairs(
-    key: Key[Array, ""], n: int, h: int
-) -> tuple[Float[Array, "n h"], Float[Array, "n h"]]:
+def _circle(turns: Float[Array, "h n"]) -> tuple[Float[Array, "h n"], Float[Array, "h n"]]:
+    """Cosine and sine of 2π·turns, |turns| ≤ ½, to 4e-7: Taylor series at half the angle.
+
+    XLA calls a scalar function for each sine; polynomials are vectorised, and 15 times faster.
+    """
+    angle = turns * jnp.float32(math.pi)
+    square = angle * angle
+    cosine = jnp.polyval(jnp.asarray(_COSINE, jnp.float32), square)
+    sine = angle * jnp.polyval(jnp.asarray(_SINE, jnp.float32), square)
+    return cosine * cosine - sine * sine, 2 * sine * cosine
+
+
+def _uniform_pairs(key: Key[Array, ""], n: int) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     """Two uniforms in (0, 1] with 32 bits each; one block for both where 64-bit words exist."""
     if jax.dtypes.canonicalize_dtype(np.uint64) == np.uint64:
-        words = jax.random.bits(key, (n, h), jnp.uint64)
+        words = jax.random.bits(key, (n,), jnp.uint64)
         high, low = words >> 32, words & 0xFFFFFFFF
     else:
-        pairs = jax.random.bits(key, (n, h, 2), jnp.uint32)
-        high, low = pairs[..., 0], pairs[..., 1]
+        pairs = jax.random.bits(key, (n, 2), jnp.uint32)
+        high, low = pairs[:, 0], pairs[:, 1]
     return _uniform(high), _uniform(low)
 
 
-def _uniform(integers: Array) -> Float[Array, "n h"]:
+def _uniform(integers: Array) -> Float[Array, " n"]:
     """Midpoints of the 2³² cells, so that zero (an infinite normal) cannot occur."""
     floats = integers.astype(jnp.uint32).astype(jnp.float32)
     return (floats + jnp.float32(0.5)) * jnp.float32(2.0**-32)
