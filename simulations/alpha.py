@@ -1,0 +1,94 @@
+"""Excess risk against the weight α of augmented samples, for generators of growing bias.
+
+The optimum α* of theory is simulated as well, on the same draws as the grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opal.runner import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Config:
+    """Two Gaussian classes; the generator shifts the minority towards the majority."""
+
+    dim: int = 5
+    """Dimension d."""
+    distance: float = 2.0
+    """Distance between the class means, in standard deviations."""
+    counts: tuple[int, int] = (400, 200)
+    """Real rows of each class."""
+    n_augmented: int = 2000
+    """N, augmented rows of each class."""
+    shift: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.4)
+    """Shift of synthetic rows in standard deviations, one cell each."""
+    n_alphas: int = 21
+    """Points of the grid of α in [0, 1]."""
+    n_replicates: int = 4000
+    """Replicates of each α."""
+    seed: int = 3
+    """Seed, shared by all α and shifts."""
+
+
+PRESETS = {
+    "tiny": Config(counts=(60, 20), n_augmented=50, shift=(0.0, 0.2), n_alphas=3, n_replicates=20),
+    "quick": Config(shift=(0.0, 0.1, 0.2, 0.4), n_alphas=9, n_replicates=1000),
+    "full": Config(n_replicates=10000),
+}
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One generator."""
+
+    config: Config
+    shift: float
+
+
+def cells(config: Config) -> list[Cell]:
+    """One cell for each bias."""
+    return [Cell(measure_shift, Shift(config, s), f"shift {s}") for s in config.shift]
+
+
+def measure_shift(at: Shift) -> pd.DataFrame:
+    """The curve in α for one generator, simulated and predicted, with the predicted optimum."""
+    import numpy as np
+    import pandas as pd
+
+    from opal.objective import Design
+    from opal.settings import GaussianMixture
+    from opal.simulate import simulate
+    from opal.synthesis import Bias, Oracle
+    from opal.theory.optimal import weight_curve
+    from opal.theory.predict import predict
+
+    config = at.config
+    axis = np.full(config.dim, 1 / np.sqrt(config.dim))
+    setting = GaussianMixture(np.outer([-0.5, 0.5], config.distance * axis))
+    bias = Bias(mean_shift=[0 * axis, -at.shift * axis])
+    maker = Oracle.biased(setting.law, bias)
+    design = Design(config.counts, maker, n_augmented=config.n_augmented, name=f"{at.shift:g}")
+    best = weight_curve(setting, design).best_alpha
+    frames = []
+    for alpha in (*np.linspace(0, 1, config.n_alphas), best):
+        weighted = design.with_(alpha=float(alpha))
+        simulated = simulate(
+            setting, weighted, key=config.seed, n_replicates=config.n_replicates, study="alpha"
+        )
+        frames.append(simulated.assign(is_optimum=alpha == best))
+    for alpha in np.linspace(0, 1, 101):
+        predicted = predict(setting, design.with_(alpha=float(alpha)), study="alpha")
+        frames.append(predicted.assign(is_optimum=False))
+    return pd.concat(frames, ignore_index=True).assign(shift=at.shift, best_alpha=best)
+
+
+if __name__ == "__main__":
+    from opal.cli import run_study
+
+    run_study("alpha")

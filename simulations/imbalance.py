@@ -1,0 +1,86 @@
+"""Excess balanced risk against minority size, for every way to fill the minority.
+
+Two Gaussian classes, the majority of fixed size. All arms of a size share their real rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opal.runner import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Config:
+    """Two classes N(∓μ/2, I) in d dimensions at distance ‖μ‖."""
+
+    dim: int = 5
+    """Dimension d."""
+    distance: float = 2.0
+    """Distance between the class means, in standard deviations."""
+    n_max: int = 1000
+    """Rows of the majority."""
+    n_min: tuple[int, ...] = (10, 20, 40, 100, 250, 500)
+    """Rows of the minority, one cell each."""
+    shift: float = 0.4
+    """How far the biased oracle moves the minority towards the majority, in standard deviations."""
+    n_neighbours: int = 5
+    """Neighbours of SMOTE."""
+    shrinkage: float = 0.1
+    """Shrinkage of the fitted Gaussian's covariance."""
+    n_replicates: int = 4000
+    """Replicates of each arm."""
+    seed: int = 1
+    """Seed, shared by all arms."""
+
+
+PRESETS = {
+    "tiny": Config(n_max=60, n_min=(10, 30), n_replicates=20),
+    "quick": Config(n_min=(10, 20, 50, 125, 500), n_replicates=1000),
+    "full": Config(n_replicates=10000),
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """One minority size."""
+
+    config: Config
+    n_min: int
+
+
+def cells(config: Config) -> list[Cell]:
+    """One cell for each minority size."""
+    return [Cell(measure_size, Size(config, n), f"n_min = {n}") for n in config.n_min]
+
+
+def measure_size(size: Size) -> pd.DataFrame:
+    """Every arm at one minority size, simulated and predicted."""
+    import numpy as np
+
+    from opal.settings import GaussianMixture
+    from simulations.arms import measure, standard_arms
+
+    config = size.config
+    axis = np.full(config.dim, 1 / np.sqrt(config.dim))
+    setting = GaussianMixture(np.outer([-0.5, 0.5], config.distance * axis))
+    designs = standard_arms(
+        setting,
+        (config.n_max, size.n_min),
+        mean_shift=-config.shift * axis,
+        n_neighbours=min(config.n_neighbours, size.n_min - 1),
+        shrinkage=config.shrinkage,
+    )
+    return measure(
+        setting, designs, seed=config.seed, n_replicates=config.n_replicates, study="imbalance"
+    )
+
+
+if __name__ == "__main__":
+    from opal.cli import run_study
+
+    run_study("imbalance")

@@ -1,0 +1,103 @@
+"""Worst-group error against the strength of a spurious correlation, for every arm.
+
+Four groups (label, attribute); the stronger the correlation, the smaller the two groups in which
+label and attribute disagree. All arms of a strength share their real rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opal.runner import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Config:
+    """Core, spurious and noise coordinates with unit variance."""
+
+    n: int = 2000
+    """Real rows in all."""
+    strength: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+    """P(attribute = label), one cell each."""
+    core_dim: int = 2
+    """Core coordinates."""
+    spurious_dim: int = 2
+    """Spurious coordinates."""
+    noise_dim: int = 4
+    """Noise coordinates."""
+    core_signal: float = 1.0
+    """Distance of a class from the origin in the core coordinates."""
+    spurious_signal: float = 1.5
+    """Distance of an attribute from the origin in the spurious coordinates."""
+    shift: float = 0.4
+    """How far the biased oracle moves every synthetic row along the spurious direction."""
+    n_neighbours: int = 5
+    """Neighbours of SMOTE."""
+    shrinkage: float = 0.1
+    """Shrinkage of the fitted Gaussian's covariance."""
+    n_replicates: int = 4000
+    """Replicates of each arm."""
+    seed: int = 2
+    """Seed, shared by all arms."""
+
+
+PRESETS = {
+    "tiny": Config(n=100, strength=(0.6, 0.8), noise_dim=0, n_replicates=20),
+    "quick": Config(strength=(0.5, 0.7, 0.9, 0.98), n_replicates=1000),
+    "full": Config(n_replicates=10000),
+}
+
+
+@dataclass(frozen=True)
+class Strength:
+    """One strength of the correlation."""
+
+    config: Config
+    strength: float
+
+
+def cells(config: Config) -> list[Cell]:
+    """One cell for each strength."""
+    return [Cell(measure_strength, Strength(config, s), f"strength {s}") for s in config.strength]
+
+
+def measure_strength(at: Strength) -> pd.DataFrame:
+    """Every arm at one strength, simulated and predicted."""
+    import numpy as np
+
+    from opal.settings import SpuriousCorrelation
+    from simulations.arms import measure, standard_arms
+
+    config = at.config
+    setting = SpuriousCorrelation(
+        config.core_dim,
+        config.spurious_dim,
+        config.noise_dim,
+        core_signal=config.core_signal,
+        spurious_signal=config.spurious_signal,
+    )
+    counts = setting.counts(config.n, at.strength)
+    spurious = slice(config.core_dim, config.core_dim + config.spurious_dim)
+    shift = np.zeros(config.core_dim + config.spurious_dim + config.noise_dim)
+    shift[spurious] = config.shift / np.sqrt(config.spurious_dim)
+    designs = standard_arms(
+        setting,
+        counts,
+        mean_shift=shift,
+        n_neighbours=min(config.n_neighbours, min(counts) - 1),
+        shrinkage=config.shrinkage,
+    )
+    frame = measure(
+        setting, designs, seed=config.seed, n_replicates=config.n_replicates, study="spurious"
+    )
+    return frame.assign(strength=at.strength)
+
+
+if __name__ == "__main__":
+    from opal.cli import run_study
+
+    run_study("spurious")
