@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from opal import risk
+from opal.arrays import AnyArray
 from opal.draws import as_key, named, replicate_keys
 from opal.estimators import fit_logistic, fit_ridge, move_to_balance
 from opal.losses import Loss
@@ -142,14 +144,14 @@ def replicate_metrics(
         run = partial(
             _run_chunks,
             law,
-            design.synthesizer,
+            _anonymous(design.synthesizer),
             RowWeights(*(np.asarray(w) for w in design.row_weights())),
             np.float64(design.ridge),
+            np.array(design.threshold == "balanced"),
             best_risk=_best_risk(law, design.loss),
             counts=design.counts,
             n_oversampled=design.n_oversampled,
             n_augmented=design.n_augmented,
-            balanced=design.threshold == "balanced",
             loss=design.loss,
             calibration=calibration,
         )
@@ -158,6 +160,13 @@ def replicate_metrics(
         ]
     joined = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     return {name: values[:n_replicates] for name, values in joined.items()}
+
+
+def _anonymous(synthesizer: Synthesizer | None) -> Synthesizer | None:
+    """The synthesizer without its name, so that arms that differ in it share a compilation."""
+    plain: Any = synthesizer
+    has_name = is_dataclass(plain) and any(field.name == "name" for field in fields(plain))
+    return replace(plain, name="") if has_name else plain
 
 
 def _blocks(n_replicates: int, chunk: int) -> list[np.ndarray]:
@@ -188,7 +197,6 @@ def _best_risk(law: GaussianLaw, loss: Loss) -> Float[Array, ""]:
         "counts",
         "n_oversampled",
         "n_augmented",
-        "balanced",
         "loss",
         "calibration",
     ),
@@ -197,15 +205,15 @@ def _run_chunks(
     law: GaussianLaw,
     synthesizer: Synthesizer | None,
     weights: RowWeights,
-    ridge: Array,
+    ridge: AnyArray,
+    balanced: AnyArray,
     key: Key[Array, ""],
-    indices: Array,
+    indices: AnyArray,
     *,
     best_risk: Array,
     counts: tuple[int, ...],
     n_oversampled: tuple[int, ...],
     n_augmented: int,
-    balanced: bool,
     loss: Loss,
     calibration: bool,
 ) -> dict[str, Array]:
@@ -265,9 +273,9 @@ def fit(
     weights: Float[Array, " n"],
     *,
     n_classes: int,
-    ridge: Array,
+    ridge: AnyArray,
     loss: Loss,
-    balanced: bool,
+    balanced: AnyArray | bool,
 ) -> tuple[Float[Array, " p"], Array]:
     """Fit the rule; returns θ [p] and whether the rows were separable."""
     if loss == "logistic":
@@ -276,6 +284,5 @@ def fit(
     else:
         theta = fit_ridge(rows.x, rows.y, weights, n_classes=n_classes, ridge=ridge)
         separated = jnp.zeros((), bool)
-    if balanced:
-        theta = move_to_balance(theta, rows.x, rows.y, weights, n_classes=n_classes, loss=loss)
-    return theta, separated
+    moved = move_to_balance(theta, rows.x, rows.y, weights, n_classes=n_classes, loss=loss)
+    return jnp.where(balanced, moved, theta), separated

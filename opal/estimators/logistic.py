@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from opal import losses
+from opal.arrays import AnyArray
 from opal.newton import factorise, minimise
 
 _Iterate = tuple[Array, Array, Array]
@@ -50,7 +51,7 @@ def fit_logistic(
     weights: Float[Array, " n"],
     *,
     n_classes: int = 2,
-    ridge: Float[Array, ""] | float = 0.0,
+    ridge: Float[AnyArray, ""] | float = 0.0,
     tolerance: float = TOLERANCE,
 ) -> LogisticFit:
     """Fit a weighted logistic rule.

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from opal.arrays import AnyArray
+
 
 def fit_ridge(
     x: Float[Array, "n d"],
@@ -13,7 +15,7 @@ def fit_ridge(
     weights: Float[Array, " n"],
     *,
     n_classes: int = 2,
-    ridge: Float[Array, ""] | float = 0.0,
+    ridge: Float[AnyArray, ""] | float = 0.0,
 ) -> Float[Array, " p"]:
     """Minimise ``Σ_i ω_i ½‖t_i − W x_i − b‖² + λ‖W‖²/2`` (targets as in :mod:`opal.losses`).
 

@@ -47,7 +47,12 @@ class GaussianMixture(GaussianSetting):
         self.means = centres if centres.ndim == 3 else centres[:, None, :]
         self.covariances = spreads if centres.ndim == 3 else spreads[:, None]
         self.mode_weights = _probabilities(mode_weights, self.means.shape[:2])
-        self.name = name or f"gaussian_mixture(K={len(centres)}, d={d})"
+        self._name = name or f"gaussian_mixture(K={len(centres)}, d={d})"
+
+    @property
+    def name(self) -> str:
+        """Short description used in records."""
+        return self._name
 
     @cached_property
     def law(self) -> GaussianLaw:

@@ -32,6 +32,11 @@ class GaussianSetting:
     """Base of the settings with a :class:`GaussianLaw`: checks on the host, then asks the law."""
 
     @property
+    def name(self) -> str:
+        """Short description used in records."""
+        raise AttributeError(f"{type(self).__name__} must define its name.")
+
+    @property
     def law(self) -> GaussianLaw:
         """The law of the groups: a pytree, for use under ``jit``."""
         raise AttributeError(f"{type(self).__name__} must define its law.")

@@ -18,7 +18,10 @@ SeedUse = Literal["none", "copy in turn", "copy at random", "moments"]
 class Law(Protocol):
     """A law of labelled rows: true or synthetic, it has the same face."""
 
-    groups: tuple[Group, ...]
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Names, labels and attributes of the groups."""
+        ...
 
     def sample(self, counts: tuple[int, ...], *, key: Key[Array, ""]) -> Sample:
         """Draw ``counts[g]`` rows of each group."""
