@@ -24,7 +24,7 @@ from opal.losses import Loss
 from opal.newton import minimise
 from opal.objective import RowCounts, RowWeights
 from opal.settings.gaussian import GaussianLaw
-from opal.theory import seeds
+from opal.theory import moments, seeds
 
 
 class Asymptotics(NamedTuple):
@@ -113,7 +113,8 @@ def asymptotics(
         return jnp.trace(solve(noise(at))) - jnp.trace(curvature(at) @ covariance)
 
     pull = 0.5 * jax.grad(second_order)(theta)
-    pull -= seeds.generator_drift(truth, synthetic, theta, rows, made, seed_use, shrinkage, loss)
+    if seed_use == "moments":
+        pull -= moments.generator_drift(truth, synthetic, theta, rows, made, shrinkage, loss)
     drift = solve(pull)
     target = theta if shift is None else theta + shift
     best = truth.group_risk(truth.optimum(loss), loss).mean()

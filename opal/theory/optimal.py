@@ -56,7 +56,8 @@ def weight_curve(setting: Setting, design: Design) -> WeightCurve:
             "α weighs augmented rows; the design needs a synthesizer and n_augmented ≥ 1, "
             f"got {design.synthesizer} and {design.n_augmented}."
         )
-    population = design.synthesizer.population(setting.law)
+    with jax.enable_x64(True):  # a law computed in single precision would stay so
+        population = design.synthesizer.population(setting.law)
     if population is None:
         raise ValueError(
             f"α* needs the law of synthetic rows; {design.synthesizer.name} has none that is known "
@@ -110,7 +111,8 @@ def best_minority_size(setting: Setting, design: Design) -> float:
     counts = np.array(design.counts)
     if len(counts) != 2 or counts[0] == counts[1]:
         raise ValueError(f"ñ* is about a minority and a majority; got counts {counts.tolist()}.")
-    population = design.synthesizer.population(setting.law) if design.synthesizer else None
+    with jax.enable_x64(True):  # a law computed in single precision would stay so
+        population = design.synthesizer.population(setting.law) if design.synthesizer else None
     if population is None:
         raise ValueError("ñ* needs a synthesizer whose law is known; this design has none.")
     few, many = int(np.argmin(counts)), int(np.argmax(counts))

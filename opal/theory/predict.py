@@ -63,32 +63,43 @@ def expand(setting: Setting, design: Design) -> Asymptotics:
             f"theory needs the law of synthetic rows; {design.synthesizer.name} has none that is "
             f"known in {setting.name}. Simulate this arm instead."
         )
+    synthetic = population.law if population else truth
     return asymptotics(
         truth,
-        population.law if population else truth,
+        synthetic,
         design.row_counts(),
         design.row_weights(),
         seed_use=population.seed_use if population else "none",
         shrinkage=population.shrinkage if population else 0.0,
         ridge=design.ridge,
-        shift=threshold_shift(truth, design),
+        shift=threshold_shift(truth, synthetic, design),
         loss=design.loss,
     )
 
 
-def threshold_shift(truth: GaussianLaw, design: Design) -> Float[np.ndarray, " p"] | None:
+def threshold_shift(
+    truth: GaussianLaw, synthetic: GaussianLaw, design: Design
+) -> Float[np.ndarray, " p"] | None:
     """What moving the threshold to the balanced point adds to θ [p]; None if it is not moved.
 
+    Minus the log odds of the classes among all rows that have weight: a fixed number, as long as
+    every row carries its group's label (docs/theory.md, section 2).
+
     Raises:
-        ValueError: squared loss, whose shift is itself random.
+        ValueError: the shift is itself random (squared loss, or synthetic rows with random labels).
     """
     if design.threshold == "fitted":
         return None
     if design.loss != "logistic":
         raise ValueError("a moved threshold has theory for the logistic loss only; simulate it.")
+    if synthetic.label_probabilities is not None:
+        raise ValueError(
+            "a moved threshold has theory where every synthetic row has its group's label; "
+            f"{design.arm} flips labels. Simulate this arm instead."
+        )
     labels = np.array([group.label for group in truth.groups])
-    real = np.array(design.counts) * design.row_weights().real
-    shares = np.bincount(labels, weights=real, minlength=truth.n_classes)
+    totals = sum(n * w for n, w in zip(design.row_counts(), design.row_weights(), strict=True))
+    shares = np.bincount(labels, weights=totals, minlength=truth.n_classes)
     shift = np.zeros((truth.n_classes - 1, truth.dim + 1))
     shift[:, -1] = -np.log(shares[1:] / shares[0])
     return shift.ravel()
@@ -97,7 +108,9 @@ def threshold_shift(truth: GaussianLaw, design: Design) -> Float[np.ndarray, " p
 def _metrics(
     law: GaussianLaw, expansion: Asymptotics, counts: tuple[int, ...], loss: Loss
 ) -> dict[tuple[str, str], float]:
-    expected = jax.device_get(_expected_metrics(law, expansion, counts=counts, loss=loss))
+    # Only who is smallest and largest matters, so that all sizes share a compilation.
+    order = tuple(int(n > min(counts)) + int(n == max(counts)) for n in counts)
+    expected = jax.device_get(_expected_metrics(law, expansion, counts=order, loss=loss))
     flat = risk.flatten_metrics(expected, [group.name for group in law.groups])
     parts = {
         "excess_balanced_risk": expansion.excess,
