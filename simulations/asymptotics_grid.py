@@ -150,7 +150,7 @@ def draw_bias(setting: GaussianSetting, rng: np.random.Generator) -> tuple[str, 
 def draw_design(
     config: Config, rng: np.random.Generator
 ) -> tuple[GaussianSetting, GaussianLaw, str, Design]:
-    """A setting, a synthetic law, its kind of bias, and a design with N from none to the largest and any α."""
+    """A setting, a synthetic law, its kind of bias, and a design with any N and α."""
     import numpy as np
 
     from opal.objective import Design
