@@ -1,0 +1,94 @@
+"""Excess risk against the weight of augmented samples, with the optimum that theory predicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from opal.checks import Check
+
+STUDIES = ("alpha",)
+CAPTION = (
+    "Excess balanced risk against the weight α of augmented samples, for generators shifted by "
+    "growing fractions of a standard deviation: points are simulations with two standard errors, "
+    "lines are theory with nothing fitted, and stars mark the predicted optimum α*."
+)
+SMALL_BIAS = 0.2  # shift in standard deviations up to which α* is meant to be near optimal
+
+
+def draw(records: pd.DataFrame) -> Figure:
+    """One curve for each bias."""
+    from matplotlib import pyplot as plt
+
+    from opal import plotting
+
+    excess = records[records["metric"] == "excess_balanced_risk"]
+    with plotting.paper_style():
+        figure, axes = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
+        for (shift, rows), look in zip(excess.groupby("shift"), plotting.SERIES, strict=False):
+            simulated = rows[rows["source"] == "simulation"]
+            plotting.line(axes, rows[rows["source"] == "theory"], "alpha", look)
+            grid = simulated[~simulated["is_optimum"]]
+            plotting.points(axes, grid, "alpha", look, label=f"{shift:g}")
+            best = simulated[simulated["is_optimum"]]
+            axes.plot(
+                best["alpha"],
+                best["value"],
+                marker="*",
+                markersize=11,
+                color=look.colour,
+                markeredgecolor="black",
+                markeredgewidth=0.6,
+                linestyle="none",
+                zorder=4,
+            )
+        axes.plot([], [], "*", color="white", markeredgecolor="black", markersize=9, label="α*")
+        axes.set(
+            yscale="log",
+            xlabel="weight α of the augmented samples",
+            ylabel="excess balanced risk",
+        )
+        figure.legend(loc="outside right center", title="shift of the\ngenerator (SD)")
+    return figure
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """Theory along the curves, α* near the best α at small bias, and two wrong theories."""
+    from opal.checks import at_least, at_most, within_standard_errors, z_threshold
+    from opal.plotting import agreement
+
+    rounded = records.assign(alpha=records["alpha"].round(9))
+    table = agreement(rounded, "excess_balanced_risk", ("shift", "alpha"))
+    unbiased = table[table["shift"] == table["shift"].min()].set_index("alpha")["predicted"]
+    most = table[table["shift"] == table["shift"].max()].set_index("alpha")
+    mistaken = ((most["simulated"] - unbiased) / most["std_error"]).abs().max()
+    return [
+        within_standard_errors("theory along the curves", list(table["z"])),
+        at_least(
+            "bias is not ignored",
+            float(mistaken),
+            z_threshold(len(most)),
+            "largest |z| of the most biased curve against unbiased theory, which must fail",
+        ),
+        at_most(
+            "α* is near the best α",
+            _regret(records),
+            1.02,
+            f"largest simulated excess at α* over the best on the grid, shifts ≤ {SMALL_BIAS}",
+        ),
+    ]
+
+
+def _regret(records: pd.DataFrame) -> float:
+    """Largest ratio over small biases of the excess at α* to the least on the grid."""
+    excess = records[
+        (records["metric"] == "excess_balanced_risk")
+        & (records["source"] == "simulation")
+        & (records["shift"] <= SMALL_BIAS)
+    ]
+    best = excess.groupby("shift")["value"].min()
+    chosen = excess[excess["is_optimum"]].groupby("shift")["value"].first()
+    return float((chosen / best).max())
