@@ -15,7 +15,6 @@ from opal.objective import RowCounts
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.quadrature import gaussian_nodes
 
-
 _Moments = tuple[Array, Array, Array]
 
 
