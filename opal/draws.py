@@ -12,8 +12,11 @@ import zlib
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jax.extend.random import threefry_2x32
+from jaxtyping import Array, Float, Int, Key
 
+Rows = int | tuple[int, ...]
+_MOST_PAIRS = 2**16  # of columns, so that groups have counters of their own
 # Coefficients in the square of the angle, highest power first.
 _COSINE = [(-1) ** k / math.factorial(2 * k) for k in range(6, -1, -1)]
 _SINE = [(-1) ** k / math.factorial(2 * k + 1) for k in range(5, -1, -1)]
@@ -34,22 +37,35 @@ def replicate_keys(key: Key[Array, ""], indices: Array) -> Key[Array, " r"]:
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, indices)
 
 
-def standard_normal(key: Key[Array, ""], n: int, dim: int) -> Float[Array, "n dim"]:
-    """Standard normal draws [n, dim], two from each 64-bit word (Box and Muller 1958).
+def standard_normal(key: Key[Array, ""], n: Rows, dim: int) -> Float[Array, "n dim"]:
+    """Standard normal draws [n, dim], two from each Threefry block (Box and Muller 1958).
 
-    ``jax.random.normal`` spends a whole Threefry block and an inverse error function on each
-    number; this halves the blocks. Uniforms have 32 bits, so the tails reach 6.7 standard
-    deviations and the spacing is that of float32. The first rows do not depend on ``n``: draws
-    for a larger sample extend those for a smaller one.
+    ``jax.random.normal`` spends a block and an inverse error function on each number. Uniforms have
+    32 bits, so the tails reach 6.7 standard deviations and the spacing is that of float32.
+
+    Args:
+        key: of the draws.
+        n: number of rows, or the rows of each group. The first rows of a group depend neither on
+            how many rows it has nor on the other groups: more draws extend fewer.
+        dim: columns.
     """
-    # Each pair of coordinates has a stream of its own, so that loops run along the long axis.
-    streams = jax.random.split(key, (dim + 1) // 2)
-    first, second = jax.vmap(lambda stream: _uniform_pairs(stream, n))(streams)
+    first, second = _uniform_pairs(key, n, (dim + 1) // 2)
     radius = jnp.sqrt(-2.0 * jnp.log(first))
     cosine, sine = _circle(second - jnp.float32(0.5))
     # Without the barrier XLA would draw the words once for each half of the result.
     halves = jax.lax.optimization_barrier((radius * cosine, radius * sine))
     return jnp.concatenate(halves)[:dim].astype(jnp.zeros(()).dtype).T
+
+
+def uniform(key: Key[Array, ""], n: Rows, dim: int) -> Float[Array, "n dim"]:
+    """Uniform draws in (0, 1] with 32 bits [n, dim]; ``n`` as for :func:`standard_normal`."""
+    pairs = jnp.concatenate(_uniform_pairs(key, n, (dim + 1) // 2))
+    return pairs[:dim].astype(jnp.zeros(()).dtype).T
+
+
+def one_of(uniforms: Float[Array, " n"], k: int) -> Int[Array, " n"]:
+    """One of k equally likely indices for each uniform in (0, 1]."""
+    return jnp.minimum(jnp.floor(uniforms * k), k - 1).astype(int)
 
 
 def _circle(turns: Float[Array, "h n"]) -> tuple[Float[Array, "h n"], Float[Array, "h n"]]:
@@ -64,18 +80,25 @@ def _circle(turns: Float[Array, "h n"]) -> tuple[Float[Array, "h n"], Float[Arra
     return cosine * cosine - sine * sine, 2 * sine * cosine
 
 
-def _uniform_pairs(key: Key[Array, ""], n: int) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """Two uniforms in (0, 1] with 32 bits each; one block for both where 64-bit words exist."""
-    if jax.dtypes.canonicalize_dtype(np.uint64) == np.uint64:
-        words = jax.random.bits(key, (n,), jnp.uint64)
-        high, low = words >> 32, words & 0xFFFFFFFF
-    else:
-        pairs = jax.random.bits(key, (n, 2), jnp.uint32)
-        high, low = pairs[:, 0], pairs[:, 1]
-    return _uniform(high), _uniform(low)
+def _uniform_pairs(
+    key: Key[Array, ""], n: Rows, n_pairs: int
+) -> tuple[Float[Array, "h n"], Float[Array, "h n"]]:
+    """Two uniforms for each pair and row, from one Threefry call for all groups.
+
+    The block's counter is (group and pair, row): what a row gets depends on these alone. One call
+    also compiles several times faster than one for each group.
+    """
+    counts = (n,) if isinstance(n, int) else n
+    group = np.repeat(np.arange(len(counts)), counts).astype(np.uint32)
+    row = np.concatenate([np.arange(count) for count in counts]).astype(np.uint32)
+    pair = jnp.arange(n_pairs, dtype=jnp.uint32)
+    which = (group * np.uint32(_MOST_PAIRS))[None, :] + pair[:, None]
+    counters = jnp.stack([which, jnp.broadcast_to(row[None, :], which.shape)])
+    words = threefry_2x32(jax.random.key_data(key), counters)
+    return _uniform(words[0]), _uniform(words[1])
 
 
-def _uniform(integers: Array) -> Float[Array, " n"]:
+def _uniform(integers: Array) -> Float[Array, "h n"]:
     """Midpoints of the 2³² cells, so that zero (an infinite normal) cannot occur."""
     floats = integers.astype(jnp.uint32).astype(jnp.float32)
     return (floats + jnp.float32(0.5)) * jnp.float32(2.0**-32)

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Key
 
 from opal import losses
 from opal.arrays import AnyArray
-from opal.draws import named, standard_normal
+from opal.draws import named, standard_normal, uniform
 from opal.losses import Loss
 from opal.settings.groups import Group, Sample
 from opal.settings.quadrature import N_SCRAMBLES, gaussian_nodes, scrambled_normals
@@ -77,27 +77,28 @@ class GaussianLaw:
         Returns:
             Rows in group order; the first rows of a group do not depend on how many are drawn.
         """
+        z = standard_normal(named(key, "features"), counts, self.dim)
+        u = uniform(named(key, "choices"), counts, 2)
+        factors = jnp.linalg.cholesky(jnp.asarray(self.covariances))
+        drawn = Sample(z, jnp.zeros(len(z), int), counts)
         parts = [
-            self._sample_group(g, n, named(key, f"group {g}")) for g, n in enumerate(counts) if n
+            self._sample_group(g, z[drawn.rows(g)], u[drawn.rows(g)], factors[g])
+            for g in range(len(counts))
         ]
-        if not parts:
-            return Sample(jnp.zeros((0, self.dim)), jnp.zeros(0, int), counts)
         x, y = (jnp.concatenate(column) for column in zip(*parts, strict=True))
         return Sample(x, y, counts)
 
-    def _sample_group(self, g: int, n: int, key: Key[Array, ""]) -> tuple[Array, Array]:
-        z = standard_normal(named(key, "features"), n, self.dim)
-        factors = jnp.linalg.cholesky(self.covariances[g])
+    def _sample_group(self, g: int, z: Array, u: Array, factors: Array) -> tuple[Array, Array]:
+        """Rows of one group from normals [n, d], two uniforms [n, 2] and Cholesky factors."""
+        mode = jnp.zeros(len(z), int)
         x = z @ factors[0].T + self.means[g, :1]
-        mode = jnp.zeros(n, int)
         if self.n_modes > 1:
             every = jnp.einsum("nd,med->mne", z, factors) + self.means[g][:, None, :]
-            mode = jax.random.categorical(named(key, "mode"), jnp.log(self.weights[g]), shape=(n,))
+            mode = _categorical(u[:, 0], jnp.asarray(self.weights[g])[None, :])
             x = jnp.take_along_axis(every, mode[None, :, None], axis=0)[0]
         if self.label_probabilities is None:
-            return x, jnp.full(n, self.groups[g].label)
-        logits = jnp.log(self.label_probabilities[g])[mode]
-        return x, jax.random.categorical(named(key, "label"), logits, axis=-1)
+            return x, jnp.full(len(z), self.groups[g].label)
+        return x, _categorical(u[:, 1], jnp.asarray(self.label_probabilities[g])[mode])
 
     def group_risk(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
         """Expected loss of the rule θ in each group [G]."""
@@ -229,6 +230,12 @@ class GaussianLaw:
         features = jnp.concatenate([x, jnp.ones((len(z), 1))], axis=1)
         weights = jnp.full(len(z), 1 / len(z))
         return _ScoreNodes(x @ w.T + b[None, :], features, jnp.zeros_like(padded), weights)
+
+
+def _categorical(u: Float[Array, " n"], probabilities: Float[Array, "m k"]) -> Array:
+    """Index drawn with the given probabilities (one row, or one for each u), by inversion [n]."""
+    upper = jnp.cumsum(probabilities, axis=-1)[:, :-1]
+    return jnp.sum(u[:, None] > upper, axis=1)
 
 
 def _second_moment(nodes: _ScoreNodes, factor: Float[Array, "q c c"]) -> Float[Array, "p p"]:

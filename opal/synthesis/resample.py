@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from opal import losses
-from opal.draws import named
+from opal.draws import one_of, uniform
 from opal.losses import Loss
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample
@@ -33,15 +33,14 @@ class EmpiricalLaw:
 
     def sample(self, counts: tuple[int, ...], *, key: Key[Array, ""]) -> Sample:
         """``counts[g]`` copies from each group."""
-        indices = [self._indices(g, m, named(key, f"group {g}")) for g, m in enumerate(counts)]
+        made = Sample(uniform(key, counts, 1), jnp.zeros(sum(counts), int), counts)
+        indices = [self._indices(g, made.x[made.rows(g), 0]) for g in range(len(counts))]
         rows = jnp.concatenate(indices)
         return Sample(self.seeds.x[rows], self.seeds.y[rows], counts)
 
-    def _indices(self, g: int, m: int, key: Key[Array, ""]) -> Array:
+    def _indices(self, g: int, u: Float[Array, " m"]) -> Array:
         n, start = self.seeds.counts[g], self.seeds.rows(g).start
-        if m == 0:
-            return jnp.zeros(0, int)
-        chosen = jnp.arange(m) % n if self.in_turn else jax.random.randint(key, (m,), 0, n)
+        chosen = jnp.arange(len(u)) % n if self.in_turn else one_of(u, n)
         return start + chosen
 
     def group_risk(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:

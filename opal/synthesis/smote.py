@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from opal import losses
-from opal.draws import named
+from opal.draws import one_of, uniform
 from opal.losses import Loss
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample
@@ -39,26 +39,23 @@ class SegmentLaw:
 
     def sample(self, counts: tuple[int, ...], *, key: Key[Array, ""]) -> Sample:
         """``counts[g]`` new points in each group."""
-        parts = [
-            self._sample_group(g, m, named(key, f"group {g}")) for g, m in enumerate(counts) if m
-        ]
-        labels = np.repeat([group.label for group in self.groups], counts)
-        x = jnp.concatenate(parts) if parts else jnp.zeros((0, self.seeds.x.shape[1]))
-        return Sample(x, jnp.asarray(labels), counts)
+        u = uniform(key, counts, 3)
+        made = Sample(u, jnp.asarray(np.repeat([g.label for g in self.groups], counts)), counts)
+        parts = [self._sample_group(g, u[made.rows(g)]) for g in range(len(counts))]
+        return Sample(jnp.concatenate(parts), made.y, counts)
 
-    def _sample_group(self, g: int, m: int, key: Key[Array, ""]) -> Float[Array, "m d"]:
-        points, shares = self.seeds.x[self.seeds.rows(g)], self.shares[g]
+    def _sample_group(self, g: int, u: Float[Array, "m 3"]) -> Float[Array, "m d"]:
+        """New points of a group from uniforms in (0, 1]: step, neighbour and seed."""
+        points, k = self.seeds.x[self.seeds.rows(g)], self.neighbours[g].shape[1]
         if self.in_proportion:
-            uses = _apportion(shares, m)
-            seed = jnp.searchsorted(jnp.cumsum(uses), jnp.arange(m), side="right")
+            uses = _apportion(self.shares[g], len(u))
+            seed = jnp.searchsorted(jnp.cumsum(uses), jnp.arange(len(u)), side="right")
         else:
-            seed = jax.random.randint(named(key, "seed"), (m,), 0, len(shares))
-        k = self.neighbours[g].shape[1]
-        which = jax.random.randint(named(key, "neighbour"), (m,), 0, k)
-        start, end = points[seed], points[self.neighbours[g][seed, which]]
-        # Open at zero, so that no synthetic point is a seed.
-        step = jax.random.uniform(named(key, "step"), (m, 1), minval=1e-12)
-        return start + step * (end - start)
+            seed = one_of(u[:, 2], len(points))
+        start = points[seed]
+        end = points[self.neighbours[g][seed, one_of(u[:, 1], k)]]
+        # Steps lie in (0, 1), open at both ends, so that no synthetic point is a seed.
+        return start + u[:, :1] * (1 - 2.0**-32) * (end - start)
 
     def group_risk(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
         """Expected loss over all segments of each group [G], by Gauss-Legendre quadrature."""
