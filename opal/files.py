@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     A reader, or a run that was killed, therefore never sees half a file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    # Not tempfile's: its files may be read by their owner only, and stay so when renamed.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         write(temporary)
         os.replace(temporary, path)

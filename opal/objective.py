@@ -81,7 +81,10 @@ class Design:
     name: str = ""
 
     def __post_init__(self) -> None:
-        """Check the numbers against each other."""
+        """Check the numbers against each other; lists become tuples, which have a hash."""
+        for field in ("counts", "oversample"):
+            value = getattr(self, field)
+            object.__setattr__(self, field, value if isinstance(value, str) else tuple(value))
         validate_counts(self.counts, len(self.counts), what="counts", minimum=1)
         validate_counts((self.n_augmented,), 1, what="n_augmented", minimum=0)
         if not 0 <= self.alpha <= 1:

@@ -46,15 +46,16 @@ def exact_metrics(
 
     Returns:
         ``risk`` and ``error`` [G]; scalars ``balanced_risk``, ``balanced_error``, ``worst_risk``,
-        ``worst_error``, ``minority_error``, ``majority_error``, ``gap_error``, ``f1`` (of the
-        smallest group's label, groups equally frequent), with ``best_risk``
-        ``excess_balanced_risk``, and for a binary logistic rule ``calibration_error``.
+        ``worst_error``, ``minority_error``, ``majority_error``, ``gap_error``, with ``best_risk``
+        ``excess_balanced_risk``, for two classes ``f1`` (of the smallest group's label, groups
+        equally frequent), and for a binary logistic rule ``calibration_error``.
     """
     risk, error = law.group_risk(theta, loss), law.group_error(theta, loss)
     metrics = {"risk": risk, "error": error, **summaries(risk, error, counts)}
-    labels = np.array([group.label for group in law.groups])
-    positive = labels == labels[int(np.argmin(counts))]
-    metrics["f1"] = f1_of_errors(error, positive)
+    if law.n_classes == 2:
+        labels = np.array([group.label for group in law.groups])
+        positive = labels == labels[int(np.argmin(counts))]
+        metrics["f1"] = f1_of_errors(error, positive)
     if best_risk is not None:
         metrics["excess_balanced_risk"] = metrics["balanced_risk"] - best_risk
     if loss == "logistic" and law.n_classes == 2:
@@ -79,7 +80,7 @@ def summaries(
 
 
 def f1_of_errors(error: Float[Array, " g"], positive: np.ndarray) -> Float[Array, ""]:
-    """F1 of the positive label where all groups are equally frequent.
+    """F1 of the positive one of two labels where all groups are equally frequent.
 
     Args:
         error: error rate of each group [G].

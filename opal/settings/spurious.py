@@ -85,7 +85,7 @@ class SpuriousCorrelation(GaussianSetting):
         if min(agree, disagree) < 1:
             raise ValueError(
                 f"n = {n} rows at strength {strength} leave a group empty; raise n to "
-                f"{int(np.ceil(1 / min(strength, 1 - strength)))} or more."
+                f"{int(1 / min(strength, 1 - strength)) + 1} or more."
             )
         return agree, disagree, disagree, agree
 

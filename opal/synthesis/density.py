@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from opal.arrays import AnyArray
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample
 from opal.synthesis.synthesizer import PopulationLaw, require_seeds
@@ -53,7 +54,7 @@ class GaussianFit:
         centred = x - x.mean(axis=0, keepdims=True)
         return x.mean(axis=0), self._shrink(centred.T @ centred / (len(x) - 1))
 
-    def _shrink(self, covariance: Float[Array, "d d"]) -> Float[Array, "d d"]:
+    def _shrink(self, covariance: Float[AnyArray, "d d"]) -> Float[Array, "d d"]:
         d = len(covariance)
         target = jnp.trace(covariance) / d * jnp.eye(d)
         return (1 - self.shrinkage) * covariance + self.shrinkage * target

@@ -46,7 +46,7 @@ class Bias:
         scale = self._per_group("covariance_scale", n_groups, 0.0, np.inf)
         flip = self._per_group("label_flip", n_groups, -1e-300, 1.0)
         angle = self._per_group("rotation", n_groups, -np.inf, np.inf)
-        shift = np.broadcast_to(np.asarray(self.mean_shift, dtype=float), (n_groups, d))
+        shift = self._shift(n_groups, d)
         if d == 1 and np.any(angle != 0):
             raise ValueError("rotation turns the first two coordinates; the setting has only one.")
         turn = np.stack([_rotation(d, float(phi)) for phi in angle])[:, None]
@@ -62,6 +62,19 @@ class Bias:
             label_probabilities=mixed if flip.any() else truth.label_probabilities,
         )
 
+    def _shift(self, n_groups: int, d: int) -> np.ndarray:
+        values = np.asarray(self.mean_shift, dtype=float)
+        try:
+            values = np.broadcast_to(values, (n_groups, d))
+        except ValueError:
+            values = np.full(1, np.nan)
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"mean_shift must be finite numbers that broadcast to [{n_groups}, {d}]; "
+                f"got {self.mean_shift!r}."
+            )
+        return values
+
     def _per_group(self, dial: str, n_groups: int, low: float, high: float) -> np.ndarray:
         values = np.broadcast_to(np.asarray(getattr(self, dial), dtype=float), (n_groups,))
         if not ((values > low) & (values <= high)).all() or not np.isfinite(values).all():
@@ -72,7 +85,8 @@ class Bias:
         if self.mode_weights is None:
             return truth
         weights = np.asarray(self.mode_weights, dtype=float)
-        if weights.shape != truth.shape or (weights < 0).any() or (weights.sum(axis=1) <= 0).any():
+        probable = weights.shape == truth.shape and np.isfinite(weights).all()
+        if not probable or (weights < 0).any() or (weights.sum(axis=1) <= 0).any():
             raise ValueError(
                 f"mode_weights must be {truth.shape} non-negative numbers with a positive one in "
                 f"every group; got {weights.tolist()}."
