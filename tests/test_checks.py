@@ -1,0 +1,68 @@
+"""Verdicts: family-wise thresholds that hold what they promise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from opal import checks
+
+
+def test_one_test_has_the_usual_quantile() -> None:
+    assert checks.z_threshold(1, 0.05) == pytest.approx(1.959963984540054, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_tests", [2, 20, 1000])
+def test_thresholds_keep_the_family_wise_level(n_tests: int) -> None:
+    threshold = checks.z_threshold(n_tests, 0.01)
+    each = 2 * stats.norm.sf(threshold)
+    assert 1 - (1 - each) ** n_tests == pytest.approx(0.01, rel=1e-6)
+
+
+def test_families_of_noise_pass_as_often_as_stated() -> None:
+    z = np.random.default_rng(0).normal(size=(4000, 10))
+    passed = [checks.within_standard_errors("z", row, level=0.1).passed for row in z.tolist()]
+    assert abs(np.mean(passed) - 0.9) < 4 * math.sqrt(0.09 / 4000)
+
+
+def test_the_worst_of_a_family_decides() -> None:
+    check = checks.within_standard_errors("z", [0.1, -5.0, 1.0])
+    assert not check.passed
+    assert check.statistic == 5.0
+    assert "3 comparisons" in check.detail
+
+
+def test_what_is_not_a_number_fails() -> None:
+    check = checks.within_standard_errors("z", [0.1, math.nan])
+    assert not check.passed
+    assert check.statistic == math.inf
+
+
+def test_nothing_to_compare_is_refused() -> None:
+    with pytest.raises(ValueError, match="'empty' was given no z-score"):
+        checks.within_standard_errors("empty", [])
+    with pytest.raises(ValueError, match="at least one test; got 0"):
+        checks.z_threshold(0)
+
+
+@pytest.mark.parametrize(("value", "below", "above"), [(1.0, True, False), (3.0, False, True)])
+def test_bounds(value: float, below: bool, above: bool) -> None:
+    assert checks.at_most("x", value, 2.0).passed is below
+    assert checks.at_least("x", value, 2.0).passed is above
+    assert checks.at_most("x", 2.0, 2.0).passed
+    assert checks.at_least("x", 2.0, 2.0).passed
+    assert not checks.at_most("x", math.nan, 2.0).passed
+    assert not checks.at_least("x", math.nan, 2.0).passed
+
+
+def test_a_check_has_plain_fields() -> None:
+    assert checks.at_most("x", 1.0, 2.0, "why").as_dict() == {
+        "name": "x",
+        "statistic": 1.0,
+        "threshold": 2.0,
+        "passed": True,
+        "detail": "why",
+    }

@@ -1,0 +1,74 @@
+"""Files are whole or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from opal.files import writable_folder, write_atomically, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "table.txt"
+    path.write_text("old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise RuntimeError("disk on fire")
+
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        write_atomically(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "table.txt"
+    write_atomically(path, lambda temporary: bool(temporary.write_text("old")) and None)
+    seen = []
+
+    def look(temporary: Path) -> None:
+        temporary.write_text("new")
+        seen.append(path.read_text())
+
+    write_atomically(path, look)
+    assert seen == ["old"]
+    assert path.read_text() == "new"
+
+
+def test_json_is_sorted_and_ends_in_a_newline(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"b": 1, "a": [1.5, None]})
+    text = path.read_text()
+    assert text.endswith("}\n")
+    assert list(json.loads(text)) == ["a", "b"]
+
+
+def test_what_cannot_be_written_as_json_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"a": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_may_be_read_by_those_who_may_read_others(tmp_path: Path) -> None:
+    plain, ours = tmp_path / "plain", tmp_path / "ours.json"
+    plain.write_text("")
+    write_json(ours, {})
+    assert ours.stat().st_mode == plain.stat().st_mode
+
+
+def test_a_folder_is_made(tmp_path: Path) -> None:
+    folder = writable_folder(tmp_path / "a" / "b")
+    assert folder.is_dir()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["file", "file/below", "/proc/opal"])
+def test_a_folder_that_cannot_be_written_is_refused(where: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = Path(where) if os.path.isabs(where) else tmp_path / where
+    with pytest.raises(OSError, match=r"must be writable; .* is not \(.+\)\. Name another folder"):
+        writable_folder(path)

@@ -1,0 +1,164 @@
+"""Numbers and weights of rows are those of the objective (DESIGN, section 1)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from opal.objective import Design, baselines
+from opal.synthesis import Duplication
+
+COPIES = Duplication()
+
+
+def total_weight(design: Design) -> float:
+    counts, weights = design.row_counts(), design.row_weights()
+    return float(sum(np.sum(n * w) for n, w in zip(counts, weights, strict=True)))
+
+
+DESIGNS = {
+    "plain": Design((7, 3)),
+    "oversampled": Design((7, 3), COPIES),
+    "augmented": Design((7, 3), COPIES, n_augmented=5, alpha=0.3),
+    "synthetic only": Design((7, 3), COPIES, n_augmented=5, alpha=1.0),
+    "augmented without weight": Design((7, 3), COPIES, n_augmented=5),
+    "not oversampled": Design((7, 3), COPIES, n_augmented=5, alpha=0.3, oversample="none"),
+    "some oversampled": Design((7, 3, 2), COPIES, oversample=(0, 2, 4)),
+    "weighted": Design((7, 3, 2), weighting="group"),
+    "four groups": Design((9, 5, 2, 9), COPIES, n_augmented=4, alpha=0.6),
+}
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_weights_sum_to_one(name: str) -> None:
+    np.testing.assert_allclose(total_weight(DESIGNS[name]), 1.0, rtol=1e-14)
+
+
+def test_the_formula_on_a_small_example() -> None:
+    """Every row written out: n = (3, 1), m = (0, 2), N = 2, α = 0.4."""
+    design = Design((3, 1), COPIES, n_augmented=2, alpha=0.4)
+    assert design.n_oversampled == (0, 2)
+    real = {0: [1.0, 2.0, 4.0], 1: [8.0]}
+    over: dict[int, list[float]] = {0: [], 1: [16.0, 32.0]}
+    augmented = {0: [64.0, 128.0], 1: [256.0, 512.0]}
+    bulk = sum(sum(real[g]) + sum(over[g]) for g in (0, 1))
+    extra = sum(sum(augmented[g]) for g in (0, 1))
+    expected = (1 - 0.4) / (4 + 2) * bulk + 0.4 / (2 * 2) * extra
+    weights = design.row_weights()
+    found = sum(
+        weight[g] * sum(losses[g])
+        for weight, losses in zip(weights, (real, over, augmented), strict=True)
+        for g in (0, 1)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+def test_counts_are_those_of_the_objective() -> None:
+    counts = DESIGNS["four groups"].row_counts()
+    np.testing.assert_array_equal(counts.real, [9, 5, 2, 9])
+    np.testing.assert_array_equal(counts.oversampled, [0, 4, 7, 0])
+    np.testing.assert_array_equal(counts.augmented, [4, 4, 4, 4])
+
+
+def test_the_synthetic_share_is_that_of_the_design_page() -> None:
+    """``w_g = (1−α)ρ_g + α`` with ``ρ_g = m_g/n_max``, as a share of the group's weight."""
+    design = DESIGNS["four groups"]
+    counts, weights = design.row_counts(), design.row_weights()
+    made = counts.oversampled * weights.oversampled + counts.augmented * weights.augmented
+    rho = np.array([0, 4, 7, 0]) / 9
+    np.testing.assert_allclose(4 * made, (1 - 0.6) * rho + 0.6, rtol=1e-14)
+
+
+def test_group_weighting_gives_each_group_the_same() -> None:
+    design = DESIGNS["weighted"]
+    np.testing.assert_allclose(design.row_counts().real * design.row_weights().real, 1 / 3)
+
+
+def test_without_a_synthesizer_nothing_is_added() -> None:
+    assert Design((7, 3)).n_oversampled == (0, 0)
+    np.testing.assert_allclose(Design((7, 3)).row_weights().real, 0.1)
+
+
+def test_baselines_share_counts_and_differ_in_one_thing() -> None:
+    arms = baselines((9, 4), loss="squared")
+    assert list(arms) == ["raw", "threshold", "weighting"]
+    assert {d.counts for d in arms.values()} == {(9, 4)}
+    assert {d.loss for d in arms.values()} == {"squared"}
+    assert [d.threshold for d in arms.values()] == ["fitted", "balanced", "fitted"]
+    assert [d.weighting for d in arms.values()] == ["opal", "opal", "group"]
+    assert [d.arm for d in arms.values()] == list(arms)
+
+
+def test_the_arm_is_called_after_what_sets_it_apart() -> None:
+    assert Design((7, 3), COPIES).arm == "duplication"
+    assert Design((7, 3), COPIES, name="mine").arm == "mine"
+    assert Design((7, 3), weighting="group").arm == "group"
+
+
+def test_a_changed_design_is_checked_again() -> None:
+    design = DESIGNS["augmented"]
+    assert design.with_(alpha=0.5).alpha == 0.5
+    with pytest.raises(ValueError, match="alpha"):
+        design.with_(alpha=1.5)
+
+
+def test_lists_are_as_good_as_tuples() -> None:
+    design = Design([7, 3], COPIES, oversample=[1, 2])  # type: ignore[arg-type]
+    assert design == Design((7, 3), COPIES, oversample=(1, 2))
+    assert design.n_oversampled == (1, 2)
+    assert hash(design.counts) == hash((7, 3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"counts": (5, 0)}, "counts must be whole numbers of at least 1; group 1 has 0"),
+        ({"counts": (-2, 5)}, "counts must be whole numbers of at least 1; group 0 has -2"),
+        ({"alpha": 1.2, "n_augmented": 3}, "alpha is a weight in [0, 1]; got 1.2"),
+        ({"alpha": -0.1, "n_augmented": 3}, "got -0.1"),
+        ({"alpha": float("nan"), "n_augmented": 3}, "got nan"),
+        ({"alpha": 0.5}, "but n_augmented is 0; set n_augmented ≥ 1 or alpha = 0"),
+        ({"n_augmented": -1}, "n_augmented must be whole numbers of at least 0; group 0 has -1"),
+        ({"oversample": (1, -1)}, "oversample must be whole numbers of at least 0; group 1"),
+        ({"oversample": (1, 1, 1)}, "oversample needs one number for each of the 2 groups"),
+        ({"oversample": "fill"}, "oversample must be 'balance', 'none' or one number"),
+        ({"ridge": -1.0}, "ridge is a penalty of at least 0; got -1.0"),
+        ({"ridge": float("nan")}, "got nan"),
+        ({"loss": "hinge"}, "loss must be one of ('logistic', 'squared'); got 'hinge'"),
+        ({"weighting": "class"}, "weighting must be one of ('opal', 'group'); got 'class'"),
+        ({"threshold": 0.5}, "threshold must be one of ('fitted', 'balanced'); got 0.5"),
+        ({"weighting": "group"}, "group weighting replaces synthetic rows; use weighting='opal'"),
+    ],
+)
+def test_impossible_designs_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Design(**{"counts": (5, 2), "synthesizer": COPIES, **arguments})
+
+
+@pytest.mark.parametrize("arguments", [{"n_augmented": 3}, {"oversample": (0, 1)}])
+def test_synthetic_rows_need_a_synthesizer(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="synthetic rows need a synthesizer; got"):
+        Design((5, 2), **arguments)
+
+
+def test_numbers_that_are_not_whole_are_refused_without_type_checks_too() -> None:
+    """In a process of its own, where nothing checks annotations before the design does."""
+    code = (
+        "from opal.objective import Design\n"
+        "for counts in ((5, 2.5), (5, '2'), (5, None)):\n"
+        "    try:\n"
+        "        Design(counts)\n"
+        "    except ValueError as error:\n"
+        "        print(error)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        f"counts must be whole numbers of at least 1; group 1 has {bad}."
+        for bad in ("2.5", "'2'", "None")
+    ]
