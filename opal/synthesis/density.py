@@ -57,7 +57,7 @@ class GaussianFit:
     def _shrink(self, covariance: Float[AnyArray, "d d"]) -> Float[Array, "d d"]:
         d = len(covariance)
         target = jnp.trace(covariance) / d * jnp.eye(d)
-        return (1 - self.shrinkage) * covariance + self.shrinkage * target
+        return self.shrinkage * target + (1 - self.shrinkage) * covariance
 
     def population(self, truth: GaussianLaw) -> PopulationLaw | None:
         """The group's own Gaussian, shrunk; None for groups of several modes or random labels."""

@@ -67,7 +67,8 @@ def weight_curve(setting: Setting, design: Design) -> WeightCurve:
     with jax.enable_x64(True):
         truth = setting.law
         theta = truth.optimum(design.loss)
-        inverse = jnp.linalg.inv(truth.group_hessian(theta, design.loss).mean(axis=0))
+        hessian = truth.group_hessian(theta, design.loss).mean(axis=0)
+        inverse = jax.scipy.linalg.solve(hessian, jnp.eye(len(theta)), assume_a="pos")
         gradients = truth.group_gradient(theta, design.loss)
         biased = population.law.group_gradient(theta, design.loss)
 
@@ -124,7 +125,9 @@ def best_minority_size(setting: Setting, design: Design) -> float:
         delta = population.law.group_gradient(theta, design.loss)[few] - gradients[few]
         a = (counts[many] - counts[few]) * gradients[many]
         d = delta - gradients[many]
-        aa, ad, dd = (float(u @ jnp.linalg.solve(hessian, v)) for u, v in ((a, a), (a, d), (d, d)))
+        pair = jnp.stack([a, d])
+        products = pair @ jax.scipy.linalg.solve(hessian, pair.T, assume_a="pos")
+        (aa, ad), (_, dd) = products.tolist()
     return _stationary_size(aa, ad, dd, float(counts.sum()))
 
 
