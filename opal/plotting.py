@@ -38,14 +38,15 @@ class Look(NamedTuple):
     marker: str
     dashes: Any
     filled: bool = True
+    size: float = 4.0
 
 
 # The Okabe-Ito colours, which survive colour blindness.
 ARMS: Mapping[str, Look] = {
-    "raw": Look("#000000", "x", (0, (1, 1))),
-    "threshold": Look("#7f7f7f", "+", (0, (3, 1, 1, 1))),
-    "weighting": Look("#000000", "o", "-", filled=False),
-    "duplication": Look("#56B4E9", "s", (0, (4, 2)), filled=False),
+    "raw": Look("#000000", "x", (0, (1, 1)), size=4.5),
+    "threshold": Look("#7f7f7f", "+", (0, (3, 1, 1, 1)), size=6),
+    "weighting": Look("#000000", "o", "-", filled=False, size=7),
+    "duplication": Look("#56B4E9", "s", (0, (4, 2)), size=3.2),
     "SMOTE": Look("#D55E00", "^", ""),
     "Gaussian fit": Look("#009E73", "D", (0, (6, 1.5))),
     "oracle": Look("#0072B2", "o", (0, (5, 1, 1, 1))),
@@ -75,6 +76,7 @@ def points(axes: Axes, simulated: pd.DataFrame, x: str, look: Look, label: str =
         rows["value"],
         yerr=2 * rows["std_error"],
         fmt=look.marker,
+        markersize=look.size,
         color=look.colour,
         markerfacecolor=look.colour if look.filled else "white",
         markeredgewidth=0.9,

@@ -37,7 +37,11 @@ def draw(records: pd.DataFrame) -> Figure:
             sizes = sorted(records["n_min"].unique())
             axes.set_xticks(sizes, [str(n) for n in sizes])
             axes.minorticks_off()
-        panels[0].set_yscale("log")
+        for axes in panels:
+            axes.set_yscale("log")
+        ticks = (0.15, 0.2, 0.3, 0.5, 0.9)
+        panels[1].set_yticks(ticks, [f"{t:g}" for t in ticks])
+        panels[1].minorticks_off()
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside right center")
     return figure

@@ -33,8 +33,11 @@ def draw(records: pd.DataFrame) -> Figure:
         metrics = ("worst_error", "excess_balanced_risk")
         for axes, metric, label in zip(panels, metrics, labels, strict=True):
             plotting.curves(axes, records, "strength", metric, plotting.ARMS)
-            axes.set(xlabel="strength P(attribute = label)", ylabel=label)
-        panels[1].set_yscale("log")
+            axes.set(xlabel="strength P(attribute = label)", ylabel=label, yscale="log")
+            axes.set_xticks(sorted(records["strength"].unique()))
+        ticks = (0.17, 0.2, 0.3, 0.4, 0.6)
+        panels[0].set_yticks(ticks, [f"{t:g}" for t in ticks])
+        panels[0].minorticks_off()
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside right center")
     return figure

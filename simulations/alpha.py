@@ -82,7 +82,7 @@ def measure_shift(at: Shift) -> pd.DataFrame:
             setting, weighted, key=config.seed, n_replicates=config.n_replicates, study="alpha"
         )
         frames.append(simulated.assign(is_optimum=alpha == best))
-    for alpha in np.linspace(0, 1, 101):
+    for alpha in np.linspace(0, 1, 41):
         predicted = predict(setting, design.with_(alpha=float(alpha)), study="alpha")
         frames.append(predicted.assign(is_optimum=False))
     return pd.concat(frames, ignore_index=True).assign(shift=at.shift, best_alpha=best)

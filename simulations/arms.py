@@ -29,7 +29,7 @@ def standard_arms(
     Args:
         setting: the truth.
         counts: real rows of each group.
-        mean_shift: shift of the biased oracle's groups [d].
+        mean_shift: shift of the biased oracle's groups, [d] or [G, d].
         n_neighbours: of SMOTE.
         shrinkage: of the fitted Gaussian.
     """

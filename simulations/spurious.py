@@ -21,7 +21,7 @@ class Config:
 
     n: int = 2000
     """Real rows in all."""
-    strength: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+    strength: tuple[float, ...] = (0.6, 0.75, 0.85, 0.9, 0.95, 0.98)
     """P(attribute = label), one cell each."""
     core_dim: int = 2
     """Core coordinates."""
@@ -34,7 +34,8 @@ class Config:
     spurious_signal: float = 1.5
     """Distance of an attribute from the origin in the spurious coordinates."""
     shift: float = 0.4
-    """How far the biased oracle moves every synthetic row along the spurious direction."""
+    """How far the biased oracle moves synthetic rows along the spurious direction, towards the
+    attribute that goes with their label: a generator that rebuilds the correlation."""
     n_neighbours: int = 5
     """Neighbours of SMOTE."""
     shrinkage: float = 0.1
@@ -47,7 +48,7 @@ class Config:
 
 PRESETS = {
     "tiny": Config(n=100, strength=(0.6, 0.8), noise_dim=0, n_replicates=20),
-    "quick": Config(strength=(0.5, 0.7, 0.9, 0.98), n_replicates=1000),
+    "quick": Config(strength=(0.6, 0.75, 0.9, 0.98), n_replicates=1000),
     "full": Config(n_replicates=10000),
 }
 
@@ -82,8 +83,9 @@ def measure_strength(at: Strength) -> pd.DataFrame:
     )
     counts = setting.counts(config.n, at.strength)
     spurious = slice(config.core_dim, config.core_dim + config.spurious_dim)
-    shift = np.zeros(config.core_dim + config.spurious_dim + config.noise_dim)
-    shift[spurious] = config.shift / np.sqrt(config.spurious_dim)
+    towards = np.array([2.0 * group.label - 1 for group in setting.groups])
+    shift = np.zeros((len(towards), setting.law.dim))
+    shift[:, spurious] = config.shift / np.sqrt(config.spurious_dim) * towards[:, None]
     designs = standard_arms(
         setting,
         counts,
