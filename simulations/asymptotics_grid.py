@@ -39,7 +39,7 @@ class Config:
     """Largest dimension."""
     max_augmented: float = 10.0
     """Largest N, as a multiple of the largest group."""
-    max_rows: int = 200_000
+    max_rows: int = 100_000
     """Most rows in all; a design with more is drawn anew."""
     n_replicates: int = 2000
     """Replicates of each design."""
@@ -56,40 +56,53 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Draw:
-    """One design."""
+    """One design, drawn from the seed and its index."""
 
     config: Config
     index: int
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each design."""
-    return [Cell(measure_draw, Draw(config, i), f"design {i}") for i in range(config.n_designs)]
+    """Two cells for each design: its simulation, and what theories say of it."""
+    draws = [Draw(config, index) for index in range(config.n_designs)]
+    simulated = [Cell(simulate_draw, draw, f"design {draw.index}") for draw in draws]
+    return simulated + [Cell(predict_draw, draw, f"theory {draw.index}") for draw in draws]
 
 
-def measure_draw(draw: Draw) -> pd.DataFrame:
-    """One design: simulated, predicted, and predicted wrongly twice."""
-    import numpy as np
+def simulate_draw(draw: Draw) -> pd.DataFrame:
+    """The excess risk of one design, simulated."""
+    from opal.simulate import simulate
+
+    setting, _, kind, design = drawn_design(draw)
+    key = draw.config.seed * 100_003 + draw.index
+    frame = simulate(
+        setting, design, key=key, n_replicates=draw.config.n_replicates, study="asymptotics_grid"
+    )
+    kept = frame[frame["metric"].isin(["excess_balanced_risk", "separated"])]
+    return kept.assign(design=draw.index, dim=setting.law.dim, bias_kind=kind)
+
+
+def predict_draw(draw: Draw) -> pd.DataFrame:
+    """The excess risk of one design, predicted rightly once and wrongly twice."""
     import pandas as pd
 
-    from opal.simulate import simulate
     from opal.theory.predict import predict
 
-    config = draw.config
-    rng = np.random.default_rng((config.seed, draw.index))
-    setting, law, kind, design = draw_design(config, rng)
-    key = config.seed * 100_003 + draw.index
-    simulated = simulate(
-        setting, design, key=key, n_replicates=config.n_replicates, study="asymptotics_grid"
-    )
-    wrong = wrong_theories(setting, law, design)
+    setting, law, kind, design = drawn_design(draw)
     theory = predict(setting, design, study="asymptotics_grid")
     row = theory[theory["metric"] == "excess_balanced_risk"]
+    wrong = wrong_theories(setting, law, design)
     controls = [row.assign(metric=name, value=value) for name, value in wrong.items()]
-    kept = simulated["metric"].isin(["excess_balanced_risk", "separated"])
-    return pd.concat([simulated[kept], theory, *controls], ignore_index=True).assign(
+    return pd.concat([theory, *controls], ignore_index=True).assign(
         design=draw.index, dim=setting.law.dim, bias_kind=kind
     )
+
+
+def drawn_design(draw: Draw) -> tuple[GaussianSetting, GaussianLaw, str, Design]:
+    """The design that this index stands for."""
+    import numpy as np
+
+    return draw_design(draw.config, np.random.default_rng((draw.config.seed, draw.index)))
 
 
 def draw_setting(

@@ -43,6 +43,15 @@ class Config:
 
 
 PRESETS = {
+    "tiny": Config(
+        datasets=("heart_failure",),
+        tasks=("imbalanced",),
+        published=("logistic",),
+        sound=("logistic",),
+        folds=2,
+        draws=1,
+        resamples=200,
+    ),
     "quick": Config(
         published=("logistic",), sound=("logistic", "forest"), trees=60, draws=1, resamples=1000
     ),
