@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,18 @@ def test_version_is_the_same_everywhere() -> None:
 def test_rooms_are_attributes() -> None:
     assert opal.checks.__name__ == "opal.checks"
     assert "records" in dir(opal)
+
+
+@pytest.mark.parametrize("name", opal.__all__)
+def test_public_names_come_from_their_rooms(name: str) -> None:
+    assert getattr(opal, name).__module__.startswith("opal.")
+    assert name in dir(opal)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import opal, sys; print(*{'jax', 'numpy', 'pandas'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout.strip()) == (0, ""), result.stderr
 
 
 def test_unknown_room_names_what_exists() -> None:
