@@ -114,7 +114,7 @@ def mean_and_std_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean over the first axis and its standard error (not a number for a single value)."""
     n = len(values)
     spread = values.std(axis=0, ddof=1) if n > 1 else np.full(values.shape[1:], np.nan)
-    return values.mean(axis=0), spread / np.sqrt(n)
+    return np.asarray(values.mean(axis=0)), np.asarray(spread / np.sqrt(n))
 
 
 def flatten_metrics(

@@ -140,6 +140,7 @@ def replicate_metrics(
     validate_counts(design.counts, len(setting.law.groups), what="counts", minimum=1)
     with jax.enable_x64(True):
         law = setting.law
+        _check_seeds(law, design)
         chunk = chunk_size or _chunk_size(law.dim, design, n_replicates)
         run = partial(
             _run_chunks,
@@ -160,6 +161,19 @@ def replicate_metrics(
         ]
     joined = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     return {name: values[:n_replicates] for name, values in joined.items()}
+
+
+def _check_seeds(law: GaussianLaw, design: Design) -> None:
+    """Let the synthesizer refuse too few seeds under its own name, before anything is compiled."""
+    synthesizer = design.synthesizer
+    if synthesizer is None or not (any(design.n_oversampled) or design.n_augmented):
+        return
+    n = sum(design.counts)
+    x, y = jax.ShapeDtypeStruct((n, law.dim), float), jax.ShapeDtypeStruct((n,), int)
+    jax.eval_shape(
+        lambda x, y, key: synthesizer.fit(Sample(x, y, design.counts), law.groups, key=key),
+        *(x, y, jax.random.key(0)),
+    )
 
 
 def _anonymous(synthesizer: Synthesizer | None) -> Synthesizer | None:
