@@ -27,7 +27,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "table.txt"
-    write_atomically(path, lambda temporary: bool(temporary.write_text("old")) and None)
+    write_json(path, "old")
     seen = []
 
     def look(temporary: Path) -> None:
@@ -35,7 +35,7 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> Non
         seen.append(path.read_text())
 
     write_atomically(path, look)
-    assert seen == ["old"]
+    assert seen == ['"old"\n']
     assert path.read_text() == "new"
 
 

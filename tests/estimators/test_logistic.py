@@ -191,5 +191,5 @@ def test_features_beyond_reach_are_not_called_converged() -> None:
     found = fit_all([Problem(p.x * 1e12, p.y, p.weights)], np.zeros(1), 2)
     assert np.isfinite(found.theta).all()
     assert bool(found.converged[0]) == bool(found.gradient_norm[0] <= TOLERANCE)
-    gradient = objective(found.theta[0], Problem(p.x * 1e12, p.y, p.weights), 0.0, 2)[1]
+    gradient = objective(np.asarray(found.theta[0]), Problem(p.x * 1e12, p.y, p.weights), 0.0, 2)[1]
     assert np.abs(gradient).max() < 0.1  # of 1e12 at the start

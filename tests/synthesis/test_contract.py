@@ -25,7 +25,9 @@ from opal.synthesis import (
     Synthesizer,
 )
 
-SETTING = GaussianMixture([[-0.6, 0.0], [0.6, 0.3]], [[[1.0, 0.3], [0.3, 1.0]], np.eye(2)])
+SETTING = GaussianMixture(
+    [[-0.6, 0.0], [0.6, 0.3]], [[[1.0, 0.3], [0.3, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]
+)
 LAW = SETTING.law
 BIAS = Bias(mean_shift=0.4, covariance_scale=[1.0, 0.5], rotation=0.5, label_flip=0.2)
 SYNTHESIZERS: dict[str, Synthesizer] = {

@@ -85,7 +85,7 @@ def test_dials_have_the_stated_sizes() -> None:
     np.testing.assert_allclose(scaled.covariances[0], 4 * LAW.covariances[0])
     np.testing.assert_allclose(scaled.covariances[1], LAW.covariances[1] / 4)
     flipped = DIALS["flip"].apply(LAW)
-    np.testing.assert_allclose(flipped.label_probabilities[:, 0], [[1.0, 0.0], [0.3, 0.7]])
+    np.testing.assert_allclose(flipped.labels_of_modes()[:, 0], [[1.0, 0.0], [0.3, 0.7]])
     np.testing.assert_allclose(DIALS["all"].apply(LAW).weights, [[0.75, 0.25], [0.5, 0.5]])
 
 
@@ -101,7 +101,7 @@ def test_rotation_turns_the_first_two_coordinates() -> None:
 
 def test_a_flipped_label_is_any_other_class() -> None:
     three = GaussianMixture([[0.0], [1.0], [2.0]]).law
-    flipped = Bias(label_flip=0.4).apply(three).label_probabilities
+    flipped = Bias(label_flip=0.4).apply(three).labels_of_modes()
     np.testing.assert_allclose(flipped[1, 0], [0.2, 0.6, 0.2])
 
 

@@ -1,0 +1,203 @@
+"""Replicates: what they depend on, and that each is what a user would compute by hand."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate, stats
+from sklearn.linear_model import LogisticRegression
+
+from opal import records
+from opal.draws import as_key
+from opal.objective import Design, RowWeights, baselines
+from opal.settings import GaussianMixture, Sample
+from opal.simulate import compare, replicate_metrics, simulate, training_rows
+from opal.synthesis import Adasyn, Bias, Duplication, GaussianFit, Oracle, Smote, Synthesizer
+
+SETTING = GaussianMixture(
+    [[-0.6, 0.0], [0.6, 0.4]], [[[1.0, 0.3], [0.3, 1.0]], [[0.5, 0.0], [0.0, 1.5]]]
+)
+LAW = SETTING.law
+ORACLE = Oracle.biased(LAW, Bias(mean_shift=0.3, label_flip=0.1))
+DESIGN = Design((40, 15), ORACLE, n_augmented=20, alpha=0.3)
+R = 12
+
+
+@pytest.fixture(scope="module")
+def baseline() -> dict[str, np.ndarray]:
+    return replicate_metrics(SETTING, DESIGN, key=3, n_replicates=R)
+
+
+@pytest.mark.parametrize(("chunk", "n"), [(1, R), (5, R), (4, 6)])
+def test_neither_chunks_nor_the_number_of_replicates_change_a_replicate(
+    chunk: int, n: int, baseline: dict[str, np.ndarray]
+) -> None:
+    found = replicate_metrics(SETTING, DESIGN, key=3, n_replicates=n, chunk_size=chunk)
+    assert set(found) == set(baseline)
+    for name, values in found.items():
+        assert len(values) == n
+        np.testing.assert_allclose(values, baseline[name][:n], rtol=0, atol=1e-10, err_msg=name)
+
+
+def test_chunks_do_not_matter_where_rows_are_separable_either() -> None:
+    """The minimiser is at infinity: where the iterations stop must not depend on the chunk."""
+    design = Design((6, 4), loss="logistic")
+    whole, single = (
+        replicate_metrics(SETTING, design, key=1, n_replicates=20, chunk_size=c, calibration=False)
+        for c in (20, 1)
+    )
+    assert 0 < whole["separated"].mean() < 1
+    for name, values in whole.items():
+        assert np.isfinite(values).all()
+        np.testing.assert_allclose(values, single[name], rtol=1e-10, atol=1e-10, err_msg=name)
+
+
+def test_replicates_and_keys_differ(baseline: dict[str, np.ndarray]) -> None:
+    assert len(np.unique(baseline["balanced_risk"])) == R
+    other = replicate_metrics(SETTING, DESIGN, key=4, n_replicates=R)
+    assert not np.any(other["balanced_risk"] == baseline["balanced_risk"])
+
+
+def test_results_do_not_depend_on_the_precision_that_jax_is_set_to(
+    baseline: dict[str, np.ndarray],
+) -> None:
+    with jax.enable_x64(False):
+        assert jnp.zeros(1).dtype == "float32"
+        setting = GaussianMixture(SETTING.means[:, 0], SETTING.covariances[:, 0])
+        oracle = Oracle.biased(setting.law, Bias(mean_shift=0.3, label_flip=0.1))
+        found = replicate_metrics(setting, DESIGN.with_(synthesizer=oracle), key=3, n_replicates=R)
+    for name, values in found.items():
+        assert values.dtype == np.float64
+        np.testing.assert_array_equal(values, baseline[name], err_msg=name)
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def rows_of(
+    key: jax.Array, synthesizer: Synthesizer, weights: RowWeights, counts: Any, sizes: Any
+) -> tuple[Sample, jax.Array]:
+    return training_rows(LAW, synthesizer, weights, counts, sizes, key=key)
+
+
+def rows(design: Design, replicate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Training rows, labels and weights of a replicate under key 3."""
+    assert design.synthesizer is not None
+    sizes = (design.n_oversampled, (design.n_augmented,) * 2)
+    weights = RowWeights(*(np.asarray(w) for w in design.row_weights()))
+    key = jax.random.fold_in(as_key(3), replicate)
+    sample, row_weights = rows_of(key, design.synthesizer, weights, design.counts, sizes)
+    return np.asarray(sample.x), np.asarray(sample.y), np.asarray(row_weights)
+
+
+def test_arms_share_their_real_rows_and_nothing_else() -> None:
+    arms = (Oracle(LAW), Duplication(), GaussianFit(0.2), Smote(2), Adasyn(2))
+    made = [rows(DESIGN.with_(synthesizer=arm), 5) for arm in arms]
+    assert {len(x) for x, _, _ in made} == {40 + 15 + 25 + 2 * 20}
+    for x, y, _ in made:
+        np.testing.assert_array_equal(x[:55], made[0][0][:55])
+        np.testing.assert_array_equal(y[:55], made[0][1][:55])
+    assert len({x[60:].tobytes() for x, _, _ in made}) == len(arms)
+
+
+def test_oversampled_and_augmented_rows_are_different_draws() -> None:
+    x, _, weights = rows(DESIGN.with_(synthesizer=Oracle(LAW)), 5)
+    assert len(np.unique(x, axis=0)) == len(x)
+    np.testing.assert_allclose(weights.sum(), 1.0)
+    expected = [0.7 / 80] * 80 + [0.3 / 40] * 40
+    np.testing.assert_allclose(weights, expected)
+
+
+def test_a_replicate_is_what_a_user_would_compute(baseline: dict[str, np.ndarray]) -> None:
+    """The same rows, fitted by scikit-learn, and their risk by adaptive quadrature."""
+    for replicate in (0, 7):
+        x, y, weights = rows(DESIGN, replicate)
+        peer = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-12)
+        peer.fit(x, y, sample_weight=weights)
+        w, b = peer.coef_[0], peer.intercept_[0]
+        for g, sign in ((0, -1), (1, 1)):
+            centre = LAW.means[g, 0] @ w + b
+            spread = np.sqrt(w @ LAW.covariances[g, 0] @ w)
+            risk = integrate.quad(
+                lambda u, c=centre, s=spread, sign=sign: (
+                    np.logaddexp(0, -sign * u) * stats.norm.pdf(u, c, s)
+                ),
+                centre - 10 * spread,
+                centre + 10 * spread,
+            )[0]
+            error = stats.norm.cdf(-sign * centre / spread)
+            np.testing.assert_allclose(baseline["risk"][replicate, g], risk, atol=1e-6)
+            np.testing.assert_allclose(baseline["error"][replicate, g], error, atol=1e-6)
+
+
+def test_a_simulation_is_the_mean_of_its_replicates(baseline: dict[str, np.ndarray]) -> None:
+    frame = simulate(SETTING, DESIGN, key=3, n_replicates=R, study="mine")
+    assert list(frame.columns) == list(records.COLUMNS)
+    assert set(frame["source"]) == {"simulation"}
+    assert set(frame["n_replicates"]) == {R}
+    found = frame.set_index(["metric", "group"])
+    for metric, group, values in (
+        ("risk", "class 1", baseline["risk"][:, 1]),
+        ("worst_error", "all", baseline["worst_error"]),
+        ("excess_balanced_risk", "all", baseline["excess_balanced_risk"]),
+    ):
+        row = found.loc[(metric, group)]
+        np.testing.assert_allclose(row["value"], values.mean(), rtol=1e-12)
+        np.testing.assert_allclose(row["std_error"], values.std(ddof=1) / np.sqrt(R), rtol=1e-9)
+
+
+def test_excess_is_never_negative(baseline: dict[str, np.ndarray]) -> None:
+    assert baseline["excess_balanced_risk"].min() > 0
+
+
+def test_arms_are_compared_in_pairs() -> None:
+    arms = baselines((60, 20))
+    frame = compare(SETTING, arms, reference="weighting", key=1, n_replicates=R)
+    found = frame.set_index(["arm", "metric", "group"])
+    metric = "balanced_error"
+    paired = found.loc[("raw", f"{metric} minus weighting", "all")]
+    raw, reference = (found.loc[(arm, metric, "all")] for arm in ("raw", "weighting"))
+    np.testing.assert_allclose(paired["value"], raw["value"] - reference["value"], atol=1e-12)
+    apart = np.hypot(raw["std_error"], reference["std_error"])
+    assert 0 < paired["std_error"] < apart
+    alone = simulate(SETTING, arms["raw"], key=1, n_replicates=R).set_index(["metric", "group"])
+    np.testing.assert_allclose(alone.loc[(metric, "all")]["value"], raw["value"], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("design", "n_replicates", "message"),
+    [
+        (DESIGN, 0, "n_replicates must be whole numbers of at least 1"),
+        (Design((5, 5, 5)), 3, "counts needs one number for each of the 2 groups; got [5, 5, 5]"),
+        (
+            Design((20, 4), Smote(5)),
+            3,
+            "SMOTE needs at least 6 seeds in every group; group 'class 1'",
+        ),
+        (Design((20, 2), GaussianFit()), 3, "gaussian fit needs at least 3 seeds"),
+    ],
+)
+def test_what_cannot_be_simulated_is_refused(
+    design: Design, n_replicates: int, message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        replicate_metrics(SETTING, design, key=0, n_replicates=n_replicates)
+
+
+@pytest.mark.timeout(120)
+def test_simulations_in_two_threads_do_not_wait_for_each_other() -> None:
+    """Batched LU and QR can hang when two executions run at once (NOTES); Cholesky does not."""
+    designs = [DESIGN, DESIGN.with_(loss="squared", ridge=0.1)]
+
+    def work(design: Design) -> np.ndarray:
+        return replicate_metrics(SETTING, design, key=3, n_replicates=R)["balanced_risk"]
+
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(work, designs * 8))
+    for left, right in zip(together[:2], together[-2:], strict=True):
+        np.testing.assert_array_equal(left, right)
