@@ -56,7 +56,10 @@ def main(args: Sequence[str]) -> int:
     )
     from opal import records
 
+    study = registry.load("study", name)
     described = {"study": name, "preset": options.preset, "config": asdict(config)}
+    if hasattr(study, "checks"):
+        described["checks"] = output.strict([check.as_dict() for check in study.checks(frame)])
     wall_time = time.perf_counter() - start
     path = records.write(
         frame,
@@ -64,7 +67,8 @@ def main(args: Sequence[str]) -> int:
         metadata={**described, **records.provenance(), "wall_time_s": wall_time},
     )
     report = {**described, "records": str(path), "n_rows": len(frame), "wall_time_s": wall_time}
-    _say(report, frame, as_json=options.json)
+    shown = study.comparison(frame) if hasattr(study, "comparison") else frame
+    _say(report, shown, as_json=options.json)
     return 0
 
 
@@ -155,7 +159,8 @@ def _executor(workers: int) -> Iterator[Executor | None]:
         yield executor
 
 
-def _say(report: dict[str, Any], frame: pd.DataFrame, *, as_json: bool, head: int = 20) -> None:
+def _say(report: dict[str, Any], frame: pd.DataFrame, *, as_json: bool, head: int = 100) -> None:
+    """Print the study's own comparison where it makes one, otherwise the first records."""
     if as_json:
         output.print_json(report)
         return
@@ -164,4 +169,8 @@ def _say(report: dict[str, Any], frame: pd.DataFrame, *, as_json: bool, head: in
     output.print_table(f"{report['study']}: {len(frame)} rows", varying, rows)
     if len(frame) > head:
         output.print_lines(f"… and {len(frame) - head} more rows")
+    for check in report.get("checks", ()):
+        verdict = "holds" if check["passed"] else "FAILS"
+        numbers = f"{check['statistic']:.4g} against {check['threshold']:.4g}"
+        output.print_lines(f"{verdict}: {check['name']}: {numbers} ({check['detail']})")
     output.print_lines(f"records: {report['records']}")

@@ -1,0 +1,190 @@
+"""What the predicted weight α* and minority size ñ* cost against the best on a grid.
+
+Designs with a small bias are drawn at random. All points of a design share their draws, so that
+the ratio of the excess at the predicted optimum to the least on the grid is a paired comparison.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opal.runner import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from opal.checks import Check
+    from opal.objective import Design
+    from opal.settings import GaussianMixture
+
+EXCESS = "excess_balanced_risk"
+
+
+@dataclass(frozen=True)
+class Config:
+    """The range that designs are drawn from."""
+
+    n_designs: int = 40
+    """Designs for α*, one cell each."""
+    n_sizes: int = 12
+    """Designs for ñ*, one cell each."""
+    n_min: tuple[int, int] = (100, 400)
+    """Smallest and largest minority size."""
+    max_imbalance: float = 8.0
+    """Largest ratio of the groups."""
+    max_dim: int = 8
+    """Largest dimension."""
+    n_alphas: int = 21
+    """Points of the grid of α in [0, 1]."""
+    n_replicates: int = 2000
+    """Replicates of each point."""
+    seed: int = 5
+    """Seed of designs and replicates."""
+
+
+PRESETS = {
+    "tiny": Config(n_designs=2, n_sizes=1, n_min=(30, 40), n_alphas=3, n_replicates=20),
+    "quick": Config(n_designs=8, n_sizes=2, n_alphas=11, n_replicates=500),
+    "full": Config(),
+}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One design, drawn from the seed and its index."""
+
+    config: Config
+    index: int
+
+
+def cells(config: Config) -> list[Cell]:
+    """One cell for each design of either question."""
+    weights = [Draw(config, index) for index in range(config.n_designs)]
+    sizes = [Draw(config, config.n_designs + index) for index in range(config.n_sizes)]
+    return [
+        *(Cell(measure_weights, draw, f"α, design {draw.index}") for draw in weights),
+        *(Cell(measure_sizes, draw, f"ñ, design {draw.index}") for draw in sizes),
+    ]
+
+
+def draw_design(draw: Draw) -> tuple[GaussianMixture, Design]:
+    """Two Gaussian classes and a generator that is wrong by a little in every way."""
+    import numpy as np
+
+    from opal.objective import Design
+    from opal.settings import GaussianMixture
+    from opal.synthesis import Bias, Oracle
+
+    config = draw.config
+    rng = np.random.default_rng((config.seed, draw.index))
+    dim = int(rng.integers(2, config.max_dim + 1))
+    few = round(np.exp(rng.uniform(*np.log(config.n_min))))
+    many = round(few * np.exp(rng.uniform(np.log(1.5), np.log(config.max_imbalance))))
+    axis = rng.normal(size=dim)
+    axis *= rng.uniform(0.6, 1.2) / np.linalg.norm(axis)
+    root = rng.normal(size=(2, dim, dim)) / np.sqrt(dim)
+    covariances = 0.6 * np.eye(dim) + 0.4 * root @ root.swapaxes(-1, -2)
+    setting = GaussianMixture(np.stack([-axis, axis]), covariances)
+    bias = Bias(
+        mean_shift=rng.normal(size=(2, dim)) * rng.uniform(0, 0.15) / np.sqrt(dim),
+        covariance_scale=1 + rng.uniform(-0.1, 0.1, 2),
+        rotation=rng.uniform(-0.1, 0.1, 2),
+        label_flip=rng.uniform(0, 0.01, 2),
+    )
+    augmented = round(many * np.exp(rng.uniform(np.log(0.2), np.log(4))))
+    maker = Oracle.biased(setting.law, bias)
+    return setting, Design((many, few), maker, n_augmented=augmented)
+
+
+def measure_weights(draw: Draw) -> pd.DataFrame:
+    """Simulated excess on the grid of α and at the predicted α*."""
+    import numpy as np
+
+    from opal.theory.optimal import weight_curve
+
+    setting, design = draw_design(draw)
+    best = weight_curve(setting, design).best_alpha
+    grid = np.linspace(0, 1, draw.config.n_alphas)
+    designs = [design.with_(alpha=float(alpha)) for alpha in (*grid, best)]
+    return _simulate(draw, setting, designs, question="weight")
+
+
+def measure_sizes(draw: Draw) -> pd.DataFrame:
+    """Simulated excess for several numbers of minority samples and at the predicted ñ*."""
+    from opal.theory.optimal import best_minority_size
+
+    setting, design = draw_design(draw)
+    design = design.with_(n_augmented=0)
+    many, few = design.counts
+    best = min(best_minority_size(setting, design), 10.0 * many)
+    sizes = [round(share * (many - few)) for share in (0, 0.5, 0.75, 1, 1.25, 1.5, 2)]
+    designs = [design.with_(oversample=(0, size)) for size in (*sizes, round(best))]
+    return _simulate(draw, setting, designs, question="size")
+
+
+def _simulate(
+    draw: Draw, setting: GaussianMixture, designs: list[Design], *, question: str
+) -> pd.DataFrame:
+    """Excess of each design on the same draws; the last one is the predicted optimum."""
+    import pandas as pd
+
+    from opal.simulate import simulate
+
+    key = draw.config.seed * 100_003 + draw.index
+    frames = []
+    for index, design in enumerate(designs):
+        frame = simulate(
+            setting, design, key=key, n_replicates=draw.config.n_replicates, study="optimal_weight"
+        )
+        is_optimum = index == len(designs) - 1
+        frames.append(frame[frame["metric"] == EXCESS].assign(is_optimum=is_optimum))
+    joined = pd.concat(frames, ignore_index=True)
+    return joined.assign(question=question, design=draw.index, dim=setting.law.dim)
+
+
+def comparison(records: pd.DataFrame) -> pd.DataFrame:
+    """One row for each design: the predicted optimum, the grid's, and the ratio of their excess."""
+    import pandas as pd
+
+    rows = []
+    for (question, design), points in records.groupby(["question", "design"]):
+        chosen = points[points["is_optimum"]].iloc[0]
+        grid = points[~points["is_optimum"]]
+        best = grid.loc[grid["value"].idxmin()]
+        where = "alpha" if question == "weight" else "n_oversampled"
+        rows.append(
+            {
+                "question": question,
+                "design": design,
+                **{name: chosen[name] for name in ("dim", "n_min", "n_max", "n_augmented")},
+                "predicted": chosen[where],
+                "best_on_grid": best[where],
+                "excess": chosen["value"],
+                "std_error": chosen["std_error"],
+                "regret": chosen["value"] / best["value"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """The share of designs in which the predicted optimum is within 2 % of the grid's best."""
+    from opal.checks import at_least
+
+    table = comparison(records)
+    return [
+        at_least(
+            f"predicted {question} is near the best",
+            float((rows["regret"] <= 1.02).mean()),
+            0.95 if question == "weight" else 0.0,
+            f"share of {len(rows)} designs within 2 %; largest ratio {rows['regret'].max():.3f}",
+        )
+        for question, rows in table.groupby("question")
+    ]
+
+
+if __name__ == "__main__":
+    from opal.cli import run_study
+
+    run_study("optimal_weight")
