@@ -19,7 +19,7 @@ class SpuriousCorrelation(GaussianSetting):
     r"""Groups (label y, attribute a), each in {0, 1}, and features ``x = (core, spurious, noise)``.
 
     ``core ~ N((2y−1) μ_c 1/√d_c, σ_c² I)``, ``spurious ~ N((2a−1) μ_s 1/√d_s, σ_s² I)`` and
-    ``noise ~ N(0, I)``: ``μ`` is the distance of a class (an attribute) from the origin. The
+    ``noise ~ N(0, σ_n² I)``: ``μ`` is the distance of a class (an attribute) from the origin. The
     strength of the correlation sets how many rows of each group there are, see :meth:`counts`.
 
     Attributes:
@@ -30,6 +30,7 @@ class SpuriousCorrelation(GaussianSetting):
         spurious_signal: μ_s.
         core_variance: σ_c².
         spurious_variance: σ_s².
+        noise_variance: σ_n².
 
     Raises:
         ValueError: a dimension or variance out of range.
@@ -42,6 +43,7 @@ class SpuriousCorrelation(GaussianSetting):
     spurious_signal: float = 1.0
     core_variance: float = 1.0
     spurious_variance: float = 1.0
+    noise_variance: float = 1.0
 
     def __post_init__(self) -> None:
         """Check dimensions and variances."""
@@ -50,7 +52,7 @@ class SpuriousCorrelation(GaussianSetting):
             raise ValueError(
                 f"core_dim and spurious_dim must be ≥ 1 and noise_dim ≥ 0; got {dims}."
             )
-        for name in ("core_variance", "spurious_variance"):
+        for name in ("core_variance", "spurious_variance", "noise_variance"):
             value = getattr(self, name)
             if not value > 0:
                 raise ValueError(
@@ -107,7 +109,7 @@ class SpuriousCorrelation(GaussianSetting):
             [
                 np.full(self.core_dim, self.core_variance),
                 np.full(self.spurious_dim, self.spurious_variance),
-                np.ones(self.noise_dim),
+                np.full(self.noise_dim, self.noise_variance),
             ]
         )
         covariances = np.broadcast_to(np.diag(variances), (4, 1, len(variances), len(variances)))
