@@ -70,7 +70,7 @@ def test_tails_have_the_mass_of_a_normal() -> None:
         assert abs(n_beyond - expected) < checks.z_threshold(3) * np.sqrt(expected)
 
 
-@pytest.mark.parametrize("dim", [1, 2, 5])
+@pytest.mark.parametrize("dim", [1, 5])
 def test_the_first_rows_do_not_depend_on_how_many_are_drawn(dim: int) -> None:
     short, long = (np.asarray(standard_normal(as_key(1), n, dim)) for n in (5, 64))
     np.testing.assert_array_equal(short, long[:5])
