@@ -1,6 +1,6 @@
 """Theory and simulation of the scaling law of synthetic oversampling and augmentation.
 
-Importing ``opal`` is cheap: rooms (``opal.settings``) and names (``opal.Design``) come on first use,
+Importing ``opal`` is cheap: rooms (``opal.settings``), names (``opal.Design``) load on first use,
 so that ``opal --help`` does without JAX. The verbs stay in their rooms:
 :func:`opal.simulate.simulate`, :func:`opal.theory.predict.predict`.
 
