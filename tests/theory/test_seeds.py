@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,9 +68,12 @@ def drifts(n: float) -> tuple[np.ndarray, np.ndarray]:
     population = GaussianFit(0.4).population(LAW)
     assert population is not None
     rows = RowCounts(np.array([n, n]), np.zeros(2), np.zeros(2))
-    arguments = (LAW, population.law, THETA, rows, jnp.array([0.3, 0.6]), 0.4, "logistic")
+    made = jnp.array([0.3, 0.6])
     both = (moments.generator_drift, moments._drift_of_many_scores)
-    first, second = (jax.jit(partial(f, *arguments))() for f in both)
+    first, second = (
+        jax.jit(lambda f=f: f(LAW, population.law, THETA, rows, made, 0.4, "logistic"))()
+        for f in both
+    )
     return n * np.asarray(first), n * np.asarray(second)
 
 
