@@ -1,7 +1,8 @@
 r"""Weighted logistic regression by Newton's method, made to be mapped over replicates.
 
 Minimises ``Σ_i ω_i ℓ(θ; x_i, y_i) + λ‖w‖²/2``. Most of the work of a Newton step is its Hessian: a
-factorised Hessian, computed in float32, serves several steps (Shamanskii 1967), whose gradients
+factorised Hessian, computed in float32, serves several steps (Shamanskii 1967). The first steps
+are wholly in float32, which halves what passes through the cache; the gradients of the last ones
 are computed in full precision. The gradient certifies the result: an inexact Hessian can slow the
 iterations down but cannot move their limit. What is not finished then (ill-conditioned features,
 almost separable rows) goes to damped Newton iterations with exact Hessians.
@@ -10,6 +11,7 @@ almost separable rows) goes to damped Newton iterations with exact Hessians.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -20,10 +22,11 @@ from opal import losses
 from opal.arrays import AnyArray
 from opal.newton import factorise, minimise
 
-_Iterate = tuple[Array, Array, Array]
+_Iterate = tuple[Array, Array, Array, Array]
 _State = tuple[Array, Array, Array, Array, Array]
 
 TOLERANCE = 1e-9
+_SINGLE_TOLERANCE = 1e-4  # of the float32 steps, whose gradients have few digits below
 _STEPS_PER_HESSIAN = 4
 _MAX_HESSIANS = 8
 
@@ -77,20 +80,23 @@ def _fit_binary(x: Array, y: Array, weights: Array, ridge: Array, tolerance: flo
     single = signed.astype(jnp.float32)
     penalty = ridge * _penalised(x.shape[1], 1, x.dtype)
 
-    def gradient(theta: Array) -> tuple[Array, Array]:
-        miss = jax.nn.sigmoid(-(theta @ signed))
-        return penalty * theta - signed @ (weights * miss), miss
+    def gradient(rows: Array, theta: Array) -> tuple[Array, Array]:
+        miss = jax.nn.sigmoid(-(theta @ rows))
+        pull = rows @ (weights.astype(rows.dtype) * miss)
+        return penalty.astype(rows.dtype) * theta - pull, miss
 
     def hessian(rows: Array, miss: Array) -> Array:
         curvature = (weights * miss * (1 - miss)).astype(rows.dtype)
         return ((rows * curvature[None, :]) @ rows.T).astype(x.dtype) + jnp.diag(penalty)
 
     def derivatives(theta: Array) -> tuple[Array, Array]:
-        slope, miss = gradient(theta)
+        slope, miss = gradient(signed, theta)
         return slope, hessian(signed, miss)
 
-    start = jnp.zeros(len(signed), x.dtype)
-    fast, slope = _shamanskii(gradient, lambda miss: hessian(single, miss), start, tolerance)
+    rough = partial(hessian, single)
+    start = jnp.zeros(len(signed), jnp.float32)
+    near, _ = _shamanskii(partial(gradient, single), rough, start, _SINGLE_TOLERANCE)
+    fast, slope = _shamanskii(partial(gradient, signed), rough, near.astype(x.dtype), tolerance)
     fit = minimise(derivatives, fast, start_gradient=slope, tolerance=tolerance, max_iterations=200)
     margins = fit.theta @ signed
     separated = jnp.all((margins > 0) | (weights == 0)) & (ridge == 0)
@@ -103,7 +109,7 @@ def _shamanskii(
     start: Array,
     tolerance: float,
 ) -> tuple[Array, Array]:
-    """Newton steps that share a Hessian.
+    """Newton steps that share a Hessian, in the precision of ``start``.
 
     Returns:
         The last iterate and its gradient; ``start``, with an infinite gradient, where the steps
@@ -121,12 +127,17 @@ def _shamanskii(
         last = jnp.max(jnp.abs(slope))
         solve = factorise(hessian(miss), jitter=1e-6)
 
-        def step(_: Array, inner: _Iterate) -> _Iterate:
-            at, slope, _ = inner
-            at = at - solve(slope)
-            return (at, *gradient(at))
+        def on_course(inner: _Iterate) -> Array:
+            _, slope, _, steps = inner
+            return (jnp.max(jnp.abs(slope)) > tolerance) & (steps < _STEPS_PER_HESSIAN)
 
-        theta, slope, miss = jax.lax.fori_loop(0, _STEPS_PER_HESSIAN, step, (theta, slope, miss))
+        def step(inner: _Iterate) -> _Iterate:
+            at, slope, _, steps = inner
+            at = at - solve(slope).astype(at.dtype)
+            return (at, *gradient(at), steps + 1)
+
+        begin = (theta, slope, miss, jnp.zeros((), int))
+        theta, slope, miss, _ = jax.lax.while_loop(on_course, step, begin)
         return theta, slope, miss, n + 1, last
 
     slope, miss = gradient(start)
