@@ -2,6 +2,7 @@ r"""The best weight α* and the best number of minority samples ñ* (docs/theory
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -9,6 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from opal.losses import Loss
+from opal.objective import RowCounts, RowWeights
+from opal.settings.gaussian import GaussianLaw
 from opal.theory import seeds
 
 if TYPE_CHECKING:
@@ -63,37 +67,70 @@ def weight_curve(setting: Setting, design: Design) -> WeightCurve:
             f"α* needs the law of synthetic rows; {design.synthesizer.name} has none that is known "
             f"in {setting.name}."
         )
-    counts = design.row_counts()
     with jax.enable_x64(True):
-        truth = setting.law
-        theta = truth.optimum(design.loss)
-        hessian = truth.group_hessian(theta, design.loss).mean(axis=0)
-        inverse = jax.scipy.linalg.solve(hessian, jnp.eye(len(theta)), assume_a="pos")
-        gradients = truth.group_gradient(theta, design.loss)
-        biased = population.law.group_gradient(theta, design.loss)
-
-        def pieces(alpha: float) -> tuple[Array, Array]:
-            weights = design.with_(alpha=alpha).row_weights()
-            real, made = seeds.shares(counts, weights)
-            noise = seeds.gradient_covariance(
-                truth,
-                population.law,
-                theta,
-                counts,
-                weights,
-                population.seed_use,
-                population.shrinkage,
-                design.loss,
-            )
-            return real @ gradients + made @ biased, jnp.trace(inverse @ noise)
-
-        (slope0, noise0), (slope1, noise1), (_, noise_half) = map(pieces, (0.0, 1.0, 0.5))
-        shared = 2 * noise_half - 0.5 * (noise0 + noise1)
-        return WeightCurve(
-            float(slope0 @ inverse @ slope0 + noise0),
-            float(slope0 @ inverse @ slope1 + shared),
-            float(slope1 @ inverse @ slope1 + noise1),
+        coefficients = _coefficients(
+            setting.law,
+            population.law,
+            design.row_counts(),
+            tuple(design.with_(alpha=alpha).row_weights() for alpha in (0.0, 0.5, 1.0)),
+            population.shrinkage,
+            seed_use=population.seed_use,
+            loss=design.loss,
         )
+        return WeightCurve(*(float(a) for a in coefficients))
+
+
+@partial(jax.jit, static_argnames=("seed_use", "loss"))
+def _coefficients(
+    truth: GaussianLaw,
+    synthetic: GaussianLaw,
+    rows: RowCounts,
+    weights: tuple[RowWeights, ...],
+    shrinkage: Array | float,
+    *,
+    seed_use: str,
+    loss: Loss,
+) -> tuple[Array, Array, Array]:
+    """A₁₁, A₁₂ and A₂₂, from the row weights at α = 0, ½ and 1."""
+    theta = truth.optimum(loss)
+    hessian, *gradients = _derivatives(truth, synthetic, theta, loss)
+
+    def solve(right: Array) -> Array:
+        return jax.scipy.linalg.solve(hessian, right, assume_a="pos")
+
+    def slope(at: RowWeights) -> Array:
+        real, made = seeds.shares(rows, at)
+        return real @ gradients[0] + made @ gradients[1]
+
+    def noise(at: RowWeights) -> Array:
+        covariance = seeds.gradient_covariance(
+            truth, synthetic, theta, rows, at, seed_use, shrinkage, loss
+        )
+        return jnp.trace(solve(covariance))
+
+    none, half, full = map(noise, weights)
+    shared = 2 * half - 0.5 * (none + full)
+    first, second = slope(weights[0]), slope(weights[-1])
+    return (
+        first @ solve(first) + none,
+        first @ solve(second) + shared,
+        second @ solve(second) + full,
+    )
+
+
+def _derivatives(
+    truth: GaussianLaw, synthetic: GaussianLaw, theta: Array, loss: Loss
+) -> tuple[Array, Array, Array]:
+    """Hessian of the balanced risk [p, p], and both laws' group gradients [G, p] each."""
+    hessian = truth.group_hessian(theta, loss).mean(axis=0)
+    return hessian, truth.group_gradient(theta, loss), synthetic.group_gradient(theta, loss)
+
+
+@partial(jax.jit, static_argnames=("loss",))
+def _at_optimum(
+    truth: GaussianLaw, synthetic: GaussianLaw, *, loss: Loss
+) -> tuple[Array, Array, Array]:
+    return _derivatives(truth, synthetic, truth.optimum(loss), loss)
 
 
 def best_minority_size(setting: Setting, design: Design) -> float:
@@ -118,13 +155,9 @@ def best_minority_size(setting: Setting, design: Design) -> float:
         raise ValueError("ñ* needs a synthesizer whose law is known; this design has none.")
     few, many = int(np.argmin(counts)), int(np.argmax(counts))
     with jax.enable_x64(True):
-        truth = setting.law
-        theta = truth.optimum(design.loss)
-        gradients = truth.group_gradient(theta, design.loss)
-        hessian = truth.group_hessian(theta, design.loss).mean(axis=0)
-        delta = population.law.group_gradient(theta, design.loss)[few] - gradients[few]
-        a = (counts[many] - counts[few]) * gradients[many]
-        d = delta - gradients[many]
+        hessian, real, made = _at_optimum(setting.law, population.law, loss=design.loss)
+        a = (counts[many] - counts[few]) * real[many]
+        d = made[few] - real[few] - real[many]
         pair = jnp.stack([a, d])
         products = pair @ jax.scipy.linalg.solve(hessian, pair.T, assume_a="pos")
         (aa, ad), (_, dd) = products.tolist()
