@@ -24,7 +24,7 @@ _SINE = [(-1) ** k / math.factorial(2 * k + 1) for k in range(5, -1, -1)]
 
 def as_key(seed: int | Key[Array, ""]) -> Key[Array, ""]:
     """Turn an integer seed into a key; a key is passed through."""
-    return jax.random.key(seed) if isinstance(seed, int) else seed
+    return jax.random.key(int(seed)) if isinstance(seed, int | np.integer) else seed
 
 
 def named(key: Key[Array, ""], name: str) -> Key[Array, ""]:

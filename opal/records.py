@@ -143,17 +143,26 @@ def read(path: Path) -> pd.DataFrame:
     path = path.with_suffix(".parquet")
     if not path.exists():
         raise FileNotFoundError(f"no records at {path}; write them with `opal run STUDY`.")
+    check_version(path)
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a readable Parquet file ({error}). Delete it.") from error
+    return validate(frame)
+
+
+def check_version(path: Path) -> None:
+    """Check that this opal can read the records table at ``path``.
+
+    Raises:
+        ValueError: its schema version is another, or its sidecar cannot be read.
+    """
     version = read_metadata(path).get("schema_version")
     if version != SCHEMA_VERSION:
         raise ValueError(
             f"{path} has records schema version {version!r}, this opal reads {SCHEMA_VERSION}. "
             "Run the study again into a new folder, or install the opal that wrote it."
         )
-    try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is not a readable Parquet file ({error}). Delete it.") from error
-    return validate(frame)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opal import __version__
 from opal.files import writable_folder
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ class Cell:
     label: str = ""
 
     def identity(self) -> dict[str, Any]:
-        """What decides the result: the function's name and its configuration."""
+        """What decides the result: the function's name, its configuration, opal's version."""
         if not is_dataclass(self.config) or isinstance(self.config, type):
             raise TypeError(f"a cell's config must be a dataclass instance; got {self.config!r}.")
         name = f"{self.function.__module__}.{self.function.__qualname__}"
-        return {"function": name, "config": asdict(self.config)}
+        return {"function": name, "config": asdict(self.config), "opal": __version__}
 
     def key(self) -> str:
         """File name of the cell: a hash of its identity."""
@@ -62,6 +63,7 @@ def run(
 
     Raises:
         OSError: ``out`` cannot be written (before any cell starts).
+        ValueError: there are no cells, or ``out`` holds records of another schema version.
     """
     import pandas as pd
 
@@ -70,6 +72,9 @@ def run(
     if not cells:
         raise ValueError("a study needs at least one cell; got none.")
     paths = {cell.key(): (cell, writable_folder(out) / f"{cell.key()}.parquet") for cell in cells}
+    for _, path in paths.values():
+        if path.exists():
+            records.check_version(path)
     todo = [(cell, path) for cell, path in paths.values() if not path.exists()]
     with _Bar(len(paths), enabled=progress and bool(todo)) as advance:
         advance(len(paths) - len(todo), "")

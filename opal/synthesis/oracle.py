@@ -43,9 +43,9 @@ class Bias:
             ValueError: a dial is out of range or has the wrong shape.
         """
         n_groups, _, d = truth.means.shape
-        scale = self._per_group("covariance_scale", n_groups, 0.0, np.inf)
-        flip = self._per_group("label_flip", n_groups, -1e-300, 1.0)
-        angle = self._per_group("rotation", n_groups, -np.inf, np.inf)
+        scale = self._per_group("covariance_scale", n_groups, "be positive")
+        flip = self._per_group("label_flip", n_groups, "lie in [0, 1]")
+        angle = self._per_group("rotation", n_groups, "be finite")
         shift = self._shift(n_groups, d)
         if d == 1 and np.any(angle != 0):
             raise ValueError("rotation turns the first two coordinates; the setting has only one.")
@@ -75,10 +75,16 @@ class Bias:
             )
         return values
 
-    def _per_group(self, dial: str, n_groups: int, low: float, high: float) -> np.ndarray:
+    def _per_group(self, dial: str, n_groups: int, where: str) -> np.ndarray:
+        """The dial's value for each group [G], checked to lie where it must."""
         values = np.broadcast_to(np.asarray(getattr(self, dial), dtype=float), (n_groups,))
-        if not ((values > low) & (values <= high)).all() or not np.isfinite(values).all():
-            raise ValueError(f"{dial} must lie in ({low:g}, {high:g}]; got {values.tolist()}.")
+        inside = {
+            "be positive": values > 0,
+            "lie in [0, 1]": (values >= 0) & (values <= 1),
+            "be finite": np.isfinite(values),
+        }
+        if not (inside[where] & np.isfinite(values)).all():
+            raise ValueError(f"{dial} must {where}; got {values.tolist()}.")
         return values
 
     def _mode_weights(self, truth: np.ndarray) -> np.ndarray:

@@ -184,7 +184,8 @@ def _nearest(
     """
     centre = among.mean(axis=0, keepdims=True)
     points, among = points - centre, among - centre
-    squares = jnp.sum(among**2, axis=1)[None, :] - 2 * points @ among.T
+    squares = jnp.sum(points**2, axis=1)[:, None] + jnp.sum(among**2, axis=1)[None, :]
+    squares -= 2 * points @ among.T
     itself = jnp.arange(len(among))[None, :] == own + jnp.arange(len(points))[:, None]
     closeness = jnp.where(itself, -jnp.inf, -squares).astype(jnp.float32)
     return jax.lax.top_k(closeness, k)[1]

@@ -121,7 +121,7 @@ def test_names_tell_the_oracles_apart() -> None:
 @pytest.mark.parametrize(
     ("dials", "message"),
     [
-        ({"covariance_scale": 0.0}, "covariance_scale must lie in"),
+        ({"covariance_scale": 0.0}, "covariance_scale must be positive"),
         ({"covariance_scale": [1.0, -1.0]}, "got [1.0, -1.0]"),
         ({"label_flip": 1.5}, "label_flip must lie in"),
         ({"label_flip": -0.1}, "got [-0.1, -0.1]"),
