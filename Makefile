@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PRESET ?= quick
 OUT ?= figures
+# Most of a quick study and of a test is compilation, which uses one core.
+JOBS ?= 2
 
 # The version that the figures were checked with comes first; a candidate counts only if it runs
 # (a pyenv shim may not) and can make an environment with pip (Debian packages that apart).
@@ -47,10 +49,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 figures: $(STAMP)
-	$(BIN)/opal figures --preset $(PRESET) --out $(OUT)
+	$(BIN)/opal figures --preset $(PRESET) --out $(OUT) --workers $(JOBS)
 
 notebooks: $(STAMP)
 	@mkdir -p build/notebooks; set -e; for file in notebooks/*.py; do \
