@@ -94,7 +94,7 @@ both[["metric", "group", "value", "std_error", "value_theory", "z"]].round(4)
 # ## What oversampling does
 #
 # The arms of the next picture all aim at balance: weights (free), exact copies, a fitted Gaussian,
-# fresh draws from the true law (which nobody has), and draws from a law that is off by 0.4
+# fresh draws from the true law (which nobody has), and draws from a law that is off by 0.2
 # standard deviations. Plain risk is beside them.
 
 
