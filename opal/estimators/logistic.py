@@ -27,7 +27,7 @@ _Iterate = tuple[Array, Array, Array, tuple[Array, Array], Array]
 _State = tuple[Array, Array, Array, Array, Array]
 
 TOLERANCE = 1e-9
-_SINGLE_TOLERANCE = 1e-4  # of the float32 steps, whose gradients have few digits below
+_SINGLE_TOLERANCE = 1e-3  # of the float32 steps, whose gradients have few digits below
 _STEPS_PER_HESSIAN = 6
 _MAX_HESSIANS = 8
 
