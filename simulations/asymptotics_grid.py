@@ -233,8 +233,9 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     ].assign(simulated=simulated["value"], std_error=simulated["std_error"])
     theory = excess[excess["source"] == "theory"].set_index("design")["value"]
     table["predicted"] = theory
-    for name in CONTROLS:
-        table[name] = records[records["metric"] == name].set_index("design")["value"]
+    for name in (*CONTROLS, "first_order"):
+        metric = "excess_first_order" if name == "first_order" else name
+        table[name] = records[records["metric"] == metric].set_index("design")["value"]
     table["ratio"] = table["simulated"] / table["predicted"]
     table["z"] = (table["simulated"] - table["predicted"]) / table["std_error"]
     return table.sort_values("n_min").reset_index()

@@ -28,7 +28,7 @@ from opal.settings.quadrature import N_SCRAMBLES, gaussian_nodes, scrambled_norm
 _TINY = 1e-14  # added to the score variance, so that derivatives exist at w = 0
 
 
-class _ScoreNodes(NamedTuple):
+class ScoreNodes(NamedTuple):
     """Quadrature in one mode: scores, and what the features are expected to be given them."""
 
     scores: Float[Array, "q c"]
@@ -114,7 +114,7 @@ class GaussianLaw:
 
     def _scrambled_risks(self, theta: Float[Array, " p"], loss: Loss) -> Float[Array, "g s"]:
         def of_mode(mean: Array, covariance: Array, labels: Array) -> Array:
-            nodes = self._nodes(theta, mean, covariance, loss)
+            nodes = self.nodes(theta, mean, covariance, loss)
             values = losses.values(nodes.scores, self.n_classes, loss) @ labels
             n_blocks = 1 if self._is_exact(loss) else N_SCRAMBLES
             blocks = (values * nodes.weights).reshape(n_blocks, -1)
@@ -130,7 +130,7 @@ class GaussianLaw:
                 centre, spread = self._score_moments(theta, mean, covariance)
                 positive = jax.scipy.stats.norm.cdf(centre / spread)
                 return labels[0] * positive + labels[1] * (1 - positive)
-            nodes = self._nodes(theta, mean, covariance, loss)
+            nodes = self.nodes(theta, mean, covariance, loss)
             predicted = losses.predictions(nodes.scores, self.n_classes, loss)
             return jnp.sum(nodes.weights * (1 - labels[predicted]))
 
@@ -142,7 +142,7 @@ class GaussianLaw:
         """Gradient of each group's risk [G, p]."""
 
         def of_mode(mean: Array, covariance: Array, labels: Array) -> Array:
-            nodes = self._nodes(theta, mean, covariance, loss)
+            nodes = self.nodes(theta, mean, covariance, loss)
             slope = jnp.einsum("qkc,k->qc", self._slopes(nodes, loss), labels)
             return jnp.einsum("q,qc,qi->ci", nodes.weights, slope, nodes.features).ravel()
 
@@ -154,8 +154,8 @@ class GaussianLaw:
         """Hessian of each group's risk [G, p, p]."""
 
         def of_mode(mean: Array, covariance: Array, labels: Array) -> Array:
-            nodes = self._nodes(theta, mean, covariance, loss)
-            return _second_moment(nodes, losses.curvatures(nodes.scores, loss))
+            nodes = self.nodes(theta, mean, covariance, loss)
+            return second_moment(nodes, losses.curvatures(nodes.scores, loss))
 
         return self._over_modes(of_mode)
 
@@ -165,15 +165,15 @@ class GaussianLaw:
         """Covariance of the loss gradient ∇ℓ(θ; z) within each group [G, p, p]."""
 
         def of_mode(mean: Array, covariance: Array, labels: Array) -> Array:
-            nodes = self._nodes(theta, mean, covariance, loss)
+            nodes = self.nodes(theta, mean, covariance, loss)
             slope = self._slopes(nodes, loss)
-            return _second_moment(nodes, jnp.einsum("qkc,qke,k->qce", slope, slope, labels))
+            return second_moment(nodes, jnp.einsum("qkc,qke,k->qce", slope, slope, labels))
 
         gradient = self.group_gradient(theta, loss)
         return self._over_modes(of_mode) - gradient[:, :, None] * gradient[:, None, :]
 
     def optimum(self, loss: Loss = "logistic") -> Float[Array, " p"]:
-        """Minimiser θ* of the balanced risk [p], to a gradient of 1e-11."""
+        """Minimiser θ* of the balanced risk [p], to a gradient of 1e-11 in float64."""
         from opal.newton import minimise
 
         def derivatives(theta: Array) -> tuple[Array, Array]:
@@ -202,7 +202,7 @@ class GaussianLaw:
         per_mode = jax.vmap(jax.vmap(of_mode))(*(jnp.asarray(part) for part in modes))
         return jnp.einsum("gm,gm...->g...", self.weights, per_mode)
 
-    def _slopes(self, nodes: _ScoreNodes, loss: Loss) -> Float[Array, "q k c"]:
+    def _slopes(self, nodes: ScoreNodes, loss: Loss) -> Float[Array, "q k c"]:
         return losses.slopes(nodes.scores, self.n_classes, loss)
 
     def _is_exact(self, loss: Loss) -> bool:
@@ -213,7 +213,10 @@ class GaussianLaw:
         w, b = theta[:-1], theta[-1]
         return mean @ w + b, jnp.sqrt(w @ covariance @ w + _TINY)
 
-    def _nodes(self, theta: Array, mean: Array, covariance: Array, loss: Loss) -> _ScoreNodes:
+    def nodes(
+        self, theta: Float[Array, " p"], mean: Array, covariance: Array, loss: Loss = "logistic"
+    ) -> ScoreNodes:
+        """Quadrature of the scores of θ in a mode of given mean [d] and covariance [d, d]."""
         d = self.dim
         padded = jnp.zeros((d + 1, d + 1)).at[:d, :d].set(covariance)
         centre = jnp.concatenate([mean, jnp.ones(1)])
@@ -223,13 +226,13 @@ class GaussianLaw:
             along = padded[:, :d] @ theta[:-1] / spread
             features = centre[None, :] + t[:, None] * along[None, :]
             residual = padded - along[:, None] * along[None, :]
-            return _ScoreNodes((score + spread * t)[:, None], features, residual, weights)
+            return ScoreNodes((score + spread * t)[:, None], features, residual, weights)
         z = jnp.asarray(scrambled_normals(d)).reshape(-1, d)
         x = mean[None, :] + z @ jnp.linalg.cholesky(covariance).T
         w, b = losses.weights_and_intercepts(theta, d)
         features = jnp.concatenate([x, jnp.ones((len(z), 1))], axis=1)
         weights = jnp.full(len(z), 1 / len(z))
-        return _ScoreNodes(x @ w.T + b[None, :], features, jnp.zeros_like(padded), weights)
+        return ScoreNodes(x @ w.T + b[None, :], features, jnp.zeros_like(padded), weights)
 
 
 def _categorical(u: Float[Array, " n"], probabilities: Float[Array, "m k"]) -> Array:
@@ -238,7 +241,7 @@ def _categorical(u: Float[Array, " n"], probabilities: Float[Array, "m k"]) -> A
     return jnp.sum(u[:, None] > upper, axis=1)
 
 
-def _second_moment(nodes: _ScoreNodes, factor: Float[Array, "q c c"]) -> Float[Array, "p p"]:
+def second_moment(nodes: ScoreNodes, factor: Float[Array, "q c c"]) -> Float[Array, "p p"]:
     """``E[factor(score) ⊗ x̃x̃ᵀ]`` with ``x̃ = (x, 1)``, as a [p, p] matrix."""
     weighted = nodes.weights[:, None, None] * factor
     moment = jnp.einsum("qce,qi,qj->ciej", weighted, nodes.features, nodes.features)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from opal.losses import Loss
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.quadrature import scrambled_normals
 from opal.theory.asymptotics import Asymptotics, asymptotics
+from opal.theory.cavity import SelfConsistent, self_consistent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,26 +24,71 @@ if TYPE_CHECKING:
     from opal.settings.setting import Setting
 
 
-def predict(setting: Setting, design: Design, *, study: str = "predict") -> pd.DataFrame:
-    """Predict what :func:`opal.simulate.simulate` would measure, to order 1/n.
+Order = Literal["self-consistent", "first"]
 
-    The balanced excess risk is expanded analytically and also reported by part (``excess_bias``,
-    ``excess_drift``, ``excess_variance``). Other metrics are expectations over the estimator's
-    Gaussian law to the same order, so that a worst group is the worst of each replicate.
+
+def predict(
+    setting: Setting, design: Design, *, order: Order = "self-consistent", study: str = "predict"
+) -> pd.DataFrame:
+    """Predict what :func:`opal.simulate.simulate` would measure.
+
+    The balanced excess risk is an exact average over the estimator's Gaussian law. Its expansion to
+    order 1/n is also reported, whole (``excess_first_order``) and by part (``excess_bias``,
+    ``excess_drift``, ``excess_variance``). Other metrics are averages over the same Gaussian law,
+    so that a worst group is the worst of each replicate.
+
+    Args:
+        setting: the truth.
+        design: how to train.
+        order: ``"self-consistent"`` solves the leave-one-out equations (all orders in p/n) for two
+            classes and rows that are independent or copied in turn, and is the same as ``"first"``
+            (order 1/n) for other designs.
+        study: name in the records.
 
     Returns:
-        Records with the columns of :data:`opal.records.COLUMNS`, source ``"theory"``.
+        Records with the columns of :data:`opal.records.COLUMNS`, source ``"theory"``. Where the
+        leave-one-out equations have no solution, since so few rows tend to be separable, what
+        depends on them is NaN.
 
     Raises:
         ValueError: the synthesizer's law is not known, or the design has no theory here.
     """
     from opal import records
 
+    if order not in ("self-consistent", "first"):
+        raise ValueError(f"order must be 'self-consistent' or 'first'; got {order!r}.")
     with jax.enable_x64(True):
-        expansion = expand(setting, design)
-        values = _metrics(setting.law, expansion, design.counts, design.loss)
+        first = expand(setting, design)
+        law = resum(setting, design, first) if order == "self-consistent" else first
+        values = _metrics(setting.law, first, law, design.counts, design.loss)
     rows = {key: (value, np.nan) for key, value in values.items()}
     return records.of_design(setting, design, rows, study=study, source="theory")
+
+
+def resum(setting: Setting, design: Design, first: Asymptotics) -> SelfConsistent | Asymptotics:
+    """The estimator's law to all orders in p/n, or ``first`` where only that is known.
+
+    Known for one score, and rows that are independent or copied in turn. Call under
+    ``jax.enable_x64(True)``.
+    """
+    truth = setting.law
+    population = design.synthesizer.population(truth) if design.synthesizer else None
+    seed_use = population.seed_use if population else "none"
+    known = seed_use in ("none", "copy in turn")
+    if not known or losses.n_scores(design.loss, truth.n_classes) > 1:
+        return first
+    synthetic = population.law if population else truth
+    return self_consistent(
+        first,
+        truth,
+        synthetic,
+        design.row_counts(),
+        design.row_weights(),
+        seed_use=seed_use,
+        ridge=design.ridge,
+        shift=threshold_shift(truth, synthetic, design),
+        loss=design.loss,
+    )
 
 
 def expand(setting: Setting, design: Design) -> Asymptotics:
@@ -106,17 +152,23 @@ def threshold_shift(
 
 
 def _metrics(
-    law: GaussianLaw, expansion: Asymptotics, counts: tuple[int, ...], loss: Loss
+    law: GaussianLaw,
+    first: Asymptotics,
+    estimator: SelfConsistent | Asymptotics,
+    counts: tuple[int, ...],
+    loss: Loss,
 ) -> dict[tuple[str, str], float]:
     # Only who is smallest and largest matters, so that all sizes share a compilation.
     order = tuple(int(n > min(counts)) + int(n == max(counts)) for n in counts)
-    expected = jax.device_get(_expected_metrics(law, expansion, counts=order, loss=loss))
+    moments = (estimator.target + estimator.drift, estimator.covariance)
+    expected = jax.device_get(_expected_metrics(law, *moments, counts=order, loss=loss))
     flat = risk.flatten_metrics(expected, [group.name for group in law.groups])
     parts = {
-        "excess_balanced_risk": expansion.excess,
-        "excess_bias": expansion.bias,
-        "excess_drift": expansion.drift_risk,
-        "excess_variance": expansion.variance,
+        "excess_balanced_risk": estimator.excess,
+        "excess_first_order": first.excess,
+        "excess_bias": first.bias,
+        "excess_drift": first.drift_risk,
+        "excess_variance": first.variance,
     }
     flat |= {(name, "all"): np.asarray(value) for name, value in parts.items()}
     return {key: float(value) for key, value in flat.items()}
@@ -124,14 +176,19 @@ def _metrics(
 
 @partial(jax.jit, static_argnames=("counts", "loss"))
 def _expected_metrics(
-    law: GaussianLaw, expansion: Asymptotics, *, counts: tuple[int, ...], loss: Loss
+    law: GaussianLaw,
+    centre: Float[Array, " p"],
+    covariance: Float[Array, "p p"],
+    *,
+    counts: tuple[int, ...],
+    loss: Loss,
 ) -> dict[str, Array]:
-    """Metrics averaged over ``θ̂ ~ N(θ_α + drift, covariance)`` at scrambled Sobol' points."""
+    """Metrics averaged over ``θ̂ ~ N(centre, covariance)`` at scrambled Sobol' points."""
     p = losses.n_parameters(loss, law.n_classes, law.dim)
     normals = jnp.asarray(scrambled_normals(p)).reshape(-1, p)[:1024]
-    jitter = 1e-14 * jnp.trace(expansion.covariance) * jnp.eye(p)
-    factor = jnp.linalg.cholesky(expansion.covariance + jitter)
-    thetas = (expansion.target + expansion.drift)[None, :] + normals @ factor.T
+    jitter = 1e-14 * jnp.trace(covariance) * jnp.eye(p)
+    factor = jnp.linalg.cholesky(covariance + jitter)
+    thetas = centre[None, :] + normals @ factor.T
     metrics = jax.lax.map(
         lambda theta: risk.exact_metrics(law, theta, counts, loss=loss), thetas, batch_size=64
     )

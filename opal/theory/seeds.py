@@ -40,7 +40,8 @@ def gradient_covariance(
     spread = rows.oversampled * weights.oversampled**2 + rows.augmented * weights.augmented**2
     own = truth.group_score_covariance(theta, loss)
     if seed_use == "copy in turn":
-        return jnp.einsum("g,gpq->pq", _squared_seed_weights(rows, weights), own)
+        numbers, sizes = copied_in_turn(rows, weights)
+        return jnp.einsum("kg,gpq->pq", numbers * sizes**2, own)
     if seed_use == "copy at random":
         scale = n * (r + made / n) ** 2 + spread * (1 - 1 / n)
         return jnp.einsum("g,gpq->pq", scale, own)
@@ -53,14 +54,20 @@ def gradient_covariance(
     return covariance
 
 
-def _squared_seed_weights(rows: RowCounts, weights: RowWeights) -> Float[Array, " g"]:
-    """``Σ_i ω_i²`` over seeds that are copied in turn: copies differ by at most one [G].
+def copied_in_turn(
+    rows: RowCounts, weights: RowWeights
+) -> tuple[Float[Array, "4 g"], Float[Array, "4 g"]]:
+    """Numbers of seeds that are copied in turn, and their weights: copies differ by at most one.
 
     Both kinds of copies start at the first seed, so those with an extra copy overlap.
+
+    Returns:
+        Of seeds with no extra copy, an oversampled one, an augmented one, and both; [4, G] each.
     """
     n = rows.real
     m, more = (k - n * jnp.floor(k / n) for k in (rows.oversampled, rows.augmented))
     o, a = weights.oversampled, weights.augmented
     base = weights.real + o * jnp.floor(rows.oversampled / n) + a * jnp.floor(rows.augmented / n)
-    extra = 2 * base * (o * m + a * more) + o**2 * m + a**2 * more
-    return jnp.asarray(n * base**2 + extra + 2 * o * a * jnp.minimum(m, more))
+    both = jnp.minimum(m, more)
+    numbers = jnp.stack([n - jnp.maximum(m, more), m - both, more - both, both])
+    return numbers, jnp.stack([base, base + o, base + a, base + o + a])

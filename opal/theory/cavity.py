@@ -1,0 +1,156 @@
+r"""Balanced excess risk to all orders in p/n, by leave-one-out (docs/theory.md, section 8).
+
+A row of weight ω meets a rule that was fitted without it. With u its score there, K the inverse
+Hessian and γ = ω x̃ᵀKx̃, ``x̃ = (x, 1)``, its score v under the full fit solves ``v + γ ℓ'(v) = u``.
+The estimator is ``N(θ, M)`` for the solution of
+
+.. math::
+    0 = Σ_k n_k ω_k g_k + λDθ, \quad g_k = E[ℓ'(v) x̃], \quad
+    K^{-1} = Σ_k n_k ω_k E\frac{ℓ''(v)\, x̃x̃^⊤}{1 + γ ℓ''(v)} + λD, \quad
+    M = K \Big[Σ_k n_k ω_k^2 (E[ℓ'(v)^2 x̃x̃^⊤] - g_k g_k^⊤)\Big] K,
+
+with ``u = x̃ᵀ(θ + ω_k K g_k) + (x̃ᵀMx̃)^{1/2} ε``. Its expansion in 1/n begins with that of
+:mod:`opal.theory.asymptotics`, drift included; what it neglects is of relative order 1/n, not p/n.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from opal.losses import Loss
+from opal.objective import RowCounts, RowWeights
+from opal.settings.gaussian import GaussianLaw
+from opal.theory import seeds
+from opal.theory.asymptotics import Asymptotics
+from opal.theory.contributions import Modes, expected_risk, of_kind
+
+_TOLERANCE = 1e-10
+_MAX_ITERATIONS = 400
+
+
+class SelfConsistent(NamedTuple):
+    """The estimator's law to all orders in p/n; see :class:`opal.theory.asymptotics.Asymptotics`.
+
+    Attributes:
+        target: pseudo-target θ_α [p], moved by the threshold's shift if there is one.
+        drift: ``E θ̂ − θ_α`` [p].
+        covariance: of θ̂ [p, p].
+        excess: ``E R_bal(θ̂) − R_bal(θ*)``.
+        n_iterations: of the fixed point.
+        converged: whether it was found; if not, all other entries are NaN.
+    """
+
+    target: Float[Array, " p"]
+    drift: Float[Array, " p"]
+    covariance: Float[Array, "p p"]
+    excess: Float[Array, ""]
+    n_iterations: Int[Array, ""]
+    converged: Bool[Array, ""]
+
+
+class _State(NamedTuple):
+    centre: Float[Array, " p"]
+    covariance: Float[Array, "p p"]
+    response: Float[Array, "p p"]  # K
+    gradients: Float[Array, "k p"]
+    change: Float[Array, ""]
+    n: Int[Array, ""]
+
+
+@partial(jax.jit, static_argnames=("seed_use", "loss"))
+def self_consistent(
+    first: Asymptotics,
+    truth: GaussianLaw,
+    synthetic: GaussianLaw,
+    rows: RowCounts,
+    weights: RowWeights,
+    *,
+    seed_use: str = "none",
+    ridge: Array | float = 0.0,
+    shift: Float[Array, " p"] | None = None,
+    loss: Loss = "logistic",
+) -> SelfConsistent:
+    """Solve the leave-one-out equations, from the first-order solution.
+
+    Args:
+        first: the expansion to order 1/n of the same design.
+        truth: P.
+        synthetic: Q; the truth itself where nothing is synthetic.
+        rows: numbers of rows [G] each, real numbers allowed.
+        weights: weights of a row [G] each.
+        seed_use: "none" or "copy in turn", see :class:`opal.theory.seeds`.
+        ridge: λ.
+        shift: added to the estimate after the fit [p] (a moved threshold).
+        loss: logistic or squared; two classes.
+    """
+    moved = jnp.zeros_like(first.target) if shift is None else jnp.asarray(shift)
+    law, numbers, sizes = _kinds(truth, synthetic, rows, weights, seed_use)
+    total, penalty = numbers * sizes, ridge * jnp.ones_like(moved).at[-1].set(0.0)
+    of_kinds = jax.vmap(partial(of_kind, truth, loss), in_axes=(0, 0, 0, None, None))
+
+    def step(state: _State) -> _State:
+        leave_out = state.centre[None, :] + (sizes[:, None] * state.gradients) @ state.response
+        mean, curved, square = of_kinds(law, sizes, leave_out, state.covariance, state.response)
+        hessian = jnp.einsum("k,kpq->pq", total, curved) + jnp.diag(penalty)
+        response = jax.scipy.linalg.solve(hessian, jnp.eye(len(penalty)), assume_a="pos")
+        within = square - mean[:, :, None] * mean[:, None, :]
+        noise = jnp.einsum("k,kpq->pq", total * sizes, within)
+        centre = state.centre - response @ (total @ mean + penalty * state.centre)
+        new = (centre, response @ noise @ response, response)
+        change = jnp.stack([_change(a, b) for a, b in zip(new, state[:3], strict=True)]).max()
+        return _State(*new, mean, change, state.n + 1)
+
+    def unfinished(state: _State) -> Array:
+        return (state.change > _TOLERANCE) & (state.n < _MAX_ITERATIONS)
+
+    start = first.target - moved
+    zeros = jnp.zeros((len(sizes), len(start)))
+    infinite, none = jnp.full((), jnp.inf), jnp.zeros((), int)
+    state = _State(start, first.covariance, jnp.zeros_like(first.covariance), zeros, infinite, none)
+    state = jax.lax.while_loop(unfinished, step, state)
+    converged = state.change <= _TOLERANCE
+    best = truth.group_risk(first.target, loss).mean() - first.bias
+    excess = expected_risk(truth, state.centre + moved, state.covariance, loss).mean() - best
+
+    def kept(value: Array) -> Array:
+        return jnp.where(converged, value, jnp.nan)
+
+    moments = (kept(first.target), kept(state.centre - start), kept(state.covariance))
+    return SelfConsistent(*moments, kept(excess), state.n, converged)
+
+
+def _change(new: Array, old: Array) -> Array:
+    return jnp.max(jnp.abs(new - old)) / (jnp.max(jnp.abs(new)) + 1e-300)
+
+
+def _kinds(
+    truth: GaussianLaw, synthetic: GaussianLaw, rows: RowCounts, weights: RowWeights, seed_use: str
+) -> tuple[Modes, Float[Array, " k"], Float[Array, " k"]]:
+    """Laws, numbers and weights of all kinds of independent rows."""
+    if seed_use == "copy in turn":
+        laws = [truth] * 4
+        numbers, sizes = seeds.copied_in_turn(rows, weights)
+    else:
+        laws = [truth, synthetic, synthetic]
+        numbers, sizes = (jnp.stack([jnp.asarray(k) for k in kinds]) for kinds in (rows, weights))
+    n_modes = max(law.n_modes for law in laws)
+    parts = zip(*(_padded(law, n_modes) for law in laws), strict=True)
+    joined = [jnp.concatenate(part) for part in parts]
+    modes = (joined[0], joined[1], joined[2], joined[3])
+    return modes, numbers.ravel(), sizes.ravel()
+
+
+def _padded(law: GaussianLaw, n_modes: int) -> Modes:
+    """Weights, means, covariances and labels of each mode, with modes of no weight appended."""
+    extra = n_modes - law.n_modes
+    weights = jnp.pad(jnp.asarray(law.weights), ((0, 0), (0, extra)))
+    rest = (law.means, law.covariances, law.labels_of_modes())
+    last = np.minimum(np.arange(n_modes), law.n_modes - 1)
+    means, covariances, labels = (jnp.asarray(part)[:, last] for part in rest)
+    return weights, means, covariances, labels
