@@ -66,7 +66,16 @@ def exact_metrics(
 def summaries(
     risk: Float[Array, " g"], error: Float[Array, " g"], counts: Sequence[int]
 ) -> dict[str, Array]:
-    """Balanced, worst-group, minority, majority and gap summaries of group risks and errors."""
+    """Balanced, worst-group, minority, majority and gap summaries of group risks and errors.
+
+    Args:
+        risk: of each group [G].
+        error: of each group [G], a probability.
+        counts: training rows of each group.
+
+    Returns:
+        Scalars by name, see :func:`exact_metrics`.
+    """
     small, large = smallest_groups(counts), largest_groups(counts)
     return {
         "balanced_risk": risk.mean(),
@@ -94,7 +103,8 @@ def calibration_error(law: GaussianLaw, theta: Float[Array, " p"]) -> Float[Arra
     """Expected calibration error ``E |P(y = 1 | u) − σ(u)|`` of a binary logistic rule.
 
     The expectation is over the score u with all groups equally frequent: an integral of Gaussian
-    densities, by the trapezoidal rule (accurate to 1e-4, because of the kinks).
+    densities, by the trapezoidal rule (accurate to 1e-4, because of the kinks); docs/theory.md,
+    section 5.
     """
     w, b = theta[:-1], theta[-1]
     centres = law.means @ w + b

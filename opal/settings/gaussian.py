@@ -4,7 +4,8 @@ Group ``g`` draws a mode ``c`` with probability ``π_gc``, features ``x ~ N(μ_g
 ``y`` with probabilities ``q_gc``. Within a mode the score of a linear rule is Gaussian, so for two
 classes every expectation below is a one-dimensional integral: ``u = m + v t`` with ``t ~ N(0, 1)``
 and ``v² = wᵀΣw``, and ``x = μ + (Σw/v) t + r`` with ``r`` independent of ``t``. More classes use
-scrambled Sobol' points; :meth:`GaussianLaw.group_risk_std_error` says how exact they are.
+scrambled Sobol' points; :meth:`GaussianLaw.group_risk_std_error` says how exact they are
+(docs/theory.md, section 5).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class GaussianSetting:
 
     @property
     def law(self) -> GaussianLaw:
-        """The law of the groups: a pytree, for use under ``jit``."""
+        """The law of the groups: a pytree, for use under ``jit``; each setting defines its own."""
         raise AttributeError(f"{type(self).__name__} must define its law.")
 
     @property

@@ -41,7 +41,11 @@ class GaussianFit:
         return 2
 
     def fit(self, seeds: Sample, groups: tuple[Group, ...], *, key: Key[Array, ""]) -> GaussianLaw:
-        """Fit one Gaussian to the rows of each group; rows of a group carry the group's label."""
+        """Fit one Gaussian to the rows of each group; rows of a group carry the group's label.
+
+        Raises:
+            ValueError: a group has at most d rows (γ = 0), or fewer than two.
+        """
         del key
         d = seeds.x.shape[1]
         require_seeds(seeds, groups, d + 1 if self.shrinkage == 0 else 2, self.name)

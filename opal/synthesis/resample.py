@@ -86,7 +86,11 @@ class Duplication:
         return 1
 
     def fit(self, seeds: Sample, groups: tuple[Group, ...], *, key: Key[Array, ""]) -> EmpiricalLaw:
-        """The empirical law of the seeds."""
+        """The empirical law of the seeds.
+
+        Raises:
+            ValueError: a group has no seed.
+        """
         del key
         require_seeds(seeds, groups, self.min_seeds, self.name)
         return EmpiricalLaw(seeds, groups, self.in_turn)

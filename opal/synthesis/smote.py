@@ -129,7 +129,11 @@ class Smote:
         return self.n_neighbours + 1
 
     def fit(self, seeds: Sample, groups: tuple[Group, ...], *, key: Key[Array, ""]) -> SegmentLaw:
-        """Find the neighbours of every seed within its group."""
+        """Find the neighbours of every seed within its group.
+
+        Raises:
+            ValueError: a group has no more rows than neighbours are asked for.
+        """
         del key
         require_seeds(seeds, groups, self.min_seeds, self.name)
         near = tuple(

@@ -34,7 +34,7 @@ class WeightCurve(NamedTuple):
     augmented: float
 
     def excess(self, alpha: float | np.ndarray) -> float | np.ndarray:
-        """Predicted balanced excess risk at α."""
+        """Predicted balanced excess risk at α, a number or an array (equation 4.2)."""
         real, augmented = (1 - alpha) ** 2 * self.real, alpha**2 * self.augmented
         return 0.5 * (real + 2 * alpha * (1 - alpha) * self.cross + augmented)
 
@@ -50,7 +50,8 @@ class WeightCurve(NamedTuple):
 def weight_curve(setting: Setting, design: Design) -> WeightCurve:
     """The small-bias excess in α for a design's counts, N and synthesizer (its α is ignored).
 
-    Covariances of the two parts through shared seeds enter A₁₂.
+    Covariances of the two parts through shared seeds enter A₁₂. Ridge penalty and moved threshold
+    are left out (docs/theory.md, section 4.1).
 
     Raises:
         ValueError: the design has no augmented rows, or its synthesizer no known law.
@@ -138,13 +139,14 @@ def best_minority_size(setting: Setting, design: Design) -> float:
 
     ``ñ* = (⟨a,a⟩ − S⟨a,d⟩)/(S⟨d,d⟩ − ⟨a,d⟩)`` in the inner product of H⁻¹, with ``S`` the number of
     real rows, ``a = (n₀ − n₁)∇R₀(θ*)`` and ``d = δ − ∇R₀(θ*)``, δ the minority's ``∇b`` at θ*. It
-    trades one bias against another: exact balance for an unbiased generator.
+    trades one bias against another and leaves variance out: exact balance for an unbiased generator
+    (docs/theory.md, section 4.2; arXiv 2601.16120).
 
     Returns:
         ñ* ≥ 0; infinity where more is always better.
 
     Raises:
-        ValueError: not two groups, or no known law of synthetic rows.
+        ValueError: not two groups of different size, or no known law of synthetic rows.
     """
     counts = np.array(design.counts)
     if len(counts) != 2 or counts[0] == counts[1]:
@@ -175,7 +177,11 @@ def _stationary_size(aa: float, ad: float, dd: float, total: float) -> float:
 def alpha_grid_excess(
     setting: Setting, design: Design, alphas: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, " k"]:
-    """The full expansion's excess at each α: no small-bias approximation."""
+    """The full expansion's excess at each α [k]: no small-bias approximation (equation 2.4).
+
+    Raises:
+        ValueError: α outside [0, 1], or no theory, see :func:`opal.theory.predict.predict`.
+    """
     from opal.theory.predict import expand
 
     with jax.enable_x64(True):
