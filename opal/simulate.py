@@ -26,7 +26,7 @@ from opal.synthesis.synthesizer import Synthesizer
 if TYPE_CHECKING:
     import pandas as pd
 
-_CACHE_BYTES = 4e6  # replicates of a chunk should stay in a core's cache
+_CACHE_BYTES = 5e6  # replicates of a chunk should stay in a core's cache
 _ACCELERATOR_BYTES = 2e9
 _CHUNKS_PER_CALL = 256
 
@@ -80,11 +80,16 @@ def compare(
         key: shared by all arms.
         n_replicates: replicates of each arm.
         study: name in the records.
+
+    Raises:
+        ValueError: ``reference`` is not an arm; otherwise see :func:`simulate`.
     """
     import pandas as pd
 
     from opal import records
 
+    if reference not in designs:
+        raise ValueError(f"reference must be one of the arms {list(designs)}; got {reference!r}.")
     names = [group.name for group in setting.law.groups]
     values = {
         arm: risk.flatten_metrics(
@@ -141,7 +146,7 @@ def replicate_metrics(
     with jax.enable_x64(True):
         law = setting.law
         _check_seeds(law, design)
-        chunk = chunk_size or _chunk_size(law.dim, design, n_replicates)
+        chunk = chunk_size or default_chunk_size(law.dim, design, n_replicates)
         run = partial(
             _run_chunks,
             law,
@@ -192,7 +197,7 @@ def _blocks(n_replicates: int, chunk: int) -> list[np.ndarray]:
     return list(indices.reshape(n_blocks, per_block, chunk))
 
 
-def _chunk_size(dim: int, design: Design, n_replicates: int) -> int:
+def default_chunk_size(dim: int, design: Design, n_replicates: int) -> int:
     """Replicates whose rows fit the cache; a function of shapes and backend only."""
     n_rows = sum(design.counts) + sum(design.n_oversampled) + design.n_augmented * design.n_groups
     bytes_each = 20 * n_rows * (dim + 1)
@@ -266,6 +271,10 @@ def training_rows(
         counts: real rows of each group.
         sizes: oversampled and augmented rows of each group.
         key: of the replicate; its stream ``"real"`` makes the real rows in every arm.
+
+    Returns:
+        Rows [n, d] in the order real, oversampled, augmented (each group after group), and their
+        weights [n], of sum one.
     """
     parts = [law.sample(counts, key=named(key, "real"))]
     kinds = [weights.real]

@@ -1,0 +1,40 @@
+"""The benchmark runs on a tiny size and prints what it promises; how fast is not tested."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks._peer import SOLVERS, Peer
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_every_peer_reaches_the_tolerance_it_is_compared_at(solver: str) -> None:
+    peer = Peer((180, 20), np.array([[0.0, 0.0], [1.0, 1.0]]), solver)
+    x = peer.draw(peer.labels, np.random.default_rng(0))
+    assert peer.gradient(x) < 1e-7
+    assert 0.3 < peer.replicate(np.random.default_rng(1)) < 1.0
+
+
+def test_replicates_prints_its_schema() -> None:
+    script = ROOT / "benchmarks" / "replicates.py"
+    command = [sys.executable, str(script), "--json", "--tiny", "--repeats", "1"]
+    command += ["--memory-replicates", "50"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    results = json.loads(printed.stdout)
+    for name in ("replicates", "fits"):
+        (entry,) = results[name]
+        assert set(entry) == {"n", "d", "ratio", "seconds", "peer_seconds"}
+        assert min(entry.values()) > 0
+        assert entry["ratio"] == pytest.approx(entry["peer_seconds"] / entry["seconds"])
+    (shares,) = results["shares"]
+    assert shares["drawing"] + shares["fitting"] + shares["risk"] == pytest.approx(1)
+    assert results["memory"]["n_replicates"] == 50
+    assert 0 < results["memory"]["gib"] < 2
