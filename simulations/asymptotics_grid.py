@@ -29,7 +29,7 @@ CONTROLS = ("wrong_variance", "wrong_bias")
 class Config:
     """The range that designs are drawn from."""
 
-    n_designs: int = 80
+    n_designs: int = 60
     """Designs, one cell each."""
     n_min: tuple[int, int] = (20, 500)
     """Smallest and largest minority size."""
