@@ -236,7 +236,8 @@ shown.pivot(index="arm", columns="metric", values="difference").loc[list(arms)]
 # %% [markdown]
 # Plain risk loses by a wide margin, and moving its threshold recovers most of it for nothing. What
 # is left for a generator is what it *knows*: an arm that gains over weighting brought information
-# that the seeds did not have.
+# that the seeds did not have. The biased generator gains on average and makes the worst group
+# worse. Whether that is a gain at all depends on what you are after; look at both columns.
 #
 # ## Where next
 #
