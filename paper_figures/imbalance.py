@@ -14,11 +14,13 @@ STUDIES = ("imbalance",)
 CAPTION = (
     "Excess balanced risk (left) and worst-group error (right) of a logistic rule against the size "
     "of the minority, the majority fixed: points are simulations with two standard errors, lines "
-    "are theory with nothing fitted (none is known for SMOTE); synthetic rows that only rearrange "
-    "the seeds cannot beat weighting, an unbiased generator can, and a biased one has a floor."
+    "are theory with nothing fitted (none is known for SMOTE, nor where so few rows tend to be "
+    "separable); synthetic rows that only rearrange the seeds do not beat weighting, an unbiased "
+    "generator does, and a biased one has a floor."
 )
-# The expansion in 1/n is held against simulation where the small group is not small.
-LARGE = 100
+# Theory leaves out the order 1/n² without a factor p: it is held against simulation, up to 2 %,
+# where the small group is not small.
+LARGE, MARGIN = 250, 0.02
 
 
 def draw(records: pd.DataFrame) -> Figure:
@@ -52,7 +54,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
     from opal.checks import at_least, at_most, within_standard_errors, z_threshold
     from opal.plotting import agreement
 
-    table = agreement(records, "excess_balanced_risk", ("arm", "n_min"))
+    table = agreement(records, "excess_balanced_risk", ("arm", "n_min"), margin=MARGIN)
     large = table[table["n_min"] >= min(LARGE, table["n_min"].max())]
     copies = table[table["arm"] == "duplication"].set_index("n_min")
     draws = table[table["arm"] == "oracle"].set_index("n_min")["predicted"]
@@ -63,7 +65,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
         & (records["n_max"] % records["n_min"] == 0)
     ]
     return [
-        within_standard_errors(f"theory at n_min ≥ {LARGE}", list(large["z"])),
+        within_standard_errors(f"theory within {MARGIN:.0%} at n_min ≥ {LARGE}", list(large["z"])),
         at_least(
             "duplicates are not new draws",
             float(mistaken),
