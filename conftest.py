@@ -29,6 +29,8 @@ from beartype import beartype
 from beartype.roar import BeartypeDecorHintPep3119Exception
 from jaxtyping import install_import_hook
 
+from opal.compiled import release_when_many
+
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -54,6 +56,13 @@ NUMERICAL_ROOMS = (
     *("estimators", "risk", "simulate", "theory"),
 )
 install_import_hook([f"opal.{room}" for room in NUMERICAL_ROOMS], "conftest.check_shapes")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_compiled_functions() -> Iterator[None]:
+    """Let go of compiled functions between modules, before the process runs out of memory maps."""
+    yield
+    release_when_many()
 
 
 @pytest.fixture(scope="session", autouse=True)

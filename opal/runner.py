@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opal import __version__
+from opal.compiled import release_when_many
 from opal.files import writable_folder
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def _finish(cell: Cell, path: Path) -> None:
     wall_time = time.perf_counter() - start
     metadata = {**cell.identity(), **records.provenance(), "wall_time_s": wall_time}
     records.write(frame, path, metadata=metadata)
+    release_when_many()
 
 
 class _Bar:
