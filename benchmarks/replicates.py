@@ -155,7 +155,7 @@ def _fits(size: Size, peer: Peer) -> tuple[Callable[[], object], Callable[[], ob
 
     @jax.jit
     def fit(x: jax.Array) -> jax.Array:
-        return jax.lax.map(lambda rows: fit_logistic(rows, y, weights).theta, x, batch_size=chunk)
+        return simulate.map_in_chunks(lambda rows: fit_logistic(rows, y, weights).theta, x, chunk)
 
     on_device = jax.device_put(x)
     return (
@@ -181,7 +181,7 @@ def _shares(size: Size, seconds: float) -> dict[str, float]:
         return {name: v for name, v in values.items() if name != "calibration_error"}
 
     def alone(function: Callable[..., Any], over: np.ndarray) -> float:
-        mapped = jax.jit(lambda values: jax.lax.map(function, values, batch_size=chunk))
+        mapped = jax.jit(lambda values: simulate.map_in_chunks(function, values, chunk))
         work = partial(lambda values: jax.block_until_ready(mapped(values)), jax.device_put(over))
         work()
         return min(time_of(work) for _ in range(5)) / len(over) / seconds

@@ -26,7 +26,7 @@ from opal.synthesis.synthesizer import Synthesizer
 if TYPE_CHECKING:
     import pandas as pd
 
-_CACHE_BYTES = 5e6  # replicates of a chunk should stay in a core's cache
+_CACHE_BYTES = 4e6  # replicates of a chunk should stay in a core's cache
 _ACCELERATOR_BYTES = 2e9
 _CHUNKS_PER_CALL = 256
 
@@ -257,7 +257,7 @@ def _run_chunks(
             metrics.pop("calibration_error", None)
         return {**metrics, "separated": separated.astype(float)}
 
-    return map_in_chunks(replicate, replicate_keys(key, indices.ravel()), indices.shape[1])
+    return map_in_chunks(replicate, replicate_keys(key, jnp.ravel(indices)), indices.shape[1])
 
 
 def training_rows(
