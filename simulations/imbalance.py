@@ -63,7 +63,7 @@ def measure_size(size: Size) -> pd.DataFrame:
     import numpy as np
 
     from opal.settings import GaussianMixture
-    from simulations.arms import measure, standard_arms
+    from simulations._arms import measure, standard_arms
 
     config = size.config
     axis = np.full(config.dim, 1 / np.sqrt(config.dim))

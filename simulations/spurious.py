@@ -71,7 +71,7 @@ def measure_strength(at: Strength) -> pd.DataFrame:
     import numpy as np
 
     from opal.settings import SpuriousCorrelation
-    from simulations.arms import measure, standard_arms
+    from simulations._arms import measure, standard_arms
 
     config = at.config
     setting = SpuriousCorrelation(

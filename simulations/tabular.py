@@ -45,7 +45,6 @@ class Config:
 PRESETS = {
     "tiny": Config(
         datasets=("heart_failure",),
-        tasks=("imbalanced",),
         published=("logistic",),
         sound=("logistic",),
         folds=2,

@@ -67,8 +67,13 @@ def main(args: Sequence[str]) -> int:
         metadata={**described, **records.provenance(), "wall_time_s": wall_time},
     )
     report = {**described, "records": str(path), "n_rows": len(frame), "wall_time_s": wall_time}
-    shown = study.comparison(frame) if hasattr(study, "comparison") else frame
-    _say(report, shown, as_json=options.json)
+    if options.json:
+        output.print_json(report)
+    elif hasattr(study, "comparison"):
+        table = study.comparison(frame)
+        _say(report, table, head=len(table))
+    else:
+        _say(report, frame, head=20)
     return 0
 
 
@@ -159,11 +164,8 @@ def _executor(workers: int) -> Iterator[Executor | None]:
         yield executor
 
 
-def _say(report: dict[str, Any], frame: pd.DataFrame, *, as_json: bool, head: int = 100) -> None:
-    """Print the study's own comparison where it makes one, otherwise the first records."""
-    if as_json:
-        output.print_json(report)
-        return
+def _say(report: dict[str, Any], frame: pd.DataFrame, *, head: int) -> None:
+    """Print the first rows of the study's own comparison, or of its records, and its checks."""
     varying = [name for name in frame.columns if frame[name].nunique(dropna=False) > 1]
     rows = frame[varying].head(head).itertuples(index=False)
     output.print_table(f"{report['study']}: {len(frame)} rows", varying, rows)
