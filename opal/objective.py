@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -160,9 +160,9 @@ class Design:
         each = self.alpha / (self.n_augmented * self.n_groups) if self.n_augmented else 0.0
         return RowWeights(bulk, bulk, np.full(self.n_groups, each))
 
-    def with_(self, **changes: object) -> Design:
+    def with_(self, **changes: Any) -> Design:
         """The same design with some fields changed."""
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return replace(self, **changes)
 
 
 def baselines(counts: Sequence[int], *, loss: Loss = "logistic") -> dict[str, Design]:

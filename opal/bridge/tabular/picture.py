@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge.tabular.arms import ARMS, REFERENCE
+from opal.plotting import PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,19 +47,8 @@ CURVES: Mapping[str, tuple[str, str, str, str]] = {
     "minority_error": ("D", "--", "#1f6fb4", "minority groups"),
     "majority_error": ("P", ":", "#d1711c", "majority groups"),
 }
-STYLE: dict[Any, Any] = {
-    "font.size": 7.5,
-    "axes.titlesize": 8,
-    "axes.labelsize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-}
+# The paper's style, a little smaller: these figures have many panels.
+STYLE: dict[Any, Any] = {**PAPER, "font.size": 7.5, "axes.labelsize": 7.5, "savefig.dpi": "figure"}
 
 
 def arm_label(arm: str, synthesizer: str = "gpt4") -> str:
