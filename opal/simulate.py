@@ -290,10 +290,7 @@ def training_rows(
         parts.append(synthetic.sample(sizes[0], key=named(key, "oversample")))
         parts.append(synthetic.sample(sizes[1], key=named(key, "augment")))
         kinds += [weights.oversampled, weights.augmented]
-    row_weights = [
-        jnp.repeat(w, np.array(part.counts), total_repeat_length=len(part.x))
-        for part, w in zip(parts, kinds, strict=True)
-    ]
+    row_weights = [jnp.asarray(w)[part.group] for part, w in zip(parts, kinds, strict=True)]
     x, y = jnp.concatenate([p.x for p in parts]), jnp.concatenate([p.y for p in parts])
     return Sample(x, y, (len(x),)), jnp.concatenate(row_weights)
 
