@@ -177,7 +177,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
         at_least(
             f"predicted {question} is near the best",
             float((rows["regret"] <= 1.02).mean()),
-            0.95 if question == "weight" else 0.0,
+            0.95,
             f"share of {len(rows)} designs within 2 %; largest ratio {rows['regret'].max():.3f}",
         )
         for question, rows in table.groupby("question")
