@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -106,17 +104,13 @@ def curves(
         points(axes, rows[rows["source"] == "simulation"], x, look, label=arm)
 
 
-def agreement(
-    records: pd.DataFrame, metric: str, on: Sequence[str], *, margin: float = 0.0
-) -> pd.DataFrame:
+def agreement(records: pd.DataFrame, metric: str, on: Sequence[str]) -> pd.DataFrame:
     """Simulation joined with theory on the columns ``on``, with z-scores.
 
     Args:
         records: of both sources.
         metric: the metric to compare.
         on: columns that identify a design.
-        margin: relative difference that is not held against theory (an order it leaves out): the
-            z-score counts only what goes beyond.
 
     Returns:
         One row for each simulated value that theory has an answer to: the columns ``on``,
@@ -130,5 +124,4 @@ def agreement(
     )
     joined = joined.rename(columns={"value": "simulated", "value_theory": "predicted"})
     gap = joined["simulated"] - joined["predicted"]
-    beyond = (gap.abs() - margin * joined["predicted"].abs()).clip(lower=0)
-    return joined.assign(z=beyond * gap.apply(np.sign) / joined["std_error"])
+    return joined.assign(z=gap / joined["std_error"])

@@ -25,27 +25,22 @@ LARGE = 100
 
 def draw(records: pd.DataFrame) -> Figure:
     """Excess risk and worst-group error, one panel each."""
-    from matplotlib import pyplot as plt
-
     from opal import plotting
+    from paper_figures._panels import arms_against
 
     with plotting.paper_style():
-        figure, panels = plt.subplots(1, 2, figsize=(6.8, 2.9), layout="constrained")
-        labels = ("excess balanced risk", "worst-group error")
-        metrics = ("excess_balanced_risk", "worst_error")
-        for axes, metric, label in zip(panels, metrics, labels, strict=True):
-            plotting.curves(axes, records, "n_min", metric, plotting.ARMS)
-            axes.set(xscale="log", xlabel="minority rows $n_{min}$", ylabel=label)
+        figure, panels = arms_against(
+            records,
+            "n_min",
+            xlabel="minority rows $n_{min}$",
+            metrics=("excess_balanced_risk", "worst_error"),
+            ticks={"worst_error": (0.15, 0.2, 0.3, 0.5, 0.9)},
+        )
+        for axes in panels:
+            axes.set_xscale("log")
             sizes = sorted(records["n_min"].unique())
             axes.set_xticks(sizes, [str(n) for n in sizes])
-            axes.minorticks_off()
-        for axes in panels:
-            axes.set_yscale("log")
-        ticks = (0.15, 0.2, 0.3, 0.5, 0.9)
-        panels[1].set_yticks(ticks, [f"{t:g}" for t in ticks])
-        panels[1].minorticks_off()
-        handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside right center")
+            axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
     return figure
 
 

@@ -23,23 +23,17 @@ LARGE = 100
 
 def draw(records: pd.DataFrame) -> Figure:
     """Worst-group error and excess risk, one panel each."""
-    from matplotlib import pyplot as plt
-
     from opal import plotting
+    from paper_figures._panels import arms_against
 
     with plotting.paper_style():
-        figure, panels = plt.subplots(1, 2, figsize=(6.8, 2.9), layout="constrained")
-        labels = ("worst-group error", "excess balanced risk")
-        metrics = ("worst_error", "excess_balanced_risk")
-        for axes, metric, label in zip(panels, metrics, labels, strict=True):
-            plotting.curves(axes, records, "strength", metric, plotting.ARMS)
-            axes.set(xlabel="strength P(attribute = label)", ylabel=label, yscale="log")
-            axes.set_xticks(sorted(records["strength"].unique()))
-        ticks = (0.17, 0.2, 0.3, 0.4, 0.6)
-        panels[0].set_yticks(ticks, [f"{t:g}" for t in ticks])
-        panels[0].minorticks_off()
-        handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside right center")
+        figure, _ = arms_against(
+            records,
+            "strength",
+            xlabel="strength P(attribute = label)",
+            metrics=("worst_error", "excess_balanced_risk"),
+            ticks={"worst_error": (0.17, 0.2, 0.3, 0.4, 0.6)},
+        )
     return figure
 
 

@@ -108,7 +108,8 @@ def test_a_changed_design_is_checked_again() -> None:
 
 
 def test_lists_are_as_good_as_tuples() -> None:
-    design = Design([7, 3], COPIES, oversample=[1, 2])  # type: ignore[arg-type]
+    lists: dict[str, Any] = {"counts": [7, 3], "oversample": [1, 2]}
+    design = Design(synthesizer=COPIES, **lists)
     assert design == Design((7, 3), COPIES, oversample=(1, 2))
     assert design.n_oversampled == (1, 2)
     assert hash(design.counts) == hash((7, 3))

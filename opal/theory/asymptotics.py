@@ -12,6 +12,7 @@ laws; only the expansion in 1/n is approximate.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ from opal.newton import minimise
 from opal.objective import RowCounts, RowWeights
 from opal.settings.gaussian import GaussianLaw
 from opal.theory import moments, seeds
+
+_Of = Callable[[Array], Array]
 
 
 class Asymptotics(NamedTuple):
@@ -78,6 +81,52 @@ def asymptotics(
         shift: added to the estimate after the fit [p] (a moved threshold).
         loss: logistic or squared.
     """
+    slope, curvature, noise = _equations(
+        truth, synthetic, rows, weights, seed_use, shrinkage, ridge, loss
+    )
+
+    def solve(right: Array) -> Array:
+        return jax.scipy.linalg.solve(hessian, right, assume_a="pos")
+
+    start = jnp.zeros(losses.n_parameters(loss, truth.n_classes, truth.dim))
+    fit = minimise(lambda t: (slope(t), curvature(t)), start, tolerance=1e-11)
+    theta = fit.theta
+    hessian = curvature(theta)
+    covariance = solve(solve(noise(theta)).T)
+
+    def second_order(at: Array) -> Array:
+        return jnp.trace(solve(noise(at))) - jnp.trace(curvature(at) @ covariance)
+
+    pull = 0.5 * jax.grad(second_order)(theta)
+    if seed_use == "moments":
+        _, made = seeds.shares(rows, weights)
+        pull -= moments.generator_drift(truth, synthetic, theta, rows, made, shrinkage, loss)
+    drift = solve(pull)
+    target = theta if shift is None else theta + shift
+    best = truth.group_risk(truth.optimum(loss), loss).mean()
+    gradient = truth.group_gradient(target, loss).mean(axis=0)
+    balanced = truth.group_hessian(target, loss).mean(axis=0)
+    return Asymptotics(
+        target,
+        drift,
+        covariance,
+        truth.group_risk(target, loss).mean() - best,
+        gradient @ drift,
+        0.5 * jnp.trace(balanced @ covariance),
+    )
+
+
+def _equations(
+    truth: GaussianLaw,
+    synthetic: GaussianLaw,
+    rows: RowCounts,
+    weights: RowWeights,
+    seed_use: str,
+    shrinkage: Array | float,
+    ridge: Array | float,
+    loss: Loss,
+) -> tuple[_Of, _Of, _Of]:
+    """Mean [p] and Jacobian [p, p] of ĝ + λDθ, and covariance [p, p] of ĝ, as functions of θ."""
     p = losses.n_parameters(loss, truth.n_classes, truth.dim)
     penalty = jnp.tile(jnp.ones(truth.dim + 1).at[-1].set(0.0), p // (truth.dim + 1)) * ridge
     real, made = seeds.shares(rows, weights)
@@ -101,30 +150,4 @@ def asymptotics(
             truth, synthetic, theta, rows, weights, seed_use, shrinkage, loss
         )
 
-    def solve(right: Array) -> Array:
-        return jax.scipy.linalg.solve(hessian, right, assume_a="pos")
-
-    fit = minimise(lambda t: (slope(t), curvature(t)), jnp.zeros(p), tolerance=1e-11)
-    theta = fit.theta
-    hessian = curvature(theta)
-    covariance = solve(solve(noise(theta)).T)
-
-    def second_order(at: Array) -> Array:
-        return jnp.trace(solve(noise(at))) - jnp.trace(curvature(at) @ covariance)
-
-    pull = 0.5 * jax.grad(second_order)(theta)
-    if seed_use == "moments":
-        pull -= moments.generator_drift(truth, synthetic, theta, rows, made, shrinkage, loss)
-    drift = solve(pull)
-    target = theta if shift is None else theta + shift
-    best = truth.group_risk(truth.optimum(loss), loss).mean()
-    gradient = truth.group_gradient(target, loss).mean(axis=0)
-    balanced = truth.group_hessian(target, loss).mean(axis=0)
-    return Asymptotics(
-        target,
-        drift,
-        covariance,
-        truth.group_risk(target, loss).mean() - best,
-        gradient @ drift,
-        0.5 * jnp.trace(balanced @ covariance),
-    )
+    return slope, curvature, noise

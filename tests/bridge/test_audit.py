@@ -164,7 +164,8 @@ def test_attribute_with_many_values_groups_by_zero(draw: Draw) -> None:
 
 
 def test_result_is_json(draw: Draw) -> None:
-    json.dumps(run(draw, draw({(0, 0): 40}, 9), prompt_rows=5), allow_nan=False)
+    result = run(draw, draw({(0, 0): 40}, 9), prompt_rows=5)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
 @pytest.mark.parametrize(

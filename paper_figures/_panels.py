@@ -1,0 +1,52 @@
+"""Two metrics of every arm side by side, which figures of arms share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LABELS = {
+    "excess_balanced_risk": "excess balanced risk",
+    "worst_error": "worst-group error",
+}
+
+
+def arms_against(
+    records: pd.DataFrame,
+    x: str,
+    *,
+    xlabel: str,
+    metrics: tuple[str, str],
+    ticks: Mapping[str, tuple[float, ...]],
+) -> tuple[Figure, list[Axes]]:
+    """A panel a metric, on a log scale, and one legend; call inside ``plotting.paper_style()``.
+
+    Args:
+        records: of both sources.
+        x: column of the horizontal axis; each of its values gets a tick.
+        xlabel: its label.
+        metrics: left and right, of :data:`LABELS`.
+        ticks: of the vertical axis of a metric, where the scale's own do not say enough.
+    """
+    from matplotlib import pyplot as plt
+
+    from opal import plotting
+
+    figure, axes = plt.subplots(1, 2, figsize=(6.8, 2.9), layout="constrained")
+    panels = list(axes)
+    places = sorted(records[x].unique())
+    for panel, metric in zip(panels, metrics, strict=True):
+        plotting.curves(panel, records, x, metric, plotting.ARMS)
+        panel.set(xlabel=xlabel, ylabel=LABELS[metric], yscale="log")
+        panel.set_xticks(places, [f"{place:g}" for place in places])
+        if metric in ticks:
+            panel.set_yticks(ticks[metric], [f"{tick:g}" for tick in ticks[metric]])
+            panel.minorticks_off()
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right center")
+    return figure, panels
