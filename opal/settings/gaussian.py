@@ -109,31 +109,35 @@ class GaussianLaw:
         self, theta: Float[Array, " p"], loss: Loss = "logistic"
     ) -> Float[Array, " g"]:
         """Standard error of :meth:`group_risk` [G]: zero where it is exact (two classes)."""
-        risks = self._scrambled_risks(theta, loss)
-        n = risks.shape[-1]
-        return jnp.std(risks, axis=-1, ddof=1) / jnp.sqrt(n) if n > 1 else jnp.zeros(risks.shape[0])
+        return _std_error(self._scrambled_risks(theta, loss))
 
     def _scrambled_risks(self, theta: Float[Array, " p"], loss: Loss) -> Float[Array, "g s"]:
         def of_mode(mean: Array, covariance: Array, labels: Array) -> Array:
             nodes = self.nodes(theta, mean, covariance, loss)
             values = losses.values(nodes.scores, self.n_classes, loss) @ labels
-            n_blocks = 1 if self._is_exact(loss) else N_SCRAMBLES
-            blocks = (values * nodes.weights).reshape(n_blocks, -1)
-            return blocks.sum(axis=1) * n_blocks
+            return _block_sums(values * nodes.weights, 1 if self._is_exact(loss) else N_SCRAMBLES)
 
         return self._over_modes(of_mode)
 
     def group_error(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
         """Probability that the rule θ predicts a wrong label, in each group [G]."""
+        return jnp.mean(self._scrambled_errors(theta, loss), axis=-1)
 
+    def group_error_std_error(
+        self, theta: Float[Array, " p"], loss: Loss = "logistic"
+    ) -> Float[Array, " g"]:
+        """Standard error of :meth:`group_error` [G]: zero where it is exact (two classes)."""
+        return _std_error(self._scrambled_errors(theta, loss))
+
+    def _scrambled_errors(self, theta: Float[Array, " p"], loss: Loss) -> Float[Array, "g s"]:
         def of_mode(mean: Array, covariance: Array, labels: Array) -> Array:
             if self.n_classes == 2:
                 centre, spread = self._score_moments(theta, mean, covariance)
                 positive = jax.scipy.stats.norm.cdf(centre / spread)
-                return labels[0] * positive + labels[1] * (1 - positive)
+                return (labels[0] * positive + labels[1] * (1 - positive))[None]
             nodes = self.nodes(theta, mean, covariance, loss)
             predicted = losses.predictions(nodes.scores, self.n_classes, loss)
-            return jnp.sum(nodes.weights * (1 - labels[predicted]))
+            return _block_sums(nodes.weights * (1 - labels[predicted]), N_SCRAMBLES)
 
         return self._over_modes(of_mode)
 
@@ -234,6 +238,17 @@ class GaussianLaw:
         features = jnp.concatenate([x, jnp.ones((len(z), 1))], axis=1)
         weights = jnp.full(len(z), 1 / len(z))
         return ScoreNodes(x @ w.T + b[None, :], features, jnp.zeros_like(padded), weights)
+
+
+def _block_sums(values: Float[Array, " q"], n_blocks: int) -> Float[Array, " s"]:
+    """The integral by each scramble's share of the points."""
+    return values.reshape(n_blocks, -1).sum(axis=1) * n_blocks
+
+
+def _std_error(blocks: Float[Array, "g s"]) -> Float[Array, " g"]:
+    """Standard error of the mean over independent scrambles; zero where there is only one."""
+    n = blocks.shape[-1]
+    return jnp.std(blocks, axis=-1, ddof=1) / jnp.sqrt(n) if n > 1 else jnp.zeros(len(blocks))
 
 
 def _categorical(u: Float[Array, " n"], probabilities: Float[Array, "m k"]) -> Array:

@@ -69,6 +69,12 @@ class GaussianSetting:
         """Probability of a wrong label in each group [G]."""
         return self.law.group_error(theta, loss)
 
+    def group_error_std_error(
+        self, theta: Float[Array, " p"], loss: Loss = "logistic"
+    ) -> Float[Array, " g"]:
+        """Standard error of :meth:`group_error` [G]; zero for two classes."""
+        return self.law.group_error_std_error(theta, loss)
+
     def optimum(self, loss: Loss = "logistic") -> Float[Array, " p"]:
         """Minimiser θ* of the balanced risk [p]."""
         return self.law.optimum(loss)

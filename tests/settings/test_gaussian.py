@@ -280,8 +280,8 @@ def test_risk_and_its_derivatives_exist_where_the_weights_vanish() -> None:
 
 def test_two_classes_have_no_standard_error() -> None:
     law = random_law(2, 3, 1, flips=False, seed=12)
-    errors = jax.jit(law.group_risk_std_error)(jnp.zeros(4))
-    np.testing.assert_array_equal(errors, [0.0, 0.0])
+    for std_error in (law.group_risk_std_error, law.group_error_std_error):
+        np.testing.assert_array_equal(jax.jit(std_error)(jnp.ones(4)), [0.0, 0.0])
 
 
 @pytest.mark.parametrize("dim", [2, 6])
@@ -295,26 +295,36 @@ def test_the_standard_error_of_three_classes_is_honest(dim: int) -> None:
     for loss in LOSSES:
         thetas = np.stack([random_theta(loss, 3, dim, seed) for seed in range(12)])
 
-        def of(t: jax.Array, loss: Loss = loss) -> tuple[jax.Array, jax.Array]:
-            return law.group_risk(t, loss), law.group_risk_std_error(t, loss)
+        def of(t: jax.Array, loss: Loss = loss) -> tuple[jax.Array, ...]:
+            risk, error = law.group_risk(t, loss), law.group_error(t, loss)
+            return (
+                risk,
+                law.group_risk_std_error(t, loss),
+                error,
+                law.group_error_std_error(t, loss),
+            )
 
-        risks, errors = (np.asarray(a) for a in jax.jit(jax.vmap(of))(jnp.asarray(thetas)))
-        assert (errors > 0).all()
+        found = [np.asarray(a) for a in jax.jit(jax.vmap(of))(jnp.asarray(thetas))]
+        risks, risk_errors, wrong, wrong_errors = found
+        assert (risk_errors > 0).all()
         for g in range(3):
             x = points @ np.linalg.cholesky(law.covariances[g, 0]).T + law.means[g, 0]
             columns = np.hstack([x, np.ones((len(x), 1))])
-            for theta, risk, error in zip(thetas, risks[:, g], errors[:, g], strict=True):
+            for i, theta in enumerate(thetas):
                 u = columns @ theta.reshape(-1, dim + 1).T
+                logits = np.hstack([np.zeros((len(u), 1)), u]) if loss == "logistic" else u
                 if loss == "logistic":
-                    logits = np.hstack([np.zeros((len(u), 1)), u])
                     reference = np.mean(np.logaddexp.reduce(logits, axis=1) - logits[:, g])
                 else:
                     reference = np.mean(0.5 * np.sum((np.eye(3)[g] - u) ** 2, axis=1))
-                z_scores.append((risk - reference) / error)
+                z_scores.append((risks[i, g] - reference) / risk_errors[i, g])
+                missed = np.mean(logits.argmax(axis=1) != g)
+                if 0.01 < missed < 0.99:  # where a scramble's points miss some and hit some
+                    z_scores.append((wrong[i, g] - missed) / wrong_errors[i, g])
     sizes = np.abs(z_scores)
     student = stats.t(7)  # eight scrambles
     # Honest: 95 % intervals hold the truth about that often. The rules share their points, so
-    # the share is far less certain than that of 72 independent intervals.
+    # the share is far less certain than that of 144 independent intervals.
     assert np.mean(sizes < student.ppf(0.975)) > 0.85
     assert sizes.max() < student.ppf(1 - 0.005 / len(sizes))
     # Useful: errors are not so wide that nothing could fall outside.

@@ -27,6 +27,10 @@ PAIR = GaussianMixture(
 )
 SPURIOUS = SpuriousCorrelation(spurious_signal=0.8)
 BIAS = Bias(mean_shift=[[0.0, 0.0], [0.25, -0.2]], covariance_scale=1.2, rotation=0.3)
+TRIPLE = GaussianMixture(
+    [[-0.7, 0.0], [0.7, 0.2], [0.0, 1.0]], [np.eye(2), 0.6 * np.eye(2), np.diag([1.4, 0.7])]
+)
+TRIPLE_BIAS = Bias(mean_shift=[[0.0, 0.0], [0.3, -0.2], [-0.2, -0.3]], covariance_scale=1.2)
 ATTRIBUTE_BIAS = Bias(mean_shift=[[0.0, 0.3], [0.0, 0.0], [0.0, 0.0], [0.0, -0.3]])
 COUNTS = (800, 300)
 
@@ -59,6 +63,10 @@ CASES: dict[str, Case] = {
             n_augmented=500,
             alpha=0.5,
         ),
+    ),
+    "three classes": Case(
+        TRIPLE,
+        Design((800, 400, 300), Oracle.biased(TRIPLE.law, TRIPLE_BIAS), n_augmented=400, alpha=0.5),
     ),
 }
 
@@ -136,7 +144,7 @@ def test_inputs_that_are_not_changed_give_the_prediction() -> None:
         np.testing.assert_allclose(wrong(name).excess, predicted(name).excess, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["oracle", "biased oracle", "gaussian fit"])
+@pytest.mark.parametrize("name", ["oracle", "biased oracle", "gaussian fit", "three classes"])
 def test_theory_without_the_noise_of_synthetic_rows_is_caught(name: str) -> None:
     """The same synthetic weight on a million times as many rows: no noise, the same mean."""
     rows, weights = CASES[name].design.row_counts(), CASES[name].design.row_weights()
@@ -155,7 +163,9 @@ def test_theory_that_takes_used_seeds_for_new_draws_is_caught(name: str) -> None
     assert not is_right(name, float(wrong(name, seed_use="none").excess))
 
 
-@pytest.mark.parametrize("name", ["biased oracle", "flipped labels", "squared", "spurious"])
+@pytest.mark.parametrize(
+    "name", ["biased oracle", "flipped labels", "squared", "spurious", "three classes"]
+)
 def test_theory_without_the_bias_is_caught(name: str) -> None:
     assert not is_right(name, float(wrong(name, synthetic=CASES[name].setting.law).excess))
 
