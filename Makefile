@@ -65,7 +65,7 @@ benchmarks: $(STAMP)
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	  --extra tabular --extra notebooks --extra dev --no-annotate --upgrade \
+	  --extra dask --extra tabular --extra notebooks --extra dev --no-annotate --upgrade \
 	  --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:

@@ -58,13 +58,13 @@ def run(
     Args:
         cells: independent cells; equal cells are computed once.
         out: folder of finished cells, one records table each.
-        executor: any :class:`concurrent.futures.Executor`; the calling process if None, since JAX
-            already uses all cores.
+        executor: any :class:`concurrent.futures.Executor` (see :mod:`opal.executors`); the calling
+            process if None, since JAX already uses all cores.
         progress: show a progress bar on standard error.
 
     Raises:
         OSError: ``out`` cannot be written (before any cell starts).
-        ValueError: there are no cells, or ``out`` holds records of another schema version.
+        ValueError: there are no cells, or ``out`` holds records that cannot be read.
     """
     import pandas as pd
 
@@ -72,16 +72,28 @@ def run(
 
     if not cells:
         raise ValueError("a study needs at least one cell; got none.")
-    paths = {cell.key(): (cell, writable_folder(out) / f"{cell.key()}.parquet") for cell in cells}
-    for _, path in paths.values():
-        if path.exists():
-            records.check_version(path)
+    check_finished(cells, out)
+    folder = writable_folder(out).absolute()  # workers need not share the working folder
+    paths = {cell.key(): (cell, folder / f"{cell.key()}.parquet") for cell in cells}
     todo = [(cell, path) for cell, path in paths.values() if not path.exists()]
     with _Bar(len(paths), enabled=progress and bool(todo)) as advance:
         advance(len(paths) - len(todo), "")
         for label in _compute(todo, executor):
             advance(1, label)
     return pd.concat([records.read(path) for _, path in paths.values()], ignore_index=True)
+
+
+def check_finished(cells: Sequence[Cell], out: Path) -> None:
+    """Check that this opal can read the cells that ``out`` holds, before others are computed.
+
+    Raises:
+        ValueError: one is of another schema version, or damaged.
+    """
+    from opal import records
+
+    for path in (out / f"{cell.key()}.parquet" for cell in cells):
+        if path.exists():
+            records.check(path)
 
 
 def _compute(todo: Sequence[tuple[Cell, Path]], executor: Executor | None) -> Iterator[str]:
@@ -94,8 +106,13 @@ def _compute(todo: Sequence[tuple[Cell, Path]], executor: Executor | None) -> It
     futures: dict[Future[None], Cell] = {executor.submit(_finish, c, p): c for c, p in todo}
     try:
         for future in as_completed(futures):
-            future.result()
-            yield futures[future].label
+            label = futures[future].label
+            try:
+                future.result()
+            except Exception as error:
+                error.add_note(f"in cell {label!r}")
+                raise
+            yield label
     except BaseException:
         # A failed cell ends the study, but what others have finished stays on disk.
         for future in futures:
@@ -104,9 +121,20 @@ def _compute(todo: Sequence[tuple[Cell, Path]], executor: Executor | None) -> It
 
 
 def _finish(cell: Cell, path: Path) -> None:
-    """Compute one cell and put it on disk, in whichever process this runs."""
+    """Compute one cell and put it on disk, in whichever process this runs.
+
+    Raises:
+        ValueError: this process would compute another cell than the one asked for.
+    """
     from opal import records
 
+    if path.stem != cell.key():
+        raise ValueError(
+            f"all processes of a run must have the same opal; cell {cell.label!r} reached one with "
+            f"opal {__version__}, under which it is another cell. Install the same opal there."
+        )
+    if path.exists():
+        return  # by a worker that was given up for dead, or in another run
     start = time.perf_counter()
     frame = cell.function(cell.config)
     wall_time = time.perf_counter() - start

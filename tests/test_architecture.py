@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 # Rank of each room on the path of the data (DESIGN, section 2). Rooms of equal rank are strangers.
 # Mathematics and files; they know no room.
-TOOLS = ("arrays", "compiled", "files", "checks", "draws", "losses", "newton")
+TOOLS = ("arrays", "compiled", "files", "checks", "draws", "losses", "names", "newton")
 RANKS = {
     **dict.fromkeys(TOOLS, 0),
     "settings": 1,
@@ -24,6 +24,7 @@ RANKS = {
     "risk": 5,
     "records": 6,
     "runner": 7,
+    "executors": 7,
     "simulate": 7,
     "theory": 7,
     "scaling": 7,

@@ -209,11 +209,46 @@ def test_what_is_finished_survives_a_cell_that_fails(
         runner.run([*cells, broken], tmp_path / "out", progress=False)
     with (
         ThreadPoolExecutor(max_workers=1) as executor,
-        pytest.raises(RuntimeError, match="cell -1 cannot be computed"),
+        pytest.raises(RuntimeError, match="cell -1 cannot be computed") as raised,
     ):
         runner.run([*cells, broken], tmp_path / "out", executor=executor, progress=False)
+    assert raised.value.__notes__ == ["in cell 'broken'"]
     assert computed(traces) == [-1, -1, 0, 1]
     assert len(digests(tmp_path / "out")) == 2
+
+
+def test_a_cell_that_another_has_finished_is_left_as_it_is(
+    study: ModuleType, traces: Path, tmp_path: Path
+) -> None:
+    """A scheduler gives a cell out again when it loses sight of a worker that finishes it."""
+    cell = study.cells(traces, 1)[0]
+    path = tmp_path / f"{cell.key()}.parquet"
+    runner._finish(cell, path)
+    runner._finish(cell, path)
+    assert computed(traces) == [0]
+
+
+def test_a_process_with_another_opal_computes_nothing(
+    study: ModuleType, traces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = study.cells(traces, 1)[0]
+    path = tmp_path / f"{cell.key()}.parquet"
+    monkeypatch.setattr(runner, "__version__", "0.0.1")
+    with pytest.raises(
+        ValueError, match=r"'cell 0' reached one with opal 0\.0\.1, .*the same opal"
+    ):
+        runner._finish(cell, path)
+    assert computed(traces) == []
+
+
+def test_an_executor_is_given_absolute_paths(
+    study: ModuleType, traces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its processes may have another working folder."""
+    monkeypatch.chdir(tmp_path)
+    with ThreadPoolExecutor(max_workers=1, initializer=os.chdir, initargs=("/",)) as executor:
+        runner.run(study.cells(traces, 1), Path("out"), executor=executor, progress=False)
+    assert len(digests(tmp_path / "out")) == 1
 
 
 def test_an_output_folder_that_cannot_be_written_stops_the_run_before_it_starts(
@@ -244,8 +279,10 @@ def test_a_damaged_cell_is_named(study: ModuleType, traces: Path, tmp_path: Path
     path = tmp_path / f"{cells[1].key()}.parquet"
     path.write_bytes(path.read_bytes()[:-20])
     message = rf"{re.escape(str(path))} is not a readable Parquet file .*Delete it"
+    before = computed(traces)
     with pytest.raises(ValueError, match=message):
-        runner.run(cells, tmp_path, progress=False)
+        runner.run(study.cells(traces, 3), tmp_path, progress=False)
+    assert computed(traces) == before  # the third cell has not begun
     path.unlink()
     runner.run(cells, tmp_path, progress=False)
     assert computed(traces) == [0, 1, 1]

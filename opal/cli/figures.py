@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from opal import executors
 from opal.cli import output, registry
 from opal.cli.parsing import parse
 from opal.cli.run import compute, preset
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_CELLS = "records"  # folder of finished cells under --out
 
 
 @dataclass(frozen=True)
@@ -39,28 +43,31 @@ class Figures:
     """Folder for pictures, checks and records."""
     workers: int = 1
     """Processes; one is usually best, since JAX already uses all cores."""
+    scheduler: str | None = None
+    """Dask scheduler whose workers compute the cells, tcp://HOST:PORT; they must see OUT."""
     json: bool = False
     """Print JSON."""
 
 
 def main(args: Sequence[str]) -> int:
-    """Draw the figures that were asked for; 1 if a check of theirs fails."""
+    """Draw the figures that were asked for; 1 if a check fails or one asked by name is left out."""
     from opal.files import writable_folder
 
     options = parse(Figures, args, prog="opal figures")
-    if options.workers < 1:
-        raise ValueError(f"--workers must be at least 1; got {options.workers}.")
+    executors.check(options.workers, options.scheduler)
     names = options.names or tuple(registry.claims("figure"))
     modules = {name: registry.load("figure", name) for name in names}
-    writable_folder(options.out)
     left_out = {name: reason for name, module in modules.items() if (reason := _missing(module))}
+    for name in modules.keys() - left_out.keys():
+        _check_finished(modules[name], options)
+    writable_folder(options.out)
     drawn: list[dict[str, Any]] = []
     for name, module in modules.items():
         if name not in left_out:
             if not options.json:
                 output.print_lines(f"{name} …")
             drawn.append(_figure(name, module, options))
-    passed = all(figure["passed"] for figure in drawn)
+    passed = all(figure["passed"] for figure in drawn) and not left_out.keys() & {*options.names}
     if options.json:
         gaps = [{"name": name, "reason": reason} for name, reason in left_out.items()]
         output.print_json({"passed": passed, "figures": drawn, "left_out": gaps})
@@ -73,6 +80,15 @@ def _missing(figure: ModuleType) -> str | None:
     """Why a figure cannot be drawn here; None if it can."""
     reason: str | None = figure.unavailable() if hasattr(figure, "unavailable") else None
     return reason
+
+
+def _check_finished(figure: ModuleType, options: Figures) -> None:
+    """Check what earlier runs of a figure's studies have left, before any study starts."""
+    from opal import runner
+
+    for study in figure.STUDIES:
+        cells = registry.load("study", study).cells(preset(study, options.preset))
+        runner.check_finished(cells, options.out / _CELLS / study)
 
 
 def _figure(name: str, figure: ModuleType, options: Figures) -> dict[str, Any]:
@@ -106,8 +122,9 @@ def _records(figure: ModuleType, options: Figures) -> pd.DataFrame:
         compute(
             study,
             preset(study, options.preset),
-            options.out / "records",
+            options.out / _CELLS,
             workers=options.workers,
+            scheduler=options.scheduler,
             progress=not options.json,
         )
         for study in figure.STUDIES

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from opal import executors
 from opal.cli import output, registry
 from opal.cli.parsing import HELP_FLAGS, parse, show_help, unknown
 
@@ -39,6 +38,8 @@ class Options:
     """Folder for the records."""
     workers: int = 1
     """Processes; one is usually best, since JAX already uses all cores."""
+    scheduler: str | None = None
+    """Dask scheduler whose workers compute the cells, tcp://HOST:PORT; they must see OUT."""
     json: bool = False
     """Print JSON."""
 
@@ -52,7 +53,12 @@ def main(args: Sequence[str]) -> int:
     options, config = configure(name, rest)
     start = time.perf_counter()
     frame = compute(
-        name, config, options.out / "cells", workers=options.workers, progress=not options.json
+        name,
+        config,
+        options.out / "cells",
+        workers=options.workers,
+        scheduler=options.scheduler,
+        progress=not options.json,
     )
     from opal import records
 
@@ -82,15 +88,14 @@ def configure(name: str, args: Sequence[str]) -> tuple[Options, Any]:
 
     Raises:
         UnknownNameError: there is no such study or preset.
-        ValueError: the number of workers is not positive.
+        ValueError: the number of workers is not positive, or given beside a scheduler.
     """
     base = preset(name, _preset_in(args))
     claim = registry.claims("study")[name]
     example = f"{claim}\n\nExample:\n    opal run {name} --preset quick --out results"
     command = _command(base)
     options = parse(command, args, prog=f"opal run {name}", description=example)
-    if options.workers < 1:
-        raise ValueError(f"--workers must be at least 1; got {options.workers}.")
+    executors.check(options.workers, options.scheduler)
     return options, options.config
 
 
@@ -120,16 +125,23 @@ def preset(study: str, name: str) -> Any:
 
 
 def compute(
-    name: str, config: Any, cells: Path, *, workers: int = 1, progress: bool = True
+    name: str,
+    config: Any,
+    cells: Path,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """The records of a study; cells that ``cells/NAME`` already holds are not computed again."""
     from opal import runner
     from opal.files import writable_folder
 
-    folder = writable_folder(cells / name)
     study: ModuleType = registry.load("study", name)
-    with _executor(workers) as executor:
-        return runner.run(study.cells(config), folder, executor=executor, progress=progress)
+    todo = study.cells(config)  # refuses a bad configuration before anything is written
+    folder = writable_folder(cells / name)
+    with executors.executor(workers, scheduler, folder) as executor:
+        return runner.run(todo, folder, executor=executor, progress=progress)
 
 
 def table_name(study: str, base: str, config: Any) -> str:
@@ -148,20 +160,6 @@ def _preset_in(args: Sequence[str]) -> str:
         if word == "--preset" and index + 1 < len(args):
             return args[index + 1]
     return Options.preset
-
-
-@contextmanager
-def _executor(workers: int) -> Iterator[Executor | None]:
-    if workers == 1:
-        yield None
-        return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-
-    # A forked process hangs once JAX has started its threads; a spawned one does not.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as executor:
-        yield executor
 
 
 def _say(report: dict[str, Any], frame: pd.DataFrame, *, head: int) -> None:

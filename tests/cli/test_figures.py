@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opal.cli import main
+from opal.cli import main, registry
 
 WORDS = ["figures", "example_figure", "--out", "here"]
 
@@ -50,12 +50,29 @@ def test_a_figure_without_its_data_is_left_out(
     example: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EXAMPLE_UNAVAILABLE", "no tables; run `opal data fetch`")
-    assert main(WORDS) == 0
+    monkeypatch.setattr(registry, "claims", lambda kind: {f"example_{kind}": "the only one"})
+    everything = ["figures", "--out", "here"]
+    assert main(everything) == 0
     assert "example_figure left out: no tables; run `opal data fetch`" in capsys.readouterr().out
     assert not (example / "here" / "example_figure.png").exists()
-    assert main([*WORDS, "--json"]) == 0
+    assert main(WORDS) == 1  # it was asked for by name
+    capsys.readouterr()
+    assert main([*everything, "--json"]) == 0
     left_out = json.loads(capsys.readouterr().out)["left_out"]
     assert left_out == [{"name": "example_figure", "reason": "no tables; run `opal data fetch`"}]
+
+
+def test_a_damaged_cell_is_told_before_any_figure_is_drawn(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(WORDS)
+    cell = next((example / "here" / "records" / "example_study").glob("*.parquet"))
+    cell.write_bytes(b"")
+    capsys.readouterr()
+    assert main(WORDS) == 2
+    said = capsys.readouterr()
+    assert "is not a readable Parquet file" in said.err
+    assert said.out == ""
 
 
 def test_the_same_records_give_the_same_files(example: Path) -> None:

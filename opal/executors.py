@@ -1,0 +1,199 @@
+"""Where cells are computed: in this process, in several of this machine, or on a Dask cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import pkgutil
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opal import __version__
+from opal.files import writable_folder
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_CONNECT = 5.0  # seconds until a scheduler that does not answer counts as unreachable
+_FIRST_WORKER = 10.0  # seconds that the first worker has to register
+_VERSION = "opal:__version__"
+_START = "Start one with `dask scheduler`, and on each machine `dask worker ADDRESS --nthreads 1`"
+
+
+class ClusterError(RuntimeError):
+    """A Dask cluster that cannot compute the cells, or could not finish them."""
+
+
+def check(workers: int, scheduler: str | None) -> None:
+    """Refuse what cannot be asked for together.
+
+    Raises:
+        ValueError: ``workers`` is not positive, or more than one beside a scheduler.
+    """
+    if workers < 1:
+        raise ValueError(f"--workers must be at least 1; got {workers}.")
+    if scheduler is not None and workers > 1:
+        raise ValueError(
+            f"--workers counts processes of this machine, and a scheduler has workers of its own; "
+            f"got --workers {workers} and --scheduler {scheduler}. Leave one of the two out."
+        )
+
+
+@contextmanager
+def executor(workers: int, scheduler: str | None, folder: Path) -> Iterator[Executor | None]:
+    """What :func:`opal.runner.run` maps cells over; None for the calling process.
+
+    Args:
+        workers: processes of this machine.
+        scheduler: address of a Dask scheduler; its workers are used instead.
+        folder: where cells go; Dask's workers must see it under this absolute path.
+
+    Raises:
+        ValueError: both are asked for, or the address is malformed.
+        ImportError: there is no Dask.
+        ConnectionError: no scheduler answers at the address.
+        ClusterError: the workers are none, run another opal, cannot write ``folder``, or died.
+    """
+    check(workers, scheduler)
+    if scheduler is not None:
+        with _dask(scheduler, folder) as cluster:
+            yield cluster
+    elif workers == 1:
+        yield None
+    else:
+        # A forked process hangs once JAX has started its threads; a spawned one does not.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context) as processes:
+            yield processes
+
+
+@contextmanager
+def _dask(address: str, folder: Path) -> Iterator[Executor]:
+    """The executor of a Dask cluster that has proved able to compute cells."""
+    _check_address(address)
+    _check_scheduler(address)
+    from distributed import Client, KilledWorker
+
+    with Client(address, timeout=_CONNECT, set_as_default=False) as client:
+        _check_workers(client, address)
+        _check_versions(client)
+        _check_folder(client, folder)
+        try:
+            yield client.get_executor(pure=False)
+        except KilledWorker as error:
+            cell = " ".join(getattr(error, "__notes__", ()))
+            raise ClusterError(
+                f"a worker must survive its cell; {error.allowed_failures + 1} died {cell}, the "
+                f"last at {error.last_worker.address}. Too little memory is the usual reason: see "
+                "the log of that worker, and its --memory-limit. Finished cells are kept."
+            ) from error
+        except CancelledError as error:
+            raise ClusterError(
+                f"the scheduler must stay until the last cell is done; {address} was lost or "
+                "cancelled a cell. Finished cells are kept: start it again, and the same command "
+                "resumes."
+            ) from error
+
+
+def _check_address(address: str) -> None:
+    try:
+        from distributed.comm.addressing import get_address_host_port
+    except ImportError as error:
+        raise ImportError(
+            f"--scheduler needs Dask, which is not installed ({error}). "
+            "Install it: pip install 'opal-scaling[dask]'"
+        ) from error
+    try:
+        host, port = get_address_host_port(address)
+        if not host or not 0 < port < 65536:
+            raise ValueError("host or port is out of range")
+    except ValueError as error:
+        raise ValueError(
+            f"a scheduler's address is tcp://HOST:PORT (or tls://…); got {address!r} ({error}). "
+            "`dask scheduler` prints its address as it starts."
+        ) from error
+
+
+def _check_scheduler(address: str) -> None:
+    """Ask who is there. A Client alone would wait for ever for a server that speaks no Dask."""
+    try:
+        kind = asyncio.run(asyncio.wait_for(_identity(address), _CONNECT))["type"]
+    except Exception as error:  # a server that speaks no Dask can answer anything
+        reason = str(error) or f"no answer within {_CONNECT:g} s"
+        raise ConnectionError(
+            f"--scheduler must be a Dask scheduler that can be reached; {address} is not "
+            f"({reason}). {_START}."
+        ) from error
+    if kind != "Scheduler":
+        raise ConnectionError(
+            f"--scheduler must be a Dask scheduler; {address} is a {kind}. Give the address that "
+            "the workers were started with."
+        )
+
+
+async def _identity(address: str) -> dict[str, Any]:
+    from distributed import Security, rpc
+
+    arguments = Security().get_connection_args("client")
+    async with rpc(address, timeout=_CONNECT, connection_args=arguments) as scheduler:
+        answer: dict[str, Any] = await scheduler.identity()
+    return answer
+
+
+def _check_workers(client: Client, address: str) -> None:
+    """Somebody computes: without workers cells would wait for ever."""
+    try:
+        client.wait_for_workers(1, timeout=_FIRST_WORKER)
+    except TimeoutError as error:
+        raise ClusterError(
+            f"a sweep needs at least one worker; the scheduler at {address} has none. "
+            f"Start it: `dask worker {address} --nthreads 1`."
+        ) from error
+
+
+def _check_versions(client: Client) -> None:
+    """The scheduler, which reads the cells, and all workers run the opal that made them."""
+    found = client.run(pkgutil.resolve_name, _VERSION, on_error="return")
+    try:
+        found["the scheduler"] = client.run_on_scheduler(pkgutil.resolve_name, _VERSION)
+    except ImportError as error:
+        found["the scheduler"] = error
+    others = [
+        f"{where} has {version}" for where, version in found.items() if version != __version__
+    ]
+    if others:
+        raise ClusterError(
+            f"scheduler and workers must run opal {__version__} as this process does; "
+            f"{'; '.join(others)}. Install it there, and start them again."
+        )
+
+
+def _check_folder(client: Client, folder: Path) -> None:
+    """A file that is written here can be seen from each worker, which can write beside it."""
+    probe = writable_folder(folder).absolute() / f".{secrets.token_hex(8)}.probe"
+    probe.touch()
+    try:
+        found = client.run(_blindness, probe, on_error="return")
+    finally:
+        probe.unlink(missing_ok=True)
+    blind = [f"{worker} {reason}" for worker, reason in found.items() if reason]
+    if blind:
+        raise ClusterError(
+            f"the output folder must be shared with every worker under the same path; for "
+            f"{probe.parent}: {'; '.join(blind)}. Name a shared folder with --out."
+        )
+
+
+def _blindness(probe: Path) -> str:
+    """Why a worker cannot use the folder of ``probe``; empty if it can."""
+    if not probe.exists():
+        return "does not see it"
+    try:
+        writable_folder(probe.parent)
+    except OSError as error:
+        return f"cannot write it ({error.__cause__ or error})"
+    return ""
