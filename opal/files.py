@@ -15,8 +15,13 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a temporary sibling of ``path``, then move it there in one step.
 
     A reader, or a run that was killed, therefore never sees half a file.
+
+    Raises:
+        OSError: the folder of ``path`` cannot be made or written, or ``path`` is a folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    writable_folder(path.parent)
+    if path.is_dir():
+        raise IsADirectoryError(f"a file is to be written; {path} is a folder. Name a file in it.")
     # Not tempfile's: its files may be read by their owner only, and stay so when renamed.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:

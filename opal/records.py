@@ -121,12 +121,20 @@ def of_design(
 
 
 def write(frame: pd.DataFrame, path: Path, *, metadata: Mapping[str, Any] | None = None) -> Path:
-    """Write ``path`` (``.parquet``) and its JSON sidecar, each atomically.
+    """Write ``path`` (``.parquet``, appended if need be) and its JSON sidecar, each atomically.
 
     The sidecar goes first: a Parquet file that exists is therefore always described.
+
+    Raises:
+        ValueError: the table is refused by :func:`validate`, or has no rows.
     """
-    path = path.with_suffix(".parquet")
+    path = _parquet(path)
     frame = validate(frame)
+    if frame.empty:
+        raise ValueError(
+            f"records need at least one row; the table for {path.name} has none. "
+            "Look for the condition that left nothing to measure."
+        )
     sidecar = {"schema_version": SCHEMA_VERSION, "n_rows": len(frame), **(metadata or {})}
     write_json(path.with_suffix(".json"), sidecar)
     write_atomically(path, lambda temporary: frame.to_parquet(temporary, index=False))
@@ -140,7 +148,7 @@ def read(path: Path) -> pd.DataFrame:
         FileNotFoundError: there is no such table.
         ValueError: the table is of another schema version, has no sidecar, or is damaged.
     """
-    path = path.with_suffix(".parquet")
+    path = _parquet(path)
     if not path.exists():
         raise FileNotFoundError(f"no records at {path}; write them with `opal run STUDY`.")
     check_version(path)
@@ -149,6 +157,21 @@ def read(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a readable Parquet file ({error}). Delete it.") from error
     return validate(frame)
+
+
+def check(path: Path) -> None:
+    """Check that this opal can read the records table at ``path``, by its sidecar and its footer.
+
+    Raises:
+        ValueError: it is of another schema version, has no sidecar, or is damaged.
+    """
+    from pyarrow import ArrowInvalid, parquet
+
+    check_version(path)
+    try:
+        parquet.read_metadata(path)
+    except (OSError, ArrowInvalid) as error:
+        raise ValueError(f"{path} is not a readable Parquet file ({error}). Delete it.") from error
 
 
 def check_version(path: Path) -> None:
@@ -171,7 +194,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the sidecar is missing or is not JSON.
     """
-    sidecar = path.with_suffix(".json")
+    sidecar = _parquet(path).with_suffix(".json")
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -182,6 +205,11 @@ def read_metadata(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{sidecar} must hold a JSON object; got {type(content).__name__}.")
     return content
+
+
+def _parquet(path: Path) -> Path:
+    """``path`` with ``.parquet`` at its end; a dot inside a name is part of the name."""
+    return path if path.suffix == ".parquet" else path.with_name(f"{path.name}.parquet")
 
 
 def provenance() -> dict[str, Any]:

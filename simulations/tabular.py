@@ -82,15 +82,26 @@ class Sound:
 
 
 def cells(config: Config) -> list[Cell]:
-    """A cell for each dataset, task and classifier of each protocol."""
+    """A cell for each dataset, task and classifier of each protocol.
+
+    Raises:
+        ValueError: a number is too small, or a name is unknown.
+        CorpusError: a file of these datasets is here but corrupted.
+    """
+    from opal import names
+    from opal.bridge.tabular import datasets, published, sound
+
+    settings = sound.Settings(
+        config.folds, config.trees, config.draws, config.resamples, config.seed
+    )
+    names.check("dataset", config.datasets, datasets.NAMES)
+    names.check("task", config.tasks, datasets.TASKS)
+    names.check("published classifier", config.published, published.CLASSIFIERS)
+    names.check("sound classifier", config.sound, sound.CLASSIFIERS)
+    datasets.check_files(config.datasets)
     pairs = [(dataset, task) for dataset in config.datasets for task in config.tasks]
-    effort = {
-        key: value
-        for key, value in asdict(config).items()
-        if key in ("folds", "trees", "draws", "resamples", "seed")
-    }
     first = [Published(*pair, name) for name in config.published for pair in pairs]
-    second = [Sound(*pair, name, **effort) for name in config.sound for pair in pairs]
+    second = [Sound(*pair, name, **asdict(settings)) for name in config.sound for pair in pairs]
     return [
         *(Cell(published_cell, c, f"published {c.classifier} {c.dataset}") for c in first),
         *(Cell(sound_cell, c, f"sound {c.classifier} {c.dataset}") for c in second),

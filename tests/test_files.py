@@ -72,3 +72,17 @@ def test_a_folder_that_cannot_be_written_is_refused(where: str, tmp_path: Path) 
     path = Path(where) if os.path.isabs(where) else tmp_path / where
     with pytest.raises(OSError, match=r"must be writable; .* is not \(.+\)\. Name another folder"):
         writable_folder(path)
+
+
+def test_a_file_in_a_folder_that_cannot_be_written_is_refused() -> None:
+    with pytest.raises(
+        OSError, match=r"folder must be writable; /proc is not \(.+\)\. Name another"
+    ):
+        write_json(Path("/proc/a.json"), {})
+
+
+def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(OSError, match=r"a\.json is a folder\. Name a file in it"):
+        write_json(tmp_path / "a.json", {})
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]

@@ -99,6 +99,18 @@ def test_nothing_is_written_of_a_table_that_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_table_without_rows_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"at least one row; the table for t\.parquet has none"):
+        records.write(table().head(0), tmp_path / "t.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dot_in_a_name_stays(tmp_path: Path) -> None:
+    path = records.write(table(), tmp_path / "a.b")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.b.json", "a.b.parquet"]
+    pd.testing.assert_frame_equal(records.read(tmp_path / "a.b"), records.read(path))
+
+
 def test_another_version_is_refused(tmp_path: Path) -> None:
     path = records.write(table(), tmp_path / "t.parquet")
     sidecar = json.loads(path.with_suffix(".json").read_text())

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge import composition, copies, twosample, violations
+from opal.bridge.tabular import bounds
 from opal.bridge.tabular.tables import checked
 
 
@@ -92,8 +93,14 @@ def audit(
         ``composition``; see the functions that make them.
 
     Raises:
-        ValueError: a column is missing or misspelt, holds text, or has an empty cell.
+        ValueError: a column is missing or misspelt, holds text, or has an empty cell; there are
+            fewer training rows than ``prompt_rows``; or ``seed`` is out of range.
     """
+    bounds.seed(seed)
+    bounds.at_least("prompt_rows", prompt_rows, 0)
+    for case in cases:
+        what = f"the number of training rows of {case.name}"
+        bounds.at_most("prompt_rows", prompt_rows, len(case.train), what)
     tables = _tables(cases, source, target, tuple(attributes))
     groups = composition.Grouping.of(tables.real, target, tables.attributes)
     return {

@@ -62,8 +62,6 @@ def report(
     ``conditional``: P(attribute level | label) with numerators and denominators in each table: a
     spurious correlation that the model rebuilt shows here.
     """
-    if prompt_rows < 0:
-        raise ValueError(f"prompt_rows must be 0 or more; got {prompt_rows}.")
     tables = _tables(cases, source, prompt_rows)
     labels = {role: groups.label(table) for role, table in tables.items()}
     names = sorted(set(groups.names) | set(labels["synthetic"]))

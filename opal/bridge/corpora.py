@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from opal import names
+
 MIRROR_VARIABLE = "OPAL_DATA_MIRROR"
 CONNECT_TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 6.0
@@ -64,8 +66,18 @@ class Corpus:
             raise CorpusError(
                 f"the corpus {self.name!r} has no file {name!r}. See `opal data list`."
             )
-        mirror = os.environ.get(MIRROR_VARIABLE)
+        mirror = _mirror()
         return _mirrored(self, name, mirror) if mirror else _downloaded(self, name)
+
+    def check(self, chosen: Iterable[str]) -> None:
+        """Verify those of the files that are here; what a mirror holds must be complete.
+
+        Raises:
+            CorpusError: a file is corrupted, or the mirror does not have it.
+        """
+        for name in chosen:
+            if _mirror() or _local(self, name).exists():
+                self.path(name)
 
 
 OPAL = Corpus(
@@ -83,10 +95,9 @@ def corpus(name: str) -> Corpus:
     """The corpus of that name.
 
     Raises:
-        ValueError: there is none; the message lists those there are.
+        UnknownNameError: there is none; the message lists those there are.
     """
-    if name not in CORPORA:
-        raise ValueError(f"a corpus must be one of {sorted(CORPORA)}; got {name!r}.")
+    names.check("corpus", [name], CORPORA)
     return CORPORA[name]
 
 
@@ -128,6 +139,9 @@ def verify(name: str | None = None) -> dict[str, Any]:
 
     Returns:
         ``n_files``, ``n_verified``, ``missing`` and ``corrupted`` (lists of paths), ``ok``.
+
+    Raises:
+        CorpusError: the mirror is no folder.
     """
     chosen = [corpus(name)] if name else list(CORPORA.values())
     missing, corrupted, n_files = [], [], 0
@@ -160,9 +174,13 @@ def availability(name: str = "opal") -> str | None:
 
 def unavailable(entry: Corpus) -> str | None:
     """:func:`availability` of a corpus object."""
+    try:
+        mirror = _mirror()
+    except CorpusError as error:
+        return str(error)
     if all(_local(entry, path).exists() for path in entry.names()):
         return None
-    if os.environ.get(MIRROR_VARIABLE):
+    if mirror:
         return f"{MIRROR_VARIABLE} has not all files of {entry.location}; {_remedy(entry)}"
     failure: list[Exception] = []
     probe = threading.Thread(target=_probe, args=(entry, failure), daemon=True)
@@ -182,18 +200,29 @@ def _probe(entry: Corpus, failure: list[Exception]) -> None:
         failure.append(error)
 
 
-def _remedy(entry: Corpus) -> str:
+def _remedy(entry: Corpus, first: str = "go online and run `opal data fetch`") -> str:
     return (
-        f"go online and run `opal data fetch`, or set {MIRROR_VARIABLE} to a folder laid out as "
+        f"{first}, or set {MIRROR_VARIABLE} to a folder laid out as "
         f"owner/repo/commit/path that holds {entry.location}."
     )
 
 
+def _mirror() -> Path | None:
+    """The folder that replaces the network, if one is named."""
+    named = os.environ.get(MIRROR_VARIABLE)
+    if named and not Path(named).is_dir():
+        raise CorpusError(
+            f"{MIRROR_VARIABLE} must name a folder laid out as owner/repo/commit/path; there is "
+            f"none at {named}. Correct or unset it."
+        )
+    return Path(named) if named else None
+
+
 def _folder(entry: Corpus) -> Path:
     """Where the files of a corpus are read from."""
-    mirror = os.environ.get(MIRROR_VARIABLE)
+    mirror = _mirror()
     if mirror:
-        return Path(mirror) / entry.location
+        return mirror / entry.location
     import pooch
 
     return Path(pooch.os_cache("opal")) / entry.location
@@ -210,9 +239,9 @@ def _registry(name: str) -> Mapping[str, str]:
 
 
 @cache
-def _mirrored(entry: Corpus, name: str, mirror: str) -> Path:
+def _mirrored(entry: Corpus, name: str, mirror: Path) -> Path:
     """A file of the mirror, verified once per process."""
-    path = Path(mirror) / entry.location / name
+    path = mirror / entry.location / name
     if not path.exists():
         raise CorpusError(f"the mirror has no file {path}; {_remedy(entry)}")
     received = _sha256(path)
@@ -250,9 +279,22 @@ def _downloaded(entry: Corpus, name: str) -> Path:
             f"{error} Nothing was kept; try again, or report it if it happens twice."
         ) from error
     except (requests.exceptions.RequestException, OSError) as error:
-        raise CorpusError(
-            f"{url} cannot be downloaded ({type(error).__name__}); {_remedy(entry)}"
-        ) from error
+        raise CorpusError(_not_downloaded(entry, name, error)) from error
+
+
+def _not_downloaded(entry: Corpus, name: str, error: Exception) -> str:
+    """Why a file cannot be had from the network, and whether a corrupted one is in its place."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    reason = f"HTTP status {status}" if status else type(error).__name__
+    local = _local(entry, name)
+    state = ""
+    if local.exists():  # pooch downloads a file that exists only where its sha256 differs
+        state = (
+            f"{local} is corrupted (its sha256 must be {entry.registry()[name]}; got "
+            f"{_sha256(local)}), and "
+        )
+    remedy = _remedy(entry, "run `opal data fetch` later") if status else _remedy(entry)
+    return f"{state}{entry.url(name)} cannot be downloaded ({reason}); {remedy}"
 
 
 def _sha256(path: Path) -> str:

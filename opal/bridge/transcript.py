@@ -11,9 +11,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import pandas as pd
+
+from opal import names
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -46,7 +47,7 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
             have, in the order of the first such line.
 
     Raises:
-        ValueError: no columns were given and no line has any.
+        ValueError: no columns were given and no line has any, or a given one is in no line.
 
     >>> found = parse("age is 41, class is 1.\nage is forty, class is 0.\n")
     >>> found.rows.to_dict("records")
@@ -55,17 +56,17 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
     (2, "the value of 'age' must be a number; got 'forty'")
     """
     lines = [line.strip() for line in text.splitlines()]
-    names = tuple(columns) if columns is not None else _usual_columns(lines)
+    wanted = _usual_columns(lines) if columns is None else _present(columns, lines)
     rows: list[dict[str, float]] = []
     rejected: list[Rejection] = []
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
         try:
-            rows.append(_row(line, names))
+            rows.append(_row(line, wanted))
         except _NotARowError as reason:
             rejected.append(Rejection(number, line, str(reason)))
-    table = pd.DataFrame(rows, columns=list(names), dtype=float)
+    table = pd.DataFrame(rows, columns=list(wanted), dtype=float)
     return Transcript(table, tuple(rejected), len(lines), lines.count(""))
 
 
@@ -81,8 +82,17 @@ def _usual_columns(lines: Sequence[str]) -> tuple[str, ...]:
             "a text of rows has lines `name is value, name is value.`; none is. "
             "Give the file that the model wrote, or name the columns."
         )
-    usual, _ = Counter(frozenset(names) for names in found).most_common(1)[0]
-    return next(names for names in found if frozenset(names) == usual)
+    usual, _ = Counter(frozenset(order) for order in found).most_common(1)[0]
+    return next(order for order in found if frozenset(order) == usual)
+
+
+def _present(columns: Sequence[str], lines: Sequence[str]) -> tuple[str, ...]:
+    """The given columns, once each of them is known to be in some line."""
+    found = {name for line in lines for name, _ in _pairs(line)}
+    for name in columns:
+        if name not in found:
+            raise names.unknown("column", name, _usual_columns(lines))
+    return tuple(columns)
 
 
 def _pairs(line: str) -> list[tuple[str, str]]:
@@ -99,8 +109,7 @@ def _row(line: str, columns: Sequence[str]) -> dict[str, float]:
         if not name:
             raise _NotARowError(f"each part must be `name is value`; got {value!r}")
         if name not in columns:
-            close = get_close_matches(name, columns, n=1)
-            hint = f" (did the model mean {close[0]!r}?)" if close else ""
+            hint = names.hint(name, columns).removesuffix(".")
             raise _NotARowError(f"there is no column {name!r}{hint}")
         if name in values:
             raise _NotARowError(f"column {name!r} is there twice")

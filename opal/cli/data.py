@@ -115,6 +115,13 @@ def _report(found: Mapping[str, Any], *, as_json: bool) -> int:
         output.print_json(found)
     else:
         for fault in ("missing", "corrupted"):
-            output.print_lines(*(f"{fault}: {path}" for path in found[fault]))
+            output.print_lines(*_lines(fault, found[fault], found["n_files"]))
         output.print_lines(f"{found['n_verified']} of {found['n_files']} files are here and whole")
     return 0 if found["ok"] else 1
+
+
+def _lines(fault: str, paths: Sequence[str], n_files: int) -> list[str]:
+    """A line for each path, or one for all where no file is whole."""
+    if len(paths) == n_files:
+        return [f"{fault}: all {n_files} files; get them with `opal data fetch`"]
+    return [f"{fault}: {path}" for path in paths]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import tyro
+
+from opal.names import unknown as unknown
 
 T = TypeVar("T")
 
@@ -16,22 +17,6 @@ HELP_FLAGS = frozenset({"-h", "--help"})
 _MARKERS = (tyro.conf.FlagCreatePairsOff,)
 # Sections of a docstring that speak to programmers, not to people at a terminal.
 _PROGRAMMERS = ("Attributes:", "Raises:", "Returns:")
-
-
-class UnknownNameError(ValueError):
-    """A study, figure, preset or command that does not exist."""
-
-
-def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """The error that names what exists and the nearest match.
-
-    >>> str(unknown("study", "alhpa", ["alpha", "spurious"]))
-    "unknown study 'alhpa'; did you mean 'alpha'? There are: alpha, spurious."
-    """
-    names = sorted(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
-    return UnknownNameError(f"unknown {kind} {name!r}{hint} There are: {', '.join(names)}.")
 
 
 def parse(command: type[T], args: Sequence[str], *, prog: str, description: str | None = None) -> T:

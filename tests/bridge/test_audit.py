@@ -172,7 +172,7 @@ def test_result_is_json(draw: Draw) -> None:
     ("change", "message"),
     [
         (lambda t: t.drop(columns="x2"), "made.csv needs a column 'x2'"),
-        (lambda t: t.rename(columns={"side": "Side"}), "Did you mean 'Side'"),
+        (lambda t: t.rename(columns={"side": "Side"}), "did you mean 'Side'"),
         (lambda t: t.assign(x1=np.nan), "'x1' must be complete"),
         (lambda t: t.assign(x1="a"), "'x1' must hold numbers"),
         (lambda t: t.head(0), "must hold synthetic rows"),

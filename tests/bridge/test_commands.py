@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from opal import cli, records
-from opal.bridge.tabular import datasets, published
+from opal.bridge.tabular import datasets, published, terminal
 
 LIGHT = ("--classifiers", "logistic", "--folds", "2", "--draws", "1", "--resamples", "50")
+OWN = ("audit", "a.csv", "--train", "a.csv")
 
 
 def inside(folder: Path, task: str = "imbalanced") -> Path:
@@ -52,6 +54,23 @@ def test_published_of_a_folder_that_is_not_listed(
     assert sorted(found) == ["files", "max_abs_difference", "n_files"]
     assert (found["n_files"], found["max_abs_difference"]) == (5, 0.0)
     assert "5 files, largest difference 0.0e+00" in run(capsys, *words, *named)
+
+
+def test_published_reads_every_table_before_it_fits(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spoiled table belongs to the last task; no fit may have started by then."""
+    path = inside(folder, "spurious") / "test_colsbase_size200_rand2.csv"
+    pd.read_csv(path).drop(columns="x3").to_csv(path, index=False)
+    monkeypatch.setattr(published, "evaluate", _never)
+    words = ("evaluate", "--protocol", "published", "--folder", folder, "--attribute", "side")
+    error = run(capsys, *words, "--classifiers", "logistic", status=2)
+    assert "rand2.csv needs a column 'x3'" in error
+    assert "add or rename the column, or correct the flag" in error
+
+
+def _never(*_: object) -> None:
+    raise AssertionError("a fit started")
 
 
 def test_published_without_comparison(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,43 +139,107 @@ def test_parse_writes_rows_and_reports_rejections(
     assert "must be a number; got 'x'" in run(capsys, *words)
 
 
+@pytest.mark.parametrize(
+    ("content", "words", "message"),
+    [
+        (b"", (), "a text of rows has lines"),
+        (b"\xff\xfe\x00", (), "rows.txt must be a text file (UTF-8); 'utf-8' codec can't decode"),
+        (
+            b"lips_thin is 1.\n",
+            ("--columns", "lips_thn"),
+            "did you mean 'lips_thin'? There are: lip",
+        ),
+        (
+            b"a is 1, b is 2.\n",
+            ("--columns", "a"),
+            "line 1 is none: there is no column 'b'. Correct",
+        ),
+        (b"\na is x.\n", (), "line 2 is none: the value of 'a' must be a number; got 'x'. Correct"),
+    ],
+)
+def test_a_text_without_rows_writes_nothing(
+    content: bytes,
+    words: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = tmp_path / "rows.txt"
+    text.write_bytes(content)
+    out = tmp_path / "made/rows.csv"
+    assert message in run(capsys, "parse", text, "--out", out, *words, status=2)
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.txt"]
+
+
+def test_rows_are_not_written_over_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "rows.txt"
+    text.write_text("a is 1.\n")
+    error = run(capsys, "parse", text, "--out", tmp_path, status=2)
+    assert f"{tmp_path} is a folder. Name a file in it." in error
+
+
 def test_bad_input_is_refused_and_nothing_is_written(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """NaN, a misspelt column, an absent group: one message, status 2, an empty folder."""
+    """NaN, a misspelt column, an absent group: one message, status 2, no folder."""
     path = inside(folder) / "test_colsbase_size200_rand1.csv"
     whole = pd.read_csv(path)
     out = tmp_path / "out"
     base = ("evaluate", "--folder", inside(folder), "--out", out, *LIGHT)
     spoiled = {
         "'x1' must be complete": whole.assign(x1=whole["x1"].where(whole.index > 0)),
-        "Did you mean 'X1'": whole.rename(columns={"x1": "X1"}),
+        "did you mean 'X1'": whole.rename(columns={"x1": "X1"}),
         "['y=1'] has none": whole[whole["y"] == 0],
-        "'x2' must hold numbers": whole.assign(x2="tall"),
+        "'x2' must hold numbers; data row 1 holds 'tall'": whole.assign(x2="tall"),
+        "rand1.csv must be a CSV file with a header and rows; there is": whole.head(0),
     }
     for message, table in spoiled.items():
         table.to_csv(path, index=False)
         error = run(capsys, *base, status=2)
         assert message in error
         assert error.startswith("error: ")
-        assert list(out.iterdir()) == []
+        assert not out.exists()
     whole.to_csv(path, index=False)
-    assert "Did you mean 'y'" in run(capsys, *base, "--target", "yy", status=2)
+    assert "did you mean 'y'" in run(capsys, *base, "--target", "yy", status=2)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("evaluate", "--compare"), "--compare needs --protocol published"),
-        (("evaluate", "--datasets", "gendr"), "Did you mean 'gender'"),
-        (("evaluate", "--classifiers", "svm"), "a classifier is one of"),
+        (("evaluate", "--datasets", "gendr"), "unknown dataset 'gendr'; did you mean 'gender'?"),
+        (("evaluate", "--classifiers", "logistc"), "did you mean 'logistic'?"),
+        (("evaluate", "--classifiers", "svm"), "There are: catboost, forest, logistic."),
+        (("evaluate", "--draws", "0"), "--draws must be at least 1; got 0."),
+        (("evaluate", "--draws", "-3"), "--draws must be at least 1; got -3."),
+        (("evaluate", "--folds", "1"), "--folds must be at least 2; got 1."),
+        (("evaluate", "--trees", "0"), "--trees must be at least 1; got 0."),
+        (("evaluate", "--resamples", "38"), "--resamples must be at least 39; got 38. With fewer,"),
+        (("evaluate", "--seed", "-1"), "--seed must be at least 0; got -1."),
+        (("evaluate", "--seed", str(2**32)), "--seed must be at most 4294967295, the largest"),
+        (("evaluate", "--protocol", "published", "--out", "o"), "--out needs --protocol sound"),
+        (("evaluate", "--protocol", "published", "--seed", "1"), "--seed needs --protocol sound"),
+        (("evaluate", "--test", "a.csv"), "--test needs --train"),
+        (("evaluate", "--target", "y"), "--target needs --train or --folder"),
         (("evaluate", "--train", "a.csv"), "--train needs --test"),
         (("evaluate", "--folder", "x", "--datasets", "gender"), "exclude one another"),
         (("evaluate", "--folder", "nowhere"), "--folder must be a folder"),
         (("audit", "a.csv"), "name --train"),
         (("audit", "--train", "a.csv"), "need FILES"),
-        (("audit", "a.csv", "--train", "nowhere.csv"), "nowhere.csv"),
-        (("parse", "nowhere.txt"), "nowhere.txt"),
+        (("audit", "--prompt-rows", "5"), "need FILES"),
+        (("audit", "a.csv", "--datasets", "gender"), "FILES exclude --datasets and --tasks"),
+        (("audit", "a.csv", "--tasks", "spurious"), "FILES exclude --datasets and --tasks"),
+        ((*OWN, "--rows", "0"), "--rows must be at least 1; got 0."),
+        ((*OWN, "--rows", "5000"), "--rows must be at most 1, the number of rows of a.csv; got"),
+        ((*OWN, "--prompt-rows", "-1"), "--prompt-rows must be at least 0; got -1."),
+        ((*OWN, "--prompt-rows", "9"), "--prompt-rows must be at most 1, the number of training"),
+        ((*OWN, "--seed", "-1"), "--seed must be at least 0; got -1."),
+        (("audit", "a.csv", "--train", "nowhere.csv"), "nowhere.csv must be a CSV file with a"),
+        (("audit", ".", "--train", "a.csv"), ". must be a CSV file with a header and rows; Is a"),
+        (("parse", "nowhere.txt"), "nowhere.txt must be a text file (UTF-8); No such file"),
+        (("parse", "."), ". must be a text file (UTF-8); Is a directory."),
     ],
 )
 def test_requests_that_cannot_be_met(
@@ -183,7 +266,7 @@ def test_offline_tables_are_one_message(
 ) -> None:
     error = run(capsys, "evaluate", "--datasets", "gender", "--out", tmp_path / "o", status=2)
     assert "opal data fetch" in error
-    assert list((tmp_path / "o").iterdir()) == []
+    assert not (tmp_path / "o").exists()
 
 
 def test_listed_audit_and_mirror_folder(mirror: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,6 +274,11 @@ def test_listed_audit_and_mirror_folder(mirror: Path, capsys: pytest.CaptureFixt
     found = json.loads(run(capsys, *words))["audits"]["heart_failure/spurious"]
     assert found["copies"]["source"]["exact"] == 0
     assert found["n_rows"] == 250
+    assert found["coding"] == "DEATH_EVENT 1: died of heart failure"
+    Console(width=120).print(terminal.audit_table(found))
+    assert "250 synthetic rows (DEATH_EVENT 1: died of heart failure)" in capsys.readouterr().out
+    error = run(capsys, *words, "--rows", "5000", status=2)
+    assert "--rows must be at most 110, the number of rows of heart_failure/spurious, seed" in error
     words = ("evaluate", "--protocol", "published", "--compare", "--folder", "data/gender")
     named = ("--target", "gender", "--tasks", "imbalanced", "--classifiers", "logistic", "--json")
     assert json.loads(run(capsys, *words, *named))["max_abs_difference"] <= 1e-9

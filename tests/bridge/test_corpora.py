@@ -86,8 +86,51 @@ def test_corrupted_download_says_file_and_hashes_and_keeps_nothing(
 def test_absent_file_on_the_server_says_how_to_get_it(
     server: tuple[str, Path], own_cache: Path
 ) -> None:
-    with pytest.raises(CorpusError, match="OPAL_DATA_MIRROR"):
+    expected = (
+        r"cannot be downloaded \(HTTP status 404\); run `opal data fetch` later, or set OPAL_D"
+    )
+    with pytest.raises(CorpusError, match=expected):
         toy("c3", server[0]).path("data/t.csv")
+
+
+def test_corrupted_file_in_the_cache_is_told_from_an_absent_one(own_cache: Path) -> None:
+    """Nothing listens at the address: what is here is all there is."""
+    entry = toy("c6", "http://127.0.0.1:9")
+    with pytest.raises(CorpusError, match=r"^http://127.*cannot be downloaded \(ConnectionError\)"):
+        entry.path("data/t.csv")
+    local = own_cache / "opal/me/repo/c6/data/t.csv"
+    local.parent.mkdir(parents=True, exist_ok=True)
+    local.write_bytes(b"half")
+    received = hashlib.sha256(b"half").hexdigest()
+    expected = (
+        f"^{re.escape(str(local))} is corrupted .*{SHA}; got {received}.*cannot be downloaded"
+    )
+    with pytest.raises(CorpusError, match=expected):
+        entry.path("data/t.csv")
+
+
+def test_files_that_are_here_are_checked_and_none_is_downloaded(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    entry = toy("c7", "http://127.0.0.1:9")
+    entry.check(["data/t.csv"])
+    local = own_cache / "opal/me/repo/c7/data/t.csv"
+    local.parent.mkdir(parents=True)
+    local.write_bytes(b"half")
+    with pytest.raises(CorpusError, match="is corrupted"):
+        entry.check(["data/t.csv"])
+    monkeypatch.setenv(corpora.MIRROR_VARIABLE, str(tmp_path))
+    with pytest.raises(CorpusError, match="the mirror has no file"):
+        entry.check(["data/t.csv"])
+
+
+def test_mirror_that_is_no_folder_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(corpora.MIRROR_VARIABLE, "/nonexistent")
+    expected = f"{corpora.MIRROR_VARIABLE} must name a folder .* there is none at /nonexistent"
+    for refused in (corpora.verify, corpora.listing, corpora.fetch):
+        with pytest.raises(CorpusError, match=expected):
+            refused()
+    assert re.match(expected, corpora.availability() or "")
 
 
 def test_mirror_is_read_and_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -133,7 +176,7 @@ def test_offline_is_said_in_one_line_and_soon(offline: None) -> None:
 def test_unregistered_file_and_unknown_corpus_are_refused() -> None:
     with pytest.raises(CorpusError, match="no file 'nothing'"):
         corpora.OPAL.path("nothing")
-    with pytest.raises(ValueError, match=r"one of \['opal'\]"):
+    with pytest.raises(ValueError, match="did you mean 'opal'"):
         corpora.corpus("opla")
 
 

@@ -90,6 +90,11 @@ def test_too_few_synthetic_rows_are_refused(folder: Path) -> None:
         published.evaluate(datasets.from_folder(folder), "imbalanced", "logistic")
 
 
+def test_unknown_classifier_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="published classifier 'logit'; did you mean 'logistic'"):
+        published.evaluate(datasets.from_folder(folder), "imbalanced", "logit")
+
+
 def test_damaged_result_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "r.txt").write_text("Mean: 0.3")
     with pytest.raises(ValueError, match=r"is `Mean: \[...\]` and `Std"):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from opal.bridge.tabular import datasets, tables
+from opal.bridge.tabular.reading import read_table
 from opal.bridge.tabular.rows import keys, without
 
 
@@ -63,7 +64,7 @@ def test_label_need_not_be_the_last_column(folder: Path) -> None:
     [
         ("x2", "", r"'x2' must be complete and finite; 1 cells are not, the first in data row 5"),
         ("x2", "inf", "'x2' must be complete and finite"),
-        ("x3", "tall", "'x3' must hold numbers.*Encode it"),
+        ("x3", "tall", "'x3' must hold numbers; data row 5 holds 'tall'. Correct it, or encode"),
         ("y", 2, r"labels must be 0 or 1; column 'y' also holds 2"),
     ],
 )
@@ -74,7 +75,7 @@ def test_bad_cells_are_refused(folder: Path, column: str, value: object, message
 
 
 def test_misspelt_column_is_answered_with_the_nearest(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"needs a column 'Sidee'.*Did you mean 'side'"):
+    with pytest.raises(ValueError, match=r"needs a column 'Sidee'; did you mean 'side'.*add or"):
         tables.load(datasets.from_folder(folder, attribute="Sidee"), "spurious")
 
 
@@ -85,8 +86,41 @@ def test_column_missing_in_one_table_is_named(folder: Path) -> None:
         tables.load(datasets.from_folder(folder), "imbalanced")
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "No columns to parse from file"),
+        (b"a,b\n", "there is only a header"),
+        (b"a,b\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),
+        (b"a,b\n1,2,3\n4,5,6\n", "its rows have more fields than its header"),
+        (b"\xff\xfe\x00\x01", "can't decode byte 0xff"),
+    ],
+)
+def test_what_is_no_csv_table_is_refused_by_name(
+    content: bytes, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "made.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"made.csv must be a CSV file with .*{reason}.*\.$"):
+        read_table(path)
+
+
+def test_the_first_text_of_a_column_is_shown_with_its_row() -> None:
+    mixed = pd.DataFrame({"a": [1, 2.5, "3", None, "tall", "x"]}, dtype=object)
+    with pytest.raises(
+        ValueError, match="m: column 'a' must hold numbers; data row 5 holds 'tall'"
+    ):
+        tables.checked(mixed, ["a"], [], "m")
+    with pytest.raises(ValueError, match="m must hold rows; it has none"):
+        tables.checked(mixed.head(0), ["a"], [], "m")
+
+
+def test_labels_are_explained_where_the_source_does() -> None:
+    assert datasets.listed("gender").coding == "gender 0: male, 1: female"
+
+
 def test_what_is_not_there_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="Did you mean 'gender'"):
+    with pytest.raises(ValueError, match=r"did you mean 'gender'.*with --folder"):
         datasets.listed("Gender")
     with pytest.raises(ValueError, match="there is none at"):
         datasets.from_folder(tmp_path / "nowhere")

@@ -36,7 +36,7 @@ def test_rows_keep_their_order_and_columns() -> None:
     [
         (2, "each part must be `name is value`"),
         (4, "missing: y"),
-        (6, "no column 'sx' (did the model mean 'sex'?)"),
+        (6, "no column 'sx'; did you mean 'sex'?"),
         (7, "the value of 'age' must be a number; got 'forty'"),
         (8, "column 'age' is there twice"),
         (9, "the value of 'age' must be a number; got '1e400'"),
@@ -57,6 +57,11 @@ def test_given_columns_decide() -> None:
     found = transcript.parse("a is 1, b is 2\n", columns=["b", "a"])
     assert found.rows.to_dict("records") == [{"b": 2.0, "a": 1.0}]
     assert transcript.parse("a is 1, b is 2\n", columns=["a"]).rows.empty
+
+
+def test_column_that_no_line_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown column 'aeg'; did you mean 'age'"):
+        transcript.parse(TEXT, columns=["aeg", "sex", "y"])
 
 
 def test_text_without_rows_is_refused() -> None:

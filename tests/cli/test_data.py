@@ -51,9 +51,21 @@ def test_fetch_refuses_a_corrupted_file(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_unknown_corpus_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "verify", "opla"]) == 2
-    said = capsys.readouterr().err
-    assert "'opal'" in said
-    assert "got 'opla'" in said
+    assert "unknown corpus 'opla'; did you mean 'opal'?" in capsys.readouterr().err
+
+
+def test_nothing_here_is_one_line(
+    capsys: pytest.CaptureFixture[str], mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (mirror / "empty").mkdir()
+    monkeypatch.setenv(corpora.MIRROR_VARIABLE, str(mirror / "empty"))
+    assert main(["data", "verify"]) == 1
+    missing, whole = capsys.readouterr().out.splitlines()
+    assert missing == f"missing: all {N_FILES} files; get them with `opal data fetch`"
+    assert whole == f"0 of {N_FILES} files are here and whole"
+    monkeypatch.setenv(corpora.MIRROR_VARIABLE, "/nonexistent")
+    assert main(["data", "verify"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_unknown_data_command(capsys: pytest.CaptureFixture[str]) -> None:

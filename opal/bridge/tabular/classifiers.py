@@ -14,16 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from opal.bridge.tabular import arms, ridge
+from opal import names
+from opal.bridge.tabular import arms, bounds, ridge
 from opal.bridge.tabular.arms import Training
 from opal.bridge.tabular.material import Material, Rows
 
+LEAST_RESAMPLES = 39  # the outermost of 39 values are their 2.5 % and 97.5 % points
 PENALTIES = tuple(float(c) for c in np.logspace(-3, 2, 8))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How hard the sound evaluation works."""
+    """How hard the sound evaluation works.
+
+    Raises:
+        ValueError: a number is too small to mean anything; the message names its flag.
+    """
 
     folds: int = 5
     """Folds of the cross-validation that chooses the logistic penalty."""
@@ -35,6 +41,14 @@ class Settings:
     """Bootstrap resamples behind every interval."""
     seed: int = 0
     """Seed of draws, folds, forests and resamples."""
+
+    def __post_init__(self) -> None:
+        bounds.at_least("folds", self.folds, 2)
+        bounds.at_least("trees", self.trees, 1)
+        bounds.at_least("draws", self.draws, 1)
+        why = "With fewer, none lies beyond the ends of a 95 % interval."
+        bounds.at_least("resamples", self.resamples, LEAST_RESAMPLES, why)
+        bounds.seed(self.seed)
 
 
 def probabilities(
@@ -50,10 +64,9 @@ def probabilities(
         settings: folds, trees and seed.
 
     Raises:
-        ValueError: the classifier is unknown.
+        UnknownNameError: the classifier is unknown.
     """
-    if classifier not in CLASSIFIERS:
-        raise ValueError(f"a classifier must be one of {CLASSIFIERS}; got {classifier!r}.")
+    names.check("classifier", [classifier], CLASSIFIERS)
     whole = np.arange(len(data.train))
     training = arms.build(arm, data, whole, _rng(settings, key, 0))
     return _FITS[classifier](arm, data, training, key, settings), training

@@ -7,14 +7,14 @@ same names is read by :func:`from_folder`, single files by :func:`from_files`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-import pandas as pd
+from opal import names
+from opal.bridge.tabular.reading import read_table
 
 TASKS = ("imbalanced", "spurious")
 METHODS = ("focus", "smote", "duplicate")
@@ -74,6 +74,7 @@ class Dataset:
         folders: (task, method) → folder of its splits.
         forest: published random-forest settings of the imbalanced task.
         synthesizer: what made the ``focus`` rows.
+        coding: what the values of the label stand for, in words; empty where that is not known.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Dataset:
     folders: Mapping[tuple[str, str], str]
     forest: Mapping[str, int | str]
     synthesizer: str = "gpt4"
+    coding: str = ""
 
     def seeds(self, task: str, method: str) -> tuple[int, ...]:
         """The seeds for which there is a training table, ascending."""
@@ -111,10 +113,11 @@ DEFAULT_FOREST: Mapping[str, int | str] = {
     "max_features": "sqrt",
     "min_samples_leaf": 2,
 }
+# Target, attribute, training rows, and what the label means (gpt-api/new_prompt.py told GPT-4 so).
 _COLUMNS = {
-    "openmlDiabetes": ("class", "skin", 100),
-    "heart_failure": ("DEATH_EVENT", "sex", 50),
-    "gender": ("gender", "long_hair", 50),
+    "openmlDiabetes": ("class", "skin", 100, "class 1: tested positive for diabetes"),
+    "heart_failure": ("DEATH_EVENT", "sex", 50, "DEATH_EVENT 1: died of heart failure"),
+    "gender": ("gender", "long_hair", 50, "gender 0: male, 1: female"),
 }
 NAMES = tuple(_COLUMNS)
 
@@ -123,19 +126,32 @@ def listed(name: str) -> Dataset:
     """A dataset of the OPAL repository that the package knows.
 
     Raises:
-        ValueError: it is not listed; the message suggests the nearest name and ``--folder``.
+        UnknownNameError: it is not listed; the message suggests the nearest name and ``--folder``.
     """
     if name not in _COLUMNS:
-        raise ValueError(
-            f"a dataset must be one of {NAMES}; got {name!r}.{nearest(name, NAMES)} Another table "
-            "of the same layout is read with --folder, --target and --attribute."
+        raise names.UnknownNameError(
+            f"{names.unknown('dataset', name, NAMES)} Another table of the same layout is read "
+            "with --folder, --target and --attribute."
         )
     from opal.bridge.corpora import OPAL
 
-    target, attribute, size = _COLUMNS[name]
+    target, attribute, size, coding = _COLUMNS[name]
     root = f"data/{name}/{name}_see_small_raw{size}"
     folders = {(task, method): f"{root}_{task}_{method}" for task in TASKS for method in METHODS}
-    return Dataset(name, OPAL, target, attribute, folders, _forest(name))
+    return Dataset(name, OPAL, target, attribute, folders, _forest(name), coding=coding)
+
+
+def check_files(chosen: Sequence[str]) -> None:
+    """Verify those files of listed datasets, published results included, that are here.
+
+    Raises:
+        CorpusError: one is corrupted, or the mirror does not have it.
+    """
+    from opal.bridge.corpora import OPAL
+
+    ends = tuple(f"_{name}.txt" for name in chosen)
+    folders = tuple(f"data/{name}/" for name in chosen)
+    OPAL.check(path for path in OPAL.names() if path.startswith(folders) or path.endswith(ends))
 
 
 def _forest(name: str) -> Mapping[str, int | str]:
@@ -213,13 +229,6 @@ def from_files(
     return replace(dataset, target=target or _last_column(dataset))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The hint `` Did you mean 'x'?`` or nothing."""
-    lowered = {str(entry).lower(): str(entry) for entry in known}
-    close = get_close_matches(name.lower(), list(lowered), n=1)
-    return f" Did you mean {lowered[close[0]]!r}?" if close else ""
-
-
 def find(dataset: Dataset, folder: str, pattern: str) -> Path | None:
     """The one file of ``folder`` whose name matches, or None."""
     prefix = f"{folder}/" if folder else ""
@@ -233,19 +242,19 @@ def find(dataset: Dataset, folder: str, pattern: str) -> Path | None:
     return dataset.files.path(found[0]) if found else None
 
 
-def train_header(dataset: Dataset, folder: str, seed: int) -> pd.DataFrame:
-    """The training table of a seed without its rows: its columns in their order."""
+def train_header(dataset: Dataset, folder: str, seed: int) -> list[str]:
+    """The columns of the training table of a seed, in their order."""
     path = find(dataset, folder, rf"train_(?!gen).*rand{seed}\.csv")
     if path is None:
         known = [s for t, m in dataset.folders for s in dataset.seeds(t, m)]
         raise ValueError(f"{dataset.name} has the seeds {sorted(set(known))}; got {seed}.")
-    return pd.read_csv(path, nrows=0)
+    return list(read_table(path).columns)
 
 
 def _last_column(dataset: Dataset) -> str:
     """Label column by the repository's convention."""
     (task, method), folder = next(iter(dataset.folders.items()))
-    return str(train_header(dataset, folder, dataset.seeds(task, method)[0]).columns[-1])
+    return train_header(dataset, folder, dataset.seeds(task, method)[0])[-1]
 
 
 @cache

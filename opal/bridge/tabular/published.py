@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from opal import names
 from opal.bridge.tabular import datasets, tables
 from opal.bridge.tabular.datasets import Dataset
 from opal.bridge.tabular.tables import Split
@@ -38,21 +39,53 @@ def evaluate(dataset: Dataset, task: str, classifier: str) -> dict[str, pd.DataF
         for each number of chunks.
 
     Raises:
-        ValueError: the classifier is unknown, or the files of a split are not there.
+        ValueError: the classifier is unknown, or a split is unfit (see :func:`splits`).
     """
-    if classifier not in CLASSIFIERS:
-        raise ValueError(f"a published classifier is one of {CLASSIFIERS}; got {classifier!r}.")
+    names.check("published classifier", [classifier], CLASSIFIERS)
     results: dict[str, pd.DataFrame] = {}
-    for method in [m for t, m in dataset.folders if t == task]:
-        if task == "spurious" and method != "focus":
-            continue
-        seeds = dataset.seeds(task, method)
-        by_seed = {s: _seed(tables.load(dataset, task, method, s), classifier) for s in seeds}
+    for method, loaded in splits(dataset, task).items():
+        by_seed = {seed: _seed(split, classifier) for seed, split in loaded.items()}
         for metric in next(iter(by_seed.values())):
             rows = {seed: traces[metric] for seed, traces in by_seed.items()}
             name = _file(task, method, metric, classifier, dataset.name)
             results[name] = pd.DataFrame.from_dict(rows, orient="index", columns=list(CHUNKS))
     return results
+
+
+def splits(dataset: Dataset, task: str) -> dict[str, dict[int, Split]]:
+    """Method → seed → split, for the methods whose results are published; each is fit for use.
+
+    Raises:
+        ValueError: a table is unfit (see :func:`tables.load`), lacks a group, or has too few
+            synthetic rows.
+    """
+    found: dict[str, dict[int, Split]] = {}
+    for method in [m for t, m in dataset.folders if t == task]:
+        if task == "spurious" and method != "focus":
+            continue
+        seeds = dataset.seeds(task, method)
+        found[method] = {s: tables.load(dataset, task, method, s) for s in seeds}
+        for split in found[method].values():
+            _check(split)
+    return found
+
+
+def _check(split: Split) -> None:
+    """Refuse a split with too few synthetic rows, or whose test table lacks a group."""
+    needed = _chunk(split) * CHUNKS[-1]
+    if len(split.synthetic) < needed:
+        raise ValueError(
+            f"the published protocol adds up to {needed} synthetic rows; "
+            f"{split.dataset.name}, {split.task}/{split.method}, seed {split.seed} has "
+            f"{len(split.synthetic)}. Use --protocol sound."
+        )
+    if split.task == "spurious":
+        _all_groups(split, split.groups(split.test))
+
+
+def _chunk(split: Split) -> int:
+    """Synthetic rows that one step adds."""
+    return len(split.train) // (len(CHUNKS) - 1)
 
 
 def _file(task: str, method: str, metric: str, classifier: str, dataset: str) -> str:
@@ -62,14 +95,7 @@ def _file(task: str, method: str, metric: str, classifier: str, dataset: str) ->
 
 def _seed(split: Split, classifier: str) -> dict[str, list[float]]:
     """Each metric of one seed for 0..5 chunks of synthetic rows."""
-    chunk = len(split.train) // (len(CHUNKS) - 1)
-    if len(split.synthetic) < chunk * CHUNKS[-1]:
-        raise ValueError(
-            f"the published protocol adds up to {chunk * CHUNKS[-1]} synthetic rows; "
-            f"{split.dataset.name}, {split.task}/{split.method}, seed {split.seed} has "
-            f"{len(split.synthetic)}. Use --protocol sound."
-        )
-    traces = [_point(split, classifier, k * chunk) for k in CHUNKS]
+    traces = [_point(split, classifier, k * _chunk(split)) for k in CHUNKS]
     return {metric: [trace[metric] for trace in traces] for metric in traces[0]}
 
 
@@ -85,7 +111,6 @@ def _point(split: Split, classifier: str, n_synthetic: int) -> dict[str, float]:
     wrong = _predict(split, classifier, x_train, labels, x_test, first=True) != truth
     again = _predict(split, classifier, x_train, labels, x_test, first=False) != truth
     group = split.groups(split.test)
-    _all_groups(split, group)
     errors = [wrong[group == g].mean() for g in range(4)]
     spread = [again[group == g].mean() for g in range(4)]
     majority = np.isin(group, (0, 3))  # (attribute, label) = (0, 0) and (1, 1)
@@ -189,8 +214,8 @@ def result_files(dataset: Dataset) -> dict[str, Path]:
         found = sorted(results.glob(f"*_{dataset.name}.txt")) if results else []
         return {path.name: path for path in found}
     pattern = re.compile(rf"main/results/(.*_{re.escape(dataset.name)}\.txt)")
-    names = [match for name in dataset.files.names() if (match := pattern.fullmatch(name))]
-    return {match[1]: dataset.files.path(match[0]) for match in names}
+    matches = [match for name in dataset.files.names() if (match := pattern.fullmatch(name))]
+    return {match[1]: dataset.files.path(match[0]) for match in matches}
 
 
 def compare(results: Mapping[str, pd.DataFrame], datasets: Iterable[Dataset]) -> dict[str, Any]:

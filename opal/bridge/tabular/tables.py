@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from opal.bridge.tabular.datasets import Dataset, find, nearest, train_header
+from opal import names
+from opal.bridge.tabular.datasets import Dataset, find, train_header
+from opal.bridge.tabular.reading import read_table
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def load(dataset: Dataset, task: str, method: str = "focus", seed: int = 1) -> S
             f"the spurious task of {dataset.name} needs an attribute; name it with --attribute."
         )
     folder = dataset.folders[task, method]
-    wanted = [*train_header(dataset, folder, seed).columns]
+    wanted = train_header(dataset, folder, seed)
     needed = [dataset.target] + ([dataset.attribute] if dataset.attribute else [])
     columns = [name for name in wanted if name != dataset.target] + [dataset.target]
     tables: dict[str, pd.DataFrame] = {}
@@ -85,7 +87,7 @@ def load(dataset: Dataset, task: str, method: str = "focus", seed: int = 1) -> S
             continue
         if path is None:
             raise ValueError(f"{dataset.name}: no {role} table of seed {seed} in {folder or '.'}.")
-        tables[role] = checked(pd.read_csv(path), columns, needed, str(path))
+        tables[role] = checked(read_table(path), columns, needed, str(path))
     for role, table in tables.items():
         _binary(table[dataset.target], f"{role} table of {dataset.name}, seed {seed}")
     source = _source(dataset, columns)
@@ -98,22 +100,22 @@ def checked(
     """The named columns of a table as finite numbers.
 
     Raises:
-        ValueError: a column is missing or misspelt, holds text, or has an empty or infinite cell.
+        ValueError: there are no rows; a column is missing or misspelt, holds text, or has an empty
+            or infinite cell.
     """
+    if table.empty:
+        raise ValueError(f"{where} must hold rows; it has none.")
+    known = [str(name) for name in table.columns]
     for name in [*needed, *columns]:
         if name not in table.columns:
             raise ValueError(
-                f"{where} needs a column {name!r}; it has {list(table.columns)}."
-                f"{nearest(name, table.columns)}"
+                f"{where} needs a column {name!r}{names.hint(name, known)} It has: "
+                f"{', '.join(known)}. Every table needs the columns of the training table, and "
+                "those that flags name: add or rename the column, or correct the flag."
             )
     table = table[columns]
     for name in columns:
-        if not pd.api.types.is_numeric_dtype(table[name]):
-            example = table[name].dropna().iloc[0] if table[name].notna().any() else ""
-            raise ValueError(
-                f"{where}: column {name!r} must hold numbers; it holds values like {example!r}. "
-                "Encode it as numbers first."
-            )
+        _numeric(table[name], where)
         bad = np.flatnonzero(~np.isfinite(table[name].to_numpy(dtype=float)))
         if bad.size:
             raise ValueError(
@@ -121,6 +123,18 @@ def checked(
                 f"the first in data row {bad[0] + 1}. Drop or impute these rows first."
             )
     return table
+
+
+def _numeric(column: pd.Series, where: str) -> None:
+    """Refuse a column of text: with the first cell that is not a number, or else the first."""
+    if pd.api.types.is_numeric_dtype(column):
+        return
+    text = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+    first = int(np.argmax(text.to_numpy(dtype=bool)))
+    raise ValueError(
+        f"{where}: column {column.name!r} must hold numbers; data row {first + 1} holds "
+        f"{column.iloc[first]!r}. Correct it, or encode the column as numbers."
+    )
 
 
 def _binary(labels: pd.Series, where: str) -> None:
@@ -147,5 +161,4 @@ def _source(dataset: Dataset, columns: list[str]) -> pd.DataFrame | None:
     if not found:
         return None
     path = dataset.files.path(found[min(found)])
-    table = pd.read_csv(path)
-    return checked(table, columns, columns, str(path))
+    return checked(read_table(path), columns, columns, str(path))

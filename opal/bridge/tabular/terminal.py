@@ -52,7 +52,9 @@ def audit_table(result: Mapping[str, Any]) -> Group:
     audits = result.get("audits", {"": result})
     shown: list[Table | str] = []
     for name, found in audits.items():
-        shown.append(f"\n{name or ', '.join(found['files'])}: {found['n_rows']} synthetic rows")
+        coding = f" ({found['coding']})" if found.get("coding") else ""
+        title = name or ", ".join(found["files"])
+        shown.append(f"\n{title}: {found['n_rows']} synthetic rows{coding}")
         shown += [_copies(found), _shares(found), _shift(found), _auc(found), _violations(found)]
         if found["composition"]["conditional"]:
             shown.append(_conditional(found))

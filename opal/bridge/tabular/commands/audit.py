@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,7 @@ import tyro
 from opal.bridge.tabular.commands.progress import progress
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import RenderableType
 
     from opal.bridge.audit import Case
@@ -56,16 +58,15 @@ class Audit:
 
     def run(self) -> dict[str, Any]:
         """Audit; one result for the files, or one for each dataset and task under ``audits``."""
+        self._check_flags()
         if self.files:
             return self._files()
-        if self.train or self.test or self.source or self.group or self.target:
-            raise ValueError("--train, --test, --source, --target and --group need FILES to audit.")
         from opal.bridge.tabular import datasets
 
-        names = self.datasets or datasets.NAMES
-        chosen = [(datasets.listed(name), task) for name in names for task in self.tasks]
+        names = dict.fromkeys(self.datasets or datasets.NAMES)
+        chosen = [self._listed(datasets.listed(n), task) for n in names for task in self.tasks]
         bar = progress(chosen, "auditing", quiet=self.json)
-        return {"audits": {f"{d.name}/{task}": self._listed(d, task) for d, task in bar}}
+        return {"audits": {name: audited() for name, audited in bar}}
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The findings for people."""
@@ -73,23 +74,47 @@ class Audit:
 
         return terminal.audit_table(result)
 
-    def _listed(self, dataset: Dataset, task: str) -> dict[str, Any]:
-        """All seeds of a listed dataset: the rows that the published results use."""
+    def _check_flags(self) -> None:
+        """Refuse flags that would be ignored, and rows that are none."""
+        from opal.bridge.tabular import bounds
+
+        if self.rows is not None:
+            bounds.at_least("rows", self.rows, 1)
+        if self.files and (self.datasets or self.tasks != type(self).tasks):
+            raise ValueError(
+                "FILES exclude --datasets and --tasks, which choose listed tables; name one kind."
+            )
+        if self.files and not self.train:
+            raise ValueError("an audit needs the training table that the model saw: name --train.")
+        own = ("train", "test", "source", "target", "group", "prompt_rows")
+        if not self.files and any(getattr(self, name) for name in own):
+            raise ValueError(
+                "--train, --test, --source, --target, --group and --prompt-rows need FILES to "
+                "audit; got none."
+            )
+
+    def _listed(self, dataset: Dataset, task: str) -> tuple[str, Callable[[], dict[str, Any]]]:
+        """Name and audit of all seeds of a listed dataset; its tables are read at once.
+
+        Used are as many rows as the published results use.
+        """
         from opal.bridge import audit
         from opal.bridge.tabular import datasets, tables
 
+        name = f"{dataset.name}/{task}"
         splits = [tables.load(dataset, task, "focus", s) for s in dataset.seeds(task, "focus")]
         cases = [
             audit.Case(
                 f"rand{split.seed}",
-                split.synthetic.head(self.rows or len(split.train)),
+                self._used(split.synthetic, f"{name}, seed {split.seed}", len(split.train)),
                 split.train,
                 split.test,
                 split.synthetic,
             )
             for split in splits
         ]
-        return audit.audit(
+        audited = partial(
+            audit.audit,
             cases,
             source=splits[0].source,
             target=dataset.target,
@@ -97,18 +122,16 @@ class Audit:
             prompt_rows=datasets.PROMPT_ROWS,
             seed=self.seed,
         )
+        return name, lambda: {**audited(), "coding": dataset.coding}
 
     def _files(self) -> dict[str, Any]:
-        import pandas as pd
-
         from opal.bridge import audit
+        from opal.bridge.tabular.reading import read_table
 
-        if not self.train:
-            raise ValueError("an audit needs the training table that the model saw: name --train.")
         cases = self._cases()
         return audit.audit(
             cases,
-            source=None if self.source is None else pd.read_csv(self.source),
+            source=None if self.source is None else read_table(self.source),
             target=self.target or str(cases[0].train.columns[-1]),
             attributes=self.group,
             prompt_rows=self.prompt_rows,
@@ -117,22 +140,27 @@ class Audit:
 
     def _cases(self) -> list[Case]:
         """Each file with its tables."""
-        import pandas as pd
-
         from opal.bridge.audit import Case
+        from opal.bridge.tabular.reading import read_table
 
-        if self.rows is not None and self.rows < 1:
-            raise ValueError(f"--rows must be at least 1; got {self.rows}.")
         trains = _one_each("--train", self.train, len(self.files))
         tests = _one_each("--test", self.test, len(self.files)) if self.test else None
         cases = []
         for k, file in enumerate(self.files):
-            generated = pd.read_csv(file)
-            test = pd.read_csv(tests[k]) if tests else None
-            used = generated if self.rows is None else generated.head(self.rows)
+            generated = read_table(file)
+            test = read_table(tests[k]) if tests else None
+            used = self._used(generated, str(file), len(generated))
             whole = None if self.rows is None else generated
-            cases.append(Case(str(file), used, pd.read_csv(trains[k]), test, whole))
+            cases.append(Case(str(file), used, read_table(trains[k]), test, whole))
         return cases
+
+    def _used(self, generated: pd.DataFrame, name: str, usual: int) -> pd.DataFrame:
+        """The first --rows of the rows that a model wrote; the usual number if none is named."""
+        from opal.bridge.tabular import bounds
+
+        if self.rows is not None:
+            bounds.at_most("rows", self.rows, len(generated), f"the number of rows of {name}")
+        return generated.head(usual if self.rows is None else self.rows)
 
 
 def _one_each(flag: str, paths: tuple[Path, ...], n_files: int) -> tuple[Path, ...]:

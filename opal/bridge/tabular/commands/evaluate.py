@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from opal import names
 from opal.bridge.tabular.commands.progress import progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from opal.bridge.tabular.classifiers import Settings
     from opal.bridge.tabular.datasets import Dataset
 
 PUBLISHED_NAMES = {"logistic": "logistic", "forest": "randomForest", "catboost": "catBoost"}
 DEFAULT_OUT = Path("results/tabular")
+SOUND_ONLY = {"out", "folds", "trees", "draws", "resamples", "seed"}
 
 
 @dataclass(frozen=True)
@@ -72,17 +75,21 @@ class Evaluate:
 
     def run(self) -> dict[str, Any]:
         """Evaluate; refusals come before anything is trained or written."""
+        from opal.bridge.tabular import sound
+
         chosen = self._classifiers()
+        self._check_flags()
+        settings = sound.Settings(self.folds, self.trees, self.draws, self.resamples, self.seed)
         _need_packages(self.protocol, chosen)
-        if self.compare and self.protocol != "published":
-            raise ValueError("--compare needs --protocol published; got sound.")
         units = [
             (dataset, task, name)
             for dataset in self._datasets()
             for task in self._tasks(dataset)
             for name in chosen
         ]
-        return self._published(units) if self.protocol == "published" else self._sound(units)
+        if self.protocol == "published":
+            return self._published(units)
+        return self._sound(units, settings)
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""
@@ -96,26 +103,31 @@ class Evaluate:
     def _published(self, units: list[tuple[Dataset, str, str]]) -> dict[str, Any]:
         from opal.bridge.tabular import published
 
+        by_name = {dataset.name: dataset for dataset, _, _ in units}
+        for name, task in dict.fromkeys((d.name, task) for d, task, _ in units):
+            published.splits(by_name[name], task)
+            if self.compare:
+                published.result_files(by_name[name])
         results: dict[str, Any] = {}
         for dataset, task, name in self._track(units):
             results |= published.evaluate(dataset, task, PUBLISHED_NAMES[name])
         if self.compare:
-            return published.compare(results, {d.name: d for d, _, _ in units}.values())
+            return published.compare(results, by_name.values())
         files = {}
         for name, by_seed in results.items():
             mean, deviation = published.summarise(by_seed)
             files[name] = {"mean": mean.tolist(), "std": deviation.tolist()}
         return {"protocol": "published", "files": files}
 
-    def _sound(self, units: list[tuple[Dataset, str, str]]) -> dict[str, Any]:
+    def _sound(self, units: list[tuple[Dataset, str, str]], settings: Settings) -> dict[str, Any]:
         import pandas as pd
 
         from opal.bridge.tabular import page, sound
         from opal.files import writable_folder
 
+        pairs = {f"{d.name}/{task}": (d, task) for d, task, _ in units}
+        left_out = {name: sound.left_out(*pair) for name, pair in pairs.items()}
         out = writable_folder(self.out or DEFAULT_OUT)
-        settings = sound.Settings(self.folds, self.trees, self.draws, self.resamples, self.seed)
-        left_out = {f"{d.name}/{task}": sound.left_out(d, task) for d, task, _ in units}
         frames = [sound.evaluate(d, task, name, settings) for d, task, name in self._track(units)]
         frame = pd.concat(frames, ignore_index=True)
         return page.write(frame, left_out, settings, out)
@@ -125,12 +137,26 @@ class Evaluate:
 
     def _classifiers(self) -> tuple[str, ...]:
         """Classifier names; the repository's spellings are understood."""
-        known = {name: name for name in PUBLISHED_NAMES}
-        known |= {theirs: ours for ours, theirs in PUBLISHED_NAMES.items()}
-        unknown = [name for name in self.classifiers if name not in known]
-        if unknown:
-            raise ValueError(f"a classifier is one of {list(PUBLISHED_NAMES)}; got {unknown[0]!r}.")
-        return tuple(dict.fromkeys(known[name] for name in self.classifiers or PUBLISHED_NAMES))
+        ours = {theirs: ours for ours, theirs in PUBLISHED_NAMES.items()}
+        chosen = [ours.get(name, name) for name in self.classifiers or PUBLISHED_NAMES]
+        names.check("classifier", chosen, PUBLISHED_NAMES)
+        return tuple(dict.fromkeys(chosen))
+
+    def _check_flags(self) -> None:
+        """Refuse flags that would be ignored."""
+        given = {f.name for f in fields(self) if getattr(self, f.name) != f.default}
+        if self.compare and self.protocol != "published":
+            raise ValueError("--compare needs --protocol published; got sound.")
+        if self.protocol == "published" and (lost := given & SOUND_ONLY):
+            raise ValueError(
+                f"--{min(lost)} needs --protocol sound; the published protocol would ignore it."
+            )
+        if self.train is None and (lost := given & {"test", "synthetic", "source"}):
+            raise ValueError(f"--{min(lost)} needs --train; without it, it would be ignored.")
+        if not given & {"train", "folder"} and (lost := given & {"target", "attribute"}):
+            raise ValueError(
+                f"--{min(lost)} needs --train or --folder; listed datasets have their own."
+            )
 
     def _datasets(self) -> list[Dataset]:
         """Where the tables come from: listed, a folder, or single files."""
@@ -142,7 +168,7 @@ class Evaluate:
         if self.folder is not None:
             return [datasets.from_folder(_folder(self.folder), self.target, self.attribute)]
         if self.train is None:
-            return [datasets.listed(name) for name in self.datasets or datasets.NAMES]
+            return [datasets.listed(n) for n in dict.fromkeys(self.datasets or datasets.NAMES)]
         if self.test is None:
             raise ValueError("--train needs --test: errors are measured on rows not trained on.")
         return [
@@ -158,7 +184,7 @@ class Evaluate:
             absent = [task for task in self.tasks if task not in has]
             if absent:
                 raise ValueError(f"{dataset.name} has the tasks {has}; got {absent[0]!r}.")
-            return list(self.tasks)
+            return list(dict.fromkeys(self.tasks))
         usable = [task for task in has if task == "imbalanced" or dataset.attribute]
         if not usable:
             raise ValueError(f"{dataset.name} has only a spurious task: name the --attribute.")

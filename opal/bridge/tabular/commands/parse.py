@@ -31,15 +31,24 @@ class Parse:
     """Print JSON, rows included."""
 
     def run(self) -> dict[str, Any]:
-        """Parse, and write the rows where a file is named."""
+        """Parse, and write the rows where a file is named.
+
+        Raises:
+            ValueError: the file is no text, a named column is in no line, or no line is a row.
+        """
         from dataclasses import asdict
 
         from opal.bridge import transcript
-        from opal.files import writable_folder, write_atomically
+        from opal.bridge.tabular.reading import read_text
+        from opal.files import write_atomically
 
-        if self.out is not None:
-            writable_folder(self.out.parent)
-        found = transcript.parse(self.file.read_text(encoding="utf-8"), self.columns or None)
+        found = transcript.parse(read_text(self.file), self.columns or None)
+        if found.rows.empty:
+            first = found.rejected[0]
+            raise ValueError(
+                f"{self.file} needs a line that is a row; line {first.line} is none: "
+                f"{first.reason}. Correct the text, or name the columns that it has."
+            )
         if self.out is not None:
             write_atomically(self.out, lambda path: found.rows.to_csv(path, index=False))
         return {
