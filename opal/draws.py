@@ -23,8 +23,19 @@ _SINE = [(-1) ** k / math.factorial(2 * k + 1) for k in range(5, -1, -1)]
 
 
 def as_key(seed: int | Key[Array, ""]) -> Key[Array, ""]:
-    """Turn an integer seed into a key; a key is passed through."""
-    return jax.random.key(int(seed)) if isinstance(seed, int | np.integer) else seed
+    """Turn an integer seed into a key; a key is passed through.
+
+    Raises:
+        ValueError: neither a whole number of 64 bits nor a key.
+    """
+    if isinstance(seed, jax.Array):
+        return seed
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or not -(2**63) <= seed < 2**63:
+        raise ValueError(
+            f"key must be a whole number of 64 bits or a key of jax.random.key; got {seed!r}."
+        )
+    return jax.random.key(int(seed))
 
 
 def named(key: Key[Array, ""], name: str) -> Key[Array, ""]:

@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from opal.arrays import AnyArray
 from opal.losses import LOSSES, Loss
-from opal.settings.groups import validate_counts
+from opal.settings.groups import validate_count, validate_counts, validate_number
 
 if TYPE_CHECKING:
     from opal.synthesis.synthesizer import Synthesizer
@@ -56,8 +56,8 @@ class Design:
         alpha: α in [0, 1], weight of the augmented part.
         oversample: fill every group to the largest (``"balance"``), not at all (``"none"``), or
             add the given m_g rows to each group.
-        weighting: ``"opal"`` for the objective above; ``"group"`` gives every group the same
-            total weight.
+        weighting: ``"opal"`` for the objective above; ``"group"`` gives the real rows of every
+            group the same total weight, beside which there may be augmented rows.
         threshold: ``"balanced"`` moves the decision threshold after the fit to where it would be
             for balanced classes.
         loss: logistic or squared.
@@ -66,7 +66,7 @@ class Design:
 
     Raises:
         ValueError: a count below 1, α outside [0, 1], N = 0 with α > 0, synthetic rows without a
-            synthesizer, an unknown option.
+            synthesizer, a synthesizer that is none, an unknown option.
     """
 
     counts: tuple[int, ...]
@@ -82,20 +82,16 @@ class Design:
 
     def __post_init__(self) -> None:
         """Check the numbers against each other; lists become tuples, which have a hash."""
-        for field in ("counts", "oversample"):
-            value = getattr(self, field)
-            object.__setattr__(self, field, value if isinstance(value, str) else tuple(value))
-        validate_counts(self.counts, len(self.counts), what="counts", minimum=1)
-        validate_counts((self.n_augmented,), 1, what="n_augmented", minimum=0)
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha is a weight in [0, 1]; got {self.alpha}.")
+        counts = validate_counts(self.counts, None, what="counts", minimum=1)
+        object.__setattr__(self, "counts", counts)
+        validate_count(self.n_augmented, "n_augmented", minimum=0)
+        validate_number(self.alpha, "alpha is a weight in [0, 1]", least=0.0, most=1.0)
         if self.alpha > 0 and self.n_augmented == 0:
             raise ValueError(
                 f"alpha = {self.alpha} gives weight to augmented rows, but n_augmented is 0; "
                 "set n_augmented ≥ 1 or alpha = 0."
             )
-        if not self.ridge >= 0:
-            raise ValueError(f"ridge is a penalty of at least 0; got {self.ridge}.")
+        validate_number(self.ridge, "ridge is a finite penalty of at least 0", least=0.0)
         for field, options in (
             ("loss", LOSSES),
             ("weighting", ("opal", "group")),
@@ -103,28 +99,41 @@ class Design:
         ):
             if getattr(self, field) not in options:
                 raise ValueError(f"{field} must be one of {options}; got {getattr(self, field)!r}.")
-        self._check_synthesis()
+        self._check_oversample()
+        self._check_synthesizer()
 
-    def _check_synthesis(self) -> None:
+    def _check_oversample(self) -> None:
         if isinstance(self.oversample, str):
             if self.oversample not in ("balance", "none"):
                 raise ValueError(
                     "oversample must be 'balance', 'none' or one number for each group; "
                     f"got {self.oversample!r}."
                 )
-        else:
-            validate_counts(self.oversample, len(self.counts), what="oversample", minimum=0)
+            return
+        added = validate_counts(self.oversample, self.n_groups, what="oversample", minimum=0)
+        object.__setattr__(self, "oversample", added)
+
+    def _check_synthesizer(self) -> None:
         if self.synthesizer is None:
             if self.n_augmented or not isinstance(self.oversample, str):
                 raise ValueError(
                     "synthetic rows need a synthesizer; got n_augmented = "
-                    f"{self.n_augmented}, oversample = {self.oversample!r} and none."
+                    f"{self.n_augmented}, oversample = {self.oversample!r} and none. Name one, "
+                    "such as Duplication(), or leave n_augmented and oversample out."
                 )
             return
-        if self.weighting == "group" and (self.n_augmented or any(self.n_oversampled)):
+        from opal.synthesis.synthesizer import Synthesizer  # theory, too, imports this module
+
+        maker: object = self.synthesizer
+        if isinstance(maker, type) or not isinstance(maker, Synthesizer):
+            got = f"the class {maker.__name__}" if isinstance(maker, type) else repr(maker)
             raise ValueError(
-                "group weighting replaces synthetic rows; use weighting='opal' with a synthesizer, "
-                "or leave the synthesizer out."
+                f"synthesizer must be an object such as Duplication() or Smote(5); got {got}."
+            )
+        if self.weighting == "group" and any(self.n_oversampled):
+            raise ValueError(
+                "group weighting replaces synthetic rows; use weighting='opal' to fill groups up, "
+                "oversample='none' to augment only, or leave the synthesizer out."
             )
 
     @property
@@ -154,11 +163,12 @@ class Design:
     def row_weights(self) -> RowWeights:
         """Weight of each kind of row; with the numbers of rows they sum to one."""
         n, m, _ = self.row_counts()
-        if self.weighting == "group":
-            return RowWeights(1 / (self.n_groups * n), np.zeros_like(n), np.zeros_like(n))
-        bulk = np.full(self.n_groups, (1 - self.alpha) / (n.sum() + m.sum()))
         each = self.alpha / (self.n_augmented * self.n_groups) if self.n_augmented else 0.0
-        return RowWeights(bulk, bulk, np.full(self.n_groups, each))
+        augmented = np.full(self.n_groups, each)
+        if self.weighting == "group":
+            return RowWeights((1 - self.alpha) / (self.n_groups * n), np.zeros_like(n), augmented)
+        bulk = np.full(self.n_groups, (1 - self.alpha) / (n.sum() + m.sum()))
+        return RowWeights(bulk, bulk, augmented)
 
     def with_(self, **changes: Any) -> Design:
         """The same design with some fields changed."""

@@ -19,7 +19,7 @@ from opal.estimators import fit_logistic, fit_ridge, move_to_balance
 from opal.losses import Loss
 from opal.objective import Design, RowWeights
 from opal.settings.gaussian import GaussianLaw
-from opal.settings.groups import Sample, validate_counts
+from opal.settings.groups import Sample, validate_count, validate_counts
 from opal.settings.setting import Setting
 from opal.synthesis.synthesizer import Synthesizer
 
@@ -141,10 +141,12 @@ def replicate_metrics(
     Raises:
         ValueError: see :func:`simulate`.
     """
-    validate_counts((n_replicates,), 1, what="n_replicates", minimum=1)
+    validate_count(n_replicates, "n_replicates", minimum=1)
+    if chunk_size is not None:
+        validate_count(chunk_size, "chunk_size", minimum=1)
     validate_counts(design.counts, len(setting.law.groups), what="counts", minimum=1)
     with jax.enable_x64(True):
-        law = setting.law
+        law, key = setting.law, as_key(key)
         _check_seeds(law, design)
         chunk = chunk_size or default_chunk_size(law.dim, design, n_replicates)
         run = partial(
@@ -161,9 +163,7 @@ def replicate_metrics(
             loss=design.loss,
             calibration=calibration,
         )
-        blocks = [
-            jax.device_get(run(as_key(key), indices)) for indices in _blocks(n_replicates, chunk)
-        ]
+        blocks = [jax.device_get(run(key, indices)) for indices in _blocks(n_replicates, chunk)]
     joined = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     return {name: values[:n_replicates] for name, values in joined.items()}
 

@@ -23,6 +23,7 @@ def standard_arms(
     mean_shift: ArrayLike,
     n_neighbours: int,
     shrinkage: float,
+    where: str,
 ) -> dict[str, Design]:
     """Baselines without synthetic rows, then every way to fill the small groups.
 
@@ -32,6 +33,10 @@ def standard_arms(
         mean_shift: shift of the biased oracle's groups, [d] or [G, d].
         n_neighbours: of SMOTE.
         shrinkage: of the fitted Gaussian.
+        where: the fields that set the counts, and their values.
+
+    Raises:
+        ValueError: a dial is out of range, or the smallest group too small for an arm.
     """
     from opal.objective import Design, baselines
     from opal.synthesis import Bias, Duplication, GaussianFit, Oracle, Smote
@@ -44,8 +49,28 @@ def standard_arms(
         "biased oracle": Oracle.biased(setting.law, Bias(mean_shift=mean_shift)),
     }
     n = tuple(counts)
+    _require_seeds(min(n), setting.law.dim, n_neighbours, shrinkage, where)
     filled = {name: Design(n, maker, name=name) for name, maker in makers.items()}
     return {**baselines(n), **filled}
+
+
+def _require_seeds(
+    smallest: int, dim: int, n_neighbours: int, shrinkage: float, where: str
+) -> None:
+    """Refuse a group that is too small for SMOTE or for the fitted Gaussian."""
+    if smallest <= n_neighbours:
+        fewer = f", or choose --n-neighbours {smallest - 1} or less" if smallest > 1 else ""
+        raise ValueError(
+            f"n_min must exceed n_neighbours, as SMOTE needs a seed and its neighbours; {where} "
+            f"means n_min = {smallest}, and n_neighbours is {n_neighbours}. "
+            f"Ask for at least {n_neighbours + 1} rows in every group{fewer}."
+        )
+    if shrinkage == 0 and smallest <= dim:
+        raise ValueError(
+            "n_min must exceed the dimension, as a fitted Gaussian without shrinkage has no "
+            f"inverse otherwise; {where} means n_min = {smallest}, and the dimension is {dim}. "
+            f"Ask for at least {dim + 1} rows in every group, or choose --shrinkage above 0."
+        )
 
 
 def measure(

@@ -13,6 +13,9 @@ from opal.runner import Cell
 if TYPE_CHECKING:
     import pandas as pd
 
+    from opal.objective import Design
+    from opal.settings import GaussianMixture
+
 
 @dataclass(frozen=True)
 class Config:
@@ -52,8 +55,20 @@ class Shift:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each bias."""
-    return [Cell(measure_shift, Shift(config, s), f"shift {s}") for s in config.shift]
+    """One cell for each bias.
+
+    Raises:
+        ValueError: a cell could not be computed.
+    """
+    from simulations import _fields
+
+    _fields.require_counts(config, "dim", "n_augmented", "n_replicates", minimum=1)
+    _fields.require_counts(config, "n_alphas", minimum=2)
+    _fields.require_numbers(config, "distance", "shift")
+    shifts = [Shift(config, s) for s in config.shift]
+    for at in shifts:
+        augmented(at)
+    return [Cell(measure_shift, at, f"shift {at.shift}") for at in shifts]
 
 
 def measure_shift(at: Shift) -> pd.DataFrame:
@@ -61,19 +76,12 @@ def measure_shift(at: Shift) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from opal.objective import Design
-    from opal.settings import GaussianMixture
     from opal.simulate import simulate
-    from opal.synthesis import Bias, Oracle
     from opal.theory.optimal import weight_curve
     from opal.theory.predict import predict
 
     config = at.config
-    axis = np.full(config.dim, 1 / np.sqrt(config.dim))
-    setting = GaussianMixture(np.outer([-0.5, 0.5], config.distance * axis))
-    bias = Bias(mean_shift=[0 * axis, -at.shift * axis])
-    maker = Oracle.biased(setting.law, bias)
-    design = Design(config.counts, maker, n_augmented=config.n_augmented, name=f"{at.shift:g}")
+    setting, design = augmented(at)
     best = weight_curve(setting, design).best_alpha
     frames = []
     for alpha in (*np.linspace(0, 1, config.n_alphas), best):
@@ -86,6 +94,23 @@ def measure_shift(at: Shift) -> pd.DataFrame:
         predicted = predict(setting, design.with_(alpha=float(alpha)), study="alpha")
         frames.append(predicted.assign(is_optimum=False))
     return pd.concat(frames, ignore_index=True).assign(shift=at.shift, best_alpha=best)
+
+
+def augmented(at: Shift) -> tuple[GaussianMixture, Design]:
+    """The two classes, and a design whose augmented rows come from one generator."""
+    import numpy as np
+
+    from opal.objective import Design
+    from opal.settings import GaussianMixture
+    from opal.synthesis import Bias, Oracle
+
+    config = at.config
+    axis = np.full(config.dim, 1 / np.sqrt(config.dim))
+    setting = GaussianMixture(np.outer([-0.5, 0.5], config.distance * axis))
+    bias = Bias(mean_shift=[0 * axis, -at.shift * axis])
+    maker = Oracle.biased(setting.law, bias)
+    design = Design(config.counts, maker, n_augmented=config.n_augmented, name=f"{at.shift:g}")
+    return setting, design
 
 
 if __name__ == "__main__":

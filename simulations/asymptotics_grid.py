@@ -63,10 +63,32 @@ class Draw:
 
 
 def cells(config: Config) -> list[Cell]:
-    """Two cells for each design: its simulation, and what theories say of it."""
+    """Two cells for each design: its simulation, and what theories say of it.
+
+    Raises:
+        ValueError: the ranges hold no design.
+    """
+    _check(config)
     draws = [Draw(config, index) for index in range(config.n_designs)]
     simulated = [Cell(simulate_draw, draw, f"design {draw.index}") for draw in draws]
     return simulated + [Cell(predict_draw, draw, f"theory {draw.index}") for draw in draws]
+
+
+def _check(config: Config) -> None:
+    from simulations import _fields
+
+    _fields.require_counts(config, "n_designs", "n_replicates", minimum=1)
+    _fields.require_counts(config, "max_dim", minimum=2)
+    _fields.require_counts(config, "seed", minimum=0)
+    _fields.require_range("n_min", config.n_min)
+    _fields.require_numbers(config, "max_imbalance", least=1.0)
+    _fields.require_numbers(config, "max_augmented", least=0.14)  # N starts at exp(-2) n_max
+    least = 4 * config.n_min[1]
+    if config.max_rows < least:
+        raise ValueError(
+            f"max_rows must hold four groups of the largest n_min, {least} rows; "
+            f"got {config.max_rows}. Raise --max-rows or lower --n-min."
+        )
 
 
 def simulate_draw(draw: Draw) -> pd.DataFrame:

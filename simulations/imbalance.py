@@ -13,6 +13,9 @@ from opal.runner import Cell
 if TYPE_CHECKING:
     import pandas as pd
 
+    from opal.objective import Design
+    from opal.settings import GaussianMixture
+
 
 @dataclass(frozen=True)
 class Config:
@@ -54,16 +57,41 @@ class Size:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each minority size."""
-    return [Cell(measure_size, Size(config, n), f"n_min = {n}") for n in config.n_min]
+    """One cell for each minority size.
+
+    Raises:
+        ValueError: a cell could not be computed.
+    """
+    from simulations import _fields
+
+    _fields.require_counts(config, "dim", "n_max", "n_min", "n_replicates", minimum=1)
+    _fields.require_numbers(config, "distance", "shift")
+    sizes = [Size(config, n) for n in config.n_min]
+    for size in sizes:
+        arms(size)
+    return [Cell(measure_size, size, f"n_min = {size.n_min}") for size in sizes]
 
 
 def measure_size(size: Size) -> pd.DataFrame:
     """Every arm at one minority size, simulated and predicted."""
+    from simulations._arms import measure
+
+    setting, designs = arms(size)
+    return measure(
+        setting,
+        designs,
+        seed=size.config.seed,
+        n_replicates=size.config.n_replicates,
+        study="imbalance",
+    )
+
+
+def arms(size: Size) -> tuple[GaussianMixture, dict[str, Design]]:
+    """The two classes, and every way to train at one minority size."""
     import numpy as np
 
     from opal.settings import GaussianMixture
-    from simulations._arms import measure, standard_arms
+    from simulations._arms import standard_arms
 
     config = size.config
     axis = np.full(config.dim, 1 / np.sqrt(config.dim))
@@ -72,12 +100,11 @@ def measure_size(size: Size) -> pd.DataFrame:
         setting,
         (config.n_max, size.n_min),
         mean_shift=-config.shift * axis,
-        n_neighbours=min(config.n_neighbours, size.n_min - 1),
+        n_neighbours=config.n_neighbours,
         shrinkage=config.shrinkage,
+        where=f"--n-max {config.n_max} --n-min {size.n_min}",
     )
-    return measure(
-        setting, designs, seed=config.seed, n_replicates=config.n_replicates, study="imbalance"
-    )
+    return setting, designs
 
 
 if __name__ == "__main__":

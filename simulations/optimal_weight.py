@@ -59,13 +59,28 @@ class Draw:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each design of either question."""
+    """One cell for each design of either question.
+
+    Raises:
+        ValueError: the ranges hold no design.
+    """
+    _check(config)
     weights = [Draw(config, index) for index in range(config.n_designs)]
     sizes = [Draw(config, config.n_designs + index) for index in range(config.n_sizes)]
     return [
         *(Cell(measure_weights, draw, f"α, design {draw.index}") for draw in weights),
         *(Cell(measure_sizes, draw, f"ñ, design {draw.index}") for draw in sizes),
     ]
+
+
+def _check(config: Config) -> None:
+    from simulations import _fields
+
+    _fields.require_counts(config, "n_designs", "n_replicates", minimum=1)
+    _fields.require_counts(config, "n_sizes", "seed", minimum=0)
+    _fields.require_counts(config, "max_dim", "n_alphas", minimum=2)
+    _fields.require_range("n_min", config.n_min)
+    _fields.require_numbers(config, "max_imbalance", least=1.5)  # the ratio starts there
 
 
 def draw_design(draw: Draw) -> tuple[GaussianMixture, Design]:

@@ -14,6 +14,9 @@ from opal.runner import Cell
 if TYPE_CHECKING:
     import pandas as pd
 
+    from opal.objective import Design
+    from opal.settings import SpuriousCorrelation
+
 
 @dataclass(frozen=True)
 class Config:
@@ -62,16 +65,42 @@ class Strength:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each strength."""
-    return [Cell(measure_strength, Strength(config, s), f"strength {s}") for s in config.strength]
+    """One cell for each strength.
+
+    Raises:
+        ValueError: a cell could not be computed.
+    """
+    from simulations import _fields
+
+    _fields.require_counts(config, "n_replicates", minimum=1)
+    _fields.require_numbers(config, "strength", "shift")
+    strengths = [Strength(config, s) for s in config.strength]
+    for at in strengths:
+        arms(at)
+    return [Cell(measure_strength, at, f"strength {at.strength}") for at in strengths]
 
 
 def measure_strength(at: Strength) -> pd.DataFrame:
     """Every arm at one strength, simulated and predicted."""
+    from simulations._arms import measure
+
+    setting, designs = arms(at)
+    frame = measure(
+        setting,
+        designs,
+        seed=at.config.seed,
+        n_replicates=at.config.n_replicates,
+        study="spurious",
+    )
+    return frame.assign(strength=at.strength)
+
+
+def arms(at: Strength) -> tuple[SpuriousCorrelation, dict[str, Design]]:
+    """The four groups, and every way to train at one strength."""
     import numpy as np
 
     from opal.settings import SpuriousCorrelation
-    from simulations._arms import measure, standard_arms
+    from simulations._arms import standard_arms
 
     config = at.config
     setting = SpuriousCorrelation(
@@ -90,13 +119,11 @@ def measure_strength(at: Strength) -> pd.DataFrame:
         setting,
         counts,
         mean_shift=shift,
-        n_neighbours=min(config.n_neighbours, min(counts) - 1),
+        n_neighbours=config.n_neighbours,
         shrinkage=config.shrinkage,
+        where=f"--n {config.n} --strength {at.strength}",
     )
-    frame = measure(
-        setting, designs, seed=config.seed, n_replicates=config.n_replicates, study="spurious"
-    )
-    return frame.assign(strength=at.strength)
+    return setting, designs
 
 
 if __name__ == "__main__":

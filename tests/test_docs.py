@@ -43,7 +43,7 @@ def test_equations_are_numbered_once_and_references_hit_one() -> None:
     assert all(len(found) == 1 for found in numbers)
     tags = [found[0] for found in numbers]
     assert len(set(tags)) == len(tags)
-    assert set(re.findall(r"\((?:equation )?(\d\.\d)\)", THEORY)) <= set(tags)
+    assert set(re.findall(r"\((?:equation )?(\d+\.\d)\)", THEORY)) <= set(tags)
 
 
 def test_docstrings_refer_to_sections_that_exist() -> None:
@@ -51,5 +51,5 @@ def test_docstrings_refer_to_sections_that_exist() -> None:
     text = " ".join(path.read_text(encoding="utf-8") for path in sources)
     references = re.findall(r"theory\.md,\s+sections? ([\d.]+\d|\d)", text)
     assert references
-    sections = set(re.findall(r"^##+ (\d(?:\.\d)?) ", THEORY, flags=re.MULTILINE))
+    sections = set(re.findall(r"^##+ (\d+(?:\.\d)?) ", THEORY, flags=re.MULTILINE))
     assert set(references) <= sections

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +23,13 @@ def test_an_integer_becomes_a_key_and_a_key_stays_one() -> None:
     assert as_key(7) == key
     assert as_key(key) is key
     assert as_key(8) != key
+
+
+@pytest.mark.parametrize("seed", ["a", 1.5, None, True, 2**63])
+def test_what_is_neither_a_seed_nor_a_key_is_refused(seed: Any) -> None:
+    message = f"key must be a whole number of 64 bits or a key of jax.random.key; got {seed!r}."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        inspect.unwrap(as_key)(seed)
 
 
 def test_streams_of_different_names_differ() -> None:

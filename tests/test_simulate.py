@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -172,14 +173,18 @@ def test_arms_are_compared_in_pairs() -> None:
 @pytest.mark.parametrize(
     ("design", "n_replicates", "message"),
     [
-        (DESIGN, 0, "n_replicates must be whole numbers of at least 1"),
+        (DESIGN, 0, "n_replicates must be a whole number of at least 1; got 0."),
         (Design((5, 5, 5)), 3, "counts needs one number for each of the 2 groups; got [5, 5, 5]"),
         (
             Design((20, 4), Smote(5)),
             3,
-            "SMOTE needs at least 6 seeds in every group; group 'class 1'",
+            "SMOTE needs at least 6 seeds in every group; group 'class 1' has 4. Collect more",
         ),
-        (Design((20, 2), GaussianFit()), 3, "gaussian fit needs at least 3 seeds"),
+        (
+            Design((20, 2), GaussianFit()),
+            3,
+            "Collect more, set shrinkage > 0 (then 2 are enough), or leave gaussian fit out.",
+        ),
     ],
 )
 def test_what_cannot_be_simulated_is_refused(
@@ -187,6 +192,22 @@ def test_what_cannot_be_simulated_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         replicate_metrics(SETTING, design, key=0, n_replicates=n_replicates)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"chunk_size": 0}, "chunk_size must be a whole number of at least 1; got 0."),
+        ({"chunk_size": -1}, "chunk_size must be a whole number of at least 1; got -1."),
+        ({"chunk_size": 2.5}, "chunk_size must be a whole number of at least 1; got 2.5."),
+        ({"n_replicates": 1.5}, "n_replicates must be a whole number of at least 1; got 1.5."),
+        ({"key": 2**70}, f"a key of jax.random.key; got {2**70}"),
+    ],
+)
+def test_arguments_are_refused_before_work_starts(arguments: dict[str, Any], message: str) -> None:
+    unchecked = inspect.unwrap(replicate_metrics)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        unchecked(SETTING, DESIGN, **{"key": 0, "n_replicates": R, **arguments})
 
 
 @pytest.mark.timeout(120)

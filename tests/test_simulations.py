@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +50,69 @@ def test_study_runs_as_a_module(study: str, tmp_path: Path) -> None:
     assert len(frame) == report["n_rows"] > 0
     assert set(frame["study"]) == {study}
     assert list(frame.columns[: len(records.COLUMNS)]) == list(records.COLUMNS)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("study", "fields", "message"),
+    [
+        ("imbalance", {"n_min": (10, 0)}, "n_min must be a whole number of at least 1; got 0."),
+        ("imbalance", {"n_min": ()}, "n_min needs at least one value, each of them a cell"),
+        (
+            "imbalance",
+            {"n_min": (30, 4)},
+            "at least 6 rows in every group, or choose --n-neighbours 3 or less.",
+        ),
+        ("imbalance", {"n_min": (1,)}, "Ask for at least 6 rows in every group."),
+        (
+            "imbalance",
+            {"n_min": (5,), "n_neighbours": 2, "shrinkage": 0.0},
+            "Ask for at least 6 rows in every group, or choose --shrinkage above 0.",
+        ),
+        ("imbalance", {"n_neighbours": 0}, "n_neighbours of SMOTE must be a whole number of"),
+        ("imbalance", {"distance": NAN}, "distance must be a finite number; got nan."),
+        ("imbalance", {"n_replicates": 0}, "n_replicates must be a whole number of at least 1"),
+        ("spurious", {"strength": (0.6, 1.2)}, "strength is P(attribute = label), strictly"),
+        ("spurious", {"strength": ()}, "strength needs at least one value, each of them a cell"),
+        (
+            "spurious",
+            {"strength": (0.6, 0.95)},
+            "n_min must exceed n_neighbours, as SMOTE needs a seed and its neighbours; --n 100 ",
+        ),
+        ("spurious", {"core_dim": 0}, "core_dim must be a whole number of at least 1; got 0."),
+        ("spurious", {"shift": NAN}, "shift must be a finite number; got nan."),
+        ("alpha", {"shift": (0.0, NAN)}, "shift must be a finite number; got nan."),
+        ("alpha", {"shift": ()}, "shift needs at least one value, each of them a cell; got none."),
+        ("alpha", {"dim": 0}, "dim must be a whole number of at least 1; got 0."),
+        ("alpha", {"n_augmented": 0}, "n_augmented must be a whole number of at least 1; got 0."),
+        ("alpha", {"n_alphas": 1}, "n_alphas must be a whole number of at least 2; got 1."),
+        ("alpha", {"counts": (60, 0)}, "counts must be whole numbers of at least 1; group 1 has 0"),
+        (
+            "asymptotics_grid",
+            {"n_min": (0, 20)},
+            "n_min must be (smallest, largest) with 1 <= smallest <= largest; got (0, 20).",
+        ),
+        ("asymptotics_grid", {"n_designs": 0}, "n_designs must be a whole number of at least 1"),
+        ("asymptotics_grid", {"max_dim": 1}, "max_dim must be a whole number of at least 2"),
+        ("asymptotics_grid", {"max_imbalance": 0.5}, "a finite number of at least 1; got 0.5."),
+        ("asymptotics_grid", {"max_augmented": 0.0}, "a finite number of at least 0.14; got 0.0."),
+        ("asymptotics_grid", {"max_rows": 10}, "groups of the largest n_min, 240 rows; got 10."),
+        ("asymptotics_grid", {"seed": -1}, "seed must be a whole number of at least 0; got -1."),
+        ("optimal_weight", {"n_min": (50, 20)}, "1 <= smallest <= largest; got (50, 20)."),
+        ("optimal_weight", {"n_sizes": -1}, "n_sizes must be a whole number of at least 0"),
+        ("optimal_weight", {"n_alphas": 0}, "n_alphas must be a whole number of at least 2"),
+        ("optimal_weight", {"max_imbalance": 1.0}, "a finite number of at least 1.5; got 1.0."),
+        ("optimal_weight", {"n_replicates": 0}, "n_replicates must be a whole number of at least"),
+    ],
+)
+def test_a_study_refuses_before_its_first_cell(
+    study: str, fields: dict[str, Any], message: str
+) -> None:
+    module = registry.load("study", study)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        module.cells(replace(module.PRESETS["tiny"], **fields))
 
 
 def test_processes_give_the_same_records(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group
-from opal.settings.setting import GaussianSetting, validated_covariances
+from opal.settings.setting import GaussianSetting, require_finite, validated_covariances
 
 
 class GaussianMixture(GaussianSetting):
@@ -24,8 +24,8 @@ class GaussianMixture(GaussianSetting):
         mode_weights: π [K, M]; equal if None.
 
     Raises:
-        ValueError: fewer than two classes, a covariance that is not positive definite, weights
-            that are not probabilities.
+        ValueError: fewer than two classes, a mean that is not finite, a covariance that is not
+            positive definite, weights that are not probabilities.
     """
 
     def __init__(
@@ -37,11 +37,12 @@ class GaussianMixture(GaussianSetting):
         name: str | None = None,
     ) -> None:
         centres = np.asarray(means, dtype=float)
-        if centres.ndim not in (2, 3) or len(centres) < 2 or not np.isfinite(centres).all():
+        if centres.ndim not in (2, 3) or len(centres) < 2 or 0 in centres.shape:
             raise ValueError(
-                "means must be finite numbers [K, d] or [K, M, d] with K ≥ 2 classes; "
+                "means must be [K, d] or [K, M, d] with M, d ≥ 1 and K ≥ 2 classes; "
                 f"got shape {centres.shape}."
             )
+        require_finite(centres, "means")
         d = centres.shape[-1]
         spreads = validated_covariances(np.asarray(covariances), (*centres.shape, d))
         self.means = centres if centres.ndim == 3 else centres[:, None, :]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from numbers import Integral, Real
+from typing import NamedTuple, TypeGuard
 
 import jax
 import numpy as np
@@ -45,18 +47,52 @@ class Sample:
         return slice(start, start + self.counts[group])
 
 
-def validate_counts(counts: Sequence[int], n_groups: int, *, what: str, minimum: int) -> None:
-    """Check one whole number of at least ``minimum`` for each group.
+def validate_counts(
+    counts: object, n_groups: int | None, *, what: str, minimum: int
+) -> tuple[int, ...]:
+    """One whole number of at least ``minimum`` for each group; None for any number of groups.
 
     Raises:
         ValueError: wrong length, not whole, or too small; names the group.
     """
-    if len(counts) != n_groups:
-        raise ValueError(
-            f"{what} needs one number for each of the {n_groups} groups; got {list(counts)}."
-        )
-    for index, count in enumerate(counts):
-        if not isinstance(count, int | np.integer) or count < minimum:
+    values = list(counts) if isinstance(counts, Iterable) and not isinstance(counts, str) else None
+    if not values or n_groups not in (None, len(values)):
+        each = "group, such as (1000, 50)" if n_groups is None else f"of the {n_groups} groups"
+        shown = counts if values is None else values
+        raise ValueError(f"{what} needs one number for each {each}; got {shown!r}.")
+    for index, count in enumerate(values):
+        if not _is_whole(count) or count < minimum:
+            empty = what == "counts" and count == 0
+            remedy = " Drop the group, or collect rows for it." if empty else ""
             raise ValueError(
                 f"{what} must be whole numbers of at least {minimum}; group {index} has {count!r}."
+                + remedy
             )
+    return tuple(int(count) for count in values)
+
+
+def validate_count(value: object, what: str, *, minimum: int) -> None:
+    """Check a single whole number.
+
+    Raises:
+        ValueError: not whole, or below ``minimum``.
+    """
+    if not _is_whole(value) or value < minimum:
+        raise ValueError(f"{what} must be a whole number of at least {minimum}; got {value!r}.")
+
+
+def validate_number(
+    value: object, rule: str, *, least: float = -math.inf, most: float = math.inf
+) -> None:
+    """Check a single finite number between ``least`` and ``most``; ``rule`` says so in words.
+
+    Raises:
+        ValueError: no number, not finite, or out of range.
+    """
+    number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    if not math.isfinite(number) or not least <= number <= most:
+        raise ValueError(f"{rule}; got {value!r}.")
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -52,8 +52,8 @@ class GaussianSetting:
         Raises:
             ValueError: a count is negative or not whole, or their number is not that of the groups.
         """
-        validate_counts(counts, len(self.groups), what="counts", minimum=0)
-        return self.law.sample(tuple(int(n) for n in counts), key=as_key(key))
+        n = validate_counts(counts, len(self.groups), what="counts", minimum=0)
+        return self.law.sample(n, key=as_key(key))
 
     def group_risk(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
         """Exact expected loss of the linear rule θ in each group [G]."""
@@ -80,6 +80,19 @@ class GaussianSetting:
         return self.law.optimum(loss)
 
 
+def require_finite(values: np.ndarray, what: str) -> None:
+    """Check that all numbers are finite.
+
+    Raises:
+        ValueError: names the first that is not, and where it is.
+    """
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        where = tuple(bad[0].tolist())
+        place = f" at index {list(where)}" if where else ""
+        raise ValueError(f"{what} must be finite; got {values[where]}{place}.")
+
+
 def validated_covariances(covariances: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Broadcast covariances to ``shape`` [..., d, d] and check that they are covariances.
 
@@ -90,6 +103,7 @@ def validated_covariances(covariances: np.ndarray, shape: tuple[int, ...]) -> np
     """
     d = shape[-1]
     values = np.asarray(covariances, dtype=float)
+    require_finite(values, "covariances")
     if values.ndim == 0:
         values = values * np.eye(d)
     elif values.ndim == 1:
@@ -100,8 +114,14 @@ def validated_covariances(covariances: np.ndarray, shape: tuple[int, ...]) -> np
         raise ValueError(
             f"covariances must broadcast to {shape}; got shape {values.shape}."
         ) from error
-    if not np.isfinite(values).all() or not np.allclose(values, values.swapaxes(-1, -2)):
-        raise ValueError("covariances must be finite and symmetric; symmetrise with (S + S.T) / 2.")
+    lopsided = np.argwhere(~np.isclose(values, values.swapaxes(-1, -2)))
+    if len(lopsided):
+        *which, i, j = lopsided[0].tolist()
+        matrix = values[tuple(which)]
+        raise ValueError(
+            f"covariances must be symmetric; matrix {which} has {matrix[i, j]:g} at [{i}, {j}] and "
+            f"{matrix[j, i]:g} at [{j}, {i}]. Symmetrise with (S + S.T) / 2."
+        )
     smallest = np.linalg.eigvalsh(values).min()
     if smallest <= 0:
         raise ValueError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from opal.settings.gaussian import GaussianLaw
-from opal.settings.groups import Group
+from opal.settings.groups import Group, validate_count, validate_number
 from opal.settings.setting import GaussianSetting
 
 _GROUPS = tuple(Group(f"label {y}, attribute {a}", y, a) for y in (0, 1) for a in (0, 1))
@@ -33,7 +34,7 @@ class SpuriousCorrelation(GaussianSetting):
         noise_variance: σ_n².
 
     Raises:
-        ValueError: a dimension or variance out of range.
+        ValueError: a dimension, signal or variance out of range.
     """
 
     core_dim: int = 1
@@ -46,19 +47,14 @@ class SpuriousCorrelation(GaussianSetting):
     noise_variance: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check dimensions and variances."""
-        if min(self.core_dim, self.spurious_dim) < 1 or self.noise_dim < 0:
-            dims = (self.core_dim, self.spurious_dim, self.noise_dim)
-            raise ValueError(
-                f"core_dim and spurious_dim must be ≥ 1 and noise_dim ≥ 0; got {dims}."
-            )
+        """Check dimensions, signals and variances."""
+        for name, minimum in (("core_dim", 1), ("spurious_dim", 1), ("noise_dim", 0)):
+            validate_count(getattr(self, name), name, minimum=minimum)
+        for name in ("core_signal", "spurious_signal"):
+            validate_number(getattr(self, name), f"{name} must be a finite number")
         for name in ("core_variance", "spurious_variance", "noise_variance"):
-            value = getattr(self, name)
-            if not value > 0:
-                raise ValueError(
-                    f"{name} must be positive, or the covariance is not positive definite; "
-                    f"got {value}."
-                )
+            rule = f"{name} must be positive and finite, or there is no such covariance"
+            validate_number(getattr(self, name), rule, least=sys.float_info.min)
 
     @property
     def name(self) -> str:
@@ -76,13 +72,11 @@ class SpuriousCorrelation(GaussianSetting):
         ``2·strength − 1``.
 
         Raises:
-            ValueError: strength outside (0, 1), or so extreme that a group stays empty.
+            ValueError: n below 1, strength outside (0, 1), or so extreme that a group stays empty.
         """
-        if not 0 < strength < 1:
-            raise ValueError(
-                f"strength is P(attribute = label), strictly between 0 and 1; got {strength}. "
-                "At 0 or 1 a group would be empty."
-            )
+        validate_count(n, "n", minimum=1)
+        rule = "strength is P(attribute = label), strictly between 0 and 1 (or a group is empty)"
+        validate_number(strength, rule, least=sys.float_info.min, most=1 - sys.float_info.epsilon)
         agree, disagree = round(n * strength / 2), round(n * (1 - strength) / 2)
         if min(agree, disagree) < 1:
             raise ValueError(

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from opal.arrays import AnyArray
 from opal.settings.gaussian import GaussianLaw
-from opal.settings.groups import Group, Sample
+from opal.settings.groups import Group, Sample, validate_number
 from opal.synthesis.synthesizer import PopulationLaw, require_seeds
 
 
@@ -32,8 +32,7 @@ class GaussianFit:
 
     def __post_init__(self) -> None:
         """Check the shrinkage."""
-        if not 0 <= self.shrinkage <= 1:
-            raise ValueError(f"shrinkage is a weight in [0, 1]; got {self.shrinkage}.")
+        validate_number(self.shrinkage, "shrinkage is a weight in [0, 1]", least=0.0, most=1.0)
 
     @property
     def min_seeds(self) -> int:
@@ -48,7 +47,10 @@ class GaussianFit:
         """
         del key
         d = seeds.x.shape[1]
-        require_seeds(seeds, groups, d + 1 if self.shrinkage == 0 else 2, self.name)
+        if self.shrinkage == 0:
+            remedy = "set shrinkage > 0 (then 2 are enough)"
+            require_seeds(seeds, groups, d + 1, self.name, remedy=remedy)
+        require_seeds(seeds, groups, self.min_seeds, self.name)
         fits = [self._fit_group(seeds.x[seeds.rows(g)]) for g in range(len(groups))]
         means, covariances = (jnp.stack(part)[:, None] for part in zip(*fits, strict=True))
         n_classes = 1 + max(group.label for group in groups)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample
+from opal.settings.setting import require_finite
 from opal.synthesis.synthesizer import PopulationLaw
 
 
@@ -63,21 +64,13 @@ class Bias:
         )
 
     def _shift(self, n_groups: int, d: int) -> np.ndarray:
-        values = np.asarray(self.mean_shift, dtype=float)
-        try:
-            values = np.broadcast_to(values, (n_groups, d))
-        except ValueError:
-            values = np.full(1, np.nan)
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f"mean_shift must be finite numbers that broadcast to [{n_groups}, {d}]; "
-                f"got {self.mean_shift!r}."
-            )
+        values = _broadcast(np.asarray(self.mean_shift, float), (n_groups, d), "mean_shift")
+        require_finite(values, "mean_shift")
         return values
 
     def _per_group(self, dial: str, n_groups: int, where: str) -> np.ndarray:
         """The dial's value for each group [G], checked to lie where it must."""
-        values = np.broadcast_to(np.asarray(getattr(self, dial), dtype=float), (n_groups,))
+        values = _broadcast(np.asarray(getattr(self, dial), float), (n_groups,), dial)
         inside = {
             "be positive": values > 0,
             "lie in [0, 1]": (values >= 0) & (values <= 1),
@@ -136,6 +129,16 @@ class Oracle:
         """The law, whatever the truth."""
         del truth
         return PopulationLaw(self.law)
+
+
+def _broadcast(values: np.ndarray, shape: tuple[int, ...], dial: str) -> np.ndarray:
+    """One number for all, or as many as there are."""
+    try:
+        return np.broadcast_to(values, shape)
+    except ValueError as error:
+        raise ValueError(
+            f"{dial} must broadcast to {list(shape)}; got shape {list(values.shape)}."
+        ) from error
 
 
 def _rotation(d: int, angle: float) -> np.ndarray:

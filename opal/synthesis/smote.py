@@ -13,7 +13,7 @@ from opal import losses
 from opal.draws import one_of, uniform
 from opal.losses import Loss
 from opal.settings.gaussian import GaussianLaw
-from opal.settings.groups import Group, Sample
+from opal.settings.groups import Group, Sample, validate_count
 from opal.synthesis.synthesizer import PopulationLaw, require_seeds
 
 
@@ -112,7 +112,7 @@ class Smote:
         n_neighbours: k.
 
     Raises:
-        ValueError: k < 1.
+        ValueError: k is not a whole number of at least 1.
     """
 
     n_neighbours: int = 5
@@ -120,8 +120,7 @@ class Smote:
 
     def __post_init__(self) -> None:
         """Check the number of neighbours."""
-        if self.n_neighbours < 1:
-            raise ValueError(f"{self.name} needs n_neighbours ≥ 1; got {self.n_neighbours}.")
+        validate_count(self.n_neighbours, f"n_neighbours of {self.name}", minimum=1)
 
     @property
     def min_seeds(self) -> int:
@@ -135,7 +134,8 @@ class Smote:
             ValueError: a group has no more rows than neighbours are asked for.
         """
         del key
-        require_seeds(seeds, groups, self.min_seeds, self.name)
+        remedy = "lower n_neighbours (k of them need k + 1 seeds)"
+        require_seeds(seeds, groups, self.min_seeds, self.name, remedy=remedy)
         near = tuple(
             _nearest(points, points, self.n_neighbours, own=0)
             for points in (seeds.x[seeds.rows(g)] for g in range(len(groups)))

@@ -87,15 +87,26 @@ class Synthesizer(Protocol):
         ...
 
 
-def require_seeds(seeds: Sample, groups: tuple[Group, ...], minimum: int, who: str) -> None:
+def require_seeds(
+    seeds: Sample, groups: tuple[Group, ...], minimum: int, who: str, *, remedy: str = ""
+) -> None:
     """Check that each group has enough seeds; the counts are static, so this runs on the host.
+
+    Args:
+        seeds: the real rows.
+        groups: what the groups are.
+        minimum: fewest seeds of a group.
+        who: needs them.
+        remedy: what else helps than more seeds.
 
     Raises:
         ValueError: names the group, what it has and what it needs.
     """
     for group, count in zip(groups, seeds.counts, strict=True):
         if count < minimum:
+            needs = "1 seed" if minimum == 1 else f"{minimum} seeds"
+            ways = ", ".join(["Collect more", *([remedy] if remedy else [])])
             raise ValueError(
-                f"{who} needs at least {minimum} seeds in every group; group {group.name!r} has "
-                f"{count}. Collect more, lower the number of neighbours, or leave {who} out."
+                f"{who} needs at least {needs} in every group; group {group.name!r} has {count}. "
+                f"{ways}, or leave {who} out."
             )

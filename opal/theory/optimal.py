@@ -57,9 +57,10 @@ def weight_curve(setting: Setting, design: Design) -> WeightCurve:
         ValueError: the design has no augmented rows, or its synthesizer no known law.
     """
     if design.synthesizer is None or design.n_augmented == 0:
+        who = design.synthesizer.name if design.synthesizer else "no synthesizer"
         raise ValueError(
-            "α weighs augmented rows; the design needs a synthesizer and n_augmented ≥ 1, "
-            f"got {design.synthesizer} and {design.n_augmented}."
+            "a curve in alpha needs a synthesizer and n_augmented of at least 1; "
+            f"got {who} and n_augmented = {design.n_augmented}."
         )
     with jax.enable_x64(True):  # a law computed in single precision would stay so
         population = design.synthesizer.population(setting.law)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -62,12 +63,20 @@ def test_the_law_keeps_full_precision_whatever_the_flag() -> None:
     [
         ({"means": [[0.0, 1.0]]}, "K ≥ 2 classes; got shape (1, 2)"),
         ({"means": [0.0, 1.0]}, "K ≥ 2 classes; got shape (2,)"),
-        ({"means": [[0.0], [np.nan]]}, "finite"),
+        ({"means": np.zeros((2, 0))}, "M, d ≥ 1 and K ≥ 2 classes; got shape (2, 0)"),
+        ({"means": [[0.0, 1.0], [np.nan, 0.0]]}, "means must be finite; got nan at index [1, 0]"),
         ({"means": MEANS, "covariances": -1.0}, "positive definite; the smallest eigenvalue is -1"),
         ({"means": MEANS, "covariances": [1.0, 0.0]}, "Add a multiple of the identity"),
         ({"means": MEANS, "covariances": [[1.0, 2.0], [2.0, 1.0]]}, "positive definite"),
-        ({"means": MEANS, "covariances": [[1.0, 0.5], [0.0, 1.0]]}, "symmetrise with"),
-        ({"means": MEANS, "covariances": [[np.inf, 0.0], [0.0, 1.0]]}, "finite"),
+        (
+            {"means": MEANS, "covariances": [np.eye(2), [[1.0, 0.5], [0.0, 1.0]]]},
+            "covariances must be symmetric; matrix [1] has 0.5 at [0, 1] and 0 at [1, 0]. Symmetr",
+        ),
+        (
+            {"means": MEANS, "covariances": [[1.0, 0.0], [0.0, np.inf]]},
+            "covariances must be finite; got inf at index [1, 1]",
+        ),
+        ({"means": MEANS, "covariances": np.nan}, "covariances must be finite; got nan."),
         ({"means": MEANS, "covariances": [1.0, 1.0, 1.0]}, "got shape (3, 3)"),
         ({"means": np.zeros((2, 2, 1)), "mode_weights": [[0.5, 0.6], [0.5, 0.5]]}, "sum to 1"),
         ({"means": np.zeros((2, 2, 1)), "mode_weights": [[1.5, -0.5], [1, 0]]}, "probabilities"),
@@ -85,8 +94,10 @@ def test_what_is_no_mixture_is_refused(arguments: dict[str, Any], message: str) 
     [
         ((5, -1), "whole numbers of at least 0; group 1 has -1"),
         ((5,), "one number for each of the 2 groups; got [5]"),
+        (5, "one number for each of the 2 groups; got 5"),
     ],
 )
 def test_impossible_counts_are_refused(counts: Any, message: str) -> None:
+    unchecked = inspect.unwrap(GaussianMixture.sample)
     with pytest.raises(ValueError, match=re.escape(message)):
-        GaussianMixture(MEANS).sample(counts, key=0)
+        unchecked(GaussianMixture(MEANS), counts, key=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -65,8 +66,15 @@ def test_strength_sets_the_counts(n: int, strength: float, expected: tuple[int, 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0, -0.5, 2.0, float("nan")])
 def test_a_strength_that_empties_a_group_is_refused(strength: float) -> None:
-    with pytest.raises(ValueError, match=re.escape("strictly between 0 and 1; got")):
+    message = f"strictly between 0 and 1 (or a group is empty); got {strength}."
+    with pytest.raises(ValueError, match=re.escape(message)):
         SpuriousCorrelation.counts(100, strength)
+
+
+@pytest.mark.parametrize("n", [float("nan"), 100.0, 0])
+def test_rows_are_counted_in_whole_numbers(n: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^n must be a whole number of at least 1; got {n}\.$"):
+        inspect.unwrap(SpuriousCorrelation.counts)(n, 0.5)
 
 
 @pytest.mark.parametrize("strength", [0.75, 0.9, 0.99, 0.25, 0.6])
@@ -81,10 +89,14 @@ def test_the_number_of_rows_that_the_message_asks_for_is_enough(strength: float)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"core_dim": 0}, "got (0, 1, 0)"),
-        ({"noise_dim": -1}, "noise_dim ≥ 0"),
+        ({"core_dim": 0}, "core_dim must be a whole number of at least 1; got 0."),
+        ({"spurious_dim": 1.5}, "spurious_dim must be a whole number of at least 1; got 1.5."),
+        ({"noise_dim": -1}, "noise_dim must be a whole number of at least 0; got -1."),
+        ({"core_signal": float("nan")}, "core_signal must be a finite number; got nan."),
+        ({"spurious_signal": float("inf")}, "spurious_signal must be a finite number; got inf."),
         ({"core_variance": 0.0}, "core_variance must be positive"),
-        ({"spurious_variance": -1.0}, "not positive definite; got -1.0"),
+        ({"noise_variance": float("inf")}, "noise_variance must be positive and finite"),
+        ({"spurious_variance": -1.0}, "or there is no such covariance; got -1.0"),
         ({"spurious_variance": float("nan")}, "spurious_variance must be positive"),
     ],
 )

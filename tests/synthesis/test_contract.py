@@ -176,17 +176,17 @@ def test_replicates_are_mapped(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "least"),
+    ("name", "least", "remedy"),
     [
-        ("duplication", 1),
-        ("random duplication", 1),
-        ("smote", 4),
-        ("adasyn", 4),
-        ("gaussian fit", 3),  # d + 1
-        ("shrunk gaussian fit", 2),
+        ("duplication", 1, ""),
+        ("random duplication", 1, ""),
+        ("smote", 4, "lower n_neighbours (k of them need k + 1 seeds), "),
+        ("adasyn", 4, "lower n_neighbours (k of them need k + 1 seeds), "),
+        ("gaussian fit", 3, "set shrinkage > 0 (then 2 are enough), "),  # d + 1
+        ("shrunk gaussian fit", 2, ""),
     ],
 )
-def test_too_few_seeds_are_refused(name: str, least: int) -> None:
+def test_too_few_seeds_are_refused(name: str, least: int, remedy: str) -> None:
     synthesizer = SYNTHESIZERS[name]
     enough, seeds = (
         Sample(
@@ -198,8 +198,8 @@ def test_too_few_seeds_are_refused(name: str, least: int) -> None:
     )
     traced(synthesizer, enough)
     message = (
-        f"{synthesizer.name} needs at least {least} seeds in every group; "
-        f"group 'class 1' has {least - 1}. Collect more"
+        f"{synthesizer.name} needs at least {least} {'seed' if least == 1 else 'seeds'} in every "
+        f"group; group 'class 1' has {least - 1}. Collect more, {remedy}or leave"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         traced(synthesizer, seeds)

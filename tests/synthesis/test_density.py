@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import jax
 import numpy as np
@@ -36,7 +37,7 @@ def test_the_population_law_keeps_means_and_shrinks_covariances() -> None:
     np.testing.assert_allclose(population.law.covariances[0, 0], expected)
 
 
-@pytest.mark.parametrize("shrinkage", [-0.1, 1.1, float("nan")])
-def test_a_shrinkage_that_is_no_weight_is_refused(shrinkage: float) -> None:
-    with pytest.raises(ValueError, match=re.escape("weight in [0, 1]; got")):
+@pytest.mark.parametrize("shrinkage", [-0.1, 1.1, float("nan"), "a"])
+def test_a_shrinkage_that_is_no_weight_is_refused(shrinkage: Any) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"weight in [0, 1]; got {shrinkage!r}.")):
         GaussianFit(shrinkage)

@@ -131,8 +131,9 @@ def test_names_tell_the_oracles_apart() -> None:
         ({"mode_weights": [[-1.0, 2.0], [1.0, 1.0]]}, "non-negative"),
         ({"mode_weights": [1.0, 1.0]}, "mode_weights must be (2, 2)"),
         ({"mode_weights": [[np.nan, 1.0], [1.0, 1.0]]}, "mode_weights must be (2, 2)"),
-        ({"mean_shift": np.nan}, "mean_shift must"),
-        ({"mean_shift": [1.0, 2.0]}, "mean_shift must"),
+        ({"covariance_scale": [1.0] * 3}, "covariance_scale must broadcast to [2]; got shape [3]"),
+        ({"mean_shift": np.nan}, "mean_shift must be finite; got nan at index [0, 0]"),
+        ({"mean_shift": [1.0, 2.0]}, "mean_shift must broadcast to [2, 3]; got shape [2]"),
     ],
 )
 def test_dials_out_of_range_are_refused(dials: dict[str, Any], message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -205,10 +206,12 @@ def test_three_classes_have_an_exact_risk_but_no_exact_error() -> None:
         law.group_error(theta)
 
 
-@pytest.mark.parametrize("kind", [Smote, Adasyn])
-def test_no_neighbours_are_refused(kind: type[Smote]) -> None:
-    with pytest.raises(ValueError, match=re.escape("needs n_neighbours ≥ 1; got 0")):
-        kind(0)
+@pytest.mark.parametrize(("kind", "name"), [(Smote, "SMOTE"), (Adasyn, "ADASYN")])
+@pytest.mark.parametrize("k", [0, 2.5])
+def test_no_neighbours_are_refused(kind: type[Smote], name: str, k: Any) -> None:
+    message = f"n_neighbours of {name} must be a whole number of at least 1; got {k}."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        kind(k)
 
 
 def test_distance_from_a_seed_grows_with_the_number_of_neighbours() -> None:

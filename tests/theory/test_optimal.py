@@ -166,8 +166,11 @@ def test_all_kinds_of_sizes_occur() -> None:
 @pytest.mark.parametrize(
     ("design", "message"),
     [
-        (Design(COUNTS), "the design needs a synthesizer and n_augmented ≥ 1"),
-        (Design(COUNTS, Oracle(LAW)), "got"),
+        (Design(COUNTS), "needs a synthesizer and n_augmented of at least 1; got no synthesizer"),
+        (
+            Design(COUNTS, Oracle(LAW)),
+            "and n_augmented of at least 1; got oracle and n_augmented = 0.",
+        ),
         (Design(COUNTS, Smote(), n_augmented=5), "SMOTE has none that is known"),
     ],
 )
