@@ -56,7 +56,9 @@ figures: $(STAMP)
 
 notebooks: $(STAMP)
 	@mkdir -p build/notebooks; set -e; for file in notebooks/*.py; do \
-	  $(BIN)/jupytext --to ipynb --execute --output build/$${file%.py}.ipynb $$file; done
+	  executed=build/$${file%.py}.ipynb; \
+	  $(BIN)/jupytext --quiet --to ipynb --output $$executed $$file; \
+	  $(BIN)/jupyter-execute --inplace $$executed; done
 
 benchmarks: $(STAMP)
 	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file; done

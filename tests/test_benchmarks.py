@@ -38,3 +38,19 @@ def test_replicates_prints_its_schema() -> None:
     assert shares["drawing"] + shares["fitting"] + shares["risk"] == pytest.approx(1)
     assert results["memory"]["n_replicates"] == 50
     assert 0 < results["memory"]["gib"] < 2
+
+
+def test_fits_prints_its_schema() -> None:
+    script = ROOT / "benchmarks" / "fits.py"
+    command = [sys.executable, str(script), "--json", "--tables", "2"]
+    command += ["--grid-tables", "1", "--starts", "3"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    results = json.loads(printed.stdout)
+    squares, huber = results["least_squares"], results["huber_log"]
+    assert [entry["method"].split()[0] for entry in squares] == ["opal", "curve_fit", "curve_fit"]
+    assert [entry["method"].split()[0] for entry in huber] == ["opal,", "grid"]
+    for entry in (*squares, *huber):
+        assert entry["seconds"] > 0
+        assert 0 <= entry["optimum_found"] <= 1
+    assert squares[0]["optimum_found"] == huber[0]["optimum_found"] == 1
+    assert all(0 <= entry["least_coverage"] <= entry["largest_coverage"] <= 1 for entry in squares)

@@ -20,6 +20,8 @@ SUMMARIES = {
     "data": "Real data: list, fetch and verify the files that some studies read.",
     "run": "Run a study and write its records.",
     "figures": "Draw figures, with a table of their self-checks.",
+    "fit": "Fit a scaling law to a table, with intervals and warnings.",
+    "plan": "How many synthetic samples to buy, and whether to buy any, from a pilot's table.",
     "tabular": "Evaluate and audit synthetic rows of real tables; parse GPT-4's text.",
 }
 # Modules that are not named after their command: "list" would shadow a builtin.

@@ -1,0 +1,259 @@
+"""``opal plan``: how many synthetic samples to buy, from a pilot's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from opal.cli import output
+from opal.cli.parsing import parse
+
+if TYPE_CHECKING:
+    from opal.scaling.fit import Fit
+    from opal.scaling.plan import Plan
+
+_FAR = 10.0  # times the largest N of a table: as far as a plan goes when no budget is named
+
+
+@dataclass(frozen=True)
+class Command:
+    """How many synthetic samples to buy for a small group, at which weight, and whether to buy any.
+
+    TABLE holds a pilot: risks of models trained on n real and N synthetic samples of each group,
+    the latter with weight alpha, for several seeds; docs/plan.md says how to run one.
+
+    Example:
+        opal plan pilot.csv --price-real 2 --price-synthetic 0.01 --budget 100
+    """
+
+    table: Annotated[Path | None, tyro.conf.Positional] = None
+    """CSV or Parquet; may be left out with --pilot, for a pilot to begin with."""
+    price_real: float = float("inf")
+    """Price of one real sample; without it none can be bought."""
+    price_synthetic: float = 0.0
+    """Price of one synthetic sample."""
+    budget: float | None = None
+    """Money; enough for ten times the largest N of the table if left out."""
+    n_real: tuple[int, ...] = ()
+    """Real samples of each group, or one number for all; the table's largest n if left out."""
+    groups: int = 2
+    """Number of groups, where --n-real does not list them."""
+    x: tuple[str, str, str] = ("n", "N", "alpha")
+    """Columns of the real and synthetic samples per group, and of the weight."""
+    y: str = "value"
+    """Column of the risks; smaller is better."""
+    seed: str | None = "seed"
+    """Column of the seeds; None if rows have none."""
+    metric: str | None = None
+    """Keep the rows of this metric (the column `metric` of records)."""
+    where: tuple[str, ...] = ()
+    """Keep the rows that meet these conditions, each COLUMN=VALUE."""
+    law: Literal["cross", "mixture"] = "cross"
+    """The mixture law with a cross term and a known exponent, or without and with a fitted one."""
+    beta: float = 1.0
+    """Exponent of law cross: 1 for models with a fixed number of parameters."""
+    all_points: bool = False
+    """Fit all points of the table, and not only those that are near the best."""
+    subsample: float | None = None
+    """Share of one pool of samples that each seed drew; leave out if seeds have their own."""
+    min_gain: float = 0.02
+    """Least share of the excess risk that a purchase must take away."""
+    level: float = 0.95
+    """Confidence of the intervals."""
+    n_bootstrap: int = 200
+    """Bootstrap draws of the fit."""
+    strategies: tuple[str, ...] = ("reweight", "real", "augment", "balance", "validated")
+    """Strategies to show beside the recommendation."""
+    pilot: bool = False
+    """Propose the next points to run instead of a purchase."""
+    n_points: int = 8
+    """Number of points that --pilot proposes."""
+    json: bool = False
+    """Print JSON."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Print a plan, or a pilot."""
+    command = parse(Command, args, prog="opal plan")
+    if command.pilot and command.table is None:
+        return _show_first(command)
+    if command.table is None:
+        raise ValueError("a plan needs the TABLE of a pilot; `opal plan --pilot` proposes one.")
+    fitted, n_real, budget = _read(command, command.table)
+    advice = _plan(command, fitted, n_real, budget)
+    if command.pilot:
+        return _show_next(command, fitted, advice, n_real, budget)
+    if command.json:
+        output.print_json(advice.to_dict())
+    else:
+        _show(advice)
+    return 0
+
+
+def _read(command: Command, path: Path) -> tuple[Fit, tuple[float, ...], float]:
+    """The fitted law, the real samples in hand, and the budget."""
+    from opal.scaling import table
+    from opal.scaling.exchange import cross_law
+    from opal.scaling.laws import LAWS
+    from opal.scaling.pilot import VARIABLES, fit_pilot
+
+    _check_price(command)
+    conditions = [*command.where, *([f"metric={command.metric}"] if command.metric else [])]
+    frame = table.where(table.read(path), conditions)
+    x = dict(zip(VARIABLES, command.x, strict=True))
+    seed = command.seed if command.seed != "seed" or "seed" in frame.columns else None
+    table.check_columns(frame, [*x.values(), command.y, *([seed] if seed else [])])
+    fitted = fit_pilot(
+        frame,
+        x=x,
+        y=command.y,
+        seed=seed,
+        law=cross_law(command.beta) if command.law == "cross" else LAWS["mixture"],
+        all_points=command.all_points,
+        level=command.level,
+        n_bootstrap=command.n_bootstrap,
+    )
+    n_real = _counts(command) or (float(frame[x["n"]].max()),) * command.groups
+    largest = float(frame[x["N"]].max())
+    budget = command.budget
+    if budget is None:
+        budget = _FAR * largest * len(n_real) * command.price_synthetic
+    return fitted, n_real, budget
+
+
+def _counts(command: Command) -> tuple[float, ...]:
+    """Real samples of each group; one number is for every group."""
+    counts = tuple(float(n) for n in command.n_real)
+    return counts * command.groups if len(counts) == 1 else counts
+
+
+def _check_price(command: Command) -> None:
+    if not command.price_synthetic > 0:
+        raise ValueError(
+            f"--price-synthetic is the price of one synthetic sample and must be positive; "
+            f"got {command.price_synthetic}. For samples that cost next to nothing give a small "
+            "price."
+        )
+
+
+def _plan(command: Command, fitted: Fit, n_real: tuple[float, ...], budget: float) -> Plan:
+    from opal.scaling.plan import plan
+
+    return plan(
+        fitted,
+        n_real=n_real,
+        price_real=command.price_real,
+        price_synthetic=command.price_synthetic,
+        budget=budget,
+        strategies=command.strategies,
+        subsample=command.subsample,
+        min_gain=command.min_gain,
+        level=command.level,
+    )
+
+
+def _show(advice: Plan) -> None:
+    """The recommendation, the other strategies, the warnings."""
+    chosen = advice.chosen
+    output.print_lines(
+        f"{advice.recommendation}: N = {chosen.n_augmented} for each group with weight "
+        f"{chosen.alpha:.3g}, {chosen.n_real_bought} real samples; cost {chosen.cost:.6g}",
+        f"expected gain {_with_interval(chosen.gain, chosen.ci)} of an excess of "
+        f"{advice.excess:.3g}; as good as {chosen.n_equiv:.4g} real samples of each group",
+        f"one more unit of money takes away {advice.marginal_gain:.3g}; {advice.stop}",
+    )
+    columns = ["strategy", "N", "alpha", "real", "cost", "gain", "interval", "n_equiv"]
+    rows: list[list[Any]] = [
+        [
+            option.strategy,
+            option.n_augmented,
+            option.alpha,
+            option.n_real_bought,
+            option.cost,
+            option.gain,
+            "{:.3g} … {:.3g}".format(*option.ci),
+            option.n_equiv,
+        ]
+        for option in advice.alternatives
+    ]
+    output.print_table("strategies", columns, rows)
+    output.print_lines(*(f"warning: {text}" for text in advice.warnings))
+
+
+def _with_interval(value: float, ends: tuple[float, float]) -> str:
+    return f"{value:.3g} ({ends[0]:.3g} … {ends[1]:.3g})"
+
+
+def _show_first(command: Command) -> int:
+    """A pilot to begin with, on a tenth of the budget."""
+    from opal.scaling.pilot import first_points
+    from opal.scaling.terms import Terms
+
+    _check_price(command)
+    if not command.n_real or command.budget is None:
+        raise ValueError(
+            "a pilot to begin with needs --n-real, the real samples of each group, and --budget, "
+            f"a tenth of which it spends; got {list(command.n_real)} and {command.budget}."
+        )
+    terms = Terms(_counts(command), command.price_real, command.price_synthetic, command.budget)
+    points = first_points(terms.n, terms.largest_size // 10)
+    report = {
+        "points": [point._asdict() for point in points],
+        "pool": terms.largest_size // 10,
+        "cost": terms.cost(terms.largest_size // 10),
+        "n_seeds": 12,
+        "subsample": 0.5,
+    }
+    return _print_points(command, report)
+
+
+def _show_next(
+    command: Command, fitted: Fit, advice: Plan, n_real: tuple[float, ...], budget: float
+) -> int:
+    """The points that narrow the interval of the gain most."""
+    from opal.scaling.proposal import propose
+    from opal.scaling.terms import Terms
+
+    terms = Terms(n_real, command.price_real, command.price_synthetic, budget)
+    seen = float(fitted.frame[fitted.roles.x["N"]].max())
+    pool = max(terms.largest_size // 10, seen)
+    question = next((o for o in advice.alternatives if o.strategy == "augment"), advice.chosen)
+    found = propose(
+        fitted,
+        question,
+        n=terms.n,
+        largest_pool=pool,
+        subsample=command.subsample,
+        n_points=command.n_points,
+    )
+    report = {
+        "points": [point._asdict() for point in found.points],
+        "pool": pool,
+        "cost": terms.cost(max(pool - seen, 0.0)),
+        "decided": advice.decided,
+        "gain_std_error": {"now": found.std_error, "after": list(found.std_errors)},
+        "warnings": list(advice.warnings),
+    }
+    return _print_points(command, report)
+
+
+def _print_points(command: Command, report: dict[str, Any]) -> int:
+    if command.json:
+        output.print_json(report)
+        return 0
+    rows = [list(point.values()) for point in report["points"]]
+    output.print_table("points to run", ["n", "N", "alpha"], rows)
+    output.print_lines(
+        f"pool of {report['pool']:g} synthetic samples a group; cost {report['cost']:.6g}"
+    )
+    if "gain_std_error" in report:
+        error = report["gain_std_error"]
+        output.print_lines(
+            f"standard error of the gain: {error['now']:.3g} now, {error['after'][-1]:.3g} after",
+            "the plan is decided as it stands" if report["decided"] else "the plan is undecided",
+        )
+    return 0

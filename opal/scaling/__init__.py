@@ -1,0 +1,1 @@
+"""Scaling laws: functional forms, fits with honest intervals, and what to buy."""

@@ -1,0 +1,143 @@
+"""What a reader of a fit must be told: bounds, flat directions, short spans, far extrapolation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from scipy import stats
+
+from opal.scaling.laws import Columns, Law
+from opal.scaling.spread import Spread
+from opal.scaling.weights import points
+
+_LEAST_SIZES = 4
+_LEAST_SPAN = 10.0
+_FAR = 10.0  # times the largest size
+_OPEN = 1e5  # an amplitude whose interval ends differ by this factor is not known
+_SINGULAR = 1e-7
+_LACK_LEVEL = 1e-3
+
+
+def of_sizes(law: Law, x: Columns, columns: Mapping[str, str]) -> Iterator[str]:
+    """Sizes that are few, or that span little."""
+    for name in law.sizes:
+        values = np.unique(x[name][x[name] > 0])
+        if len(values) < _LEAST_SIZES:
+            yield (
+                f"few sizes: {columns[name]!r} has {len(values)} different values; an exponent "
+                f"with an honest interval needs {_LEAST_SIZES} or more."
+            )
+        if len(values) and values[-1] < _LEAST_SPAN * values[0]:
+            yield (
+                f"sizes span too little: {columns[name]!r} goes from {values[0]:g} to "
+                f"{values[-1]:g}, less than a factor of {_LEAST_SPAN:g}; the exponent and the "
+                "floor are hard to tell apart."
+            )
+
+
+def of_params(spread: Spread, intervals: Mapping[str, tuple[float, float]]) -> Iterator[str]:
+    """Parameters on a bound, and parameters that the table does not identify."""
+    law = spread.problem.law
+    values = spread.problem.values(spread.phi)
+    yield from _singular(law.params, spread.problem.residuals(spread.phi)[1])
+    for index, name in enumerate(law.params):
+        low, high = law.bounds[name]
+        left, right = intervals[name]
+        amplitude = name in law.amplitudes
+        gone = amplitude and spread.idle[index]
+        room = min(values[index] - low, high - values[index])
+        at_bound = not amplitude and room <= 1e-6 * max(1.0, abs(values[index]))
+        if gone or at_bound:
+            yield (
+                f"{name} is at its bound ({values[index]:.3g}): the table does not show this part "
+                "of the law; try a law without it."
+            )
+        if is_open(name, left, right, law, float(np.ptp(spread.problem.y))):
+            yield (
+                f"{name} is not identified: its interval [{left:.3g}, {right:.3g}] is open. "
+                "Add sizes where this part of the law changes."
+            )
+
+
+def is_open(name: str, low: float, high: float, law: Law, span: float) -> bool:
+    """Whether an interval says nothing: it reaches a bound, or is wider than the values' span."""
+    if name in law.amplitudes:
+        return not low > 0 or high / low > _OPEN
+    bound = law.bounds[name]
+    width = bound[1] - bound[0]
+    if np.isfinite(width):
+        return low - bound[0] < 1e-3 * width or bound[1] - high < 1e-3 * width
+    return high - low > span
+
+
+def _singular(params: tuple[str, ...], slopes: np.ndarray) -> Iterator[str]:
+    """Directions along which the fit does not change at all."""
+    norms = np.linalg.norm(slopes, axis=0)
+    if np.any(norms == 0):
+        gone = ", ".join(np.array(params)[norms == 0])
+        yield f"not identified: no row depends on {gone}."
+        return
+    _, values, rotation = np.linalg.svd(slopes / norms, full_matrices=False)
+    if values[-1] < _SINGULAR * values[0]:
+        shares = rotation[-1] ** 2
+        names = ", ".join(np.array(params)[shares > 0.05])
+        yield f"not identified: the table cannot tell {names} apart; only their sum is fitted."
+
+
+def of_noise(spread: Spread) -> Iterator[str]:
+    """A law that does not fit: means that lie farther off than their noise allows."""
+    problem = spread.problem
+    if spread.kind == "known" and spread.n_free > 0:
+        deviance = problem.deviance(spread.phi)[0]
+        if stats.chi2.sf(deviance, spread.n_free) < _LACK_LEVEL:
+            yield (
+                f"the law misses the values by {np.sqrt(spread.inflation):.2g} times their "
+                "standard errors: intervals are widened by this factor, and another law may fit."
+            )
+    if spread.kind != "clusters":
+        return
+    point = points(np.stack([problem.x[name] for name in problem.law.variables], axis=1))
+    r = problem.residuals(spread.phi)[0]
+    count = np.bincount(point)
+    if count.min() < 3:
+        return
+    mean = np.bincount(point, r) / count
+    square = np.bincount(point, (r - mean[point]) ** 2)
+    error = np.sqrt(square / (count - 1) / count)
+    # A point that is the same for every seed (all real rows, say) has no noise to be judged by.
+    scatters = error > 1e-9 * np.abs(mean)
+    error = np.where(scatters, error, np.inf)
+    level = stats.t.sf(np.abs(mean) / error, count - 1) * 2 * len(count)
+    if np.min(level) < _LACK_LEVEL and np.max(np.abs(r)) > 1e-9 * np.max(np.abs(r + 1)):
+        worst = int(np.argmin(level))
+        row = int(np.flatnonzero(point == worst)[0])
+        where = ", ".join(f"{name} = {problem.x[name][row]:g}" for name in problem.law.variables)
+        yield (
+            f"the law misses the mean at {where} by {abs(mean[worst]) / error[worst]:.2g} standard "
+            "errors: another law may fit."
+        )
+
+
+def of_direction(law: Law, x: Columns, y: np.ndarray) -> Iterator[str]:
+    """Values that rise with size, where the law can only fall."""
+    if not law.amplitudes:
+        return
+    ranks = [stats.spearmanr(x[name], y).statistic for name in law.sizes if np.ptp(x[name]) > 0]
+    if ranks and min(ranks) > 0.5:
+        yield (
+            "the values rise with size, and this law only falls: fit an error (1 − value), or "
+            "use link logit or log, where amplitudes may be negative."
+        )
+
+
+def of_extrapolation(law: Law, x: Columns, at: Columns) -> Iterator[str]:
+    """Predictions far from the sizes that were seen."""
+    for name in law.sizes:
+        largest = float(np.max(x[name]))
+        asked = float(np.max(at[name]))
+        if asked > _FAR * largest * (1 + 1e-9):
+            yield (
+                f"far extrapolation: {name} = {asked:g} is {asked / largest:.3g} times the largest "
+                "size in the table; the interval holds only if the law does."
+            )

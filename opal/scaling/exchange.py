@@ -1,0 +1,195 @@
+r"""What synthetic samples are worth in real ones, read off a fitted mixture law.
+
+With ``s = A_s N^{-β}`` and ``r = A_r n^{-β}``, the risk above the law's floor E is
+
+.. math::
+    f(n, N, α) = α^2 R_s + 2α(1−α) C + \big[α^2 s^{1/β} + (1−α)^2 r^{1/β}\big]^β
+
+(docs/theory.md, section 12). C is the cross term of equation 4.2, which :data:`LAWS` leaves out and
+:func:`cross_law` fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize_scalar
+
+from opal.scaling.laws import LAWS, Columns, Law
+
+_GRID = np.concatenate([[0.0], np.geomspace(1e-3, 0.1, 41), np.linspace(0.1, 1.0, 181)[1:]])
+_AMPLITUDE = (1e-9, np.inf)  # what a table of small weights does not show stays a number
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Parameters of the law: numbers, or arrays [B] of draws.
+
+    Attributes:
+        R_s: floor of training on synthetic samples alone.
+        A_s: amplitude of the synthetic curve.
+        A_r: amplitude of the real curve.
+        beta: exponent of both.
+        C: cross term; zero for a law without one.
+        E: floor of training on real samples.
+    """
+
+    R_s: ArrayLike
+    A_s: ArrayLike
+    A_r: ArrayLike
+    beta: ArrayLike = 1.0
+    C: ArrayLike = 0.0
+    E: ArrayLike = 0.0
+
+    @classmethod
+    def of(cls, params: Mapping[str, ArrayLike]) -> Mixture:
+        """From parameters by name.
+
+        Raises:
+            ValueError: they are not those of a mixture law, or have impossible values.
+        """
+        missing = [name for name in ("R_s", "A_s", "A_r") if name not in params]
+        if missing:
+            raise ValueError(
+                f"a plan needs a mixture law, with the parameters E, R_s, A_s, A_r; "
+                f"got {list(params)}. Fit law 'mixture' to columns of n, N and alpha."
+            )
+        known = {name: np.asarray(params[name], float) for name in cls.names() if name in params}
+        for name in ("R_s", "A_s", "A_r", "beta"):
+            if np.any(~np.isfinite(known.get(name, 1.0)) | (known.get(name, 1.0) < 0)):
+                raise ValueError(f"{name} must be finite and at least 0; got {params[name]!r}.")
+        return cls(**known)
+
+    @staticmethod
+    def names() -> tuple[str, ...]:
+        """Names of the parameters."""
+        return ("R_s", "A_s", "A_r", "beta", "C", "E")
+
+    def excess(self, n: ArrayLike, N: ArrayLike, alpha: ArrayLike) -> np.ndarray:
+        """f(n, N, α); draws and designs broadcast."""
+        alpha, N = np.asarray(alpha, float), np.asarray(N, float)
+        beta = np.asarray(self.beta, float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            synthetic = np.where(alpha > 0, alpha**2 * np.power(self.A_s, 1 / beta) / N, 0.0)
+        real = (1 - alpha) ** 2 * np.power(self.A_r, 1 / beta) / np.asarray(n, float)
+        cross = 2 * alpha * (1 - alpha) * np.asarray(self.C)
+        return np.asarray(alpha**2 * self.R_s + cross + (synthetic + real) ** beta)
+
+    def best_alpha(self, n: float, N: float) -> float:
+        """The weight in [0, 1] at which one set of parameters has the least risk."""
+        if N <= 0:
+            return 0.0
+        if float(np.asarray(self.beta)) == 1.0:
+            return self._quadratic_alpha(n, N)
+
+        def value(alpha: ArrayLike) -> np.ndarray:
+            return self.excess(n, N, alpha)
+
+        at = int(np.argmin(value(_GRID)))
+        ends = (_GRID[max(at - 1, 0)], _GRID[min(at + 1, len(_GRID) - 1)])
+        found = minimize_scalar(value, bounds=ends, method="bounded", options={"xatol": 1e-9})
+        return float(found.x if found.fun < value(_GRID[at]) else _GRID[at])
+
+    def _quadratic_alpha(self, n: float, N: float) -> float:
+        """``α* = (A_r/n − C)/(A_r/n + R_s + A_s/N − 2C)``, clipped (equation 12.2)."""
+        real, synthetic, cross = self._parts(n, N)
+        curvature = real + synthetic - 2 * cross
+        if curvature <= 0:  # a line, or worse: an end is best
+            return float(synthetic < real)
+        return float(np.clip((real - cross) / curvature, 0.0, 1.0))
+
+    def _parts(self, n: float, N: float) -> tuple[float, float, float]:
+        real, synthetic = np.asarray(self.A_r) / n, np.asarray(self.R_s) + np.asarray(self.A_s) / N
+        return float(real), float(synthetic), float(np.asarray(self.C))
+
+    def n_equivalent(self, excess: ArrayLike) -> np.ndarray:
+        """Real samples per group with this risk above E; infinite where no number has it."""
+        left = np.asarray(excess, float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = np.power(np.asarray(self.A_r) / left, 1 / np.asarray(self.beta))
+        return np.where(left > 0, size, np.inf)
+
+    def stop_size(self, price_real: float, price_synthetic: float) -> float:
+        """N beyond which a real sample is the cheaper way to less risk (equation 12.5).
+
+        Closed form for β = 1 without a cross term, which is left out; infinite where real samples
+        cannot be bought or the generator has no bias.
+        """
+        a_r, a_s, floor = (float(np.asarray(v)) for v in (self.A_r, self.A_s, self.R_s))
+        if not np.isfinite(price_real):
+            return np.inf
+        rise = np.sqrt(price_real / price_synthetic * a_r * a_s) - a_s
+        if rise <= 0:
+            return 0.0
+        return float(rise / floor) if floor > 0 else np.inf
+
+
+@dataclass(frozen=True)
+class CrossLaw(Law):
+    """A mixture law with a cross term; see :func:`cross_law`.
+
+    Attributes:
+        beta: the exponent, which is not fitted.
+    """
+
+    beta: float = 1.0
+
+
+def cross_law(beta: float = 1.0) -> CrossLaw:
+    """The mixture law with a cross term and a known exponent.
+
+    ``E + α² R_s + 2α(1−α) C + [α² (A_s N^{-β})^{1/β} + (1−α)² (A_r n^{-β})^{1/β}]^β``. At β = 1,
+    the rate of every model with a fixed number of parameters, this is equation 4.2.
+
+    Raises:
+        ValueError: β is not positive.
+    """
+    if not 0 < beta <= 5:
+        raise ValueError(
+            f"beta is the exponent of the curves, in (0, 5]; got {beta}. It is 1 for models with a "
+            "fixed number of parameters."
+        )
+    mixture = LAWS["mixture"]
+
+    def derivatives(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
+        floor, bias, cross, a_s, a_r = values
+        plain = np.array([floor, bias, a_s, a_r, beta])
+        f, slopes = mixture.derivatives(plain, x)
+        product = 2 * x["alpha"] * (1 - x["alpha"])
+        columns = (slopes[:, 0], slopes[:, 1], product, slopes[:, 2], slopes[:, 3])
+        return f + cross * product, np.stack(columns, axis=-1)
+
+    def columns(nonlinear: np.ndarray, x: Columns) -> np.ndarray:
+        assert mixture.columns is not None
+        plain = mixture.columns(np.array([beta, nonlinear[0]]), x)
+        product = 2 * x["alpha"] * (1 - x["alpha"])
+        return np.stack([plain[:, 0], plain[:, 1], product, plain[:, 2]], axis=-1)
+
+    def assemble(linear: np.ndarray, nonlinear: np.ndarray) -> np.ndarray:
+        floor, bias, cross, a_r = linear
+        return np.array([floor, bias, cross, a_r * np.exp(beta * nonlinear[0]), a_r])
+
+    return CrossLaw(
+        name="mixture-cross",
+        beta=beta,
+        equation=f"{mixture.equation} + 2 alpha (1-alpha) C, beta = {beta:g}",
+        variables=mixture.variables,
+        params=("E", "R_s", "C", "A_s", "A_r"),
+        bounds={
+            **{name: mixture.bounds[name] for name in ("E", "R_s")},
+            **dict.fromkeys(("A_s", "A_r"), _AMPLITUDE),
+            "C": (-np.inf, np.inf),
+        },
+        derivatives=derivatives,
+        amplitudes=mixture.amplitudes,
+        sizes=mixture.sizes,
+        linear=("E", "R_s", "C", "A_r"),
+        nonlinear=("log_q",),
+        columns=columns,
+        assemble=assemble,
+        grid={"log_q": mixture.grid["log_q"]},
+        least_sizes=mixture.least_sizes,
+    )

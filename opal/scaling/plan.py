@@ -1,0 +1,200 @@
+"""How many synthetic samples to buy, at which weight, and whether to buy any.
+
+docs/theory.md, section 12; docs/plan.md is the guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from opal import names
+from opal.scaling.evidence import Source, laws_of, measured_best, warnings
+from opal.scaling.purchase import Option, Planner
+from opal.scaling.terms import MIN_GAIN, Terms
+
+STRATEGIES = ("reweight", "real", "augment", "balance", "validated")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to buy.
+
+    Attributes:
+        recommendation: ``"buy synthetic"``, ``"buy real"``, ``"buy both"``, ``"reweight instead"``
+            or ``"buy none"``.
+        chosen: the option behind it.
+        excess: risk of the real samples in hand above the law's floor, which gains are shares of.
+        marginal_gain: by how much risk would fall with one more unit of money.
+        stop: a sentence on whether more money would help.
+        decided: whether the interval of the gain lies on one side of the least gain.
+        alternatives: the other options.
+        warnings: what a reader must know.
+    """
+
+    recommendation: str
+    chosen: Option
+    excess: float
+    marginal_gain: float
+    stop: str
+    decided: bool
+    alternatives: tuple[Option, ...]
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able fields, documented in docs/plan.md."""
+        own = self.chosen.to_dict()
+        own.pop("strategy")
+        share = self.chosen.gain / self.excess if self.excess > 0 else 0.0
+        return {
+            "recommendation": self.recommendation,
+            **own,
+            "gain_share": share,
+            "marginal_gain": self.marginal_gain,
+            "stop": self.stop,
+            "decided": self.decided,
+            "alternatives": [option.to_dict() for option in self.alternatives],
+            "warnings": list(self.warnings),
+        }
+
+
+def plan(
+    source: Source,
+    *,
+    n_real: float | Sequence[float],
+    price_real: float,
+    price_synthetic: float,
+    budget: float,
+    n_groups: int = 2,
+    strategies: Sequence[str] = STRATEGIES,
+    subsample: float | None = None,
+    min_gain: float = MIN_GAIN,
+    level: float = 0.95,
+) -> Plan:
+    """The best purchase for a budget.
+
+    Args:
+        source: a fitted mixture law, or its parameters where they are known
+            (:func:`opal.theory.exchange.mixture_parameters` has those of a setting).
+        n_real: real samples of each group, or one number for all ``n_groups`` groups.
+        price_real: of one real sample; infinite if none can be bought.
+        price_synthetic: of one synthetic sample; N·|G| are bought.
+        budget: money.
+        n_groups: |G|, where ``n_real`` is one number.
+        strategies: which of :data:`STRATEGIES` to show beside the recommendation.
+        subsample: share of one pool of samples that each seed of the pilot drew; None if seeds
+            have samples of their own. Seeds that share samples agree too well: their spread is
+            rescaled (docs/theory.md, section 12.3).
+        min_gain: least share of the excess risk that a purchase must take away.
+        level: confidence of the intervals.
+
+    Raises:
+        ValueError: a number that cannot be, an unknown strategy, a law that is no mixture.
+    """
+    counts = (n_real,) * n_groups if isinstance(n_real, int | float) else tuple(n_real)
+    terms = Terms(
+        tuple(float(n) for n in counts), price_real, price_synthetic, budget, min_gain, level
+    )
+    check_strategies(strategies)
+    planner = Planner(*laws_of(source, subsample), terms, measured_best(source))
+    best = planner.best()
+    return _decide(planner, best, strategies, _warnings(source, terms, best))
+
+
+def check_strategies(strategies: Sequence[str]) -> None:
+    """Check that strategies exist.
+
+    Raises:
+        ValueError: one does not; says what there is, and the nearest match.
+    """
+    names.check("strategy", strategies, STRATEGIES)
+
+
+def _decide(planner: Planner, best: Option, strategies: Sequence[str], said: list[str]) -> Plan:
+    """Buy if the expected gain is worth it (docs/theory.md, section 12.3)."""
+    terms = planner.terms
+    least = terms.min_gain * planner.excess
+    asked = best if best.cost > 0 else planner.purchase()
+    buys = min(planner.expected_gain(best), best.gain) > least
+    chosen = best if buys else planner.option("reweight", 0, 0.0)
+    low, high = asked.ci
+    decided = bool(np.isnan(low) or (low > least) == (high > least))
+    if not decided:
+        said.append(
+            f"undecided: the gain's interval [{low:.3g}, {high:.3g}] includes the least gain that "
+            f"counts, {least:.3g}. `opal plan --pilot` proposes what to run next."
+        )
+    marginal = _marginal(planner, chosen)
+    return Plan(
+        _say(chosen, terms),
+        chosen,
+        planner.excess,
+        marginal,
+        _stop(planner, chosen, marginal, least),
+        decided,
+        tuple(_alternatives(planner, strategies)),
+        tuple(said),
+    )
+
+
+def _alternatives(planner: Planner, strategies: Sequence[str]) -> list[Option]:
+    terms, found = planner.terms, []
+    if "reweight" in strategies:
+        found.append(planner.option("reweight", 0, 0.0))
+    if "real" in strategies and np.isfinite(terms.price_real):
+        found.append(planner.option("real", 0, 0.0, terms.real_for(terms.budget)))
+    if "augment" in strategies:
+        found.append(planner.purchase())
+    if "balance" in strategies and not terms.balanced:
+        found.append(planner.balance())
+    if "validated" in strategies and planner.measured is not None:
+        found.append(planner.option("validated", *planner.measured))
+    return found
+
+
+def _say(chosen: Option, terms: Terms) -> str:
+    if chosen.n_augmented and chosen.n_real_bought:
+        return "buy both"
+    if chosen.n_augmented:
+        return "buy synthetic"
+    if chosen.n_real_bought:
+        return "buy real"
+    return "buy none" if terms.balanced else "reweight instead"
+
+
+def _marginal(planner: Planner, chosen: Option) -> float:
+    """Fall of the expected risk for one more unit of money, from a tenth of the budget more."""
+    step = 0.1 * planner.terms.budget
+    if chosen.cost == 0:
+        return max(planner.best(step).gain / step, 0.0)
+    more = planner.best(planner.terms.budget + step)
+    return max((more.gain - chosen.gain) / step, 0.0)
+
+
+def _stop(planner: Planner, chosen: Option, marginal: float, least: float) -> str:
+    """Whether more money would help."""
+    terms = planner.terms
+    limit = planner.law.stop_size(terms.price_real, terms.price_synthetic)
+    if chosen.cost == 0:
+        return "stop: no purchase within this budget takes away enough risk."
+    if chosen.n_augmented and chosen.n_augmented < 0.99 * terms.largest_size:
+        return (
+            f"stop at N = {chosen.n_augmented}: beyond about {limit:.3g} a real sample is the "
+            "cheaper way to less risk."
+        )
+    if marginal * terms.budget < least:
+        return "stop: as much money again would take away less than the least gain that counts."
+    return "go on: more money would still take away risk that counts."
+
+
+def _warnings(source: Source, terms: Terms, best: Option) -> list[str]:
+    said = warnings(source, terms.n, best.n_augmented, best.alpha)
+    if best.n_augmented > 0 and not np.isfinite(best.n_equiv):
+        said.append(
+            "n_equiv is infinite: by the fitted real curve no number of real samples has so low a "
+            "risk. The real samples in hand are unlucky ones, or the curve is too short."
+        )
+    return said

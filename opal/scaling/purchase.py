@@ -1,0 +1,174 @@
+"""Purchases, what a law promises for them, and the best of them (docs/theory.md, section 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from opal.scaling.exchange import Mixture
+from opal.scaling.pilot import WEIGHTS
+from opal.scaling.terms import Terms
+
+_SIZES = 61  # numbers of synthetic samples that are tried before the search between them
+
+
+@dataclass(frozen=True)
+class Option:
+    """One thing to do with the money, and what it is expected to bring.
+
+    Attributes:
+        strategy: one of :data:`opal.scaling.plan.STRATEGIES`.
+        n_augmented: N, synthetic samples bought for each group.
+        alpha: their weight.
+        n_real_bought: real samples bought, over all groups.
+        cost: money.
+        gain: by how much the expected risk falls below that of the real samples in hand.
+        ci: interval of the gain; not a number without draws.
+        n_equiv: real samples per group with the same expected risk.
+    """
+
+    strategy: str
+    n_augmented: int
+    alpha: float
+    n_real_bought: int
+    cost: float
+    gain: float
+    ci: tuple[float, float]
+    n_equiv: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able fields."""
+        return {
+            "strategy": self.strategy,
+            "n_augmented": self.n_augmented,
+            "alpha": self.alpha,
+            "n_real_bought": self.n_real_bought,
+            "cost": self.cost,
+            "n_equiv": self.n_equiv,
+            "expected_gain": {"estimate": self.gain, "ci": list(self.ci)},
+        }
+
+
+@dataclass(frozen=True)
+class Planner:
+    """What a law promises for a purchase.
+
+    Attributes:
+        law: the estimate.
+        draws: parameters of each draw; None if the law is known.
+        terms: money and counts.
+        measured: measured best point of a pilot (N, α), for validated sizes.
+    """
+
+    law: Mixture
+    draws: Mixture | None
+    terms: Terms
+    measured: tuple[float, float] | None = None
+
+    def option(self, strategy: str, N: float, alpha: float, bought: float = 0.0) -> Option:
+        """What a purchase is expected to bring."""
+        terms, n = self.terms, self.terms.n_with(bought)
+        alpha = alpha if N else 0.0
+        left = float(self.law.excess(n, max(N, 1), alpha))
+        return Option(
+            strategy,
+            int(N),
+            alpha,
+            int(bought),
+            terms.cost(N, bought),
+            self.excess - left,
+            self._interval(lambda law: law.excess(n, max(N, 1), alpha)),
+            self._n_equivalent(left),
+        )
+
+    def balance(self) -> Option:
+        """Every group filled to the largest, α = 0 (equation 12.6)."""
+        counts = np.asarray(self.terms.counts)
+        largest = counts.max()
+        share = 1 - counts / largest
+
+        def left(law: Mixture) -> np.ndarray:
+            bias = np.mean(share**2) * np.asarray(law.R_s)
+            amplitude = np.mean(1 - share) * np.asarray(law.A_r) + np.mean(share) * np.asarray(
+                law.A_s
+            )
+            return np.asarray(bias + amplitude * largest ** -np.asarray(law.beta))
+
+        value = float(left(self.law))
+        money = float(np.sum(largest - counts)) * self.terms.price_synthetic
+        ci, worth = self._interval(left), self._n_equivalent(value)
+        return Option("balance", 0, 0.0, 0, money, self.excess - value, ci, worth)
+
+    @property
+    def excess(self) -> float:
+        """Risk of the real samples in hand above the floor."""
+        return float(self.law.excess(self.terms.n, 1, 0.0))
+
+    def expected_gain(self, option: Option) -> float:
+        """Mean gain over the draws; the law's own where there are none."""
+        if self.draws is None:
+            return option.gain
+        n = self.terms.n_with(option.n_real_bought)
+        after = self.draws.excess(n, max(option.n_augmented, 1), option.alpha)
+        return float(np.mean(self.draws.excess(self.terms.n, 1, 0.0) - after))
+
+    def _interval(self, left: Callable[[Mixture], np.ndarray]) -> tuple[float, float]:
+        if self.draws is None:
+            return (np.nan, np.nan)
+        gains = self.draws.excess(self.terms.n, 1, 0.0) - left(self.draws)
+        tail = (1 - self.terms.level) / 2
+        low, high = np.quantile(gains, [tail, 1 - tail])
+        return float(low), float(high)
+
+    def _n_equivalent(self, left: float) -> float:
+        return float(self.law.n_equivalent(left))
+
+    def best(self, money: float | None = None, *, real: bool = True) -> Option:
+        """The best N, α and number of real samples for ``money`` (the budget if None).
+
+        Money that synthetic samples leave over buys real ones, unless ``real`` is false.
+        """
+        terms = self.terms
+        money = terms.budget if money is None else money
+
+        def bought(N: float) -> int:
+            return terms.real_for(money - terms.cost(N)) if real else 0
+
+        def left(N: float) -> float:
+            n = terms.n_with(bought(N))
+            return float(self.law.excess(n, max(N, 1e-9), self.law.best_alpha(n, N)))
+
+        N = _least(left, money / terms.cost(1))
+        alpha = self.law.best_alpha(terms.n_with(bought(N)), N)
+        N = N if alpha > 0 else 0
+        return self.option("augment", N, alpha, bought(N))
+
+    def purchase(self) -> Option:
+        """The best that the budget can do with synthetic samples, even where that is harm.
+
+        If no weight helps, it is the whole budget at the smallest weight of a pilot: what the
+        answer "none" has to be measured by.
+        """
+        best = self.best(real=False)
+        if best.n_augmented or self.terms.largest_size < 1:
+            return best
+        return self.option("augment", self.terms.largest_size, WEIGHTS[0])
+
+
+def _least(left: Callable[[float], float], largest: float) -> int:
+    """The whole number up to ``largest`` at which ``left`` is least."""
+    if largest < 1:
+        return 0
+    sizes = np.concatenate([[0.0], np.geomspace(1, largest, _SIZES)])
+    values = np.array([left(N) for N in sizes])
+    at = int(np.argmin(values))
+    best = sizes[at]
+    if 0 < at < _SIZES:
+        ends = (sizes[at - 1], sizes[at + 1])
+        found = minimize_scalar(left, bounds=ends, method="bounded")
+        best = found.x if found.fun < values[at] else best
+    return int(best * (1 + 1e-12))

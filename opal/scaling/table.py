@@ -1,0 +1,105 @@
+"""Tables that laws are fitted to: any CSV or Parquet with named columns, checked before a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from opal.names import hint
+from opal.scaling.laws import Columns, Law
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which column of a table is what.
+
+    Attributes:
+        x: column of each variable of the law.
+        y: column of the values.
+        std_error: column of their standard errors.
+        seed: column that says which rows share a seed.
+    """
+
+    x: Mapping[str, str]
+    y: str
+    std_error: str | None = None
+    seed: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns that a fit reads, each once."""
+        named = [*self.x.values(), self.y, self.std_error, self.seed]
+        return list(dict.fromkeys(name for name in named if name is not None))
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a CSV or Parquet table; records of opal are Parquet tables too.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is neither CSV nor Parquet, or cannot be read, or has no rows.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"no table at {path}; name a CSV or Parquet file.")
+    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    if path.suffix.lower() not in readers:
+        raise ValueError(f"a table must be .csv or .parquet; got {path.name}. Convert it to CSV.")
+    try:
+        frame = readers[path.suffix.lower()](path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as {path.suffix[1:]} ({error}).") from error
+    if frame.empty:
+        raise ValueError(f"a table needs rows; {path} has none.")
+    return frame
+
+
+def where(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
+    """Rows that meet every condition ``COLUMN=VALUE``.
+
+    Raises:
+        ValueError: a condition has no ``=``, names no column, or no row meets it.
+    """
+    for condition in conditions:
+        column, equals, value = condition.partition("=")
+        if not equals:
+            raise ValueError(f"a condition reads COLUMN=VALUE; got {condition!r}.")
+        check_columns(frame, [column])
+        text = frame[column].astype(str)
+        keep = text == value
+        if pd.api.types.is_numeric_dtype(frame[column]) and _is_number(value):
+            keep = keep | (frame[column] == float(value))
+        if not keep.any():
+            known = ", ".join(sorted(text.unique())[:10])
+            raise ValueError(f"no row has {column} = {value!r}; it holds {known}.")
+        frame = frame[keep]
+    return frame.reset_index(drop=True)
+
+
+def check_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
+    """Check that the columns are there.
+
+    Raises:
+        ValueError: one is not; says the nearest match, and what there is.
+    """
+    known = [str(name) for name in frame.columns]
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"the table has no column {name!r}{hint(name, known)} It has: {', '.join(known)}."
+            )
+
+
+def columns_of(frame: pd.DataFrame, law: Law, roles: Roles) -> Columns:
+    """The law's variables as arrays."""
+    return law.arrays({name: frame[roles.x[name]].to_numpy(float) for name in law.variables})
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

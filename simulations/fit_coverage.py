@@ -1,0 +1,300 @@
+"""Intervals of fitted scaling laws cover the truth as often as they say.
+
+Tables are simulated with seed noise as experiments have it: the excess over the floor scatters by a
+share of itself, all values scatter a little, and each seed shifts its whole curve (it has its own
+test rows). True parameters are drawn anew for each table. Tables come as one row for each seed, and
+as means with standard errors (which cannot tell what sizes share: there seeds shift nothing).
+Tables whose seed column is left out are fitted too, which is wrong and must show.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opal.runner import Cell
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from opal.checks import Check
+    from opal.scaling.laws import Law
+
+PREDICTION = "prediction"
+FORMS = ("seeds", "means", "huber")
+NOT_SHARED = ("means", "unidentified")
+CONTROL = "rows"  # the seed column left out: noise that seeds share is taken for independent
+COVERAGE = (0.92, 0.97)
+
+
+@dataclass(frozen=True)
+class Config:
+    """How many tables, and how noisy."""
+
+    n_tables: int = 500
+    """Tables of each law and form."""
+    n_control: int = 200
+    """Tables of each law without their seed column."""
+    n_unidentified: int = 100
+    """Tables of each law that do not identify it."""
+    n_seeds: int = 8
+    """Seeds of each table."""
+    noise: float = 0.06
+    """Standard deviation of the excess over the floor, relative to it."""
+    shared: float = 0.01
+    """Standard deviation of a seed's shift of its whole curve, relative to the curve."""
+    own: float = 0.004
+    """Standard deviation that every row has besides, relative to the curve."""
+    chunk: int = 25
+    """Tables of one cell."""
+    seed: int = 11
+    """Seed of parameters and noise."""
+
+
+PRESETS = {
+    "tiny": Config(n_tables=2, n_control=2, n_unidentified=2, n_seeds=4, chunk=2),
+    "quick": Config(n_tables=60, n_control=40, n_unidentified=20, chunk=20),
+    "full": Config(),
+}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Tables of one law and form, drawn from the seed and their numbers."""
+
+    config: Config
+    law: str
+    form: str
+    first: int
+    last: int
+
+
+def cells(config: Config) -> list[Cell]:
+    """Cells of a few tables each."""
+    from opal.scaling.laws import LAWS
+
+    counts = {
+        **dict.fromkeys(FORMS, config.n_tables),
+        CONTROL: config.n_control,
+        "unidentified": config.n_unidentified,
+        "exact": 1,
+    }
+    chunks = [
+        Chunk(config, law, form, first, min(first + config.chunk, count))
+        for law in LAWS
+        for form, count in counts.items()
+        for first in range(0, count, config.chunk)
+    ]
+    return [Cell(measure, part, f"{part.law}, {part.form}") for part in chunks]
+
+
+def measure(part: Chunk) -> pd.DataFrame:
+    """Records of each table of a chunk: what was covered, how far off, how long it took."""
+    import pandas as pd
+
+    from opal import records
+
+    rows = [row for index in range(part.first, part.last) for row in measure_one(part, index)]
+    standard = {"study": "fit_coverage", "source": "simulation", "setting": part.law}
+    # Sizes are those of the simulated table and not of groups.
+    return records.validate(
+        pd.DataFrame(rows).assign(**standard, arm=part.form, n_real=0, n_min=0, n_max=0)
+    )
+
+
+def measure_one(part: Chunk, index: int) -> list[dict[str, object]]:
+    """One table, fitted."""
+    import numpy as np
+
+    from opal.scaling.fit import fit
+    from opal.scaling.laws import LAWS
+
+    law, config = LAWS[part.law], part.config
+    rng = np.random.default_rng((config.seed, list(LAWS).index(part.law), index))
+    truth = draw_truth(part.law, rng)
+    x = points(part.law, identified=part.form != "unidentified")
+    frame = table(law, x, truth, part, rng)
+    start = time.process_time()  # other processes shall not count
+    fitted = fit(
+        law,
+        frame,
+        x={name: name for name in law.variables},
+        y="y",
+        std_error="sem" if "sem" in frame else None,
+        seed="seed" if "seed" in frame else None,
+        loss="huber-log" if part.form == "huber" else "least-squares",
+    )
+    beyond = {name: value[:1] for name, value in fitted.beyond().items()}
+    if "alpha" in beyond:
+        beyond["alpha"] = np.array([0.5])
+    (low,), (high,) = fitted.predict_interval(beyond)
+    seconds = time.process_time() - start
+    found = {name: (e.estimate, e.low, e.high) for name, e in fitted.params.items()}
+    found[PREDICTION] = (float(fitted.predict(beyond)[0]), float(low), float(high))
+    right = {**truth, PREDICTION: float(law.predict(truth, beyond)[0])}
+    rows: list[dict[str, object]] = []
+    for name, (estimate, lower, upper) in found.items():
+        covered = float(lower <= right[name] <= upper)
+        error = abs(estimate / right[name] - 1)
+        if part.form != "exact":
+            rows.append({"quantity": name, "metric": "covered", "value": covered})
+        rows.append({"quantity": name, "metric": "relative_error", "value": error})
+    told = any("identified" in warning for warning in fitted.warnings)
+    rows.append({"quantity": "fit", "metric": "told_unidentified", "value": float(told)})
+    rows.append({"quantity": "fit", "metric": "warned", "value": float(bool(fitted.warnings))})
+    rows.append({"quantity": "fit", "metric": "seconds", "value": seconds})
+    return [{**row, "replicate": index} for row in rows]
+
+
+def draw_truth(law: str, rng: np.random.Generator) -> dict[str, float]:
+    """Parameters of one table."""
+    floor = rng.uniform(0.15, 0.35)
+    if law == "power":
+        exponent = rng.uniform(0.4, 0.8)
+        return {"E": floor, "A": rng.uniform(0.3, 0.8) * 50**exponent, "a": exponent}
+    if law == "additive":
+        a, b = rng.uniform(0.25, 0.5, 2)
+        first, second = rng.uniform(0.5, 1.5, 2) * (1e7**a, 1e8**b)
+        return {"E": rng.uniform(1.4, 2.0), "A": first, "B": second, "a": a, "b": b}
+    beta = rng.uniform(0.4, 0.8)
+    real, synthetic = rng.uniform(0.3, 0.8, 2) * 50**beta
+    return {"E": floor, "R_s": rng.uniform(0.05, 0.15), "A_s": synthetic, "A_r": real, "beta": beta}
+
+
+def points(law: str, *, identified: bool) -> dict[str, np.ndarray]:
+    """Sizes of a table; of one that hides a part of the law if not ``identified``.
+
+    Hidden are: the curve, as all sizes lie on the floor; the two sizes' parts, as both grow in
+    proportion; the synthetic part, as its weight is tiny.
+    """
+    import numpy as np
+
+    if law == "power":
+        return {"n": np.geomspace(50, 5e4, 10) if identified else np.geomspace(5e9, 5e12, 10)}
+    if law == "additive":
+        first, second = np.geomspace(1e7, 1e10, 6), np.geomspace(1e8, 1e11, 6)
+        both = np.meshgrid(first, second) if identified else (first, 20 * first)
+        return {"x1": both[0].ravel(), "x2": both[1].ravel()}
+    weights = (0.3, 0.6, 1.0) if identified else (0.01, 0.02)
+    sizes = np.geomspace(50, 12800, 5)
+    rows = [(n, 0.0, 0.0) for n in sizes]
+    rows += [(n, m, w) for n in sizes[::2] for m in sizes for w in weights]
+    return dict(zip(("n", "N", "alpha"), np.array(rows).T, strict=True))
+
+
+def simulate(
+    law: Law,
+    x: dict[str, np.ndarray],
+    truth: dict[str, float],
+    config: Config,
+    rng: np.random.Generator,
+    *,
+    shared: bool = True,
+) -> pd.DataFrame:
+    """One row for each point and seed; seeds shift their curves if noise is ``shared``."""
+    import numpy as np
+    import pandas as pd
+
+    curve = law.predict(truth, x)
+    excess = curve - truth["E"]
+    shift = rng.standard_normal((config.n_seeds, 1))
+    own = rng.standard_normal((config.n_seeds, len(curve)))
+    noise = np.hypot(config.noise * excess, config.own * curve)
+    y = curve + noise * own + (config.shared * curve * shift if shared else 0.0)
+    columns = {name: np.tile(column, config.n_seeds) for name, column in x.items()}
+    seeds = np.repeat(np.arange(config.n_seeds), len(curve))
+    return pd.DataFrame({**columns, "y": y.ravel(), "seed": seeds})
+
+
+def table(
+    law: Law,
+    x: dict[str, np.ndarray],
+    truth: dict[str, float],
+    part: Chunk,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """The table of one form, with the columns that ``fit`` is told of."""
+    import pandas as pd
+
+    if part.form == "exact":
+        return pd.DataFrame({**x, "y": law.predict(truth, x)})
+    frame = simulate(law, x, truth, part.config, rng, shared=part.form not in NOT_SHARED)
+    if part.form == "means":
+        means = frame.groupby(list(law.variables))["y"].agg(["mean", "sem"])
+        return means.rename(columns={"mean": "y"}).reset_index()
+    return frame.drop(columns="seed") if part.form == CONTROL else frame
+
+
+def comparison(records: pd.DataFrame) -> pd.DataFrame:
+    """One row for each law, form and quantity: coverage with its error, median relative error."""
+    import numpy as np
+
+    kept = records[records["arm"] != "unidentified"]
+    keys = ["setting", "arm", "quantity"]
+    table = kept[kept["metric"] == "covered"].groupby(keys, sort=False)["value"]
+    coverage = table.agg(["mean", "size"]).rename(columns={"mean": "coverage", "size": "tables"})
+    share = coverage["coverage"]
+    coverage["std_error"] = np.sqrt(share * (1 - share) / coverage["tables"])
+    errors = kept[kept["metric"] == "relative_error"].groupby(keys, sort=False)["value"]
+    coverage["median_relative_error"] = errors.median()
+    return coverage.reset_index()
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """Coverage of every parameter and prediction, accuracy, warnings, time, and the control."""
+    from opal.checks import at_least, at_most, z_threshold
+
+    table = comparison(records)
+    found = []
+    for form in ("seeds", "means"):
+        found += _coverage(table[table["arm"] == form], form)
+    predicted = table[(table["quantity"] == PREDICTION) & table["arm"].isin(FORMS)]
+    exact = records[(records["arm"] == "exact") & (records["metric"] == "relative_error")]
+    unidentified = records[records["arm"] == "unidentified"]
+    told = unidentified[unidentified["metric"] == "told_unidentified"]["value"]
+    seconds = records[records["metric"] == "seconds"]["value"]
+    control = table[table["arm"] == CONTROL]
+    return [
+        *found,
+        at_most(
+            "median relative error at 10 times the largest size",
+            float(predicted["median_relative_error"].max()),
+            0.05,
+        ),
+        at_most("noise-free tables, largest relative error", float(exact["value"].max()), 1e-6),
+        at_least("unidentified tables told", float(told.mean()), 0.95, f"{len(told)} tables"),
+        at_most("CPU seconds of the slowest fit with intervals", float(seconds.max()), 5.0),
+        at_least(
+            "control: seeds ignored, standard errors of its least coverage below the range",
+            float(_beyond(control["coverage"], control["tables"], COVERAGE[0]).max()),
+            z_threshold(len(control)),
+            "intervals that ignore what seeds share must fail",
+        ),
+    ]
+
+
+def _coverage(rows: pd.DataFrame, form: str) -> list[Check]:
+    """Coverage within its range, but for the noise of a finite number of tables."""
+    from opal.checks import at_most, z_threshold
+
+    share, tables = rows["coverage"], rows["tables"]
+    seen = f"{share.min():.3f} to {share.max():.3f}, {len(rows)} quantities, {tables.min()} tables"
+    allowed = z_threshold(2 * len(rows))
+    below, above = _beyond(share, tables, COVERAGE[0]), _beyond(share, tables, COVERAGE[1])
+    return [
+        at_most(f"{form}: standard errors below 92 %", float(below.max()), allowed, seen),
+        at_most(f"{form}: standard errors above 97 %", float(-above.min()), allowed, seen),
+    ]
+
+
+def _beyond(share: pd.Series, tables: pd.Series, limit: float) -> pd.Series:
+    """By how many standard errors of a share it lies below a limit."""
+    return (limit - share) / (limit * (1 - limit) / tables) ** 0.5
+
+
+if __name__ == "__main__":
+    from opal.cli import run_study
+
+    run_study("fit_coverage")

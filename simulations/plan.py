@@ -1,0 +1,440 @@
+"""What the planner's advice is worth: a pilot, a plan, the purchase, for good and bad generators.
+
+Every setting has real samples, a generator of some bias, and a budget of N synthetic samples for
+each group. A pilot trains on a tenth of that. The planner sees the pilot's risks, exact or on a
+validation set, and nothing else. Then the budget is bought, several times, and a fine grid of
+weights and sizes is trained: the best of the grid is what the plan is held against. Real samples
+are the same throughout, since they are what a buyer has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opal.runner import Cell
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from jaxtyping import Array, Key
+
+    from opal.checks import Check
+    from opal.objective import Design
+    from opal.scaling.pilot import Point
+    from opal.scaling.plan import Plan
+    from opal.scaling.purchase import Option
+    from opal.settings.gaussian import GaussianLaw
+    from opal.settings.groups import Sample
+    from opal.settings.setting import GaussianSetting
+    from opal.synthesis import Bias
+
+EXCESS = "excess_balanced_risk"
+PLANNERS = {"planner": "exact", "planner, validated": "validated"}
+# Dials of the generators, from right to hopelessly wrong: a shift of each group in a direction of
+# its own, flipped labels, a scaled covariance, and classes that lie too far apart.
+BIASES = (
+    *(("shift", size) for size in (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0)),
+    *(("flip", size) for size in (0.02, 0.1, 0.6, 0.9)),
+    *(("scale", size) for size in (0.1, 0.3, 0.8, 1.3)),
+    *(("apart", size) for size in (0.2, 1.0, 2.0, 4.0)),
+)
+# Name, features, and real samples of each group.
+FAMILIES = (
+    ("mixture", 10, (300, 300)),
+    ("mixture", 20, (600, 200)),
+    ("mixture", 10, (1350, 165)),
+    ("spurious", 10, (600, 200, 200, 600)),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Families of settings, the pilot, and the purchase."""
+
+    families: tuple[int, ...] = (0, 1, 2, 3)
+    """Which families of settings, by their index."""
+    biases: tuple[int, ...] = tuple(range(len(BIASES)))
+    """Which generators in each family, by their index."""
+    shrink: int = 1
+    """Real samples are divided by this."""
+    ratio: int = 40
+    """N of the budget, for each real sample of a group."""
+    pilot_share: float = 0.1
+    """Pool of the pilot as a share of the budget."""
+    n_seeds: int = 12
+    """Seeds of the pilot: random parts of one pool and of the real samples."""
+    n_validation: int = 500
+    """Rows of each group of the validation set."""
+    n_purchases: int = 3
+    """Times that the budget is bought, to average over its luck."""
+    n_bootstrap: int = 60
+    """Draws of the fit."""
+    on_average: bool = True
+    """Also ask theory what the plan is worth on average over real samples."""
+    seed: int = 11
+    """Seed of everything."""
+
+
+PRESETS = {
+    "tiny": Config(
+        families=(0,),
+        biases=(0, 19),
+        shrink=5,
+        ratio=16,
+        pilot_share=1.0,  # a tenth would be a handful; and one shape is compiled instead of two
+        n_seeds=4,
+        n_purchases=2,
+        n_bootstrap=20,
+        on_average=False,
+    ),
+    "quick": Config(
+        families=(0,), biases=(0, 3, 4, 7, 9, 11, 14, 18, 19), n_seeds=8, on_average=False
+    ),
+    "full": Config(),
+}
+
+
+@dataclass(frozen=True)
+class At:
+    """One setting."""
+
+    config: Config
+    family: int
+    bias: int
+
+
+def cells(config: Config) -> list[Cell]:
+    """One cell for each family and generator."""
+    return [
+        Cell(measure, At(config, family, bias), f"{FAMILIES[family][0]}, {BIASES[bias]}")
+        for family in config.families
+        for bias in config.biases
+    ]
+
+
+def draw_setting(at: At) -> tuple[GaussianSetting, Bias, tuple[int, ...]]:
+    """The truth, the generator's bias, and the real samples of each group."""
+    import numpy as np
+
+    from opal.settings import GaussianMixture, SpuriousCorrelation
+
+    name, dim, counts = FAMILIES[at.family]
+    axis = np.full(dim, 1 / np.sqrt(dim))
+    setting: GaussianSetting
+    if name == "mixture":
+        setting = GaussianMixture(np.outer([-0.6, 0.6], axis))
+    else:
+        setting = SpuriousCorrelation(3, 3, dim - 6, core_signal=0.8, spurious_signal=0.8)
+    kept = tuple(n // at.config.shrink for n in counts)
+    return setting, _bias(at, setting, axis), kept
+
+
+def _bias(at: At, setting: GaussianSetting, axis: np.ndarray) -> Bias:
+    import numpy as np
+
+    from opal.synthesis import Bias
+
+    kind, size = BIASES[at.bias]
+    if kind == "flip":
+        return Bias(label_flip=size)
+    if kind == "scale":
+        return Bias(covariance_scale=size)
+    if kind == "apart":
+        sides = np.array([2 * group.label - 1 for group in setting.groups])
+        return Bias(mean_shift=size * np.outer(sides, axis))
+    rng = np.random.default_rng((at.config.seed, at.family, at.bias))
+    aside = rng.normal(size=(len(setting.groups), len(axis)))
+    return Bias(mean_shift=size * aside / np.linalg.norm(aside, axis=1, keepdims=True))
+
+
+def measure(at: At) -> pd.DataFrame:
+    """Pilot, plans, purchase."""
+    import pandas as pd
+
+    from opal import records
+    from opal.objective import Design
+    from opal.synthesis import Oracle
+
+    setting, bias, counts = draw_setting(at)
+    maker = Oracle.biased(setting.law, bias, name=" ".join(map(str, BIASES[at.bias])))
+    base = Design(counts, maker, oversample="none", weighting="group")
+    n = len(counts) / sum(1 / count for count in counts)
+    budget = round(at.config.ratio * n)
+    table = pilot(at, setting, base, round(at.config.pilot_share * budget))
+    plans = {name: advise(at, table, value, counts, budget) for name, value in PLANNERS.items()}
+    realised = buy(at, setting, base, budget, plans)
+    frames = []
+    for arm, (design, values, promise) in realised.items():
+        rows = {(EXCESS, "all"): mean_and_error(values)}
+        frame = records.of_design(
+            setting,
+            design.with_(name=arm),
+            rows,
+            study="plan",
+            n_replicates=at.config.n_purchases,
+        )
+        frames.append(frame.assign(**promise))
+    joined = pd.concat(frames, ignore_index=True)
+    if at.config.on_average:
+        joined = pd.concat([joined, expect(setting, base, budget, joined)], ignore_index=True)
+    return joined.assign(
+        family=at.family, dial=BIASES[at.bias][0], size=BIASES[at.bias][1], budget=budget
+    )
+
+
+def expect(
+    setting: GaussianSetting, base: Design, budget: int, bought: pd.DataFrame
+) -> pd.DataFrame:
+    """What theory expects over all real samples of these sizes: none, the plan, the best weight."""
+    import numpy as np
+    import pandas as pd
+
+    from opal import records
+    from opal.theory.optimal import alpha_grid_excess
+
+    alphas = {arm: bought.set_index("arm").loc[arm, "alpha"] for arm in ("none", "planner")}
+    grid = np.concatenate([[0.0], np.geomspace(0.01, 0.1, 5), np.linspace(0.15, 1.0, 18)])
+    design = base.with_(n_augmented=budget)
+    values = alpha_grid_excess(setting, design, np.array([*alphas.values(), *grid]))
+    least = int(np.argmin(values[2:]))
+    found = {**dict(zip(alphas, values, strict=False)), "best": values[2 + least]}
+    alphas["best"] = grid[least]
+    frames = [
+        records.of_design(
+            setting,
+            design.with_(alpha=float(alphas[arm]), name=arm),
+            {(EXCESS, "all"): (float(value), np.nan)},
+            study="plan",
+            source="theory",
+        )
+        for arm, value in found.items()
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def mean_and_error(values: np.ndarray) -> tuple[float, float]:
+    """Mean over purchases and its standard error."""
+    from opal.risk import mean_and_std_error
+
+    mean, error = mean_and_std_error(values)
+    return float(mean), float(error)
+
+
+def pilot(at: At, setting: GaussianSetting, base: Design, n_pool: int) -> pd.DataFrame:
+    """Risks of the pilot's points, exact and validated, one row for each seed."""
+    import jax
+    import numpy as np
+    import pandas as pd
+
+    from opal.draws import as_key
+    from opal.scaling.pilot import first_points
+    from simulations._pilot import Rows, balanced_risks
+
+    config, key = at.config, as_key(_seed(at))
+    n = base.n_groups / sum(1 / count for count in base.counts)
+    points = first_points(n, n_pool)
+    rng = np.random.default_rng((config.seed, 1, at.family, at.bias))
+    with jax.enable_x64(True):
+        rows = Rows.draw(
+            setting.law, _made_by(base), base.counts, n_pool, key=key, purchase="pilot"
+        )
+        validation = _held_out(at, setting, key)
+    weights, places = [], []
+    for seed in range(config.n_seeds):
+        ranks = rows.shuffled(rng)
+        for point in points:
+            weights.append(rows.weights(_part(base, point, n), ranks))
+            places.append((*point, seed))
+    exact, validated = balanced_risks(setting.law, rows, np.stack(weights), validation)
+    table = pd.DataFrame(places, columns=["n", "N", "alpha", "seed"])
+    return table.assign(exact=exact, validated=validated)
+
+
+def _held_out(at: At, setting: GaussianSetting, key: Key[Array, ""]) -> Sample:
+    """The validation set."""
+    from opal.draws import named
+
+    counts = (at.config.n_validation,) * len(setting.groups)
+    return setting.law.sample(counts, key=named(key, "validation"))
+
+
+def _made_by(base: Design) -> GaussianLaw:
+    """The law of synthetic rows."""
+    from opal.synthesis import Oracle
+
+    assert isinstance(base.synthesizer, Oracle)
+    return base.synthesizer.law
+
+
+def _seed(at: At) -> int:
+    return at.config.seed * 10_007 + 101 * at.family + at.bias
+
+
+def _part(base: Design, point: Point, n: float) -> Design:
+    """The design of a pilot point: the same share of the real samples of every group."""
+    counts = tuple(max(round(count * point.n / n), 2) for count in base.counts)
+    return base.with_(counts=counts, n_augmented=int(point.N), alpha=point.alpha)
+
+
+def advise(at: At, table: pd.DataFrame, value: str, counts: tuple[int, ...], budget: int) -> Plan:
+    """What the planner says who sees the column ``value`` of the pilot."""
+    from opal.scaling.pilot import fit_pilot
+    from opal.scaling.plan import plan
+
+    fitted = fit_pilot(table, y=value, seed="seed", n_bootstrap=at.config.n_bootstrap)
+    return plan(
+        fitted,
+        n_real=counts,
+        price_real=float("inf"),
+        price_synthetic=1.0,
+        budget=float(budget * len(counts)),
+        subsample=0.5,
+    )
+
+
+def buy(
+    at: At, setting: GaussianSetting, base: Design, budget: int, plans: dict[str, Plan]
+) -> dict[str, tuple[Design, np.ndarray, dict[str, object]]]:
+    """Excess of every strategy for each purchase, and what the plans had promised."""
+    import jax
+    import numpy as np
+
+    from opal.draws import as_key
+    from simulations._pilot import Rows, balanced_risks
+
+    designs = {**_grid(base, budget), **_strategies(base, plans)}
+    truth, key = setting.law, as_key(_seed(at))
+    excess = []
+    for purchase in range(at.config.n_purchases):
+        with jax.enable_x64(True):
+            rows = Rows.draw(
+                truth,
+                _made_by(base),
+                base.counts,
+                budget,
+                key=key,
+                purchase=f"buy {purchase}",
+            )
+            best = float(truth.group_risk(truth.optimum()).mean())
+            validation = _held_out(at, setting, key)
+        weights = np.stack([rows.weights(d, rows.in_order()) for d in designs.values()])
+        excess.append(balanced_risks(truth, rows, weights, validation)[0] - best)
+    values = dict(zip(designs, np.stack(excess, axis=1), strict=True))
+    on_grid = [name for name in designs if name.startswith("grid") or name == "none"]
+    least = min(on_grid, key=lambda name: float(values[name].mean()))
+    kept = ["none", *_strategies(base, plans)]
+    result = {name: (designs[name], values[name], _promise(plans.get(name))) for name in kept}
+    return {**result, "best": (designs[least], values[least], _promise(None))}
+
+
+def _grid(base: Design, budget: int) -> dict[str, Design]:
+    """All real samples with every weight and size of a fine grid."""
+    import numpy as np
+
+    weights = np.unique(np.concatenate([np.geomspace(0.005, 0.1, 7), np.linspace(0.1, 1, 25)]))
+    sizes = {budget: weights, budget // 4: weights[::2], budget // 16: weights[::2]}
+    grid = {
+        f"grid {N} {alpha:.3f}": base.with_(n_augmented=N, alpha=float(alpha))
+        for N, alphas in sizes.items()
+        for alpha in alphas
+    }
+    return {"none": base, **grid}
+
+
+def _strategies(base: Design, plans: dict[str, Plan]) -> dict[str, Design]:
+    """The plans, the purchase weighed, full balancing, and what the pilot validated."""
+    found = {}
+    for name, advice in plans.items():
+        chosen = advice.chosen
+        found[name] = base.with_(n_augmented=chosen.n_augmented, alpha=chosen.alpha)
+    asked = _option(plans["planner"], "augment")
+    found["purchase"] = base.with_(n_augmented=asked.n_augmented, alpha=asked.alpha)
+    found["balance"] = base.with_(weighting="opal", oversample="balance")
+    size = _option(plans["planner, validated"], "validated")
+    found["validated size"] = base.with_(n_augmented=size.n_augmented, alpha=size.alpha)
+    return found
+
+
+def _option(advice: Plan, strategy: str) -> Option:
+    return next(option for option in advice.alternatives if option.strategy == strategy)
+
+
+def _promise(advice: Plan | None) -> dict[str, object]:
+    """What a plan said beforehand of the purchase that it weighed."""
+    import numpy as np
+
+    if advice is None:
+        return {"buys": False, "gain": np.nan, "gain_low": np.nan, "gain_high": np.nan}
+    asked = _option(advice, "augment")
+    low, high = asked.ci
+    return {
+        "buys": advice.chosen.n_augmented > 0,
+        "gain": asked.gain,
+        "gain_low": low,
+        "gain_high": high,
+    }
+
+
+def comparison(records: pd.DataFrame) -> pd.DataFrame:
+    """One row for each setting: gains as shares of the excess of none, and ratios to the best.
+
+    ``on_average`` is the planner's ratio by theory, over all real samples of these sizes.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rows = []
+    for (family, dial, size), points in records.groupby(["family", "dial", "size"]):
+        arms = points[points["source"] == "simulation"].set_index("arm")
+        average = points[points["source"] == "theory"].set_index("arm")["value"]
+        excess = arms["value"]
+        rows.append(
+            {
+                "family": f"{FAMILIES[family][0]} {family}",
+                "generator": f"{dial} {size:g}",
+                "excess": excess["none"],
+                "best_gain": 1 - excess["best"] / excess["none"],
+                "best_alpha": arms.loc["best", "alpha"],
+                "alpha": arms.loc["planner", "alpha"],
+                **{
+                    name: excess[name] / excess["best"]
+                    for name in (*PLANNERS, "balance", "validated size", "none")
+                },
+                "on_average": average.get("planner", np.nan) / average.get("best", np.nan),
+                "buys": bool(arms.loc["planner", "buys"]),
+                "buys_validated": bool(arms.loc["planner, validated", "buys"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """Near the best, silent where buying hurts, not silent where it helps."""
+    from opal.checks import at_least, at_most
+
+    table = comparison(records)
+    hurts, helps = table["best_gain"] <= 0, table["best_gain"] >= 0.05
+    found = [
+        at_least(
+            "plan is near the best",
+            float((table["planner"] <= 1.1).mean()),
+            0.8,
+            f"share of {len(table)} settings with an excess within 10 % of the best on the grid",
+        )
+    ]
+    if hurts.any():
+        silent = float((~table.loc[hurts, "buys"]).mean())
+        detail = f"share of {hurts.sum()} settings where every purchase hurts"
+        found.append(at_least("buy none where buying hurts", silent, 0.9, detail))
+    if helps.any():
+        silent = float((~table.loc[helps, "buys"]).mean())
+        detail = f"share of {helps.sum()} settings where buying helps by 5 % or more"
+        found.append(at_most("buy none where buying helps", silent, 0.05, detail))
+    return found
+
+
+if __name__ == "__main__":
+    from opal.cli import run_study
+
+    run_study("plan")

@@ -1,0 +1,130 @@
+"""``opal fit``: what a user types and what comes back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from opal.cli import main
+from opal.scaling.fit import Fit
+
+
+@pytest.fixture
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a table of two sizes, and one of seeds and groups."""
+    monkeypatch.chdir(tmp_path)
+    first, second = (
+        a.ravel() for a in np.meshgrid(np.geomspace(1e7, 1e10, 5), [1e8, 1e9, 1e10, 1e11])
+    )
+    loss = 1.69 + 406.4 * first**-0.34 + 410.7 * second**-0.28
+    pd.DataFrame({"params": first, "tokens": second, "loss": loss}).to_csv("two.csv", index=False)
+    n, seeds = np.geomspace(50, 5e4, 6), np.arange(5)
+    noise = np.random.default_rng(0).normal(1, 0.02, (2, 5, 6))
+    rows = [
+        (f"g{group}", seed, size, (0.1 + 0.1 * group + size**-0.5) * noise[group, seed, i])
+        for group in range(2)
+        for seed in seeds
+        for i, size in enumerate(n)
+    ]
+    frame = pd.DataFrame(rows, columns=["group", "seed", "n", "value"])
+    frame.assign(metric="risk").to_parquet("runs.parquet")
+    return tmp_path
+
+
+def report(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
+    assert main(["fit", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+ADDITIVE = ("two.csv", "--law", "additive", "--x", "params", "tokens", "--y", "loss")
+
+
+def test_json_has_the_documented_fields(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(capsys, *ADDITIVE, "--loss", "huber-log")
+    assert set(found) == {
+        *("law", "equation", "loss", "link", "level", "intervals"),
+        *("params", "predictions", "warnings", "n_rows"),
+    }
+    assert (found["law"], found["loss"], found["n_rows"]) == ("additive", "huber-log", 20)
+    truth = {"E": 1.69, "A": 406.4, "B": 410.7, "a": 0.34, "b": 0.28}
+    params = found["params"]
+    assert isinstance(params, dict)
+    assert set(params) == set(truth)
+    for name, value in truth.items():
+        assert set(params[name]) == {"estimate", "ci"}
+        assert params[name]["estimate"] == pytest.approx(value, rel=1e-6)
+        low, high = params[name]["ci"]
+        assert low <= params[name]["estimate"] <= high
+    assert isinstance(found["predictions"], list)
+    (prediction,) = found["predictions"]
+    assert prediction["x"] == {"x1": 1e11, "x2": 1e12}
+
+
+def test_predictions_are_made_where_asked(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(capsys, *ADDITIVE, "--at", "1e8", "1e9", "1e13", "1e9")
+    assert isinstance(found["predictions"], list)
+    first, second = found["predictions"]
+    assert first["estimate"] == pytest.approx(1.69 + 406.4 * 1e8**-0.34 + 410.7 * 1e9**-0.28)
+    assert second["x"] == {"x1": 1e13, "x2": 1e9}
+    assert "far extrapolation" in str(found["warnings"])
+
+
+def test_groups_are_fitted_each(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(capsys, "runs.parquet", "--x", "n", "--seed", "seed", "--group-by", "group")
+    assert isinstance(found["fits"], list)
+    assert [fit["group"] for fit in found["fits"]] == ["g0", "g1"]
+    floors = [fit["params"]["E"] for fit in found["fits"]]
+    for floor, truth in zip(floors, (0.1, 0.2), strict=True):
+        assert floor["ci"][0] < truth < floor["ci"][1]
+
+
+def test_people_get_a_table(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["fit", "runs.parquet", "--x", "n", "--seed", "seed", "--where", "group=g1"]
+    assert main([*words, "--metric", "risk", "--at", "1e7"]) == 0
+    said = capsys.readouterr().out
+    assert "power: E + A n^(-a), 30 rows" in said
+    assert "95% interval" in said
+    assert "predictions" in said
+    assert "warning: far extrapolation" in said
+
+
+def test_a_fit_is_saved(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(capsys, *ADDITIVE, "--save", "fit.json")
+    again = Fit.load(tables / "fit.json").to_dict()
+    assert json.loads(json.dumps(again["params"])) == found["params"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["two.csv", "--law", "aditive", "--x", "params"], "did you mean 'additive'?"),
+        (
+            ["two.csv", "--law", "additive", "--x", "params"],
+            "reads 2 column(s), in the order x1 x2",
+        ),
+        (["two.csv", "--x", "parms", "--y", "loss"], "did you mean 'params'?"),
+        (["none.csv", "--x", "n"], "no table at none.csv"),
+        ([*ADDITIVE, "--at", "1e9"], "--at takes 2 numbers for each point (params tokens); got 1"),
+        (["runs.parquet", "--x", "n"], "the column 'group' holds 2 different values (g0, g1)"),
+        (["runs.parquet", "--x", "n", "--metric", "accuracy"], "no row has metric = 'accuracy'"),
+        (
+            ["runs.parquet", "--x", "n", "--group-by", "group", "--std-error", "seed"],
+            "group = g0: standard errors must be positive",
+        ),
+        (
+            ["runs.parquet", "--x", "n", "--group-by", "group", "--save", "x.json"],
+            "--save keeps one fit",
+        ),
+    ],
+)
+def test_refusals_are_one_line(
+    tables: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["fit", *words]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1

@@ -1,0 +1,242 @@
+"""Fits: exact recovery, the true optimum, links, files, comparison, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import optimize
+
+from opal.scaling.compare import compare_laws
+from opal.scaling.fit import Fit, fit
+from opal.scaling.laws import LAWS, Columns, Law
+from opal.scaling.pose import Settings
+from opal.scaling.problem import HUBER_DELTA
+from simulations.fit_coverage import Config, draw_truth, points, simulate
+
+CONFIG = Config(n_seeds=5)
+
+
+def named(law: Law) -> dict[str, str]:
+    return {name: name for name in law.variables}
+
+
+def exact(name: str, seed: int) -> tuple[pd.DataFrame, dict[str, float]]:
+    truth = draw_truth(name, np.random.default_rng(seed))
+    x = points(name, identified=True)
+    return pd.DataFrame({**x, "y": LAWS[name].predict(truth, x)}), truth
+
+
+def noisy(name: str, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    law = LAWS[name]
+    return simulate(law, points(name, identified=True), draw_truth(name, rng), CONFIG, rng)
+
+
+@pytest.mark.parametrize("loss", ["least-squares", "huber-log"])
+@pytest.mark.parametrize("name", LAWS)
+def test_noise_free_tables_give_the_truth(name: str, loss: str) -> None:
+    for seed in range(4):
+        frame, truth = exact(name, seed)
+        found = fit(name, frame, x=named(LAWS[name]), y="y", loss=loss)
+        for parameter, value in truth.items():
+            assert found.params[parameter].estimate == pytest.approx(value, rel=1e-6)
+            assert found.params[parameter].low == pytest.approx(value, rel=1e-5)
+        assert not any("bound" in warning for warning in found.warnings)
+
+
+def test_a_floor_of_zero_is_found_and_told() -> None:
+    n = np.geomspace(50, 5e4, 8)
+    frame = pd.DataFrame({"n": n, "y": 2 * n**-0.4})
+    found = fit("power", frame, x={"n": "n"}, y="y")
+    assert found.params["E"].estimate == pytest.approx(0, abs=1e-9)
+    assert found.params["a"].estimate == pytest.approx(0.4, rel=1e-6)
+    assert any("E is at its bound" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_no_start_of_a_general_optimiser_ends_lower(name: str) -> None:
+    frame, law = noisy(name), LAWS[name]
+    found = fit(law, frame, x=named(law), y="y", seed="seed")
+    problem, phi = found.spread.problem, found.spread.phi
+    least = problem.deviance(phi)[0]
+    low = np.maximum(problem.bounds[0], phi - 2)
+    high = np.minimum(problem.bounds[1], phi + 2)
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        start = rng.uniform(low, high)
+        bounds = list(zip(low, high, strict=True))
+        other = optimize.minimize(
+            problem.deviance, start, jac=True, method="L-BFGS-B", bounds=bounds
+        )
+        assert other.fun >= least * (1 - 1e-9)
+
+
+def test_huber_on_logs_is_hoffmanns_sum() -> None:
+    frame = noisy("additive")
+    found = fit("additive", frame, x=named(LAWS["additive"]), y="y", loss="huber-log")
+    residuals = np.abs(np.log(frame["y"]) - np.log(found.predict(frame)))
+    small = residuals <= HUBER_DELTA
+    huber = np.where(small, residuals**2 / 2, HUBER_DELTA * (residuals - HUBER_DELTA / 2))
+    deviance, gradient = found.spread.problem.deviance(found.spread.phi)
+    assert deviance == pytest.approx(2 * huber.sum())
+    slopes = np.abs(found.spread.problem.residuals(found.spread.phi)[1]).sum(axis=0)
+    assert np.all(np.abs(gradient) < 1e-4 * HUBER_DELTA * slopes)
+
+
+def test_an_outlier_moves_least_squares_and_not_huber() -> None:
+    frame, truth = exact("power", 0)
+    frame.loc[3, "y"] *= 1.5
+    errors = {
+        loss: abs(
+            fit("power", frame, x={"n": "n"}, y="y", loss=loss).params["a"].estimate - truth["a"]
+        )
+        for loss in ("least-squares", "huber-log")
+    }
+    assert errors["huber-log"] < 0.01 * errors["least-squares"]
+
+
+@pytest.mark.parametrize("link", ["log", "logit"])
+def test_links_fit_on_their_scale(link: str) -> None:
+    n = np.geomspace(100, 1e5, 8)
+    z = -2.0 + 5.0 * n**-0.4
+    y = np.exp(z) if link == "log" else 1 / (1 + np.exp(-z))
+    frame = pd.DataFrame({"n": n, "accuracy": 1 - y if link == "logit" else y})
+    sign = -1.0 if link == "logit" else 1.0  # accuracy rises: on the logit scale signs turn
+    found = fit("power", frame, x={"n": "n"}, y="accuracy", link=link)
+    values = [found.params[name].estimate for name in ("E", "A", "a")]
+    np.testing.assert_allclose(values, [-2.0 * sign, 5.0 * sign, 0.4], rtol=1e-6)
+    low, high = found.predict_interval({"n": n[:2]})
+    np.testing.assert_allclose(found.predict({"n": n}), frame["accuracy"], rtol=1e-9)
+    np.testing.assert_allclose(low, high, rtol=1e-6)
+
+
+def test_standard_errors_weigh_rows() -> None:
+    frame, truth = exact("power", 1)
+    wrong = frame.assign(y=frame["y"] * np.where(np.arange(len(frame)) % 3 == 0, 1.2, 1.0))
+    errors = np.where(np.arange(len(frame)) % 3 == 0, 1e3, 1e-4)
+    found = fit("power", wrong.assign(se=errors), x={"n": "n"}, y="y", std_error="se")
+    assert found.params["a"].estimate == pytest.approx(truth["a"], rel=1e-4)
+
+
+def test_a_user_function_is_fitted() -> None:
+    def saturating(params: Mapping[str, float], x: Columns) -> np.ndarray:
+        return params["R"] / (1 + x["n"] / params["K"])
+
+    bounds = {"R": (0.01, 10.0), "K": (1.0, 1e6)}
+    law = Law.of_function(saturating, ("R", "K"), bounds, variables=("n",), name="saturating")
+    n = np.geomspace(10, 1e4, 8)
+    frame = pd.DataFrame({"n": n, "y": 2.0 / (1 + n / 300)})
+    found = fit(law, frame, x={"n": "n"}, y="y")
+    assert found.params["R"].estimate == pytest.approx(2.0, rel=1e-6)
+    assert found.params["K"].estimate == pytest.approx(300, rel=1e-6)
+
+
+def test_a_fit_is_kept_in_full_precision(tmp_path: Path) -> None:
+    found = fit("power", noisy("power"), x={"n": "n"}, y="y", seed="seed", n_bootstrap=20)
+    found.save(tmp_path / "fit.json")
+    again = Fit.load(tmp_path / "fit.json")
+    assert again.params == found.params
+    assert again.warnings == found.warnings
+    pd.testing.assert_frame_equal(again.frame, found.frame)
+    at = {"n": np.array([1e5, 1e6])}
+    np.testing.assert_array_equal(again.predict(at), found.predict(at))
+    np.testing.assert_allclose(again.predict_interval(at), found.predict_interval(at), rtol=1e-6)
+    np.testing.assert_allclose(again.draws, found.draws, rtol=1e-6)
+
+
+def test_another_file_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "fit.json").write_text('{"schema_version": 0}')
+    with pytest.raises(ValueError, match="fit schema version 0, this opal reads 1"):
+        Fit.load(tmp_path / "fit.json")
+
+
+def test_held_out_sizes_tell_the_right_law() -> None:
+    frame = noisy("power")
+
+    def line(params: Mapping[str, float], x: Columns) -> np.ndarray:
+        """C - k log n."""
+        return params["c"] - params["k"] * np.log(x["n"])
+
+    wrong = Law.of_function(
+        line, ("c", "k"), {"c": (0.0, 5.0), "k": (0.0, 1.0)}, variables=("n",), name="line"
+    )
+    table = compare_laws(["power", wrong], frame, x={"n": "n"}, y="y", by="n", seed="seed")
+    assert table["law"].tolist() == ["power", "line"]
+    assert table["error"][0] < 0.5 * table["error"][1]
+    assert table["within"][0] > table["within"][1]
+    with pytest.raises(ValueError, match="leave at least 3 sizes; 'n' has 10 and n_held_out is 9"):
+        compare_laws(["power"], frame, x={"n": "n"}, y="y", by="n", n_held_out=9)
+
+
+def warnings_of(name: str, frame: pd.DataFrame, seed: str | None = None) -> str:
+    found = fit(name, frame, x=named(LAWS[name]), y="y", seed=seed)
+    return " | ".join(found.to_dict()["warnings"])
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_unidentified_tables_are_told(name: str) -> None:
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        x, truth = points(name, identified=False), draw_truth(name, rng)
+        frame = simulate(LAWS[name], x, truth, CONFIG, rng, shared=False)
+        assert "not identified" in warnings_of(name, frame, seed="seed")
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_identified_tables_are_not(name: str) -> None:
+    assert "identified" not in warnings_of(name, noisy(name), seed="seed")
+
+
+def test_short_and_few_sizes_are_told() -> None:
+    n = np.array([100.0, 200.0, 400.0])
+    said = warnings_of("power", pd.DataFrame({"n": n, "y": 0.1 + n**-0.5}))
+    assert "few sizes: 'n' has 3 different values" in said
+    assert "sizes span too little: 'n' goes from 100 to 400" in said
+    assert "as many parameters as rows" in said
+
+
+def test_values_that_rise_are_told() -> None:
+    n = np.geomspace(10, 1e4, 8)
+    said = warnings_of("power", pd.DataFrame({"n": n, "y": 0.9 - n**-0.5}))
+    assert "the values rise with size" in said
+
+
+def test_a_law_that_does_not_fit_is_told() -> None:
+    frame = noisy("power")
+    frame["y"] += 0.05 * np.cos(np.log(frame["n"]))
+    assert "another law may fit" in warnings_of("power", frame, seed="seed")
+    means = frame.groupby("n")["y"].agg(["mean", "sem"]).reset_index()
+    found = fit("power", means, x={"n": "n"}, y="mean", std_error="sem")
+    assert any("times their standard errors" in warning for warning in found.warnings)
+
+
+def test_far_extrapolation_is_told() -> None:
+    found = fit("power", noisy("power"), x={"n": "n"}, y="y", seed="seed")
+    assert "far extrapolation" not in " ".join(found.to_dict()["warnings"])
+    said = found.to_dict({"n": np.array([5e8])})["warnings"]
+    assert said[-1].startswith("far extrapolation: n = 5e+08 is 1e+04 times the largest")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(loss="huber"), "loss must be one of .* got 'huber'"),
+        (Settings(link="probit"), "link must be one of .* got 'probit'"),
+        (Settings(intervals="wald"), "intervals must be one of .* got 'wald'"),
+        (Settings(level=95.0), "level must lie between 0 and 1; got 95"),
+        (Settings(n_bootstrap=1), "n_bootstrap must be at least 20; got 1"),
+        (Settings(loss="huber-log", link="log"), "takes logarithms itself; got link 'log'"),
+    ],
+)
+def test_settings_that_do_not_exist_are_refused(settings: Settings, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        settings.check()
+
+
+def test_fit_checks_its_settings_first() -> None:
+    with pytest.raises(ValueError, match="level must lie between 0 and 1"):
+        fit("power", pd.DataFrame(), x={"n": "n"}, y="y", level=95.0)

@@ -1,0 +1,180 @@
+"""Bad tables: the rule, the value received, and the remedy, before any fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from opal.scaling import table
+from opal.scaling.fit import fit
+
+N = np.geomspace(50, 5e4, 6)
+GOOD = pd.DataFrame(
+    {"n": np.tile(N, 2), "y": np.tile(0.1 + N**-0.5, 2), "seed": np.repeat([0, 1], 6)}
+)
+
+
+def refusal(frame: pd.DataFrame, law: str = "power", **settings: str) -> str:
+    variables = {"power": ("n",), "additive": ("n", "m"), "mixture": ("n", "m", "w")}[law]
+    names = {"power": ("n",), "additive": ("x1", "x2"), "mixture": ("n", "N", "alpha")}[law]
+    x = dict(zip(names, variables, strict=True))
+    options = {"y": "y", **settings}
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        fit(
+            law,
+            frame,
+            x=x,
+            y=options["y"],
+            seed=options.get("seed"),
+            std_error=options.get("std_error"),
+            link=options.get("link", "identity"),
+            loss=options.get("loss", "least-squares"),
+        )
+    return str(caught.value)
+
+
+def test_too_few_sizes() -> None:
+    assert "at least 3 different sizes in 'n'; got 2: 50, 199" in refusal(GOOD[GOOD["n"] < 500])
+
+
+def test_fewer_points_than_parameters() -> None:
+    three = [10.0, 100.0, 1000.0]
+    frame = pd.DataFrame({"n": three, "m": three, "y": [0.5, 0.3, 0.2]})
+    assert "has 5 parameters and needs at least as many different points; got 3" in refusal(
+        frame, "additive"
+    )
+
+
+def test_one_seed_only() -> None:
+    said = refusal(GOOD.assign(seed=7), seed="seed")
+    assert "at least two seeds; 'seed' holds only" in said
+    assert "leave the seed column out" in said
+
+
+def test_an_empty_seed() -> None:
+    frame = GOOD.assign(seed=[None, *range(11)])
+    assert "every row needs a seed; 'seed' has empty cells" in refusal(frame, seed="seed")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"link": "log"}, "the log link needs positive"),
+        ({"loss": "huber-log"}, "loss huber-log needs"),
+    ],
+)
+def test_values_that_have_no_logarithm(settings: dict[str, str], message: str) -> None:
+    said = refusal(GOOD.assign(y=GOOD["y"] - 0.2), **settings)
+    assert message in said
+    assert "'y' has 10 that are not, the least is -0.0955" in said
+
+
+def test_constant_columns() -> None:
+    assert "the column 'n' is constant (5)" in refusal(GOOD.assign(n=5.0))
+    assert "the column 'y' is constant (0.5): there is no curve" in refusal(GOOD.assign(y=0.5))
+    frame = GOOD.assign(m=GOOD["n"], w=0.5)
+    assert "the column 'w' is constant (0.5)" in refusal(frame, "mixture")
+
+
+def test_percent_under_a_logit() -> None:
+    said = refusal(GOOD.assign(y=100 * GOOD["y"]), link="logit")
+    assert "between 0 and 1; 'y' goes from 10.4472 to 24.1421" in said
+    assert "divide by 100" in said
+    assert "Use another link" in refusal(GOOD.assign(y=GOOD["y"] - 0.2), link="logit")
+
+
+def test_percent_and_fraction_in_one_column() -> None:
+    mixed = GOOD.assign(y=GOOD["y"] * np.where(GOOD["seed"] == 1, 100, 1))
+    said = refusal(mixed)
+    assert "values from 0.104472 to 0.241421 and others from 10.4472 to 24.1421" in said
+    assert "Divide the percents by 100" in said
+
+
+def test_a_curve_over_decades_is_not_taken_for_mixed_units() -> None:
+    frame = pd.DataFrame({"n": N, "y": 0.05 + 600 * N**-0.9})
+    assert frame["y"].max() > 10
+    assert frame["y"].min() < 1
+    fit("power", frame, x={"n": "n"}, y="y")
+
+
+def test_standard_errors_in_another_unit() -> None:
+    said = refusal(GOOD.assign(se=1.5), std_error="se")
+    assert "the median of 'se' is 1.5" in said
+    assert "Is one in percent" in said
+
+
+def test_standard_errors_that_are_not_positive() -> None:
+    said = refusal(GOOD.assign(se=[0.0] + [0.01] * 11), std_error="se")
+    assert "standard errors must be positive; 'se' has 1 that are not, the least is 0" in said
+
+
+@pytest.mark.parametrize("name", ["metric", "group", "setting", "source"])
+def test_several_curves_in_one_column(name: str) -> None:
+    said = refusal(GOOD.assign(**{name: ["a", "b"] * 6}))
+    assert f"the column {name!r} holds 2 different values (a, b)" in said
+    flag = "--metric a" if name == "metric" else f"--where {name}=a"
+    assert flag in said
+    assert f"--group-by {name}" in said
+
+
+def test_a_misspelt_column() -> None:
+    said = refusal(GOOD.rename(columns={"y": "error_rate"}), y="eror_rate")
+    assert "no column 'eror_rate'; did you mean 'error_rate'? It has: n, error_rate, seed" in said
+
+
+def test_rows_without_a_number() -> None:
+    holes = GOOD.assign(y=[np.nan, np.inf, *GOOD["y"][2:]])
+    assert "a finite number in 'y'; 2 of 12 rows have none, the first is row 1" in refusal(holes)
+    assert "'y' must hold numbers; it holds 'n/a'" in refusal(
+        GOOD.assign(y=["n/a", *map(str, range(11))])
+    )
+
+
+def test_sizes_out_of_range() -> None:
+    assert "sizes must be positive; 'n' has the value -1" in refusal(
+        GOOD.assign(n=[-1.0, *GOOD["n"][1:]])
+    )
+    frame = GOOD.assign(m=GOOD["n"][::-1].to_numpy(), w=50.0 * (GOOD["seed"] + 1))
+    assert "'w' is a weight in [0, 1]; got 50" in refusal(frame, "mixture")
+    frame = GOOD.assign(m=[0.0, *GOOD["n"][1:]], w=0.1 + 0.5 * GOOD["seed"])
+    assert "'m' has the value 0 in a row that uses it" in refusal(frame, "mixture")
+
+
+def test_wrong_variables() -> None:
+    with pytest.raises(ValueError, match=r"law 'power' reads 1 column\(s\), for \['n'\]"):
+        fit("power", GOOD, x={"size": "n"}, y="y")
+
+
+def test_reading(tmp_path: Path) -> None:
+    GOOD.to_csv(tmp_path / "a.csv", index=False)
+    GOOD.to_parquet(tmp_path / "a.parquet")
+    for name in ("a.csv", "a.parquet"):
+        pd.testing.assert_frame_equal(table.read(tmp_path / name), GOOD)
+    (tmp_path / "a.xlsx").write_text("no")
+    (tmp_path / "b.parquet").write_text("no")
+    (tmp_path / "c.csv").write_text("n,y\n")
+    for name, message in (
+        ("a.xlsx", "must be .csv or .parquet; got a.xlsx"),
+        ("b.parquet", "cannot be read as parquet"),
+        ("c.csv", "a table needs rows"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            table.read(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="no table at"):
+        table.read(tmp_path / "d.csv")
+
+
+def test_conditions() -> None:
+    frame = GOOD.assign(arm=["a", "b"] * 6)
+    assert len(table.where(frame, ["arm=a", "seed=1"])) == 3
+    assert len(table.where(frame, ["n=50.0"])) == 2
+    for condition, message in (
+        ("arm", "COLUMN=VALUE; got 'arm'"),
+        ("arms=a", "no column 'arms'; did you mean 'arm'"),
+        ("arm=c", "no row has arm = 'c'; it holds a, b"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            table.where(frame, [condition])
