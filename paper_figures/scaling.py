@@ -1,0 +1,73 @@
+"""Excess risk against N for three smoothnesses: slopes 2s/(2s + 1), and floors of bias."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from opal.checks import Check
+    from opal.plotting import Look
+
+STUDIES = ("scaling",)
+CAPTION = (
+    "Excess balanced risk against the number N of synthetic rows of each group, for functions of "
+    "smoothness s and generators whose functions are off by a norm b: filled points are the "
+    "Gaussian sequence model, open ones kernel ridge regression on random rows, with two standard "
+    "errors; lines are theory with nothing fitted, of slope −2s/(2s + 1) without bias and with the "
+    "floor b² (dashed) otherwise."
+)
+
+
+def draw(records: pd.DataFrame) -> Figure:
+    """A panel for each smoothness."""
+    from matplotlib import pyplot as plt
+
+    from opal import plotting
+    from simulations._curves import EXCESS
+    from simulations.scaling import KERNEL, SEQUENCE
+
+    excess = records[records["metric"] == EXCESS]
+    levels = list(excess["smoothness"].unique())
+    with plotting.paper_style():
+        figure, axes = plt.subplots(
+            1, len(levels), figsize=(6.8, 2.9), sharey=True, layout="constrained", squeeze=False
+        )
+        looks = iter(plotting.SERIES)
+        series = {
+            (face, bias): next(looks)._replace(filled=face == SEQUENCE)
+            for face in (SEQUENCE, KERNEL)
+            for bias in sorted(excess.loc[excess["face"] == face, "bias"].unique())
+        }
+        for panel, s in zip(axes[0], levels, strict=True):
+            rows = excess[excess["smoothness"] == s]
+            for (face, bias), look in series.items():
+                chosen = rows[(rows["face"] == face) & (rows["bias"] == bias)]
+                _curve(panel, chosen, bias, look, label=f"{face}, b = {bias:g}")
+            panel.set(xscale="log", yscale="log", xlabel="synthetic rows N of each group")
+            panel.set_title(f"s = {s}: slope −{2 * s}/{2 * s + 1}")
+        axes[0, 0].set_ylabel("excess balanced risk")
+        handles, names = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _curve(axes: Axes, rows: pd.DataFrame, bias: float, look: Look, *, label: str) -> None:
+    """Simulation and theory of one generator, and its floor."""
+    from opal import plotting
+
+    plotting.line(axes, rows[rows["source"] == "theory"], "n_augmented", look)
+    plotting.points(axes, rows[rows["source"] == "simulation"], "n_augmented", look, label=label)
+    if bias:
+        span = (rows["n_augmented"].min(), rows["n_augmented"].max())
+        axes.plot(span, [bias**2] * 2, color=look.colour, linewidth=0.7, linestyle=(0, (4, 3)))
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """What the study says of its slopes, floors and curves."""
+    from simulations.scaling import checks as of_study
+
+    return of_study(records)

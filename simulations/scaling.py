@@ -1,0 +1,346 @@
+"""Excess risk against N for functions of known smoothness: slopes 2s/(2s + 1) and floors.
+
+Training is on synthetic rows alone (α = 1). The estimator is ridge regression with the bandwidth
+that theory says is best at each N, in the Gaussian sequence model over decades of N and on random
+rows for moderate N. All N of a curve share their draws; slopes and floors have standard errors that
+know it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opal.runner import Cell
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    import pandas as pd
+
+    from opal.checks import Check
+    from opal.objective import Design
+    from opal.settings.sequence import SobolevRegression
+
+SEQUENCE, KERNEL = "sequence model", "random rows"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Two groups of equal smoothness; the generator's functions are off by a wave."""
+
+    smoothness: tuple[int, ...] = (1, 2, 3)
+    """Smoothness s, also the order of the penalty; one cell of either kind each."""
+    bias: tuple[float, ...] = (0.0, 0.01, 0.03)
+    """Norms of the generator's error in the sequence model; 0 is one of them."""
+    n_augmented: tuple[int, int] = (1000, 1_000_000)
+    """Least and largest N in the sequence model."""
+    n_sizes: int = 13
+    """Values of N in the sequence model."""
+    n_frequencies: int = 4096
+    """Frequencies of the functions in the sequence model."""
+    n_replicates: int = 2000
+    """Replicates in the sequence model."""
+    kernel_bias: tuple[float, ...] = (0.0, 0.1)
+    """Norms of the generator's error on random rows."""
+    kernel_augmented: tuple[int, ...] = (64, 256, 1024)
+    """Values of N on random rows."""
+    kernel_frequencies: int = 64
+    """Frequencies of the functions on random rows."""
+    noise: float = 0.5
+    """Standard deviation of a response."""
+    kernel_spread: float = 0.2
+    """How far the functions of the two groups are apart on random rows, in units of their size."""
+    kernel_replicates: int = 300
+    """Replicates on random rows."""
+    seed: int = 11
+    """Seed of signs and replicates."""
+
+
+PRESETS = {
+    "tiny": Config(
+        bias=(0.0, 0.03),
+        n_sizes=5,
+        n_frequencies=512,
+        n_replicates=60,
+        kernel_augmented=(32, 64),
+        kernel_frequencies=16,
+        kernel_replicates=20,
+    ),
+    "quick": Config(n_replicates=1000, kernel_replicates=60),
+    "full": Config(n_replicates=4000, n_sizes=25),
+}
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """One smoothness."""
+
+    config: Config
+    s: int
+
+
+def cells(config: Config) -> list[Cell]:
+    """One cell of either kind for each smoothness.
+
+    Raises:
+        ValueError: a cell could not be computed.
+    """
+    _check(config)
+    at = [Smoothness(config, s) for s in config.smoothness]
+    return [
+        *(Cell(measure_sequence, point, f"{SEQUENCE}, s = {point.s}") for point in at),
+        *(Cell(measure_kernel, point, f"{KERNEL}, s = {point.s}") for point in at),
+    ]
+
+
+def _check(config: Config) -> None:
+    from simulations import _fields
+
+    _fields.require_counts(config, "smoothness", "n_frequencies", "kernel_frequencies", minimum=1)
+    _fields.require_counts(config, "kernel_augmented", minimum=1)
+    _fields.require_counts(config, "n_replicates", "kernel_replicates", minimum=2)
+    _fields.require_counts(config, "n_sizes", minimum=4)  # a floor has three parameters
+    _fields.require_range("n_augmented", config.n_augmented)
+    _fields.require_numbers(config, "bias", "kernel_bias", "kernel_spread")
+    _fields.require_numbers(config, "noise", least=1e-6)
+    if 0.0 not in config.bias or len(set(config.bias)) < 2:
+        raise ValueError(
+            f"bias needs 0, for the slope, and at least one other, for a floor; got {config.bias}."
+        )
+
+
+def measure_sequence(at: Smoothness) -> pd.DataFrame:
+    """Curves in N of every bias in the sequence model, with their slopes and floors."""
+    import numpy as np
+    import pandas as pd
+
+    from opal.estimators.kernel_ridge import sequence_excess
+    from opal.settings.sequence import SobolevRegression
+    from opal.theory.rates import Smoother, best_bandwidth
+    from simulations._curves import curve, summary_row
+
+    config, smoother = at.config, Smoother("ridge", at.s)
+    truth = SobolevRegression.of_smoothness(
+        float(at.s), n_frequencies=config.n_frequencies, noise=config.noise, key=config.seed
+    )
+    sizes = np.geomspace(*config.n_augmented, config.n_sizes).round().astype(int)
+    frames = []
+    for bias in config.bias:
+        maker = truth.biased(bias)
+        designs = [synthetic_only(maker, int(size)) for size in sizes]
+        best = [best_bandwidth(truth, maker, design, smoother) for design in designs]
+        excess = sequence_excess(
+            truth,
+            maker,
+            designs,
+            [smoother.ridge(optimum.bandwidth) for optimum in best],
+            order=at.s,
+            key=config.seed,
+            n_replicates=config.n_replicates,
+        )
+        exact = np.array([optimum.excess for optimum in best])
+        rows = curve(truth, designs, excess, exact)
+        found = _summaries(at.s, sizes, excess, exact, bias)
+        rows += [summary_row(truth, designs[-1], *row) for row in found]
+        frames.append(pd.DataFrame(rows).assign(bias=bias))
+    return _finished(pd.concat(frames), at.s, SEQUENCE)
+
+
+def measure_kernel(at: Smoothness) -> pd.DataFrame:
+    """Kernel ridge regression on random rows, and what both theories say of it."""
+    import numpy as np
+    import pandas as pd
+
+    from opal.estimators.kernel_ridge import kernel_ridge_excess
+    from opal.settings.sequence import SobolevRegression
+    from opal.theory.random_design import random_design_excess
+    from opal.theory.rates import Smoother, best_bandwidth
+    from simulations._curves import curve, summary_row
+
+    config, smoother = at.config, Smoother("ridge", at.s)
+    truth = SobolevRegression.of_smoothness(
+        float(at.s),
+        n_frequencies=config.kernel_frequencies,
+        spread=config.kernel_spread,
+        noise=config.noise,
+        key=config.seed,
+    )
+    frames = []
+    for bias in config.kernel_bias:
+        maker = truth.biased(bias)
+        designs = [synthetic_only(maker, size) for size in config.kernel_augmented]
+        best = [best_bandwidth(truth, maker, design, smoother) for design in designs]
+        ridges = [smoother.ridge(optimum.bandwidth) for optimum in best]
+        excess = [
+            kernel_ridge_excess(
+                truth,
+                maker,
+                design,
+                order=at.s,
+                ridge=ridge,
+                key=config.seed,
+                n_replicates=config.kernel_replicates,
+            )
+            for design, ridge in zip(designs, ridges, strict=True)
+        ]
+        exact = [
+            random_design_excess(truth, maker, design, order=at.s, ridge=ridge).total
+            for design, ridge in zip(designs, ridges, strict=True)
+        ]
+        rows = curve(truth, designs, np.stack(excess, axis=1), np.array(exact))
+        rows += [
+            summary_row(truth, design, "theory", "excess_sequence", optimum.excess)
+            for design, optimum in zip(designs, best, strict=True)
+        ]
+        frames.append(pd.DataFrame(rows).assign(bias=bias))
+    return _finished(pd.concat(frames), at.s, KERNEL)
+
+
+def synthetic_only(maker: SobolevRegression, size: int) -> Design:
+    """All weight on ``size`` synthetic rows of each group."""
+    from opal.objective import Design
+    from opal.synthesis.function_oracle import FunctionOracle
+
+    counts = (1,) * len(maker.coefficients)
+    return Design(counts, FunctionOracle(maker), n_augmented=size, alpha=1.0)
+
+
+def _summaries(
+    s: int, sizes: np.ndarray, excess: np.ndarray, exact: np.ndarray, bias: float
+) -> list[tuple[str, str, float, float]]:
+    """Slope of the curve without bias, floor of a biased one.
+
+    As measured, as predicted, and of theory's own curve over the same N, which tells whether the
+    sizes are large enough.
+    """
+    from opal.theory.rates import exponent
+    from simulations._curves import floor, slope
+
+    name, measure, limit = (
+        ("floor", floor, bias**2) if bias else ("slope", slope, exponent(float(s)))
+    )
+    value, error = measure(sizes, excess)
+    return [
+        ("simulation", name, value, error),
+        ("theory", name, limit, float("nan")),
+        ("theory", f"{name}_of_curve", measure(sizes, exact[None, :])[0], float("nan")),
+    ]
+
+
+def _finished(frame: pd.DataFrame, s: int, face: str) -> pd.DataFrame:
+    from opal import records
+
+    return records.validate(frame.assign(study="scaling", smoothness=s, face=face))
+
+
+def comparison(records: pd.DataFrame) -> pd.DataFrame:
+    """One row for each slope and floor: the 95 % interval, the prediction, theory's own curve."""
+    import pandas as pd
+
+    rows = []
+    for (s, bias), points in records[records["face"] == SEQUENCE].groupby(["smoothness", "bias"]):
+        name = "floor" if bias else "slope"
+        chosen = points[points["metric"] == name].set_index("source")
+        value, error = chosen.loc["simulation", ["value", "std_error"]]
+        predicted = chosen.loc["theory", "value"]
+        rows.append(
+            {
+                "metric": name,
+                "smoothness": s,
+                "bias": bias,
+                "value": value,
+                "low": value - 1.96 * error,
+                "high": value + 1.96 * error,
+                "predicted": predicted,
+                "of_curve": points.loc[points["metric"] == f"{name}_of_curve", "value"].iloc[0],
+                "std_error": error,
+                "z": (value - predicted) / error,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """Slopes with narrow intervals, floors, both theories, and three that must fail."""
+    from opal.checks import at_least, at_most, within_standard_errors, z_threshold
+
+    table = comparison(records)
+    slopes, floors = table[table["metric"] == "slope"], table[table["metric"] == "floor"]
+    half = z_threshold(len(slopes), level=0.05)
+    wrong = [abs(z) for z in _wrong_exponents(slopes).values()]
+    return [
+        within_standard_errors("slopes are 2s/(2s + 1)", list(slopes["z"]), level=0.05),
+        at_most(
+            "slopes are sharp",
+            float(2 * half * slopes["std_error"].max()),
+            0.05,
+            f"widest of {len(slopes)} intervals that hold together in 95 %",
+        ),
+        at_least(
+            "wrong exponents are rejected",
+            min(wrong),
+            z_threshold(len(wrong)),
+            "least |z| of slopes against 2s/(2s + 2) and against smoothness s + 1",
+        ),
+        at_most(
+            "floors are the squared bias",
+            float(floors["z"].abs().max()),
+            3.0,
+            f"largest |z| of {len(floors)} fitted floors",
+        ),
+        at_least(
+            "floors are not zero",
+            float((floors["value"] / floors["std_error"]).min()),
+            z_threshold(len(floors)),
+            "least z of a floor against none, which must fail",
+        ),
+        *_agreement(records),
+    ]
+
+
+def _wrong_exponents(slopes: pd.DataFrame) -> Mapping[tuple[int, str], float]:
+    """z-scores of the measured slopes against exponents that are not theirs."""
+    from opal.theory.rates import exponent
+
+    return {
+        (row.smoothness, name): (row.value - wrong) / row.std_error
+        for row in slopes.itertuples()
+        for name, wrong in (
+            ("2s/(2s + 2)", row.smoothness / (row.smoothness + 1)),
+            ("s + 1", exponent(row.smoothness + 1.0)),
+        )
+    }
+
+
+def _agreement(records: pd.DataFrame) -> list[Check]:
+    """Every point against its theory, and random rows against the sequence model."""
+    from opal.checks import at_least, within_standard_errors, z_threshold
+    from opal.plotting import agreement
+    from simulations._curves import EXCESS
+
+    on = ("face", "smoothness", "bias", "n_augmented")
+    table = agreement(records, EXCESS, on)
+    chosen = records[(records["metric"] == "excess_sequence")]
+    columns = ["smoothness", "bias", "n_augmented", "value"]
+    joined = table[table["face"] == KERNEL].merge(chosen[columns], on=columns[:3])
+    z = ((joined["simulated"] - joined["value"]) / joined["std_error"]).abs()
+    return [
+        *(
+            within_standard_errors(f"theory along the curves, {face}", list(rows["z"]))
+            for face, rows in table.groupby("face")
+        ),
+        at_least(
+            "random rows are not an even grid",
+            float(z.max()),
+            z_threshold(len(z)),
+            "largest |z| of random rows against the sequence model, which must fail",
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    from opal.cli import run_study
+
+    run_study("scaling")
