@@ -1,0 +1,76 @@
+"""Exact errors where dimensions are as many as rows, for synthetic rows of three qualities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from opal.checks import Check
+
+STUDIES = ("high_dim",)
+CAPTION = (
+    "Balanced error against the weight α of augmented rows when rows and dimensions are "
+    "comparable (majority, minority and augmented rows for each dimension: 1, 0.1 and 1), for "
+    "synthetic rows that are exact, have means rotated by 45 degrees, or are shrunk to 0.3 of the "
+    "true variance: lines are the exact limit with nothing fitted, points are training on drawn "
+    "rows with two standard errors, stars mark the α of least error, found by the limit's gradient."
+)
+TITLES = {"squared": "ridge regression", "logistic": "logistic regression"}
+
+
+def draw(records: pd.DataFrame) -> Figure:
+    """A panel for each loss, a curve for each quality."""
+    from matplotlib import pyplot as plt
+
+    from opal import plotting
+
+    rows = records[(records["part"] == "curves") & (records["metric"] == "balanced_error")]
+    with plotting.paper_style():
+        figure, axes = plt.subplots(
+            1, 2, figsize=(6.4, 2.7), sharex=True, sharey=True, layout="constrained"
+        )
+        for panel, (loss, title) in zip(axes, TITLES.items(), strict=True):
+            looks = dict(zip(("exact", "rotated", "shrunk"), plotting.SERIES, strict=False))
+            for quality, look in looks.items():
+                curve = rows[(rows["loss"] == loss) & (rows["quality"] == quality)]
+                plotting.line(panel, curve[curve["source"] == "theory"], "alpha", look)
+                simulated = curve[curve["source"] == "simulation"]
+                grid, best = simulated[~simulated["is_optimum"]], simulated[simulated["is_optimum"]]
+                plotting.points(panel, grid, "alpha", look, label=quality)
+                plotting.points(panel, best, "alpha", look._replace(marker="*", size=10))
+            panel.set(xlabel="weight α of augmented rows", title=title, xlim=(0, 1))
+        axes[0].set(ylabel="balanced error")
+        (star,) = axes[1].plot([], [], "k*", markersize=9)
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend([*handles, star], [*names, "best α"], loc="outside right center")
+    return figure
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """Theory along the curves, a control, and the study's own checks on random designs."""
+    from opal.checks import at_least, within_standard_errors, z_threshold
+    from opal.plotting import agreement
+    from simulations import high_dim
+
+    curves = records[records["part"] == "curves"]
+    curves = curves.assign(alpha=curves["alpha"].round(9)).drop_duplicates(
+        ["source", "loss", "quality", "alpha", "metric", "group"]
+    )
+    on = ("loss", "quality", "alpha")
+    table = agreement(curves, "balanced_error", on)
+    exact = table[table["quality"] == "exact"].set_index(["loss", "alpha"])["predicted"]
+    rotated = table[table["quality"] == "rotated"].set_index(["loss", "alpha"])
+    mistaken = (rotated["simulated"] - exact.reindex(rotated.index)) / rotated["std_error"]
+    return [
+        within_standard_errors("theory along the curves", list(table["z"])),
+        at_least(
+            "rotation is not ignored",
+            float(mistaken.abs().max()),
+            z_threshold(len(rotated)),
+            "largest |z| of the rotated curves against theory of exact rows, which must fail",
+        ),
+        *high_dim.checks(records),
+    ]

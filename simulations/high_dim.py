@@ -1,0 +1,195 @@
+"""Exact high-dimensional errors against training at d = 400, on designs drawn at random.
+
+Imbalance, the synthetic law (rotated, shifted, shrunk, or copies of the seeds), N, α, λ and the
+loss are drawn. Two deliberately wrong theories go through the same comparison. Curves in α for
+generators of three qualities stand beside the designs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opal.runner import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from opal.checks import Check
+    from opal.theory.high_dim.margins import MarginLoss
+    from simulations._high_dim import Problem
+
+CONTROLS = ("truth_for_synthetic", "equal_weights")
+METRICS = ("balanced_error", "worst_error", "balanced_risk")
+BIASED = ("rotated", "shifted", "shrunk", "all")
+QUALITIES = ("exact", "rotated", "shrunk")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Designs are drawn at random; curves are at fixed densities."""
+
+    dim: int = 400
+    """Dimension d."""
+    n_ridge: int = 60
+    """Designs with squared loss, one cell each."""
+    n_logistic: int = 40
+    """Designs with logistic loss."""
+    n_hinge: int = 6
+    """Designs with hinge loss."""
+    max_imbalance: float = 20.0
+    """Largest ratio of the largest to the smallest group."""
+    n_replicates: int = 40
+    """Replicates of each design; of each point of a curve as well."""
+    n_alphas: int = 7
+    """Points of each curve in α."""
+    seed: int = 11
+    """Seed of designs and replicates."""
+
+
+PRESETS = {
+    "tiny": Config(dim=40, n_ridge=2, n_logistic=1, n_hinge=0, n_replicates=8, n_alphas=2),
+    "quick": Config(dim=200, n_ridge=8, n_logistic=2, n_hinge=1, n_replicates=12, n_alphas=4),
+    "full": Config(),
+}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One design, drawn from the seed and its index."""
+
+    config: Config
+    index: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One generator and loss, at every α."""
+
+    config: Config
+    quality: str
+    loss: MarginLoss
+
+
+def cells(config: Config) -> list[Cell]:
+    """A cell for each design, and one for each curve."""
+    n_designs = config.n_ridge + config.n_logistic + config.n_hinge
+    draws = [Draw(config, index) for index in range(n_designs)]
+    losses: tuple[MarginLoss, ...] = ("squared", "logistic")
+    curves = [Curve(config, quality, loss) for loss in losses for quality in QUALITIES]
+    return [
+        *(Cell(measure_design, draw, f"design {draw.index}") for draw in draws),
+        *(Cell(measure_curve, curve, f"{curve.loss} {curve.quality}") for curve in curves),
+    ]
+
+
+def measure_design(draw: Draw) -> pd.DataFrame:
+    """One random design: simulated, predicted rightly once and wrongly twice."""
+    import pandas as pd
+
+    from simulations import _high_dim_training as training
+
+    problem = drawn_problem(draw)
+    theory = training.predicted(problem, study="high_dim")
+    wrong = [
+        training.predicted(problem, study="high_dim", mistake=name).assign(arm=name)
+        for name in CONTROLS
+    ]
+    key = draw.config.seed * 100_003 + draw.index
+    simulated = training.simulated(
+        problem, key=key, n_replicates=draw.config.n_replicates, study="high_dim"
+    )
+    frame = pd.concat([simulated, theory, *wrong], ignore_index=True)
+    return frame.assign(part="designs", design=draw.index, is_optimum=False)
+
+
+def drawn_problem(draw: Draw) -> Problem:
+    """The design that this index stands for."""
+    import numpy as np
+
+    from opal.theory.high_dim.margins import MARGIN_LOSSES
+    from simulations import _high_dim as problems
+
+    config = draw.config
+    numbers = (config.n_ridge, config.n_logistic, config.n_hinge)
+    losses = [loss for loss, n in zip(MARGIN_LOSSES, numbers, strict=True) for _ in range(n)]
+    rng = np.random.default_rng((config.seed, draw.index))
+    return problems.drawn(
+        rng, losses[draw.index], dim=config.dim, max_imbalance=config.max_imbalance
+    )
+
+
+def measure_curve(curve: Curve) -> pd.DataFrame:
+    """Error against α for one generator, with the α of least error that theory finds."""
+    import numpy as np
+    import pandas as pd
+
+    from simulations import _high_dim as problems
+    from simulations import _high_dim_training as training
+
+    config = curve.config
+    problem = problems.of_quality(curve.quality, curve.loss, dim=config.dim)
+    best = training.best_alpha(problem)
+    frames = []
+    for alpha in (*np.linspace(0.05, 0.95, config.n_alphas), best):
+        at = problem.with_alpha(float(alpha))
+        simulated = training.simulated(
+            at, key=config.seed, n_replicates=config.n_replicates, study="high_dim"
+        )
+        frames.append(simulated.assign(is_optimum=alpha == best))
+        frames.append(training.predicted(at, study="high_dim").assign(is_optimum=alpha == best))
+    for alpha in np.linspace(0.02, 0.98, 41):
+        line = training.predicted(problem.with_alpha(float(alpha)), study="high_dim")
+        frames.append(line.assign(is_optimum=False))
+    frame = pd.concat(frames, ignore_index=True)
+    return frame.assign(part="curves", design=-1, quality=curve.quality)
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """Agreement within 3 standard errors in 97 % of designs, and the two controls."""
+    from opal.checks import at_least, at_most
+
+    table = comparison(records)
+    found = []
+    for loss, rows in table.groupby("loss"):
+        share = float(_agree(rows, "predicted").mean())
+        detail = f"share of {len(rows)} errors and risks within 3 standard errors"
+        found.append(at_least(f"theory holds, {loss}", share, 0.97, detail))
+    errors = table[table["metric"] != "balanced_risk"]
+    for name in CONTROLS:
+        # Copies come from the truth, and so do exact rows: there is no mistake to be caught.
+        matters = errors if name == "equal_weights" else errors[errors["kind"].isin(BIASED)]
+        share = float(_agree(matters, name).mean()) if len(matters) else 1.0
+        detail = f"share of {len(matters)} errors within 3 standard errors, which must be small"
+        found.append(at_most(f"{name} is caught", share, 0.7, detail))
+    return found
+
+
+def comparison(records: pd.DataFrame) -> pd.DataFrame:
+    """A row for each design and metric: simulated, predicted, relative difference and z-score.
+
+    The worst group is the one that theory says is the worst: the mean of each replicate's worst is
+    another number, which tends to the same limit.
+    """
+    rows = records[(records["part"] == "designs") & records["metric"].isin(METRICS)]
+    on = ["design", "metric"]
+    simulated = rows[rows["source"] == "simulation"].set_index(on)
+    facts = ["loss", "kind", "n_min", "n_max", "n_augmented", "alpha", "ridge"]
+    table = simulated[facts].assign(simulated=simulated["value"], std_error=simulated["std_error"])
+    theory = rows[rows["source"] == "theory"]
+    for name in ("predicted", *CONTROLS):
+        chosen = theory["arm"] == name if name in CONTROLS else ~theory["arm"].isin(CONTROLS)
+        table[name] = theory[chosen].set_index(on)["value"]
+    gap = table["simulated"] - table["predicted"]
+    table = table.assign(relative=gap / table["predicted"], z=gap / table["std_error"])
+    return table.reset_index()
+
+
+def _agree(table: pd.DataFrame, name: str) -> pd.Series:
+    return (table["simulated"] - table[name]).abs() <= 3 * table["std_error"]
+
+
+if __name__ == "__main__":
+    from opal.cli import run_study
+
+    run_study("high_dim")
