@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from opal import records
 from opal.cli import main, registry
 
 FIGURES = sorted(registry.claims("figure"))
@@ -24,7 +25,7 @@ def test_figure_draws_and_states_checks(
     report = json.loads(capsys.readouterr().out)
     if report["left_out"]:
         assert "OPAL_DATA_MIRROR" in report["left_out"][0]["reason"]
-        assert status == 0
+        assert status == 1  # it was asked for by name
         return
     (figure,) = report["figures"]
     assert status == (0 if figure["passed"] else 1)
@@ -32,3 +33,8 @@ def test_figure_draws_and_states_checks(
     assert all(check["name"] and check["detail"] for check in figure["checks"])
     assert figure["caption"].endswith(".")
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    for study in registry.load("figure", name).STUDIES:
+        for cell in (tmp_path / "records" / study).glob("*.parquet"):
+            frame = records.read(cell)
+            assert set(frame["study"]) == {study}
+            assert list(frame.columns[: len(records.COLUMNS)]) == list(records.COLUMNS)
