@@ -354,7 +354,10 @@ def test_the_first_rows_of_a_group_do_not_depend_on_how_many_are_drawn(flips: bo
     short, long = (sample(law, counts, 3) for counts in ((7, 5), (40, 90)))
     for g in range(2):
         n = short.counts[g]
-        np.testing.assert_array_equal(short.x[short.rows(g)], long.x[long.rows(g)][:n])
+        # The normals are equal bit for bit (tests/test_draws.py); XLA may round their product with
+        # the factor otherwise for another number of rows.
+        few, many = short.x[short.rows(g)], long.x[long.rows(g)][:n]
+        np.testing.assert_allclose(few, many, rtol=0, atol=1e-14)
         np.testing.assert_array_equal(short.y[short.rows(g)], long.y[long.rows(g)][:n])
 
 
