@@ -75,10 +75,10 @@ def run(
     check_finished(cells, out)
     folder = writable_folder(out).absolute()  # workers need not share the working folder
     paths = {cell.key(): (cell, folder / f"{cell.key()}.parquet") for cell in cells}
-    todo = [(cell, path) for cell, path in paths.values() if not path.exists()]
-    with _Bar(len(paths), enabled=progress and bool(todo)) as advance:
-        advance(len(paths) - len(todo), "")
-        for label in _compute(todo, executor):
+    pending = [(cell, path) for cell, path in paths.values() if not path.exists()]
+    with _Bar(len(paths), enabled=progress and bool(pending)) as advance:
+        advance(len(paths) - len(pending), "")
+        for label in _compute(pending, executor):
             advance(1, label)
     return pd.concat([records.read(path) for _, path in paths.values()], ignore_index=True)
 
@@ -96,14 +96,14 @@ def check_finished(cells: Sequence[Cell], out: Path) -> None:
             records.check(path)
 
 
-def _compute(todo: Sequence[tuple[Cell, Path]], executor: Executor | None) -> Iterator[str]:
+def _compute(pending: Sequence[tuple[Cell, Path]], executor: Executor | None) -> Iterator[str]:
     """Finish each cell and yield its label."""
     if executor is None:
-        for cell, path in todo:
+        for cell, path in pending:
             _finish(cell, path)
             yield cell.label
         return
-    futures: dict[Future[None], Cell] = {executor.submit(_finish, c, p): c for c, p in todo}
+    futures: dict[Future[None], Cell] = {executor.submit(_finish, c, p): c for c, p in pending}
     try:
         for future in as_completed(futures):
             label = futures[future].label

@@ -138,10 +138,10 @@ def compute(
     from opal.files import writable_folder
 
     study: ModuleType = registry.load("study", name)
-    todo = study.cells(config)  # refuses a bad configuration before anything is written
+    pending = study.cells(config)  # refuses a bad configuration before anything is written
     folder = writable_folder(cells / name)
     with executors.executor(workers, scheduler, folder) as executor:
-        return runner.run(todo, folder, executor=executor, progress=progress)
+        return runner.run(pending, folder, executor=executor, progress=progress)
 
 
 def table_name(study: str, base: str, config: Any) -> str:

@@ -98,11 +98,7 @@ def expand(setting: Setting, design: Design) -> Asymptotics:
         ValueError: see :func:`predict`.
     """
     truth = setting.law
-    if len(design.counts) != len(truth.groups):
-        raise ValueError(
-            f"counts needs one number for each of {len(truth.groups)} groups of {setting.name}; "
-            f"got {list(design.counts)}."
-        )
+    check_groups(setting, design)
     population = design.synthesizer.population(truth) if design.synthesizer else None
     if design.synthesizer is not None and population is None:
         raise ValueError(
@@ -121,6 +117,20 @@ def expand(setting: Setting, design: Design) -> Asymptotics:
         shift=threshold_shift(truth, synthetic, design),
         loss=design.loss,
     )
+
+
+def check_groups(setting: Setting, design: Design) -> None:
+    """Check that a design has a count for each group of a setting.
+
+    Raises:
+        ValueError: it has not.
+    """
+    n_groups = len(setting.law.groups)
+    if len(design.counts) != n_groups:
+        raise ValueError(
+            f"counts needs one number for each of {n_groups} groups of {setting.name}; "
+            f"got {list(design.counts)}."
+        )
 
 
 def threshold_shift(

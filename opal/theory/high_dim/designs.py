@@ -18,6 +18,7 @@ from opal.objective import RowCounts, RowWeights
 from opal.settings.gaussian import GaussianLaw
 from opal.theory import seeds
 from opal.theory.high_dim.components import Components, factor, validate
+from opal.theory.predict import check_groups
 
 if TYPE_CHECKING:
     from opal.objective import Design
@@ -113,11 +114,7 @@ def of_setting(
         raise ValueError(
             f"the limit of many dimensions has two classes; {setting.name} has {truth.n_classes}."
         )
-    if len(design.counts) != len(truth.groups):
-        raise ValueError(
-            f"counts needs one number for each of {len(truth.groups)} groups of {setting.name}; "
-            f"got {list(design.counts)}."
-        )
+    check_groups(setting, design)
     population = design.synthesizer.population(truth) if design.synthesizer else None
     if design.synthesizer is not None and population is None:
         raise ValueError(
