@@ -8,6 +8,7 @@ import pkgutil
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,8 @@ _VERSION = "opal:__version__"
 _START = "Start one with `dask scheduler`, and on each machine `dask worker ADDRESS --nthreads 1`"
 
 
-class ClusterError(RuntimeError):
-    """A Dask cluster that cannot compute the cells, or could not finish them."""
+class WorkersError(RuntimeError):
+    """Workers that cannot compute the cells, or could not finish them."""
 
 
 def check(workers: int, scheduler: str | None) -> None:
@@ -56,7 +57,7 @@ def executor(workers: int, scheduler: str | None, folder: Path) -> Iterator[Exec
         ValueError: both are asked for, or the address is malformed.
         ImportError: there is no Dask.
         ConnectionError: no scheduler answers at the address.
-        ClusterError: the workers are none, run another opal, cannot write ``folder``, or died.
+        WorkersError: the workers are none, run another opal, cannot write ``folder``, or died.
     """
     check(workers, scheduler)
     if scheduler is not None:
@@ -65,10 +66,24 @@ def executor(workers: int, scheduler: str | None, folder: Path) -> Iterator[Exec
     elif workers == 1:
         yield None
     else:
-        # A forked process hangs once JAX has started its threads; a spawned one does not.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as processes:
+        with _processes(workers) as processes:
             yield processes
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Executor]:
+    """Processes of this machine."""
+    # A forked process hangs once JAX has started its threads; a spawned one does not.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as processes:
+        try:
+            yield processes
+        except BrokenProcessPool as error:
+            raise WorkersError(
+                f"a worker must survive its cell; one of {workers} processes was killed. Too "
+                "little memory is the usual reason: use fewer --workers. Finished cells are kept, "
+                "and the same command resumes."
+            ) from error
 
 
 @contextmanager
@@ -86,13 +101,13 @@ def _dask(address: str, folder: Path) -> Iterator[Executor]:
             yield client.get_executor(pure=False)
         except KilledWorker as error:
             cell = " ".join(getattr(error, "__notes__", ()))
-            raise ClusterError(
+            raise WorkersError(
                 f"a worker must survive its cell; {error.allowed_failures + 1} died {cell}, the "
                 f"last at {error.last_worker.address}. Too little memory is the usual reason: see "
                 "the log of that worker, and its --memory-limit. Finished cells are kept."
             ) from error
         except CancelledError as error:
-            raise ClusterError(
+            raise WorkersError(
                 f"the scheduler must stay until the last cell is done; {address} was lost or "
                 "cancelled a cell. Finished cells are kept: start it again, and the same command "
                 "resumes."
@@ -149,7 +164,7 @@ def _check_workers(client: Client, address: str) -> None:
     try:
         client.wait_for_workers(1, timeout=_FIRST_WORKER)
     except TimeoutError as error:
-        raise ClusterError(
+        raise WorkersError(
             f"a sweep needs at least one worker; the scheduler at {address} has none. "
             f"Start it: `dask worker {address} --nthreads 1`."
         ) from error
@@ -166,7 +181,7 @@ def _check_versions(client: Client) -> None:
         f"{where} has {version}" for where, version in found.items() if version != __version__
     ]
     if others:
-        raise ClusterError(
+        raise WorkersError(
             f"scheduler and workers must run opal {__version__} as this process does; "
             f"{'; '.join(others)}. Install it there, and start them again."
         )
@@ -182,7 +197,7 @@ def _check_folder(client: Client, folder: Path) -> None:
         probe.unlink(missing_ok=True)
     blind = [f"{worker} {reason}" for worker, reason in found.items() if reason]
     if blind:
-        raise ClusterError(
+        raise WorkersError(
             f"the output folder must be shared with every worker under the same path; for "
             f"{probe.parent}: {'; '.join(blind)}. Name a shared folder with --out."
         )

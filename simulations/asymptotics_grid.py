@@ -48,7 +48,7 @@ class Config:
 
 
 PRESETS = {
-    "tiny": Config(n_designs=4, n_min=(20, 60), max_imbalance=2, max_dim=3, n_replicates=20),
+    "tiny": Config(n_designs=2, n_min=(20, 60), max_imbalance=2, max_dim=3, n_replicates=20),
     "quick": Config(n_designs=16, max_imbalance=10, max_augmented=2, n_replicates=1000),
     "full": Config(),
 }

@@ -44,7 +44,7 @@ class Config:
 
 
 PRESETS = {
-    "tiny": Config(n_designs=2, n_sizes=1, n_min=(30, 40), n_alphas=3, n_replicates=20),
+    "tiny": Config(n_designs=1, n_sizes=1, n_min=(30, 40), n_alphas=3, n_replicates=20),
     "quick": Config(n_designs=8, n_sizes=2, n_alphas=11, n_replicates=500),
     "full": Config(),
 }

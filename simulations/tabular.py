@@ -86,10 +86,11 @@ def cells(config: Config) -> list[Cell]:
 
     Raises:
         ValueError: a number is too small, or a name is unknown.
+        ImportError: a package of the extra ``tabular`` is missing.
         CorpusError: a file of these datasets is here but corrupted.
     """
     from opal import names
-    from opal.bridge.tabular import datasets, published, sound
+    from opal.bridge.tabular import datasets, extra, published, sound
 
     settings = sound.Settings(
         config.folds, config.trees, config.draws, config.resamples, config.seed
@@ -98,6 +99,8 @@ def cells(config: Config) -> list[Cell]:
     names.check("task", config.tasks, datasets.TASKS)
     names.check("published classifier", config.published, published.CLASSIFIERS)
     names.check("sound classifier", config.sound, sound.CLASSIFIERS)
+    extra.check("published", config.published)
+    extra.check("sound", config.sound)
     datasets.check_files(config.datasets)
     pairs = [(dataset, task) for dataset in config.datasets for task in config.tasks]
     first = [Published(*pair, name) for name in config.published for pair in pairs]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 import pytest
@@ -26,53 +24,12 @@ import paper_figures
 import simulations
 from opal import executors, runner
 from opal.cli import main
+from tests import traced
+from tests.traced import computed, digests, processes_of, wait_for
 
 pytest.importorskip("distributed", reason="sweeps on a cluster need the extra dask")
 
 ROOT = Path(__file__).parents[1]
-STUDY = '''
-"""Cells that leave a trace, sleep, simulate, fail, or kill their process."""
-import os, signal, time
-from dataclasses import dataclass
-from pathlib import Path
-import numpy as np
-import pandas as pd
-from opal.runner import Cell
-
-@dataclass(frozen=True)
-class Config:
-    index: int
-    folder: str
-    wait: float = 0.0
-    fate: str = ""
-
-def compute(config):
-    (Path(config.folder) / f"{config.index}-{os.getpid()}-{time.monotonic_ns()}").touch()
-    time.sleep(config.wait)
-    if config.fate == "fail":
-        raise RuntimeError(f"cell {config.index} cannot be computed")
-    if config.fate == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    value = np.random.default_rng(config.index).normal(size=3)
-    return pd.DataFrame({
-        "study": "swept", "source": "data", "setting": "none", "arm": "a", "n_real": 2,
-        "n_min": 1, "n_max": 1, "metric": ["x", "y", "z"], "value": value,
-    })
-
-def simulate(config):
-    import jax
-    import jax.numpy as jnp
-    with jax.enable_x64(True):
-        x = jax.random.normal(jax.random.key(config.index), (40, 3))
-        factor = jax.jit(lambda x: jnp.linalg.cholesky(x.T @ x))(x)
-    return compute(config).assign(value=np.diag(factor))
-
-def cells(folder, n, wait=0.0):
-    return [Cell(compute, Config(i, str(folder), wait), f"number {i}") for i in range(n)]
-
-def simulated(folder, n):
-    return [Cell(simulate, Config(i, str(folder)), f"simulated {i}") for i in range(n)]
-'''
 # Workers find the example study beside the real ones, as this process does.
 PRELOAD = """
 import simulations
@@ -95,12 +52,12 @@ class Cluster:
 
 
 @contextmanager
-def started(folder: Path, path: str, *words: str) -> Iterator[Cluster]:
+def started(folder: Path, *words: str) -> Iterator[Cluster]:
     """A scheduler without workers; all that is started beside it ends with it."""
     processes: list[subprocess.Popen[bytes]] = []
     environment = {
         **os.environ,
-        "PYTHONPATH": path,
+        "PYTHONPATH": str(ROOT),
         "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
         "DASK_TEMPORARY_DIRECTORY": str(folder),
     }
@@ -132,7 +89,6 @@ def started(folder: Path, path: str, *words: str) -> Iterator[Cluster]:
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Modules that workers import."""
     folder = tmp_path_factory.mktemp("code")
-    (folder / "swept_study.py").write_text(STUDY)
     (folder / "example").mkdir()
     for name in ("example_study", "example_figure"):
         shutil.copy(ROOT / "tests" / "cli" / f"{name}.py", folder / "example")
@@ -145,19 +101,11 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cluster(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two workers that are started again when they die."""
-    path, preload = f"{code}{os.pathsep}{ROOT}", ("--preload", str(code / "preload.py"))
-    with started(tmp_path_factory.mktemp("cluster"), path, *preload) as cluster:
+    preload = ("--preload", str(code / "preload.py"))
+    with started(tmp_path_factory.mktemp("cluster"), *preload) as cluster:
         workers = ("--nworkers", "2", "--nthreads", "1")
         cluster.start("worker", cluster.address, *workers, *preload)
         yield cluster
-
-
-@pytest.fixture
-def study(code: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    import importlib
-
-    monkeypatch.syspath_prepend(str(code))
-    return importlib.import_module("swept_study")
 
 
 @pytest.fixture
@@ -178,28 +126,6 @@ def example(code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         sys.modules.pop(name, None)
 
 
-def computed(traces: Path) -> list[int]:
-    """Index of the cell of every computation that was started."""
-    return sorted(int(path.name.split("-")[0]) for path in traces.iterdir())
-
-
-def processes_of(traces: Path, index: int | None = None) -> set[int]:
-    """The processes that started a cell, or any."""
-    found = [path.name.split("-") for path in traces.iterdir()]
-    return {int(pid) for i, pid, _ in found if index is None or int(i) == index}
-
-
-def digests(out: Path) -> dict[str, str]:
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in out.glob("*.parquet")}
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
@@ -207,9 +133,10 @@ def free_port() -> int:
 
 
 def test_two_workers_give_the_records_of_the_serial_run(
-    cluster: Cluster, study: ModuleType, traces: Path, tmp_path: Path
+    cluster: Cluster, traces: Path, tmp_path: Path
 ) -> None:
-    cells = [*study.cells(traces, 4, 0.3), *study.simulated(traces, 2)]
+    simulated = [runner.Cell(traced.simulate, traced.Config(i, str(traces))) for i in range(2)]
+    cells = [*traced.cells(traces, 4, 0.3), *simulated]
     serial = runner.run(cells, tmp_path / "serial", progress=False)
     assert processes_of(traces) == {os.getpid()}
     swept = cluster.sweep(cells, tmp_path / "swept")
@@ -219,12 +146,12 @@ def test_two_workers_give_the_records_of_the_serial_run(
 
 
 def test_a_killed_worker_changes_no_record_and_repeats_no_finished_cell(
-    cluster: Cluster, study: ModuleType, traces: Path, tmp_path: Path
+    cluster: Cluster, traces: Path, tmp_path: Path
 ) -> None:
     """SIGKILL in the sixth of eight cells, when others are finished."""
     waits = [0.2, 0.2, 0.2, 0.2, 0.2, 3.0, 0.2, 0.2]
-    configs = [study.Config(i, str(traces), wait) for i, wait in enumerate(waits)]
-    cells, out = [runner.Cell(study.compute, c) for c in configs], tmp_path / "swept"
+    configs = [traced.Config(i, str(traces), wait) for i, wait in enumerate(waits)]
+    cells, out = [runner.Cell(traced.compute, c) for c in configs], tmp_path / "swept"
     with ThreadPoolExecutor(1) as thread:
         sweep: Future[pd.DataFrame] = thread.submit(cluster.sweep, cells, out)
         wait_for(lambda: 5 in computed(traces))
@@ -246,22 +173,22 @@ def test_a_killed_worker_changes_no_record_and_repeats_no_finished_cell(
 
 
 def test_a_cell_that_kills_its_workers_is_named(
-    cluster: Cluster, study: ModuleType, traces: Path, tmp_path: Path
+    cluster: Cluster, traces: Path, tmp_path: Path
 ) -> None:
-    deadly = runner.Cell(study.compute, study.Config(7, str(traces), fate="die"), "number 7")
+    deadly = runner.Cell(traced.compute, traced.Config(7, str(traces), fate="die"), "number 7")
     message = r"must survive its cell; 2 died in cell 'number 7', .* memory .* cells are kept"
-    with pytest.raises(executors.ClusterError, match=message):
+    with pytest.raises(executors.WorkersError, match=message):
         cluster.sweep([deadly], tmp_path / "out")
     assert computed(traces) == [7, 7]
-    assert len(cluster.sweep(study.cells(traces, 2), tmp_path / "out")) == 6
+    assert len(cluster.sweep(traced.cells(traces, 2), tmp_path / "out")) == 6
 
 
 def test_a_cell_that_fails_ends_the_sweep_with_its_own_error(
-    cluster: Cluster, study: ModuleType, traces: Path, tmp_path: Path
+    cluster: Cluster, traces: Path, tmp_path: Path
 ) -> None:
-    broken = runner.Cell(study.compute, study.Config(3, str(traces), 0.5, "fail"), "number 3")
+    broken = runner.Cell(traced.compute, traced.Config(3, str(traces), 0.5, "fail"), "number 3")
     with pytest.raises(RuntimeError, match="cell 3 cannot be computed") as raised:
-        cluster.sweep([*study.cells(traces, 2), broken], tmp_path / "out")
+        cluster.sweep([*traced.cells(traces, 2), broken], tmp_path / "out")
     assert raised.value.__notes__ == ["in cell 'number 3'"]
     assert len(digests(tmp_path / "out")) == 2
 
@@ -363,33 +290,32 @@ def test_workers_of_both_kinds_are_refused(
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs Linux's /proc")
 def test_a_folder_that_workers_do_not_share_is_refused(
-    cluster: Cluster, study: ModuleType, traces: Path, tmp_path: Path
+    cluster: Cluster, traces: Path, tmp_path: Path
 ) -> None:
     """Below /proc/self, the same path leads every process somewhere else."""
     private = Path("/proc/self/cwd") / os.path.relpath(tmp_path / "out")
     message = r"shared with every worker .*/proc/self/cwd/.*: tcp://.* does not see it; tcp://"
-    with pytest.raises(executors.ClusterError, match=message):
-        cluster.sweep(study.cells(traces, 2), private)
+    with pytest.raises(executors.WorkersError, match=message):
+        cluster.sweep(traced.cells(traces, 2), private)
     assert computed(traces) == []
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_what_the_scheduler_lacks_is_told(
-    code: Path, tmp_path: Path, traces: Path, study: ModuleType, monkeypatch: pytest.MonkeyPatch
+    code: Path, tmp_path: Path, traces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No worker, then one with another opal, then the scheduler itself goes."""
-    path = f"{code}{os.pathsep}{ROOT}"
-    cells, out = study.cells(traces, 2, 5.0), tmp_path / "out"
-    with started(tmp_path, path) as cluster:
+    cells, out = traced.cells(traces, 2, 5.0), tmp_path / "out"
+    with started(tmp_path) as cluster:
         monkeypatch.setattr(executors, "_FIRST_WORKER", 0.1)
         none = f"at least one worker; the scheduler at {cluster.address} has none. Start it: `dask"
-        with pytest.raises(executors.ClusterError, match=none):
+        with pytest.raises(executors.WorkersError, match=none):
             cluster.sweep(cells, out)
         monkeypatch.setattr(executors, "_FIRST_WORKER", 30.0)
         worker = ("worker", cluster.address, "--nthreads", "1", "--no-nanny")
         other = cluster.start(*worker, PYTHONPATH=str(code / "other"))
         version = rf"must run opal {opal.__version__} .*; tcp://\S+ has 0\.0\.1\. Install it"
-        with pytest.raises(executors.ClusterError, match=version):
+        with pytest.raises(executors.WorkersError, match=version):
             cluster.sweep(cells, out)
         assert computed(traces) == []
         other.terminate()
@@ -399,5 +325,5 @@ def test_what_the_scheduler_lacks_is_told(
             sweep: Future[pd.DataFrame] = thread.submit(cluster.sweep, cells, out)
             wait_for(lambda: computed(traces))
             cluster.scheduler.kill()
-            with pytest.raises(executors.ClusterError, match=r"must stay .*the same command res"):
+            with pytest.raises(executors.WorkersError, match=r"must stay .*the same command res"):
                 sweep.result(timeout=30)

@@ -94,9 +94,10 @@ def main(args: Sequence[str]) -> int:
 
 def _groups(options: Fit) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     """The rows of each fit, and what they are called."""
+    from opal.reading import read_table
     from opal.scaling import table
 
-    frame = table.read(options.table)
+    frame = read_table(options.table)
     conditions = [*options.where]
     if options.metric is not None:
         conditions.append(f"metric={options.metric}")

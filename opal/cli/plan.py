@@ -96,6 +96,7 @@ def main(args: Sequence[str]) -> int:
 
 def _read(command: Command, path: Path) -> tuple[Fit, tuple[float, ...], float]:
     """The fitted law, the real samples in hand, and the budget."""
+    from opal.reading import read_table
     from opal.scaling import table
     from opal.scaling.exchange import cross_law
     from opal.scaling.laws import LAWS
@@ -103,7 +104,7 @@ def _read(command: Command, path: Path) -> tuple[Fit, tuple[float, ...], float]:
 
     _check_price(command)
     conditions = [*command.where, *([f"metric={command.metric}"] if command.metric else [])]
-    frame = table.where(table.read(path), conditions)
+    frame = table.where(read_table(path), conditions)
     x = dict(zip(VARIABLES, command.x, strict=True))
     seed = command.seed if command.seed != "seed" or "seed" in frame.columns else None
     table.check_columns(frame, [*x.values(), command.y, *([seed] if seed else [])])

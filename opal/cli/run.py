@@ -51,6 +51,11 @@ def main(args: Sequence[str]) -> int:
         return 0 if args else 2
     name, *rest = args
     options, config = configure(name, rest)
+    from opal import records
+
+    table = options.out / table_name(name, options.preset, config)
+    if table.exists():
+        records.check(table)  # what another opal wrote is not overwritten
     start = time.perf_counter()
     frame = compute(
         name,
@@ -60,8 +65,6 @@ def main(args: Sequence[str]) -> int:
         scheduler=options.scheduler,
         progress=not options.json,
     )
-    from opal import records
-
     study = registry.load("study", name)
     described = {"study": name, "preset": options.preset, "config": asdict(config)}
     if hasattr(study, "checks"):
@@ -69,15 +72,15 @@ def main(args: Sequence[str]) -> int:
     wall_time = time.perf_counter() - start
     path = records.write(
         frame,
-        options.out / table_name(name, options.preset, config),
+        table,
         metadata={**described, **records.provenance(), "wall_time_s": wall_time},
     )
     report = {**described, "records": str(path), "n_rows": len(frame), "wall_time_s": wall_time}
     if options.json:
         output.print_json(report)
     elif hasattr(study, "comparison"):
-        table = study.comparison(frame)
-        _say(report, table, head=len(table))
+        compared = study.comparison(frame)
+        _say(report, compared, head=len(compared))
     else:
         _say(report, frame, head=20)
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -33,27 +32,6 @@ class Roles:
         """All columns that a fit reads, each once."""
         named = [*self.x.values(), self.y, self.std_error, self.seed]
         return list(dict.fromkeys(name for name in named if name is not None))
-
-
-def read(path: Path) -> pd.DataFrame:
-    """Read a CSV or Parquet table; records of opal are Parquet tables too.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is neither CSV nor Parquet, or cannot be read, or has no rows.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"no table at {path}; name a CSV or Parquet file.")
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
-    if path.suffix.lower() not in readers:
-        raise ValueError(f"a table must be .csv or .parquet; got {path.name}. Convert it to CSV.")
-    try:
-        frame = readers[path.suffix.lower()](path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as {path.suffix[1:]} ({error}).") from error
-    if frame.empty:
-        raise ValueError(f"a table needs rows; {path} has none.")
-    return frame
 
 
 def where(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:

@@ -193,7 +193,7 @@ def test_bad_input_is_refused_and_nothing_is_written(
         "did you mean 'X1'": whole.rename(columns={"x1": "X1"}),
         "['y=1'] has none": whole[whole["y"] == 0],
         "'x2' must hold numbers; data row 1 holds 'tall'": whole.assign(x2="tall"),
-        "rand1.csv must be a CSV file with a header and rows; there is": whole.head(0),
+        "rand1.csv must be a CSV file with a header and rows; there are none": whole.head(0),
     }
     for message, table in spoiled.items():
         table.to_csv(path, index=False)

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from opal.bridge.tabular import datasets, tables
-from opal.bridge.tabular.reading import read_table
 from opal.bridge.tabular.rows import keys, without
 
 
@@ -84,25 +83,6 @@ def test_column_missing_in_one_table_is_named(folder: Path) -> None:
     pd.read_csv(path).drop(columns="x3").to_csv(path, index=False)
     with pytest.raises(ValueError, match=r"test_colsbase_size200_rand1.csv needs a column 'x3'"):
         tables.load(datasets.from_folder(folder), "imbalanced")
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "No columns to parse from file"),
-        (b"a,b\n", "there is only a header"),
-        (b"a,b\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),
-        (b"a,b\n1,2,3\n4,5,6\n", "its rows have more fields than its header"),
-        (b"\xff\xfe\x00\x01", "can't decode byte 0xff"),
-    ],
-)
-def test_what_is_no_csv_table_is_refused_by_name(
-    content: bytes, reason: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "made.csv"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"made.csv must be a CSV file with .*{reason}.*\.$"):
-        read_table(path)
 
 
 def test_the_first_text_of_a_column_is_shown_with_its_row() -> None:

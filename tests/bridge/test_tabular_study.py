@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from opal.bridge.corpora import MIRROR_VARIABLE, OPAL, CorpusError
+from opal.bridge.tabular import extra
 from simulations import tabular as study
 
 TINY = study.PRESETS["tiny"]
@@ -48,3 +50,16 @@ def test_a_corrupted_table_is_found_before_the_first_cell(
     assert study.cells(replace(TINY, datasets=("gender",)))
     with pytest.raises(CorpusError, match=f"{spoiled.name} is corrupted"):
         study.cells(TINY)
+
+
+def test_a_missing_package_is_told_before_the_first_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        extra, "find_spec", lambda name: None if name == "catboost" else found(name)
+    )
+    message = r"needs catboost; install the extra: pip install 'opal-scaling\[tabular\]'"
+    changes: list[dict[str, Any]] = [{"published": ("catBoost",)}, {"sound": ("catboost",)}]
+    for change in changes:
+        with pytest.raises(ImportError, match=message):
+            study.cells(replace(TINY, **change))
+    assert study.cells(TINY)

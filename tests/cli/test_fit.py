@@ -107,7 +107,10 @@ def test_a_fit_is_saved(tables: Path, capsys: pytest.CaptureFixture[str]) -> Non
             "reads 2 column(s), in the order x1 x2",
         ),
         (["two.csv", "--x", "parms", "--y", "loss"], "did you mean 'params'?"),
-        (["none.csv", "--x", "n"], "no table at none.csv"),
+        (
+            ["none.csv", "--x", "n"],
+            "none.csv must be a CSV file with a header and rows; No",
+        ),
         ([*ADDITIVE, "--at", "1e9"], "--at takes 2 numbers for each point (params tokens); got 1"),
         (["runs.parquet", "--x", "n"], "the column 'group' holds 2 different values (g0, g1)"),
         (["runs.parquet", "--x", "n", "--metric", "accuracy"], "no row has metric = 'accuracy'"),

@@ -173,7 +173,7 @@ def test_a_pilot_that_shows_too_little_is_refused(
     [
         (PRICES, "a plan needs the TABLE of a pilot"),
         (["--pilot", *PRICES], "needs --n-real, the real samples of each group, and --budget"),
-        (["none.csv", *PRICES], "no table at none.csv"),
+        (["none.csv", *PRICES], "none.csv must be a CSV file with a header and rows; No such file"),
     ],
 )
 def test_what_is_missing_is_named(

@@ -51,6 +51,19 @@ def test_a_second_run_computes_nothing(example: Path) -> None:
     assert first.items() <= times().items()
 
 
+def test_a_table_of_another_version_is_not_overwritten(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "example_study", "--out", "results"]) == 0
+    (sidecar,) = Path("results").glob("*.json")
+    before = sidecar.read_text().replace('"schema_version": 1', '"schema_version": 99')
+    sidecar.write_text(before)
+    capsys.readouterr()
+    assert main(["run", "example_study", "--out", "results"]) == 2
+    assert "has records schema version 99, this opal reads" in capsys.readouterr().err
+    assert sidecar.read_text() == before
+
+
 def test_table_for_people_names_the_file(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["run", "example_study", "--largest", "30"])
     said = capsys.readouterr().out

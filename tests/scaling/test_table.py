@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,25 +144,6 @@ def test_sizes_out_of_range() -> None:
 def test_wrong_variables() -> None:
     with pytest.raises(ValueError, match=r"law 'power' reads 1 column\(s\), for \['n'\]"):
         fit("power", GOOD, x={"size": "n"}, y="y")
-
-
-def test_reading(tmp_path: Path) -> None:
-    GOOD.to_csv(tmp_path / "a.csv", index=False)
-    GOOD.to_parquet(tmp_path / "a.parquet")
-    for name in ("a.csv", "a.parquet"):
-        pd.testing.assert_frame_equal(table.read(tmp_path / name), GOOD)
-    (tmp_path / "a.xlsx").write_text("no")
-    (tmp_path / "b.parquet").write_text("no")
-    (tmp_path / "c.csv").write_text("n,y\n")
-    for name, message in (
-        ("a.xlsx", "must be .csv or .parquet; got a.xlsx"),
-        ("b.parquet", "cannot be read as parquet"),
-        ("c.csv", "a table needs rows"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            table.read(tmp_path / name)
-    with pytest.raises(FileNotFoundError, match="no table at"):
-        table.read(tmp_path / "d.csv")
 
 
 def test_conditions() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from opal import names
-from opal.bridge.tabular.reading import read_table
+from opal.reading import read_table
 
 TASKS = ("imbalanced", "spurious")
 METHODS = ("focus", "smote", "duplicate")

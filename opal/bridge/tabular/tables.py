@@ -16,7 +16,7 @@ import pandas as pd
 
 from opal import names
 from opal.bridge.tabular.datasets import Dataset, find, train_header
-from opal.bridge.tabular.reading import read_table
+from opal.reading import read_table
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ class Audit:
 
     def _files(self) -> dict[str, Any]:
         from opal.bridge import audit
-        from opal.bridge.tabular.reading import read_table
+        from opal.reading import read_table
 
         cases = self._cases()
         return audit.audit(
@@ -141,7 +141,7 @@ class Audit:
     def _cases(self) -> list[Case]:
         """Each file with its tables."""
         from opal.bridge.audit import Case
-        from opal.bridge.tabular.reading import read_table
+        from opal.reading import read_table
 
         trains = _one_each("--train", self.train, len(self.files))
         tests = _one_each("--test", self.test, len(self.files)) if self.test else None

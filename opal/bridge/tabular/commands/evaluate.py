@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -75,12 +75,12 @@ class Evaluate:
 
     def run(self) -> dict[str, Any]:
         """Evaluate; refusals come before anything is trained or written."""
-        from opal.bridge.tabular import sound
+        from opal.bridge.tabular import extra, sound
 
         chosen = self._classifiers()
         self._check_flags()
         settings = sound.Settings(self.folds, self.trees, self.draws, self.resamples, self.seed)
-        _need_packages(self.protocol, chosen)
+        extra.check(self.protocol, chosen)
         units = [
             (dataset, task, name)
             for dataset in self._datasets()
@@ -189,23 +189,6 @@ class Evaluate:
         if not usable:
             raise ValueError(f"{dataset.name} has only a spurious task: name the --attribute.")
         return usable
-
-
-def _need_packages(protocol: str, classifiers: Sequence[str]) -> None:
-    """Refuse before anything starts where a package of the extra ``tabular`` is missing."""
-    from importlib.util import find_spec
-
-    needed = {"catboost"} if "catboost" in classifiers else set()
-    if protocol == "sound":
-        needed.add("imblearn")
-    elif "logistic" in classifiers:
-        needed.add("statsmodels")
-    absent = sorted(name for name in needed if find_spec(name) is None)
-    if absent:
-        raise ImportError(
-            f"this evaluation needs {', '.join(absent)}; install the extra: "
-            "pip install 'opal-scaling[tabular]'."
-        )
 
 
 def _folder(folder: Path) -> Path:

@@ -39,8 +39,8 @@ class Parse:
         from dataclasses import asdict
 
         from opal.bridge import transcript
-        from opal.bridge.tabular.reading import read_text
         from opal.files import write_atomically
+        from opal.reading import read_text
 
         found = transcript.parse(read_text(self.file), self.columns or None)
         if found.rows.empty:

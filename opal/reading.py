@@ -9,22 +9,19 @@ import pandas as pd
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A CSV file with a header and rows.
+    """A CSV file with a header and rows, or a Parquet file (``.parquet``) with rows.
 
     Raises:
         ValueError: it is not one; says which file, and why.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            # Without index_col, pandas would take a field beyond the header for row names.
-            table = pd.read_csv(path, index_col=False, low_memory=False)
+        table = pd.read_parquet(path) if _is_parquet(path) else _read_csv(path)
     except pd.errors.ParserWarning as warning:
         raise _refusal(path, "its rows have more fields than its header") from warning
     except (OSError, ValueError) as error:
         raise _refusal(path, _because(error)) from error
     if table.empty:
-        raise _refusal(path, "there is only a header")
+        raise _refusal(path, "there are none")
     return table
 
 
@@ -40,8 +37,20 @@ def read_text(path: Path) -> str:
         raise ValueError(f"{path} must be a text file (UTF-8); {_because(error)}.") from error
 
 
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        # Without index_col, pandas would take a field beyond the header for row names.
+        return pd.read_csv(path, index_col=False, low_memory=False)
+
+
 def _refusal(path: Path, reason: str) -> ValueError:
-    return ValueError(f"{path} must be a CSV file with a header and rows; {reason}.")
+    kind = "Parquet file with rows" if _is_parquet(path) else "CSV file with a header and rows"
+    return ValueError(f"{path} must be a {kind}; {reason}.")
 
 
 def _because(error: Exception) -> str:
