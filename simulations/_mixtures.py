@@ -167,7 +167,7 @@ def _excess(
     """Excess of each replicate and design [R, S]."""
     import numpy as np
 
-    from opal.estimators.kernel_ridge import kernel_ridge_excess, sequence_excess
+    from opal.regression import kernel_ridge_excess, sequence_excess
 
     order, key, n_replicates = sweep.scenario.smoothness, sweep.seed, sweep.n_replicates
     if sweep.scenario.kind == "sequence":

@@ -116,7 +116,7 @@ def measure_sequence(at: Smoothness) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from opal.estimators.kernel_ridge import sequence_excess
+    from opal.regression import sequence_excess
     from opal.settings.sequence import SobolevRegression
     from opal.theory.rates import Smoother, best_bandwidth
     from simulations._curves import curve, summary_row
@@ -153,7 +153,7 @@ def measure_kernel(at: Smoothness) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from opal.estimators.kernel_ridge import kernel_ridge_excess
+    from opal.regression import kernel_ridge_excess
     from opal.settings.sequence import SobolevRegression
     from opal.theory.random_design import random_design_excess
     from opal.theory.rates import Smoother, best_bandwidth

@@ -26,6 +26,7 @@ RANKS = {
     "runner": 7,
     "executors": 7,
     "simulate": 7,
+    "regression": 7,
     "theory": 7,
     "scaling": 7,
     "plotting": 8,
@@ -33,7 +34,7 @@ RANKS = {
     "cli": 10,
 }
 # Theory reads a setting's parameters only: agreement with a simulation is evidence because of it.
-THEORY_NEVER = {"synthesis", "estimators", "simulate", "runner", "bridge"}
+THEORY_NEVER = {"synthesis", "estimators", "simulate", "regression", "runner", "bridge"}
 HEAVY = {"torch", "transformers", "openai", "datasets", "sentence_transformers"}
 SOURCES = sorted(ROOT.glob("opal/**/*.py"))
 

@@ -29,7 +29,7 @@ def random_design_excess(
     order: int,
     ridge: float,
 ) -> Excess:
-    """Predicted excess of :func:`opal.estimators.kernel_ridge.kernel_ridge_excess`.
+    """Predicted excess of :func:`opal.regression.kernel_ridge_excess`.
 
     Args:
         truth: law of real rows; D coefficients are estimated.
