@@ -36,6 +36,12 @@ def n_parameters(loss: Loss, n_classes: int, dim: int) -> int:
     return n_scores(loss, n_classes) * (dim + 1)
 
 
+def n_classes_of(loss: Loss, n_parameters: int, dim: int) -> int:
+    """Number of classes K of a rule with so many parameters."""
+    scores = n_parameters // (dim + 1)
+    return scores + 1 if loss == "logistic" or scores == 1 else scores
+
+
 def weights_and_intercepts(
     theta: Float[Array, " p"], dim: int
 ) -> tuple[Float[Array, "c d"], Float[Array, " c"]]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from opal.losses import Loss
-from opal.settings.gaussian import GaussianLaw
-
-_CALIBRATION_NODES = 513
+from opal.settings.law import TrueLaw
 
 
 def smallest_groups(counts: Sequence[int]) -> np.ndarray:
@@ -28,7 +25,7 @@ def largest_groups(counts: Sequence[int]) -> np.ndarray:
 
 
 def exact_metrics(
-    law: GaussianLaw,
+    law: TrueLaw,
     theta: Float[Array, " p"],
     counts: Sequence[int],
     *,
@@ -48,18 +45,19 @@ def exact_metrics(
         ``risk`` and ``error`` [G]; scalars ``balanced_risk``, ``balanced_error``, ``worst_risk``,
         ``worst_error``, ``minority_error``, ``majority_error``, ``gap_error``, with ``best_risk``
         ``excess_balanced_risk``, for two classes ``f1`` (of the smallest group's label, groups
-        equally frequent), and for a binary logistic rule ``calibration_error``.
+        equally frequent, each with one label), and for a binary logistic rule
+        ``calibration_error``.
     """
     risk, error = law.group_risk(theta, loss), law.group_error(theta, loss)
     metrics = {"risk": risk, "error": error, **summaries(risk, error, counts)}
-    if law.n_classes == 2:
+    if law.n_classes == 2 and not any(group.mixed for group in law.groups):
         labels = np.array([group.label for group in law.groups])
         positive = labels == labels[int(np.argmin(counts))]
         metrics["f1"] = f1_of_errors(error, positive)
     if best_risk is not None:
         metrics["excess_balanced_risk"] = metrics["balanced_risk"] - best_risk
     if loss == "logistic" and law.n_classes == 2:
-        metrics["calibration_error"] = calibration_error(law, theta)
+        metrics["calibration_error"] = law.calibration_error(theta)
     return metrics
 
 
@@ -97,27 +95,6 @@ def f1_of_errors(error: Float[Array, " g"], positive: np.ndarray) -> Float[Array
     """
     hits = jnp.sum(jnp.where(positive, 1 - error, 0.0))
     return 2 * hits / (2 * hits + error.sum())
-
-
-def calibration_error(law: GaussianLaw, theta: Float[Array, " p"]) -> Float[Array, ""]:
-    """Expected calibration error ``E |P(y = 1 | u) − σ(u)|`` of a binary logistic rule.
-
-    The expectation is over the score u with all groups equally frequent: an integral of Gaussian
-    densities, by the trapezoidal rule (accurate to 1e-4, because of the kinks); docs/theory.md,
-    section 5.
-    """
-    w, b = theta[:-1], theta[-1]
-    centres = law.means @ w + b
-    spreads = jnp.sqrt(jnp.einsum("gmde,d,e->gm", law.covariances, w, w) + 1e-14)
-    low, high = jnp.min(centres - 6 * spreads), jnp.max(centres + 6 * spreads)
-    u = jnp.linspace(low, high, _CALIBRATION_NODES)
-    standard = (u[None, None, :] - centres[..., None]) / spreads[..., None]
-    densities = jax.scipy.stats.norm.pdf(standard) / spreads[..., None]
-    share = jnp.asarray(law.weights) / len(law.groups)
-    labelled = jnp.asarray(law.labels_of_modes())[..., 1]
-    positive = jnp.einsum("gm,gm,gmu->u", share, labelled, densities)
-    everyone = jnp.einsum("gm,gmu->u", share, densities)
-    return jnp.trapezoid(jnp.abs(positive - jax.nn.sigmoid(u) * everyone), u)
 
 
 def mean_and_std_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -18,8 +18,8 @@ from opal.draws import as_key, named, replicate_keys
 from opal.estimators import fit_logistic, fit_ridge, move_to_balance
 from opal.losses import Loss
 from opal.objective import Design, RowWeights
-from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Sample, validate_count, validate_counts
+from opal.settings.law import TrueLaw
 from opal.settings.setting import Setting
 from opal.synthesis.synthesizer import Synthesizer
 
@@ -168,7 +168,7 @@ def replicate_metrics(
     return {name: values[:n_replicates] for name, values in joined.items()}
 
 
-def _check_seeds(law: GaussianLaw, design: Design) -> None:
+def _check_seeds(law: TrueLaw, design: Design) -> None:
     """Let the synthesizer refuse too few seeds under its own name, before anything is compiled."""
     synthesizer = design.synthesizer
     if synthesizer is None or not (any(design.n_oversampled) or design.n_augmented):
@@ -214,7 +214,7 @@ def map_in_chunks(function: Callable[[Any], Any], values: Any, chunk_size: int) 
 
 
 @partial(jax.jit, static_argnames=("loss",))
-def _best_risk(law: GaussianLaw, loss: Loss) -> Float[Array, ""]:
+def _best_risk(law: TrueLaw, loss: Loss) -> Float[Array, ""]:
     return law.group_risk(law.optimum(loss), loss).mean()
 
 
@@ -229,7 +229,7 @@ def _best_risk(law: GaussianLaw, loss: Loss) -> Float[Array, ""]:
     ),
 )
 def _run_chunks(
-    law: GaussianLaw,
+    law: TrueLaw,
     synthesizer: Synthesizer | None,
     weights: RowWeights,
     ridge: AnyArray,
@@ -261,7 +261,7 @@ def _run_chunks(
 
 
 def training_rows(
-    law: GaussianLaw,
+    law: TrueLaw,
     synthesizer: Synthesizer | None,
     weights: RowWeights,
     counts: tuple[int, ...],

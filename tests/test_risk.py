@@ -90,7 +90,7 @@ def test_calibration_is_the_integral_over_the_score(exact: dict[str, np.ndarray]
 
 def test_the_bayes_rule_is_calibrated() -> None:
     setting = GaussianMixture([[-1.0, 0.0], [1.0, 0.0]])
-    best = jax.jit(lambda law: risk.calibration_error(law, law.optimum()))(setting.law)
+    best = jax.jit(lambda law: law.calibration_error(law.optimum()))(setting.law)
     assert float(best) < 1e-6
 
 

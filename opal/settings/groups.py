@@ -14,11 +14,19 @@ from jaxtyping import Array, Float, Int
 
 
 class Group(NamedTuple):
-    """A group: a class, or a (label, attribute) pair."""
+    """A group: a class, a (label, attribute) pair, or a subject.
+
+    Attributes:
+        name: used in records.
+        label: of all its rows; of most of them where they are ``mixed``.
+        attribute: what sets it apart from other groups of its label.
+        mixed: whether its rows differ in their labels.
+    """
 
     name: str
     label: int
     attribute: int | None = None
+    mixed: bool = False
 
 
 @jax.tree_util.register_dataclass

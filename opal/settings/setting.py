@@ -1,4 +1,4 @@
-"""What every Gaussian setting shares: a validated description and the law it stands for."""
+"""A setting is a validated description and the law it stands for; what Gaussian ones share."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from opal.draws import as_key
 from opal.losses import Loss
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample, validate_counts
+from opal.settings.law import TrueLaw
 
 
 class Setting(Protocol):
@@ -23,7 +24,7 @@ class Setting(Protocol):
         ...
 
     @property
-    def law(self) -> GaussianLaw:
+    def law(self) -> TrueLaw:
         """The law of the groups."""
         ...
 

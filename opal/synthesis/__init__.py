@@ -1,10 +1,12 @@
 """How synthetic samples are made."""
 
+from opal.settings.law import Law
 from opal.synthesis.density import GaussianFit
 from opal.synthesis.oracle import Bias, Oracle
 from opal.synthesis.resample import Duplication
 from opal.synthesis.smote import Adasyn, Smote
-from opal.synthesis.synthesizer import Law, PopulationLaw, Synthesizer
+from opal.synthesis.synthesizer import PopulationLaw, Synthesizer
+from opal.synthesis.table import TableOracle
 
 __all__ = [
     "Adasyn",
@@ -16,4 +18,5 @@ __all__ = [
     "PopulationLaw",
     "Smote",
     "Synthesizer",
+    "TableOracle",
 ]

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 from opal.arrays import AnyArray
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample, validate_number
-from opal.synthesis.synthesizer import PopulationLaw, require_seeds
+from opal.synthesis.synthesizer import PopulationLaw, require_group_labels, require_seeds
 
 
 @jax.tree_util.register_static
@@ -43,9 +43,10 @@ class GaussianFit:
         """Fit one Gaussian to the rows of each group; rows of a group carry the group's label.
 
         Raises:
-            ValueError: a group has at most d rows (γ = 0), or fewer than two.
+            ValueError: a group has at most d rows (γ = 0), fewer than two, or mixed labels.
         """
         del key
+        require_group_labels(groups, self.name)
         d = seeds.x.shape[1]
         if self.shrinkage == 0:
             remedy = "set shrinkage > 0 (then 2 are enough)"

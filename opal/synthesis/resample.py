@@ -45,13 +45,13 @@ class EmpiricalLaw:
 
     def group_risk(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
         """Mean loss over the seeds of each group [G]."""
-        n_classes = 1 + max(group.label for group in self.groups)
+        n_classes = losses.n_classes_of(loss, len(theta), self.seeds.x.shape[1])
         values = losses.values(self._scores(theta), n_classes, loss)
         return self._means(jnp.take_along_axis(values, self.seeds.y[:, None], axis=1)[:, 0])
 
     def group_error(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
         """Share of wrongly labelled seeds in each group [G]."""
-        n_classes = 1 + max(group.label for group in self.groups)
+        n_classes = losses.n_classes_of(loss, len(theta), self.seeds.x.shape[1])
         wrong = losses.predictions(self._scores(theta), n_classes, loss) != self.seeds.y
         return self._means(wrong.astype(float))
 

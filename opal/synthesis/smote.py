@@ -14,7 +14,7 @@ from opal.draws import one_of, uniform
 from opal.losses import Loss
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample, validate_count
-from opal.synthesis.synthesizer import PopulationLaw, require_seeds
+from opal.synthesis.synthesizer import PopulationLaw, require_group_labels, require_seeds
 
 
 @jax.tree_util.register_dataclass
@@ -131,9 +131,10 @@ class Smote:
         """Find the neighbours of every seed within its group.
 
         Raises:
-            ValueError: a group has no more rows than neighbours are asked for.
+            ValueError: a group has no more rows than neighbours are asked for, or mixed labels.
         """
         del key
+        require_group_labels(groups, self.name)
         remedy = "lower n_neighbours (k of them need k + 1 seeds)"
         require_seeds(seeds, groups, self.min_seeds, self.name, remedy=remedy)
         near = tuple(

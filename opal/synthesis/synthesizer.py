@@ -5,35 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
-from opal.losses import Loss
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample
+from opal.settings.law import Law
 
 SeedUse = Literal["none", "copy in turn", "copy at random", "moments"]
-
-
-@runtime_checkable
-class Law(Protocol):
-    """A law of labelled rows: true or synthetic, it has the same face."""
-
-    @property
-    def groups(self) -> tuple[Group, ...]:
-        """Names, labels and attributes of the groups."""
-        ...
-
-    def sample(self, counts: tuple[int, ...], *, key: Key[Array, ""]) -> Sample:
-        """Draw ``counts[g]`` rows of each group."""
-        ...
-
-    def group_risk(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
-        """Expected loss of the rule θ in each group [G]."""
-        ...
-
-    def group_error(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
-        """Probability of a wrong label in each group [G]."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -109,4 +87,18 @@ def require_seeds(
             raise ValueError(
                 f"{who} needs at least {needs} in every group; group {group.name!r} has {count}. "
                 f"{ways}, or leave {who} out."
+            )
+
+
+def require_group_labels(groups: tuple[Group, ...], who: str) -> None:
+    """Check that all rows of a group have its label, for those who know no other labels.
+
+    Raises:
+        ValueError: names a group whose rows differ in their labels.
+    """
+    for group in groups:
+        if group.mixed:
+            raise ValueError(
+                f"{who} gives every row its group's label; rows of group {group.name!r} have "
+                f"several labels. Make each label a group of its own, or leave {who} out."
             )

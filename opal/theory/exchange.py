@@ -10,10 +10,10 @@ from opal.theory.optimal import weight_curve
 
 if TYPE_CHECKING:
     from opal.objective import Design
-    from opal.settings.setting import Setting
+    from opal.settings.setting import GaussianSetting
 
 
-def mixture_parameters(setting: Setting, design: Design) -> dict[str, float]:
+def mixture_parameters(setting: GaussianSetting, design: Design) -> dict[str, float]:
     """E, R_s, C, A_s and A_r of equation 4.2 with β = 1 (docs/theory.md, section 12.1).
 
     ``n`` is the harmonic mean of the design's counts and ``N`` its augmented rows of each group.

@@ -17,7 +17,7 @@ from opal.theory import seeds
 
 if TYPE_CHECKING:
     from opal.objective import Design
-    from opal.settings.setting import Setting
+    from opal.settings.setting import GaussianSetting
 
 
 class WeightCurve(NamedTuple):
@@ -47,7 +47,7 @@ class WeightCurve(NamedTuple):
         return float(np.clip((self.real - self.cross) / curvature, 0.0, 1.0))
 
 
-def weight_curve(setting: Setting, design: Design) -> WeightCurve:
+def weight_curve(setting: GaussianSetting, design: Design) -> WeightCurve:
     """The small-bias excess in α for a design's counts, N and synthesizer (its α is ignored).
 
     Covariances of the two parts through shared seeds enter A₁₂. Ridge penalty and moved threshold
@@ -135,7 +135,7 @@ def _at_optimum(
     return _derivatives(truth, synthetic, truth.optimum(loss), loss)
 
 
-def best_minority_size(setting: Setting, design: Design) -> float:
+def best_minority_size(setting: GaussianSetting, design: Design) -> float:
     """First-order best number ñ* of synthetic minority rows at α = 0, two groups.
 
     ``ñ* = (⟨a,a⟩ − S⟨a,d⟩)/(S⟨d,d⟩ − ⟨a,d⟩)`` in the inner product of H⁻¹, with ``S`` the number of
@@ -176,7 +176,7 @@ def _stationary_size(aa: float, ad: float, dd: float, total: float) -> float:
 
 
 def alpha_grid_excess(
-    setting: Setting, design: Design, alphas: Float[np.ndarray, " k"]
+    setting: GaussianSetting, design: Design, alphas: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, " k"]:
     """The full expansion's excess at each α [k]: no small-bias approximation (equation 2.4).
 

@@ -21,14 +21,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from opal.objective import Design
-    from opal.settings.setting import Setting
+    from opal.settings.setting import GaussianSetting
 
 
 Order = Literal["self-consistent", "first"]
 
 
 def predict(
-    setting: Setting, design: Design, *, order: Order = "self-consistent", study: str = "predict"
+    setting: GaussianSetting,
+    design: Design,
+    *,
+    order: Order = "self-consistent",
+    study: str = "predict",
 ) -> pd.DataFrame:
     """Predict what :func:`opal.simulate.simulate` would measure.
 
@@ -65,7 +69,9 @@ def predict(
     return records.of_design(setting, design, rows, study=study, source="theory")
 
 
-def resum(setting: Setting, design: Design, first: Asymptotics) -> SelfConsistent | Asymptotics:
+def resum(
+    setting: GaussianSetting, design: Design, first: Asymptotics
+) -> SelfConsistent | Asymptotics:
     """The estimator's law to all orders in p/n, or ``first`` where only that is known.
 
     Known for one score, and rows that are independent or copied in turn. Call under
@@ -91,7 +97,7 @@ def resum(setting: Setting, design: Design, first: Asymptotics) -> SelfConsisten
     )
 
 
-def expand(setting: Setting, design: Design) -> Asymptotics:
+def expand(setting: GaussianSetting, design: Design) -> Asymptotics:
     """The estimator's expansion for a design; call under ``jax.enable_x64(True)``.
 
     Raises:
@@ -119,12 +125,18 @@ def expand(setting: Setting, design: Design) -> Asymptotics:
     )
 
 
-def check_groups(setting: Setting, design: Design) -> None:
-    """Check that a design has a count for each group of a setting.
+def check_groups(setting: GaussianSetting, design: Design) -> None:
+    """Check that a setting is Gaussian, and that a design has a count for each of its groups.
 
     Raises:
-        ValueError: it has not.
+        ValueError: it is not, or has not.
     """
+    law: object = setting.law
+    if not isinstance(law, GaussianLaw):
+        raise ValueError(
+            f"this theory is for Gaussian groups; {setting.name} has a {type(law).__name__}. For "
+            "tokens use opal.theory.end_to_end, or simulate."
+        )
     n_groups = len(setting.law.groups)
     if len(design.counts) != n_groups:
         raise ValueError(

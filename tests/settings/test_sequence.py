@@ -20,8 +20,8 @@ from opal.settings.sequence import (
     frequencies,
     penalties,
 )
+from opal.synthesis import Law, Synthesizer
 from opal.synthesis.function_oracle import FunctionOracle
-from opal.synthesis.synthesizer import Law, Synthesizer
 
 D = 9
 COUNTS = (20_000, 30_000)

@@ -13,7 +13,7 @@ import pytest
 
 from opal import checks, losses
 from opal.losses import LOSSES
-from opal.settings import GaussianLaw, GaussianMixture, Sample
+from opal.settings import FiniteLaw, GaussianLaw, GaussianMixture, Sample
 from opal.synthesis import (
     Adasyn,
     Bias,
@@ -23,6 +23,7 @@ from opal.synthesis import (
     Oracle,
     Smote,
     Synthesizer,
+    TableOracle,
 )
 
 SETTING = GaussianMixture(
@@ -30,6 +31,12 @@ SETTING = GaussianMixture(
 )
 LAW = SETTING.law
 BIAS = Bias(mean_shift=0.4, covariance_scale=[1.0, 0.5], rotation=0.5, label_flip=0.2)
+# Tokens at five places, of which each class has a table.
+TABLE = FiniteLaw(
+    np.stack([np.outer([0.1, 0.2, 0.3, 0.2, 0.2], y) for y in np.eye(2)]),
+    np.array([[0.0, 1.0], [1.0, 0.5], [-1.0, 0.0], [0.3, -0.7], [2.0, 0.1]]),
+    SETTING.groups,
+)
 SYNTHESIZERS: dict[str, Synthesizer] = {
     "oracle": Oracle(LAW),
     "biased oracle": Oracle.biased(LAW, BIAS),
@@ -39,6 +46,7 @@ SYNTHESIZERS: dict[str, Synthesizer] = {
     "adasyn": Adasyn(3),
     "gaussian fit": GaussianFit(),
     "shrunk gaussian fit": GaussianFit(0.3),
+    "table oracle": TableOracle(TABLE),
 }
 COPIES = {"duplication", "random duplication"}
 FLIPS = {"biased oracle"}
@@ -205,8 +213,9 @@ def test_too_few_seeds_are_refused(name: str, least: int, remedy: str) -> None:
         traced(synthesizer, seeds)
 
 
-def test_the_oracle_needs_no_seeds() -> None:
+def test_oracles_need_no_seeds() -> None:
     nothing = Sample(jnp.zeros((0, 2)), jnp.zeros(0, int), (0, 0))
+    assert fitted(TableOracle(TABLE), nothing) is TABLE
     assert fitted(Oracle(LAW), nothing) is LAW
 
 
@@ -214,7 +223,7 @@ def test_the_oracle_needs_no_seeds() -> None:
 def test_a_population_law_is_where_large_fits_end_up(name: str) -> None:
     synthesizer = SYNTHESIZERS[name]
     population = synthesizer.population(LAW)
-    if name in ("smote", "adasyn"):
+    if name in ("smote", "adasyn", "table oracle"):
         assert population is None
         return
     assert population is not None

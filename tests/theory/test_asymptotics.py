@@ -15,7 +15,7 @@ import pytest
 from opal import checks, records
 from opal.objective import Design, RowCounts, RowWeights
 from opal.settings import GaussianMixture, SpuriousCorrelation
-from opal.settings.setting import Setting
+from opal.settings.setting import GaussianSetting
 from opal.simulate import replicate_metrics, simulate
 from opal.synthesis import Bias, Duplication, GaussianFit, Oracle
 from opal.theory.asymptotics import Asymptotics, asymptotics
@@ -36,7 +36,7 @@ COUNTS = (800, 300)
 
 
 class Case(NamedTuple):
-    setting: Setting
+    setting: GaussianSetting
     design: Design
 
 

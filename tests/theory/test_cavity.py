@@ -12,7 +12,7 @@ import pytest
 
 from opal.objective import Design, RowCounts, RowWeights
 from opal.settings import GaussianMixture
-from opal.settings.setting import Setting
+from opal.settings.setting import GaussianSetting
 from opal.simulate import replicate_metrics
 from opal.synthesis import Bias, Duplication, GaussianFit, Oracle
 from opal.theory.asymptotics import Asymptotics
@@ -43,7 +43,7 @@ class Predicted(NamedTuple):
     law: SelfConsistent
 
 
-def prediction(design: Design, setting: Setting = SETTING) -> Predicted:
+def prediction(design: Design, setting: GaussianSetting = SETTING) -> Predicted:
     first = expand(setting, design)
     law = resum(setting, design, first)
     assert isinstance(law, SelfConsistent)

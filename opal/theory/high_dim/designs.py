@@ -22,7 +22,7 @@ from opal.theory.predict import check_groups
 
 if TYPE_CHECKING:
     from opal.objective import Design
-    from opal.settings.setting import Setting
+    from opal.settings.setting import GaussianSetting
 
 COVERED = ("none", "copy in turn")
 
@@ -91,7 +91,7 @@ def of_design(
 
 
 def of_setting(
-    setting: Setting,
+    setting: GaussianSetting,
     design: Design,
     *,
     alpha: Array | float | None = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from opal.objective import Design
-    from opal.settings.setting import Setting
+    from opal.settings.setting import GaussianSetting
 
 
 def evaluate(components: Components, ridge: float, *, loss: str = "squared") -> HighDim:
@@ -50,7 +50,7 @@ def evaluate(components: Components, ridge: float, *, loss: str = "squared") -> 
     return HighDim(*(np.asarray(value) for value in found))
 
 
-def predict(setting: Setting, design: Design, *, study: str = "high_dim") -> pd.DataFrame:
+def predict(setting: GaussianSetting, design: Design, *, study: str = "high_dim") -> pd.DataFrame:
     """Predict errors and risks of a design for many dimensions at its rows for each.
 
     Args:

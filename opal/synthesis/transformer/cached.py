@@ -1,0 +1,60 @@
+"""Generators that were trained before are not trained again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from opal import __version__, files
+from opal.synthesis.transformer.model import ModelConfig
+from opal.synthesis.transformer.streams import Stream
+from opal.synthesis.transformer.train import TrainConfig, Trained, identity, train
+
+VARIABLE = "OPAL_GENERATORS"
+
+
+def folder_of(model: ModelConfig, config: TrainConfig, stream: Stream) -> Path:
+    """Where the generator of these configurations and this version of opal is kept.
+
+    The environment variable ``OPAL_GENERATORS`` names another folder than pooch's cache.
+    """
+    import pooch
+
+    fields = {**identity(model, config, stream), "opal": __version__}
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    home = os.environ.get(VARIABLE)
+    return (Path(home) if home else Path(pooch.os_cache("opal")) / "generators") / digest[:20]
+
+
+def trained(
+    model: ModelConfig, config: TrainConfig, stream: Stream, *, progress: bool = False
+) -> Trained:
+    """The trained generator: read if it was trained before, else trained (or its training ended).
+
+    Processes that ask for the same generator at once wait for the first.
+
+    Raises:
+        ValueError: as for :func:`opal.synthesis.transformer.train.train`.
+        OSError: the cache cannot be written.
+    """
+    folder = folder_of(model, config, stream)
+    files.writable_folder(folder.parent)
+    with _alone(folder.with_suffix(".lock")):
+        return train(model, config, stream, folder=folder, progress=progress)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock that ends with the process; where the system has none, go on without."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

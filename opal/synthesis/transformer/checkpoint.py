@@ -1,0 +1,152 @@
+"""Checkpoints of a training run: whole or absent, and of the run that asks for them.
+
+A folder holds ``generator.json`` (the configurations and opal's version) and one Orbax checkpoint
+for each of the last few saved steps. What cannot be read, or is of another run, is left as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from opal import __version__, files
+from opal.arrays import AnyArray
+
+Tree = TypeVar("Tree")
+_IDENTITY = "generator.json"
+_KEPT = 3
+
+
+class Checkpoints:
+    """The checkpoints of one run in one folder.
+
+    Args:
+        folder: made if it does not exist.
+        identity: JSON-able configurations of the run.
+
+    Raises:
+        ValueError: the folder holds something else, or the checkpoints of another run.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        self.folder = Path(folder).absolute()
+        # As JSON gives it back: tuples are lists there.
+        expected = json.loads(json.dumps({**identity, "opal": __version__}))
+        if self._is_empty():
+            files.writable_folder(self.folder)
+            files.write_json(self.folder / _IDENTITY, expected)
+        else:
+            _check_same(self._identity(), expected, self.folder)
+
+    def _is_empty(self) -> bool:
+        """Whether nothing is there but what a killed process began to write."""
+        if not self.folder.exists():
+            return True
+        if not self.folder.is_dir():
+            raise ValueError(f"checkpoints need a folder; {self.folder} is a file. Name another.")
+        begun = f".{_IDENTITY}."
+        return all(entry.name.startswith(begun) for entry in self.folder.iterdir())
+
+    def _identity(self) -> dict[str, Any]:
+        path = self.folder / _IDENTITY
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"a folder of checkpoints must be empty or have a readable {_IDENTITY}; "
+                f"{self.folder} has not ({error}). Nothing was touched; name another folder."
+            ) from error
+        if not isinstance(found, dict):
+            raise ValueError(
+                f"{path} must hold the configurations of a run; got {found!r}. Nothing was "
+                "touched; name another folder."
+            )
+        return found
+
+    def save(self, step: int, tree: Any) -> None:
+        """Write the leaves of a pytree; the oldest of more than three checkpoints goes."""
+        leaves = _leaves(tree)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=_KEPT, enable_async_checkpointing=False, cleanup_tmp_directories=True
+        )
+        with ocp.CheckpointManager(self.folder, options=options) as manager:
+            arrays, digest = ocp.args.StandardSave(leaves), ocp.args.JsonSave(_digest(leaves))
+            manager.save(step, args=ocp.args.Composite(state=arrays, digest=digest))
+
+    def latest(self, like: Tree) -> Tree | None:
+        """The last saved pytree; None before the first was saved.
+
+        Args:
+            like: a pytree of the same structure, shapes and types.
+
+        Raises:
+            ValueError: the checkpoint is damaged, or its arrays are not those of ``like``.
+        """
+        options = ocp.CheckpointManagerOptions(create=False)
+        with ocp.CheckpointManager(self.folder, options=options) as manager:
+            step = manager.latest_step()
+            if step is None:
+                return None
+            names = list(_leaves(like))  # in the order of the tree; JAX sorts those of a dict
+            shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, _leaves(like))
+            arrays, note = ocp.args.StandardRestore(shapes), ocp.args.JsonRestore()
+            args = ocp.args.Composite(state=arrays, digest=note)
+            try:
+                found = manager.restore(step, args=args)
+                leaves, digest = found["state"], found["digest"]
+            except Exception as error:  # Orbax and TensorStore have many kinds for damaged files
+                raise ValueError(f"{self._damaged(step)} ({type(error).__name__}).") from error
+        if digest != _digest(leaves):
+            raise ValueError(f"{self._damaged(step)} (its digest is not that of its arrays).")
+        return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in names])
+
+    def _damaged(self, step: int) -> str:
+        return (
+            f"a checkpoint must be as it was saved; {self.folder / str(step)} is damaged. Nothing "
+            "was touched; remove that folder to go on from the checkpoint before it, or all of "
+            f"{self.folder} to train again"
+        )
+
+
+def _check_same(found: dict[str, Any], expected: dict[str, Any], folder: Path) -> None:
+    """Raise a ValueError that names what differs between two identities."""
+    a, b = _flat(found), _flat(expected)
+    differing = [
+        f"{name} is {a.get(name)!r} and not {b.get(name)!r}"
+        for name in sorted({*a, *b})
+        if a.get(name) != b.get(name)
+    ]
+    if differing:
+        raise ValueError(
+            f"{folder} holds the checkpoints of another run: {'; '.join(differing)}. Nothing was "
+            "touched; name another folder, or ask for the same run."
+        )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        inside = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{name}.") if inside else {prefix + name: value}
+    return flat
+
+
+def _leaves(tree: Any) -> dict[str, AnyArray]:
+    """Leaves by their paths."""
+    pairs, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path): leaf for path, leaf in pairs}
+
+
+def _digest(leaves: dict[str, AnyArray]) -> dict[str, str]:
+    total = hashlib.sha256()
+    for name in sorted(leaves):
+        total.update(name.encode())
+        total.update(np.ascontiguousarray(leaves[name]).tobytes())
+    return {"sha256": total.hexdigest()}

@@ -1,0 +1,79 @@
+"""The progress bar of a training run: tokens a second, KL to the subjects' laws, regret."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import jax
+import numpy as np
+
+from opal.draws import as_key, named
+from opal.synthesis.transformer.model import Decoder, ModelConfig
+from opal.synthesis.transformer.streams import Stream, divergence
+
+Report = Callable[[int, Decoder], None]
+_HELD_OUT = 256  # sequences
+
+
+class Sizes(Protocol):
+    """What the bar needs of a training configuration."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimiser."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Sequences a step."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of the held-out sequences, which are never trained on."""
+        ...
+
+
+@contextmanager
+def reported(
+    model: ModelConfig,
+    config: Sizes,
+    stream: Stream,
+    reference: np.ndarray | None,
+    *,
+    enabled: bool,
+) -> Iterator[Report]:
+    """A function of the step and the decoder that moves a bar on standard error.
+
+    KL and regret are means over all positions of 256 held-out sequences.
+    """
+    if not enabled:
+        yield lambda step, decoder: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    key = named(as_key(config.seed), "held-out")
+    batch = stream.batch(0, _HELD_OUT, model.context, key=key)
+    kl = jax.jit(lambda decoder: divergence(batch.laws, decoder(batch.inputs)[0]).mean(axis=0))
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("training", total=config.steps)
+        first: list[tuple[int, float]] = []
+
+        def report(step: int, decoder: Decoder) -> None:
+            now = time.perf_counter()
+            if not first:
+                first.append((step, now))
+            done, spent = step - first[0][0], now - first[0][1]
+            at = np.asarray(kl(decoder))
+            words = f"KL {at.mean():.4f}"
+            if reference is not None:
+                words += f", regret {np.mean(at - reference):+.4f}"
+            if done:
+                words += f", {done * config.batch * model.context / spent:,.0f} tokens/s"
+            bar.update(task, completed=step, description=words)
+
+        yield report

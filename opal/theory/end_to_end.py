@@ -1,0 +1,301 @@
+r"""Excess risk of a rule trained on real rows, and on rows of a generator that saw some of them.
+
+The seeds S are real rows that the training set and the generator share. Given S the generator's law
+Q_S is known exactly, and all rows that are not seeds are independent draws of known laws: section 2
+of docs/theory.md applies as it stands, around the minimiser of the mean objective given S. The mean
+over S is one over draws of seeds (section 13.4). Nothing is fitted, and no classifier is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from opal import losses, newton
+from opal.arrays import AnyArray
+from opal.draws import as_key, replicate_keys
+from opal.objective import Design, RowCounts, RowWeights
+from opal.settings.finite import FiniteLaw
+from opal.settings.groups import validate_count, validate_counts
+
+_TOLERANCE = 1e-11
+_SEEDS_AT_ONCE = 32
+
+
+class Excess(NamedTuple):
+    """Expected excess balanced risk given the seeds [S], and its parts.
+
+    Not a number where the seeds and the laws of the other rows leave no minimiser.
+
+    Attributes:
+        total: floor and spread.
+        floor: excess at θ_S, the minimiser of the objective's mean given the seeds.
+        spread: what the randomness of all other rows adds, to first order in their weights.
+    """
+
+    total: Float[np.ndarray, " s"]
+    floor: Float[np.ndarray, " s"]
+    spread: Float[np.ndarray, " s"]
+
+
+class FirstOrder(NamedTuple):
+    """Excess balanced risk by one expansion around the mean of everything, and its parts.
+
+    Attributes:
+        bias: excess at the minimiser for the generator's mean law.
+        drift: mean of the estimator, times the gradient of the risk; vanishes with the bias.
+        real: from the noise of the real rows.
+        synthetic: from the noise of synthetic rows around the generator's law.
+        generator: from the noise of that law, as the seeds vary.
+        shared: from its covariance with the real rows: seeds are both.
+    """
+
+    bias: float
+    drift: float
+    real: float
+    synthetic: float
+    generator: float
+    shared: float
+
+    @property
+    def total(self) -> float:
+        """The sum of all parts."""
+        return sum(self)
+
+
+def draw_seeds(
+    law: FiniteLaw, counts: tuple[int, ...], *, key: int | Key[Array, ""], n_draws: int
+) -> Float[np.ndarray, "s g d k"]:
+    """Seeds of every group, as counts of each token and label [S, G, d, K].
+
+    Args:
+        law: the truth.
+        counts: seeds of each group, zero or more.
+        key: of the draws.
+        n_draws: S.
+
+    Raises:
+        ValueError: a count is negative, or their number is not that of the groups.
+    """
+    sizes = validate_counts(counts, len(law.groups), what="seeds", minimum=0)
+    validate_count(n_draws, "n_draws", minimum=1)
+
+    @jax.jit
+    def drawn(keys: Key[Array, " s"]) -> Float[Array, "s g d k"]:
+        return jax.lax.map(
+            lambda k: law.tally(law.sample(sizes, key=k)), keys, batch_size=_SEEDS_AT_ONCE
+        )
+
+    with jax.enable_x64(True):
+        return np.asarray(drawn(replicate_keys(as_key(key), jnp.arange(n_draws))))
+
+
+def excess_of_seeds(
+    law: FiniteLaw,
+    design: Design,
+    seen: AnyArray,
+    made: AnyArray,
+) -> Excess:
+    """Expected excess balanced risk given each draw of the seeds [S].
+
+    Args:
+        law: the truth.
+        design: counts, oversampling, N, α and weighting; logistic loss.
+        seen: seeds of each token and label, of every group [S, G, d, K]. They are the first real
+            rows of the training set: not more than the design has, and in some groups perhaps none.
+        made: law of the generator's rows after these seeds [S, G, d, K].
+
+    Raises:
+        ValueError: shapes that do not fit, more seeds than real rows, another loss or threshold.
+    """
+    _check(law, design, seen, made)
+    with jax.enable_x64(True):
+        seeds = (jnp.asarray(seen, float), jnp.asarray(made, float))
+        found = _excess(law, design.row_counts(), design.row_weights(), *seeds)
+        return Excess(*(np.asarray(part) for part in found))
+
+
+def first_order(
+    law: FiniteLaw,
+    design: Design,
+    seen: AnyArray,
+    made: AnyArray,
+) -> FirstOrder:
+    """Expected excess balanced risk by (2.4), with a random generator; docs/theory.md, 13.4.
+
+    Enough where the generator's law varies little around its mean, as it does with many seeds;
+    with few, the average of :func:`excess_of_seeds`, which expands around each law, is.
+
+    Args:
+        law: the truth.
+        design: counts, oversampling, N, α and weighting; logistic loss.
+        seen: draws of the seeds, at least two [S, G, d, K]; see :func:`excess_of_seeds`.
+        made: law of the generator's rows after each [S, G, d, K].
+
+    Raises:
+        ValueError: a single draw; otherwise as :func:`excess_of_seeds`.
+    """
+    _check(law, design, seen, made)
+    if len(seen) < 2:
+        raise ValueError("the generator's variance needs at least two draws of seeds; got 1.")
+    with jax.enable_x64(True):
+        seeds = (jnp.asarray(seen, float), jnp.asarray(made, float))
+        found = _first_order(law, design.row_counts(), design.row_weights(), *seeds)
+        return FirstOrder(*(float(part) for part in found))
+
+
+def _check(law: FiniteLaw, design: Design, seen: AnyArray, made: AnyArray) -> None:
+    shape = law.table.shape
+    for name, values in (("seen", seen), ("made", made)):
+        if values.shape[1:] != shape or len(values) != len(seen):
+            raise ValueError(
+                f"{name} must be [S, G, d, K] with {shape} after S; got shape {values.shape}."
+            )
+    counts = validate_counts(design.counts, len(law.groups), what="counts", minimum=1)
+    most = np.asarray(seen).sum(axis=(2, 3)).max(axis=0)
+    if np.any(most > np.asarray(counts)):
+        got = [f"{n:g}" for n in most]
+        raise ValueError(f"seeds are real rows: at most {list(counts)}; got [{', '.join(got)}].")
+    if design.loss != "logistic" or design.threshold != "fitted" or design.ridge:
+        raise ValueError(
+            "the expansion is of a logistic rule without penalty and with its own threshold; got "
+            f"loss {design.loss!r}, ridge {design.ridge}, threshold {design.threshold!r}."
+        )
+
+
+class _Rule(NamedTuple):
+    """The truth at θ, and what moves θ̂ away from it."""
+
+    excess: Float[Array, ""]
+    gradient: Float[Array, " p"]
+    hessian: Float[Array, "p p"]
+    solve: newton.Solver  # A⁻¹
+    bend: Callable[[Array], Array]  # θ ↦ A(θ)
+    theta: Float[Array, " p"]
+
+
+def _around(law: FiniteLaw, best: Float[Array, " p"], table: Float[Array, "d k"]) -> _Rule:
+    """The minimiser of the loss of a table of weights; not a number where there is none."""
+    whole = law.with_table(table[None])
+
+    def derivatives(theta: Array) -> tuple[Array, Array]:
+        return whole.group_gradient(theta)[0], whole.group_hessian(theta)[0]
+
+    fit = newton.minimise(derivatives, best, tolerance=_TOLERANCE)
+    # Where a line separates the labels the gradient vanishes at infinity, and Newton's steps do
+    # not: as for maximum_likelihood of opal.theory.generator.
+    gradient, hessian = derivatives(fit.theta)
+    w, b = losses.weights_and_intercepts(newton.factorise(hessian)(gradient), law.dim)
+    moves = jnp.abs(jnp.asarray(law.features) @ w.T + b[None, :])
+    theta = jnp.where(fit.converged & (moves.max() < 0.5), fit.theta, jnp.nan)
+    return _Rule(
+        law.group_risk(theta).mean() - law.group_risk(best).mean(),
+        law.group_gradient(theta).mean(axis=0),
+        law.group_hessian(theta).mean(axis=0),
+        newton.factorise(whole.group_hessian(theta)[0]),
+        lambda at: whole.group_hessian(at)[0],
+        theta,
+    )
+
+
+def _variance(rule: _Rule, noise: Float[Array, "p p"]) -> Float[Array, ""]:
+    """``½ tr(H A⁻¹ V A⁻¹)``."""
+    return 0.5 * jnp.trace(rule.hessian @ _covariance(rule, noise))
+
+
+def _covariance(rule: _Rule, noise: Float[Array, "p p"]) -> Float[Array, "p p"]:
+    """``A⁻¹ V A⁻¹``."""
+    return jax.vmap(rule.solve)(jax.vmap(rule.solve)(noise).T)
+
+
+def _drift(rule: _Rule, noise: Callable[[Array], Array]) -> Float[Array, ""]:
+    """The gradient of the risk times the mean of ``θ̂ − θ`` (docs/theory.md, equation 2.7)."""
+    covariance = _covariance(rule, noise(rule.theta))
+
+    def second_order(at: Array) -> Array:
+        return jnp.trace(jax.vmap(rule.solve)(noise(at))) - jnp.trace(rule.bend(at) @ covariance)
+
+    return rule.gradient @ rule.solve(0.5 * jax.grad(second_order)(rule.theta))
+
+
+def _independent(
+    law: FiniteLaw, squares: Float[Array, " g"], table: Float[Array, "g d k"], at: Array
+) -> Float[Array, "p p"]:
+    """Covariance of the gradient of independent rows, with their squared weights in all."""
+    covariances = law.with_table(table).group_score_covariance(at)
+    return jnp.einsum("g,gpq->pq", squares, covariances)
+
+
+@jax.jit
+def _excess(
+    law: FiniteLaw, rows: RowCounts, weights: RowWeights, seen: Array, made: Array
+) -> tuple[Array, ...]:
+    best = law.optimum()
+    synthetic, squares = _synthetic(rows, weights)
+
+    def given(seeds: tuple[Array, Array]) -> tuple[Array, ...]:
+        seen, made = seeds
+        others = jnp.asarray(rows.real) - seen.sum(axis=(1, 2))
+        real = seen + others[:, None, None] * law.table
+        table = jnp.einsum("g,gxk->xk", weights.real, real)
+        rule = _around(law, best, table + jnp.einsum("g,gxk->xk", synthetic, made))
+
+        def noise(at: Array) -> Array:
+            return _independent(
+                law, others * weights.real**2, jnp.asarray(law.table), at
+            ) + _independent(law, squares, made, at)
+
+        spread = _variance(rule, noise(rule.theta)) + _drift(rule, noise)
+        return rule.excess + spread, rule.excess, spread
+
+    found: tuple[Array, ...] = jax.lax.map(given, (seen, made), batch_size=_SEEDS_AT_ONCE)
+    return found
+
+
+def _synthetic(rows: RowCounts, weights: RowWeights) -> tuple[Array, Array]:
+    """Weight of the synthetic rows of each group, and the sum of their squared weights [G]."""
+    numbers = (rows.oversampled, rows.augmented)
+    sizes = (weights.oversampled, weights.augmented)
+    pairs = list(zip(numbers, sizes, strict=True))
+    return jnp.asarray(sum(n * w for n, w in pairs)), jnp.asarray(sum(n * w**2 for n, w in pairs))
+
+
+@jax.jit
+def _first_order(
+    law: FiniteLaw, rows: RowCounts, weights: RowWeights, seen: Array, made: Array
+) -> tuple[Array, ...]:
+    synthetic, squares = _synthetic(rows, weights)
+    real = jnp.asarray(rows.real * weights.real)
+    mean = jnp.einsum("g,gxk->xk", real, law.table)
+    mean += jnp.einsum("g,sgxk->xk", synthetic, made) / len(made)
+    rule = _around(law, law.optimum(), mean)
+
+    def noises(at: Array) -> tuple[Array, ...]:
+        score = law.score_table(at)
+        of_seeds = _centred(jnp.einsum("g,sgxk,xkp->sp", weights.real, seen, score))
+        of_laws = _centred(jnp.einsum("g,sgxk,xkp->sp", synthetic, made, score))
+        cross = of_seeds.T @ of_laws / (len(made) - 1)
+        within = jax.lax.map(
+            lambda table: _independent(law, squares, table, at), made, batch_size=_SEEDS_AT_ONCE
+        )
+        return (
+            _independent(law, real * weights.real, jnp.asarray(law.table), at),
+            within.mean(axis=0),
+            of_laws.T @ of_laws / (len(made) - 1),
+            cross + cross.T,
+        )
+
+    def noise(at: Array) -> Array:
+        return jnp.stack(noises(at)).sum(axis=0)
+
+    parts = [_variance(rule, part) for part in noises(rule.theta)]
+    return rule.excess, _drift(rule, noise), *parts
+
+
+def _centred(values: Float[Array, "s p"]) -> Float[Array, "s p"]:
+    return values - values.mean(axis=0, keepdims=True)

@@ -1,0 +1,347 @@
+"""Training: streams with the stated laws, the same bits after a kill, whole checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from opal.checks import z_threshold
+from opal.settings.tokens import Alphabet, Prior
+from opal.synthesis.transformer import train as training
+from opal.synthesis.transformer.cached import VARIABLE, folder_of, trained
+from opal.synthesis.transformer.checkpoint import Checkpoints
+from opal.synthesis.transformer.model import ModelConfig
+from opal.synthesis.transformer.streams import (
+    Batch,
+    PairStream,
+    Stream,
+    TokenStream,
+    cross_entropy,
+    divergence,
+)
+from opal.synthesis.transformer.train import TrainConfig, Trained, identity, train
+
+ALPHABET = Alphabet.random(5, 2, key=0)
+STREAM = TokenStream(ALPHABET, Prior(0.7))
+PAIRS = PairStream(ALPHABET, 2, Prior(0.7, 0.1))
+MODEL = ModelConfig(STREAM.vocab, context=8, width=8, depth=1, heads=2, mlp_ratio=2)
+CONFIG = TrainConfig(
+    steps=300, batch=16, slice=8, learning_rate=2e-2, warm_up=5, seed=3, save_every=20
+)
+SIZE = 2000
+KEY = jax.random.key(1)
+
+
+class Tree(NamedTuple):
+    """Leaves whose names are not in alphabetical order."""
+
+    last: np.ndarray
+    first: list[np.ndarray]
+
+
+TREE = Tree(np.arange(6, dtype=np.float32), [np.ones((2, 2), np.float32)])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> Trained:
+    return train(MODEL, CONFIG, STREAM, progress=False)
+
+
+@partial(jax.jit, static_argnames=("stream", "size"))
+def drawn(stream: Stream, size: int, step: int, key: jax.Array = KEY) -> Batch:
+    return stream.batch(step, size, MODEL.context, key=key)
+
+
+def same(a: Trained, b: Trained) -> bool:
+    """Whether two results are the same bit for bit."""
+    pairs = zip(jax.tree.leaves(a.decoder), jax.tree.leaves(b.decoder), strict=True)
+    equal = all(np.array_equal(x, y) for x, y in pairs)
+    return equal and np.array_equal(a.losses, b.losses)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.mark.parametrize("stream", [STREAM, PAIRS], ids=["tokens", "pairs"])
+def test_symbols_have_their_laws(stream: TokenStream | PairStream) -> None:
+    size, length = SIZE, MODEL.context
+    batch = drawn(stream, size, 3)
+    laws = np.broadcast_to(batch.laws, (size, length, stream.vocab - 1)).astype(float)
+    np.testing.assert_allclose(laws.sum(axis=2), 1, atol=1e-6)
+    np.testing.assert_array_equal(batch.inputs[:, 0], stream.vocab - 1)
+    np.testing.assert_array_equal(batch.inputs[:, 1:], batch.targets[:, :-1])
+    hits = np.eye(stream.vocab - 1)[np.asarray(batch.targets)]
+
+    def worst(supposed: np.ndarray) -> float:
+        error = np.sqrt((supposed * (1 - supposed)).sum(axis=0))
+        z = np.where(error > 0, (hits - supposed).sum(axis=0) / np.maximum(error, 1e-12), 0)
+        return float(np.abs(z).max())
+
+    threshold = z_threshold(laws[0].size)
+    assert worst(laws) < threshold
+    assert worst(0.8 * laws + 0.2 / laws.shape[2]) > threshold
+    assert (hits[laws == 0] == 0).all()
+
+
+def test_pairs_alternate_and_labels_follow_their_tokens() -> None:
+    batch = drawn(PAIRS, SIZE, 0)
+    x, y = np.asarray(batch.targets[:, ::2]), np.asarray(batch.targets[:, 1::2])
+    assert x.min() >= 0
+    assert x.max() < 5
+    assert set(np.unique(y)) == {5, 6}
+    laws = np.asarray(batch.laws)
+    assert (laws[:, ::2, 5:] == 0).all()
+    assert (laws[:, 1::2, :5] == 0).all()
+    for sequence in range(20):  # one law of labels for each token of a sequence
+        for token in np.unique(x[sequence]):
+            assert len(np.unique(laws[sequence, 1::2][x[sequence] == token], axis=0)) == 1
+
+
+@pytest.mark.parametrize("stream", [STREAM, PAIRS], ids=["tokens", "pairs"])
+def test_a_batch_depends_on_key_and_step_alone(stream: TokenStream | PairStream) -> None:
+    whole = drawn(stream, SIZE, 4)
+    np.testing.assert_array_equal(whole.targets[:6], drawn(stream, 6, 4).targets)
+    for other in (drawn(stream, SIZE, 5), drawn(stream, SIZE, 4, jax.random.key(2))):
+        assert (np.asarray(other.targets) != np.asarray(whole.targets)).mean() > 0.3
+
+
+def test_divergence_is_the_sum_and_zero_at_the_law() -> None:
+    batch = drawn(PAIRS, 6, 0)
+    laws = np.asarray(batch.laws, float)
+    scores = np.asarray(jax.random.normal(KEY, laws.shape))
+    log_q = scores - np.log(np.exp(scores).sum(axis=2, keepdims=True))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = np.nansum(laws * (np.log(laws) - log_q), axis=2)
+    found = divergence(jnp.asarray(laws), jnp.asarray(scores))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    exact = divergence(jnp.asarray(laws), jnp.log(jnp.maximum(jnp.asarray(laws), 1e-30)))
+    np.testing.assert_allclose(exact, 0, atol=1e-6)
+    hits = np.take_along_axis(log_q, np.asarray(batch.targets)[:, :, None], axis=2)
+    assert float(cross_entropy(jnp.asarray(scores), batch.targets)) == pytest.approx(-hits.mean())
+
+
+def test_the_loss_falls_towards_the_entropy(uninterrupted: Trained) -> None:
+    losses = uninterrupted.losses
+    assert losses.shape == (CONFIG.steps,)
+    held_out = drawn(STREAM, SIZE, 0, jax.random.key(9))
+    scores = jax.jit(lambda m, t: m(t)[0])(uninterrupted.decoder, held_out.inputs)
+    kl = np.asarray(divergence(held_out.laws, scores)).mean(axis=0)
+    blind = np.asarray(divergence(held_out.laws, jnp.zeros_like(scores))).mean()
+    assert losses[-30:].mean() < losses[:5].mean() - 0.2
+    assert kl.mean() < 0.6 * blind
+    assert kl[-1] < 0.8 * kl[0]  # seeds tell it about their subject
+
+
+def test_bits_depend_neither_on_stretches_nor_on_x64_nor_on_the_bar(
+    uninterrupted: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(training, "_SECONDS", 0.01)
+    reference = np.full(MODEL.context, 0.05)
+    with jax.enable_x64(False):
+        again = train(MODEL, CONFIG, STREAM, reference=reference)
+    assert same(again, uninterrupted)
+    assert {leaf.dtype for leaf in jax.tree.leaves(again.decoder)} == {jnp.dtype("float32")}
+    shown = capsys.readouterr().err
+    assert re.search(r"KL 0\.\d+, regret [+-]0\.\d+, [\d,]+\s+tokens/s", shown), shown
+
+
+def test_slices_change_rounding_only() -> None:
+    short = replace(CONFIG, steps=6)
+    a, b = (train(MODEL, replace(short, slice=s), STREAM, progress=False) for s in (8, 16))
+    np.testing.assert_allclose(a.losses, b.losses, atol=1e-4)
+
+
+RUN = """
+import sys
+from pathlib import Path
+from tests.synthesis.test_transformer_train import CONFIG, MODEL, STREAM, train
+train(MODEL, CONFIG, STREAM, folder=Path(sys.argv[1]), progress=False)
+"""
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(uninterrupted: Trained, tmp_path: Path) -> None:
+    folder, seed = tmp_path / "run", random.SystemRandom().randrange(2**32)
+    rng = random.Random(seed)
+    least = 20 * rng.randint(1, 8)
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(folder)], cwd=Path(__file__).parents[2]
+    )
+    deadline = time.monotonic() + 120
+    while not any(int(p.name) >= least for p in folder.glob("[0-9]*") if p.name.isdigit()):
+        assert process.poll() is None, f"the run ended with {process.returncode}"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    time.sleep(rng.uniform(0, 0.2))
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, f"seed {seed}"
+    assert not (folder / str(CONFIG.steps)).exists(), f"seed {seed}"
+    resumed = train(MODEL, CONFIG, STREAM, folder=folder, progress=False)
+    assert same(resumed, uninterrupted), f"seed {seed}"
+    steps = sorted(int(path.name) for path in folder.iterdir() if path.is_dir())
+    assert steps == [CONFIG.steps - 40, CONFIG.steps - 20, CONFIG.steps]
+    before = contents(folder)
+    assert same(train(MODEL, CONFIG, STREAM, folder=folder, progress=False), uninterrupted)
+    assert contents(folder) == before
+    with pytest.raises(ValueError, match=r"another run: train.seed is 3 and not 4\. Nothing was"):
+        train(MODEL, replace(CONFIG, seed=4), STREAM, folder=folder, progress=False)
+    other = replace(STREAM, prior=Prior(0.8))
+    with pytest.raises(ValueError, match=r"stream.prior.scale is 0.7 and not 0.8"):
+        train(MODEL, CONFIG, other, folder=folder, progress=False)
+    assert contents(folder) == before
+
+
+def saved(folder: Path) -> Checkpoints:
+    checkpoints = Checkpoints(folder, {"run": 1})
+    for step in (1, 2):
+        checkpoints.save(step, TREE)
+    return checkpoints
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    assert Checkpoints(tmp_path / "none", {"run": 1}).latest(TREE) is None
+    found = saved(tmp_path / "run").latest(jax.tree.map(np.zeros_like, TREE))
+    assert found is not None
+    jax.tree.map(np.testing.assert_array_equal, found, TREE)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, Path.unlink])
+def test_a_damaged_checkpoint_is_refused_and_left(damage: Any, tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path)
+    for path in (tmp_path / "2" / "state").rglob("*"):
+        if path.is_file() and path.parent.name == "d":
+            damage(path)
+    before = contents(tmp_path)
+    message = f"{tmp_path / '2'} is damaged. Nothing was touched; remove that folder"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        checkpoints.latest(TREE)
+    assert contents(tmp_path) == before
+
+
+def test_arrays_that_were_exchanged_are_found(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path / "a")
+    other = Checkpoints(tmp_path / "b", {"run": 1})
+    other.save(2, jax.tree.map(lambda leaf: leaf + 1, TREE))
+    (tmp_path / "a" / "2" / "state").rename(tmp_path / "gone")
+    (tmp_path / "b" / "2" / "state").rename(tmp_path / "a" / "2" / "state")
+    with pytest.raises(ValueError, match=r"its digest is not that of its arrays"):
+        checkpoints.latest(TREE)
+
+
+def test_folders_of_others_are_refused_and_left(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("mine")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "generator.json").write_text('{"run": ')
+    (tmp_path / "list").mkdir()
+    (tmp_path / "list" / "generator.json").write_text("[1]")
+    (tmp_path / "file").write_text("mine")
+    saved(tmp_path / "other")
+    before = contents(tmp_path)
+    for name, message in {
+        "notes": "must be empty or have a readable generator.json",
+        "broken": "must be empty or have a readable generator.json",
+        "list": "must hold the configurations of a run; got [1]",
+        "file": "checkpoints need a folder",
+        "other": "another run: run is 1 and not 2",
+    }.items():
+        with pytest.raises(ValueError, match=re.escape(message)):
+            Checkpoints(tmp_path / name, {"run": 2})
+    assert contents(tmp_path) == before
+
+
+def test_what_a_killed_process_began_is_no_foreign_folder(tmp_path: Path) -> None:
+    (tmp_path / ".generator.json.0123456789abcdef").write_text("{")
+    assert Checkpoints(tmp_path, {"run": 1}).latest(TREE) is None
+
+
+def test_a_generator_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    config = replace(CONFIG, steps=6)
+    first = trained(MODEL, config, STREAM)
+    before = contents(tmp_path)
+    monkeypatch.setattr(training, "_mean_gradient", None)  # whoever trains again fails
+    assert same(trained(MODEL, config, STREAM), first)
+    assert contents(tmp_path) == before
+    folders = {
+        folder_of(MODEL, config, STREAM),
+        folder_of(MODEL, replace(config, seed=1), STREAM),
+        folder_of(replace(MODEL, width=16), config, STREAM),
+        folder_of(MODEL, config, PAIRS),
+        folder_of(MODEL, config, TokenStream(Alphabet.random(5, 2, key=1), Prior(0.7))),
+    }
+    assert len(folders) == 5
+    monkeypatch.delenv(VARIABLE)
+    assert folder_of(MODEL, config, STREAM).parent.name == "generators"
+    assert os.environ.get(VARIABLE) is None
+
+
+def test_identities_are_of_everything() -> None:
+    fields = identity(MODEL, CONFIG, PAIRS)
+    assert fields["model"]["vocab"] == MODEL.vocab
+    assert fields["train"]["save_every"] == 20
+    assert fields["stream"]["n_labels"] == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"steps": 0}, "steps must be a whole number of at least 1; got 0."),
+        ({"batch": 1.5}, "batch must be a whole number of at least 1; got 1.5."),
+        ({"slice": 5}, "slice must divide the batch of 128 sequences; got 5."),
+        ({"warm_up": 1800}, "warm_up must end before the 1800 steps do; got 1800."),
+        ({"learning_rate": 0.0}, "learning_rate must be a finite number of at least 1e-9; got"),
+        ({"clip": float("nan")}, "clip must be a finite number of at least 1e-9; got nan."),
+        ({"weight_decay": -1}, "weight_decay must be finite and not negative; got -1."),
+        ({"seed": -1}, "seed must be a whole number of at least 0; got -1."),
+        ({"save_every": 0}, "save_every must be a whole number of at least 1; got 0."),
+    ],
+)
+def test_training_that_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        TrainConfig(**fields)
+
+
+def test_what_does_not_fit_is_refused_before_work_starts(tmp_path: Path) -> None:
+    wrong = replace(MODEL, vocab=9)
+    with pytest.raises(ValueError, match=r"the stream's 6 symbols, the beginning included; got 9"):
+        train(wrong, CONFIG, STREAM, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match=r"each of the 8 positions; got shape \(3,\)"):
+        train(MODEL, CONFIG, STREAM, reference=np.zeros(3))
+    with pytest.raises(ValueError, match=r"n_labels must be a whole number of at least 2; got 1"):
+        PairStream(ALPHABET, 1)
+
+
+def test_a_loss_that_is_no_number_ends_the_run() -> None:
+    wild = replace(CONFIG, learning_rate=1e37, steps=20)
+    with pytest.raises(
+        ValueError, match=r"the loss must stay finite; it is .* Lower learning_rate"
+    ):
+        train(MODEL, wild, STREAM, progress=False)
