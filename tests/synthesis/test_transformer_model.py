@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from opal.synthesis.transformer.attention import angles, attend, causal_mask, rotate
-from opal.synthesis.transformer.model import Cache, Decoder, ModelConfig
+from opal.synthesis.transformer.config import ModelConfig
+from opal.synthesis.transformer.model import Cache, Decoder
 
 N, CONTEXT, VOCAB = 3, 10, 7
 KINDS = [("rotary", "rms", "relu"), ("learned", "layer", "gelu")]

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from opal import __version__, files
-from opal.synthesis.transformer.model import ModelConfig
+from opal.synthesis.transformer.config import ModelConfig, TrainConfig
 from opal.synthesis.transformer.streams import Stream
-from opal.synthesis.transformer.train import TrainConfig, Trained, identity, train
+from opal.synthesis.transformer.train import Trained, identity, train
 
 VARIABLE = "OPAL_GENERATORS"
 

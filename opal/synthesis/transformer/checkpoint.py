@@ -1,7 +1,8 @@
 """Checkpoints of a training run: whole or absent, and of the run that asks for them.
 
-A folder holds ``generator.json`` (the configurations and opal's version) and one Orbax checkpoint
-for each of the last few saved steps. What cannot be read, or is of another run, is left as it is.
+A folder holds ``generator.json`` (the configurations and opal's version) and, for each of the last
+few saved steps, an Orbax checkpoint with the digests of its files. What cannot be read, or is of
+another run, is left as it is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from opal import __version__, files
@@ -20,6 +20,7 @@ from opal.arrays import AnyArray
 
 Tree = TypeVar("Tree")
 _IDENTITY = "generator.json"
+_DIGESTS = "digests.json"  # its presence says that a checkpoint is whole
 _KEPT = 3
 
 
@@ -72,13 +73,17 @@ class Checkpoints:
 
     def save(self, step: int, tree: Any) -> None:
         """Write the leaves of a pytree; the oldest of more than three checkpoints goes."""
-        leaves = _leaves(tree)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=_KEPT, enable_async_checkpointing=False, cleanup_tmp_directories=True
         )
         with ocp.CheckpointManager(self.folder, options=options) as manager:
-            arrays, digest = ocp.args.StandardSave(leaves), ocp.args.JsonSave(_digest(leaves))
-            manager.save(step, args=ocp.args.Composite(state=arrays, digest=digest))
+            for stale in manager.all_steps():
+                if stale >= step:  # a process was killed before it wrote the digests
+                    manager.delete(stale)
+            state = ocp.args.StandardSave(_leaves(tree))
+            manager.save(step, args=ocp.args.Composite(state=state))
+        written = self.folder / str(step)
+        files.write_json(written / _DIGESTS, _digests(written))
 
     def latest(self, like: Tree) -> Tree | None:
         """The last saved pytree; None before the first was saved.
@@ -89,29 +94,40 @@ class Checkpoints:
         Raises:
             ValueError: the checkpoint is damaged, or its arrays are not those of ``like``.
         """
+        whole = [int(path.parent.name) for path in self.folder.glob(f"[0-9]*/{_DIGESTS}")]
+        if not whole:
+            return None
+        step = max(whole)
+        self._check_digests(step)
+        names = list(_leaves(like))  # in the order of the tree; JAX sorts those of a dict
+        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, _leaves(like))
+        state = ocp.args.StandardRestore(shapes)
         options = ocp.CheckpointManagerOptions(create=False)
         with ocp.CheckpointManager(self.folder, options=options) as manager:
-            step = manager.latest_step()
-            if step is None:
-                return None
-            names = list(_leaves(like))  # in the order of the tree; JAX sorts those of a dict
-            shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, _leaves(like))
-            arrays, note = ocp.args.StandardRestore(shapes), ocp.args.JsonRestore()
-            args = ocp.args.Composite(state=arrays, digest=note)
             try:
-                found = manager.restore(step, args=args)
-                leaves, digest = found["state"], found["digest"]
-            except Exception as error:  # Orbax and TensorStore have many kinds for damaged files
-                raise ValueError(f"{self._damaged(step)} ({type(error).__name__}).") from error
-        if digest != _digest(leaves):
-            raise ValueError(f"{self._damaged(step)} (its digest is not that of its arrays).")
+                leaves = manager.restore(step, args=ocp.args.Composite(state=state))["state"]
+            except Exception as error:  # Orbax and TensorStore raise many kinds
+                raise ValueError(self._damaged(step, f"{type(error).__name__}: {error}")) from error
         return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in names])
 
-    def _damaged(self, step: int) -> str:
+    def _check_digests(self, step: int) -> None:
+        """Orbax is given only what was saved: it would leave half of its reads behind."""
+        written = self.folder / str(step)
+        try:
+            expected = json.loads((written / _DIGESTS).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(self._damaged(step, f"{_DIGESTS}: {error}")) from error
+        found = _digests(written)
+        if found != expected:
+            names = sorted({*found, *expected})
+            first = next(name for name in names if found.get(name) != expected.get(name))
+            raise ValueError(self._damaged(step, f"{first} is not as written"))
+
+    def _damaged(self, step: int, reason: str) -> str:
         return (
-            f"a checkpoint must be as it was saved; {self.folder / str(step)} is damaged. Nothing "
-            "was touched; remove that folder to go on from the checkpoint before it, or all of "
-            f"{self.folder} to train again"
+            f"a checkpoint must be as it was saved; {self.folder / str(step)} is damaged "
+            f"({reason}). Nothing was touched; remove that folder to go on from the checkpoint "
+            f"before it, or all of {self.folder} to train again."
         )
 
 
@@ -144,9 +160,10 @@ def _leaves(tree: Any) -> dict[str, AnyArray]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in pairs}
 
 
-def _digest(leaves: dict[str, AnyArray]) -> dict[str, str]:
-    total = hashlib.sha256()
-    for name in sorted(leaves):
-        total.update(name.encode())
-        total.update(np.ascontiguousarray(leaves[name]).tobytes())
-    return {"sha256": total.hexdigest()}
+def _digests(folder: Path) -> dict[str, str]:
+    """sha256 of each file of a checkpoint."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != _DIGESTS]
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+    }

@@ -5,42 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 import jax
 import numpy as np
 
 from opal.draws import as_key, named
-from opal.synthesis.transformer.model import Decoder, ModelConfig
+from opal.synthesis.transformer.config import ModelConfig, TrainConfig
+from opal.synthesis.transformer.model import Decoder
 from opal.synthesis.transformer.streams import Stream, divergence
 
 Report = Callable[[int, Decoder], None]
 _HELD_OUT = 256  # sequences
 
 
-class Sizes(Protocol):
-    """What the bar needs of a training configuration."""
-
-    @property
-    def steps(self) -> int:
-        """Steps of the optimiser."""
-        ...
-
-    @property
-    def batch(self) -> int:
-        """Sequences a step."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Of the held-out sequences, which are never trained on."""
-        ...
-
-
 @contextmanager
 def reported(
     model: ModelConfig,
-    config: Sizes,
+    config: TrainConfig,
     stream: Stream,
     reference: np.ndarray | None,
     *,

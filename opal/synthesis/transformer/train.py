@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,65 +18,14 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from opal.draws import as_key, named
-from opal.settings.groups import validate_count, validate_number
 from opal.synthesis.transformer.checkpoint import Checkpoints
-from opal.synthesis.transformer.model import Decoder, ModelConfig
+from opal.synthesis.transformer.config import ModelConfig, TrainConfig
+from opal.synthesis.transformer.model import Decoder
 from opal.synthesis.transformer.progress import Report, reported
 from opal.synthesis.transformer.streams import Batch, Stream, cross_entropy
 
+__all__ = ["TrainConfig", "Trained", "identity", "train"]
 _SECONDS = 2.0  # between two reports
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How a generator is trained.
-
-    Attributes:
-        steps: of the optimiser.
-        batch: sequences a step, each as long as the model's context.
-        slice: sequences that pass through the model at once; their gradients are averaged. On a
-            CPU what few sequences leave behind stays in the cache; on a GPU take the whole batch.
-        learning_rate: at its highest.
-        warm_up: steps in which it rises from 0; then it falls to 0 along a cosine.
-        weight_decay: of the matrices.
-        clip: largest norm of the gradient.
-        seed: of the initial parameters and of the batches.
-        save_every: steps between checkpoints.
-
-    Raises:
-        ValueError: a number that is not whole or out of range.
-    """
-
-    steps: int = 1800
-    batch: int = 128
-    slice: int = 32
-    learning_rate: float = 4e-3
-    warm_up: int = 50
-    weight_decay: float = 1e-2
-    clip: float = 1.0
-    seed: int = 0
-    save_every: int = 500
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        for name in ("steps", "batch", "slice", "save_every"):
-            validate_count(getattr(self, name), name, minimum=1)
-        if self.batch % self.slice:
-            raise ValueError(
-                f"slice must divide the batch of {self.batch} sequences; got {self.slice}."
-            )
-        for name in ("warm_up", "seed"):
-            validate_count(getattr(self, name), name, minimum=0)
-        if self.warm_up >= self.steps:
-            raise ValueError(
-                f"warm_up must end before the {self.steps} steps do; got {self.warm_up}."
-            )
-        for name in ("learning_rate", "clip"):
-            rule = f"{name} must be a finite number of at least 1e-9"
-            validate_number(getattr(self, name), rule, least=1e-9)
-        validate_number(
-            self.weight_decay, "weight_decay must be finite and not negative", least=0.0
-        )
 
 
 class Trained(NamedTuple):
