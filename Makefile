@@ -49,7 +49,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 figures: $(STAMP)
 	$(BIN)/opal figures --preset $(PRESET) --out $(OUT) --workers $(JOBS)

@@ -1,13 +1,15 @@
-"""A sweep on two Dask workers against the same cells, one after the other, in this process.
+"""A sweep on two Dask workers, on two plain processes, and one cell after the other here.
 
-Cells of ``draws`` use one core (two seconds of normal draws), cells of ``replicates`` are OPAL's
-own and use, through XLA, as many as there are; they run again with ``NPROC=1`` in the workers.
-Everything is warm: modules are imported and functions compiled in every process. Starting the
-cluster is not counted; scheduler, workers and their nannies are, all with their CPU time. The
-ratio is CPU time on the cluster over CPU time of the serial run. CPU time of fixed work grows when
-cores are shared, so the time outside the cells, which is what Dask costs, is printed beside it.
-Most of that is the cluster's pulse (heartbeats, profiler), which goes by the clock: on a machine
-that others use too, the same sweep takes longer, and its share is larger.
+Cells of ``draws`` use one core (two seconds of NumPy's normal draws), cells of ``replicates`` are
+OPAL's own and use, through XLA, as many as there are, or one with ``NPROC=1``. Scheduler and
+workers are started as docs/sweeps.md does, with its settings, and once without them. Everything is
+warm: modules are imported and functions compiled in every process. Starting the cluster is not
+counted; scheduler, workers and their nannies are, all with their CPU time, and so is connecting.
+
+Fixed work can cost more CPU time when cores are shared. The plain processes are the control: they
+share cores as the workers do, without Dask. The pulse of a cluster (event loops, profiler) goes by
+the clock, so its share grows on a machine that others use too; CPU seconds outside the cells for
+each second on the wall are printed beside it. The three sweeps take turns.
 
 Run ``python benchmarks/sweeps.py``, or with ``--json``.
 """
@@ -24,13 +26,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import tyro
-from distributed import LocalCluster
 
-from opal import executors, runner
+from benchmarks._ways import ways_to_compute
+from opal import runner
 
 _N_DRAWS, _N_REPLICATES = 220, 8000  # millions of draws, replicates: two seconds or more a cell
+# What docs/sweeps.md starts scheduler and workers with.
+_SETTINGS = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TRIM_THRESHOLD_": "67108864",
+}
+_SWEEPS = {
+    "draws, Dask's defaults": ("draws", {}),
+    "draws": ("draws", _SETTINGS),
+    "replicates": ("replicates", _SETTINGS),
+    "replicates, NPROC=1": ("replicates", {**_SETTINGS, "NPROC": "1"}),
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +62,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Options:
-    """Compare a sweep on two Dask workers with the serial run.
+    """Compare a sweep on two Dask workers with two plain processes and with the serial run.
 
     Example:
         python benchmarks/sweeps.py --json
@@ -58,8 +72,12 @@ class Options:
     """Print JSON."""
     tiny: bool = False
     """Tiny cells of draws only, to see that everything runs."""
-    n_cells: int = 8
+    only: str = ""
+    """Only this sweep, by the name that its line starts with."""
+    n_cells: int = 4
     """Cells of each sweep."""
+    rounds: int = 2
+    """Times that the sweeps take turns; CPU times are summed."""
 
 
 def draws(work: Work) -> pd.DataFrame:
@@ -92,77 +110,76 @@ def _record(value: float, cpu_s: float) -> pd.DataFrame:
 
 def main(options: Options) -> None:
     """Measure every sweep; print each line as it comes unless JSON is asked for."""
-    sweeps: list[tuple[str, int, dict[str, str]]] = [("draws", 2 if options.tiny else _N_DRAWS, {})]
-    if not options.tiny:
-        sweeps += [("replicates", _N_REPLICATES, env) for env in ({}, {"NPROC": "1"})]
     results = []
-    for name, size, environment in sweeps:
-        results.append(_compare(name, size, environment, options.n_cells))
-        if not options.json:
-            print(_line(results[-1]), flush=True)
+    for name in ["draws"] if options.tiny else _SWEEPS:
+        if options.only in ("", name):
+            results.append(_compare(name, options))
+            if not options.json:
+                print(_line(results[-1]), flush=True)
     if options.json:
         print(json.dumps({"sweeps": results}))
 
 
 def _line(entry: dict[str, Any]) -> str:
-    serial, dask = entry["serial"], entry["dask"]
+    sides = "; ".join(
+        f"{side} {entry[side]['cpu_s']:.2f} CPU s ({entry[side]['cells_s']:.2f} in cells, "
+        f"{entry[side]['wall_s']:.2f} on the wall)"
+        for side in ("serial", "processes", "dask")
+    )
+    spread = " ".join(f"{ratio:.3f}" for ratio in entry["ratios"])
+    dask = entry["dask"]
     return (
-        f"{entry['n_cells']} cells of {entry['cells']} {entry['environment'] or ''}: "
-        f"serial {serial['cpu_s']:.2f} CPU s ({serial['wall_s']:.2f} s), "
-        f"Dask {dask['cpu_s']:.2f} CPU s ({dask['wall_s']:.2f} s), ratio {entry['ratio']:.3f}; "
-        f"outside the cells {dask['outside_s']:.2f} s = {entry['overhead']:.1%}, "
-        f"{dask['outside_s'] / dask['wall_s']:.3f} s a second; "
+        f"{entry['sweep']}: {sides}. Ratio to serial {entry['ratio']:.3f} (rounds {spread}), to "
+        f"processes {entry['ratio'] / entry['control']:.3f}, of processes to serial "
+        f"{entry['control']:.3f}; outside cells {(dask['cpu_s'] - dask['cells_s']):.2f} s, "
+        f"{(dask['cpu_s'] - dask['cells_s']) / dask['wall_s']:.3f} s a second; "
         f"records {'identical' if entry['identical'] else 'DIFFERENT'}"
     )
 
 
-def _compare(name: str, size: int, environment: dict[str, str], n_cells: int) -> dict[str, Any]:
-    """One sweep in this process, then on two workers started with ``environment``."""
+def _compare(sweep: str, options: Options) -> dict[str, Any]:
+    """One sweep in all three ways, in turns."""
+    name, environment = _SWEEPS[sweep]
+    size = 2 if options.tiny else _N_DRAWS if name == "draws" else _N_REPLICATES
     # By its importable name, which workers find; run as a script this module is __main__.
     work = getattr(importlib.import_module("benchmarks.sweeps"), name)
-    cells = [runner.Cell(work, Work(seed, size), str(seed)) for seed in range(n_cells)]
+    cells = [runner.Cell(work, Work(seed, size), str(seed)) for seed in range(options.n_cells)]
     # More than one for each worker, so that none stays cold.
-    warm_up = [runner.Cell(work, Work(1000 + seed, size), "warm-up") for seed in range(4)]
-    with tempfile.TemporaryDirectory() as folder:
-        _sweep(warm_up[:1], Path(folder) / "warm", None)
-        expected, serial = _sweep(cells, Path(folder) / "serial", None)
-        start = time.perf_counter()
-        with LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, env=environment
-        ) as cluster:
-            seconds = time.perf_counter() - start
-            _sweep(warm_up, Path(folder) / "warm-dask", cluster.scheduler_address)
-            frame, dask = _sweep(cells, Path(folder) / "dask", cluster.scheduler_address)
+    warm = [runner.Cell(work, Work(1000 + s, max(size // 4, 1)), "warm-up") for s in range(4)]
+    with (
+        tempfile.TemporaryDirectory() as name_of_folder,
+        ways_to_compute(name_of_folder, environment) as ways,
+    ):
+        folder = Path(name_of_folder)
+        for side, way in ways.items():
+            way.sweep(warm, folder / f"warm-{side}")
+        runs = [
+            {side: way.sweep(cells, folder / f"{side}-{turn}") for side, way in ways.items()}
+            for turn in range(options.rounds)
+        ]
     return {
-        "cells": name,
-        "n_cells": n_cells,
+        "sweep": sweep,
+        "n_cells": options.n_cells,
         "environment": environment,
-        "start_s": seconds,
-        "serial": serial,
-        "dask": dask,
-        "ratio": dask["cpu_s"] / serial["cpu_s"],
-        "overhead": dask["outside_s"] / serial["cpu_s"],
-        "identical": frame.drop(columns="cpu_s").equals(expected.drop(columns="cpu_s")),
+        **_summary([{side: seconds for side, (_, seconds) in run.items()} for run in runs]),
+        "identical": all(
+            frame.drop(columns="cpu_s").equals(runs[0]["serial"][0].drop(columns="cpu_s"))
+            for run in runs
+            for frame, _ in run.values()
+        ),
     }
 
 
-def _sweep(
-    cells: list[runner.Cell], out: Path, scheduler: str | None
-) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Records and seconds of one sweep: on the wall, of all processors, and outside the cells."""
-    start, cpu = time.perf_counter(), _cpu_seconds()
-    with executors.executor(1, scheduler, out) as executor:
-        frame = runner.run(cells, out, executor=executor, progress=False)
-    wall_s, cpu_s = time.perf_counter() - start, _cpu_seconds() - cpu
-    inside = float(frame["cpu_s"].sum())
-    return frame, {"wall_s": wall_s, "cpu_s": cpu_s, "outside_s": cpu_s - inside}
-
-
-def _cpu_seconds() -> float:
-    """CPU time of this process and of all that it has started and that still run."""
-    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    times = [process.cpu_times() for process in processes]
-    return sum(t.user + t.system for t in times)
+def _summary(runs: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """Seconds of all rounds, and the ratios of CPU times."""
+    table = {side: pd.DataFrame([run[side] for run in runs]).sum() for side in runs[0]}
+    serial, processes, dask = (table[side]["cpu_s"] for side in ("serial", "processes", "dask"))
+    return {
+        **{side: seconds.to_dict() for side, seconds in table.items()},
+        "ratio": dask / serial,
+        "ratios": [run["dask"]["cpu_s"] / run["serial"]["cpu_s"] for run in runs],
+        "control": processes / serial,
+    }
 
 
 if __name__ == "__main__":

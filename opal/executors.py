@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import pkgutil
 import secrets
+import socket
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -89,8 +90,7 @@ def _processes(workers: int) -> Iterator[Executor]:
 @contextmanager
 def _dask(address: str, folder: Path) -> Iterator[Executor]:
     """The executor of a Dask cluster that has proved able to compute cells."""
-    _check_address(address)
-    _check_scheduler(address)
+    _check_scheduler(address, *_place(address))
     from distributed import Client, KilledWorker
 
     with Client(address, timeout=_CONNECT, set_as_default=False) as client:
@@ -114,7 +114,8 @@ def _dask(address: str, folder: Path) -> Iterator[Executor]:
             ) from error
 
 
-def _check_address(address: str) -> None:
+def _place(address: str) -> tuple[str, int]:
+    """Host and port of a scheduler."""
     try:
         from distributed.comm.addressing import get_address_host_port
     except ImportError as error:
@@ -123,6 +124,8 @@ def _check_address(address: str) -> None:
             "Install it: pip install 'opal-scaling[dask]'"
         ) from error
     try:
+        host: str
+        port: int
         host, port = get_address_host_port(address)
         if not host or not 0 < port < 65536:
             raise ValueError("host or port is out of range")
@@ -131,11 +134,14 @@ def _check_address(address: str) -> None:
             f"a scheduler's address is tcp://HOST:PORT (or tls://…); got {address!r} ({error}). "
             "`dask scheduler` prints its address as it starts."
         ) from error
+    return host, port
 
 
-def _check_scheduler(address: str) -> None:
+def _check_scheduler(address: str, host: str, port: int) -> None:
     """Ask who is there. A Client alone would wait for ever for a server that speaks no Dask."""
     try:
+        # Dask knocks again for all of _CONNECT at a door that nobody keeps.
+        socket.create_connection((host, port), timeout=_CONNECT).close()
         kind = asyncio.run(asyncio.wait_for(_identity(address), _CONNECT))["type"]
     except Exception as error:  # a server that speaks no Dask can answer anything
         reason = str(error) or f"no answer within {_CONNECT:g} s"

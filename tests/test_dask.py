@@ -213,9 +213,9 @@ def test_an_unreachable_scheduler_is_told_at_once(
     address = f"tcp://127.0.0.1:{free_port()}"
     start = time.monotonic()
     assert main(["run", "example_study", "--scheduler", address]) == 2
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 3
     said = capsys.readouterr().err
-    assert f"a Dask scheduler that can be reached; {address} is not" in said
+    assert f"a Dask scheduler that can be reached; {address} is not ([Errno" in said
     assert "Start one with `dask scheduler`, and on each machine `dask worker" in said
     assert said.count("\n") == 1
 
@@ -257,14 +257,15 @@ def test_malformed_addresses_are_refused(address: str, tmp_path: Path) -> None:
 
 def test_the_benchmark_prints_its_schema() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "sweeps.py"), "--json", "--tiny"]
-    command += ["--n-cells", "2"]
+    command += ["--n-cells", "2", "--rounds", "1"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     (entry,) = json.loads(printed.stdout)["sweeps"]
-    assert entry["cells"] == "draws"
-    for side in ("serial", "dask"):
-        assert entry[side]["cpu_s"] > 0
+    assert entry["sweep"] == "draws"
+    for side in ("serial", "processes", "dask"):
+        assert entry[side]["cpu_s"] > entry[side]["cells_s"] > 0
         assert entry[side]["wall_s"] > 0
     assert entry["ratio"] == pytest.approx(entry["dask"]["cpu_s"] / entry["serial"]["cpu_s"])
+    assert entry["control"] == pytest.approx(entry["processes"]["cpu_s"] / entry["serial"]["cpu_s"])
     assert entry["identical"] is True
 
 

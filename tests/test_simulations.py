@@ -130,11 +130,16 @@ def test_a_study_refuses_before_its_first_cell(
 
 
 def test_processes_give_the_same_records(tmp_path: Path) -> None:
+    """Two cells drawn and fitted by JAX, of which one trains logistic rules."""
+    cells = ("--scenarios", "Gaussian, shift 0.1", "sequence s = 2, bias 0.1")
     frames = []
     for workers in ("1", "2"):
-        result = run("alpha", tmp_path / workers, "--workers", workers)
+        result = run("mixture_law", tmp_path / workers, *cells, "--workers", workers)
         assert result.returncode == 0, result.stderr
-        frames.append(records.read(Path(json.loads(result.stdout)["records"])))
+        report = json.loads(result.stdout)
+        frames.append(records.read(Path(report["records"])))
+    assert tuple(report["config"]["scenarios"]) == cells[1:]
+    assert (frames[0]["source"] == "simulation").any()
     assert frames[0].equals(frames[1])
 
 

@@ -53,9 +53,10 @@ class Fit:
     link: Literal["identity", "log", "logit"] = "identity"
     """Scale of the metric on which the law holds."""
     at: tuple[float, ...] = ()
-    """Where to predict: one number for each column of --x, as many times as you like."""
+    """Where to predict: one number for each column of --x, as many times as you like; 10 times the
+    largest size if not given."""
     intervals: Literal["profile", "bootstrap"] = "profile"
-    """Profile likelihood, or a bootstrap over seeds."""
+    """Profile likelihood, or a bootstrap over seeds (too narrow with fewer than 20 seeds)."""
     level: float = 0.95
     """Confidence of the intervals."""
     n_bootstrap: int = 400
@@ -73,9 +74,14 @@ def main(args: Sequence[str]) -> int:
 
     law = laws.get(options.law)
     if len(options.x) != len(law.variables):
+        named = " ".join(options.x) or "none"
         raise ValueError(
             f"law {law.name!r} reads {len(law.variables)} column(s), in the order "
-            f"{' '.join(law.variables)}; --x named {len(options.x)}: {' '.join(options.x)}."
+            f"{' '.join(law.variables)}; --x named {len(options.x)}: {named}. Name one for each."
+        )
+    if options.save is not None and options.save.resolve() == options.table.resolve():
+        raise ValueError(
+            f"--save would replace the table {options.table}. Name another file for the fit."
         )
     if options.save is not None and options.group_by is not None:
         raise ValueError("--save keeps one fit; with --group-by there are several. Leave one out.")
@@ -105,6 +111,12 @@ def _groups(options: Fit) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     if options.group_by is None:
         return [({}, frame)]
     table.check_columns(frame, [options.group_by])
+    empty = int(frame[options.group_by].isna().sum())
+    if empty:
+        raise ValueError(
+            f"every row needs a group; {empty} of {len(frame)} rows have an empty "
+            f"{options.group_by!r}. Fill or drop them."
+        )
     parts = frame.groupby(options.group_by, sort=True)
     return [({"group": _plain(name)}, rows.reset_index(drop=True)) for name, rows in parts]
 
@@ -143,7 +155,7 @@ def _points(options: Fit, law: Law) -> dict[str, Any] | None:
     if len(options.at) % width:
         raise ValueError(
             f"--at takes {width} numbers for each point ({' '.join(options.x)}); got "
-            f"{len(options.at)}."
+            f"{len(options.at)}. Write {width} for each."
         )
     return {name: list(options.at[i::width]) for i, name in enumerate(law.variables)}
 
@@ -152,7 +164,7 @@ def _say(report: dict[str, Any], options: Fit) -> None:
     title = f"{report['law']}: {report['equation']}, {report['n_rows']} rows"
     if "group" in report:
         title = f"{options.group_by} = {report['group']}: {title}"
-    interval = f"{report['level']:.0%} interval"
+    interval = f"{100 * report['level']:.4g}% interval"
     params = [(name, *_cells(found)) for name, found in report["params"].items()]
     output.print_table(title, ["parameter", "estimate", f"{interval} from", "to"], params)
     points = [(*point["x"].values(), *_cells(point)) for point in report["predictions"]]

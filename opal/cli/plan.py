@@ -14,8 +14,12 @@ from opal.cli.parsing import parse
 
 if TYPE_CHECKING:
     from opal.scaling.fit import Fit
+    from opal.scaling.pilot import Point
     from opal.scaling.plan import Plan
 
+_GROUPS = 2  # where nothing says how many
+_SEEDS = 12  # of a pilot to begin with
+_SHARE = 0.5  # of its pool that each seed draws
 _FAR = 10.0  # times the largest N of a table: as far as a plan goes when no budget is named
 
 
@@ -40,8 +44,8 @@ class Command:
     """Money; enough for ten times the largest N of the table if left out."""
     n_real: tuple[int, ...] = ()
     """Real samples of each group, or one number for all; the table's largest n if left out."""
-    groups: int = 2
-    """Number of groups, where --n-real does not list them."""
+    groups: int | None = None
+    """Number of groups, where --n-real does not list them; 2 if left out."""
     x: tuple[str, str, str] = ("n", "N", "alpha")
     """Columns of the real and synthetic samples per group, and of the weight."""
     y: str = "value"
@@ -83,10 +87,10 @@ def main(args: Sequence[str]) -> int:
         return _show_first(command)
     if command.table is None:
         raise ValueError("a plan needs the TABLE of a pilot; `opal plan --pilot` proposes one.")
-    fitted, n_real, budget = _read(command, command.table)
+    fitted, done, n_real, budget = _read(command, command.table)
     advice = _plan(command, fitted, n_real, budget)
     if command.pilot:
-        return _show_next(command, fitted, advice, n_real, budget)
+        return _show_next(command, fitted, done, advice, n_real, budget)
     if command.json:
         output.print_json(advice.to_dict())
     else:
@@ -94,15 +98,16 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def _read(command: Command, path: Path) -> tuple[Fit, tuple[float, ...], float]:
-    """The fitted law, the real samples in hand, and the budget."""
+def _read(command: Command, path: Path) -> tuple[Fit, list[Point], tuple[float, ...], float]:
+    """The fitted law, the points that were run, the real samples in hand, and the budget."""
     from opal.reading import read_table
     from opal.scaling import table
     from opal.scaling.exchange import cross_law
     from opal.scaling.laws import LAWS
-    from opal.scaling.pilot import VARIABLES, fit_pilot
+    from opal.scaling.pilot import VARIABLES, Point, fit_pilot
 
     _check_price(command)
+    counts = _counts(command)
     conditions = [*command.where, *([f"metric={command.metric}"] if command.metric else [])]
     frame = table.where(read_table(path), conditions)
     x = dict(zip(VARIABLES, command.x, strict=True))
@@ -118,18 +123,30 @@ def _read(command: Command, path: Path) -> tuple[Fit, tuple[float, ...], float]:
         level=command.level,
         n_bootstrap=command.n_bootstrap,
     )
-    n_real = _counts(command) or (float(frame[x["n"]].max()),) * command.groups
+    n_real = counts or (float(frame[x["n"]].max()),) * (command.groups or _GROUPS)
     largest = float(frame[x["N"]].max())
     budget = command.budget
     if budget is None:
         budget = _FAR * largest * len(n_real) * command.price_synthetic
-    return fitted, n_real, budget
+    done = {Point(*map(float, row)) for row in frame[list(x.values())].to_numpy(float)}
+    return fitted, sorted(done), n_real, budget
 
 
 def _counts(command: Command) -> tuple[float, ...]:
-    """Real samples of each group; one number is for every group."""
-    counts = tuple(float(n) for n in command.n_real)
-    return counts * command.groups if len(counts) == 1 else counts
+    """Real samples of each group; one number is for every group.
+
+    Raises:
+        ValueError: there is no group, or --n-real lists another number of groups.
+    """
+    counts, groups = tuple(float(n) for n in command.n_real), command.groups
+    if groups is not None and groups < 1:
+        raise ValueError(f"--groups is the number of groups, at least 1; got {groups}.")
+    if groups is not None and len(counts) not in (0, 1, groups):
+        raise ValueError(
+            f"--n-real names the real samples of each group, or one number for all; got "
+            f"{len(counts)} numbers for {groups} groups. Leave --groups out, or list {groups}."
+        )
+    return counts * (groups or _GROUPS) if len(counts) == 1 else counts
 
 
 def _check_price(command: Command) -> None:
@@ -206,40 +223,58 @@ def _show_first(command: Command) -> int:
         "points": [point._asdict() for point in points],
         "pool": terms.largest_size // 10,
         "cost": terms.cost(terms.largest_size // 10),
-        "n_seeds": 12,
-        "subsample": 0.5,
+        "n_seeds": _SEEDS,
+        "subsample": _SHARE,
     }
     return _print_points(command, report)
 
 
 def _show_next(
-    command: Command, fitted: Fit, advice: Plan, n_real: tuple[float, ...], budget: float
+    command: Command,
+    fitted: Fit,
+    done: list[Point],
+    advice: Plan,
+    n_real: tuple[float, ...],
+    budget: float,
 ) -> int:
     """The points that narrow the interval of the gain most."""
     from opal.scaling.proposal import propose
     from opal.scaling.terms import Terms
 
     terms = Terms(n_real, command.price_real, command.price_synthetic, budget)
-    seen = float(fitted.frame[fitted.roles.x["N"]].max())
-    pool = max(terms.largest_size // 10, seen)
+    share = command.subsample or 1.0
+    owned = round(max(point.N for point in done) / share)
+    pool = max(terms.largest_size // 10, owned)
     question = next((o for o in advice.alternatives if o.strategy == "augment"), advice.chosen)
     found = propose(
         fitted,
         question,
         n=terms.n,
-        largest_pool=pool,
+        largest_pool=share * pool,
         subsample=command.subsample,
         n_points=command.n_points,
+        done=done,
     )
     report = {
         "points": [point._asdict() for point in found.points],
         "pool": pool,
-        "cost": terms.cost(max(pool - seen, 0.0)),
+        "cost": terms.cost(pool - owned),
+        "n_seeds": fitted.frame[fitted.roles.seed].nunique() if fitted.roles.seed else 1,
+        "subsample": command.subsample,
         "decided": advice.decided,
         "gain_std_error": {"now": found.std_error, "after": list(found.std_errors)},
         "warnings": list(advice.warnings),
     }
     return _print_points(command, report)
+
+
+def _of_share(share: float | None) -> str:
+    if share is None:
+        return ""
+    return (
+        f"; each draws the share {share:g} of the pool at random, and rows of its own where a "
+        f"point has fewer than all real ones; then ask with --subsample {share:g}"
+    )
 
 
 def _print_points(command: Command, report: dict[str, Any]) -> int:
@@ -249,7 +284,8 @@ def _print_points(command: Command, report: dict[str, Any]) -> int:
     rows = [list(point.values()) for point in report["points"]]
     output.print_table("points to run", ["n", "N", "alpha"], rows)
     output.print_lines(
-        f"pool of {report['pool']:g} synthetic samples a group; cost {report['cost']:.6g}"
+        f"pool of {report['pool']:g} synthetic samples a group; cost {report['cost']:.6g}",
+        f"run every point with {report['n_seeds']} seeds{_of_share(report['subsample'])}",
     )
     if "gain_std_error" in report:
         error = report["gain_std_error"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from opal.scaling.laws import Columns, Law
 from opal.scaling.spread import Spread
+from opal.scaling.table import Roles
 from opal.scaling.weights import points
 
 _LEAST_SIZES = 4
@@ -38,17 +40,19 @@ def of_sizes(law: Law, x: Columns, columns: Mapping[str, str]) -> Iterator[str]:
 
 def of_params(spread: Spread, intervals: Mapping[str, tuple[float, float]]) -> Iterator[str]:
     """Parameters on a bound, and parameters that the table does not identify."""
-    law = spread.problem.law
-    values = spread.problem.values(spread.phi)
+    law, gone = spread.problem.law, spread.problem.gone(spread.phi)
+    values = np.where(gone, 0.0, spread.problem.values(spread.phi))
     yield from _singular(law.params, spread.problem.residuals(spread.phi)[1])
     for index, name in enumerate(law.params):
         low, high = law.bounds[name]
         left, right = intervals[name]
         amplitude = name in law.amplitudes
-        gone = amplitude and spread.idle[index]
+        faint = amplitude and spread.idle[index]
         room = min(values[index] - low, high - values[index])
-        at_bound = not amplitude and room <= 1e-6 * max(1.0, abs(values[index]))
-        if gone or at_bound:
+        size = 1.0 if np.isfinite(high) else float(np.abs(spread.problem.y).max())
+        close = 1e-6 * min(max(size, abs(values[index])), high - low)
+        at_bound = not amplitude and not gone[index] and room <= close
+        if faint or at_bound:
             yield (
                 f"{name} is at its bound ({values[index]:.3g}): the table does not show this part "
                 "of the law; try a law without it."
@@ -67,7 +71,10 @@ def is_open(name: str, low: float, high: float, law: Law, span: float) -> bool:
     bound = law.bounds[name]
     width = bound[1] - bound[0]
     if np.isfinite(width):
-        return low - bound[0] < 1e-3 * width or bound[1] - high < 1e-3 * width
+        # Bounds that span decades are far from a value that is a multiple of the lower one.
+        below = min(1e-3 * width, 0.5 * bound[0]) if bound[0] > 0 else 1e-3 * width
+        reaches = low - bound[0] < below or bound[1] - high < 1e-3 * width
+        return reaches and min(low - bound[0], bound[1] - high) <= high - low
     return high - low > span
 
 
@@ -92,7 +99,7 @@ def of_noise(spread: Spread) -> Iterator[str]:
         deviance = problem.deviance(spread.phi)[0]
         if stats.chi2.sf(deviance, spread.n_free) < _LACK_LEVEL:
             yield (
-                f"the law misses the values by {np.sqrt(spread.inflation):.2g} times their "
+                f"the law misses the values by {np.sqrt(spread.inflation):.1f} times their "
                 "standard errors: intervals are widened by this factor, and another law may fit."
             )
     if spread.kind != "clusters":
@@ -114,9 +121,40 @@ def of_noise(spread: Spread) -> Iterator[str]:
         row = int(np.flatnonzero(point == worst)[0])
         where = ", ".join(f"{name} = {problem.x[name][row]:g}" for name in problem.law.variables)
         yield (
-            f"the law misses the mean at {where} by {abs(mean[worst]) / error[worst]:.2g} standard "
+            f"the law misses the mean at {where} by {abs(mean[worst]) / error[worst]:.1f} standard "
             "errors: another law may fit."
         )
+
+
+def of_copies(frame: pd.DataFrame) -> Iterator[str]:
+    """Rows that repeat others in every column, as pasted ones do."""
+    copies = int(frame.astype(str).duplicated().sum())
+    if copies:
+        yield (
+            f"{copies} rows repeat another one in every column, and each counts as independent: if "
+            "they are copies, drop them; if they are runs that agree, name their seeds."
+        )
+
+
+def of_curves(frame: pd.DataFrame, roles: Roles) -> Iterator[str]:
+    """Rows of one size that another column tells apart: several curves, it may be, in one table.
+
+    Several rows at one size are expected where neither seeds nor standard errors are named.
+    """
+    if roles.seed is None and roles.std_error is None:
+        return
+    same = [*roles.x.values(), *([roles.seed] if roles.seed is not None else [])]
+    text = frame.astype(str)
+    if not text.duplicated(same).any():
+        return
+    for name in text.columns.difference(roles.columns, sort=False):
+        values = text[name].unique()
+        if 1 < len(values) <= len(text) / 2 and text.groupby(same)[name].nunique().median() > 1:
+            yield (
+                f"rows of one size differ in {name!r} ({', '.join(values[:4])}): if these are "
+                f"different curves, keep one (--where {name}={values[0]}) or fit each "
+                f"(--group-by {name})."
+            )
 
 
 def of_direction(law: Law, x: Columns, y: np.ndarray) -> Iterator[str]:

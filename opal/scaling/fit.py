@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from opal.scaling import bootstrap, diagnostics, laws, optimum, profile, refusals
@@ -14,6 +15,8 @@ from opal.scaling.spread import Spread
 from opal.scaling.table import Roles
 
 __all__ = ["Estimate", "Fit", "fit"]
+
+_MANY_SEEDS = 20  # from here on a bootstrap over them is about as wide as it should be
 
 
 def fit(
@@ -55,12 +58,13 @@ def fit(
     settings.check()
     roles = Roles(dict(x), y, std_error, seed)
     refusals.check(frame, law, roles, link=link, loss=loss)
+    said = [*diagnostics.of_copies(frame), *diagnostics.of_curves(frame, roles)]
     frame = frame[roles.columns].reset_index(drop=True)
     law = on_link(law, link)
     problem, kind, replicates = pose(law, frame, roles, settings)
     spread = Spread(problem, optimum.minimise(problem), kind, replicates)
     found = _estimates(spread, settings)
-    said = _warnings(spread, found, roles, settings)
+    said += _warnings(spread, found, roles, settings)
     result = Fit(law, found, frame, roles, settings, tuple(said))
     vars(result)["spread"] = spread  # where the cached property would put it
     return result
@@ -69,7 +73,8 @@ def fit(
 def _estimates(spread: Spread, settings: Settings) -> dict[str, Estimate]:
     """Each parameter with its interval."""
     problem = spread.problem
-    values = problem.values(spread.phi)
+    gone = problem.gone(spread.phi)
+    values = np.where(gone & problem.is_log, 0.0, problem.values(spread.phi))
     if settings.intervals == "bootstrap":
         draws = problem.values(bootstrap.draws(spread, settings.n_bootstrap, seed=settings.key))
         ends = [
@@ -78,6 +83,8 @@ def _estimates(spread: Spread, settings: Settings) -> dict[str, Estimate]:
         ]
     else:
         ends = [profile.of_parameter(spread, index, settings.level) for index in range(len(values))]
+    for index in np.flatnonzero(gone):
+        ends[index] = problem.law.bounds[problem.law.params[index]]
     return {
         name: Estimate(float(value), *map(float, end))
         for name, value, end in zip(problem.law.params, values, ends, strict=True)
@@ -97,6 +104,12 @@ def _warnings(
     ]
     if settings.loss == "huber-log" and roles.std_error is not None:
         said.append("loss huber-log weighs all rows alike: the standard errors are not used.")
+    seeds = len(np.unique(problem.clusters))
+    if settings.intervals == "bootstrap" and roles.seed is not None and seeds < _MANY_SEEDS:
+        said.append(
+            f"few seeds for a bootstrap: {seeds} seeds, and with fewer than {_MANY_SEEDS} its "
+            "intervals are too narrow. Use profile intervals."
+        )
     if spread.n_free < 1 and spread.kind == "residual":
         said.append("as many parameters as rows: the fit is exact and says nothing of its error.")
     return said

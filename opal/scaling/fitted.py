@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from opal.files import write_json
+from opal.reading import read_text
 from opal.scaling import bootstrap, diagnostics, laws, links, profile, table
 from opal.scaling.laws import Columns, Law
 from opal.scaling.pose import Settings, on_link, pose
@@ -50,7 +51,7 @@ class Fit:
 
     law: Law
     params: Mapping[str, Estimate]
-    frame: pd.DataFrame
+    frame: pd.DataFrame = field(repr=False)
     roles: Roles
     settings: Settings
     warnings: tuple[str, ...] = ()
@@ -138,7 +139,7 @@ class Fit:
             "n_rows": self.n_rows,
         }
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the fit, its rows included, as JSON; numbers keep full precision."""
         stored = {
             "schema_version": SCHEMA_VERSION,
@@ -149,10 +150,10 @@ class Fit:
             "settings": asdict(self.settings),
             "warnings": list(self.warnings),
         }
-        write_json(path, stored)
+        write_json(Path(path), stored)
 
     @classmethod
-    def load(cls, path: Path, *, law: Law | None = None) -> Fit:
+    def load(cls, path: Path | str, *, law: Law | None = None) -> Fit:
         """Read a fit that :meth:`save` wrote.
 
         Args:
@@ -162,7 +163,7 @@ class Fit:
         Raises:
             ValueError: the file is of another schema version, or its law is unknown.
         """
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(read_text(Path(path)))
         if stored.get("schema_version") != SCHEMA_VERSION:
             raise ValueError(
                 f"{path} has fit schema version {stored.get('schema_version')!r}, this opal reads "

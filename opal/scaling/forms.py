@@ -56,9 +56,9 @@ def _shares(x: Columns) -> tuple[np.ndarray, np.ndarray]:
 
 def mixture(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
     """E + α²R_s + [α²(A_s N^(−β))^(1/β) + (1−α)²(A_r n^(−β))^(1/β)]^β."""
-    floor, synthetic_floor, a_s, a_r, beta = values
-    with np.errstate(divide="ignore"):
-        log_s, log_r = np.log(a_s), np.log(a_r)
+    floor, synthetic_floor, *amplitudes, beta = values
+    a_s, a_r = np.maximum(amplitudes, np.finfo(float).tiny)  # zero has no logarithm
+    log_s, log_r = np.log(a_s), np.log(a_r)
     synthetic, real = _shares(x)
     total = np.logaddexp(synthetic + log_s / beta, real + log_r / beta)
     share = np.exp(synthetic + log_s / beta - total)  # of the synthetic part

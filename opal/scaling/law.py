@@ -89,7 +89,7 @@ class Law:
         return dict(zip(self.variables, shaped, strict=True))
 
     def check_x(self, x: Columns, columns: Mapping[str, str] | None = None) -> None:
-        """Check that sizes are positive and weights within [0, 1].
+        """Check that variables are finite, sizes positive, and weights within [0, 1].
 
         A size whose weight is zero is not used and may be anything: N where α = 0, n where α = 1.
 
@@ -105,18 +105,26 @@ class Law:
         used = {name: np.ones(arrays[name].shape, bool) for name in self.sizes}
         if "alpha" in arrays:
             alpha = arrays["alpha"]
-            if not np.all((alpha >= 0) & (alpha <= 1)):
-                bad = alpha[(alpha < 0) | (alpha > 1)][0]
+            within = (alpha >= 0) & (alpha <= 1)
+            if not np.all(within):
+                bad = alpha[~within][0]
                 raise ValueError(
                     f"{name_of['alpha']!r} is a weight in [0, 1]; got {bad:g}. "
                     "If it is in percent, divide by 100."
                 )
             used |= {"n": alpha < 1, "N": alpha > 0}
-        for name in self.sizes if self.separable else ():
-            if np.any(arrays[name][used[name]] <= 0):
+        for name in self.sizes:
+            wrong = arrays[name][used[name] & ~np.isfinite(arrays[name])]
+            if len(wrong):
+                raise ValueError(
+                    f"sizes are finite numbers; {name_of[name]!r} has the value {wrong[0]:g}. "
+                    "Give a number."
+                )
+            if self.separable and np.any(arrays[name][used[name]] <= 0):
                 raise ValueError(
                     f"sizes must be positive; {name_of[name]!r} has the value "
-                    f"{arrays[name][used[name]].min():g} in a row that uses it. Drop the row."
+                    f"{arrays[name][used[name]].min():g} in a row that uses it. Drop the "
+                    "row or point."
                 )
 
     def signed(self) -> Law:

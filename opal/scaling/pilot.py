@@ -6,6 +6,7 @@ docs/theory.md, section 12.3.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ import pandas as pd
 from opal.scaling.exchange import cross_law
 from opal.scaling.fit import Fit, fit
 from opal.scaling.law import Law
+from opal.scaling.refusals import check_numbers
+from opal.scaling.table import Roles, check_columns, columns_of
 
 VARIABLES = ("n", "N", "alpha")
 WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
@@ -82,9 +85,11 @@ def fit_pilot(
         ValueError: see :func:`check` and :func:`opal.scaling.fit.fit`.
     """
     columns = {name: name for name in VARIABLES} if x is None else x
+    law = law or cross_law()
+    _check_rows(frame, law, Roles(columns, y, seed=seed))
     check(frame, columns)
-    return fit(
-        law or cross_law(),
+    found = fit(
+        law,
         frame if all_points else near(frame, columns, y),
         x=columns,
         y=y,
@@ -93,14 +98,43 @@ def fit_pilot(
         level=level,
         n_bootstrap=n_bootstrap,
     )
+    said = _of_direction(frame, columns, y)
+    return replace(found, warnings=(said, *found.warnings)) if said else found
+
+
+def _check_rows(frame: pd.DataFrame, law: Law, roles: Roles) -> None:
+    """Check every row, also those that :func:`near` leaves out."""
+    check_columns(frame, roles.columns)
+    for name in (*roles.x.values(), roles.y):
+        check_numbers(frame, name)
+    law.check_x(columns_of(frame, law, roles), roles.x)
+    least = frame[roles.y].min()
+    if least < 0:
+        raise ValueError(
+            f"risks must not be negative; the least of {roles.y!r} is {least:g}. Smaller must be "
+            "better: for an accuracy give 1 − accuracy."
+        )
+
+
+def _of_direction(frame: pd.DataFrame, x: Mapping[str, str], y: str) -> str:
+    """What to say of real samples that harm, as with values of which larger ones are better."""
+    alone = frame[frame[x["alpha"]] == 0].groupby(x["n"])[y].mean()
+    if alone.iloc[-1] < alone.iloc[0]:
+        return ""
+    (least, low), (largest, high) = alone.iloc[[0, -1]].items()
+    return (
+        f"the risk of real samples alone does not fall with their number: {low:.4g} at {x['n']} = "
+        f"{least:g}, {high:.4g} at {largest:g}. Smaller values must be better (for an accuracy "
+        "give 1 − accuracy); if they are, run more seeds or validate on more samples."
+    )
 
 
 def check(frame: pd.DataFrame, x: Mapping[str, str]) -> None:
     """Check that a pilot varies what a plan depends on.
 
     Raises:
-        ValueError: there is one weight or one number of synthetic samples only, or no row that is
-            trained on real samples alone.
+        ValueError: there is one weight or one number of real or synthetic samples only, or no row
+            that is trained on real samples alone.
     """
     alpha = frame[x["alpha"]].to_numpy(float)
     if len(np.unique(alpha)) < 2:
@@ -119,6 +153,13 @@ def check(frame: pd.DataFrame, x: Mapping[str, str]) -> None:
             f"a pilot needs several numbers of synthetic samples, or bias and noise cannot be told "
             f"apart; the column {x['N']!r} holds {sizes[0]:g} only. Train on half of them as well."
         )
+    alone = np.unique(frame.loc[alpha == 0, x["n"]])
+    if len(alone) < 2:
+        raise ValueError(
+            "a pilot needs real samples alone in several numbers, or what one more is worth cannot "
+            f"be told; the column {x['n']!r} holds {alone[0]:g} only where {x['alpha']!r} is 0. "
+            "Train on half of them as well."
+        )
 
 
 def near(frame: pd.DataFrame, x: Mapping[str, str], y: str) -> pd.DataFrame:
@@ -135,8 +176,10 @@ def near(frame: pd.DataFrame, x: Mapping[str, str], y: str) -> pd.DataFrame:
     if frame.loc[kept, keys].drop_duplicates().shape[0] < 6:
         kept = pd.Series(True, index=frame.index)
     excess = mean[kept] - mean[kept].min()
-    floor = _SOFT * np.median(excess) + np.finfo(float).tiny
-    return frame[kept].assign(weight_error=excess + floor).reset_index(drop=True)
+    error = excess + _SOFT * np.median(excess) + np.finfo(float).tiny
+    # Their ratios are the weights; a fit wants no errors that are larger than the values.
+    error *= min(1.0, np.median(np.abs(frame.loc[kept, y])) / np.median(error))
+    return frame[kept].assign(weight_error=error).reset_index(drop=True)
 
 
 def _half_real(frame: pd.DataFrame, x: Mapping[str, str], y: str) -> float:

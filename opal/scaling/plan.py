@@ -6,13 +6,20 @@ docs/theory.md, section 12; docs/plan.md is the guide.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from opal import names
-from opal.scaling.evidence import Source, laws_of, measured_best, warnings
+from opal.scaling.evidence import (
+    Source,
+    laws_of,
+    measured_best,
+    of_measured,
+    of_pool,
+    warnings,
+)
 from opal.scaling.purchase import Option, Planner
 from opal.scaling.terms import MIN_GAIN, Terms
 
@@ -101,7 +108,12 @@ def plan(
     check_strategies(strategies)
     planner = Planner(*laws_of(source, subsample), terms, measured_best(source))
     best = planner.best()
-    return _decide(planner, best, strategies, _warnings(source, terms, best))
+    said = [*of_pool(source, subsample), *_warnings(source, terms, best)]
+    advice = _decide(planner, best, strategies, said)
+    if advice.chosen.cost > 0:
+        return advice
+    told = of_measured(source, planner.law, min_gain * planner.excess)
+    return replace(advice, warnings=(*told, *advice.warnings))
 
 
 def check_strategies(strategies: Sequence[str]) -> None:
@@ -177,13 +189,12 @@ def _marginal(planner: Planner, chosen: Option) -> float:
 def _stop(planner: Planner, chosen: Option, marginal: float, least: float) -> str:
     """Whether more money would help."""
     terms = planner.terms
-    limit = planner.law.stop_size(terms.price_real, terms.price_synthetic)
     if chosen.cost == 0:
         return "stop: no purchase within this budget takes away enough risk."
     if chosen.n_augmented and chosen.n_augmented < 0.99 * terms.largest_size:
         return (
-            f"stop at N = {chosen.n_augmented}: beyond about {limit:.3g} a real sample is the "
-            "cheaper way to less risk."
+            f"stop at N = {chosen.n_augmented}: beyond it a real sample is the cheaper way to less "
+            "risk."
         )
     if marginal * terms.budget < least:
         return "stop: as much money again would take away less than the least gain that counts."

@@ -11,6 +11,7 @@ from opal.scaling.laws import Columns, Law
 
 HUBER_DELTA = 1e-3  # on log residuals: Hoffmann et al. 2022, appendix D.3
 _LARGEST = 300.0  # of a logarithm: its exponential and the square of that are finite
+_ROUNDING = 1e-13  # of the values
 LOSSES = ("least-squares", "huber-log")
 
 
@@ -94,6 +95,18 @@ class Problem:
             return float(r @ r), -2 * slopes.T @ r
         score = np.clip(r, -HUBER_DELTA, HUBER_DELTA)
         return float(np.sum(score * (2 * r - score))), -2 * slopes.T @ score
+
+    def gone(self, phi: np.ndarray) -> np.ndarray:
+        """Amplitudes that are zero to rounding, and exponents that nothing depends on then ``[p]``.
+
+        Any value of such an exponent fits as well, and with a steep one any amplitude: their
+        intervals are all that the law allows.
+        """
+        f, slopes = self.model(phi)
+        unseen = np.max(np.abs(slopes), axis=0) <= _ROUNDING * np.max(np.abs(f))
+        absent = unseen & self.is_log
+        linear = np.array([name in self.law.linear for name in self.law.params])
+        return absent | (unseen & ~self.is_log & ~linear & bool(absent.any()))
 
     def reweighted(self, factors: np.ndarray) -> Problem:
         """The problem with residuals multiplied by further factors ``[rows]``."""

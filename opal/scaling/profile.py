@@ -34,7 +34,8 @@ def of_parameter(spread: Spread, index: int, level: float) -> tuple[float, float
         low = 0.0 if low < centre - near else float(np.exp(low))
         high = np.inf if high > centre + near else float(np.exp(high))
     bounds = problem.law.bounds[problem.law.params[index]]
-    return max(low, bounds[0]), min(high, bounds[1])
+    low, high = max(low, bounds[0]), min(high, bounds[1])
+    return (bounds[0] if low - bounds[0] < _EXACT * high else low), high
 
 
 def of_prediction(spread: Spread, x: Columns, level: float) -> tuple[float, float]:

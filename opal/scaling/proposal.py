@@ -5,12 +5,12 @@ Greedy c-optimal design for the predicted gain (docs/theory.md, section 12.4).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from opal.scaling.evidence import laws_of
+from opal.scaling.evidence import laws_of, widening
 from opal.scaling.exchange import CrossLaw, Mixture
 from opal.scaling.fit import Fit
 from opal.scaling.pilot import WEIGHTS, Point
@@ -42,6 +42,7 @@ def propose(
     largest_pool: float,
     subsample: float | None = None,
     n_points: int = 8,
+    done: Collection[Point] = (),
 ) -> Proposal:
     """The points that most reduce the variance of the gain of ``option``, best first.
 
@@ -51,10 +52,12 @@ def propose(
         n: real samples per group.
         largest_pool: synthetic samples per group that a pilot can afford.
         subsample: as for :func:`opal.scaling.plan.plan`.
-        n_points: how many points to propose.
+        n_points: how many points to propose at most.
+        done: points that were run. With the seeds that they were run with they would come out the
+            same, so they are not proposed again.
 
     Raises:
-        ValueError: no points are asked for, or the pool is empty.
+        ValueError: no points are asked for, the pool is empty, or all points within reach are done.
     """
     if n_points < 1:
         raise ValueError(f"n_points is how many points to propose, at least 1; got {n_points}.")
@@ -65,8 +68,9 @@ def propose(
         )
     spread = _covariance(fit, subsample)
     gain = _gradient(fit, option, n)
-    points = candidates(n, largest_pool)
+    points = _to_do(candidates(n, largest_pool), done)
     slopes, variance = _rows(fit, points)
+    variance = widening(fit, subsample) * variance  # as that of the draws
     chosen: list[int] = []
     errors = [_error(gain, spread)]
     for _ in range(min(n_points, len(points))):
@@ -90,6 +94,24 @@ def candidates(n: float, largest_pool: float) -> list[Point]:
     real = [round(share * n) for share in (0.25, 0.5, 1.0)]
     mixed = [Point(m, N, alpha) for m in real[1:] for N in sizes for alpha in (*WEIGHTS, 1.0)]
     return [*(Point(m, 0, 0.0) for m in real[:2]), *mixed]
+
+
+def _to_do(points: Sequence[Point], done: Collection[Point]) -> list[Point]:
+    """The points that are not done, each training once."""
+    known = {_training(point) for point in done}
+    rest = {_training(p): p for p in reversed(points) if _training(p) not in known}
+    if not rest:
+        raise ValueError(
+            f"all {len(points)} points within reach of the pool were run already. What is left is "
+            "the error of the pool: raise the budget, and draw a larger pool anew."
+        )
+    return list(reversed(rest.values()))
+
+
+def _training(point: Point) -> Point:
+    """What a point trains on: no real samples at weight 1, no synthetic ones at 0."""
+    n, N, alpha = (float(value) for value in point)
+    return Point(n if alpha < 1 else 0.0, N if alpha > 0 else 0.0, alpha)
 
 
 def _error(gain: np.ndarray, spread: np.ndarray) -> float:

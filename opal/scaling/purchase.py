@@ -41,15 +41,16 @@ class Option:
     n_equiv: float
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able fields."""
+        """JSON-able fields; None for what is infinite or not known."""
+        ci = None if np.isnan(self.ci[0]) else list(self.ci)
         return {
             "strategy": self.strategy,
             "n_augmented": self.n_augmented,
             "alpha": self.alpha,
             "n_real_bought": self.n_real_bought,
             "cost": self.cost,
-            "n_equiv": self.n_equiv,
-            "expected_gain": {"estimate": self.gain, "ci": list(self.ci)},
+            "n_equiv": self.n_equiv if np.isfinite(self.n_equiv) else None,
+            "expected_gain": {"estimate": self.gain, "ci": ci},
         }
 
 

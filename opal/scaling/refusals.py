@@ -10,6 +10,7 @@ from opal.scaling.table import Roles, check_columns
 
 _IDENTITY = ("metric", "group", "setting", "source")  # columns of records that tell curves apart
 _SUSPECT_RATIO = 5.0
+_LEAST, _MOST = 1e-9, 1e12  # of the largest value: beyond, sums of squares lose their digits
 
 
 def check(frame: pd.DataFrame, law: Law, roles: Roles, *, link: str, loss: str) -> None:
@@ -23,14 +24,38 @@ def check(frame: pd.DataFrame, law: Law, roles: Roles, *, link: str, loss: str) 
             f"law {law.name!r} reads {len(law.variables)} column(s), for {list(law.variables)} in "
             f"this order; got {dict(roles.x)}."
         )
+    _check_roles(roles)
     check_columns(frame, roles.columns)
     _check_one_curve(frame, roles)
     numeric = [name for name in roles.columns if name != roles.seed]
     for name in numeric:
-        _check_numbers(frame, name)
+        check_numbers(frame, name)
     _check_sizes(frame, law, roles)
     _check_values(frame, roles, link=link, loss=loss)
     _check_noise_columns(frame, roles)
+    _check_copies(frame, roles)
+
+
+def _check_roles(roles: Roles) -> None:
+    """A column that is two things at once (the size as the seed) is a slip."""
+    named = [*roles.x.values(), roles.y, roles.std_error, roles.seed]
+    twice = [name for name in roles.columns if named.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"a column is one of x, y, std_error and seed; {twice[0]!r} was named "
+            f"{named.count(twice[0])} times. Name another column for the others."
+        )
+
+
+def _check_copies(frame: pd.DataFrame, roles: Roles) -> None:
+    """With seeds named, rows that agree in every column are one run that was entered twice."""
+    copies = np.flatnonzero(frame.astype(str).duplicated())
+    if roles.seed is not None and len(copies):
+        raise ValueError(
+            f"every row is a run of its own; {len(copies)} of {len(frame)} rows repeat another "
+            f"one in every column, the first is row {copies[0] + 1} (not counting the header). "
+            "Drop the copies."
+        )
 
 
 def _check_one_curve(frame: pd.DataFrame, roles: Roles) -> None:
@@ -46,12 +71,22 @@ def _check_one_curve(frame: pd.DataFrame, roles: Roles) -> None:
             )
 
 
-def _check_numbers(frame: pd.DataFrame, name: str) -> None:
+def check_numbers(frame: pd.DataFrame, name: str) -> None:
+    """Check that every cell of a column is a finite number.
+
+    Raises:
+        ValueError: one is not.
+    """
     column = frame[name]
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-        bad = pd.to_numeric(column, errors="coerce").isna() & column.notna()
-        sample = column[bad].iloc[0] if bad.any() else column.iloc[0]
-        raise ValueError(f"the column {name!r} must hold numbers; it holds {sample!r}.")
+        bad = (pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy(bool)
+        row = int(np.argmax(bad))  # the first; row 0 where all cells are numbers kept as text
+        remedy = "Write plain numbers, as 1000 or 0.25: no separator, percent sign or unit."
+        raise ValueError(
+            f"the column {name!r} must hold numbers; it holds {str(column.iloc[row])!r} as "
+            f"{type(column.iloc[row]).__name__} in row {row + 1} (not counting the header). "
+            f"{remedy if bad.any() else 'Convert the column to numbers.'}"
+        )
     finite = np.isfinite(column.to_numpy(float, na_value=np.nan))
     if not finite.all():
         rows = np.flatnonzero(~finite)
@@ -92,6 +127,12 @@ def _check_values(frame: pd.DataFrame, roles: Roles, *, link: str, loss: str) ->
         raise ValueError(
             f"the column {roles.y!r} is constant ({y[0]:g}): there is no curve to fit. "
             "Check that it is the right column."
+        )
+    largest = float(np.abs(y).max())
+    if link == "identity" and not _LEAST <= largest <= _MOST:
+        raise ValueError(
+            f"the largest value must lie between {_LEAST:g} and {_MOST:g}; that of {roles.y!r} is "
+            f"{largest:g}. Change its unit: multiply the column by a power of ten."
         )
     if link == "logit" and not np.all((y > 0) & (y < 1)):
         percent = y.max() > 1 and y.max() <= 100 and y.min() > 0
@@ -142,12 +183,16 @@ def _check_noise_columns(frame: pd.DataFrame, roles: Roles) -> None:
             )
     if roles.seed is not None:
         if frame[roles.seed].isna().any():
-            raise ValueError(f"every row needs a seed; {roles.seed!r} has empty cells.")
+            raise ValueError(
+                f"every row needs a seed; {frame[roles.seed].isna().sum()} of {len(frame)} rows "
+                f"have an empty {roles.seed!r}. Fill or drop them."
+            )
         if frame[roles.seed].nunique() == 1:
+            only = str(frame[roles.seed].iloc[0])
             raise ValueError(
                 f"intervals over seeds need at least two seeds; {roles.seed!r} holds only "
-                f"{frame[roles.seed].iloc[0]!r}. Run more seeds, or leave the seed column out: "
-                "rows then count as independent."
+                f"{only!r}. Run more seeds, or leave the seed column out: rows then count "
+                "as independent."
             )
 
 

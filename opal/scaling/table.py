@@ -43,7 +43,9 @@ def where(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
     for condition in conditions:
         column, equals, value = condition.partition("=")
         if not equals:
-            raise ValueError(f"a condition reads COLUMN=VALUE; got {condition!r}.")
+            raise ValueError(
+                f"a condition reads COLUMN=VALUE; got {condition!r}. Write it as seed=3."
+            )
         check_columns(frame, [column])
         text = frame[column].astype(str)
         keep = text == value
@@ -67,7 +69,15 @@ def check_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
         if name not in known:
             raise ValueError(
                 f"the table has no column {name!r}{hint(name, known)} It has: {', '.join(known)}."
+                f"{_separator_hint(known)}"
             )
+
+
+def _separator_hint(known: Sequence[str]) -> str:
+    """What to do about a header that was not split, because its separator is no comma."""
+    if len(known) == 1 and any(mark in known[0] for mark in ";\t|"):
+        return " That is one column: separate the columns of the file by commas."
+    return ""
 
 
 def columns_of(frame: pd.DataFrame, law: Law, roles: Roles) -> Columns:

@@ -53,6 +53,12 @@ class Terms:
                 f"budget is the money that may be spent and must be positive; got {self.budget}. "
                 "With nothing to spend there is nothing to plan."
             )
+        if self.largest_size < 1 and self.real_for(self.budget) < 1:
+            other = f", or for a real one, {self.price_real:g}" if self.price_real < np.inf else ""
+            raise ValueError(
+                f"budget must pay for a synthetic sample of each group, {self.cost(1):g}{other}; "
+                f"got {self.budget:g}. Raise it."
+            )
         if not 0 <= self.min_gain < 1:
             raise ValueError(
                 f"min_gain is a share of the excess risk in [0, 1); got {self.min_gain}."

@@ -32,6 +32,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]
     frame = pd.DataFrame(rows, columns=["group", "seed", "n", "value"])
     frame.assign(metric="risk").to_parquet("runs.parquet")
+    frame.replace({"group": {"g0": None}}).to_csv("holes.csv", index=False)
     return tmp_path
 
 
@@ -88,6 +89,8 @@ def test_people_get_a_table(tables: Path, capsys: pytest.CaptureFixture[str]) ->
     said = capsys.readouterr().out
     assert "power: E + A n^(-a), 30 rows" in said
     assert "95% interval" in said
+    assert main([*words, "--level", "0.999"]) == 0
+    assert "99.9% interval" in capsys.readouterr().out
     assert "predictions" in said
     assert "warning: far extrapolation" in said
 
@@ -104,14 +107,21 @@ def test_a_fit_is_saved(tables: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (["two.csv", "--law", "aditive", "--x", "params"], "did you mean 'additive'?"),
         (
             ["two.csv", "--law", "additive", "--x", "params"],
-            "reads 2 column(s), in the order x1 x2",
+            "reads 2 column(s), in the order x1 x2; --x named 1: params. Name one for each",
         ),
         (["two.csv", "--x", "parms", "--y", "loss"], "did you mean 'params'?"),
         (
             ["none.csv", "--x", "n"],
             "none.csv must be a CSV file with a header and rows; No",
         ),
+        (["two.csv", "--x", "--y", "loss"], "--x named 0: none. Name one for each"),
+        ([*ADDITIVE, "--save", "./two.csv"], "--save would replace the table two.csv"),
         ([*ADDITIVE, "--at", "1e9"], "--at takes 2 numbers for each point (params tokens); got 1"),
+        ([*ADDITIVE, "--at", "1e9", "nan"], "sizes are finite numbers; 'x2' has the value nan"),
+        (
+            ["holes.csv", "--x", "n", "--group-by", "group"],
+            "every row needs a group; 30 of 60 rows have an empty 'group'. Fill or drop them",
+        ),
         (["runs.parquet", "--x", "n"], "the column 'group' holds 2 different values (g0, g1)"),
         (["runs.parquet", "--x", "n", "--metric", "accuracy"], "no row has metric = 'accuracy'"),
         (
@@ -127,7 +137,9 @@ def test_a_fit_is_saved(tables: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_refusals_are_one_line(
     tables: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
+    before = {path: path.read_bytes() for path in tables.iterdir()}
     assert main(["fit", *words]) == 2
+    assert {path: path.read_bytes() for path in tables.iterdir()} == before
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1

@@ -145,6 +145,13 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
         ([*PRICES, "--y", "risk"], "the table has no column 'risk'"),
         ([*PRICES, "--x", "n", "N", "w"], "the table has no column 'w'"),
         ([*PRICES, "--beta", "-1"], "beta is the exponent of the curves"),
+        (["--price-synthetic", "1", "--budget", "1.5", *FEW], "synthetic sample of each group, 2;"),
+        ([*PRICES, "--groups", "0"], "--groups is the number of groups, at least 1; got 0"),
+        (
+            [*PRICES, "--n-real", "9", "9", "--groups", "3"],
+            "one number for all; got 2 numbers for 3 groups",
+        ),
+        ([*PRICES, "--seed", "None", "--subsample", "0.5"], "so rows need a column of seeds"),
     ],
 )
 def test_refusals_are_one_line(
@@ -158,7 +165,11 @@ def test_refusals_are_one_line(
 
 @pytest.mark.parametrize(
     ("keep", "message"),
-    [("alpha == 0.1", "a pilot needs several weights"), ("N in (0, 600)", "several numbers of")],
+    [
+        ("alpha == 0.1", "a pilot needs several weights"),
+        ("N in (0, 600)", "several numbers of"),
+        ("n == 300", "'n' holds 300 only where 'alpha' is 0"),
+    ],
 )
 def test_a_pilot_that_shows_too_little_is_refused(
     frame: pd.DataFrame, pilot: str, keep: str, message: str, capsys: pytest.CaptureFixture[str]
@@ -166,6 +177,61 @@ def test_a_pilot_that_shows_too_little_is_refused(
     frame.query(keep).to_csv(pilot, index=False)
     assert main(["plan", pilot, *PRICES]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "message"),
+    [
+        ("alpha", 1.2, "'alpha' is a weight in [0, 1]; got 1.2"),
+        ("n", 0, "sizes must be positive; 'n' has the value 0"),
+        ("value", np.inf, "every row needs a finite number in 'value'; 1 of"),
+        ("value", "n/a?", "the column 'value' must hold numbers; it holds 'n/a?'"),
+        ("value", -0.3, "risks must not be negative; the least of 'value' is -0.3"),
+    ],
+)
+def test_a_slip_in_a_row_far_from_the_best_is_refused(
+    frame: pd.DataFrame,
+    pilot: str,
+    column: str,
+    cell: Any,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    slip = frame.astype({column: object})
+    slip.loc[0, column] = (
+        cell  # a quarter of the real samples: not among the points that are fitted
+    )
+    slip.to_csv(pilot, index=False)
+    assert main(["plan", pilot, *PRICES]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_points_to_run_come_with_seeds_and_the_share_of_the_pool(
+    pilot: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "--pilot", *PRICES, "--n-real", "300"]) == 0
+    assert "with 12 seeds; each draws the share 0.5 of the pool" in capsys.readouterr().out
+    assert main(["plan", pilot, "--pilot", *PRICES, "--subsample", "0.5"]) == 0
+    assert "with 5 seeds; each draws the share 0.5 of the pool" in capsys.readouterr().out
+
+
+def test_the_next_points_need_no_more_than_the_pool_in_hand_and_no_second_run(
+    frame: pd.DataFrame, pilot: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [pilot, "--pilot", *PRICES, "--subsample", "0.5", "--n-points", "99"]
+    found = report(capsys, *words)
+    assert (found["pool"], found["cost"]) == (1200, 0.0)  # each seed drew half: 600 of 1200
+    assert max(point["N"] for point in found["points"]) <= 600
+    proposed = {tuple(point.values()) for point in found["points"]}
+    assert proposed.isdisjoint(frame[["n", "N", "alpha"]].itertuples(index=False, name=None))
+    alone = [point for point in found["points"] if point["alpha"] == 1]
+    assert alone == []  # their n is of no account, and all their N were run
+    rest = pd.DataFrame(found["points"]).merge(frame[["seed"]].drop_duplicates(), how="cross")
+    pd.concat([frame, rest.assign(value=0.51 + 0.01 * np.sin(rest.index))]).to_csv(pilot)
+    assert main(["plan", *words]) == 2
+    assert "were run already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

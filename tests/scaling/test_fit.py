@@ -11,7 +11,7 @@ import pytest
 from scipy import optimize
 
 from opal.scaling.compare import compare_laws
-from opal.scaling.fit import Fit, fit
+from opal.scaling.fit import Estimate, Fit, fit
 from opal.scaling.laws import LAWS, Columns, Law
 from opal.scaling.pose import Settings
 from opal.scaling.problem import HUBER_DELTA
@@ -133,12 +133,19 @@ def test_a_user_function_is_fitted() -> None:
     found = fit(law, frame, x={"n": "n"}, y="y")
     assert found.params["R"].estimate == pytest.approx(2.0, rel=1e-6)
     assert found.params["K"].estimate == pytest.approx(300, rel=1e-6)
+    assert found.warnings == ()
+    noise = np.random.default_rng(0).normal(1, 0.03, 8)
+    rough = fit(law, frame.assign(y=frame["y"] * noise), x={"n": "n"}, y="y")
+    assert rough.params["K"].low < 300 < rough.params["K"].high
+    assert rough.warnings == ()
+    flat = fit(law, frame.assign(y=2.0 * noise), x={"n": "n"}, y="y")
+    assert any("K is not identified" in warning for warning in flat.warnings)
 
 
 def test_a_fit_is_kept_in_full_precision(tmp_path: Path) -> None:
     found = fit("power", noisy("power"), x={"n": "n"}, y="y", seed="seed", n_bootstrap=20)
-    found.save(tmp_path / "fit.json")
-    again = Fit.load(tmp_path / "fit.json")
+    found.save(str(tmp_path / "fit.json"))
+    again = Fit.load(str(tmp_path / "fit.json"))
     assert again.params == found.params
     assert again.warnings == found.warnings
     pd.testing.assert_frame_equal(again.frame, found.frame)
@@ -183,7 +190,10 @@ def test_unidentified_tables_are_told(name: str) -> None:
         rng = np.random.default_rng(seed)
         x, truth = points(name, identified=False), draw_truth(name, rng)
         frame = simulate(LAWS[name], x, truth, CONFIG, rng, shared=False)
-        assert "not identified" in warnings_of(name, frame, seed="seed")
+        found = fit(name, frame, x=named(LAWS[name]), y="y", seed="seed")
+        assert "not identified" in " ".join(found.warnings)
+        ends = np.array([end.low for end in found.params.values()])
+        assert not np.any((ends > 0) & (ends < 1e-12))  # a bound of zero, not its rounding
 
 
 @pytest.mark.parametrize("name", LAWS)
@@ -203,6 +213,63 @@ def test_values_that_rise_are_told() -> None:
     n = np.geomspace(10, 1e4, 8)
     said = warnings_of("power", pd.DataFrame({"n": n, "y": 0.9 - n**-0.5}))
     assert "the values rise with size" in said
+
+
+def test_where_a_part_is_absent_its_exponent_may_be_anything() -> None:
+    n = np.tile([100.0, 200.0, 500.0, 1e3, 3e3, 1e4, 3e4], 6)
+    seeds = np.repeat(np.arange(6), 7)
+    rng = np.random.default_rng(7)
+    rising = 0.95 - n**-0.3 + 0.01 * rng.normal(size=6)[seeds] + 0.003 * rng.normal(size=n.size)
+    frame = pd.DataFrame({"n": n, "y": rising, "seed": seeds})
+    found = fit("power", frame, x={"n": "n"}, y="y", seed="seed")
+    assert found.params["A"] == Estimate(0.0, 0.0, np.inf)
+    assert (found.params["a"].low, found.params["a"].high) == (0.01, 5.0)
+    assert any("A is at its bound (0)" in warning for warning in found.warnings)
+    assert any("a is not identified" in warning for warning in found.warnings)
+    assert found.predict({"n": np.array([1e5])}) == found.params["E"].estimate
+
+
+@pytest.mark.parametrize("factor", [1e-7, 1e9])
+def test_a_unit_changes_no_warning(factor: float) -> None:
+    frame = noisy("power")
+    plain = fit("power", frame, x={"n": "n"}, y="y", seed="seed")
+    other = fit("power", frame.assign(y=factor * frame["y"]), x={"n": "n"}, y="y", seed="seed")
+    assert plain.warnings == other.warnings == ()
+    for name, unit in (("E", factor), ("A", factor), ("a", 1.0)):
+        ours, theirs = plain.params[name], other.params[name]
+        assert theirs.estimate == pytest.approx(unit * ours.estimate, rel=1e-5)
+        assert theirs.high == pytest.approx(unit * ours.high, rel=1e-3)
+
+
+def test_rows_that_repeat_others_are_told_where_seeds_are_not_named() -> None:
+    frame = noisy("power")
+    twice = pd.concat([frame, frame[:3]], ignore_index=True)
+    assert "3 rows repeat another one" in warnings_of("power", twice)
+    assert "repeat" not in warnings_of("power", frame)
+
+
+def test_a_column_that_tells_curves_apart_is_told() -> None:
+    first = noisy("power")
+    both = pd.concat([first.assign(bias=0.0), first.assign(y=first["y"] + 0.3, bias=0.5)])
+    said = warnings_of("power", both.assign(row=range(len(both))), seed="seed")
+    assert "rows of one size differ in 'bias' (0.0, 0.5)" in said
+    assert "--group-by bias" in said
+    assert "'row'" not in said
+    assert "differ" not in warnings_of("power", first.assign(arm="a"), seed="seed")
+
+
+def test_a_bootstrap_over_few_seeds_is_told() -> None:
+    for intervals in ("bootstrap", "profile"):
+        found = fit(
+            *("power", noisy("power")),
+            x={"n": "n"},
+            y="y",
+            seed="seed",
+            intervals=intervals,
+            n_bootstrap=20,
+        )
+        told = any("5 seeds, and with fewer than 20" in warning for warning in found.warnings)
+        assert told == (intervals == "bootstrap")
 
 
 def test_a_law_that_does_not_fit_is_told() -> None:

@@ -75,6 +75,16 @@ def test_pure_curves_of_the_mixture_are_power_laws() -> None:
     np.testing.assert_allclose(made, 0.2 + 0.1 + 1.5 * n**-0.6)
 
 
+def test_a_mixture_without_synthetic_part_has_values_and_slopes() -> None:
+    x = {"n": np.array([100.0, 1e3]), "N": np.array([1e3, 1e3]), "alpha": np.array([0.0, 0.5])}
+    values = {**TRUTH["mixture"], "A_s": 0.0}
+    law = LAWS["mixture"]
+    expected = by_hand("mixture", x, values)
+    np.testing.assert_allclose(law.predict(values, x), expected, rtol=1e-12)
+    slopes = law.derivatives(np.array([values[name] for name in law.params]), x)[1]
+    assert np.all(np.isfinite(slopes))
+
+
 def test_a_link_frees_the_signs_that_have_no_meaning_there() -> None:
     assert LAWS["power"].signed().bounds["A"] == (-np.inf, np.inf)
     assert LAWS["power"].signed().bounds["a"] == LAWS["power"].bounds["a"]

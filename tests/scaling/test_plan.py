@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_left_over_money_buys_real_samples_where_they_are_the_better_buy() -> No
     assert advice.recommendation == "buy both"
     assert advice.chosen.n_augmented == pytest.approx(stop, rel=0.02)
     assert advice.chosen.cost == pytest.approx(2000.0, abs=0.5)
-    assert advice.stop.startswith(f"stop at N = {advice.chosen.n_augmented}")
+    assert advice.stop.startswith(f"stop at N = {advice.chosen.n_augmented}: beyond it a real")
     # No split of the money on a grid does better.
     planner = Planner(law, None, Terms((300.0, 300.0), 0.5, 0.01, 2000.0))
     for N in np.geomspace(10, 100_000, 60):
@@ -192,6 +193,54 @@ def test_a_plan_is_json(good: Fit) -> None:
     }
     assert set(fields) == documented
     assert set(fields["expected_gain"]) == {"estimate", "ci"}
+
+
+def test_what_is_infinite_or_unknown_is_null_in_json() -> None:
+    known = plan({**GOOD, "R_s": 0.0, "A_s": 0.0}, **TERMS)
+    assert np.isinf(known.chosen.n_equiv)
+    fields = known.to_dict()
+    assert (fields["n_equiv"], fields["expected_gain"]["ci"]) == (None, None)
+    json.dumps(fields, allow_nan=False)
+
+
+def test_seeds_that_share_their_real_samples_are_asked_for_the_share_of_the_pool() -> None:
+    rows = table(GOOD)
+    own = plan(pilot.fit_pilot(rows, seed="seed", n_bootstrap=30), **TERMS)
+    assert not any("--subsample" in text for text in own.warnings)
+    alone = (rows["n"] == 300) & (rows["alpha"] == 0)
+    rounding = 1e-9 * rows["seed"]
+    shared = rows.assign(value=rows["value"].mask(alone, 0.5 + 2.5 / 300 + rounding))
+    fit_of_shared = pilot.fit_pilot(shared, seed="seed", n_bootstrap=30)
+    assert "say --subsample 0.5" in plan(fit_of_shared, **TERMS).warnings[0]
+    said = plan(fit_of_shared, **TERMS, subsample=0.5).warnings
+    assert not any("--subsample" in text for text in said)
+
+
+@pytest.mark.parametrize(("measured", "told"), [(0.006, True), (0.0, False)])
+def test_a_measured_gain_that_the_law_does_not_expect_is_told(measured: float, told: bool) -> None:
+    """A hopeless generator that helps at its smallest weight, as a penalty would."""
+    rows = table({**BAD, "R_s": 8.0}, noise=0.01)
+    here = (rows["n"] == 300) & (rows["N"] == 600) & (rows["alpha"] == 0.02)
+    rows = rows.assign(value=rows["value"].mask(here, rows["value"] - measured))
+    advice = plan(pilot.fit_pilot(rows, seed="seed", n_bootstrap=30), **TERMS)
+    assert advice.recommendation == "buy none"
+    said = [text for text in advice.warnings if text.startswith("the pilot measured")]
+    assert len(said) == told
+    assert all("at N = 600, alpha = 0.02" in text for text in said)
+
+
+def test_values_of_which_larger_ones_are_better_are_told() -> None:
+    rows = table(GOOD, noise=0.02)
+    found = pilot.fit_pilot(rows.assign(value=1 - rows["value"]), seed="seed", n_bootstrap=30)
+    assert "does not fall with their number" in found.warnings[0]
+    assert "give 1 − accuracy" in found.warnings[0]
+
+
+def test_risks_near_zero_are_no_slip_of_units() -> None:
+    rows = table({**GOOD, "E": 0.0}, noise=0.05)
+    low = rows.assign(value=rows["value"] - rows["value"].min() + 1e-5)
+    advice = plan(pilot.fit_pilot(low, seed="seed", n_bootstrap=30), **TERMS)
+    assert advice.recommendation == "buy synthetic"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -156,6 +157,14 @@ def test_a_setting_has_a_mixture_law_by_theory(size: float) -> None:
     # Classes need not be alike: another split of the same harmonic mean is another law.
     np.testing.assert_allclose(law.excess(300.0, 2000.0, alphas), expected, rtol=2e-3)
     assert float(np.asarray(law.C)) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_example_of_the_guide_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "plan.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    exec(compile(code, "docs/plan.md", "exec"), {})
+    recommendation, n_equiv = capsys.readouterr().out.rsplit(maxsplit=1)
+    assert f"# {recommendation}, worth {float(n_equiv):.0f} of each group" in code
 
 
 def test_real_rows_that_are_not_reweighted_have_no_mixture_law() -> None:

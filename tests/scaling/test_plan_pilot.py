@@ -99,6 +99,11 @@ def test_proposals_differ_and_help(found: tuple[Fit, Option]) -> None:
     fitted, option = found
     proposal = propose(fitted, option, n=300, largest_pool=1200, subsample=0.5)
     assert len(set(proposal.points)) == 8
+    # Seeds that share a pool share its error: the same points help by the same share.
+    own = propose(fitted, option, n=300, largest_pool=1200)
+    assert proposal.points == own.points
+    shares = np.divide(proposal.std_errors, own.std_errors)
+    assert shares == pytest.approx(proposal.std_error / own.std_error, rel=1e-6)
     errors = [proposal.std_error, *proposal.std_errors]
     assert np.all(np.diff(errors) < 0)
     assert max(p.N for p in proposal.points) <= 1200

@@ -8,6 +8,7 @@ import pytest
 
 from opal.scaling import table
 from opal.scaling.fit import fit
+from opal.scaling.laws import LAWS
 
 N = np.geomspace(50, 5e4, 6)
 GOOD = pd.DataFrame(
@@ -48,13 +49,34 @@ def test_fewer_points_than_parameters() -> None:
 
 def test_one_seed_only() -> None:
     said = refusal(GOOD.assign(seed=7), seed="seed")
-    assert "at least two seeds; 'seed' holds only" in said
+    assert "at least two seeds; 'seed' holds only '7'" in said
     assert "leave the seed column out" in said
+
+
+def test_a_column_with_two_roles() -> None:
+    assert "'n' was named 2 times" in refusal(GOOD, seed="n")
+    assert "Name another column" in refusal(GOOD, y="n")
+
+
+def test_rows_that_were_entered_twice() -> None:
+    twice = pd.concat([GOOD, GOOD[:2]], ignore_index=True)
+    said = refusal(twice, seed="seed")
+    assert "2 of 14 rows repeat another one in every column, the first is row 13" in said
+    assert "Drop the copies" in said
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1e30])
+def test_values_of_an_absurd_unit(factor: float) -> None:
+    said = refusal(GOOD.assign(y=factor * GOOD["y"]))
+    assert "the largest value must lie between 1e-09 and 1e+12; that of 'y' is 2.4" in said
+    assert "multiply the column by a power of ten" in said
 
 
 def test_an_empty_seed() -> None:
     frame = GOOD.assign(seed=[None, *range(11)])
-    assert "every row needs a seed; 'seed' has empty cells" in refusal(frame, seed="seed")
+    assert "every row needs a seed; 1 of 12 rows have an empty 'seed'. Fill" in refusal(
+        frame, seed="seed"
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,9 +148,12 @@ def test_a_misspelt_column() -> None:
 def test_rows_without_a_number() -> None:
     holes = GOOD.assign(y=[np.nan, np.inf, *GOOD["y"][2:]])
     assert "a finite number in 'y'; 2 of 12 rows have none, the first is row 1" in refusal(holes)
-    assert "'y' must hold numbers; it holds 'n/a'" in refusal(
-        GOOD.assign(y=["n/a", *map(str, range(11))])
-    )
+    said = refusal(GOOD.assign(y=[*map(str, range(11)), "7%"]))
+    assert "'y' must hold numbers; it holds '7%' as str in row 12" in said
+    assert "Write plain numbers" in said
+    assert "it holds 'True' as bool in row 1" in refusal(GOOD.assign(y=GOOD["y"] > 0))
+    said = refusal(GOOD.assign(y=GOOD["y"].astype(str)))
+    assert "as str in row 1 (not counting the header). Convert the column" in said
 
 
 def test_sizes_out_of_range() -> None:
@@ -139,6 +164,22 @@ def test_sizes_out_of_range() -> None:
     assert "'w' is a weight in [0, 1]; got 50" in refusal(frame, "mixture")
     frame = GOOD.assign(m=[0.0, *GOOD["n"][1:]], w=0.1 + 0.5 * GOOD["seed"])
     assert "'m' has the value 0 in a row that uses it" in refusal(frame, "mixture")
+
+
+@pytest.mark.parametrize("size", [np.nan, np.inf])
+def test_predictions_at_no_number(size: float) -> None:
+    found = fit("power", GOOD, x={"n": "n"}, y="y")
+    with pytest.raises(ValueError, match=f"sizes are finite numbers; 'n' has the value {size:g}"):
+        found.to_dict({"n": np.array([size])})
+    with pytest.raises(ValueError, match=r"a weight in \[0, 1\]; got nan"):
+        LAWS["mixture"].check_x(
+            {"n": 5.0 * np.ones(1), "N": np.ones(1), "alpha": np.array([np.nan])}
+        )
+
+
+def test_a_header_that_was_not_split() -> None:
+    with pytest.raises(ValueError, match=r"It has: n;y\. That is one column: .* by commas"):
+        table.check_columns(pd.DataFrame({"n;y": ["1;2"]}), ["n"])
 
 
 def test_wrong_variables() -> None:
