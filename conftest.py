@@ -21,6 +21,9 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="opal-tests-compiled-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+if "OPAL_GENERATORS" not in os.environ:
+    os.environ["OPAL_GENERATORS"] = tempfile.mkdtemp(prefix="opal-tests-generators-")
+    atexit.register(shutil.rmtree, os.environ["OPAL_GENERATORS"], ignore_errors=True)
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 # Compilation is most of a test's time, and making code fast that runs once most of that: a function
 # of the simulation takes 1.0 s instead of 5.2 without LLVM's optimisation (2.5) and XLA's fusion

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import generator
 from benchmarks._peer import SOLVERS, Peer
 
 ROOT = Path(__file__).parent.parent
@@ -54,3 +55,30 @@ def test_fits_prints_its_schema() -> None:
         assert 0 <= entry["optimum_found"] <= 1
     assert squares[0]["optimum_found"] == huber[0]["optimum_found"] == 1
     assert all(0 <= entry["least_coverage"] <= entry["largest_coverage"] <= 1 for entry in squares)
+
+
+def test_generator_prints_its_schema_without_peers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    generator.main(generator.Options(json=True, tiny=True, repeats=1, device=False))
+    results = json.loads(capsys.readouterr().out)
+    (trained,), (uncached, *generated) = results["training"], results["sampling"]
+    assert [entry["peer"] for entry in generated] == ["generate, greedy", "generate, drawn"]
+    for entry in (trained, uncached, *generated):
+        assert min(entry["seconds"], entry["cpu_seconds"]) > 0
+        tokens = entry["seconds"] * entry["tokens_per_s"]
+        assert tokens == pytest.approx(4 * 9 if entry is trained else 2 * 8)
+    ratio = uncached["peer_seconds"] / uncached["seconds"]
+    assert uncached["ratio"] == pytest.approx(ratio)
+    assert uncached["peer_tokens_per_s"] == pytest.approx(uncached["tokens_per_s"] / ratio)
+    nothing = ("ratio", "cpu_ratio", "peer_seconds", "peer_cpu_seconds", "peer_tokens_per_s")
+    for entry in (trained, *generated):
+        assert set(entry) == set(uncached)
+        assert {entry[name] for name in nothing} == {None}
+    training, generate, device = results["left_out"]
+    assert training == "training: torch not installed; pip install 'opal-scaling[text]'"
+    assert "torch and transformers not installed" in generate
+    assert device.startswith("device: ")
+    assert results["device"] == []

@@ -1,0 +1,200 @@
+"""A trained decoder's law after the seeds of each replicate, and training on the rows it makes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from opal.arrays import AnyArray
+from opal.draws import as_key, named, replicate_keys
+from opal.objective import Design
+from opal.settings.finite import FiniteLaw
+from opal.settings.groups import Sample
+from opal.simulate import fit, map_in_chunks
+from opal.synthesis.transformer.model import Decoder
+
+_REPLICATES_AT_ONCE = 16
+_SEQUENCES_AT_ONCE = 64  # in the decoder: what they leave behind stays in a core's cache
+
+
+class Seeds(NamedTuple):
+    """Seeds of the replicates, and the generator's exact law after them.
+
+    Attributes:
+        seen: seeds of each token and label [R, G, d, K].
+        made: law of the generator's rows, the label being the group's [R, G, d, K].
+    """
+
+    seen: np.ndarray
+    made: np.ndarray
+
+
+def after_seeds(
+    decoder: Decoder,
+    law: FiniteLaw,
+    shown: tuple[int, ...],
+    *,
+    key: int | Key[Array, ""],
+    n_replicates: int,
+) -> Seeds:
+    """Show the first real rows of each group to the generator, in every replicate.
+
+    They are the first rows of :func:`opal.simulate.replicate_metrics` under the same key.
+
+    Args:
+        decoder: trained on tokens.
+        law: the truth; each group is a class.
+        shown: seeds of each group, fewer than the decoder's context [G].
+        key: of the replicates.
+        n_replicates: R.
+    """
+    length = decoder.config.context
+    with jax.enable_x64(True):
+        keys = replicate_keys(as_key(key), jnp.arange(n_replicates))
+        symbols, seen = _seeds(law, jnp.asarray(shown), keys, length=length)
+        last = np.tile(shown, n_replicates)
+        scores = _scores(decoder, symbols.reshape(-1, length), jnp.asarray(last))
+        tokens = jax.nn.softmax(scores.astype(float), axis=-1).reshape(seen.shape[:3])
+        own = np.eye(law.n_classes)[[group.label for group in law.groups]]
+        return Seeds(np.asarray(seen), np.asarray(tokens)[..., None] * own[None, :, None, :])
+
+
+@partial(jax.jit, static_argnames="length")
+def _seeds(
+    law: FiniteLaw, shown: Int[Array, " g"], keys: Key[Array, " r"], *, length: int
+) -> tuple[Int[Array, "r g l"], Float[Array, "r g d k"]]:
+    """What the decoder reads, whatever follows the seeds, and how often each was seen.
+
+    As many rows are drawn for any number of seeds, so that all share a compilation: the first rows
+    of a group do not depend on how many there are.
+    """
+    n_groups, most = len(law.groups), length - 1
+
+    def replicate(key: Key[Array, ""]) -> tuple[Array, Array]:
+        rows = law.sample((most,) * n_groups, key=named(key, "real"))
+        token = law.tokens(rows.x)
+        is_seed = jnp.tile(jnp.arange(most), n_groups) < shown[rows.group]
+        seen = jnp.zeros(law.table.shape).at[rows.group, token, rows.y].add(is_seed)
+        begin = jnp.full((n_groups, 1), law.n_tokens)
+        symbols = jnp.concatenate([begin, token.reshape(n_groups, most)], axis=1)
+        return symbols.astype(jnp.int32), seen
+
+    symbols, seen = jax.lax.map(replicate, keys, batch_size=_SEQUENCES_AT_ONCE)
+    return symbols, seen
+
+
+@jax.jit
+def _scores(
+    decoder: Decoder, symbols: Int[Array, "s l"], last: Int[Array, " s"]
+) -> Float[Array, "s d"]:
+    """Scores of the token after symbol ``last`` of each sequence, in float32.
+
+    A decoder is causal: what follows in the sequence does not matter.
+    """
+
+    def one(sequence: tuple[Array, Array]) -> Array:
+        symbols, last = sequence
+        return decoder(symbols[None])[0][0, last]
+
+    scores: Array = map_in_chunks(one, (symbols, last), _SEQUENCES_AT_ONCE)
+    return scores
+
+
+class Rows(NamedTuple):
+    """Rows of one kind in each group, and the weight of each row [G]."""
+
+    number: AnyArray
+    weight: AnyArray
+
+
+def trained_excess(
+    law: FiniteLaw,
+    design: Design,
+    made: np.ndarray,
+    *,
+    key: int | Key[Array, ""],
+    most: tuple[int, ...],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Excess balanced risk of whole replicates, each with a generator's law of its own.
+
+    They train on the rows of :func:`opal.simulate.training_rows` under the same key.
+
+    Args:
+        law: the truth.
+        design: how to train; its synthesizer is not asked.
+        made: law of the synthetic rows of each replicate [R, G, d, K].
+        key: of the replicates, as for :func:`after_seeds`.
+        most: real rows of each group in the largest of the designs that share a compilation [G].
+
+    Returns:
+        Excess balanced risk, exact given the rule [R]; and whether the rows were separable [R].
+    """
+    sizes = (most, (max(most),) * len(most), (design.n_augmented,) * len(most))
+    kinds = zip(design.row_counts(), design.row_weights(), strict=True)
+    with jax.enable_x64(True):
+        keys = replicate_keys(as_key(key), jnp.arange(len(made)))
+        rows = tuple(Rows(*kind) for kind in kinds)
+        excess, separated = _trained(law, rows, keys, jnp.asarray(made), sizes=sizes)
+        return np.asarray(excess), np.asarray(separated)
+
+
+@partial(jax.jit, static_argnames="sizes")
+def _trained(
+    law: FiniteLaw,
+    rows: tuple[Rows, ...],
+    keys: Key[Array, " r"],
+    made: Float[Array, "r g d k"],
+    *,
+    sizes: tuple[tuple[int, ...], ...],
+) -> tuple[Float[Array, " r"], Array]:
+    least = law.group_risk(law.optimum()).mean()
+    d, n_classes = law.n_tokens, law.n_classes
+    cells = Sample(
+        jnp.repeat(jnp.asarray(law.features), n_classes, axis=0),
+        jnp.tile(jnp.arange(n_classes), d),
+        (d * n_classes,),
+    )
+
+    def replicate(one: tuple[Array, Array]) -> tuple[Array, Array]:
+        key, table = one
+        weights = _weights(law, law.with_table(table), rows, sizes, key=key)
+        theta, separated = fit(
+            *(cells, weights.ravel()),
+            n_classes=n_classes,
+            ridge=np.zeros(()),
+            loss="logistic",
+            balanced=False,
+        )
+        return law.group_risk(theta).mean() - least, separated
+
+    found: tuple[Array, Array] = map_in_chunks(replicate, (keys, made), _REPLICATES_AT_ONCE)
+    return found
+
+
+def _weights(
+    law: FiniteLaw,
+    synthetic: FiniteLaw,
+    rows: tuple[Rows, ...],
+    sizes: tuple[tuple[int, ...], ...],
+    *,
+    key: Key[Array, ""],
+) -> Float[Array, "d k"]:
+    """Summed weight of the training rows of each token and label.
+
+    Rows that a design does not have are drawn and weigh nothing: the first ones of a group do not
+    depend on how many there are.
+    """
+    whole = jnp.zeros(law.table.shape[1:])
+    kinds = zip((law, synthetic, synthetic), ("real", "oversample", "augment"), strict=True)
+    for (source, stream), kind, size in zip(kinds, rows, sizes, strict=True):
+        drawn = source.sample(size, key=named(key, stream))
+        place = jnp.asarray(np.concatenate([np.arange(n) for n in size]))
+        has = place < jnp.asarray(kind.number)[drawn.group]
+        weight = jnp.where(has, jnp.asarray(kind.weight)[drawn.group], 0.0)
+        whole = whole.at[law.tokens(drawn.x), drawn.y].add(weight)
+    return whole

@@ -1,0 +1,363 @@
+"""Regret of transformers to Bayes against training tokens, width and depth, and a law of it.
+
+Regret is KL minus that of the posterior predictive law on the same seeds. A generator whose regret
+exceeds r/2n stops to gain from seeds: the law, fitted to the smaller ones, says where.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opal.runner import Cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import pandas as pd
+
+    from opal.checks import Check
+    from opal.scaling.fitted import Fit
+    from opal.scaling.law import Columns, Law
+    from opal.synthesis.transformer.model import Decoder
+    from opal.synthesis.transformer.streams import TokenStream
+
+TRANSFORMER, BAYES = "transformer", "Bayes"
+RUN = ("width", "depth", "params", "tokens")
+COLUMNS = {"x1": "params", "x2": "tokens"}
+BETWEEN = 0.1  # relative spread of regret that is taken to be between trainings
+FACTOR = 1.5  # within which a held-out regret is predicted
+FLAT = -0.25  # slope of log KL in log n on a plateau; that of Bayes is near −1
+
+
+@dataclass(frozen=True)
+class Config:
+    """An alphabet, and transformers of growing size that are trained for longer and longer."""
+
+    n_tokens: int = 32
+    """Tokens d of the alphabet."""
+    rank: int = 4
+    """Latent dimensions r."""
+    eta: float = 0.5
+    """Temperature η of the subjects."""
+    sizes: tuple[tuple[int, int], ...] = ((16, 1), (16, 2), (32, 1), (32, 2), (64, 1), (64, 2))
+    """Width and depth of each transformer, the largest last."""
+    context: int = 65
+    """Positions: one more than the most seeds."""
+    steps: tuple[int, ...] = (200, 400, 800, 1600, 3200)
+    """Steps of training, one transformer each."""
+    batch: int = 32
+    """Sequences of a step."""
+    n_seeds: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64)
+    """Seeds at which regret is measured; the law is of the last."""
+    n_subjects: int = 2048
+    """Held-out subjects."""
+    n_draws: int = 1000
+    """Draws of each posterior."""
+    seed: int = 7
+    """Seed of subjects and draws."""
+
+
+PRESETS = {
+    "tiny": Config(
+        n_tokens=8,
+        rank=2,
+        sizes=((8, 1), (16, 1)),
+        context=9,
+        steps=(8, 16, 32),
+        batch=32,
+        n_seeds=(0, 1, 4, 8),
+        n_subjects=64,
+        n_draws=100,
+    ),
+    "quick": Config(
+        sizes=((16, 1), (32, 1), (32, 2)),
+        steps=(100, 200, 400, 800),
+        n_subjects=1024,
+        n_draws=300,
+    ),
+    "full": Config(),
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """One architecture."""
+
+    config: Config
+    width: int
+    depth: int
+
+
+def cells(config: Config) -> list[Cell]:
+    """One cell for each architecture, with all its trainings.
+
+    Raises:
+        ValueError: a cell could not be computed.
+    """
+    _check(config)
+    at = [Size(config, *size) for size in config.sizes]
+    return [Cell(measure, one, f"width {one.width}, depth {one.depth}") for one in at]
+
+
+def _check(config: Config) -> None:
+    from opal.synthesis.transformer.model import ModelConfig
+    from simulations import _fields
+
+    _fields.require_counts(config, "steps", "batch", "n_draws", minimum=1)
+    _fields.require_counts(config, "n_seeds", minimum=0)
+    _fields.require_counts(config, "n_subjects", minimum=2)
+    _fields.require_counts(config, "context", minimum=max(config.n_seeds) + 1)
+    if len(set(config.sizes)) < 2 or len(set(config.steps)) < 3:
+        raise ValueError(
+            "a law of size and training needs at least two sizes and three numbers of steps, the "
+            f"largest of which is held out; got {config.sizes} and {config.steps}."
+        )
+    for width, depth in config.sizes:
+        ModelConfig(stream(config).vocab, config.context, width, depth)
+
+
+def stream(config: Config) -> TokenStream:
+    """What all transformers are trained on, and where held-out subjects come from."""
+    from opal.settings.tokens import Alphabet
+    from opal.synthesis.transformer.streams import TokenStream
+
+    return TokenStream(Alphabet.random(config.n_tokens, config.rank, eta=config.eta, key=0))
+
+
+def measure(at: Size) -> pd.DataFrame:
+    """Mean KL and regret of one architecture after each training, and of Bayes."""
+    import jax
+    import numpy as np
+    import pandas as pd
+
+    from opal import records
+    from opal.theory.generator import bayes, kl
+    from simulations._generators import generator, kl_after_seeds, subjects
+
+    config, source = at.config, stream(at.config)
+    held = subjects(source, max(config.n_seeds), key=config.seed, n_subjects=config.n_subjects)
+    counts = held.counts(config.n_seeds)
+    with jax.enable_x64(True):
+        options = {"key": config.seed, "n_draws": config.n_draws}
+        best = bayes(source.alphabet, counts, source.prior, **options)
+        least = np.asarray(kl(np.broadcast_to(held.laws, counts.shape), best.law))
+    found = float(np.asarray(best.found).mean())
+    frames = []
+    for steps in config.steps:
+        decoder = generator(source, config.context, at.width, at.depth, steps, config.batch)
+        made = kl_after_seeds(decoder, held)[:, list(config.n_seeds)].T
+        frame = pd.DataFrame(list(_rows(config.n_seeds, made, least)))
+        size = {"params": _size(decoder), "tokens": steps * config.batch * config.context}
+        frames.append(frame.assign(**size, steps=steps))
+    setting = f"tokens(d={config.n_tokens}, r={config.rank}, eta={config.eta:g})"
+    frame = pd.concat(frames, ignore_index=True).assign(
+        study="generator_capacity", setting=setting, n_replicates=config.n_subjects
+    )
+    frame = frame.assign(n_min=frame["n_real"], n_max=frame["n_real"], arm=frame["synthesizer"])
+    return records.validate(frame).assign(
+        width=at.width, depth=at.depth, rank=config.rank, found=found
+    )
+
+
+def _rows(
+    n_seeds: tuple[int, ...], made: np.ndarray, least: np.ndarray
+) -> Iterator[dict[str, object]]:
+    """Records of one training, from the KL of the transformer and of Bayes [n, S]."""
+    from opal.risk import mean_and_std_error
+
+    for n, each, best in zip(n_seeds, made, least, strict=True):
+        for source, maker, metric, values in (
+            ("simulation", TRANSFORMER, "kl", each),
+            ("simulation", TRANSFORMER, "regret", each - best),
+            ("theory", BAYES, "kl", best),
+        ):
+            value, error = (float(number) for number in mean_and_std_error(values))
+            numbers = {"value": value, "std_error": error}
+            labels = {"source": source, "synthesizer": maker, "metric": metric}
+            yield {**labels, "n_real": n, **numbers}
+
+
+def _size(decoder: Decoder) -> int:
+    """Numbers in a decoder."""
+    import jax
+
+    return sum(leaf.size for leaf in jax.tree.leaves(decoder))
+
+
+def regrets(records: pd.DataFrame) -> pd.DataFrame:
+    """Regret of each training after the most seeds; ``held_out`` if the law has not seen it.
+
+    Held out is the longest training of every size.
+    """
+    rows = records[records["metric"] == "regret"]
+    rows = rows[rows["n_real"] == rows["n_real"].max()]
+    table = rows[[*RUN, "steps", "rank", "n_real", "value", "std_error"]]
+    held_out = table["steps"] == table["steps"].max()
+    table = table.assign(held_out=held_out).rename(columns={"value": "regret"})
+    return table.sort_values(["params", "tokens"], ignore_index=True)
+
+
+def capacity(records: pd.DataFrame) -> Fit:
+    """The law of regret in parameters and tokens, fitted to all but what is held out."""
+    import numpy as np
+
+    from opal.scaling.fit import fit
+
+    table = regrets(records)
+    noise = np.hypot(table["std_error"], BETWEEN * table["regret"])
+    seen = table.assign(noise=noise)[~table["held_out"]]
+    return fit(product_law(), seen, x=COLUMNS, y="regret", std_error="noise")
+
+
+def product_law() -> Law:
+    """E + A x1^(-a) x2^(-b): before a floor is near, a larger model gains a share at every budget.
+
+    The additive law of ``opal.scaling`` adds what size and training lack, as near convergence.
+    """
+    import numpy as np
+
+    from opal.scaling import forms
+    from opal.scaling.law import Law
+
+    exponent, grid = (0.01, 5.0), (0.1, 0.25, 0.5, 0.8, 1.2, 2.0)
+    return Law(
+        name="product",
+        equation="E + A x1^(-a) x2^(-b)",
+        variables=("x1", "x2"),
+        params=("E", "A", "a", "b"),
+        bounds={"E": (0.0, np.inf), "A": (0.0, np.inf), "a": exponent, "b": exponent},
+        derivatives=_product,
+        amplitudes=("A",),
+        sizes=("x1", "x2"),
+        linear=("E", "A"),
+        nonlinear=("a", "b"),
+        columns=_product_columns,
+        assemble=forms.in_order,
+        grid={"a": grid, "b": grid},
+        least_sizes=2,
+    )
+
+
+def _product(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """Values of the law and their slopes in E, A, a and b."""
+    import numpy as np
+
+    floor, amplitude, a, b = values
+    first, second = np.log(x["x1"]), np.log(x["x2"])
+    decay = np.exp(-a * first - b * second)
+    term = amplitude * decay
+    slopes = (np.ones_like(decay), decay, -term * first, -term * second)
+    return floor + term, np.stack(slopes, axis=-1)
+
+
+def _product_columns(nonlinear: np.ndarray, x: Columns) -> np.ndarray:
+    """Columns of E and A, given a and b."""
+    import numpy as np
+
+    decay = x["x1"] ** -nonlinear[0] * x["x2"] ** -nonlinear[1]
+    return np.stack([np.ones_like(decay), decay], axis=-1)
+
+
+def comparison(records: pd.DataFrame) -> pd.DataFrame:
+    """One row for each training: regret, the law's with its 95 % interval, and the plateau.
+
+    ``plateau`` is the n at which r/2n is the regret, from which on more seeds gain little.
+    """
+    table, law = regrets(records), capacity(records)
+    x = {variable: table[column].to_numpy(float) for variable, column in COLUMNS.items()}
+    low, high = law.predict_interval(x)
+    table = table.assign(predicted=law.predict(x), low=low, high=high)
+    table["ratio"] = table["predicted"] / table["regret"]
+    table["plateau"] = table["rank"] / (2 * table["regret"])
+    table["plateau_predicted"] = table["rank"] / (2 * table["predicted"])
+    # Of the same size after the training before: what a law that knows no growth would say.
+    before = table[~table["held_out"]].groupby("params")["regret"].last()
+    table["last_seen"] = table["params"].map(before)
+    return table
+
+
+def steepness(records: pd.DataFrame) -> pd.DataFrame:
+    """Slope of log KL in log n between the last two n, of each training and of Bayes."""
+    import numpy as np
+
+    kl = records[records["metric"] == "kl"]
+    *_, first, last = sorted(kl["n_real"].unique())
+    wide = kl.pivot(index=[*RUN], columns=["arm", "n_real"], values="value")
+    fall = {
+        arm: np.log(wide[arm, last] / wide[arm, first]) / np.log(last / first)
+        for arm in (TRANSFORMER, BAYES)
+    }
+    return wide.index.to_frame(index=False).assign(
+        **{arm: values.to_numpy() for arm, values in fall.items()}
+    )
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """Short trainings plateau, the law says where longer ones do, and no growth is a wrong law."""
+    from opal.checks import at_least, at_most
+
+    table, slopes = comparison(records), steepness(records)
+    held = table[table["held_out"]]
+    shortest = slopes[slopes["tokens"] == slopes["tokens"].min()]
+    regret = records[records["metric"] == "regret"]
+    return [
+        at_least(
+            "too few tokens give a plateau",
+            float(shortest[TRANSFORMER].max()),
+            FLAT,
+            f"slope of log KL in log n at the most seeds, smallest model after "
+            f"{shortest['tokens'].min():,} tokens; that of Bayes is {slopes[BAYES].max():.2f}",
+        ),
+        at_most(
+            "Bayes has none",
+            float(slopes[BAYES].max()),
+            2 * FLAT,
+            "the same slope of the posterior predictive law",
+        ),
+        at_most(
+            "the law predicts held-out regret",
+            _farthest(held["ratio"]),
+            FACTOR,
+            f"largest factor between predicted and measured at {len(held)} held-out trainings; "
+            f"{int(held['regret'].between(held['low'], held['high']).sum())} lie within the 95 % "
+            f"interval of the curve; {_formula(capacity(records))}",
+        ),
+        at_least(
+            "regret is not what it was",
+            _farthest(held["last_seen"] / held["regret"]),
+            FACTOR,
+            "largest factor between the longest training that the law has seen and those held "
+            "out, which must fail",
+        ),
+        at_least(
+            "Bayes is not beaten",
+            float((regret["value"] / regret["std_error"]).min()),
+            -4.0,
+            f"least paired z of {len(regret)} regrets",
+        ),
+        at_least(
+            "every posterior is found",
+            float(records["found"].min()),
+            1.0,
+            "least share of subjects and n",
+        ),
+    ]
+
+
+def _farthest(ratio: pd.Series) -> float:
+    import numpy as np
+
+    return float(np.exp(np.abs(np.log(ratio)).max()))
+
+
+def _formula(law: Fit) -> str:
+    given = {name: f"{found.estimate:.3g}" for name, found in law.params.items()}
+    return f"{law.law.equation} with {', '.join(f'{k} = {v}' for k, v in given.items())}"
+
+
+if __name__ == "__main__":
+    from opal.cli import run_study
+
+    run_study("generator_capacity")
