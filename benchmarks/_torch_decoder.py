@@ -25,7 +25,7 @@ def missing(*packages: str) -> list[str]:
 
 
 def training_steps(
-    ours: Decoder, config: TrainConfig, batch: Batch, n: int, *, fused: bool
+    ours: Decoder, config: TrainConfig, batch: Batch, n: int, *, fused: bool, threads: int
 ) -> Callable[[], float]:
     """A function that takes n steps of AdamW in PyTorch; it returns the last loss.
 
@@ -35,6 +35,7 @@ def training_steps(
         batch: the same at each step: no time goes into drawing data.
         n: steps of a call.
         fused: whether AdamW is PyTorch's fused one, or its default.
+        threads: of PyTorch.
 
     Raises:
         RuntimeError: for the same parameters the decoder's scores are not opal's.
@@ -50,6 +51,7 @@ def training_steps(
     optimiser = torch.optim.AdamW(model.parameters(), fused=fused or None, **rates)
 
     def steps() -> float:
+        torch.set_num_threads(threads)
         for _ in range(n):
             optimiser.zero_grad()
             scores = model(inputs)

@@ -2,7 +2,8 @@
 
 Training: two layers of width 64, batches of 128 sequences of 64 tokens, float32. Opal draws its
 batches; the peer, the same architecture in eager PyTorch with opal's initial parameters (scores
-are compared first), finds its batch ready, and has the faster of PyTorch's two kinds of AdamW.
+are compared first), finds its batch ready, and has one thread or all and
+PyTorch's default AdamW or its fused one, whichever is fastest.
 
 Sampling: 256 tokens after the beginning, from a decoder with random parameters, cached. Peers are
 ``sample(cached=False)``, which reads all positions for each token, and ``generate`` of a GPT-2 of
@@ -155,8 +156,11 @@ def _training(model: ModelConfig, sizes: Sizes, repeats: int) -> dict[str, Any]:
         batch = _STREAM.batch(0, sizes.batch, model.context, key=as_key(0))
         decoder = Decoder(model, key=0)
         kinds = [
-            _torch_decoder.training_steps(decoder, config, batch, sizes.steps, fused=fused)
+            _torch_decoder.training_steps(
+                decoder, config, batch, sizes.steps, fused=fused, threads=threads
+            )
             for fused in (False, True)
+            for threads in {1, os.cpu_count() or 1}
         ]
         peer = min(kinds, key=lambda kind: min(_times(kind)[0] for _ in range(4)))
     case = f"{model.heads} heads, {model.activation}, {model.positions}"

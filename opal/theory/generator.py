@@ -29,8 +29,11 @@ _LEAST_SAMPLE = 0.1  # share of the draws that must be effective
 _SUBJECTS_AT_ONCE = 16
 
 
-def kl(p: Float[AnyArray, "*b d"], q: Float[AnyArray, "*b d"]) -> Float[Array, "*b"]:
-    """KL(p‖q) in nats over the last axis; terms with p = 0 count zero, infinite where only q is."""
+def kl(p: Float[AnyArray, "*#b d"], q: Float[AnyArray, "*#b d"]) -> Float[Array, "..."]:
+    """KL(p‖q) in nats over the last axis, the others broadcast.
+
+    Terms with p = 0 count zero; it is infinite where only q is zero.
+    """
     p, q = jnp.asarray(p), jnp.asarray(q)
     ratio = jnp.log(jnp.where(p > 0, p, 1.0)) - jnp.log(jnp.where(p > 0, q, 1.0))
     return jnp.sum(p * ratio, axis=-1)
@@ -238,7 +241,7 @@ class Bound(NamedTuple):
     first: float
     second: float
 
-    def at(self, d: ArrayLike, n: ArrayLike) -> np.ndarray:
+    def at(self, d: float | ArrayLike, n: float | ArrayLike) -> np.ndarray:
         """The bound for d tokens and n seeds."""
         d, n = np.asarray(d, float), np.asarray(n, float)
         return np.asarray(self.first / np.sqrt(d) + self.second * np.log(d) / np.sqrt(n))
