@@ -261,14 +261,18 @@ def _product_columns(nonlinear: np.ndarray, x: Columns) -> np.ndarray:
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
-    """One row for each training: regret, the law's with its 95 % interval, and the plateau.
+    """One row for each training: regret, the law's, 95 % intervals if held out, and the plateau.
 
     ``plateau`` is the n at which r/2n is the regret, from which on more seeds gain little.
     """
+    import numpy as np
+
     table, law = regrets(records), capacity(records)
     x = {variable: table[column].to_numpy(float) for variable, column in COLUMNS.items()}
-    low, high = law.predict_interval(x)
-    table = table.assign(predicted=law.predict(x), low=low, high=high)
+    held = table["held_out"].to_numpy()
+    ends = law.predict_interval({variable: values[held] for variable, values in x.items()})
+    table = table.assign(predicted=law.predict(x))
+    table.loc[held, ["low", "high"]] = np.stack(ends, axis=1)
     table["ratio"] = table["predicted"] / table["regret"]
     table["plateau"] = table["rank"] / (2 * table["regret"])
     table["plateau_predicted"] = table["rank"] / (2 * table["predicted"])
