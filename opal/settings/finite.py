@@ -17,6 +17,7 @@ from opal.arrays import AnyArray
 from opal.draws import named, uniform
 from opal.losses import Loss
 from opal.settings.groups import Group, Sample
+from opal.settings.law import balanced_optimum
 
 
 @jax.tree_util.register_dataclass
@@ -128,16 +129,7 @@ class FiniteLaw:
 
     def optimum(self, loss: Loss = "logistic") -> Float[Array, " p"]:
         """Minimiser θ* of the balanced risk [p], to a gradient of 1e-11 in float64."""
-        from opal.newton import minimise
-
-        def derivatives(theta: Array) -> tuple[Array, Array]:
-            return (
-                self.group_gradient(theta, loss).mean(axis=0),
-                self.group_hessian(theta, loss).mean(axis=0),
-            )
-
-        start = jnp.zeros(losses.n_parameters(loss, self.n_classes, self.dim))
-        return minimise(derivatives, start, tolerance=1e-11).theta
+        return balanced_optimum(self, loss)
 
     def calibration_error(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """``E |P(y = 1 | u) − σ(u)|`` of a binary logistic rule, groups equally frequent.

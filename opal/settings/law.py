@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from opal import losses, newton
 from opal.losses import Loss
 from opal.settings.groups import Group, Sample
 
@@ -53,3 +55,30 @@ class TrueLaw(Law, Protocol):
     def calibration_error(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """``E |P(y = 1 | u) − σ(u)|`` of a binary logistic rule, groups equally frequent."""
         ...
+
+
+class SmoothLaw(TrueLaw, Protocol):
+    """A law whose risks have derivatives in closed form."""
+
+    def group_gradient(
+        self, theta: Float[Array, " p"], loss: Loss = "logistic"
+    ) -> Float[Array, "g p"]:
+        """Gradient of each group's risk [G, p]."""
+        ...
+
+    def group_hessian(
+        self, theta: Float[Array, " p"], loss: Loss = "logistic"
+    ) -> Float[Array, "g p p"]:
+        """Hessian of each group's risk [G, p, p]."""
+        ...
+
+
+def balanced_optimum(law: SmoothLaw, loss: Loss) -> Float[Array, " p"]:
+    """Minimiser θ* of the balanced risk [p], to a gradient of 1e-11 in float64."""
+
+    def derivatives(theta: Array) -> tuple[Array, Array]:
+        slopes, bends = law.group_gradient(theta, loss), law.group_hessian(theta, loss)
+        return slopes.mean(axis=0), bends.mean(axis=0)
+
+    start = jnp.zeros(losses.n_parameters(loss, law.n_classes, law.dim))
+    return newton.minimise(derivatives, start, tolerance=1e-11).theta

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -173,5 +174,6 @@ def test_those_who_label_by_group_refuse_mixed_groups() -> None:
 
 
 def test_theory_of_gaussian_groups_refuses_tokens() -> None:
+    setting: Any = PAIRS
     with pytest.raises(ValueError, match=re.escape("has a FiniteLaw. For tokens use opal.theory")):
-        predict(PAIRS, DESIGN)  # type: ignore[arg-type]
+        predict(setting, DESIGN)

@@ -34,9 +34,37 @@ from opal.synthesis.transformer.sample import (
 from opal.synthesis.transformer.seeds import check_generator, seed_tokens, tables_given
 
 
+@dataclass(frozen=True)
+class _Reader:
+    """What generators of a finite alphabet share.
+
+    Attributes:
+        decoder: trained on sequences of the alphabet.
+        alphabet: its embeddings are the features of the rows (static).
+        temperature: divides the scores.
+        top_p: mass of the most probable symbols that are kept.
+        n_context: seeds of each group that are read, the first ones; None for all (static).
+    """
+
+    decoder: Decoder
+    alphabet: Alphabet = field(metadata={"static": True})
+    temperature: Number = 1.0
+    top_p: Number = 1.0
+    n_context: int | None = field(default=None, metadata={"static": True})
+
+    @property
+    def min_seeds(self) -> int:
+        """None are needed: without seeds the law is the prior predictive."""
+        return 0
+
+    def population(self, truth: GaussianLaw) -> None:
+        """None: :mod:`opal.theory.end_to_end` takes the exact law of each set of seeds."""
+        del truth
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class TokenGenerator:
+class TokenGenerator(_Reader):
     """A decoder of ``[BOS, x1, x2, …]``; every row carries its group's label.
 
     Attributes:
@@ -51,11 +79,6 @@ class TokenGenerator:
         ValueError: a decoder of another alphabet, a number out of range.
     """
 
-    decoder: Decoder
-    alphabet: Alphabet = field(metadata={"static": True})
-    temperature: Number = 1.0
-    top_p: Number = 1.0
-    n_context: int | None = field(default=None, metadata={"static": True})
     name: str = field(default="transformer", metadata={"static": True})
 
     def __post_init__(self) -> None:
@@ -67,11 +90,6 @@ class TokenGenerator:
                 f"a decoder for {d} tokens has {d + 1} symbols, the beginning included; this one "
                 f"has {self.decoder.config.vocab}. Take the alphabet that it was trained on."
             )
-
-    @property
-    def min_seeds(self) -> int:
-        """None are needed: without seeds the law is the prior predictive."""
-        return 0
 
     def fit(self, seeds: Sample, groups: tuple[Group, ...], *, key: Key[Array, ""]) -> FiniteLaw:
         """The law of the next token given each group's seeds; exact, so the key is not used.
@@ -96,14 +114,10 @@ class TokenGenerator:
         own = np.eye(n_labels)[[group.label for group in groups]]
         return law.with_table(laws_GxD[:, :, None] * own[:, None, :])
 
-    def population(self, truth: GaussianLaw) -> None:
-        """None: :mod:`opal.theory.end_to_end` takes the exact law of each set of seeds."""
-        del truth
-
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class PairGenerator:
+class PairGenerator(_Reader):
     """A decoder of ``[BOS, x1, y1, x2, y2, …]``: ``Q(x, y) = Q(x | S) Q(y | S, x)``.
 
     Where a token is due only tokens are drawn, and where a label is due only labels; temperature
@@ -121,11 +135,6 @@ class PairGenerator:
         ValueError: a decoder with fewer than two labels, a number out of range.
     """
 
-    decoder: Decoder
-    alphabet: Alphabet = field(metadata={"static": True})
-    temperature: Number = 1.0
-    top_p: Number = 1.0
-    n_context: int | None = field(default=None, metadata={"static": True})
     name: str = field(default="pair transformer", metadata={"static": True})
 
     def __post_init__(self) -> None:
@@ -133,11 +142,6 @@ class PairGenerator:
         check_generator(self.decoder, self.temperature, self.top_p, self.n_context)
         if isinstance(self.decoder, Decoder):
             _n_labels(self.decoder, self.alphabet.n_tokens)
-
-    @property
-    def min_seeds(self) -> int:
-        """None are needed: without seeds the law is the prior predictive."""
-        return 0
 
     def fit(self, seeds: Sample, groups: tuple[Group, ...], *, key: Key[Array, ""]) -> FiniteLaw:
         """The law of the next pair given each group's seeds; exact, so the key is not used.
@@ -159,10 +163,6 @@ class PairGenerator:
             return pair_table(self.decoder, symbols_BxL, d, self.temperature, self.top_p)
 
         return law.with_table(tables_given(rows, seeds.counts, self.n_context, tables))
-
-    def population(self, truth: GaussianLaw) -> None:
-        """None: :mod:`opal.theory.end_to_end` takes the exact law of each set of seeds."""
-        del truth
 
 
 @partial(jax.jit, static_argnames="n_tokens")
