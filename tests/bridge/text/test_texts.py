@@ -41,7 +41,7 @@ def test_what_leaks_is_copies_and_children() -> None:
         ([f"t{i}" for i in range(6)], [""] * 6, {}, r"rows 0, 1, 2 and 3 more"),
         (["a"], ["x", "y"], {}, r"lengths .*'text': 1, 'label': 2"),
         (["a"], ["x"], {"source": ""}, r"source must be"),
-        (["a"], ["x"], {"attribute": [3]}, r"attribute must be .* got 3"),
+        (["a"], ["x"], {"attribute": [3]}, r"attribute must be .* got .*3"),
     ],
 )
 def test_refused(
