@@ -1,0 +1,164 @@
+"""Features of texts, the cache of embeddings, and the classifiers on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from opal.bridge.text.cache import VectorCache
+from opal.bridge.text.classifiers import Linear, Tuned, choose_strength
+from opal.bridge.text.encoders import Frozen, TfIdf, encoder
+from opal.bridge.text.finetune import FineTuning, fine_tune
+from opal.names import UnknownNameError
+
+TEXTS = [
+    *(f"the {x} is lovely and warm" for x in ("tea", "sun", "bread", "bath", "cat", "coat")),
+    *(f"this {x} is awful, cold and grey" for x in ("rain", "soup", "wind", "room", "sea", "war")),
+]
+Y = np.repeat([0, 1], 6)
+EVEN = np.full(12, 1 / 12)
+
+
+class Counted:
+    """Vectors of two numbers, and which texts they were computed for."""
+
+    def __init__(self, fail_after: int = 99) -> None:
+        self.asked: list[str] = []
+        self.left = fail_after
+
+    def __call__(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
+        for text in texts:
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            self.asked.append(text)
+            yield np.array([[len(text), ord(text[0])]], np.float32)
+
+
+def test_no_text_is_encoded_twice(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "vectors.sqlite"
+    count = Counted()
+    first = VectorCache(path).vectors("m", ["ab", "c", "ab"], count)
+    assert first.tolist() == [[2, 97], [1, 99], [2, 97]]
+    cache = VectorCache(path)
+    assert cache.vectors("m", ["d", "c"], count).tolist() == [[1, 100], [1, 99]]
+    cache.vectors("m", ["d"], count)
+    assert count.asked == ["ab", "c", "d"]
+    cache.vectors("other", ["c"], count)  # another model's are others
+    assert count.asked[3:] == ["c"]
+    assert cache.vectors("m", [], count).shape[0] == 0
+
+
+def test_what_was_encoded_before_a_kill_is_kept(tmp_path: Path) -> None:
+    path, count = tmp_path / "vectors.sqlite", Counted(fail_after=2)
+    with pytest.raises(KeyboardInterrupt):
+        VectorCache(path).vectors("m", ["a", "b", "c"], count)
+    count.left = 99
+    VectorCache(path).vectors("m", ["a", "b", "c"], count)
+    assert count.asked == ["a", "b", "c"]
+
+
+def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.sqlite"
+    path.write_text("not a database, but somebody's notes\n" * 40)
+    before = path.read_bytes()
+    with pytest.raises(OSError, match=r"vectors.sqlite, which cannot be used"):
+        VectorCache(path).vectors("m", ["a"], Counted())
+    assert path.read_bytes() == before
+
+
+def test_words_are_learned_from_training_texts_alone() -> None:
+    fitted = TfIdf().fit(TEXTS[:6])
+    assert fitted.transform(["awful soup"]).nnz == 0
+    assert fitted.transform(["lovely tea"]).nnz == 2
+    with pytest.raises(ValueError, match="fit the words to training texts first"):
+        TfIdf().transform(TEXTS)
+
+
+def test_frozen_embeddings_tell_tea_from_war(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="needs the extra text")
+    frozen = Frozen(cache=VectorCache(tmp_path / "vectors.sqlite"), batch=5)
+    x = frozen.transform(TEXTS)
+    assert x.shape == (12, 384)
+    np.testing.assert_allclose(np.linalg.norm(x, axis=1), 1, atol=1e-6)
+    # Batches and their padding do not matter, and what is read is what was computed.
+    alone = Frozen(cache=VectorCache(tmp_path / "other.sqlite"), batch=1).transform(TEXTS[:3])
+    np.testing.assert_allclose(x[:3], alone, atol=1e-5)
+    again = Frozen(cache=VectorCache(tmp_path / "vectors.sqlite")).transform(TEXTS)
+    np.testing.assert_array_equal(x, again)
+    rule = Linear(frozen).fit(TEXTS[1:-1], Y[1:-1], EVEN[1:-1], n_classes=2)
+    assert rule.probabilities([TEXTS[0], TEXTS[-1]]).argmax(axis=1).tolist() == [0, 1]
+
+
+def test_weights_decide_between_classes() -> None:
+    plain = Linear().fit(TEXTS, Y, EVEN, n_classes=2)
+    heavy = Linear().fit(TEXTS, Y, np.where(Y == 1, 9 * EVEN, EVEN), n_classes=2)
+    unseen = ["a table of numbers"]
+    assert heavy.probabilities(unseen)[0, 1] > plain.probabilities(unseen)[0, 1] + 0.1
+    # A text without weight is not there: not even its words are.
+    dropped = Linear().fit(TEXTS, Y, np.where(np.arange(12) < 10, EVEN, 0), n_classes=2)
+    without = Linear().fit(TEXTS[:10], Y[:10], EVEN[:10], n_classes=2)
+    np.testing.assert_allclose(dropped.probabilities(TEXTS), without.probabilities(TEXTS))
+
+
+def test_strength_is_chosen_on_texts_that_are_held_out() -> None:
+    # Labels that no text tells: the strongest penalty is best; where texts tell, a weak one.
+    random = np.random.default_rng(0).integers(0, 2, 12)
+    told, noise = (choose_strength(TfIdf(), TEXTS, y, n_classes=2) for y in (Y, random))
+    assert told > noise
+    with pytest.raises(ValueError, match="at least 5 different texts; got 2"):
+        choose_strength(TfIdf(), TEXTS[:2] * 6, Y, n_classes=2)
+
+
+def test_names_of_encoders() -> None:
+    assert encoder("tfidf").name == "tfidf"
+    with pytest.raises(UnknownNameError, match="unknown encoder 'minlm'; did you mean 'minilm'"):
+        encoder("minlm")
+
+
+@pytest.fixture(scope="module")
+def small_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A BERT of one narrow layer with MiniLM's tokenizer, saved locally."""
+    transformers = pytest.importorskip("transformers", reason="needs the extra text")
+    from opal.bridge.text.encoders import model_path
+
+    folder = tmp_path_factory.mktemp("bert")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model_path("minilm"))
+    config = transformers.BertConfig(
+        vocab_size=tokenizer.vocab_size,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    tokenizer.save_pretrained(folder)
+    transformers.BertModel(config).save_pretrained(folder)
+    return str(folder)
+
+
+def test_fine_tuning_learns_repeats_itself_and_weighs(small_bert: str) -> None:
+    settings = FineTuning(small_bert, epochs=30, learning_rate=1e-2, batch=6)
+    first = fine_tune(TEXTS, Y, EVEN, n_classes=2, settings=settings, seed=3)
+    assert first.probabilities(TEXTS).argmax(axis=1).tolist() == Y.tolist()
+    assert np.mean(first.losses[-5:]) < 0.2 * np.mean(first.losses[:5])
+    again = Tuned(settings).fit(TEXTS, Y, EVEN, n_classes=2, seed=3)
+    np.testing.assert_array_equal(first.probabilities(TEXTS), again.probabilities(TEXTS))
+    # Each text twice, with both labels: weights alone can tell which one counts.
+    twice, both = TEXTS * 2, np.concatenate([Y, 1 - Y])
+    weights = np.repeat([0.9, 0.1], 12)
+    rule = fine_tune(twice, both, weights, n_classes=2, settings=settings)
+    assert np.mean(rule.probabilities(TEXTS).argmax(axis=1) == Y) > 0.9
+    flipped = fine_tune(twice, both, weights[::-1].copy(), n_classes=2, settings=settings)
+    assert np.mean(flipped.probabilities(TEXTS).argmax(axis=1) == Y) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [({"epochs": 0}, "epochs must be at least 1; got 0"), ({"learning_rate": 2.0}, r"in \(0, 1\)")],
+)
+def test_fine_tuning_refuses(options: dict[str, float], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        FineTuning(**options)  # type: ignore[arg-type]
