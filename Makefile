@@ -12,10 +12,16 @@ PRESET ?= quick
 OUT ?= figures
 # Most of a quick study and of a test is compilation, which uses one core.
 JOBS ?= 2
+# Empty, it changes no more of the lock than pyproject.toml asks for.
+UPGRADE ?= --upgrade
 
 # The version that the figures were checked with comes first; a candidate counts only if it runs
 # (a pyenv shim may not) and can make an environment with pip (Debian packages that apart).
 CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
+# One build of torch fits one machine, so that the lock leaves it out. It is asked for exactly as in
+# the extra text: an open version can fetch gigabytes of another build.
+TORCH := torch==2.13.0
+WITHOUT_TORCH := torch ; sys_platform == "never"
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
@@ -40,6 +46,7 @@ $(STAMP): pyproject.toml requirements.lock
 	[ -x $(BIN)/python ] && $(BIN)/python -m pip --version >/dev/null 2>&1 \
 	  || $$found -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
@@ -66,8 +73,10 @@ benchmarks: $(STAMP)
 # uv resolves for every platform and Python version at once; the lock then installs with plain pip.
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@mkdir -p build; echo '$(WITHOUT_TORCH)' >build/without-torch.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	  --extra dask --extra tabular --extra notebooks --extra dev --no-annotate --upgrade \
+	  --extra dask --extra tabular --extra text --extra notebooks --extra dev --no-annotate $(UPGRADE) \
+	  --override build/without-torch.txt --no-emit-package torch \
 	  --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:
