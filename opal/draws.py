@@ -74,6 +74,15 @@ def uniform(key: Key[Array, ""], n: Rows, dim: int) -> Float[Array, "n dim"]:
     return pairs[:dim].astype(jnp.zeros(()).dtype).T
 
 
+def on_host(key: Key[Array, ""]) -> np.random.Generator:
+    """NumPy's generator of a key's stream: for texts, and all that no compiled function draws.
+
+    ``uniform`` is compiled for each shape, which takes longer than to make a table of texts.
+    """
+    high, low = (int(word) for word in np.asarray(jax.random.key_data(key)))
+    return np.random.Generator(np.random.Philox(key=high << 32 | low))
+
+
 def one_of(uniforms: Float[Array, " n"], k: int) -> Int[Array, " n"]:
     """One of k equally likely indices for each uniform in (0, 1]."""
     return jnp.minimum(jnp.floor(uniforms * k), k - 1).astype(int)

@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from opal import checks
-from opal.draws import as_key, named, replicate_keys, standard_normal
+from opal.draws import as_key, named, on_host, replicate_keys, standard_normal
 
 N = 200_000
 
@@ -92,3 +92,12 @@ def test_precision_follows_the_flag() -> None:
     assert standard_normal(as_key(0), 2, 2).dtype == "float64"
     with jax.enable_x64(False):
         assert standard_normal(as_key(0), 2, 2).dtype == "float32"
+
+
+def test_numpys_generator_follows_the_key() -> None:
+    key = named(as_key(2**40), "texts")
+    drawn = on_host(key).random((1000, 2))
+    np.testing.assert_array_equal(drawn[:10], on_host(key).random((10, 2)))
+    assert stats.kstest(drawn.ravel(), "uniform").pvalue > 0.01
+    others = [on_host(named(key, name)).random() for name in ("a", "b")]
+    assert len({drawn[0, 0], *others, on_host(as_key(0)).random()}) == 4

@@ -88,7 +88,15 @@ OPAL = Corpus(
     licence="none stated: read, never redistribute",
     describes="GPT-4 rows and published results of arXiv 2406.03628 (three tables)",
 )
-CORPORA: Mapping[str, Corpus] = {OPAL.name: OPAL}
+TEXTS = Corpus(
+    name="worker_vs_gpt",
+    owner="AndersGiovanni",
+    repository="worker_vs_gpt",
+    commit="7af9edea6a10afc5a9ad59e8cebb24060b16bbef",
+    licence="MIT",
+    describes="four corpora of texts, and what GPT-4 and Llama-2 made of them (EACL 2024)",
+)
+CORPORA: Mapping[str, Corpus] = {entry.name: entry for entry in (OPAL, TEXTS)}
 
 
 def corpus(name: str) -> Corpus:
@@ -187,7 +195,7 @@ def unavailable(entry: Corpus) -> str | None:
     probe.start()
     probe.join(PROBE_TIMEOUT_S)
     if probe.is_alive() or failure:
-        return f"the tables of {entry.location} cannot be downloaded here; {_remedy(entry)}"
+        return f"the files of {entry.location} cannot be downloaded here; {_remedy(entry)}"
     return None
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from opal.draws import as_key
 from opal.losses import Loss
+from opal.settings.finite import FiniteLaw
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample, validate_counts
 from opal.settings.law import TrueLaw
@@ -75,6 +76,46 @@ class GaussianSetting:
     ) -> Float[Array, " g"]:
         """Standard error of :meth:`group_error` [G]; zero for two classes."""
         return self.law.group_error_std_error(theta, loss)
+
+    def optimum(self, loss: Loss = "logistic") -> Float[Array, " p"]:
+        """Minimiser θ* of the balanced risk [p]."""
+        return self.law.optimum(loss)
+
+
+class FiniteSetting:
+    """Base of the settings with a :class:`FiniteLaw`: checks on the host, then asks the law."""
+
+    @property
+    def name(self) -> str:
+        """Short description used in records."""
+        raise AttributeError(f"{type(self).__name__} must define its name.")
+
+    @property
+    def law(self) -> FiniteLaw:
+        """The law of the groups; each setting defines its own."""
+        raise AttributeError(f"{type(self).__name__} must define its law.")
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Names and labels of the groups."""
+        return self.law.groups
+
+    def sample(self, counts: Sequence[int], *, key: int | Key[Array, ""]) -> Sample:
+        """Draw ``counts[g]`` rows of each group.
+
+        Raises:
+            ValueError: a count is negative or not whole, or their number is not that of the groups.
+        """
+        n = validate_counts(counts, len(self.groups), what="counts", minimum=0)
+        return self.law.sample(n, key=as_key(key))
+
+    def group_risk(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
+        """Exact expected loss of the linear rule θ in each group [G]."""
+        return self.law.group_risk(theta, loss)
+
+    def group_error(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
+        """Probability of a wrong label in each group [G]."""
+        return self.law.group_error(theta, loss)
 
     def optimum(self, loss: Loss = "logistic") -> Float[Array, " p"]:
         """Minimiser θ* of the balanced risk [p]."""

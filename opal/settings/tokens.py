@@ -10,7 +10,6 @@ and a label y of K with ``P(y | x) ∝ exp(⟨u_x, s_y⟩ / η)`` for latents ``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,10 +21,9 @@ from numpy.typing import ArrayLike
 
 from opal.arrays import AnyArray
 from opal.draws import as_key, named, standard_normal
-from opal.losses import Loss
 from opal.settings.finite import FiniteLaw
-from opal.settings.groups import Group, Sample, validate_count, validate_counts, validate_number
-from opal.settings.setting import require_finite
+from opal.settings.groups import Group, validate_count, validate_number
+from opal.settings.setting import FiniteSetting, require_finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +119,7 @@ class Prior:
         return self.mean + self.scale * standard_normal(key, n, rank)
 
 
-class TokenSetting:
+class TokenSetting(FiniteSetting):
     """Groups of labelled tokens, each with its own subject; rules see the embeddings.
 
     Without label latents a group is a class: its tokens carry its index as their label. With them
@@ -199,11 +197,6 @@ class TokenSetting:
         """Short description used in records."""
         return self._name
 
-    @property
-    def groups(self) -> tuple[Group, ...]:
-        """Names and labels of the groups."""
-        return self.law.groups
-
     @cached_property
     def law(self) -> FiniteLaw:
         """The groups as a law."""
@@ -219,24 +212,3 @@ class TokenSetting:
                 most = table.sum(axis=1).argmax(axis=1).tolist()
                 groups = tuple(Group(f"subject {g}", most[g], g, True) for g in range(n_groups))
         return FiniteLaw(table, self.alphabet.embeddings, groups)
-
-    def sample(self, counts: Sequence[int], *, key: int | Key[Array, ""]) -> Sample:
-        """Draw ``counts[g]`` rows of each group.
-
-        Raises:
-            ValueError: a count is negative or not whole, or their number is not that of the groups.
-        """
-        n = validate_counts(counts, len(self.groups), what="counts", minimum=0)
-        return self.law.sample(n, key=as_key(key))
-
-    def group_risk(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
-        """Exact expected loss of the linear rule θ in each group [G]."""
-        return self.law.group_risk(theta, loss)
-
-    def group_error(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
-        """Probability of a wrong label in each group [G]."""
-        return self.law.group_error(theta, loss)
-
-    def optimum(self, loss: Loss = "logistic") -> Float[Array, " p"]:
-        """Minimiser θ* of the balanced risk [p]."""
-        return self.law.optimum(loss)

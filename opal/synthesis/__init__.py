@@ -7,6 +7,7 @@ from opal.synthesis.resample import Duplication
 from opal.synthesis.smote import Adasyn, Smote
 from opal.synthesis.synthesizer import PopulationLaw, Synthesizer
 from opal.synthesis.table import TableOracle
+from opal.synthesis.writer import Writer
 
 __all__ = [
     "Adasyn",
@@ -19,4 +20,5 @@ __all__ = [
     "Smote",
     "Synthesizer",
     "TableOracle",
+    "Writer",
 ]

@@ -193,9 +193,10 @@ def test_registry_lines_are_made_from_files(tmp_path: Path) -> None:
     assert lines(tmp_path) == [f"a/t.csv {SHA}"]
 
 
-def test_mirror_is_whole(mirror: Path) -> None:
-    found = corpora.verify()
+@pytest.mark.parametrize(("name", "n_files"), [("opal", 375), ("worker_vs_gpt", 21)])
+def test_mirror_is_whole(name: str, n_files: int, mirror: Path) -> None:
+    found = corpora.verify(name)
     assert found["ok"]
-    assert found["n_verified"] == found["n_files"] == 375
-    assert corpora.availability() is None
-    assert corpora.listing()[0]["n_local"] == 375
+    assert found["n_verified"] == found["n_files"] == n_files
+    assert corpora.availability(name) is None
+    assert {row["corpus"]: row["n_local"] for row in corpora.listing()}[name] == n_files

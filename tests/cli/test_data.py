@@ -61,8 +61,9 @@ def test_nothing_here_is_one_line(
     monkeypatch.setenv(corpora.MIRROR_VARIABLE, str(mirror / "empty"))
     assert main(["data", "verify"]) == 1
     missing, whole = capsys.readouterr().out.splitlines()
-    assert missing == f"missing: all {N_FILES} files; get them with `opal data fetch`"
-    assert whole == f"0 of {N_FILES} files are here and whole"
+    n_files = sum(len(entry.registry()) for entry in corpora.CORPORA.values())
+    assert missing == f"missing: all {n_files} files; get them with `opal data fetch`"
+    assert whole == f"0 of {n_files} files are here and whole"
     monkeypatch.setenv(corpora.MIRROR_VARIABLE, "/nonexistent")
     assert main(["data", "verify"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -100,7 +100,8 @@ def validate(frame: pd.DataFrame) -> pd.DataFrame:
 def leaks(frame: pd.DataFrame, held_out: Collection[str]) -> np.ndarray:
     """Which texts must not be trained on while others are held out [n].
 
-    Those that equal a held-out text, and those that were made from one.
+    Those that equal a held-out text, those that were made from one, and all that equal such a
+    one: a model may write the same text from two seeds.
 
     Args:
         frame: n texts.
@@ -108,7 +109,8 @@ def leaks(frame: pd.DataFrame, held_out: Collection[str]) -> np.ndarray:
     """
     hidden = frozenset(held_out)
     made = [not hidden.isdisjoint(seeds) for seeds in frame["seeds"]]
-    return frame["id"].isin(hidden).to_numpy() | np.array(made, dtype=bool)
+    hidden |= set(frame["id"][np.array(made, dtype=bool)])
+    return frame["id"].isin(hidden).to_numpy()
 
 
 def labels(*frames: pd.DataFrame) -> tuple[str, ...]:

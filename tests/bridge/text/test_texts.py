@@ -22,13 +22,13 @@ def test_what_leaks_is_copies_and_children() -> None:
     humans = texts.table(["one", "two", "three"], ["a", "a", "b"])
     one, two, _ = humans["id"]
     made = texts.table(
-        ["child of one", "child of both", "two", "orphan"],
-        ["a", "a", "a", "b"],
+        ["child of one", "child of both", "two", "orphan", "child of both"],
+        ["a", "a", "a", "b", "a"],
         source="model",
-        seeds=[(one,), (one, two), (), ()],
+        seeds=[(one,), (one, two), (), (), ()],
     )
-    assert texts.leaks(made, {two}).tolist() == [False, True, True, False]
-    assert texts.leaks(made, [one]).tolist() == [True, True, False, False]
+    assert texts.leaks(made, {two}).tolist() == [False, True, True, False, True]
+    assert texts.leaks(made, [one]).tolist() == [True, True, False, False, True]
     assert texts.leaks(humans, {one, two}).tolist() == [True, True, False]
     assert not np.any(texts.leaks(made, ()))
 

@@ -1,0 +1,268 @@
+"""Labelled texts of one's own: a table in a file, or a data set of the Hugging Face hub.
+
+Every file that :func:`opal.reading.read_strings` reads will do; ``hf:owner/name[:split]`` names a
+data set of the hub. Which column is what is told by :class:`Columns`, or guessed where there is no
+doubt.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+from opal import names
+from opal.bridge.text import texts
+from opal.files import write_atomically
+from opal.reading import KINDS, cell, read_strings
+
+LEAST = 5
+"""Fewest texts of a class that a study can hold some out of."""
+HUB = "hf:"
+_GUESSES: Mapping[str, Collection[str]] = {
+    "text": (
+        *("text", "sentence", "content", "review", "tweet", "document"),
+        *("h_text", "augmented_text", "augmented_h_text"),
+    ),
+    "label": ("label", "target", "class", "category"),
+}
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_IDS = re.compile("[0-9a-f]{16}( [0-9a-f]{16})*")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column of a table holds what; None is a guess for text and label, and none otherwise.
+
+    A table that :func:`write` made needs none of them named.
+
+    Attributes:
+        text: the text.
+        label: its class.
+        attribute: what the label may spuriously go with.
+        seed: what the text was made from: the seed's text, its id, or a list of either.
+        source: ``human``, or the model that wrote the text.
+        id: the table's own names of its texts, where the seed column refers to them.
+    """
+
+    text: str | None = None
+    label: str | None = None
+    attribute: str | None = None
+    seed: str | None = None
+    source: str | None = None
+    id: str | None = None
+
+
+def read(
+    where: str | Path,
+    columns: Columns | None = None,
+    *,
+    source: str = texts.HUMAN,
+    least: int | None = None,
+    n_classes: int = 2,
+    drop_contradictions: bool = False,
+) -> pd.DataFrame:
+    """The table of the texts in a file or in a data set of the hub.
+
+    Args:
+        where: a path that ends in one of :data:`opal.reading.KINDS`, or ``hf:owner/name[:split]``
+            (split ``train`` by default).
+        columns: what is where.
+        source: who wrote the texts, where no column tells.
+        least: fewest texts of a class; :data:`LEAST` where some are held out.
+        n_classes: fewest classes; 1 for what was written for a single one.
+        drop_contradictions: leave out texts that occur with several labels.
+
+    Raises:
+        ValueError: there is no such table or column, a text or label is missing, there are too few
+            classes or texts of one, or a text occurs with several labels.
+        ImportError: the hub is asked for, and the package ``datasets`` is not installed.
+    """
+    table = _hub(str(where)) if str(where).startswith(HUB) else read_strings(Path(where))
+    chosen = _resolved(columns or Columns(), list(table.columns), str(where))
+    try:
+        frame = _frame(table, chosen, source)
+        if drop_contradictions:
+            frame = frame[~_contradictory(frame)].reset_index(drop=True)
+        _check(frame, least, n_classes)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{where}: a text holds half a character, {error.object[error.start : error.end]!r} in "
+            f"{error.object[:40]!r}. Write the texts as UTF-8."
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"{where} (text in column {chosen.text!r}, label in {chosen.label!r}): {error}"
+        ) from error
+    return frame
+
+
+def write(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table of texts so that :func:`read` gives it back; all of the file or nothing.
+
+    Raises:
+        ValueError: the table breaks the rules of :func:`opal.bridge.text.texts.validate`, or the
+            name ends in none of :data:`opal.reading.KINDS`.
+    """
+    texts.validate(frame)
+    suffix = path.suffix.lower()
+    if suffix not in KINDS:
+        raise ValueError(
+            f"texts are written to files that end in {', '.join(KINDS)}; got {path.name!r}."
+        )
+    writer = _write_parquet if suffix == ".parquet" else _write_json
+    if suffix in _SEPARATORS:
+        writer = _write_fields
+    write_atomically(path, lambda partial: writer(frame, partial, suffix))
+
+
+def _write_parquet(frame: pd.DataFrame, path: Path, suffix: str) -> None:
+    del suffix
+    frame.assign(seeds=[list(each) for each in frame["seeds"]]).to_parquet(path)
+
+
+def _write_fields(frame: pd.DataFrame, path: Path, suffix: str) -> None:
+    joined = frame.assign(seeds=[" ".join(each) for each in frame["seeds"]])
+    # All fields are quoted: pandas would take a lone carriage return for the end of a row.
+    joined.to_csv(path, sep=_SEPARATORS[suffix], index=False, quoting=csv.QUOTE_ALL)
+
+
+def _write_json(frame: pd.DataFrame, path: Path, suffix: str) -> None:
+    rows = [json.dumps(row, ensure_ascii=False) for row in frame.to_dict("records")]
+    content = "".join(f"{row}\n" for row in rows)
+    if suffix == ".json":
+        content = "[" + ",\n".join(rows) + "]\n"
+    path.write_bytes(content.encode("utf-8"))
+
+
+def _resolved(columns: Columns, there: Sequence[str], where: str) -> Columns:
+    """Every column that is to be read, under its name in the table."""
+    asked = {role: name for role, name in asdict(columns).items() if name is not None}
+    for role, name in asked.items():
+        if name not in there:
+            raise ValueError(
+                f"{where} has no column {name!r} for the {role}{names.hint(name, there)} "
+                f"There are: {', '.join(there)}."
+            )
+    if set(texts.COLUMNS) <= set(there):
+        return Columns(**{role: _own(role, there) for role in asdict(columns)} | asked)
+    guessed = {role: _guess(role, there, where) for role in _GUESSES if role not in asked}
+    return Columns(**guessed | asked)
+
+
+def _own(role: str, there: Collection[str]) -> str | None:
+    """Column of a table that :func:`write` made; the ids follow from the texts."""
+    name = "seeds" if role == "seed" else role
+    return name if name in there and role != "id" else None
+
+
+def _guess(role: str, there: Sequence[str], where: str) -> str:
+    likely = [name for name in there if name.strip().lower() in _GUESSES[role]]
+    if len(likely) == 1:
+        return likely[0]
+    doubt = f"could be {' or '.join(map(repr, likely))}" if likely else "has no usual name"
+    raise ValueError(
+        f"{where} must name the column of the {role}: it {doubt}. Name it with --{role}-column; "
+        f"there are: {', '.join(there)}."
+    )
+
+
+def _frame(table: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
+    text = table[columns.text].tolist()
+    seeds = None
+    if columns.seed is not None:
+        own = None if columns.id is None else table[columns.id].tolist()
+        seeds = _seeds(table[columns.seed].tolist(), text, own)
+    attribute = None if columns.attribute is None else table[columns.attribute].tolist()
+    label = table[columns.label].tolist()
+    frame = texts.table(text, label, source=source, seeds=seeds, attribute=attribute)
+    if columns.source is not None:
+        frame = texts.validate(frame.assign(source=table[columns.source].tolist()))
+    return frame
+
+
+def _seeds(
+    cells: Sequence[object], text: Sequence[object], own: Sequence[object] | None
+) -> list[tuple[str, ...]]:
+    """Ids of the seeds: given, looked up among the table's own, or those of the seeds' texts."""
+    given = [_listed(each) for each in cells]
+    if own is not None:
+        ids = {
+            str(i): texts.identity(t) for i, t in zip(own, text, strict=True) if isinstance(t, str)
+        }
+        unknown = [(row, s) for row, seeds in enumerate(given) for s in seeds if s not in ids]
+        if unknown:
+            raise ValueError(
+                f"seeds must be ids of the table; {unknown[0][1]!r} in row {unknown[0][0]} is "
+                "none. Correct it, or name no id column where seeds are texts."
+            )
+        return [tuple(ids[seed] for seed in seeds) for seeds in given]
+    if all(_IDS.fullmatch(seed) for seeds in given for seed in seeds):
+        return [tuple(i for seed in seeds for i in seed.split(" ")) for seeds in given]
+    return [tuple(texts.identity(seed) for seed in seeds) for seeds in given]
+
+
+def _listed(cells: object) -> tuple[str, ...]:
+    """The strings of a cell that holds one, several or none."""
+    several = cells if isinstance(cells, tuple) else (cells,)
+    return tuple(each for each in several if isinstance(each, str) and each.strip())
+
+
+def _contradictory(frame: pd.DataFrame) -> pd.Series:
+    """Whether the text of a row occurs with several labels."""
+    return frame.groupby("id")["label"].transform("nunique") > 1
+
+
+def _check(frame: pd.DataFrame, least: int | None, n_classes: int) -> None:
+    contradictory = frame[_contradictory(frame)]
+    if len(contradictory):
+        first = contradictory[contradictory["id"] == contradictory["id"].iloc[0]]
+        raise ValueError(
+            f"a text must have one label; {contradictory['id'].nunique()} have several, such as "
+            f"{first['text'].iloc[0][:60]!r} with {', '.join(sorted(first['label'].unique()))} in "
+            f"rows {', '.join(map(str, first.index[:3]))}. Correct them, or drop contradictions."
+        )
+    counts = frame["label"].value_counts()
+    if len(counts) < n_classes:
+        labels = ", ".join(map(repr, counts.index)) or "none"
+        raise ValueError(
+            f"there must be at least {n_classes} classes; the {len(frame)} texts have {labels}. "
+            "Add texts of other classes, or name another label column."
+        )
+    if least is not None and counts.min() < least:
+        few = ", ".join(f"{label!r} has {n}" for label, n in counts[counts < least].items())
+        raise ValueError(
+            f"a class must have at least {least} texts; {few}. Add texts, or merge or drop classes."
+        )
+
+
+def _hub(where: str) -> pd.DataFrame:
+    """A split of a data set of the hub, classes by their names."""
+    name, _, split = where.removeprefix(HUB).partition(":")
+    if find_spec("datasets") is None:
+        raise ImportError(f"{where} needs the package datasets: pip install datasets.")
+    if not name.strip():
+        raise ValueError(f"a data set of the hub is hf:owner/name[:split]; got {where!r}.")
+    library = importlib.import_module("datasets")
+    try:
+        loaded = library.load_dataset(name, split=split or "train")
+    except Exception as error:  # the library raises its own, the hub's and the network's kinds
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(
+            f"{where} must be a data set and split that can be had; {reason}. Check the name and "
+            "the network, or save it as CSV and read that."
+        ) from error
+    table = pd.DataFrame({column: list(map(cell, loaded[column])) for column in loaded.features})
+    for column, feature in loaded.features.items():
+        classes = getattr(feature, "names", None)
+        if classes:
+            known = dict(enumerate(classes))
+            table[column] = [known.get(each) for each in loaded[column]]
+    return table
