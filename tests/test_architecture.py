@@ -47,12 +47,12 @@ def room_of(module: str) -> str | None:
 
 
 def imports(tree: ast.AST, module: str) -> Iterator[tuple[str, bool]]:
-    """Every module that a source imports, and whether a function does (lazily)."""
+    """Every module that a source imports, and whether that waits: in a function, or for types."""
     inside = {
         id(node)
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(function)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.FunctionDef | ast.AsyncFunctionDef) or _is_for_types(block)
+        for node in ast.walk(block)
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -63,6 +63,10 @@ def imports(tree: ast.AST, module: str) -> Iterator[tuple[str, bool]]:
             continue
         for name in names:
             yield name, id(node) in inside
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def _absolute(node: ast.ImportFrom, module: str) -> list[str]:
@@ -122,6 +126,7 @@ def test_every_room_has_a_rank() -> None:
         ("opal.theory.asymptotics", "from opal import simulate"),
         ("opal.runner", "from opal.theory import asymptotics"),
         ("opal.bridge.texts", "import torch"),
+        ("opal.bridge.texts", "if TESTING:\n    import torch"),
         ("opal.settings.tokens", "def f():\n    import torch.nn"),
     ],
 )
@@ -136,6 +141,7 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
         ("opal.synthesis.oracle", "from .base import Law"),
         ("opal.theory.asymptotics", "from opal.objective import design"),
         ("opal.bridge.texts", "def f():\n    import torch"),
+        ("opal.bridge.texts", "if TYPE_CHECKING:\n    import torch"),
         ("opal.cli.run", "from opal import plotting"),
     ],
 )

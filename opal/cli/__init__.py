@@ -22,7 +22,8 @@ SUMMARIES = {
     "figures": "Draw figures, with a table of their self-checks.",
     "fit": "Fit a scaling law to a table, with intervals and warnings.",
     "plan": "How many synthetic samples to buy, and whether to buy any, from a pilot's table.",
-    "tabular": "Evaluate and audit synthetic rows of real tables; parse GPT-4's text.",
+    "tabular": "Generate, evaluate and audit synthetic rows of real tables; parse GPT-4's text.",
+    "text": "Texts that a language model writes for small classes: make them, judge them.",
 }
 # Modules that are not named after their command: "list" would shadow a builtin.
 _MODULES = {"list": "listing"}

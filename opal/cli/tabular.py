@@ -1,4 +1,4 @@
-"""``opal tabular``: judge synthetic rows of real tables."""
+"""``opal tabular``: make and judge synthetic rows of real tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from opal.cli import output
 from opal.cli.parsing import choose
 
-DESCRIPTION = """Evaluate and audit synthetic rows of real tables; parse GPT-4's text into rows.
+DESCRIPTION = """Generate, evaluate and audit synthetic rows of tables; parse GPT-4's text.
 
 Example:
     opal tabular evaluate --protocol published --compare"""
@@ -15,9 +15,9 @@ Example:
 
 def main(args: Sequence[str]) -> int:
     """Run one of the tabular commands, which know what they compute and how it is shown."""
-    from opal.bridge.tabular.commands import Audit, Evaluate, Parse
+    from opal.bridge.tabular.commands import Audit, Evaluate, Generate, Parse
 
-    commands = {"evaluate": Evaluate, "audit": Audit, "parse": Parse}
+    commands = {"generate": Generate, "evaluate": Evaluate, "audit": Audit, "parse": Parse}
     command = choose(commands, args, prog="opal tabular", description=DESCRIPTION)
     result = command.run()
     if command.json:

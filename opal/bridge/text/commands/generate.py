@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from opal.bridge.llm.command import Answered, Asking
+from opal.bridge.llm.command import Asking
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
+
+    from opal.bridge.llm.work import Answered
 
 
 @dataclass(frozen=True)

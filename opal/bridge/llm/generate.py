@@ -1,0 +1,199 @@
+"""Exactly the samples that are asked for, from the ledger and, where it is short, from a door."""
+
+from __future__ import annotations
+
+import asyncio
+import unicodedata
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from opal.bridge.llm.book import Book
+from opal.bridge.llm.budget import Budget
+from opal.bridge.llm.door import Door
+from opal.bridge.llm.ledger import Ledger
+from opal.bridge.llm.limits import Limits
+from opal.bridge.llm.loop import HopelessError, Loop
+from opal.bridge.llm.quota import Quota
+from opal.bridge.llm.request import Sample, Writer
+
+__all__ = ["HopelessError", "ReplayError", "collect", "generate"]
+
+_Result = TypeVar("_Result")
+_NO_LIMITS = Limits()
+_NO_BUDGET = Budget()
+
+
+class ReplayError(ValueError):
+    """The ledger does not hold enough."""
+
+
+def generate(
+    writer: Writer,
+    quotas: Mapping[str, int],
+    door: Door | None,
+    ledger: Ledger,
+    *,
+    limits: Limits = _NO_LIMITS,
+    budget: Budget = _NO_BUDGET,
+    patience: int = 20,
+    distinct: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Sample]:
+    """As many samples of each group as its quota says.
+
+    They are the first of their group in the order of its requests, whatever the order in which
+    answers came, and however often the process died in between.
+
+    Args:
+        writer: makes the requests and reads the answers.
+        quotas: samples by group.
+        door: that answers what the ledger does not; None to use the ledger alone.
+        ledger: that holds what was asked and answered before, and what will be.
+        limits: of the door.
+        budget: for all that the ledger holds.
+        patience: requests of a group in a row that may give no sample.
+        distinct: leave out samples that repeat an earlier one of their group, and make more.
+        progress: told of samples held and wanted.
+
+    Returns:
+        Samples, group after group in the order of ``quotas``.
+
+    Raises:
+        ValueError: a quota, the writer or a request breaks its rules; nothing is sent.
+        BudgetError: the next request might cost more than is left.
+        HopelessError: too many requests in a row gave no sample.
+        FatalError: key, model or endpoint are wrong.
+        ReplayError: there is no door, and the ledger holds too little.
+        LedgerError: the ledger is damaged, or another writer's.
+    """
+    if patience < 1:
+        raise ValueError(f"patience must be at least 1; got {patience}.")
+    work = collect(
+        writer, quotas, door, ledger,
+        limits=limits, budget=budget, patience=patience, distinct=distinct, progress=progress,
+    )  # fmt: skip
+    return _finish(work)
+
+
+async def collect(
+    writer: Writer,
+    quotas: Mapping[str, int],
+    door: Door | None,
+    ledger: Ledger,
+    *,
+    limits: Limits = _NO_LIMITS,
+    budget: Budget = _NO_BUDGET,
+    patience: int = 20,
+    distinct: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Sample]:
+    """:func:`generate` for those who have an event loop of their own."""
+    book, made = Book(writer, ledger), dict(quotas)
+    served: dict[str, list[Sample]] = {}
+    try:
+        while True:
+            shares = book.quotas(made, patience)
+            if door is None:
+                _replay(book, shares, ledger)
+            else:
+                await Loop(book, shares, door, ledger, limits, budget, progress).run()
+            before, served = served, {g: _serve(book, g, made[g], distinct) for g in quotas}
+            # Too few where samples repeat, or where a writer reads an answer otherwise than before.
+            short = {g: n - len(served[g]) for g, n in quotas.items() if len(served[g]) < n}
+            if not short:
+                return [each for g, n in quotas.items() for each in served[g][:n]]
+            if distinct:
+                _widen(made, short, quotas, before, served, patience)
+    finally:
+        if door is not None:
+            await door.close()
+
+
+def _serve(book: Book, group: str, wanted: int, distinct: bool) -> list[Sample]:
+    """The first samples of a group; each content once, if they are to be distinct."""
+    found = list(book.samples(group, wanted))
+    if not distinct:
+        return found
+    first: dict[str, Sample] = {}
+    for sample in found:
+        content = sample.content
+        text = content if isinstance(content, str) else repr(sorted(content.items()))
+        first.setdefault(unicodedata.normalize("NFC", text).strip(), sample)
+    return list(first.values())
+
+
+def _widen(
+    made: dict[str, int],
+    short: Mapping[str, int],
+    quotas: Mapping[str, int],
+    before: Mapping[str, list[Sample]],
+    served: Mapping[str, list[Sample]],
+    patience: int,
+) -> None:
+    """Make more where samples repeat.
+
+    Raises:
+        HopelessError: the last ones that were made to that end all repeat.
+    """
+    for group, missing in short.items():
+        if group in before and len(before[group]) == len(served[group]):
+            raise HopelessError(
+                f"group {group!r}: the model repeats itself; {made[group]} samples are "
+                f"{len(served[group])} distinct ones, of {quotas[group]} wanted, and the last ones "
+                "were all repeats. The ledger keeps them; change the prompt or the temperature."
+            )
+        made[group] += max(missing, patience if group in before else 0)
+
+
+def _replay(book: Book, quotas: list[Quota], ledger: Ledger) -> None:
+    """Settle what the ledger holds.
+
+    Raises:
+        ReplayError: it is not enough.
+    """
+    for quota in quotas:
+        last = ledger.last(quota.group)
+        while quota.short and quota.next() <= last:
+            request = book.request(quota)
+            _, samples = book.known(request)
+            if samples is None:
+                quota.skip()
+            else:
+                quota.adopt(request.index, samples)
+        if quota.short:
+            raise ReplayError(
+                f"the ledger {ledger.path} holds {quota.held} of {quota.wanted} samples of group "
+                f"{quota.group!r} by this writer; give an endpoint or a local model to make the "
+                "rest."
+            )
+
+
+def _finish(work: Coroutine[object, object, _Result]) -> _Result:
+    """The result of work, also where a loop runs already, as in a notebook."""
+    if not _in_loop():
+        return asyncio.run(work)
+    cancels: list[Callable[[], object]] = []
+
+    async def cancellable() -> _Result:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        if task is not None:
+            cancels.append(lambda: loop.call_soon_threadsafe(task.cancel))
+        return await work
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(asyncio.run, cancellable())
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            for cancel in cancels:
+                cancel()
+            raise
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

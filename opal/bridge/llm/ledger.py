@@ -1,0 +1,259 @@
+"""The ledger: what was asked, answered and paid, in one SQLite file.
+
+A request is ``sent`` before it leaves, and ``done`` or ``failed`` before it counts; ``exported``
+while it waits in a batch. What is done is never asked again. What was sent when a process died is
+asked again under the same key, and what that may have cost stays booked as lost.
+
+A slot is a request's place in a run: how many samples its answer gave to the group. Slots are all
+that a run must read to go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from opal.bridge.llm import sealed, store
+from opal.bridge.llm.database import Database
+from opal.bridge.llm.request import Reply, Request
+from opal.bridge.llm.store import LedgerError
+
+__all__ = ["Entry", "Ledger", "LedgerError"]
+
+_PAGE = 500
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the ledger says of a request.
+
+    Attributes:
+        state: exported, sent, done or failed.
+        final: it failed and is not asked again.
+        kind: of failure.
+        reply: if done.
+    """
+
+    state: str
+    final: bool
+    kind: str | None
+    reply: Reply | None
+
+
+class Ledger(Database):
+    """A ledger, open in this process alone; use it in ``with``.
+
+    Args:
+        path: of the file; made if there is none.
+
+    Raises:
+        LedgerError: the file is no ledger, damaged, of another version, or in use.
+    """
+
+    def sent(self, request: Request, reserved: int, tokens: int) -> None:
+        """Write that a request leaves now.
+
+        Args:
+            request: that is asked.
+            reserved: billionths that it may cost.
+            tokens: that it may take.
+        """
+        with self.together():
+            self._write(request, "sent", reserved)
+            self._leave(request, tokens, 0)
+
+    def again(self, request: Request, tokens: int, *, lost: int) -> None:
+        """Write that the next attempt of a request leaves now.
+
+        Args:
+            request: that was sent.
+            tokens: that it may take.
+            lost: billionths that the attempt before may have cost for nothing.
+        """
+        with self.together():
+            self._leave(request, tokens, lost)
+
+    def exported(self, request: Request, reserved: int) -> None:
+        """Write that a request is in a batch."""
+        self._write(request, "exported", reserved)
+
+    def done(self, request: Request, reply: Reply, cost: int) -> Reply:
+        """Write an answer; it comes back with its date and cost."""
+        now, counts = time.time(), (reply.tokens_in, reply.tokens_out)
+        row, total = self._end(request.key, "done", cost, counts, now)
+        text, seal = sealed.pack(reply, total, now)
+        self.run("UPDATE bodies SET reply = ?, seal = ? WHERE id = ?", text, seal, row)
+        return sealed.unpack(text, seal, total, *counts, now)
+
+    def failed(
+        self,
+        request: Request,
+        kind: str,
+        message: str,
+        cost: int,
+        *,
+        final: bool,
+        lost: int = 0,
+        tokens: tuple[int, int] | None = None,
+    ) -> None:
+        """Write that no usable answer came.
+
+        Args:
+            request: that was asked.
+            kind: of failure, in a word.
+            message: in a line.
+            cost: billionths that were billed.
+            final: never ask again.
+            lost: billionths that may have been billed for an answer that never came.
+            tokens: that were billed, if known.
+        """
+        row, _ = self._end(request.key, "failed", cost, tokens or (None, None), time.time())
+        clean = message.encode("utf-8", "replace").decode("utf-8")
+        self.run(
+            "UPDATE requests SET kind = ?, error = ?, final = ?, lost = lost + ? WHERE id = ?",
+            kind, clean, int(final), lost, row,
+        )  # fmt: skip
+
+    def entry(self, request: Request) -> Entry | None:
+        """What is known of a request; None if it was never asked."""
+        row = self.run(
+            "SELECT id, state, final, kind, cost, tokens_in, tokens_out, ended_at "
+            "FROM requests WHERE key = ?", request.key,
+        ).fetchone()  # fmt: skip
+        if row is None:
+            return None
+        number, state, final, kind, *rest = row
+        reply = None
+        if state == "done":
+            body = "SELECT reply, seal FROM bodies WHERE id = ?"
+            with self._unsealed():
+                reply = sealed.unpack(*self.run(body, number).fetchone(), *rest)
+        return Entry(state, bool(final), kind, reply)
+
+    def slots(self, run: str, group: str) -> dict[int, int]:
+        """Samples that each settled request of a run gave to a group, by index."""
+        select = "SELECT idx, samples FROM slots WHERE run = ? AND grp = ? ORDER BY idx"
+        return dict(self.rows(select, run, group))
+
+    def settle(self, run: str, request: Request, samples: int, reason: str | None) -> None:
+        """Write what a request gave to its group, or why nothing."""
+        self.run(
+            "INSERT OR REPLACE INTO slots(run, grp, idx, request, samples, reason) "
+            "SELECT ?, ?, ?, id, ?, ? FROM requests WHERE key = ?",
+            run, request.group, request.index, samples, reason and reason[:500], request.key,
+        )  # fmt: skip
+
+    def replies(self, run: str, group: str) -> Iterator[tuple[Request, Reply]]:
+        """Answers that gave samples to a group, in the order of their requests.
+
+        Raises:
+            LedgerError: an answer or a request is not as it was written.
+        """
+        select = (
+            "SELECT slots.idx, key, bodies.request, reply, seal, cost, tokens_in, tokens_out, "
+            "ended_at FROM slots JOIN requests ON requests.id = slots.request "
+            "JOIN bodies USING (id) WHERE run = ? AND slots.grp = ? AND slots.idx > ? "
+            "AND samples > 0 ORDER BY slots.idx LIMIT ?"
+        )
+        index = -1
+        # Page by page: a query that is left open would keep the file locked after it is closed.
+        while rows := self.rows(select, run, group, index, _PAGE):
+            for _, key, text, *rest in rows:
+                with self._unsealed():
+                    answered = sealed.request(key, text), sealed.unpack(*rest)
+                yield answered
+            index = rows[-1][0]
+
+    def waiting(self) -> dict[str, Request]:
+        """Requests that wait in a batch, by key."""
+        rows = self.rows(
+            "SELECT key, request FROM requests JOIN bodies USING (id) WHERE state = 'exported'"
+        )
+        with self._unsealed():
+            return {key: sealed.request(key, text) for key, text in rows}
+
+    def states(self) -> dict[str, str]:
+        """The state of every request, by key."""
+        return dict(self.rows("SELECT key, state FROM requests"))
+
+    def release(self, keys: Iterable[str] | None = None) -> int:
+        """Let requests that wait in a batch, all or these, be asked again; says how many did."""
+        with self.together():
+            chosen = list(self.waiting() if keys is None else keys)
+            for key in chosen:
+                self.run(
+                    "UPDATE requests SET state = 'failed', kind = 'released', reserved = 0 "
+                    "WHERE state = 'exported' AND key = ?", key,
+                )  # fmt: skip
+        return len(chosen)
+
+    def ends(self, run: str, group: str) -> list[tuple[int, str]]:
+        """Index and key of the first and the last settled request of a run."""
+        select = (
+            "SELECT slots.idx, key FROM slots JOIN requests ON requests.id = slots.request "
+            "WHERE run = ? AND slots.grp = ? ORDER BY slots.idx {} LIMIT 1"
+        )
+        orders = ("ASC", "DESC")
+        return [row for order in orders for row in self.rows(select.format(order), run, group)]
+
+    def last(self, group: str) -> int:
+        """The highest index of a group's requests in any run; -1 if there are none."""
+        select = "SELECT coalesce(max(idx), -1) FROM requests WHERE grp = ?"
+        return int(self.run(select, group).fetchone()[0])
+
+    def spent(self) -> int:
+        """Billionths that are spent, that may be lost, or that a batch may cost."""
+        return self.total("cost + lost + reserved")
+
+    def total(self, what: str) -> int:
+        """A sum over all requests."""
+        (value,) = self.run(f"SELECT coalesce(sum({what}), 0) FROM requests").fetchone()
+        return int(value)
+
+    def recent(self, seconds: float) -> list[tuple[float, int]]:
+        """(seconds ago, tokens) of attempts that left within that time, the oldest first."""
+        now, found = time.time(), []
+        for at, tokens in self.run("SELECT at, tokens FROM sendings ORDER BY id DESC"):
+            if at <= now - seconds:
+                break
+            found.append((max(now - at, 0.0), tokens))
+        return found[::-1]
+
+    def _write(self, request: Request, state: str, reserved: int) -> None:
+        """The row of a request; what was held when a process died may be lost, and stays booked."""
+        (row,) = self.run(
+            "INSERT INTO requests(key, grp, idx, state, reserved) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT(key) DO UPDATE SET state = excluded.state, lost = lost + reserved, "
+            "reserved = excluded.reserved RETURNING id",
+            request.key, request.group, request.index, state, reserved,
+        ).fetchone()  # fmt: skip
+        self.run("INSERT OR IGNORE INTO bodies(id, request) VALUES (?, ?)", row, request.text)
+
+    def _leave(self, request: Request, tokens: int, lost: int) -> None:
+        now = time.time()
+        (row,) = self.run(
+            "UPDATE requests SET attempts = attempts + 1, lost = lost + ?, sent_at = ? "
+            "WHERE key = ? RETURNING id", lost, now, request.key,
+        ).fetchone()  # fmt: skip
+        insert = "INSERT INTO sendings(request, at, tokens) VALUES (?, ?, ?)"
+        self.run(insert, row, now, tokens)
+
+    def _end(
+        self, key: str, state: str, cost: int, tokens: tuple[int | None, int | None], at: float
+    ) -> tuple[int, int]:
+        """The row of a request that is on its way no more, and what it cost in all."""
+        row, total = self.run(
+            "UPDATE requests SET state = ?, reserved = 0, cost = cost + ?, tokens_in = ?, "
+            "tokens_out = ?, ended_at = ?, kind = NULL, error = NULL WHERE key = ? "
+            "RETURNING id, cost", state, cost, *tokens, at, key,
+        ).fetchone()  # fmt: skip
+        return int(row), int(total)
+
+    @contextmanager
+    def _unsealed(self) -> Iterator[None]:
+        try:
+            yield
+        except sealed.ChangedError as error:
+            raise store.damaged(self.path, str(error)) from error

@@ -1,0 +1,246 @@
+"""A causal model of ``transformers`` on this machine, behind the same face as an endpoint.
+
+Requests that wait together are answered in one batch. The same request gets the same answer,
+whatever it is batched with: its draws come from its own key (:mod:`opal.bridge.llm.decoding`).
+
+A model without a chat template is given the contents of the messages, a blank line between them
+and ``Answer:`` at the end; one whose template has no system role finds the system's words at the
+head of the user's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opal.bridge.llm.decoding import Draw, continued
+from opal.bridge.llm.door import FailedError, FatalError, Gate, RefusedError
+from opal.bridge.llm.request import Reply, Request
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_PLAIN = "{} has no chat template: it reads the messages one after the other, then `Answer:`."
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+_SEED_DIGITS = 15  # hexadecimal digits of a request's key that fit into torch's seeds
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    request: Request
+    draw: Draw
+    answered: asyncio.Future[Reply]
+
+
+class LocalDoor:
+    """Asks a model in memory.
+
+    Attributes:
+        name: of the model; requests must ask for it.
+        notes: what the user should know of the model.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        name: str,
+        batch_size: int = 8,
+    ) -> None:
+        """Take a model and its tokenizer.
+
+        Raises:
+            ValueError: the batch size is not positive.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
+        self.name = name
+        self._model, self._tokenizer = model.eval(), tokenizer
+        self._batch_size = batch_size
+        self._ends = _ends(model, tokenizer)
+        pad = tokenizer.pad_token_id
+        self._pad = int(pad) if pad is not None else min(self._ends, default=0)
+        self._waiting: list[_Waiting] = []
+        self._worker: asyncio.Task[None] | None = None
+        self.notes: tuple[str, ...] = () if tokenizer.chat_template else (_PLAIN.format(name),)
+
+    @classmethod
+    def load(
+        cls, path: str, *, device: str = "cpu", threads: int | None = None, batch_size: int = 8
+    ) -> LocalDoor:
+        """Load a folder that ``save_pretrained`` wrote, or a model of the Hub by its name.
+
+        Args:
+            path: folder or name.
+            device: ``cpu``, ``cuda``, ``mps``.
+            threads: of torch on the CPU; half the cores by default. Threads that share a core with
+                another process wait for one another: too many are many times slower.
+            batch_size: requests answered at once.
+
+        Raises:
+            FatalError: there is no such model, or it cannot be loaded.
+        """
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        _require_folder(path)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            model = AutoModelForCausalLM.from_pretrained(path)
+            torch.nn.Module.to(model, device)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            reason = str(error).strip().split("\n")[0][:300]
+            raise FatalError(
+                f"{path!r} must be a causal language model with its tokenizer; {reason}"
+            ) from error
+        torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // 2))
+        return cls(model, tokenizer, name=path, batch_size=batch_size)
+
+    async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
+        """The model's answer to a request.
+
+        Raises:
+            RefusedError: prompt and answer do not fit into the model's context, or the answer was
+                cut off or is empty.
+            FatalError: the request is for another model.
+            FailedError: the model broke down.
+        """
+        if request.model != self.name:
+            raise FatalError(
+                f"the model here is {self.name!r}; got a request for {request.model!r}."
+            )
+        await gate()
+        draw = self._draw(request, idempotency_key)
+        answered = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(request, draw, answered))
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        return await answered
+
+    async def close(self) -> None:
+        """Wait for the batch that is being written."""
+        if self._worker is not None and not self._worker.done():
+            await self._worker
+
+    def prompt(self, request: Request) -> str:
+        """What the model reads.
+
+        Raises:
+            FatalError: its chat template takes no such messages.
+        """
+        from jinja2 import TemplateError
+
+        messages = [{"role": m.role, "content": m.content} for m in request.messages]
+        if not self._tokenizer.chat_template:
+            return "\n\n".join([*(each["content"] for each in messages), "Answer:\n"])
+        reason = ""
+        for tried in (messages, _joined(messages)):
+            try:
+                return self._templated(tried)
+            except TemplateError as error:
+                reason = str(error)
+        raise FatalError(f"the chat template of {self.name!r} refuses the prompt: {reason}")
+
+    def _templated(self, messages: list[dict[str, str]]) -> str:
+        return str(
+            self._tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        )
+
+    def _draw(self, request: Request, key: str) -> Draw:
+        # A template writes the tokens that begin a text itself.
+        bare = not self._tokenizer.chat_template
+        found = self._tokenizer(self.prompt(request), add_special_tokens=bare)["input_ids"]
+        tokens = tuple(int(token) for token in found)
+        most = getattr(self._model.config, "max_position_embeddings", None)
+        if most is not None and len(tokens) + request.max_tokens > most:
+            raise RefusedError(
+                f"prompt and answer must fit into the model's {most} tokens; got {len(tokens)} + "
+                f"{request.max_tokens}: lower --max-tokens, or shorten the texts.",
+                kind="length",
+                tokens=(0, 0),
+            )
+        seed = int(key[:_SEED_DIGITS], 16)
+        return Draw(tokens, seed, request.temperature, request.top_p, request.max_tokens)
+
+    async def _work(self) -> None:
+        """Answer batches until nothing waits."""
+        await asyncio.sleep(0)  # requests of the same moment join the first batch
+        while self._waiting:
+            batch = self._waiting[: self._batch_size]
+            del self._waiting[: self._batch_size]
+            alive = [each for each in batch if not each.answered.done()]
+            if alive:
+                await self._answer(alive)
+
+    async def _answer(self, batch: list[_Waiting]) -> None:
+        try:
+            replies = await asyncio.to_thread(self._replies, batch)
+        except (RuntimeError, ValueError, IndexError, MemoryError) as error:
+            for each in batch:
+                if not each.answered.done():
+                    failure = FailedError(f"{self.name}: {error}", kind="model", tokens=(0, 0))
+                    each.answered.set_exception(failure)
+            return
+        for each, reply in zip(batch, replies, strict=True):
+            if not each.answered.done():
+                _settle(each, reply)
+
+    def _replies(self, batch: list[_Waiting]) -> list[Reply]:
+        draws = [each.draw for each in batch]
+        written = continued(self._model, draws, ends=self._ends, pad=self._pad)
+        return [
+            Reply(
+                text=str(self._tokenizer.decode(list(found.tokens), skip_special_tokens=True)),
+                tokens_in=len(draw.tokens),
+                tokens_out=len(found.tokens) + found.ended,
+                finish_reason="stop" if found.ended else "length",
+                model=self.name,
+            )
+            for draw, found in zip(draws, written, strict=True)
+        ]
+
+
+def _joined(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The messages, with the system's words at the head of the user's."""
+    if len(messages) < 2 or messages[0]["role"] != "system":
+        return messages
+    head, user, *rest = messages
+    return [{"role": user["role"], "content": f"{head['content']}\n\n{user['content']}"}, *rest]
+
+
+def _settle(waiting: _Waiting, reply: Reply) -> None:
+    """Hand an answer over, or say why it is of no use."""
+    tokens = (reply.tokens_in or 0, reply.tokens_out or 0)
+    if reply.finish_reason == "length":
+        most = waiting.request.max_tokens
+        error = RefusedError(f"cut off after {most} tokens", kind="length", tokens=tokens)
+    elif not reply.text.strip():
+        error = RefusedError("an empty answer", kind="empty", tokens=tokens)
+    else:
+        waiting.answered.set_result(reply)
+        return
+    waiting.answered.set_exception(error)
+
+
+def _require_folder(path: str) -> None:
+    """What cannot be a name of the Hub must be a folder."""
+    if not _HUB_NAME.fullmatch(path) and not Path(path).is_dir():
+        raise FatalError(
+            f"there is no folder {path!r}: name one that save_pretrained wrote, or a model of the "
+            "Hub as owner/name."
+        )
+
+
+def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Tokens that end an answer: those of the model's own settings, and the tokenizer's."""
+    config = getattr(model, "generation_config", None)
+    found = getattr(config, "eos_token_id", None)
+    several = found if isinstance(found, list) else [found]
+    return frozenset(int(t) for t in (*several, tokenizer.eos_token_id) if t is not None)

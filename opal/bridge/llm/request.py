@@ -1,0 +1,220 @@
+"""What is asked of a language model, what it answers, and the samples read from that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+ROLES = ("system", "developer", "user", "assistant")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation.
+
+    Attributes:
+        role: one of ``ROLES``.
+        content: its text, as it is.
+    """
+
+    role: str
+    content: str
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise ValueError(f"role must be one of {', '.join(ROLES)}; got {self.role!r}.")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to a model; two that are equal have the same key, and are one purchase.
+
+    Attributes:
+        messages: the prompt.
+        model: its name at the endpoint.
+        temperature: at least 0.
+        top_p: in (0, 1].
+        max_tokens: of the answer.
+        group: that the samples are for.
+        seeds: ids of the real samples that the prompt shows.
+        index: which of the group's requests it is, from 0.
+    """
+
+    messages: tuple[Message, ...]
+    model: str
+    temperature: float
+    top_p: float
+    max_tokens: int
+    group: str
+    seeds: tuple[str, ...]
+    index: int
+
+    def __post_init__(self) -> None:
+        rules = {
+            "messages must not be empty": len(self.messages) > 0,
+            "model must be named": bool(self.model.strip()),
+            "temperature must be finite and at least 0": 0 <= self.temperature < math.inf,
+            "top_p must be in (0, 1]": 0 < self.top_p <= 1,
+            "max_tokens must be at least 1": self.max_tokens >= 1,
+            "index must be at least 0": self.index >= 0,
+        }
+        for rule, kept in rules.items():
+            if not kept:
+                raise ValueError(f"{rule}; got {getattr(self, rule.split()[0])!r}.")
+
+    @cached_property
+    def text(self) -> str:
+        """Canonical JSON: the same for equal requests, in ASCII."""
+        messages = [{"role": each.role, "content": each.content} for each in self.messages]
+        fields = {each: getattr(self, each) for each in self.__dataclass_fields__}
+        return _canonical(fields | {"messages": messages})
+
+    @cached_property
+    def key(self) -> str:
+        """Its name in the ledger, at the endpoint (idempotency) and in batches: 64 hex digits."""
+        return hashlib.sha256(self.text.encode("ascii")).hexdigest()
+
+    @classmethod
+    def read(cls, text: str) -> Request:
+        """The request with that canonical JSON.
+
+        Raises:
+            ValueError: it is none.
+        """
+        fields = json.loads(text)
+        try:
+            fields["messages"] = tuple(Message(**each) for each in fields["messages"])
+            fields["seeds"] = tuple(fields["seeds"])
+            request = cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a request: {error}.") from error
+        vars(request)["text"] = text
+        return request
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A usable answer.
+
+    Attributes:
+        text: of the answer.
+        tokens_in: of the prompt, as the endpoint counted; None if it did not say.
+        tokens_out: of the answer, likewise.
+        finish_reason: as the endpoint gave it.
+        model: that answered, by the endpoint's word.
+        date: when, in UTC; filled by the ledger.
+        cost: what it cost; filled by the ledger.
+    """
+
+    text: str
+    tokens_in: int | None
+    tokens_out: int | None
+    finish_reason: str | None
+    model: str
+    date: str = ""
+    cost: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A synthetic sample and all that it comes from.
+
+    Attributes:
+        content: a text, or the fields of a row.
+        group: that it was asked for.
+        seeds: ids of the real samples in its prompt.
+        key: of its request; the ledger holds the prompt under it.
+        place: which of the samples in its reply it is, from 0.
+        model: that answered.
+        temperature: that it was asked with.
+        top_p: likewise.
+        max_tokens: likewise.
+        date: of the answer, in UTC.
+        cost: its share of what the answer cost.
+    """
+
+    content: str | Mapping[str, object]
+    group: str
+    seeds: tuple[str, ...]
+    key: str
+    place: int
+    model: str
+    temperature: float
+    top_p: float
+    max_tokens: int
+    date: str
+    cost: float
+
+    @classmethod
+    def of(
+        cls,
+        request: Request,
+        reply: Reply,
+        content: str | Mapping[str, object],
+        place: int = 0,
+        of: int = 1,
+    ) -> Sample:
+        """Sample number ``place`` of ``of`` in a reply."""
+        return cls(
+            content=content,
+            group=request.group,
+            seeds=request.seeds,
+            key=request.key,
+            place=place,
+            model=reply.model or request.model,
+            temperature=request.temperature,
+            top_p=request.top_p,
+            max_tokens=request.max_tokens,
+            date=reply.date,
+            cost=reply.cost / of,
+        )
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """An answer that holds no sample.
+
+    Attributes:
+        reason: in one short line.
+    """
+
+    reason: str
+
+
+class Writer(Protocol):
+    """Writes the prompts of a group and reads the answers."""
+
+    @property
+    def identity(self) -> str:
+        """Digest of all that its requests depend on; the same in every process."""
+        ...
+
+    @property
+    def per_request(self) -> int:
+        """Samples that one answer should hold."""
+        ...
+
+    def request(self, group: str, index: int) -> Request:
+        """Request 0, 1, 2, ... of a group, without end, and always the same."""
+        ...
+
+    def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+        """Samples of a reply; always the same for the same reply."""
+        ...
+
+
+def digest(*parts: object) -> str:
+    """16 hexadecimal digits of what is JSON.
+
+    >>> digest("template", [1, 2]) == digest("template", (1, 2))
+    True
+    """
+    return hashlib.sha256(_canonical(parts).encode("ascii")).hexdigest()[:16]
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode

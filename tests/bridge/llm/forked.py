@@ -1,0 +1,52 @@
+"""A process that imports once and forks a client for each line of its input, for tests that kill.
+
+It says the process id of each and, when that has ended, how.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+from unittest.mock import patch
+
+from openai import AsyncOpenAI, _base_client
+
+from opal.bridge.llm.client import OpenAIDoor
+from opal.bridge.llm.generate import generate
+from opal.bridge.llm.ledger import Ledger
+from opal.bridge.llm.limits import Limits
+from tests.bridge.llm.plain import Plain
+
+
+def client(url: str, ledger: str, quotas: dict[str, int], concurrency: int) -> None:
+    door = OpenAIDoor(base_url=url, timeout=0.25, retries=2)
+    with Ledger(ledger) as opened:
+        samples = generate(Plain(), quotas, door, opened, limits=Limits(concurrency=concurrency))
+    sys.exit(0 if len(samples) == sum(quotas.values()) else 3)
+
+
+def fork(arguments: dict[str, Any]) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            client(**arguments)
+        except SystemExit as end:
+            os._exit(int(str(end.code)))
+        finally:
+            os._exit(4)
+    say(child)
+    say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def say(number: int) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    AsyncOpenAI(api_key="x").chat.completions  # noqa: B018  (what a client imports late)
+    with patch.object(_base_client, "INITIAL_RETRY_DELAY", 0.01):
+        for line in sys.stdin:
+            fork(json.loads(line))

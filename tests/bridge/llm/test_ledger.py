@@ -1,0 +1,213 @@
+"""The ledger: what it refuses to open, what it remembers, and what resuming reads."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from opal.bridge.llm import store
+from opal.bridge.llm.book import Book
+from opal.bridge.llm.door import Gate
+from opal.bridge.llm.generate import generate
+from opal.bridge.llm.ledger import Ledger, LedgerError
+from opal.bridge.llm.report import report
+from opal.bridge.llm.request import Reply, Request
+from tests.bridge.llm.plain import Plain, indices
+
+WRITER = Plain()
+
+
+class Instant:
+    """A door that answers at once."""
+
+    async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
+        await gate()
+        return Reply("yes", 1, 1, "stop", "model")
+
+    async def close(self) -> None: ...
+
+
+def fill(path: Path, number: int) -> None:
+    """Answers 0, 1, ... of group a."""
+    with Ledger(path) as ledger, ledger.together():
+        for index in range(number):
+            request = WRITER.request("a", index)
+            ledger.exported(request, 0)
+            text = f"answer {index} " + "and more words " * 20
+            ledger.done(request, Reply(text, 10, 5, "stop", "model"), 100)
+            ledger.settle(WRITER.identity, request, 1, None)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE precious(x)")
+        connection.commit()
+
+
+def of_another_version(path: Path) -> None:
+    fill(path, 3)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 7")
+
+
+def cut(path: Path) -> None:
+    fill(path, 200)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def scrambled(path: Path) -> None:
+    """Its head is whole; all the rest is not."""
+    fill(path, 200)
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + bytes(len(content) - 100))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.write_text("id,text\n1,hello\n" * 50), "is no ledger; it was left"),
+        (lambda path: path.write_bytes(b""), "is no ledger"),
+        (lambda path: path.write_bytes(b"SQLite format 3\x00"), "is no ledger"),
+        (foreign, "a database of another program"),
+        (of_another_version, "has schema 7; this version of opal reads 1"),
+        (cut, "is damaged"),
+        (scrambled, "is damaged"),
+        (lambda path: path.mkdir(), "is a folder"),
+    ],
+)
+def test_what_is_no_ledger_is_told_and_left_untouched(
+    tmp_path: Path, make: object, message: str
+) -> None:
+    path = tmp_path / "ledger.db"
+    make(path)  # type: ignore[operator]
+    before = digest(path) if path.is_file() else ""
+    with pytest.raises(LedgerError, match=message):
+        Ledger(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["ledger.db"]
+    assert not path.is_file() or digest(path) == before
+    with pytest.raises(LedgerError, match=message):  # not "in use"
+        Ledger(path)
+
+
+@pytest.mark.parametrize("table", ["reply", "request"])
+def test_a_changed_answer_or_request_is_never_served(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "ledger.db"
+    fill(path, 50)
+    content = path.read_bytes()
+    what = b"answer 31 and" if table == "reply" else b"a 31 on rain"
+    assert content.count(what) == 1
+    path.write_bytes(content.replace(what, what.upper()))
+    before = digest(path)
+    with Ledger(path) as ledger, pytest.raises(LedgerError, match="not as it was written"):
+        generate(WRITER, {"a": 50}, None, ledger)
+    assert digest(path) == before
+    with Ledger(path) as ledger:
+        assert len(generate(WRITER, {"a": 31}, None, ledger)) == 31
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    code = f"from opal.bridge.llm.ledger import Ledger; Ledger({str(path)!r})"
+    with Ledger(path):
+        with pytest.raises(LedgerError, match="in use by another run; wait for its end"):
+            Ledger(path)
+        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert f"the ledger {path} is in use by another run" in second.stderr
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="must be writable"):
+        Ledger(tmp_path / "file" / "ledger.db")
+
+
+def test_what_was_on_its_way_may_be_lost_and_stays_booked(tmp_path: Path) -> None:
+    path, request = tmp_path / "ledger.db", WRITER.request("a", 0)
+    with Ledger(path) as ledger:
+        ledger.sent(request, 700, 50)
+    with Ledger(path) as ledger:
+        assert ledger.spent() == 700
+        assert report(ledger).lost == pytest.approx(700e-9)
+        ledger.sent(request, 700, 50)
+        assert ledger.spent() == 1400
+        ledger.again(request, 50, lost=700)
+        ledger.done(request, Reply("x", 1, 1, "stop", "m"), 30)
+        assert ledger.spent() == 1430
+        told = report(ledger)
+        assert (told.attempts, told.cost, told.lost) == (3, 30e-9, 1400e-9)
+        assert [tokens for _, tokens in ledger.recent(60.0)] == [50] * 3
+        assert ledger.recent(0.0) == []
+
+
+def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
+    text = "quote \" and ' <b>&amp;</b> =1+1 🙂 \u202eright to left\u0000 \ud800 " + "x" * 100_000
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        request = WRITER.request("a", 0)
+        ledger.sent(request, 0, 1)
+        ledger.done(request, Reply(text, None, None, None, ""), 0)
+        ledger.settle(WRITER.identity, request, 1, None)
+        (sample,) = generate(WRITER, {"a": 1}, None, ledger)
+    assert sample.content == text
+
+
+def test_resuming_reads_no_prompt_and_no_answer(tmp_path: Path) -> None:
+    """2,000 answers are known by their slots; bodies are read only when samples are served."""
+    path, number = tmp_path / "ledger.db", 2000
+    fill(path, number)
+    read: set[str] = set()
+
+    def watch(action: int, table: str | None, column: str | None, *_: object) -> int:
+        if action == sqlite3.SQLITE_READ and table is not None:
+            read.add(f"{table}.{column}")
+        return sqlite3.SQLITE_OK
+
+    class Counting(Plain):
+        asked = 0
+
+        def request(self, group: str, index: int) -> Request:
+            Counting.asked += 1
+            return super().request(group, index)
+
+    with Ledger(path) as ledger:
+        ledger._connection.set_authorizer(watch)
+        (quota,) = Book(Counting(), ledger).quotas({"a": number + 5}, patience=20)
+        assert (quota.held, quota.next(), quota.short) == (number, number, True)
+        ledger.spent()
+        ledger._connection.set_authorizer(None)
+        assert Counting.asked == 2  # the first and the last, to see that they are the same
+        assert {each.split(".")[0] for each in read} == {"slots", "requests"}
+        samples = generate(WRITER, {"a": number}, None, ledger)
+    assert indices(samples) == [*range(number)]
+
+
+def test_a_full_disk_is_told_and_what_was_there_stays(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    fill(path, 20)
+    with Ledger(path) as ledger:
+        pages = ledger.rows("PRAGMA page_count")[0][0]
+        ledger.rows(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(LedgerError, match="disk is full"):
+            generate(WRITER, {"a": 900}, Instant(), ledger)
+    with Ledger(path) as ledger:
+        assert len(generate(WRITER, {"a": 20}, None, ledger)) == 20
+
+
+def test_flushing_needs_no_log(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as ledger:
+        ledger.flush()
+        ledger.sent(WRITER.request("a", 0), 0, 1)
+        assert path.with_name("ledger.db-wal").stat().st_size > 0
+        ledger.flush()
+    store.flush(path)
