@@ -46,7 +46,7 @@ def report(
             found.append(row | {"auc": None, "std_error": None, "reason": reason})
         else:
             auc = _auc(ours, theirs, trees, rng)
-            error = _hanley_mcneil(auc, len(ours), len(theirs))
+            error = hanley_mcneil(auc, len(ours), len(theirs))
             found.append(row | {"auc": auc, "std_error": error, "reason": None})
     return found
 
@@ -92,7 +92,7 @@ def folds_by_row(
     return np.array([fold[key] for key in row_keys])
 
 
-def _hanley_mcneil(auc: float, n_one: int, n_other: int) -> float:
+def hanley_mcneil(auc: float, n_one: int, n_other: int) -> float:
     """Standard error of an AUC from ``n_one`` and ``n_other`` independent rows."""
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = auc * (1 - auc) + (n_one - 1) * (q1 - auc**2) + (n_other - 1) * (q2 - auc**2)

@@ -1,0 +1,1 @@
+"""What synthetic texts are: recited, too close to their seeds, all alike, wrongly labelled."""

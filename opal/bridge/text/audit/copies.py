@@ -1,0 +1,86 @@
+"""Synthetic texts that are, or nearly are, real ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from opal.bridge.text.audit.stock import Near, Stock, by_class
+
+NEAR = 0.8
+"""Cosine of four letters in a row from which two texts count as nearly the same."""
+MOST_OTHERS = 2000
+_LEAST_WORDS = 5
+
+
+def report(stock: Stock, source: str, seed: int) -> dict[str, list[dict[str, Any]]]:
+    """Copies of ``base``, ``human`` and ``test``, class by class.
+
+    - ``exact``: the same text (spaces around it and composition of characters aside);
+    - ``folded``: the same words, in other case, marks or spacing;
+    - ``near``: cosine of at least :data:`NEAR`, or a real text of five words or more and something
+      around it;
+    - ``relabelled``: exact or folded copies of texts that have other classes only;
+    - ``distinct``: how many real texts were copied;
+    - ``chance``: copies (exact or folded) and near copies among other real texts of the class, up
+      to 2,000 of all classes: what would be found without copying. ``of`` 0: there are no others.
+    """
+    rng = np.random.default_rng(seed)
+    return {role: _role(stock, source, role, rng) for role in stock.real}
+
+
+def kinds(stock: Stock, ours: np.ndarray, near: Near, role: str) -> dict[str, np.ndarray]:
+    """Which of the rows are which kind of copy, as masks."""
+    theirs = stock.own(stock.real[role])
+    exact = stock.own(ours)["id"].isin(theirs["id"]).to_numpy()
+    equal = np.isin(stock.key[ours], stock.key[stock.real[role]])
+    inside = [_holds(stock, a, b) for a, b in zip(ours, near.row, strict=True)]
+    return {
+        "exact": exact,
+        "folded": equal & ~exact,
+        "near": ((near.cosine >= NEAR) | np.array(inside, dtype=bool)) & ~equal & ~exact,
+    }
+
+
+def _holds(stock: Stock, ours: int, theirs: int) -> bool:
+    """Whether a text contains the other one, and the other is long enough for that to count."""
+    if len(stock.words[theirs]) < _LEAST_WORDS:
+        return False
+    return f" {stock.folded[theirs]} " in f" {stock.folded[ours]} "
+
+
+def _role(stock: Stock, source: str, role: str, rng: np.random.Generator) -> list[dict[str, Any]]:
+    ours, others = stock.made[source], stock.rest(role)
+    if len(others) > MOST_OTHERS:
+        others = np.sort(rng.choice(others, MOST_OTHERS, replace=False))
+    found = kinds(stock, ours, stock.near(source, role), role)
+    natural = {kind: np.zeros(0, bool) for kind in found}
+    if len(others):
+        natural = kinds(stock, others, stock.nearest(others, stock.real[role]), role)
+    relabelled = _relabelled(stock, ours, role)
+    label = stock.frame["label"].to_numpy()
+    rows = []
+    for name, inside in by_class(stock, ours, stock.labels):
+        if not inside.any():
+            continue
+        same = np.ones(len(others), bool) if inside.all() else label[others] == name
+        copied = inside & (found["exact"] | found["folded"])
+        row: dict[str, Any] = {"class": name, "n": int(inside.sum())}
+        row |= {kind: int((mask & inside).sum()) for kind, mask in found.items()}
+        row["relabelled"] = int((copied & relabelled).sum())
+        row["distinct"] = len(set(stock.key[ours[copied]]))
+        equal = natural["exact"] | natural["folded"]
+        row["chance"] = {
+            "of": int(same.sum()),
+            "copies": int(equal[same].sum()),
+            "near": int(natural["near"][same].sum()),
+        }
+        rows.append(row)
+    return rows
+
+
+def _relabelled(stock: Stock, ours: np.ndarray, role: str) -> np.ndarray:
+    pairs = set(zip(stock.key[stock.real[role]], stock.label[stock.real[role]], strict=True))
+    mine = zip(stock.key[ours], stock.label[ours], strict=True)
+    return np.array([pair not in pairs for pair in mine], dtype=bool)

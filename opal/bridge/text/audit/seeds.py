@@ -1,0 +1,152 @@
+"""How close synthetic texts are to what they were made from, and how much of it was used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from opal.bridge.text.audit.errors import clustered
+from opal.bridge.text.audit.stock import Stock, by_class
+
+LEVELS = (0.85, 0.87, 0.90)
+
+
+def closest(stock: Stock, ours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row of each text's most similar own seed, −1 without one, and the similarity, NaN without."""
+    place = {key: row for row, key in reversed([*enumerate(stock.key)])}
+    pairs = [(k, place[s]) for k, row in enumerate(ours) for s in set(stock.seed_keys[row])]
+    row, best = np.full(len(ours), -1), np.full(len(ours), np.nan)
+    if not pairs:
+        return row, best
+    k, seed = np.array(pairs).T
+    cosine = stock.similarity(ours[k], seed)
+    order = np.lexsort((seed, cosine))
+    row[k[order]], best[k[order]] = seed[order], cosine[order]
+    return row, best
+
+
+def report(stock: Stock, source: str, seed: int) -> list[dict[str, Any]]:
+    """Similarity to the own seeds and coverage of the seeds, class by class.
+
+    Similarity is that to the most similar own seed; beside it stands that to as many other base
+    texts of the class, drawn at random (``to_others``): what the class alone makes similar.
+
+    Of the base texts of the class, ``used`` are seeds, against ``expected`` if as many seeds of
+    each class and attribute had been drawn with replacement; ``per_seed`` is the mean number of
+    texts of a used seed and ``most`` the largest one. ``effective`` is the number of seeds that,
+    used equally often, would weigh as much: ``(Σc)²/Σc²``. ``seedless`` texts have no seed,
+    ``unknown`` ones one that no table holds, ``foreign`` one of another class, ``leaked`` one that
+    is a test text.
+    """
+    rng = np.random.default_rng(seed)
+    ours = stock.made[source]
+    _, similar = closest(stock, ours)
+    others = _to_others(stock, ours, rng)
+    rows = []
+    for name, inside in by_class(stock, ours, stock.labels):
+        if inside.any():
+            row: dict[str, Any] = {"class": name, "n": int(inside.sum())}
+            row |= _similarity(stock, ours[inside], similar[inside], others[inside])
+            row |= _coverage(stock, ours[inside], whole=bool(inside.all()))
+            rows.append(row)
+    return rows
+
+
+def _to_others(stock: Stock, ours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The largest similarity to as many random base texts of the class as there are seeds."""
+    found, base = np.full(len(ours), np.nan), stock.real["base"]
+    for label in np.unique(stock.label[ours]):
+        pool = base[stock.label[base] == label]
+        mine = np.flatnonzero(stock.label[ours] == label)
+        for k in range(max((len(stock.seed_keys[ours[i]]) for i in mine), default=0)):
+            some = mine[[len(stock.seed_keys[ours[i]]) > k for i in mine]]
+            other = pool[rng.integers(len(pool), size=len(some))] if len(pool) else pool
+            if not len(other):
+                continue
+            apart = [
+                stock.key[b] not in stock.seed_keys[a]
+                for a, b in zip(ours[some], other, strict=True)
+            ]
+            some, other = some[apart], other[apart]
+            found[some] = np.fmax(found[some], stock.similarity(ours[some], other))
+    return found
+
+
+def _similarity(
+    stock: Stock, ours: np.ndarray, similar: np.ndarray, others: np.ndarray
+) -> dict[str, Any]:
+    known = np.isfinite(similar)
+    row: dict[str, Any] = {"with_seeds": int(known.sum())}
+    row["similarity"] = float(similar[known].mean()) if known.any() else None
+    row["std_error"] = clustered(similar[known], family(stock, ours[known]))
+    row["p95"] = float(np.quantile(similar[known], 0.95)) if known.any() else None
+    row |= {f"over_{level:g}": int((similar[known] >= level).sum()) for level in LEVELS}
+    row["to_others"] = float(np.nanmean(others)) if np.isfinite(others).any() else None
+    row["others"] = int(np.isfinite(others).sum())
+    row["others_over"] = int((others >= LEVELS[-1]).sum())
+    return row
+
+
+def _coverage(stock: Stock, ours: np.ndarray, *, whole: bool) -> dict[str, Any]:
+    base, test = stock.real["base"], stock.real.get("test", np.array([], dtype=int))
+    label = stock.label[ours[0]]
+    pool = base if whole else base[stock.label[base] == label]
+    own, hidden = set(stock.key[pool].tolist()), set(stock.own(test)["id"])
+    named = [len(seeds) for seeds in stock.own(ours)["seeds"]]
+    labels: dict[int, set[int]] = {}
+    for key, of in zip(stock.key[base].tolist(), stock.label[base].tolist(), strict=True):
+        labels.setdefault(key, set()).add(of)
+    seeds = [stock.seed_keys[row] for row in ours]
+    uses = Counter(key for keys in seeds for key in keys if key in own)
+    draws = sum(uses.values())
+    expected, spread = _expected(stock, pool, uses)
+    strange = [
+        any(key in labels and int(stock.label[row]) not in labels[key] for key in keys)
+        for row, keys in zip(ours, seeds, strict=True)
+    ]
+    return {
+        "base": len(own),
+        "used": len(uses),
+        "expected": expected if draws else None,
+        "expected_error": spread if draws else None,
+        "per_seed": draws / len(uses) if uses else None,
+        "most": max(uses.values(), default=0),
+        "effective": draws**2 / sum(c * c for c in uses.values()) if uses else None,
+        "seedless": sum(not each for each in named),
+        "unknown": sum(len(keys) < each for keys, each in zip(seeds, named, strict=True)),
+        "foreign": sum(strange),
+        "leaked": sum(not hidden.isdisjoint(each) for each in stock.own(ours)["seeds"]),
+    }
+
+
+def _expected(stock: Stock, pool: np.ndarray, uses: Mapping[int, int]) -> tuple[float, float]:
+    """How many seeds would be met if those of each class and attribute were drawn at random."""
+    group = stock.label[pool] * max(len(stock.attributes), 1) + stock.attribute[pool]
+    parts = []
+    for one in np.unique(group):
+        keys = set(stock.key[pool[group == one]].tolist())
+        parts.append(occupied(sum(uses.get(key, 0) for key in keys), len(keys)))
+    means, spreads = np.array(parts).reshape(-1, 2).T
+    return float(means.sum()), float(np.sqrt(np.sum(spreads**2)))
+
+
+def occupied(draws: int, n: int) -> tuple[float, float]:
+    """Mean and standard deviation of how many of n things are met in draws with replacement.
+
+    >>> occupied(2, 2)
+    (1.5, 0.5)
+    """
+    if not n:
+        return 0.0, 0.0
+    none, neither = (1 - 1 / n) ** draws, max(1 - 2 / n, 0.0) ** draws
+    variance = n * none + n * (n - 1) * neither - (n * none) ** 2
+    return n * (1 - none), float(np.sqrt(max(variance, 0.0)))
+
+
+def family(stock: Stock, rows: np.ndarray) -> np.ndarray:
+    """What texts share that are no independent draws: their first seed, or else themselves [n]."""
+    found = [stock.seed_keys[row][0] if stock.seed_keys[row] else stock.key[row] for row in rows]
+    return np.array(found, dtype=int)
