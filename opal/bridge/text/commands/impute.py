@@ -1,0 +1,237 @@
+"""``opal text impute``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from opal.bridge.llm.command import Asking
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import RenderableType
+
+    from opal.bridge.text.imputation import Task
+    from opal.bridge.text.imputing import Progress, Trial
+    from opal.bridge.text.learners import Learner
+
+USUAL = (50, 75)
+"""Numbers of originals that the paper's claims are about."""
+
+
+@dataclass(frozen=True)
+class Impute(Asking):
+    """Fill a small class with synthetic texts, and say what that does to its F1.
+
+    Repeated cross-validation of the approach of arXiv 2504.15160, folds by lineage: F1 of the class
+    on original texts that were held out, and on synthetic ones made from them, against raw,
+    weighted and duplicated originals, texts of five fixed seeds, SSMBA, and as many original texts.
+
+    Without a file it takes the texts of a published corpus or of the grammar. With a file, a model
+    is asked for texts of the class, or they come from --synthetic.
+
+    Examples:
+        opal text impute --corpus sentiment --class negative --n-original 50 75
+        opal text impute mine.csv --class rare --local ./models/llama --ledger rare.sqlite
+        opal text impute mine.csv --class rare --synthetic samples.jsonl
+        opal text impute mine.csv --class rare --model gpt-4o --price-input 2.5 --price-output 10
+        --budget 5 --dry-run
+    """
+
+    file: Annotated[Path | None, tyro.conf.Positional] = None
+    """Labelled texts of your own: CSV, TSV, JSON, JSON lines or Parquet."""
+    corpus: str | None = None
+    """grammar, hypo-l, sentiment, ten-dim or crowdflower; the grammar if there is no file."""
+    category: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    """The class that is filled; by default the smallest one, of a corpus with 50 originals."""
+    n_original: tuple[int, ...] = ()
+    """Texts of the class that count as at hand; by default 50, 75 and all of a corpus, and all of a
+    file."""
+    fill_to: int = 200
+    """Originals and synthetic texts of the class together."""
+    others: int | None = None
+    """Texts of each other class, at most; by default as many as --fill-to of a corpus, and all of a
+    file."""
+    synthetic: Path | None = None
+    """Synthetic texts for the file, each with its seeds, as `opal text generate` writes them."""
+    text_column: str | None = None
+    """Column of the texts, if its name does not tell."""
+    label_column: str | None = None
+    """Column of the classes, if its name does not tell."""
+    seed_column: str | None = None
+    """Column of --synthetic with the seeds, texts or ids, if it is no table of opal's."""
+    drop_duplicates: bool = False
+    """Use a text once that the file repeats."""
+    describe: str | None = None
+    """What the class means, in a sentence, for the model."""
+    encoder: str | None = None
+    """Features of the linear rule: minilm (frozen sentence embeddings), tfidf, or the folder of a
+    transformer; by default tfidf for the grammar, and minilm otherwise."""
+    classifier: str | None = None
+    """Fine-tune instead: minilm, roberta-large or roberta-large-slow. Takes hours."""
+    masked_model: str | None = None
+    """A masked language model, as FacebookAI/roberta-base, for the arm ssmba."""
+    arms: tuple[str, ...] = ()
+    """raw, weighting, duplication, synthetic, fixed_seeds, ssmba, naive_folds, all_real; by default
+    all that there are texts for."""
+    folds: int = 10
+    """Folds."""
+    repeats: int = 10
+    """Repeats of the cross-validation, each with another draw of the originals."""
+    fixed_seeds: bool = False
+    """Ask a second time, for texts that are all made from the same five: the arm fixed_seeds."""
+
+    def run(self) -> dict[str, Any]:
+        """Evaluate; whatever can be refused is refused before anything is asked or trained.
+
+        Raises:
+            ValueError: file, flags or endpoint break a rule.
+        """
+        from opal.bridge.text import imputation, imputed, imputing, verdicts, writing
+
+        self._check_flags_of_files()
+        learner, task = self._learner(), self._task()
+        trial = self._trial(task)
+        task.check(trial.n_originals, trial.fill_to, trial.n_folds)
+        asks = self.model is not None or self.local is not None
+        told: dict[str, Any] = {}
+        if asks:
+            task, told = writing.written(self, task, trial, self.describe)
+            if not task.synthetic:
+                return told
+        if self.masked_model is not None:
+            fewest = min(trial.n_originals)
+            task = imputation.with_neighbours(
+                task, fewest, trial.fill_to, self.masked_model, seed=self.seed
+            )
+        with _progress(quiet=self.json) as advance:
+            frame = imputing.evaluate(task, trial, learner, advance)
+        source = "simulation" if self._is_grammar() else "data"
+        table = verdicts.summarise(frame, task, trial, source=source)
+        return told | imputed.result(table, task, trial)
+
+    def table(self, result: Mapping[str, Any]) -> RenderableType:
+        """The result for people."""
+        from opal.bridge.llm import terminal
+        from opal.bridge.text import imputed
+
+        return imputed.shown(result) if "arms" in result else terminal.answered(result, "class")
+
+    def _check_flags_of_files(self) -> None:
+        """Refuse flags that exclude one another, or that would be ignored."""
+        if self.file is not None and self.corpus is not None:
+            raise ValueError("a file and --corpus exclude one another; name one.")
+        asks = [name for name in ("model", "local", "base_url") if getattr(self, name) is not None]
+        of_file = [name for name in ("synthetic", "fixed_seeds") if getattr(self, name)]
+        if self.file is None and asks + of_file:
+            raise ValueError(
+                f"--{(asks + of_file)[0].replace('_', '-')} needs a file of texts; a corpus has "
+                "synthetic texts of its own. Name the file."
+            )
+        if self.synthetic is not None and asks:
+            raise ValueError(f"--synthetic and --{asks[0]} exclude one another; name one.")
+        if self.fixed_seeds and not asks:
+            raise ValueError("--fixed-seeds asks a model; name one with --model or --local.")
+        if self.encoder is not None and self.classifier is not None:
+            raise ValueError("--encoder and --classifier exclude one another; name one.")
+        if asks:
+            self.settings()
+            self.allowed()
+
+    def _is_grammar(self) -> bool:
+        return self.file is None and self.corpus in (None, "grammar")
+
+    def _learner(self) -> Learner:
+        from opal import names
+        from opal.bridge.text import encoders, extra, finetune, learners
+        from opal.bridge.text.classifiers import Tuned
+
+        if self.masked_model is not None or self.classifier is not None:
+            extra.check("torch", "transformers")
+        if self.classifier is not None:
+            names.check("classifier", [self.classifier], finetune.PRESETS)
+            return learners.trained(Tuned(finetune.PRESETS[self.classifier]))
+        usual = "tfidf" if self._is_grammar() else encoders.MINILM
+        return learners.linear(encoders.encoder(self.encoder or usual))
+
+    def _task(self) -> Task:
+        """Texts of the class and of the others, without what is yet to be written."""
+        from opal.bridge.text import corpora, imputation
+
+        if self.file is None:
+            corpus = corpora.load(self.corpus or corpora.DEFAULT, key=self.seed)
+            n_others = self.fill_to if self.others is None else self.others
+            category = self.category or _smallest(corpus.base, USUAL[0])
+            return imputation.of_corpus(corpus, category, n_others=n_others)
+        frame = self._read()
+        category = self.category or _smallest(frame)
+        name = f"{self.file.stem}/{category}"
+        task = imputation.of_frame(frame, category, name=name, n_others=self.others)
+        if task.synthetic or not self.n_original:
+            return task
+        # A model is shown the originals at hand: they are the same in all repeats.
+        if len(self.n_original) > 1:
+            raise ValueError(
+                "texts are asked for from one set of originals; name one --n-original, got "
+                f"{' '.join(map(str, self.n_original))}."
+            )
+        task.check(self.n_original, self.fill_to, self.folds)
+        return imputation.reduced(task, self.n_original[0], seed=self.seed)
+
+    def _read(self) -> pd.DataFrame:
+        """The file's texts, and those of --synthetic."""
+        import pandas as pd
+
+        from opal.bridge.text import reading
+
+        columns = reading.Columns(text=self.text_column, label=self.label_column)
+        frame = reading.read(self.file or "", columns, least=reading.LEAST)
+        if self.drop_duplicates:
+            frame = frame[~frame["id"].duplicated() | (frame["seeds"].str.len() > 0)]
+        if self.synthetic is None:
+            return frame
+        made = reading.read(
+            self.synthetic,
+            reading.Columns(seed=self.seed_column),
+            source=self.synthetic.stem,
+            n_classes=1,
+        )
+        return pd.concat([frame, made[made["seeds"].str.len() > 0]], ignore_index=True)
+
+    def _trial(self, task: Task) -> Trial:
+        from opal.bridge.text import filling, imputing
+
+        have = len(task.originals)
+        usual = (have,) if self.file is not None else (*USUAL, have)
+        fitting = tuple(n for n in usual if n <= have and n < self.fill_to) or (have,)
+        return imputing.Trial(
+            tuple(sorted(set(self.n_original or fitting))),
+            self.fill_to,
+            self.folds,
+            self.repeats,
+            self.arms or filling.ARMS,
+            self.seed,
+        )
+
+
+def _smallest(frame: pd.DataFrame, least: int = 0) -> str:
+    """The class with the fewest texts, and with no fewer than asked for if there is one."""
+    counts = frame.drop_duplicates("id")["label"].value_counts().sort_index()
+    enough = counts[counts >= least]
+    return str((enough if len(enough) else counts).idxmin())
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Progress]:
+    """A progress bar on standard error, told of folds done and of all."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        task = bar.add_task("folds", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,74 @@
+"""The study of imputation on the grammar: its cells, records, claims and checks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from opal import records
+from simulations import imputation as study
+
+TINY = study.PRESETS["tiny"]
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    (cell,) = study.cells(TINY)
+    return records.validate(cell.function(cell.config))
+
+
+def test_records_are_of_the_grammar(table: pd.DataFrame) -> None:
+    assert set(table["setting"]) == {study.GRAMMAR}
+    assert set(table["source"]) == {"simulation"}
+    assert set(table["n_min"]) == {50}
+    assert set(table["n_oversampled"]) == {150}
+    assert {"raw", "weighting", "synthetic", "naive_folds", "all_real"} <= set(table["arm"])
+    assert set(table["n_replicates"]) == {3}
+    assert (table["lower"] <= table["value"]).all()
+
+
+def test_more_labels_do_better_than_few(table: pd.DataFrame) -> None:
+    labels, weighting = study.checks(table)
+    assert labels.passed
+    assert weighting.statistic > 0
+
+
+def test_the_claims_are_compared(table: pd.DataFrame) -> None:
+    found = study.comparison(table)
+    assert found["synthesizer"].tolist() == ["biased", "faithful"]
+    assert set(found["full_sample"]) <= {"holds", "open", "fails"}
+    assert found[["difference", "gap", "gap_all_real", "naive_adds"]].notna().all(axis=None)
+
+
+def test_a_check_that_must_fail(table: pd.DataFrame) -> None:
+    """If all labels were worth no more than few, the check would say so."""
+    wrong = table.assign(value=table["value"].where(table["metric"] != "f1_minus_raw", 0.0))
+    assert not any(check.passed for check in study.checks(wrong))
+
+
+def test_several_classes_are_several_cells() -> None:
+    full = study.PRESETS["full"]
+    names = {cell.label for cell in study.cells(replace(full, encoder="tfidf"))}
+    assert {"hypo-l/hyperbole", "sentiment/negative", "crowdflower/worry"} <= names
+    assert len(names) == len(full.classes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"classes": ()}, "name at least one class and one number of originals."),
+        ({"classes": ("grammar",)}, "classes are CORPUS/CLASS; got 'grammar'."),
+        ({"classes": ("gramar/praise",)}, "did you mean 'grammar'?"),
+        ({"n_originals": (50, 200)}, "below fill_to, n_others at least 1"),
+        ({"folds": 1}, "folds at least 2; got (50,), 200, 200 and 1."),
+        ({"repeats": 0}, "repeats must be at least 1; got 0."),
+        ({"encoder": "tfidff"}, "unknown encoder 'tfidff'; did you mean 'tfidf'?"),
+    ],
+)
+def test_refused_before_the_first_cell(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        study.cells(replace(TINY, **fields))
