@@ -58,10 +58,7 @@ class TfIdf:
         Raises:
             ValueError: no text has a word.
         """
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        options: dict[str, Any] = {"token_pattern": r"(?u)\b\w+\b|[^\w\s]", "sublinear_tf": True}
-        counts = TfidfVectorizer(ngram_range=(1, 2), max_features=self.most_features, **options)
+        counts = words(max_features=self.most_features, sublinear_tf=True)
         return TfIdf(self.most_features, counts.fit(texts))
 
     def transform(self, texts: Sequence[str]) -> Any:
@@ -73,6 +70,13 @@ class TfIdf:
         if self._fitted is None:
             raise ValueError("fit the words to training texts first: TfIdf().fit(texts).")
         return self._fitted.transform(texts)
+
+
+def words(**options: Any) -> Any:
+    """scikit-learn's ``TfidfVectorizer`` of words, marks, and pairs of them, not yet fitted."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(token_pattern=r"(?u)\b\w+\b|[^\w\s]", ngram_range=(1, 2), **options)
 
 
 @dataclass(frozen=True)

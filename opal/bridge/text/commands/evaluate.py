@@ -1,0 +1,147 @@
+"""``opal text evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from opal.bridge.text.evaluate import Settings
+    from opal.runner import Cell
+
+DEFAULT_OUT = Path("results/text")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Learning curves: what N texts of a language model add to a few labelled ones, arm by arm.
+
+    Finished seeds are kept in the folder of results: a run that was stopped goes on with the same
+    command.
+
+    Examples:
+        opal text evaluate
+        opal text evaluate --corpus sentiment hypo-l --encoder minilm --seeds 10
+        opal text evaluate --preset full
+        opal text evaluate --file mine.csv --encoder minilm
+    """
+
+    corpus: tuple[str, ...] = ()
+    """grammar (the default), hypo-l, sentiment, ten-dim, crowdflower."""
+    preset: Literal["quick", "full"] = "quick"
+    """quick: the grammar; full: the four published corpora by minilm, 10 seeds."""
+    file: Path | None = None
+    """Labelled texts of your own: CSV, TSV, JSON, JSON lines or Parquet; with a column of the
+    source (human or a model), and of the seeds of synthetic texts."""
+    test: Path | None = None
+    """Texts to test on; by default a third of the human ones of --file."""
+    text_column: str | None = None
+    """Column of the texts, if its name does not tell."""
+    label_column: str | None = None
+    """Column of the classes."""
+    attribute_column: str | None = None
+    """Column of an attribute: groups are then (class, attribute)."""
+    seed_column: str | None = None
+    """Column of the texts that synthetic ones were made from."""
+    source_column: str | None = None
+    """Column that says who wrote a text."""
+    id_column: str | None = None
+    """Column of ids, if seeds are named by them."""
+    encoder: str | None = None
+    """tfidf (the default), minilm, or the folder or hub name of a transformer."""
+    sources: tuple[str, ...] = ()
+    """Who writes the added texts; all that there are by default."""
+    sizes: tuple[int, ...] = ()
+    """Numbers of added texts; 30 to 4000 by default."""
+    seeds: int | None = None
+    """Draws of base texts: 5, or 10 of the preset full."""
+    folds: int = 3
+    """Folds that choose the weight of added texts and the penalty."""
+    share: float | None = None
+    """Share of the base texts that a seed draws: a half; all of those of --file, or texts that were
+    made from five would seldom have all their seeds at hand."""
+    workers: int = 1
+    """Processes that share the seeds."""
+    out: Path = DEFAULT_OUT
+    """Folder for records, figure and finished seeds."""
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> dict[str, Any]:
+        """Evaluate; refusals come before anything is trained or written.
+
+        Raises:
+            ValueError: flags that exclude each other, a number too small, a file that is unfit.
+            ImportError: the extra ``text`` is not installed and an encoder needs it.
+        """
+        from opal import executors, runner
+        from opal.bridge.text import curves
+        from opal.files import writable_folder
+
+        self._check_flags()
+        executors.check(self.workers, None)
+        settings = self._settings()
+        cells = self._cells(settings)
+        folder = writable_folder(self.out / "cells")
+        with executors.executor(self.workers, None, folder) as executor:
+            frame = runner.run(cells, folder, executor=executor, progress=not self.json)
+        return curves.write(frame, self.out, asdict(settings))
+
+    def table(self, result: Mapping[str, Any]) -> RenderableType:
+        """The result for people."""
+        from opal.bridge.text import curves
+
+        return curves.table(result)
+
+    def _settings(self) -> Settings:
+        from opal.bridge.text import features
+        from opal.bridge.text.evaluate import SIZES, Settings
+
+        chosen = self.encoder or ("minilm" if self.preset == "full" else "tfidf")
+        features.named(chosen)
+        return Settings(
+            encoder=chosen,
+            sources=self.sources,
+            sizes=self.sizes or SIZES,
+            folds=self.folds,
+            share=self._share(),
+        )
+
+    def _share(self) -> float:
+        from opal.bridge.text import material
+
+        usual = material.SHARE if self.file is None else 1.0
+        return usual if self.share is None else self.share
+
+    def _cells(self, settings: Settings) -> list[Cell]:
+        from opal.bridge.tabular.bounds import at_least
+        from opal.bridge.text import cells, corpora
+
+        seeds = self.seeds if self.seeds is not None else (10 if self.preset == "full" else 5)
+        at_least("seeds", seeds, 1)
+        if self.file is not None:
+            return cells.of_file(self.file, self.test, self._columns(), settings, seeds)
+        everything = corpora.names()
+        default = everything[1:] if self.preset == "full" else everything[:1]
+        return cells.of_corpora(self.corpus or default, settings, seeds)
+
+    def _columns(self) -> tuple[str | None, ...]:
+        return (
+            self.text_column,
+            self.label_column,
+            self.attribute_column,
+            self.seed_column,
+            self.source_column,
+            self.id_column,
+        )
+
+    def _check_flags(self) -> None:
+        """Refuse flags that would be ignored."""
+        if self.file is not None and (self.corpus or self.preset != "quick"):
+            raise ValueError("--file excludes --corpus and --preset full; name one of them.")
+        if self.file is None and (self.test is not None or any(self._columns())):
+            raise ValueError("--test and the columns belong to --file; without it, they mean none.")

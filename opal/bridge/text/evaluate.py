@@ -1,0 +1,186 @@
+"""Learning curves of texts: what N added texts of each source are worth, arm by arm.
+
+:func:`evaluate` is one seed of one corpus; :func:`summary` averages over seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from opal import records
+from opal.bridge.tabular.bounds import at_least
+from opal.bridge.text import arms, exact, features, material, pilot, ratio, texts
+from opal.bridge.text.arms import ADDING, BASELINES, REFERENCE
+from opal.bridge.text.corpora import TextCorpus
+from opal.bridge.text.features import Features
+from opal.bridge.text.material import Material
+from opal.bridge.text.measures import Measure
+from opal.bridge.text.trained import Trained
+from opal.draws import as_key, named, on_host
+from opal.estimators.wide import WideFit
+
+STUDY = "text"
+SIZES = (30, 60, 120, 250, 500, 1000, 2000, 4000)
+KEYS = ("setting", "encoder", "synthesizer", "arm", "added", "metric", "group", "source")
+"""What names a number, seeds apart."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a corpus is evaluated.
+
+    Attributes:
+        encoder: ``tfidf``, ``minilm``, a transformer's folder or hub name, or ``words`` (grammar).
+        sources: what is added; all that there is by default.
+        sizes: numbers N of added texts, over all groups; those beyond a source are left out.
+        folds: that choose ρ.
+        share: of the base texts that a seed draws.
+        most_test: test texts at most.
+        strength: C of the penalty, for all arms; chosen by cross-validation for each seed if None.
+
+    Raises:
+        ValueError: a number that is too small.
+    """
+
+    encoder: str = "tfidf"
+    sources: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = SIZES
+    folds: int = ratio.FOLDS
+    share: float = material.SHARE
+    most_test: int = material.MOST_TEST
+    strength: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        at_least("folds", self.folds, 2)
+        at_least("most_test", self.most_test, 1)
+        if not self.sizes:
+            raise ValueError("--sizes must name at least one number of added texts; got none.")
+        at_least("sizes", min(self.sizes), 1)
+        if self.strength is not None and not self.strength > 0:
+            raise ValueError(f"--strength must be positive; got {self.strength}.")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"--share must be in (0, 1]; got {self.share}.")
+
+
+def evaluate(corpus: TextCorpus, seed: int, settings: Settings) -> pd.DataFrame:
+    """Records of one seed: each metric of each arm, and its differences.
+
+    ``METRIC_difference`` is to group weighting, ``METRIC_to_human`` to as many human texts in the
+    same arm. ``std_error`` is the standard error over test texts, paired for differences.
+
+    Raises:
+        ValueError: the corpus has no texts for some part, or too few for the folds.
+    """
+    data = material.material(
+        corpus,
+        seed,
+        chosen=settings.sources,
+        share=settings.share,
+        most_test=settings.most_test,
+    )
+    known = features.of(features.named(settings.encoder), data.frame["text"].tolist())
+    # The matrices are small: threads wait for each other longer than they work.
+    with threadpool_limits(1):
+        trained, strength = _trained(data, known, seed, settings)
+    rows = [row for each in trained for row in each.rows(data, _references(each, trained))]
+    if settings.encoder == features.WORDS:
+        rows += exact.rows(data, trained)
+    frame = pd.DataFrame(rows)
+    return records.validate(
+        frame.assign(
+            study=STUDY,
+            setting=corpus.name,
+            encoder=settings.encoder,
+            replicate=seed,
+            strength=strength,
+            share=settings.share,
+            converged=all(each.rule.converged for each in trained),
+        )
+    )
+
+
+def _trained(
+    data: Material, known: Features, seed: int, settings: Settings
+) -> tuple[list[Trained], float]:
+    """The rules of all arms, and the C of their penalty."""
+    strength = settings.strength or ratio.strength(data, known, seed, n_folds=settings.folds)
+    ratios = ratio.choose(data, known, seed, n_folds=settings.folds, strength=strength)
+    alone = list(_alone(data, known, seed, strength))
+    grown = list(_grown(data, known, ratios, settings.sizes, strength))
+    return [*alone, *grown, *pilot.trained(data, known, seed, settings.sizes, strength)], strength
+
+
+def _alone(data: Material, known: Features, seed: int, strength: float) -> Iterator[Trained]:
+    """The arms that add nothing."""
+    rng = on_host(named(as_key(seed), "duplicates"))
+    for arm in BASELINES:
+        training = arms.baseline(arm, data, data.base, rng)
+        x = known.given(training.rows)
+        rule = arms.train(data, x, training, strength=strength)
+        if arm == "threshold":
+            rule = arms.moved(rule, data.y[data.base])
+        yield Trained.of(data, x, arm, training, rule)
+
+
+def _grown(
+    data: Material,
+    known: Features,
+    ratios: Mapping[str, float],
+    sizes: Sequence[int],
+    strength: float,
+) -> Iterator[Trained]:
+    """The arms that add texts, at every size; each fit begins where the last size's ended."""
+    for source, order in data.added.items():
+        for arm in ADDING:
+            rule: WideFit | None = None
+            for size in sorted(set(sizes)):
+                if size > len(order):
+                    continue
+                own = ratios[source] if arm == "synthetic_alpha" else np.nan
+                training = arms.adding(arm, data, data.base, order[:size], own)
+                x = known.given(training.rows)
+                begin = rule if training.alpha or arm != "synthetic_alpha" else None
+                rule = arms.train(data, x, training, strength=strength, start=begin)
+                yield Trained.of(data, x, arm, training, rule, source, size, own)
+
+
+def _references(each: Trained, trained: Sequence[Trained]) -> dict[str, Mapping[str, Measure]]:
+    """What a rule is compared with, by what the difference is called."""
+    found = {"difference": next(t.measured for t in trained if t.arm == REFERENCE)}
+    if each.arm in ADDING and each.source != texts.HUMAN:
+        alike = (each.arm, texts.HUMAN, each.added)
+        for human in trained:
+            if (human.arm, human.source, human.added) == alike:
+                found["to_human"] = human.measured
+    return found
+
+
+def summary(frame: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:
+    """Means over seeds with 95 % intervals.
+
+    The standard error joins that over seeds with the mean one over test texts. The test texts are
+    those of all seeds, so that the latter does not fall with their number: the sum errs on the wide
+    side. Base texts are drawn from one pool: intervals are of this pool, not of another one.
+    """
+    cells = frame.groupby(list(keys), sort=False, dropna=False)
+    found = cells.agg(
+        value=("value", "mean"),
+        spread=("value", "var"),
+        tested=("std_error", lambda errors: float(np.mean(np.square(errors)))),
+        n_replicates=("value", "size"),
+        n_real=("n_real", "first"),
+        alpha=("alpha", "mean"),
+        rho=("rho", "mean"),
+        total=("total", "mean"),
+    ).reset_index()
+    seeds = (found["spread"] / found["n_replicates"]).fillna(0.0)
+    error = np.sqrt(seeds + found["tested"].fillna(0.0))
+    return found.drop(columns=["spread", "tested"]).assign(
+        std_error=error, lower=found["value"] - 1.96 * error, upper=found["value"] + 1.96 * error
+    )

@@ -1,0 +1,95 @@
+r"""What a rule's probabilities on test texts are worth, and how much of it is luck of the draw.
+
+Each measure m is a smooth function of sums over test texts; ``h_i`` is the first-order change of m
+by text i, of mean zero in what is averaged, so that ``Σ h_i²`` estimates m's variance over test
+texts, and ``Σ (h_i − h'_i)²`` that of a difference between two rules.
+
+================== ===============================================================================
+macro_f1           mean of F1 over the classes that have test texts
+balanced_error     mean over groups of the error
+worst_error        the largest of them
+balanced_risk      mean over groups of the log loss, in nats
+calibration_error  how far the chance that a rule gives its prediction is from how often it is
+                   right, in bins of equally many texts, groups equally frequent
+================== ===============================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+BINS = 10
+METRICS = ("macro_f1", "balanced_error", "worst_error", "balanced_risk", "calibration_error")
+_LEAST = 1e-12  # a chance below this is a rounding error
+
+
+class Measure(NamedTuple):
+    """A value, and the change of it by each test text [n]."""
+
+    value: float
+    influence: np.ndarray
+
+
+def measures(p: np.ndarray, y: np.ndarray, group: np.ndarray) -> Mapping[str, Measure]:
+    """Every metric of a rule; ``error GROUP`` by number is that of a group.
+
+    Args:
+        p: probabilities of the classes [n, K].
+        y: true classes [n].
+        group: groups of the texts, 0 … G−1 [n]; those without a text are left out of all means.
+    """
+    predicted = p.argmax(axis=1)
+    wrong = (predicted != y).astype(float)
+    loss = -np.log(np.maximum(p[np.arange(len(y)), y], _LEAST))
+    present = np.unique(group)
+    errors = {f"error {g}": _mean(wrong, group == g) for g in present}
+    worst = max(errors.values(), key=lambda measure: measure.value)
+    return {
+        "macro_f1": _macro_f1(predicted, y, p.shape[1]),
+        "balanced_error": _average([*errors.values()]),
+        "worst_error": worst,
+        "balanced_risk": _average([_mean(loss, group == g) for g in present]),
+        "calibration_error": _calibration(p.max(axis=1), 1 - wrong, group),
+        **errors,
+    }
+
+
+def std_error(influence: np.ndarray) -> float:
+    """Standard error over test texts."""
+    return float(np.sqrt(np.sum(influence**2)))
+
+
+def _mean(values: np.ndarray, inside: np.ndarray) -> Measure:
+    n, mean = int(inside.sum()), float(values[inside].mean())
+    return Measure(mean, np.where(inside, (values - mean) / n, 0.0))
+
+
+def _average(parts: list[Measure]) -> Measure:
+    values, influences = zip(*parts, strict=True)
+    return Measure(float(np.mean(values)), np.mean(influences, axis=0))
+
+
+def _macro_f1(predicted: np.ndarray, y: np.ndarray, n_classes: int) -> Measure:
+    """``F1 = 2 TP / (2 TP + FP + FN)``, whose denominator is the texts said plus those that are."""
+    classes = np.arange(n_classes)[:, None]
+    said, true = predicted == classes, y == classes
+    hits, either = 2.0 * (said & true), 1.0 * said + true
+    size = np.maximum(either.sum(axis=1), 1)[:, None]
+    f1 = hits.sum(axis=1, keepdims=True) / size
+    seen = true.any(axis=1)
+    return Measure(float(f1[seen].mean()), ((hits - f1 * either) / size)[seen].mean(axis=0))
+
+
+def _calibration(sure: np.ndarray, right: np.ndarray, group: np.ndarray) -> Measure:
+    counts = np.bincount(group)
+    weight = 1.0 / (np.count_nonzero(counts) * counts[group])
+    bins = np.empty(len(sure), dtype=int)
+    bins[np.argsort(sure, kind="stable")] = np.arange(len(sure)) * BINS // len(sure)
+    gap = weight * (right - sure)
+    total = np.bincount(bins, gap, minlength=BINS)
+    signed = np.sign(total)[bins] * gap
+    mean = np.bincount(group, signed) / np.maximum(counts, 1)
+    return Measure(float(np.abs(total).sum()), signed - mean[group])

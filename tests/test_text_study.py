@@ -1,0 +1,116 @@
+"""The study of texts: what it refuses, that it resumes, and files of one's own."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from opal import runner
+from opal.bridge.corpora import MIRROR_VARIABLE
+from opal.bridge.text import cells, own, reading, texts
+from opal.bridge.text.evaluate import Settings
+from opal.bridge.text.grammar import grammar_corpus
+from opal.cli import main
+from simulations import text as study
+
+TINY = study.PRESETS["tiny"]
+SETTINGS = Settings(encoder="words", sizes=(30, 60), strength=10.0, most_test=200)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": 0}, "--seeds must be at least 1; got 0"),
+        ({"corpora": ()}, "--corpora must name at least one corpus"),
+        ({"corpora": ("sentimnt",)}, "did you mean 'sentiment'"),
+        ({"encoder": "tfdif"}, "did you mean 'tfidf'"),
+        ({"folds": 1}, "--folds must be at least 2; got 1"),
+        ({"share": 1.5}, "--share must be in"),
+    ],
+)
+def test_a_bad_configuration_has_no_cells(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        study.cells(replace(TINY, **change))
+
+
+def test_a_corpus_that_cannot_be_had_is_told_before_the_first_cell(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path / "nothing here"))
+    with pytest.raises(ValueError, match="corpus 'sentiment' cannot be had here"):
+        study.cells(replace(TINY, corpora=("grammar", "sentiment")))
+
+
+def test_every_corpus_and_seed_is_a_cell_that_travels() -> None:
+    found = study.cells(TINY)
+    assert len(found) == 2 * TINY.seeds  # tf-idf, and words
+    assert len({cell.key() for cell in found}) == len(found)
+    for cell in found:
+        assert pickle.loads(pickle.dumps(cell)) == cell
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+    chosen = cells.of_corpora(("grammar",), SETTINGS, 2)
+    runner.run(chosen[:1], tmp_path, progress=False)
+    (first,) = tmp_path.glob("*.parquet")
+    before = first.stat().st_mtime_ns
+    resumed = runner.run(chosen, tmp_path, progress=False)
+    assert first.stat().st_mtime_ns == before
+    assert set(resumed["replicate"]) == {0, 1}
+    again = runner.run(chosen, tmp_path, progress=False)
+    pd.testing.assert_frame_equal(resumed, again)
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    """Human texts, and texts that a writer made of some of them."""
+    corpus = grammar_corpus()
+    humans = pd.concat([corpus.base, corpus.human[:400]], ignore_index=True)
+    return pd.concat([humans, corpus.synthetic["faithful"][:300]], ignore_index=True)
+
+
+def test_base_texts_are_those_that_were_seeds(frame: pd.DataFrame) -> None:
+    found = own.corpus(frame)
+    seeds = {seed for made in found.synthetic["faithful"]["seeds"] for seed in made}
+    assert set(found.base["id"]) <= seeds
+    assert not set(found.base["id"]) & set(found.human["id"])
+    assert len(found.test) == pytest.approx(640 / 3, abs=2)
+    apart = found.apart()
+    assert not texts.leaks(apart.synthetic["faithful"], set(found.test["id"])).any()
+    given = own.corpus(frame, grammar_corpus().test[:50])
+    assert len(given.test) == 50
+    assert len(given.base) + len(given.human) == 640
+
+
+def test_a_class_without_base_texts_is_refused(frame: pd.DataFrame) -> None:
+    praise = frame[(frame["source"] != texts.HUMAN) | (frame["label"] == "praise")]
+    test = frame[(frame["source"] == texts.HUMAN) & (frame["label"] == "complaint")]
+    with pytest.raises(ValueError, match="'complaint' has 0"):
+        own.corpus(praise, test)
+
+
+def test_texts_of_unknown_origin_are_noted(frame: pd.DataFrame) -> None:
+    rootless = frame.assign(seeds=[()] * len(frame))
+    assert "faithful: no text says what it was made from" in own.corpus(rootless).notes[0]
+
+
+def test_a_file_of_one_s_own_is_evaluated(
+    frame: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading.write(frame, tmp_path / "mine.jsonl")
+    args = ["text", "evaluate", "--file", str(tmp_path / "mine.jsonl"), "--seeds", "1"]
+    args += ["--sizes", "30", "60", "--out", str(tmp_path / "out")]
+    assert main(args) == 0
+    said = capsys.readouterr().out
+    assert "faithful" in said
+    assert (tmp_path / "out/text.png").exists()
+    with_corpus = [*args, "--corpus", "grammar"]
+    assert main(with_corpus) != 0
+    assert "--file excludes --corpus" in capsys.readouterr().err
+    assert main(["text", "evaluate", "--text-column", "said"]) != 0
+    assert "belong to --file" in capsys.readouterr().err
