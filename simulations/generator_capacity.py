@@ -12,23 +12,16 @@ from typing import TYPE_CHECKING
 from opal.runner import Cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
     import pandas as pd
 
     from opal.checks import Check
     from opal.scaling.fitted import Fit
-    from opal.scaling.law import Columns, Law
-    from opal.synthesis.transformer.model import Decoder
     from opal.synthesis.transformer.streams import TokenStream
 
 TRANSFORMER, BAYES = "transformer", "Bayes"
 RUN = ("width", "depth", "params", "tokens")
 COLUMNS = {"x1": "params", "x2": "tokens"}
 BETWEEN = 0.1  # relative spread of regret that is taken to be between trainings
-FACTOR = 1.5  # within which a held-out regret is predicted
-FLAT = -0.25  # slope of log KL in log n on a plateau; that of Bayes is near −1
 
 
 @dataclass(frozen=True)
@@ -102,8 +95,7 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    from opal.synthesis.transformer.model import ModelConfig
-    from simulations import _fields
+    from simulations import _fields, _trainable
 
     _fields.require_counts(config, "steps", "batch", "n_draws", minimum=1)
     _fields.require_counts(config, "n_seeds", minimum=0)
@@ -114,8 +106,8 @@ def _check(config: Config) -> None:
             "a law of size and training needs at least two sizes and three numbers of steps, the "
             f"largest of which is held out; got {config.sizes} and {config.steps}."
         )
-    for width, depth in config.sizes:
-        ModelConfig(stream(config).vocab, config.context, width, depth)
+    sizes = (config.context, config.sizes, config.steps, config.batch)
+    _trainable.require(stream(config).vocab, *sizes)
 
 
 def stream(config: Config) -> TokenStream:
@@ -134,6 +126,7 @@ def measure(at: Size) -> pd.DataFrame:
 
     from opal import records
     from opal.theory.generator import bayes, kl
+    from simulations._generator_capacity import rows_of, size_of
     from simulations._generators import generator, kl_after_seeds, subjects
 
     config, source = at.config, stream(at.config)
@@ -148,8 +141,8 @@ def measure(at: Size) -> pd.DataFrame:
     for steps in config.steps:
         decoder = generator(source, config.context, at.width, at.depth, steps, config.batch)
         made = kl_after_seeds(decoder, held)[:, list(config.n_seeds)].T
-        frame = pd.DataFrame(list(_rows(config.n_seeds, made, least)))
-        size = {"params": _size(decoder), "tokens": steps * config.batch * config.context}
+        frame = pd.DataFrame(list(rows_of(config.n_seeds, made, least)))
+        size = {"params": size_of(decoder), "tokens": steps * config.batch * config.context}
         frames.append(frame.assign(**size, steps=steps))
     setting = f"tokens(d={config.n_tokens}, r={config.rank}, eta={config.eta:g})"
     frame = pd.concat(frames, ignore_index=True).assign(
@@ -159,31 +152,6 @@ def measure(at: Size) -> pd.DataFrame:
     return records.validate(frame).assign(
         width=at.width, depth=at.depth, rank=config.rank, found=found
     )
-
-
-def _rows(
-    n_seeds: tuple[int, ...], made: np.ndarray, least: np.ndarray
-) -> Iterator[dict[str, object]]:
-    """Records of one training, from the KL of the transformer and of Bayes [n, S]."""
-    from opal.risk import mean_and_std_error
-
-    for n, each, best in zip(n_seeds, made, least, strict=True):
-        for source, maker, metric, values in (
-            ("simulation", TRANSFORMER, "kl", each),
-            ("simulation", TRANSFORMER, "regret", each - best),
-            ("theory", BAYES, "kl", best),
-        ):
-            value, error = (float(number) for number in mean_and_std_error(values))
-            numbers = {"value": value, "std_error": error}
-            labels = {"source": source, "synthesizer": maker, "metric": metric}
-            yield {**labels, "n_real": n, **numbers}
-
-
-def _size(decoder: Decoder) -> int:
-    """Numbers in a decoder."""
-    import jax
-
-    return sum(leaf.size for leaf in jax.tree.leaves(decoder))
 
 
 def regrets(records: pd.DataFrame) -> pd.DataFrame:
@@ -204,60 +172,12 @@ def capacity(records: pd.DataFrame) -> Fit:
     import numpy as np
 
     from opal.scaling.fit import fit
+    from simulations._product_law import product_law
 
     table = regrets(records)
     noise = np.hypot(table["std_error"], BETWEEN * table["regret"])
     seen = table.assign(noise=noise)[~table["held_out"]]
     return fit(product_law(), seen, x=COLUMNS, y="regret", std_error="noise")
-
-
-def product_law() -> Law:
-    """E + A x1^(-a) x2^(-b): before a floor is near, a larger model gains a share at every budget.
-
-    The additive law of ``opal.scaling`` adds what size and training lack, as near convergence.
-    """
-    import numpy as np
-
-    from opal.scaling import forms
-    from opal.scaling.law import Law
-
-    exponent, grid = (0.01, 5.0), (0.1, 0.25, 0.5, 0.8, 1.2, 2.0)
-    return Law(
-        name="product",
-        equation="E + A x1^(-a) x2^(-b)",
-        variables=("x1", "x2"),
-        params=("E", "A", "a", "b"),
-        bounds={"E": (0.0, np.inf), "A": (0.0, np.inf), "a": exponent, "b": exponent},
-        derivatives=_product,
-        amplitudes=("A",),
-        sizes=("x1", "x2"),
-        linear=("E", "A"),
-        nonlinear=("a", "b"),
-        columns=_product_columns,
-        assemble=forms.in_order,
-        grid={"a": grid, "b": grid},
-        least_sizes=2,
-    )
-
-
-def _product(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """Values of the law and their slopes in E, A, a and b."""
-    import numpy as np
-
-    floor, amplitude, a, b = values
-    first, second = np.log(x["x1"]), np.log(x["x2"])
-    decay = np.exp(-a * first - b * second)
-    term = amplitude * decay
-    slopes = (np.ones_like(decay), decay, -term * first, -term * second)
-    return floor + term, np.stack(slopes, axis=-1)
-
-
-def _product_columns(nonlinear: np.ndarray, x: Columns) -> np.ndarray:
-    """Columns of E and A, given a and b."""
-    import numpy as np
-
-    decay = x["x1"] ** -nonlinear[0] * x["x2"] ** -nonlinear[1]
-    return np.stack([np.ones_like(decay), decay], axis=-1)
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
@@ -300,65 +220,14 @@ def steepness(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Short trainings plateau, the law says where longer ones do, and no growth is a wrong law."""
-    from opal.checks import at_least, at_most
+    from simulations import _generator_capacity_checks as claims
 
-    table, slopes = comparison(records), steepness(records)
-    held = table[table["held_out"]]
-    shortest = slopes[slopes["tokens"] == slopes["tokens"].min()]
-    regret = records[records["metric"] == "regret"]
+    table = comparison(records)
     return [
-        at_least(
-            "too few tokens give a plateau",
-            float(shortest[TRANSFORMER].max()),
-            FLAT,
-            f"slope of log KL in log n at the most seeds, smallest model after "
-            f"{shortest['tokens'].min():,} tokens; that of Bayes is {slopes[BAYES].max():.2f}",
-        ),
-        at_most(
-            "Bayes has none",
-            float(slopes[BAYES].max()),
-            2 * FLAT,
-            "the same slope of the posterior predictive law",
-        ),
-        at_most(
-            "the law predicts held-out regret",
-            _farthest(held["ratio"]),
-            FACTOR,
-            f"largest factor between predicted and measured at {len(held)} held-out trainings; "
-            f"{int(held['regret'].between(held['low'], held['high']).sum())} lie within the 95 % "
-            f"interval of the curve; {_formula(capacity(records))}",
-        ),
-        at_least(
-            "regret is not what it was",
-            _farthest(held["last_seen"] / held["regret"]),
-            FACTOR,
-            "largest factor between the longest training that the law has seen and those held "
-            "out, which must fail",
-        ),
-        at_least(
-            "Bayes is not beaten",
-            float((regret["value"] / regret["std_error"]).min()),
-            -4.0,
-            f"least paired z of {len(regret)} regrets",
-        ),
-        at_least(
-            "every posterior is found",
-            float(records["found"].min()),
-            1.0,
-            "least share of subjects and n",
-        ),
+        *claims.of_plateaus(steepness(records)),
+        *claims.of_law(table, capacity(records)),
+        *claims.of_bayes(records),
     ]
-
-
-def _farthest(ratio: pd.Series) -> float:
-    import numpy as np
-
-    return float(np.exp(np.abs(np.log(ratio)).max()))
-
-
-def _formula(law: Fit) -> str:
-    given = {name: f"{found.estimate:.3g}" for name, found in law.params.items()}
-    return f"{law.law.equation} with {', '.join(f'{k} = {v}' for k, v in given.items())}"
 
 
 if __name__ == "__main__":
