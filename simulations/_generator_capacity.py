@@ -15,8 +15,14 @@ from simulations.generator_capacity import BAYES, TRANSFORMER
 def rows_of(
     n_seeds: tuple[int, ...], made: np.ndarray, least: np.ndarray
 ) -> Iterator[dict[str, object]]:
-    """Records of one training, from the KL of the transformer and of Bayes [n, S]."""
-    for n, each, best in zip(n_seeds, made, least, strict=True):
+    """Records of one number of steps.
+
+    Args:
+        n_seeds: the n.
+        made: KL of each training [trainings, n, S].
+        least: KL of Bayes [n, S].
+    """
+    for n, each, best in zip(n_seeds, made.mean(axis=0), least, strict=True):
         for source, maker, metric, values in (
             ("simulation", TRANSFORMER, "kl", each),
             ("simulation", TRANSFORMER, "regret", each - best),
@@ -26,6 +32,11 @@ def rows_of(
             numbers = {"value": value, "std_error": error}
             labels = {"source": source, "synthesizer": maker, "metric": metric}
             yield {**labels, "n_real": n, **numbers}
+    if len(made) > 1:
+        last = (made[:, -1] - least[-1]).mean(axis=1)
+        labels = {"source": "simulation", "synthesizer": TRANSFORMER}
+        spread = float(last.std(ddof=1) / last.mean())
+        yield {**labels, "n_real": n_seeds[-1], "metric": "spread_of_trainings", "value": spread}
 
 
 def size_of(decoder: Decoder) -> int:

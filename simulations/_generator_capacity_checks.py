@@ -33,7 +33,7 @@ def of_plateaus(slopes: pd.DataFrame) -> Iterator[Check]:
     )
 
 
-def of_law(table: pd.DataFrame, law: Fit) -> Iterator[Check]:
+def of_law(table: pd.DataFrame, law: Fit, between: float) -> Iterator[Check]:
     """The law predicts the longest trainings; what was last seen does not."""
     held = table[table["held_out"]]
     yield at_most(
@@ -42,7 +42,7 @@ def of_law(table: pd.DataFrame, law: Fit) -> Iterator[Check]:
         FACTOR,
         f"largest factor between predicted and measured at {len(held)} held-out trainings; "
         f"{int(held['regret'].between(held['low'], held['high']).sum())} lie within the 95 % "
-        f"interval of the curve; {_formula(law)}",
+        f"interval of the curve; {_formula(law)}; trainings differ by {between:.0%}",
     )
     yield at_least(
         "regret is not what it was",

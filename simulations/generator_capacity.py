@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 TRANSFORMER, BAYES = "transformer", "Bayes"
 RUN = ("width", "depth", "params", "tokens")
 COLUMNS = {"x1": "params", "x2": "tokens"}
-BETWEEN = 0.1  # relative spread of regret that is taken to be between trainings
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,9 @@ class Config:
     """Steps of training, one transformer each."""
     batch: int = 32
     """Sequences of a step."""
+    n_trainings: int = 2
+    """Trainings of each size and number of steps, whose spread the law allows for; the longest,
+    which the law does not see, is done once."""
     n_seeds: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64)
     """Seeds at which regret is measured; the law is of the last."""
     n_subjects: int = 2048
@@ -98,6 +100,7 @@ def _check(config: Config) -> None:
     from simulations import _fields, _trainable
 
     _fields.require_counts(config, "steps", "batch", "n_draws", minimum=1)
+    _fields.require_counts(config, "n_trainings", minimum=2)
     _fields.require_counts(config, "n_seeds", minimum=0)
     _fields.require_counts(config, "n_subjects", minimum=2)
     _fields.require_counts(config, "context", minimum=max(config.n_seeds) + 1)
@@ -119,7 +122,7 @@ def stream(config: Config) -> TokenStream:
 
 
 def measure(at: Size) -> pd.DataFrame:
-    """Mean KL and regret of one architecture after each training, and of Bayes."""
+    """Mean KL and regret of one architecture after each number of steps, and of Bayes."""
     import jax
     import numpy as np
     import pandas as pd
@@ -139,11 +142,14 @@ def measure(at: Size) -> pd.DataFrame:
     found = float(np.asarray(best.found).mean())
     frames = []
     for steps in config.steps:
-        decoder = generator(source, config.context, at.width, at.depth, steps, config.batch)
-        made = kl_after_seeds(decoder, held)[:, list(config.n_seeds)].T
+        shape = (config.context, at.width, at.depth, steps, config.batch)
+        n_trainings = 1 if steps == max(config.steps) else config.n_trainings
+        decoders = [generator(source, *shape, seed=seed) for seed in range(n_trainings)]
+        made = np.stack([kl_after_seeds(decoder, held) for decoder in decoders])
+        made = np.moveaxis(made[:, :, list(config.n_seeds)], 2, 1)
         frame = pd.DataFrame(list(rows_of(config.n_seeds, made, least)))
-        size = {"params": size_of(decoder), "tokens": steps * config.batch * config.context}
-        frames.append(frame.assign(**size, steps=steps))
+        size = {"params": size_of(decoders[0]), "tokens": steps * config.batch * config.context}
+        frames.append(frame.assign(**size, steps=steps, trainings=n_trainings))
     setting = f"tokens(d={config.n_tokens}, r={config.rank}, eta={config.eta:g})"
     frame = pd.concat(frames, ignore_index=True).assign(
         study="generator_capacity", setting=setting, n_replicates=config.n_subjects
@@ -155,27 +161,37 @@ def measure(at: Size) -> pd.DataFrame:
 
 
 def regrets(records: pd.DataFrame) -> pd.DataFrame:
-    """Regret of each training after the most seeds; ``held_out`` if the law has not seen it.
+    """Regret of each number of steps after the most seeds; ``held_out`` if the law has not seen it.
 
     Held out is the longest training of every size.
     """
     rows = records[records["metric"] == "regret"]
     rows = rows[rows["n_real"] == rows["n_real"].max()]
-    table = rows[[*RUN, "steps", "rank", "n_real", "value", "std_error"]]
+    table = rows[[*RUN, "steps", "trainings", "rank", "n_real", "value", "std_error"]]
     held_out = table["steps"] == table["steps"].max()
     table = table.assign(held_out=held_out).rename(columns={"value": "regret"})
     return table.sort_values(["params", "tokens"], ignore_index=True)
 
 
+def between(records: pd.DataFrame) -> float:
+    """Relative standard deviation of regret between trainings that differ in their seed alone."""
+    spread = records.loc[records["metric"] == "spread_of_trainings", "value"]
+    return float((spread**2).mean() ** 0.5)
+
+
 def capacity(records: pd.DataFrame) -> Fit:
-    """The law of regret in parameters and tokens, fitted to all but what is held out."""
+    """The law of regret in parameters and tokens, fitted to all but what is held out.
+
+    A regret errs by its subjects and by its trainings, whose relative spread is that of all.
+    """
     import numpy as np
 
     from opal.scaling.fit import fit
     from simulations._product_law import product_law
 
     table = regrets(records)
-    noise = np.hypot(table["std_error"], BETWEEN * table["regret"])
+    trainings = between(records) * table["regret"] / np.sqrt(table["trainings"])
+    noise = np.hypot(table["std_error"], trainings)
     seen = table.assign(noise=noise)[~table["held_out"]]
     return fit(product_law(), seen, x=COLUMNS, y="regret", std_error="noise")
 
@@ -225,7 +241,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
     table = comparison(records)
     return [
         *claims.of_plateaus(steepness(records)),
-        *claims.of_law(table, capacity(records)),
+        *claims.of_law(table, capacity(records), between(records)),
         *claims.of_bayes(records),
     ]
 

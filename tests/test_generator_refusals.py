@@ -46,6 +46,7 @@ OF_KL = [
 ]
 OF_CAPACITY = [
     *OF_ALL,
+    least("n_trainings", 2, 1),
     least("steps", 1, (8, 16, 0)),
     least("n_draws", 1, 0),
     least("n_seeds", 0, (0, 4, -1)),
