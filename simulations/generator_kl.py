@@ -36,8 +36,8 @@ class Config:
     """Its blocks."""
     context: int = 65
     """Its positions: one more than the most seeds."""
-    steps: int = 1800
-    """Steps of its training, on subjects with standard normal coordinates."""
+    steps: tuple[int, ...] = (1800, 1800, 3600)
+    """Steps of the training for each alphabet, on subjects with standard normal coordinates."""
     batch: int = 128
     """Sequences of a step."""
     n_seeds: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64)
@@ -60,7 +60,7 @@ PRESETS = {
         width=16,
         depth=1,
         context=9,
-        steps=40,
+        steps=(40,),
         batch=32,
         n_seeds=(0, 1, 4, 8),
         n_more=(16, 32),
@@ -68,7 +68,7 @@ PRESETS = {
         n_subjects=64,
         n_draws=200,
     ),
-    "quick": Config(alphabets=((32, 4, 0.5),), steps=700, n_subjects=1024, n_draws=500),
+    "quick": Config(alphabets=((32, 4, 0.5),), steps=(700,), n_subjects=1024, n_draws=500),
     "full": Config(),
 }
 
@@ -81,6 +81,7 @@ class Tokens:
     n_tokens: int
     rank: int
     eta: float
+    steps: int
 
 
 def cells(config: Config) -> list[Cell]:
@@ -90,7 +91,7 @@ def cells(config: Config) -> list[Cell]:
         ValueError: a cell could not be computed.
     """
     _check(config)
-    at = [Tokens(config, *alphabet) for alphabet in config.alphabets]
+    at = _points(config)
     return [Cell(measure, one, f"d {one.n_tokens}, r {one.rank}, eta {one.eta:g}") for one in at]
 
 
@@ -111,10 +112,19 @@ def _check(config: Config) -> None:
         )
     if not config.alphabets:
         raise ValueError("alphabets needs at least one (tokens, rank, eta); got none.")
-    for alphabet in config.alphabets:
-        vocab = stream(Tokens(config, *alphabet)).vocab
+    if len(config.steps) != len(config.alphabets):
+        raise ValueError(
+            f"steps needs a number for each of the {len(config.alphabets)} alphabets; got "
+            f"{config.steps}."
+        )
+    for at in _points(config):
         size = (config.width, config.depth)
-        _trainable.require(vocab, config.context, [size], [config.steps], config.batch)
+        _trainable.require(stream(at).vocab, config.context, [size], [at.steps], config.batch)
+
+
+def _points(config: Config) -> list[Tokens]:
+    pairs = zip(config.alphabets, config.steps, strict=True)
+    return [Tokens(config, *alphabet, steps) for alphabet, steps in pairs]
 
 
 def stream(at: Tokens) -> TokenStream:
@@ -137,7 +147,7 @@ def measure(at: Tokens) -> pd.DataFrame:
     n_seeds = (*config.n_seeds, *config.n_more)
     held = subjects(source, max(n_seeds), key=config.seed, n_subjects=config.n_subjects)
     decoder = generator(
-        *(source, config.context, config.width, config.depth, config.steps, config.batch)
+        *(source, config.context, config.width, config.depth, at.steps, config.batch)
     )
     made = kl_after_seeds(decoder, held)[:, list(config.n_seeds)].T
     rows = list(rows_of(at, held, made, n_seeds))
@@ -147,7 +157,7 @@ def measure(at: Tokens) -> pd.DataFrame:
     )
     frame = frame.assign(n_min=frame["n_real"], n_max=frame["n_real"])
     return records.validate(frame).assign(
-        n_tokens=at.n_tokens, rank=at.rank, eta=at.eta, steps=config.steps
+        n_tokens=at.n_tokens, rank=at.rank, eta=at.eta, steps=at.steps
     )
 
 

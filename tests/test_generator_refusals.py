@@ -27,7 +27,9 @@ OF_ALL = [
 ]
 OF_KL = [
     *OF_ALL,
-    *(least(name, 1, 0) for name in ("width", "depth", "steps", "n_draws", "n_slope")),
+    *(least(name, 1, 0) for name in ("width", "depth", "n_draws", "n_slope")),
+    least("steps", 1, (0,)),
+    ({"steps": (40, 40)}, "steps needs a number for each of the 1 alphabets; got (40, 40)."),
     least("n_seeds", 0, (0, 4, -1)),
     least("n_more", 9, (16, 8)),
     ({"width": 6}, "an even number of numbers a head; got 3."),
