@@ -69,10 +69,12 @@ class Config:
 
 PRESETS = {
     "tiny": Config(
+        n_tokens=8,
+        rank=2,
         width=16,
         depth=1,
         context=9,
-        steps=60,
+        steps=40,
         batch=32,
         n_seeds=(4, 8),
         n_majority=60,

@@ -7,26 +7,19 @@ not, and a Gaussian that is fitted to the seeds knows nothing of either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from opal.runner import Cell
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from jaxtyping import Array, Key
 
     from opal.checks import Check
-    from opal.objective import Design
-    from opal.settings.setting import GaussianSetting
-    from opal.synthesis.transformer.gaussian_generator import GaussianGenerator
     from opal.synthesis.transformer.gaussian_stream import GaussianStream
 
 DIM = 2
 CASES = ("mixture", "correlated", "spurious")
-CORRELATION = 0.8  # of the two features of every class in the case of that name
 EXCESS, WORST = "excess_balanced_risk", "worst_error"
 # Where rows are nearly separable the mean is that of a few replicates.
 MEDIAN, BEATS = "median_excess", "beats the fit"
@@ -37,8 +30,6 @@ OF_BINS, OF_VALUES, PRIOR = "Bayes of bins", "Bayes of values", "without seeds"
 CONTROLS = {"mean_law": 0.1, "floor": 0.05}
 OWN = "own_seeds"  # the theory of a generator that read the seeds of another replicate
 THEORIES = ("predicted", OWN, *CONTROLS)
-EXPLAINED = 0.5  # least share of the variance between replicates
-ENOUGH_STEPS, MARGIN, SLACK = 1500, 0.25, 2.0  # over Bayes of bins; times SLACK if shorter
 
 
 @dataclass(frozen=True)
@@ -177,8 +168,6 @@ def _check(config: Config) -> None:
         )
     validate_number(config.alpha, "alpha is a weight in [0, 1]", least=0.0, most=1.0)
     stream(config)
-    for case in config.cases:
-        setting(case)
 
 
 def stream(config: Config) -> GaussianStream:
@@ -190,85 +179,18 @@ def stream(config: Config) -> GaussianStream:
     return GaussianStream(DIM, quantiser, degrees=None)
 
 
-def generator(config: Config) -> GaussianGenerator:
-    """The transformer, trained unless it was before."""
-    from opal.synthesis.transformer.cached import trained
-    from opal.synthesis.transformer.gaussian_generator import GaussianGenerator
-    from opal.synthesis.transformer.model import ModelConfig
-    from opal.synthesis.transformer.train import TrainConfig
-
-    source = stream(config)
-    context = DIM * config.most_seeds + DIM  # the beginning, and all of the next row but its end
-    sizes = (config.width, config.depth)
-    model = ModelConfig(source.vocab, context, *sizes, positions=config.positions)
-    slice_ = next(k for k in range(min(32, config.batch), 0, -1) if config.batch % k == 0)
-    warm_up = min(TrainConfig.warm_up, config.steps // 2)
-    training = TrainConfig(config.steps, config.batch, slice_, warm_up=warm_up)
-    decoder = trained(model, training, source).decoder
-    return GaussianGenerator(
-        decoder, DIM, source.quantiser, n_context=config.most_seeds, name=TRANSFORMER
-    )
-
-
-def setting(case: str) -> GaussianSetting:
-    """Two classes at distance 2, or two labels and two attributes."""
-    from opal.settings import GaussianMixture, SpuriousCorrelation
-
-    if case == "spurious":
-        return SpuriousCorrelation()
-    off = CORRELATION if case == "correlated" else 0.0
-    return GaussianMixture([[-1.0, 0.0], [1.0, 0.0]], [[1.0, off], [off, 1.0]], name=case)
-
-
-def designs(at: Point, maker: GaussianGenerator) -> dict[str, Design]:
-    """Small groups filled up by each maker of rows, and all groups augmented by two of them."""
-    from opal.objective import Design, baselines
-    from opal.synthesis import GaussianFit, Oracle, Synthesizer
-    from simulations._gaussian import PosteriorPredictive
-
-    config, truth = at.config, setting(at.case)
-    large, small = config.n_max, at.n
-    counts = (large, small, small, large) if at.case == "spurious" else (large, small)
-    every: dict[str, Synthesizer] = {
-        FIT: GaussianFit(),
-        TRANSFORMER: maker,
-        BAYES: PosteriorPredictive(),
-        ORACLE: Oracle(truth.law),
-    }
-    plain = baselines(counts)
-    arms = {name: plain[name] for name in ("raw", "weighting")}
-    arms |= {name: Design(counts, every[name], name=name) for name in config.makers}
-    if config.n_augmented:
-        more = {"n_augmented": config.n_augmented, "alpha": config.alpha}
-        for name in (FIT, TRANSFORMER):
-            arms[f"{name}, augmented"] = arms[name].with_(name=f"{name}, augmented", **more)
-    return arms
-
-
-def replicates(at: Point) -> Key[Array, ""]:
-    """Key of the replicates, which all arms share and no other point does."""
-    from opal.draws import as_key, named
-
-    return named(as_key(at.config.seed), f"{at.case}, {at.n}")
-
-
-Row = dict[str, object]
-
-
 def measure_law(at: Laws) -> pd.DataFrame:
     """Mean KL of the cells' law after each number of seeds, and what bins lose apart from it."""
     import pandas as pd
 
     from opal import records
-    from simulations import _gaussian
+    from simulations._gaussian import subjects
+    from simulations._gaussian_rows import of_distortion, of_kl
 
-    config, source = at.config, stream(at.config)
-    held = _gaussian.subjects(
-        source, max(config.n_seeds), key=config.seed, n_subjects=config.n_subjects
-    )
-    rows = list(_kl_rows(config, held))
-    for metric, each in _gaussian.distortion(source, held)._asdict().items():
-        rows.append(_row("bins", 0, metric, *_mean(each)))
+    config = at.config
+    sizes = {"key": config.seed, "n_subjects": config.n_subjects}
+    held = subjects(stream(config), max(config.n_seeds), **sizes)
+    rows = [*of_kl(config, held), *of_distortion(config, held)]
     frame = pd.DataFrame(rows).assign(
         study="generator_gaussian", setting="subjects", n_replicates=config.n_subjects
     )
@@ -276,119 +198,34 @@ def measure_law(at: Laws) -> pd.DataFrame:
     return records.validate(frame).assign(case="subjects", steps=config.steps)
 
 
-def _kl_rows(config: Config, held: object) -> Iterator[Row]:
-    from simulations import _gaussian
-
-    assert isinstance(held, _gaussian.Subjects)
-    maker, source = generator(config), stream(config)
-    law, nothing = _gaussian.truth(source, held), _gaussian.made_cells(maker, held, 0)
-    for n in config.n_seeds:
-        best = _gaussian.kl(law, _gaussian.bayes_of_bins(source, held, n))
-        estimates = {
-            OF_BINS: best,
-            OF_VALUES: _gaussian.kl(law, _gaussian.bayes_of_values(source, held, n)),
-            TRANSFORMER: _gaussian.kl(law, _gaussian.made_cells(maker, held, n)),
-            PRIOR: _gaussian.kl(law, nothing),
-        }
-        for arm, each in estimates.items():
-            yield _row(arm, n, "kl", *_mean(each))
-            yield _row(arm, n, "kl_minus_bayes", *_mean(each - best))
-            ratio = each.mean() / best.mean()
-            error = _mean((each - ratio * best) / best.mean())[1]
-            yield _row(arm, n, "kl_over_bayes", ratio, error)
-
-
-def _row(arm: str, n: int, metric: str, value: float, error: float) -> Row:
-    source = "simulation" if arm in (TRANSFORMER, PRIOR) else "theory"
-    numbers = {"value": float(value), "std_error": float(error)}
-    return {"source": source, "arm": arm, "n_real": n, "metric": metric, **numbers}
-
-
-def _mean(values: np.ndarray) -> tuple[float, float]:
-    from opal.risk import mean_and_std_error
-
-    mean, error = mean_and_std_error(values)
-    return float(mean), float(error)
-
-
 def measure_arms(at: Point) -> pd.DataFrame:
     """Every arm on the same real rows, and the theory of the transformer's arms."""
-    import numpy as np
     import pandas as pd
 
     from opal import records
     from opal.simulate import replicate_metrics
+    from simulations._gaussian_arms import designs, replicates, setting
+    from simulations._gaussian_maker import generator
+    from simulations._gaussian_rows import means, of_simulation, theories
 
-    maker, truth = generator(at.config), setting(at.case)
-    arms, n = designs(at, maker), at.config.n_replicates
+    maker, truth, n = generator(at.config), setting(at.case), at.config.n_replicates
+    arms = designs(at, maker)
     found = {
         arm: replicate_metrics(truth, design, key=replicates(at), n_replicates=n, calibration=False)
         for arm, design in arms.items()
     }
-    theories = _theories(at, maker, {a: d for a, d in arms.items() if d.synthesizer is maker})
+    known = theories(at, maker, {a: d for a, d in arms.items() if d.synthesizer is maker})
     frames = []
     for arm, design in arms.items():
-        excess = found[arm][EXCESS]
-        values = {EXCESS: excess, WORST: found[arm][WORST], "separated": found[arm]["separated"]}
-        for other in (TRANSFORMER, FIT):
-            values[f"{EXCESS} minus {other}"] = excess - found[other][EXCESS]
-        for name, each in theories.get(arm, {}).items():
-            values[f"{EXCESS} minus {name}"] = excess - each
-        values[BEATS] = (excess < found[FIT][EXCESS]).astype(float)
-        for source, table in (("simulation", values), ("theory", theories.get(arm, {}))):
-            rows = {(metric, "all"): _mean(each) for metric, each in table.items()}
-            if source == "simulation":
-                rows[MEDIAN, "all"] = (float(np.median(excess)), float("nan"))
+        theory = known.get(arm, {})
+        simulated = of_simulation(arm, found, theory)
+        for source, rows in (("simulation", simulated), ("theory", means(theory))):
             if rows:
-                frames.append(
-                    records.of_design(
-                        truth,
-                        design,
-                        rows,
-                        study="generator_gaussian",
-                        n_replicates=n,
-                        source=source,
-                    )
+                frame = records.of_design(
+                    truth, design, rows, study="generator_gaussian", n_replicates=n, source=source
                 )
+                frames.append(frame)
     return pd.concat(frames, ignore_index=True).assign(case=at.case, steps=at.config.steps)
-
-
-def _theories(
-    at: Point, maker: GaussianGenerator, arms: dict[str, Design]
-) -> dict[str, dict[str, np.ndarray]]:
-    """Excess of each arm given the seeds of each replicate [R]: predicted, and wrongly so."""
-    import numpy as np
-
-    from simulations import _gaussian
-
-    law, theories = setting(at.case).law, {}
-    counts = next(iter(arms.values())).counts
-    seeds = _gaussian.after_seeds(
-        maker, law, counts, key=replicates(at), n_replicates=at.config.n_replicates
-    )
-    # Each replicate's real rows beside the generator that read those of the one before it, and
-    # beside one that makes rows of the mean law whatever it reads.
-    rolled, mean = np.roll(seeds.tables, 1, axis=0), seeds.tables.mean(axis=0)
-    wrong = [rolled, np.broadcast_to(mean, rolled.shape)]
-    for arm, design in arms.items():
-        right, own, fixed = (
-            _gaussian.excess_of_seeds(law, design, maker, seeds._replace(tables=tables))
-            for tables in (seeds.tables, *wrong)
-        )
-        each = (right.total, own.total, fixed.total, right.floor)
-        theories[arm] = dict(zip(THEORIES, each, strict=True))
-    return theories
-
-
-def laws(records: pd.DataFrame) -> pd.DataFrame:
-    """One row for each n: KL of the transformer and of the references, and ratio and gap."""
-    rows = records[(records["case"] == "subjects") & (records["arm"] != "bins")]
-    kl = rows[rows["metric"] == "kl"].pivot(index="n_real", columns="arm", values="value")
-    of_it = rows[rows["arm"] == TRANSFORMER]
-    for metric, name in (("kl", "kl"), ("kl_over_bayes", "ratio"), ("kl_minus_bayes", "gap")):
-        each = of_it[of_it["metric"] == metric].set_index("n_real")
-        kl[name], kl[f"std_error_{name}"] = each["value"], each["std_error"]
-    return kl.drop(columns="kl").reset_index()
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
@@ -397,124 +234,17 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     ``minus_…`` are paired with the transformer that fills up and with the Gaussian fit; ``z_…`` is
     of simulation minus theory, ``explained_…`` the share of the variance between replicates.
     """
-    rows = records[records["case"] != "subjects"]
-    on = ["case", "n_min", "arm"]
-    values = rows.pivot(index=on, columns=["source", "metric"], values="value")
-    errors = rows.pivot(index=on, columns=["source", "metric"], values="std_error")
-    table = values["simulation"][[EXCESS, MEDIAN, BEATS, WORST, "separated"]].copy()
-    table["std_error"] = errors["simulation", EXCESS]
-    for other, name in ((TRANSFORMER, "transformer"), (FIT, "fit")):
-        metric = ("simulation", f"{EXCESS} minus {other}")
-        table[f"minus_{name}"], table[f"std_error_{name}"] = values[metric], errors[metric]
-    for theory in THEORIES:
-        metric = ("simulation", f"{EXCESS} minus {theory}")
-        table[theory] = values["theory", theory]
-        table[f"z_{theory}"] = values[metric] / errors[metric]
-        table[f"explained_{theory}"] = 1 - (errors[metric] / table["std_error"]) ** 2
-    return table.rename(columns={EXCESS: "excess"}).reset_index()
+    from simulations._gaussian_checks import every_number
+
+    return every_number(records)
 
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """The law is near Bayes, theory agrees, and prior knowledge wins where it is right."""
+    from simulations import _gaussian_checks as of
+
     table = comparison(records)
-    return [*_near_bayes(records), *_of_theory(table), *_of_prior(table)]
-
-
-def _near_bayes(records: pd.DataFrame) -> Iterator[Check]:
-    from opal.checks import at_least, at_most
-
-    table, steps = laws(records), int(records["steps"].min())
-    margin = MARGIN * (1 if steps >= ENOUGH_STEPS else SLACK)
-    worst = table.loc[table["ratio"].idxmax()]
-    yield at_most(
-        "near Bayes",
-        float(worst["ratio"]),
-        1 + margin,
-        f"largest mean KL over that of Bayes of the same bins, at n = {worst['n_real']:.0f}, after "
-        f"{steps} steps; standard error {worst['std_error_ratio']:.3f}",
-    )
-    most = table.iloc[-1]
-    yield at_least(
-        "its seeds are read",
-        float(most[PRIOR] / most[OF_BINS]),
-        1 + margin,
-        f"the same ratio of its law without seeds, at n = {most['n_real']:.0f}; it must fail",
-    )
-    yield at_least(
-        "Bayes is not beaten",
-        float((table["gap"] / table["std_error_gap"]).min()),
-        -3.0,
-        f"least paired z of {len(table)} points against Bayes of the same bins",
-    )
-
-
-def _within(table: pd.DataFrame, name: str) -> pd.Series:
-    """Where a theory agrees: within 3 standard errors or 3 %."""
-    close = (table[name] / table["excess"] - 1).abs() <= 0.03
-    return (table[f"z_{name}"].abs() <= 3) | close
-
-
-def _of_theory(table: pd.DataFrame) -> Iterator[Check]:
-    from opal.checks import at_least, at_most
-
-    known = table[table["predicted"].notna()]
-    ratio = known["predicted"] / known["excess"]
-    yield at_least(
-        "predicted is simulated",
-        float(_within(known, "predicted").mean()),
-        0.95,
-        f"share of {len(known)} arms within 3 standard errors or 3 %; ratios {ratio.min():.3f} to "
-        f"{ratio.max():.3f}, largest |z| {known['z_predicted'].abs().max():.1f}",
-    )
-    yield at_least(
-        "every replicate has its own risk",
-        float(known["explained_predicted"].min()),
-        EXPLAINED,
-        "least share of the variance between replicates that the prediction explains",
-    )
-    yield at_most(
-        "the generator reads the replicate's seeds",
-        float(known[f"explained_{OWN}"].max()),
-        0.0,
-        "largest share that the prediction explains for the seeds of another replicate",
-    )
-    for name, claim in zip(CONTROLS, ("how its law varies", "the spread"), strict=True):
-        chosen = known[(known[name] / known["predicted"] - 1).abs() > CONTROLS[name]]
-        yield at_least(
-            f"{claim} cannot be left out",
-            float((~_within(chosen, name)).mean()) if len(chosen) else 0.0,
-            0.95,
-            f"share of the {len(chosen)} arms in which leaving it out changes the prediction by "
-            f"more than {CONTROLS[name]:.0%}; there it must miss",
-        )
-    yield at_most(
-        "rows are not separable",
-        float(known["separated"].max()),
-        0.0,
-        "largest share of replicates in which a line separates the transformer's training rows",
-    )
-
-
-def _of_prior(table: pd.DataFrame) -> Iterator[Check]:
-    """Fewest seeds and the right covariance, then most seeds and the wrong one."""
-    from opal.checks import at_least
-
-    fits = table[table["arm"] == FIT]
-    z = fits["minus_transformer"] / fits["std_error_transformer"]
-    right, wrong = fits["case"] != "correlated", fits["case"] == "correlated"
-    fewest, most = (fits["n_min"] == end for end in (fits["n_min"].min(), fits["n_min"].max()))
-    for claim, where, sign in (
-        ("knowing the covariance helps", right & fewest, 1),
-        ("believing the wrong one harms", wrong & most, -1),
-    ):
-        if where.any():
-            yield at_least(
-                claim,
-                float((sign * z[where]).min()),
-                3.0,
-                "least paired z of the excess of a Gaussian fit over, or under, that of the "
-                f"transformer, n_min = {int(fits['n_min'][where].iloc[0])}",
-            )
+    return [*of.near_bayes(records), *of.of_theory(table), *of.of_prior(table)]
 
 
 if __name__ == "__main__":

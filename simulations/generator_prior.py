@@ -72,7 +72,7 @@ PRESETS = {
         batch=32,
         n_seeds=(0, 1, 4, 8),
         n_subjects=64,
-        n_draws=200,
+        n_draws=100,
     ),
     "quick": Config(
         priors=((1.0, 0.0), (1.0, 1.0), (2.0, 0.0)), steps=700, n_subjects=1024, n_draws=1000

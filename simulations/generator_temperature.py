@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from opal.runner import Cell
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.checks import Check
@@ -20,10 +19,7 @@ if TYPE_CHECKING:
     from opal.settings import TokenSetting
     from opal.synthesis.transformer.model import Decoder
     from opal.synthesis.transformer.streams import TokenStream
-    from simulations._generators import Subjects
     from simulations._temperature import Sampling
-
-    Row = dict[str, object]
 
 TRANSFORMER, BAYES = "transformer", "Bayes"
 
@@ -89,7 +85,7 @@ PRESETS = {
         n_majority=60,
         n_augmented=60,
         n_pairs=1,
-        n_replicates=32,
+        n_replicates=4,  # as many as samplings: their theory compiles once
     ),
     "quick": Config(
         steps=700,
@@ -206,23 +202,10 @@ def measure_laws(at: Laws) -> pd.DataFrame:
     import pandas as pd
 
     from opal import records
-    from simulations._generators import subjects
-    from simulations._temperature import pairs
-    from simulations._temperature_rows import measured, rows_of
+    from simulations._temperature_cells import of_laws
 
-    ways = samplings(at.config)
-    config, source = at.config, stream(at.config)
-    held = subjects(source, config.context - 1, key=config.seed, n_subjects=config.n_subjects)
-    pair = pairs(source.alphabet, held.laws)
-    rows: list[Row] = []
-    for arm, scores in _arms(config, held).items():
-        counts = held.counts(config.n_seeds)
-        for n, seen, each, design in zip(
-            config.n_seeds, counts, scores, designs(config), strict=True
-        ):
-            values = measured(source.alphabet, pair, design, seen, each, ways)
-            rows += [{"arm": arm, "n_real": n, **row} for row in rows_of(values, ways)]
-    frame = pd.DataFrame(rows).assign(
+    config = at.config
+    frame = pd.DataFrame(of_laws(config)).assign(
         study="generator_temperature",
         setting=f"tokens(d={config.n_tokens}, r={config.rank}, eta={config.eta:g})",
         synthesizer=lambda f: f["arm"],
@@ -240,56 +223,15 @@ def _source(rows: pd.DataFrame) -> pd.Series:
     return predicted.map({True: "theory", False: "simulation"})
 
 
-def _arms(config: Config, held: Subjects) -> dict[str, np.ndarray]:
-    """Log probabilities of the next token, up to a constant, by each estimate [N, S, d]."""
-    import numpy as np
-
-    from opal.theory.generator import bayes
-    from simulations._temperature import scores_after
-
-    source, counts = stream(config), held.counts(config.n_seeds)
-    options = {"key": config.seed, "n_draws": config.n_draws}
-    best = bayes(source.alphabet, counts, source.prior, **options)
-    return {
-        TRANSFORMER: scores_after(decoder(config), held, config.n_seeds),
-        BAYES: np.log(np.asarray(best.law)),
-    }
-
-
 def measure_training(at: Training) -> pd.DataFrame:
     """Every sampling after the same seeds: trained, predicted, and predicted wrongly."""
     import numpy as np
     import pandas as pd
 
-    from opal import records
-    from opal.draws import as_key, named
-    from simulations._temperature import first_rows, sampled, scores_after, tables
-    from simulations._temperature_rows import trained
+    from simulations._temperature_cells import of_training
 
-    ways, most = samplings(at.config), (at.config.n_majority, max(at.config.n_seeds))
-    config, setting = at.config, classes(at.config, at.pair)
-    key, size = named(as_key(config.seed), f"pair {at.pair}"), config.n_replicates
-    held = first_rows(setting.law, config.context - 1, key=key, n_replicates=size)
-    scores = scores_after(decoder(config), held, config.n_seeds)
-    frames = []
-    for design, seen, each in zip(
-        designs(config), held.counts(config.n_seeds), scores, strict=True
-    ):
-        shape = (len(ways), size, *setting.law.table.shape[:2])
-        made = tables(sampled(each, ways).reshape(shape))
-        seeds = tables(seen.reshape(shape[1:]))
-        found = trained(setting, design, seeds, made, ways, key=key, most=most)
-        for (temperature, top_p), (simulated, theory) in zip(ways, found, strict=True):
-            for source, rows in (("simulation", simulated), ("theory", theory)):
-                frame = records.of_design(
-                    *(setting, design, {(name, "all"): row for name, row in rows.items()}),
-                    study="generator_temperature",
-                    n_replicates=size,
-                    source=source,
-                )
-                frames.append(frame.assign(temperature=temperature, top_p=top_p))
-    joined = pd.concat(frames, ignore_index=True)
-    return joined.assign(pair=np.int64(at.pair), steps=config.steps)
+    joined = pd.concat(of_training(at), ignore_index=True)
+    return joined.assign(pair=np.int64(at.pair), steps=at.config.steps)
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,9 @@ from opal.synthesis.transformer.model import Decoder, ModelConfig
 from opal.synthesis.transformer.quantise import Quantiser
 from simulations import _gaussian
 from simulations import generator_gaussian as study
+from simulations._gaussian_arms import replicates
+from simulations._gaussian_excess import Seeds, excess_of_seeds
+from simulations._gaussian_posterior import PosteriorPredictive
 
 QUANTISER = Quantiser(4, 2.0, 2.0)
 STREAM = GaussianStream(2, QUANTISER, mean_scale=0.8, spread=1.2, degrees=None)
@@ -93,11 +96,11 @@ def test_distortion_is_that_of_densities() -> None:
 
 def test_the_posterior_predictive_law_is_what_bayes_says() -> None:
     rows = HELD.rows[:2].reshape(10, 2)
-    maker, groups = _gaussian.PosteriorPredictive(0.8, 1.2), GaussianMixture(np.eye(2)).groups
+    maker, groups = PosteriorPredictive(0.8, 1.2), GaussianMixture(np.eye(2)).groups
     law = maker.fit(
         Sample(jnp.asarray(rows), jnp.repeat(jnp.arange(2), 5), (5, 5)),
         groups,
-        key=study.replicates(POINT),
+        key=replicates(POINT),
     )
     spreads = np.sqrt(np.asarray(law.covariances)[:, 0].diagonal(axis1=1, axis2=2))
     cells = _gaussian.joint(_gaussian.bin_law(QUANTISER, np.asarray(law.means)[:, 0], spreads))
@@ -110,8 +113,8 @@ def test_the_floor_is_that_of_the_mean_objective() -> None:
     decoder = Decoder(ModelConfig(5, 12, 8, 1, 2), key=0)
     maker = GaussianGenerator(decoder, 2, QUANTISER, n_context=4)
     design, rng = Design((20, 3), maker, 30, 0.4), np.random.default_rng(3)
-    seeds = _gaussian.Seeds(rng.standard_normal((2, 7, 2)), rng.dirichlet(np.ones(16), (2, 2)))
-    found = _gaussian.excess_of_seeds(setting.law, design, maker, seeds)
+    seeds = Seeds(rng.standard_normal((2, 7, 2)), rng.dirichlet(np.ones(16), (2, 2)))
+    found = excess_of_seeds(setting.law, design, maker, seeds)
     at, weights = np.polynomial.hermite_e.hermegauss(40)
     grid = np.stack(np.meshgrid(at, at, indexing="ij"), axis=-1).reshape(-1, 2)
     mass = np.outer(weights, weights).ravel() / weights.sum() ** 2

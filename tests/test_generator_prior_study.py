@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import pandas as pd
 import pytest
 
 from opal.checks import z_threshold
+from opal.cli import main
+from opal.records import read
 from opal.risk import mean_and_std_error
 from opal.settings import Alphabet, Prior
 from opal.theory.generator import bayes as posterior
@@ -160,9 +163,12 @@ def test_seeds_to_overtake() -> None:
     assert 2 < found.low < found.value < found.high < 4
 
 
-def test_the_study_compares_and_checks_itself() -> None:
-    cells = study.cells(study.PRESETS["tiny"])
-    records = pd.concat([cell.function(cell.config) for cell in cells], ignore_index=True)
+def test_the_study_compares_and_checks_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "generator_prior", "--preset", "tiny", "--json", "--out", str(tmp_path)]
+    assert main(words) == 0
+    records = read(Path(json.loads(capsys.readouterr().out)["records"]))
     table = study.comparison(records).set_index(["mean", "arm"])
     assert len(table) == 2 * len(study.PRESETS["tiny"].priors)
     assert ((table["n_half_low"] <= table["n_half"]) & (table["n_half"] > 0)).all()
