@@ -10,9 +10,12 @@ Sampling: 256 tokens after the beginning, from a decoder with random parameters,
 the same size with its cache, drawing or taking the most probable token, with one thread or all,
 whichever is faster.
 
-All is warm, on the CPU, and takes turns in one process; each time is the least of several. CPU
-time is that of all threads: where others use the machine it says more than time on the wall.
-If JAX has a GPU, model FLOP utilisation of training is measured there too.
+All is warm, in one process on the CPU. The two sides take turns, and who begins changes from round
+to round. A ratio is the median over rounds of that round's ratio, with the least and the largest:
+other work on the machine then slows both sides alike. CPU time is that of all threads.
+
+With an accelerator a decoder of width 1024 is trained there in bfloat16: tokens a second, share of
+the device's peak, and the loss against that of the same training on the CPU in float32.
 
 Run ``python benchmarks/generator.py``, or with ``--json``: seconds are per step and per sample.
 """
@@ -21,29 +24,24 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from benchmarks import _torch_decoder
+from benchmarks import _accelerator, _torch_decoder
+from benchmarks._opal_decoder import STEPS, STREAM, on_the_cpu, training_steps
+from benchmarks._turns import compare, times
 from opal.draws import as_key
-from opal.settings.tokens import Alphabet
-from opal.synthesis.transformer import train as training
 from opal.synthesis.transformer.config import ModelConfig, TrainConfig
 from opal.synthesis.transformer.model import Decoder
 from opal.synthesis.transformer.sample import sample
-from opal.synthesis.transformer.streams import TokenStream
 
 _ASKED = {"PyTorch": 1, "uncached": 10, "generate, greedy": 5, "generate, drawn": 5}
-_STREAM = TokenStream(Alphabet.random(32, 4, key=0))
-_STEPS = 1_000_000  # of the schedule of learning rates: more than are ever taken
 
 
 class Sizes(NamedTuple):
@@ -55,6 +53,7 @@ class Sizes(NamedTuple):
         steps: of a turn.
         sampler: the decoder that is drawn from.
         sequences: drawn at once, one number after the other.
+        accelerator: what is measured there.
     """
 
     models: tuple[ModelConfig, ...]
@@ -62,25 +61,46 @@ class Sizes(NamedTuple):
     steps: int
     sampler: ModelConfig
     sequences: tuple[int, ...]
+    accelerator: _accelerator.Sizes
 
 
-_SMALL = ModelConfig(_STREAM.vocab, context=64)
+_SMALL = ModelConfig(STREAM.vocab, context=64)
 _SAMPLER = ModelConfig(
-    _STREAM.vocab, context=257, positions="learned", norm="layer", activation="gelu"
+    STREAM.vocab, context=257, positions="learned", norm="layer", activation="gelu"
 )
+_LARGE = replace(_SMALL, context=128, width=1024, depth=8, heads=16, dtype="bfloat16")
 FULL = Sizes(
-    (
+    models=(
         _SMALL,
         replace(_SMALL, activation="gelu"),
-        replace(_SMALL, positions="learned"),
-        replace(_SMALL, heads=4),
         replace(_SMALL, heads=4, activation="gelu", positions="learned"),
     ),
-    *(128, 4, _SAMPLER, (1, 16)),
+    batch=128,
+    steps=4,
+    sampler=_SAMPLER,
+    sequences=(1, 16),
+    accelerator=_accelerator.Sizes(
+        _LARGE,
+        batch=256,
+        compared=replace(_LARGE, context=32, depth=2),
+        config=TrainConfig(steps=60, batch=16, slice=16, learning_rate=3e-4, warm_up=10),
+    ),
 )
 _TINY = replace(_SMALL, context=9, width=8, depth=1, heads=1)
-TINY = Sizes((_TINY,), 4, 1, _TINY, (2,))
-_LARGE = replace(_SMALL, context=128, width=1024, depth=8, heads=16)
+TINY = Sizes(
+    models=(_TINY,),
+    batch=4,
+    steps=1,
+    sampler=_TINY,
+    sequences=(2,),
+    accelerator=_accelerator.Sizes(
+        replace(_TINY, dtype="bfloat16"),
+        batch=4,
+        compared=replace(_TINY, dtype="bfloat16"),
+        config=TrainConfig(steps=8, batch=4, slice=4, warm_up=2),
+        seeds=2,
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -95,12 +115,12 @@ class Options:
     """Print JSON."""
     tiny: bool = False
     """One tiny decoder, to see that everything runs."""
-    repeats: int = 8
-    """Turns of each side; the fastest counts."""
+    rounds: int = 10
+    """Turns of each side."""
     device: bool = True
-    """Measure model FLOP utilisation too, if JAX has a GPU."""
-    peak_tflops: float = 989.0
-    """What the GPU can do at most in bf16, dense (H100 and H200: 989; A100: 312)."""
+    """Measure training on the accelerator too, if JAX has one."""
+    peak_tflops: float | None = None
+    """What the accelerator can do at most in bf16, dense; known for some NVIDIA GPUs."""
 
 
 def main(options: Options) -> None:
@@ -112,22 +132,25 @@ def main(options: Options) -> None:
         if absent := _torch_decoder.missing(*names):
             note = f"{part}: {' and '.join(absent)} not installed; pip install 'opal-scaling[text]'"
             results["left_out"].append(note)
-    with jax.enable_x64(False), jax.default_device(jax.local_devices(backend="cpu")[0]):
+    with jax.enable_x64(False), on_the_cpu():
         for model in sizes.models:
-            results["training"].append(_training(model, sizes, options.repeats))
+            results["training"].append(_training(model, sizes, options.rounds))
             say(_line(results["training"][-1]))
         for n_sequences in sizes.sequences:
-            for entry in _sampling(sizes.sampler, n_sequences, options.repeats):
+            for entry in _sampling(sizes.sampler, n_sequences, options.rounds):
                 results["sampling"].append(entry)
                 say(_line(entry))
     if not options.device:
         results["left_out"].append("device: not asked for")
-    elif jax.default_backend() != "gpu":
-        results["left_out"].append("device: JAX has no GPU here; install jax[cuda13] where one is")
+    elif jax.default_backend() == "cpu":
+        results["left_out"].append(
+            "device: JAX has no accelerator here; install jax[cuda13] where there is a GPU"
+        )
     else:
         with jax.enable_x64(False):
-            results["device"].append(utilisation(_LARGE, 256, 10, options.peak_tflops))
-        say(json.dumps(results["device"][-1]))
+            entry = _accelerator.measured(sizes.accelerator, options.rounds, options.peak_tflops)
+        results["device"].append(entry)
+        say(_accelerator.line(entry))
     for note in results["left_out"]:
         say(f"left out, {note}")
     if options.json:
@@ -144,16 +167,21 @@ def _line(entry: dict[str, Any]) -> str:
     if entry["ratio"] is None:
         return f"{ours} ({times}); no {entry['peer']}"
     theirs = f"{1e3 * entry['peer_seconds']:.1f} ms, CPU {1e3 * entry['peer_cpu_seconds']:.1f}"
-    asked = f"{entry['ratio']:.2f}x {entry['peer']} (asked {_ASKED[entry['peer']]}x)"
-    return f"{ours}, {asked}: {times} against {theirs}; CPU {entry['cpu_ratio']:.2f}x"
+    ratio, cpu = (_span(entry[name], entry[f"{name}_range"]) for name in ("ratio", "cpu_ratio"))
+    asked = f"{ratio} {entry['peer']} (asked {_ASKED[entry['peer']]}x)"
+    return f"{ours}, {asked}, CPU {cpu}: {times} against {theirs}"
 
 
-def _training(model: ModelConfig, sizes: Sizes, repeats: int) -> dict[str, Any]:
+def _span(median: float, least_and_largest: tuple[float, float]) -> str:
+    return "{:.2f}x [{:.2f}, {:.2f}]".format(median, *least_and_largest)
+
+
+def _training(model: ModelConfig, sizes: Sizes, rounds: int) -> dict[str, Any]:
     """Steps of training on both sides."""
-    config = TrainConfig(steps=_STEPS, batch=sizes.batch, slice=min(32, sizes.batch))
-    ours, peer = _our_steps(model, config, sizes.steps), None
+    config = TrainConfig(steps=STEPS, batch=sizes.batch, slice=min(32, sizes.batch))
+    ours, peer = training_steps(model, config, sizes.steps), None
     if not _torch_decoder.missing("torch"):
-        batch = _STREAM.batch(0, sizes.batch, model.context, key=as_key(0))
+        batch = STREAM.batch(0, sizes.batch, model.context, key=as_key(0))
         decoder = Decoder(model, key=0)
         kinds = [
             _torch_decoder.training_steps(
@@ -162,32 +190,13 @@ def _training(model: ModelConfig, sizes: Sizes, repeats: int) -> dict[str, Any]:
             for fused in (False, True)
             for threads in {1, os.cpu_count() or 1}
         ]
-        peer = min(kinds, key=lambda kind: min(_times(kind)[0] for _ in range(4)))
+        peer = min(kinds, key=lambda kind: min(times(kind)[0] for _ in range(4)))
     case = f"{model.heads} heads, {model.activation}, {model.positions}"
     n_tokens = sizes.batch * model.context
-    return {"case": case, **_compare(ours, peer, "PyTorch", sizes.steps, n_tokens, repeats)}
+    return {"case": case, **compare(ours, peer, "PyTorch", sizes.steps, n_tokens, rounds)}
 
 
-def _our_steps(model: ModelConfig, config: TrainConfig, n: int) -> Callable[[], object]:
-    """A function that goes on with opal's training for n steps.
-
-    These are the parts of ``train``, which compiles whenever it is called.
-    """
-    optimiser = training._optimiser(config)
-    state = training._start(model, config, optimiser)
-    step = training._advance(model, config, _STREAM, optimiser)
-    advance = jax.jit(step, donate_argnums=0)
-
-    def steps() -> float:
-        nonlocal state
-        stop = int(state.step) + n
-        state = advance(state, jnp.asarray(stop, jnp.int32))
-        return float(state.losses[stop - 1])
-
-    return steps
-
-
-def _sampling(model: ModelConfig, n_sequences: int, repeats: int) -> list[dict[str, Any]]:
+def _sampling(model: ModelConfig, n_sequences: int, rounds: int) -> list[dict[str, Any]]:
     """Samples with the cache, against those without and against Hugging Face."""
     decoder, n = Decoder(model, key=0), model.context - 1
     nothing = np.zeros((n_sequences, 0), np.int32)
@@ -201,7 +210,7 @@ def _sampling(model: ModelConfig, n_sequences: int, repeats: int) -> list[dict[s
         peers[name] = _generate(model, n_sequences, draw) if there else None
     case, n_tokens = f"{n_sequences} x {n} tokens", n_sequences * n
     return [
-        {"case": case, **_compare(partial(drawn, True), peer, name, 1, n_tokens, repeats)}
+        {"case": case, **compare(partial(drawn, True), peer, name, 1, n_tokens, rounds)}
         for name, peer in peers.items()
     ]
 
@@ -212,72 +221,10 @@ def _generate(model: ModelConfig, n_sequences: int, draw: bool) -> Callable[[], 
 
     def seconds(threads: int) -> float:
         few = _torch_decoder.generate(model, n_sequences, min(n, 16), draw=draw, threads=threads)
-        return min(_times(few)[0] for _ in range(4))
+        return min(times(few)[0] for _ in range(4))
 
     threads = min({1, os.cpu_count() or 1}, key=seconds)
     return _torch_decoder.generate(model, n_sequences, n, draw=draw, threads=threads)
-
-
-def _compare(
-    ours: Callable[[], object],
-    peer: Callable[[], object] | None,
-    name: str,
-    calls: int,
-    n_tokens: int,
-    repeats: int,
-) -> dict[str, Any]:
-    """Least seconds of each side, which take turns; the peer's are None if there is none."""
-    sides = [side for side in (ours, peer) if side is not None]
-    for side in sides:
-        side()  # warm
-    turns = np.array([[_times(side) for side in sides] for _ in range(repeats)])
-    least = (turns.min(axis=0) / calls).tolist()
-    (seconds, cpu), (peer_seconds, peer_cpu) = least[0], [*least, [None, None]][1]
-    return {
-        "peer": name,
-        "ratio": peer_seconds and peer_seconds / seconds,
-        "cpu_ratio": peer_cpu and peer_cpu / cpu,
-        "seconds": seconds,
-        "peer_seconds": peer_seconds,
-        "cpu_seconds": cpu,
-        "peer_cpu_seconds": peer_cpu,
-        "tokens_per_s": n_tokens / seconds,
-        "peer_tokens_per_s": peer_seconds and n_tokens / peer_seconds,
-    }
-
-
-def _times(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of one call: on the wall, and of all threads."""
-    start, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - start, time.process_time() - cpu
-
-
-def utilisation(model: ModelConfig, batch: int, steps: int, peak_tflops: float) -> dict[str, Any]:
-    """Share of the GPU's peak that training uses: products in bf16, parameters in float32.
-
-    A token costs ``6·P + 12·depth·L·D`` FLOP, P the entries of the matrices it is multiplied by
-    (arXiv 2204.02311, appendix B).
-    """
-    config = TrainConfig(steps=_STEPS, batch=batch, slice=batch)
-    with jax.default_matmul_precision("BF16_BF16_F32"):
-        work = _our_steps(model, config, steps)
-        work()
-        seconds = min(_times(work)[0] for _ in range(5)) / steps
-    d, tokens_per_s = model.width, batch * model.context / seconds
-    entries = model.depth * (4 + 2 * model.mlp_ratio) * d**2 + d * model.outputs
-    flop = 6 * entries + 12 * model.depth * model.context * d
-    return {
-        "device": jax.devices()[0].device_kind,
-        "width": d,
-        "depth": model.depth,
-        "batch": batch,
-        "context": model.context,
-        "seconds": seconds,
-        "tokens_per_s": tokens_per_s,
-        "tflops": tokens_per_s * flop / 1e12,
-        "utilisation": tokens_per_s * flop / 1e12 / peak_tflops,
-    }
 
 
 if __name__ == "__main__":

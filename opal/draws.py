@@ -15,6 +15,8 @@ import numpy as np
 from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Float, Int, Key
 
+from opal.arrays import AnyArray
+
 Rows = int | tuple[int, ...]
 _MOST_PAIRS = 2**16  # of columns, so that groups have counters of their own
 # Coefficients in the square of the angle, highest power first.
@@ -86,6 +88,25 @@ def on_host(key: Key[Array, ""]) -> np.random.Generator:
 def one_of(uniforms: Float[Array, " n"], k: int) -> Int[Array, " n"]:
     """One of k equally likely indices for each uniform in (0, 1]."""
     return jnp.minimum(jnp.floor(uniforms * k), k - 1).astype(int)
+
+
+def pick(
+    law: Float[AnyArray, "*#b v"], uniforms: Float[Array, "*b"], *, scaled: bool = True
+) -> Int[Array, "*b"]:
+    """The index in whose interval of the cumulated law each uniform in (0, 1] lies.
+
+    Args:
+        law: probabilities of the indices, one law for each uniform or one [V] for all. One for all
+            is searched, in log V steps; laws of their own are compared with, which is faster for
+            small V.
+        uniforms: one for each draw.
+        scaled: multiply the uniforms by the sum of the law first, so that it need not be one.
+    """
+    upper = jnp.cumsum(jnp.asarray(law), axis=-1)
+    heights = uniforms * upper[..., -1] if scaled else uniforms
+    if upper.ndim == 1:
+        return jnp.minimum(jnp.searchsorted(upper, heights), len(upper) - 1).astype(jnp.int32)
+    return jnp.sum(upper[..., :-1] < heights[..., None], axis=-1, dtype=jnp.int32)
 
 
 def _circle(turns: Float[Array, "h n"]) -> tuple[Float[Array, "h n"], Float[Array, "h n"]]:

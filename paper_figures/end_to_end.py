@@ -28,7 +28,7 @@ def draw(records: pd.DataFrame) -> Figure:
     from matplotlib import pyplot as plt
 
     from opal import plotting
-    from simulations.end_to_end import every_number
+    from simulations._end_to_end_table import every_number
 
     table = every_number(records)
     priors = table.groupby(["mean", "scale"])

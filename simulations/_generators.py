@@ -84,13 +84,19 @@ def _kl_after_seeds(decoder: Decoder, inputs: Array, laws: Array) -> Array:
 
 
 def generator(
-    stream: TokenStream, context: int, width: int, depth: int, steps: int, batch: int
+    stream: TokenStream,
+    context: int,
+    width: int,
+    depth: int,
+    steps: int,
+    batch: int,
+    *,
+    seed: int = 0,
 ) -> Decoder:
     """A decoder trained on the stream, unless it was before."""
     from opal.synthesis.transformer.cached import trained
 
     model = ModelConfig(stream.vocab, context, width, depth)
     warm_up = min(TrainConfig.warm_up, steps // 2)
-    return trained(
-        model, TrainConfig(steps, batch, batch // 4 or 1, warm_up=warm_up), stream
-    ).decoder
+    training = TrainConfig(steps, batch, batch // 4 or 1, warm_up=warm_up, seed=seed)
+    return trained(model, training, stream).decoder

@@ -1,4 +1,4 @@
-"""How many real seeds a pre-trained prior is worth: as many as add-½ counts would need instead."""
+"""How many real seeds a pre-trained prior is worth: as many as a reference would need instead."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import jax
 import numpy as np
 
 from opal.risk import mean_and_std_error
+from opal.settings.tokens import Alphabet
 from opal.synthesis.transformer.model import Decoder
 from opal.synthesis.transformer.streams import TokenStream
-from opal.theory.generator import add_half, kl
-from simulations._generators import kl_after_seeds, subjects
+from opal.theory.generator import add_half, kl, maximum_likelihood
+from simulations._generators import Subjects, kl_after_seeds, subjects
 
 _LONGEST = 2048  # seeds of add-½ counts
+_MOST_LIKELY = (256, 256)  # seeds and subjects for which the most likely law is asked
+_MOSTLY = 0.9  # of the subjects must have a most likely law, or their mean KL is of the lucky ones
 
 
 class Worth(NamedTuple):
@@ -26,18 +29,23 @@ class Worth(NamedTuple):
         counts: of add-½ counts with as many seeds.
         multiplier: seeds, in units of n, after which add-½ counts have the generator's mean KL; not
             a number if they have none such.
+        found: share of the subjects that have a most likely law after n seeds.
+        likelihood: the multiplier in seeds of maximum likelihood; not a number where it has the
+            generator's mean KL before nine in ten subjects have a most likely law.
     """
 
     n: int
     generator: tuple[np.ndarray, np.ndarray]
     counts: tuple[np.ndarray, np.ndarray]
     multiplier: tuple[float, float]
+    found: tuple[np.ndarray, np.ndarray]
+    likelihood: tuple[float, float]
 
 
 def worth_of_seeds(
     decoder: Decoder, stream: TokenStream, n_seeds: Sequence[int], *, key: int, n_subjects: int
 ) -> list[Worth]:
-    """KL of the generator and of add-½ counts on the same seeds of the same subjects.
+    """KL of the generator and of references on the same seeds of the same subjects.
 
     Args:
         decoder: trained on tokens.
@@ -54,11 +62,15 @@ def worth_of_seeds(
         divergences = jax.jit(lambda p, c: kl(p, add_half(c)))(held.laws[None], counts)
         of_counts = np.asarray(divergences).T
     of_generator = kl_after_seeds(decoder, held)
+    likely, sizes = _most_likely(stream.alphabet, held, n_seeds)
     found = []
     for n in n_seeds:
         made, counted = of_generator[:, n], of_counts[:, grid == n][:, 0]
         multiplier = _multiplier(made, of_counts, grid, n, stream.alphabet.n_tokens)
-        found.append(Worth(n, mean_and_std_error(made), mean_and_std_error(counted), multiplier))
+        exists = np.isfinite(likely[:, sizes == n][:, 0]).astype(float)
+        worth = (mean_and_std_error(made), mean_and_std_error(counted), multiplier)
+        seeds = _multiplier_of_likely(made[: len(likely)], likely, sizes, n)
+        found.append(Worth(n, *worth, mean_and_std_error(exists), seeds))
     return found
 
 
@@ -80,3 +92,42 @@ def _multiplier(
     counted = (1 - share) * of_counts[:, after - 1] + share * of_counts[:, after]
     relative = (made - counted).std(ddof=1) / np.sqrt(len(made)) / made.mean()
     return float((equal - d / 2) / n), float(relative * equal / abs(slope) / n)
+
+
+def _most_likely(
+    alphabet: Alphabet, held: Subjects, n_seeds: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """KL of the first subjects' most likely laws [S, N], nan where there is none; and seeds [N]."""
+    longest, n_subjects = _MOST_LIKELY
+    grid = np.geomspace(1, longest, 17).round().astype(int)
+    sizes = np.unique([*grid, *n_seeds])
+    some = Subjects(*(part[:n_subjects] for part in held))
+    counts = some.counts(sizes.tolist())
+    with jax.enable_x64(True):
+        best = maximum_likelihood(alphabet, counts)
+        divergences = kl(np.broadcast_to(some.laws, counts.shape), best.law)
+        return np.where(best.found, divergences, np.nan).T, sizes
+
+
+def _multiplier_of_likely(
+    made: np.ndarray, of_likely: np.ndarray, sizes: np.ndarray, n: int
+) -> tuple[float, float]:
+    """Seeds after which maximum likelihood is as good, on subjects that have a most likely law.
+
+    By interpolation in log n of the log ratio of both means, each of the same subjects.
+    """
+    exists = np.isfinite(of_likely)
+    known = exists.mean(axis=0) >= _MOSTLY
+    mean = np.where(exists, of_likely, 0).sum(axis=0) / np.maximum(exists.sum(axis=0), 1)
+    target = (made @ exists) / np.maximum(exists.sum(axis=0), 1)
+    worse = known & (mean >= target)
+    after = int(np.argmax(known & ~worse))
+    if after == 0 or not worse[after - 1]:
+        return np.nan, np.nan
+    ends = slice(after - 1, after + 1)
+    ratio, place = np.log(mean[ends] / target[ends]), np.log(sizes[ends])
+    slope = (ratio[1] - ratio[0]) / (place[1] - place[0])
+    equal = np.exp(place[0] - ratio[0] / slope)
+    apart = (of_likely[:, after] / mean[after] - made / target[after])[exists[:, after]]
+    error = apart.std(ddof=1) / np.sqrt(len(apart))
+    return float(equal / n), float(error * equal / abs(slope) / n)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from opal.runner import Cell
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from jaxtyping import Array, Key
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from opal.settings import TokenSetting
     from opal.settings.tokens import Alphabet
     from opal.synthesis.transformer.model import Decoder
-    from simulations._end_to_end import Seeds
-
-    Rows = dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]
 
 EXCESS = "excess_balanced_risk"
 # Wrong theories, and from which change of the prediction on simulation should tell: that without
@@ -73,10 +69,12 @@ class Config:
 
 PRESETS = {
     "tiny": Config(
+        n_tokens=8,
+        rank=2,
         width=16,
         depth=1,
         context=9,
-        steps=60,
+        steps=40,
         batch=32,
         n_seeds=(4, 8),
         n_majority=60,
@@ -142,7 +140,7 @@ def cells(config: Config) -> list[Cell]:
 
 def _check(config: Config) -> None:
     from opal.settings.tokens import Prior
-    from simulations import _fields
+    from simulations import _fields, _trainable
 
     _fields.require_counts(config, "n_pairs", "n_seeds", "n_subjects", minimum=1)
     _fields.require_counts(config, "n_tokens", "n_replicates", minimum=2)
@@ -155,6 +153,9 @@ def _check(config: Config) -> None:
             raise ValueError(f"{name} needs at least one pair of numbers; got none.")
     for scale, mean in config.priors:
         Prior(scale, mean)
+    size = (config.width, config.depth)
+    vocab = config.n_tokens + 1
+    _trainable.require(vocab, config.context, [size], [config.steps], config.batch)
     for point in [Point(config, *config.priors[0], 0, n) for n in config.n_seeds]:
         designs(point)
 
@@ -208,6 +209,7 @@ def measure_point(at: Point) -> pd.DataFrame:
 
     from opal import records
     from simulations._end_to_end import after_seeds
+    from simulations._end_to_end_rows import compare
 
     config, setting = at.config, classes(at)
     key, shown = replicates(at), (min(config.n_majority, config.context - 1), at.n)
@@ -230,34 +232,6 @@ def measure_point(at: Point) -> pd.DataFrame:
     return joined.assign(scale=at.scale, mean=at.mean, pair=at.pair)
 
 
-def compare(
-    setting: TokenSetting,
-    design: Design,
-    seeds: Seeds,
-    *,
-    key: Key[Array, ""],
-    most: tuple[int, int],
-) -> tuple[Rows, Rows]:
-    """Simulation and theories of one design, and the paired differences of the two."""
-    import numpy as np
-
-    from opal.risk import mean_and_std_error
-    from opal.theory.end_to_end import excess_of_seeds
-    from simulations._end_to_end import trained_excess
-
-    simulated, separated = trained_excess(setting.law, design, seeds.made, key=key, most=most)
-    predicted = excess_of_seeds(setting.law, design, seeds.seen, seeds.made)
-    # Each replicate's real rows beside the generator that saw the seeds of the one before it.
-    own = excess_of_seeds(setting.law, design, seeds.seen, np.roll(seeds.made, 1, axis=0))
-    values = dict(zip(THEORIES, (predicted.total, own.total, predicted.floor), strict=True))
-    apart = {f"{EXCESS} minus {name}": simulated - value for name, value in values.items()}
-    measured = {EXCESS: simulated, "separated": separated.astype(float), **apart}
-    return (
-        {(name, "all"): mean_and_std_error(value) for name, value in measured.items()},
-        {(name, "all"): mean_and_std_error(value) for name, value in values.items()},
-    )
-
-
 def measure_worth(at: Subjects) -> pd.DataFrame:
     """Mean KL of the generator and of add-½ counts, and what a seed is worth."""
     import pandas as pd
@@ -265,6 +239,7 @@ def measure_worth(at: Subjects) -> pd.DataFrame:
     from opal import records
     from opal.settings.tokens import Prior
     from opal.synthesis.transformer.streams import TokenStream
+    from simulations._end_to_end_rows import rows_of_worth
     from simulations._seed_multiplier import worth_of_seeds
 
     config = at.config
@@ -272,16 +247,7 @@ def measure_worth(at: Subjects) -> pd.DataFrame:
     worths = worth_of_seeds(
         *(generator(config), stream, config.n_seeds), key=config.seed, n_subjects=config.n_subjects
     )
-    rows = [
-        {"n_real": w.n, "n_min": w.n, "n_max": w.n, "arm": arm, "metric": metric}
-        | dict(zip(("value", "std_error"), value, strict=True))
-        for w in worths
-        for arm, metric, value in (
-            ("transformer", "kl", w.generator),
-            ("add-½ counts", "kl", w.counts),
-            ("transformer", "seed_multiplier", w.multiplier),
-        )
-    ]
+    rows = [row for worth in worths for row in rows_of_worth(worth)]
     setting = f"tokens(d={config.n_tokens}, r={config.rank})"
     frame = pd.DataFrame(rows).assign(
         study="end_to_end", source="simulation", setting=setting, n_replicates=config.n_subjects
@@ -294,6 +260,8 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
     ``std_error`` is that of the paired difference of predicted and simulated.
     """
+    from simulations._end_to_end_table import every_number
+
     table = every_number(records).rename(
         columns={"std_error_predicted": "std_error", "z_predicted": "z"}
     )
@@ -302,77 +270,11 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     return table[[*DESIGN, *numbers, *controls, "seed_multiplier"]]
 
 
-def every_number(records: pd.DataFrame) -> pd.DataFrame:
-    """One row for each cell, with the standard errors of all differences."""
-    import numpy as np
-
-    rows = records[records["weighting"] != ""]
-    values = rows.pivot(index=list(DESIGN), columns=["source", "metric"], values="value")
-    errors = rows.pivot(index=list(DESIGN), columns=["source", "metric"], values="std_error")
-    table = values["theory"][["predicted"]].copy()
-    table["simulated"] = values["simulation", EXCESS]
-    table["ratio"] = table["predicted"] / table["simulated"]
-    for name in THEORIES:
-        apart = ("simulation", f"{EXCESS} minus {name}")
-        table[name] = values["theory", name]
-        table[f"std_error_{name}"] = errors[apart]
-        table[f"z_{name}"] = values[apart] / errors[apart]
-    table["std_error_simulated"] = errors["simulation", EXCESS]
-    table["separated"] = values["simulation", "separated"]
-    worth = records[records["metric"] == "seed_multiplier"]
-    worth = worth.set_index(["scale", "mean", "n_min"])["value"].rename("seed_multiplier")
-    return table.join(worth.astype(np.float64)).reset_index()
-
-
-def within(table: pd.DataFrame, name: str) -> pd.Series:
-    """Which cells a theory agrees with: within 3 standard errors or 3 %."""
-    close = (table[name] / table["simulated"] - 1).abs() <= 0.03
-    return (table[f"z_{name}"].abs() <= 3) | close
-
-
-def matters(table: pd.DataFrame, name: str) -> pd.Series:
-    """In which cells a wrong theory says something else, whatever was simulated."""
-    return (table[name] / table["predicted"] - 1).abs() > CONTROLS[name]
-
-
 def checks(records: pd.DataFrame) -> list[Check]:
     """Theory agrees; without the shared seeds, and without the spread, the same test fails."""
-    from opal.checks import at_least, at_most
+    from simulations import _end_to_end_table as claims
 
-    table = every_number(records)
-    z, ratio = table["z_predicted"].abs().max(), table["ratio"]
-    return [
-        at_least(
-            "predicted is simulated",
-            float(within(table, "predicted").mean()),
-            0.95,
-            f"share of {len(table)} cells within 3 standard errors or 3 %; ratios {ratio.min():.3f}"
-            f" to {ratio.max():.3f}, largest |z| {z:.1f}",
-        ),
-        _caught(table, "own_seeds", "shared seeds are not ignored"),
-        _caught(table, "floor", "the spread is not ignored"),
-        at_most(
-            "rows are not separable",
-            float(table["separated"].max()),
-            0.0,
-            "largest share of a cell's replicates in which a line separates the rows",
-        ),
-    ]
-
-
-def _caught(table: pd.DataFrame, name: str, claim: str) -> Check:
-    """The share of cells in which simulation refuses a wrong theory where it matters."""
-    from opal.checks import at_least
-
-    chosen = table[matters(table, name)]
-    caught = float((~within(chosen, name)).mean()) if len(chosen) else 0.0
-    return at_least(
-        claim,
-        caught,
-        0.95,
-        f"share of the {len(chosen)} cells in which leaving it out changes the prediction by more "
-        f"than {CONTROLS[name]:.0%}; there it must miss by 3 standard errors and 3 %",
-    )
+    return claims.checks(claims.every_number(records))
 
 
 if __name__ == "__main__":

@@ -12,23 +12,15 @@ from typing import TYPE_CHECKING
 from opal.runner import Cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
     import pandas as pd
 
     from opal.checks import Check
     from opal.scaling.fitted import Fit
-    from opal.scaling.law import Columns, Law
-    from opal.synthesis.transformer.model import Decoder
     from opal.synthesis.transformer.streams import TokenStream
 
 TRANSFORMER, BAYES = "transformer", "Bayes"
 RUN = ("width", "depth", "params", "tokens")
 COLUMNS = {"x1": "params", "x2": "tokens"}
-BETWEEN = 0.1  # relative spread of regret that is taken to be between trainings
-FACTOR = 1.5  # within which a held-out regret is predicted
-FLAT = -0.25  # slope of log KL in log n on a plateau; that of Bayes is near −1
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,9 @@ class Config:
     """Steps of training, one transformer each."""
     batch: int = 32
     """Sequences of a step."""
+    n_trainings: int = 2
+    """Trainings of each size and number of steps, whose spread the law allows for; the longest,
+    which the law does not see, is done once."""
     n_seeds: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64)
     """Seeds at which regret is measured; the law is of the last."""
     n_subjects: int = 2048
@@ -65,7 +60,7 @@ PRESETS = {
         rank=2,
         sizes=((8, 1), (16, 1)),
         context=9,
-        steps=(8, 16, 32),
+        steps=(8, 20, 40),
         batch=32,
         n_seeds=(0, 1, 4, 8),
         n_subjects=64,
@@ -102,10 +97,10 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    from opal.synthesis.transformer.model import ModelConfig
-    from simulations import _fields
+    from simulations import _fields, _trainable
 
     _fields.require_counts(config, "steps", "batch", "n_draws", minimum=1)
+    _fields.require_counts(config, "n_trainings", minimum=2)
     _fields.require_counts(config, "n_seeds", minimum=0)
     _fields.require_counts(config, "n_subjects", minimum=2)
     _fields.require_counts(config, "context", minimum=max(config.n_seeds) + 1)
@@ -114,8 +109,8 @@ def _check(config: Config) -> None:
             "a law of size and training needs at least two sizes and three numbers of steps, the "
             f"largest of which is held out; got {config.sizes} and {config.steps}."
         )
-    for width, depth in config.sizes:
-        ModelConfig(stream(config).vocab, config.context, width, depth)
+    sizes = (config.context, config.sizes, config.steps, config.batch)
+    _trainable.require(stream(config).vocab, *sizes)
 
 
 def stream(config: Config) -> TokenStream:
@@ -127,13 +122,14 @@ def stream(config: Config) -> TokenStream:
 
 
 def measure(at: Size) -> pd.DataFrame:
-    """Mean KL and regret of one architecture after each training, and of Bayes."""
+    """Mean KL and regret of one architecture after each number of steps, and of Bayes."""
     import jax
     import numpy as np
     import pandas as pd
 
     from opal import records
     from opal.theory.generator import bayes, kl
+    from simulations._generator_capacity import rows_of, size_of
     from simulations._generators import generator, kl_after_seeds, subjects
 
     config, source = at.config, stream(at.config)
@@ -146,11 +142,14 @@ def measure(at: Size) -> pd.DataFrame:
     found = float(np.asarray(best.found).mean())
     frames = []
     for steps in config.steps:
-        decoder = generator(source, config.context, at.width, at.depth, steps, config.batch)
-        made = kl_after_seeds(decoder, held)[:, list(config.n_seeds)].T
-        frame = pd.DataFrame(list(_rows(config.n_seeds, made, least)))
-        size = {"params": _size(decoder), "tokens": steps * config.batch * config.context}
-        frames.append(frame.assign(**size, steps=steps))
+        shape = (config.context, at.width, at.depth, steps, config.batch)
+        n_trainings = 1 if steps == max(config.steps) else config.n_trainings
+        decoders = [generator(source, *shape, seed=seed) for seed in range(n_trainings)]
+        made = np.stack([kl_after_seeds(decoder, held) for decoder in decoders])
+        made = np.moveaxis(made[:, :, list(config.n_seeds)], 2, 1)
+        frame = pd.DataFrame(list(rows_of(config.n_seeds, made, least)))
+        size = {"params": size_of(decoders[0]), "tokens": steps * config.batch * config.context}
+        frames.append(frame.assign(**size, steps=steps, trainings=n_trainings))
     setting = f"tokens(d={config.n_tokens}, r={config.rank}, eta={config.eta:g})"
     frame = pd.concat(frames, ignore_index=True).assign(
         study="generator_capacity", setting=setting, n_replicates=config.n_subjects
@@ -161,103 +160,40 @@ def measure(at: Size) -> pd.DataFrame:
     )
 
 
-def _rows(
-    n_seeds: tuple[int, ...], made: np.ndarray, least: np.ndarray
-) -> Iterator[dict[str, object]]:
-    """Records of one training, from the KL of the transformer and of Bayes [n, S]."""
-    from opal.risk import mean_and_std_error
-
-    for n, each, best in zip(n_seeds, made, least, strict=True):
-        for source, maker, metric, values in (
-            ("simulation", TRANSFORMER, "kl", each),
-            ("simulation", TRANSFORMER, "regret", each - best),
-            ("theory", BAYES, "kl", best),
-        ):
-            value, error = (float(number) for number in mean_and_std_error(values))
-            numbers = {"value": value, "std_error": error}
-            labels = {"source": source, "synthesizer": maker, "metric": metric}
-            yield {**labels, "n_real": n, **numbers}
-
-
-def _size(decoder: Decoder) -> int:
-    """Numbers in a decoder."""
-    import jax
-
-    return sum(leaf.size for leaf in jax.tree.leaves(decoder))
-
-
 def regrets(records: pd.DataFrame) -> pd.DataFrame:
-    """Regret of each training after the most seeds; ``held_out`` if the law has not seen it.
+    """Regret of each number of steps after the most seeds; ``held_out`` if the law has not seen it.
 
     Held out is the longest training of every size.
     """
     rows = records[records["metric"] == "regret"]
     rows = rows[rows["n_real"] == rows["n_real"].max()]
-    table = rows[[*RUN, "steps", "rank", "n_real", "value", "std_error"]]
+    table = rows[[*RUN, "steps", "trainings", "rank", "n_real", "value", "std_error"]]
     held_out = table["steps"] == table["steps"].max()
     table = table.assign(held_out=held_out).rename(columns={"value": "regret"})
     return table.sort_values(["params", "tokens"], ignore_index=True)
 
 
+def between(records: pd.DataFrame) -> float:
+    """Relative standard deviation of regret between trainings that differ in their seed alone."""
+    spread = records.loc[records["metric"] == "spread_of_trainings", "value"]
+    return float((spread**2).mean() ** 0.5)
+
+
 def capacity(records: pd.DataFrame) -> Fit:
-    """The law of regret in parameters and tokens, fitted to all but what is held out."""
-    import numpy as np
+    """The law of regret in parameters and tokens, fitted to all but what is held out.
 
-    from opal.scaling.fit import fit
-
-    table = regrets(records)
-    noise = np.hypot(table["std_error"], BETWEEN * table["regret"])
-    seen = table.assign(noise=noise)[~table["held_out"]]
-    return fit(product_law(), seen, x=COLUMNS, y="regret", std_error="noise")
-
-
-def product_law() -> Law:
-    """E + A x1^(-a) x2^(-b): before a floor is near, a larger model gains a share at every budget.
-
-    The additive law of ``opal.scaling`` adds what size and training lack, as near convergence.
+    A regret errs by its subjects and by its trainings, whose relative spread is that of all.
     """
     import numpy as np
 
-    from opal.scaling import forms
-    from opal.scaling.law import Law
+    from opal.scaling.fit import fit
+    from simulations._product_law import product_law
 
-    exponent, grid = (0.01, 5.0), (0.1, 0.25, 0.5, 0.8, 1.2, 2.0)
-    return Law(
-        name="product",
-        equation="E + A x1^(-a) x2^(-b)",
-        variables=("x1", "x2"),
-        params=("E", "A", "a", "b"),
-        bounds={"E": (0.0, np.inf), "A": (0.0, np.inf), "a": exponent, "b": exponent},
-        derivatives=_product,
-        amplitudes=("A",),
-        sizes=("x1", "x2"),
-        linear=("E", "A"),
-        nonlinear=("a", "b"),
-        columns=_product_columns,
-        assemble=forms.in_order,
-        grid={"a": grid, "b": grid},
-        least_sizes=2,
-    )
-
-
-def _product(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """Values of the law and their slopes in E, A, a and b."""
-    import numpy as np
-
-    floor, amplitude, a, b = values
-    first, second = np.log(x["x1"]), np.log(x["x2"])
-    decay = np.exp(-a * first - b * second)
-    term = amplitude * decay
-    slopes = (np.ones_like(decay), decay, -term * first, -term * second)
-    return floor + term, np.stack(slopes, axis=-1)
-
-
-def _product_columns(nonlinear: np.ndarray, x: Columns) -> np.ndarray:
-    """Columns of E and A, given a and b."""
-    import numpy as np
-
-    decay = x["x1"] ** -nonlinear[0] * x["x2"] ** -nonlinear[1]
-    return np.stack([np.ones_like(decay), decay], axis=-1)
+    table = regrets(records)
+    trainings = between(records) * table["regret"] / np.sqrt(table["trainings"])
+    noise = np.hypot(table["std_error"], trainings)
+    seen = table.assign(noise=noise)[~table["held_out"]]
+    return fit(product_law(), seen, x=COLUMNS, y="regret", std_error="noise")
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
@@ -300,65 +236,14 @@ def steepness(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Short trainings plateau, the law says where longer ones do, and no growth is a wrong law."""
-    from opal.checks import at_least, at_most
+    from simulations import _generator_capacity_checks as claims
 
-    table, slopes = comparison(records), steepness(records)
-    held = table[table["held_out"]]
-    shortest = slopes[slopes["tokens"] == slopes["tokens"].min()]
-    regret = records[records["metric"] == "regret"]
+    table = comparison(records)
     return [
-        at_least(
-            "too few tokens give a plateau",
-            float(shortest[TRANSFORMER].max()),
-            FLAT,
-            f"slope of log KL in log n at the most seeds, smallest model after "
-            f"{shortest['tokens'].min():,} tokens; that of Bayes is {slopes[BAYES].max():.2f}",
-        ),
-        at_most(
-            "Bayes has none",
-            float(slopes[BAYES].max()),
-            2 * FLAT,
-            "the same slope of the posterior predictive law",
-        ),
-        at_most(
-            "the law predicts held-out regret",
-            _farthest(held["ratio"]),
-            FACTOR,
-            f"largest factor between predicted and measured at {len(held)} held-out trainings; "
-            f"{int(held['regret'].between(held['low'], held['high']).sum())} lie within the 95 % "
-            f"interval of the curve; {_formula(capacity(records))}",
-        ),
-        at_least(
-            "regret is not what it was",
-            _farthest(held["last_seen"] / held["regret"]),
-            FACTOR,
-            "largest factor between the longest training that the law has seen and those held "
-            "out, which must fail",
-        ),
-        at_least(
-            "Bayes is not beaten",
-            float((regret["value"] / regret["std_error"]).min()),
-            -4.0,
-            f"least paired z of {len(regret)} regrets",
-        ),
-        at_least(
-            "every posterior is found",
-            float(records["found"].min()),
-            1.0,
-            "least share of subjects and n",
-        ),
+        *claims.of_plateaus(steepness(records)),
+        *claims.of_law(table, capacity(records), between(records)),
+        *claims.of_bayes(records),
     ]
-
-
-def _farthest(ratio: pd.Series) -> float:
-    import numpy as np
-
-    return float(np.exp(np.abs(np.log(ratio)).max()))
-
-
-def _formula(law: Fit) -> str:
-    given = {name: f"{found.estimate:.3g}" for name, found in law.params.items()}
-    return f"{law.law.equation} with {', '.join(f'{k} = {v}' for k, v in given.items())}"
 
 
 if __name__ == "__main__":

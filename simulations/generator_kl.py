@@ -6,29 +6,22 @@ a finite sum for each subject.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal.runner import Cell
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.checks import Check
     from opal.synthesis.transformer.streams import TokenStream
-    from opal.theory.generator import Bound, Estimate
-    from simulations._generators import Subjects
+    from opal.theory.generator import Bound
 
 TRANSFORMER, BAYES, LAPLACE = "transformer", "Bayes", "Laplace"
 LIKELIHOOD, COUNTS = "maximum likelihood", "add-½ counts"
 SETTING = ("n_tokens", "rank", "eta")
 FEW = 8  # seeds up to which the constants of the bound are fitted; it must hold for more
-ENOUGH_STEPS = 1800
-MARGIN, MARGIN_LONG, LONG = 0.10, 0.15, 64  # over Bayes, after ENOUGH_STEPS; up to LONG seeds
-NEAR = 0.1  # of Bayes to its limit, to which it tends with 1/n
-SLACK = 2.0  # in units of that margin, for a shorter training
 
 
 @dataclass(frozen=True)
@@ -43,8 +36,8 @@ class Config:
     """Its blocks."""
     context: int = 65
     """Its positions: one more than the most seeds."""
-    steps: int = 1800
-    """Steps of its training, on subjects with standard normal coordinates."""
+    steps: tuple[int, ...] = (1800, 1800, 3600)
+    """Steps of the training for each alphabet, on subjects with standard normal coordinates."""
     batch: int = 128
     """Sequences of a step."""
     n_seeds: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64)
@@ -67,7 +60,7 @@ PRESETS = {
         width=16,
         depth=1,
         context=9,
-        steps=40,
+        steps=(40,),
         batch=32,
         n_seeds=(0, 1, 4, 8),
         n_more=(16, 32),
@@ -75,7 +68,7 @@ PRESETS = {
         n_subjects=64,
         n_draws=200,
     ),
-    "quick": Config(alphabets=((32, 4, 0.5),), steps=700, n_subjects=1024, n_draws=500),
+    "quick": Config(alphabets=((32, 4, 0.5),), steps=(700,), n_subjects=1024, n_draws=500),
     "full": Config(),
 }
 
@@ -88,6 +81,7 @@ class Tokens:
     n_tokens: int
     rank: int
     eta: float
+    steps: int
 
 
 def cells(config: Config) -> list[Cell]:
@@ -97,12 +91,12 @@ def cells(config: Config) -> list[Cell]:
         ValueError: a cell could not be computed.
     """
     _check(config)
-    at = [Tokens(config, *alphabet) for alphabet in config.alphabets]
+    at = _points(config)
     return [Cell(measure, one, f"d {one.n_tokens}, r {one.rank}, eta {one.eta:g}") for one in at]
 
 
 def _check(config: Config) -> None:
-    from simulations import _fields
+    from simulations import _fields, _trainable
 
     _fields.require_counts(config, "width", "depth", "steps", "batch", "n_draws", minimum=1)
     _fields.require_counts(config, "n_seeds", minimum=0)
@@ -118,8 +112,19 @@ def _check(config: Config) -> None:
         )
     if not config.alphabets:
         raise ValueError("alphabets needs at least one (tokens, rank, eta); got none.")
-    for alphabet in config.alphabets:
-        stream(Tokens(config, *alphabet))
+    if len(config.steps) != len(config.alphabets):
+        raise ValueError(
+            f"steps needs a number for each of the {len(config.alphabets)} alphabets; got "
+            f"{config.steps}."
+        )
+    for at in _points(config):
+        size = (config.width, config.depth)
+        _trainable.require(stream(at).vocab, config.context, [size], [at.steps], config.batch)
+
+
+def _points(config: Config) -> list[Tokens]:
+    pairs = zip(config.alphabets, config.steps, strict=True)
+    return [Tokens(config, *alphabet, steps) for alphabet, steps in pairs]
 
 
 def stream(at: Tokens) -> TokenStream:
@@ -135,113 +140,25 @@ def measure(at: Tokens) -> pd.DataFrame:
     import pandas as pd
 
     from opal import records
+    from simulations._generator_kl import rows_of
     from simulations._generators import generator, kl_after_seeds, subjects
 
     config, source = at.config, stream(at)
     n_seeds = (*config.n_seeds, *config.n_more)
     held = subjects(source, max(n_seeds), key=config.seed, n_subjects=config.n_subjects)
     decoder = generator(
-        *(source, config.context, config.width, config.depth, config.steps, config.batch)
+        *(source, config.context, config.width, config.depth, at.steps, config.batch)
     )
     made = kl_after_seeds(decoder, held)[:, list(config.n_seeds)].T
-    rows = list(_rows(at, held, made, n_seeds))
+    rows = list(rows_of(at, held, made, n_seeds))
     setting = f"tokens(d={at.n_tokens}, r={at.rank}, eta={at.eta:g})"
     frame = pd.DataFrame(rows).assign(
         study="generator_kl", setting=setting, n_replicates=config.n_subjects
     )
     frame = frame.assign(n_min=frame["n_real"], n_max=frame["n_real"])
     return records.validate(frame).assign(
-        n_tokens=at.n_tokens, rank=at.rank, eta=at.eta, steps=config.steps
+        n_tokens=at.n_tokens, rank=at.rank, eta=at.eta, steps=at.steps
     )
-
-
-Row = dict[str, object]
-
-
-def _rows(at: Tokens, held: Subjects, made: np.ndarray, n_seeds: tuple[int, ...]) -> Iterator[Row]:
-    """Records of one alphabet, from the transformer's KL [n, S]."""
-    import numpy as np
-
-    within = len(at.config.n_seeds)
-    values = {TRANSFORMER: made}
-    for arm, (divergence, found, ess) in references(at, held, n_seeds).items():
-        values[arm] = divergence
-        for n, share, least in zip(n_seeds, found.mean(axis=1), ess.min(axis=1), strict=False):
-            yield _row(arm, n, "found", share)
-            yield _row(arm, n, "least_ess", least)
-        values[arm] = np.where(found, divergence, np.nan)
-    for arm, table in values.items():
-        for n, each in zip(n_seeds, table, strict=False):
-            known = each[np.isfinite(each)]
-            if len(known) > 1:
-                yield _row(arm, n, "kl", *_mean(known))
-        if arm != LIKELIHOOD:
-            yield from _slopes(arm, np.array(n_seeds), table, at.config)
-    for arm in (TRANSFORMER, LAPLACE, COUNTS):
-        for n, each, best in zip(n_seeds[:within], values[arm], values[BAYES], strict=False):
-            ratio = each.mean() / best.mean()
-            error = _mean((each - ratio * best) / best.mean())[1]
-            yield _row(arm, n, "kl_over_bayes", ratio, error)
-            yield _row(arm, n, "kl_minus_bayes", *_mean(each - best))
-
-
-def references(
-    at: Tokens, held: Subjects, n_seeds: tuple[int, ...]
-) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """KL of each reference [n, S], whether its law was found, and the effective draws.
-
-    Only Bayes is asked for what the context does not hold.
-    """
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
-
-    from opal.theory import generator
-
-    source, options = stream(at), {"key": at.config.seed, "n_draws": at.config.n_draws}
-    every = held.counts(n_seeds)
-    counts = every[: len(at.config.n_seeds)]
-    with jax.enable_x64(True):
-        one = jnp.ones(counts.shape[:2])
-        laws: dict[str, Estimate] = {
-            BAYES: generator.bayes(source.alphabet, every, source.prior, **options),
-            LAPLACE: generator.laplace(source.alphabet, counts, source.prior, **options),
-            LIKELIHOOD: generator.maximum_likelihood(source.alphabet, counts),
-            COUNTS: generator.Estimate(generator.add_half(counts), one > 0, one),
-        }
-        return {
-            arm: (
-                np.asarray(generator.kl(np.broadcast_to(held.laws, law.shape), law)),
-                *(np.asarray(found), np.asarray(ess)),
-            )
-            for arm, (law, found, ess) in laws.items()
-        }
-
-
-def _slopes(arm: str, n_seeds: np.ndarray, table: np.ndarray, config: Config) -> Iterator[Row]:
-    """Slope of log mean KL against log n from ``n_slope`` on: in the context, and beyond it."""
-    from simulations._curves import slope
-
-    n_seeds = n_seeds[: len(table)]
-    inside = (n_seeds >= config.n_slope) & (n_seeds <= max(config.n_seeds))
-    beyond = n_seeds >= max(config.n_seeds)
-    for metric, chosen in (("slope", inside), ("slope_beyond", beyond)):
-        if chosen.sum() > 1:
-            value, error = slope(n_seeds[chosen], table[chosen].T)
-            yield _row(arm, int(n_seeds[chosen].max()), metric, -value, error)
-
-
-def _row(arm: str, n: int, metric: str, value: float, error: float = float("nan")) -> Row:
-    source = "simulation" if arm == TRANSFORMER else "theory"
-    numbers = {"value": float(value), "std_error": float(error)}
-    return {"source": source, "arm": arm, "n_real": n, "metric": metric, **numbers}
-
-
-def _mean(values: np.ndarray) -> tuple[float, float]:
-    from opal.risk import mean_and_std_error
-
-    mean, error = mean_and_std_error(values)
-    return float(mean), float(error)
 
 
 def bound(records: pd.DataFrame) -> Bound:
@@ -252,7 +169,7 @@ def bound(records: pd.DataFrame) -> Bound:
     """
     from opal.theory.generator import tightest_bound
 
-    rows = _kl(records, TRANSFORMER)
+    rows = kl_of(records, TRANSFORMER)
     rows = rows[rows["n_real"].between(1, FEW)]
     height = rows["value"] + 2 * rows["std_error"]
     return tightest_bound(rows["n_tokens"], rows["n_real"], height)
@@ -261,14 +178,14 @@ def bound(records: pd.DataFrame) -> Bound:
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
     """One row for each alphabet and n: the transformer, its ratio to Bayes, the references."""
     on = [*SETTING, "n_real"]
-    table = _kl(records, TRANSFORMER).set_index(on)[["steps", "value", "std_error"]]
+    table = kl_of(records, TRANSFORMER).set_index(on)[["steps", "value", "std_error"]]
     table = table.rename(columns={"value": TRANSFORMER})
     for metric, name in (("kl_over_bayes", "ratio"), ("kl_minus_bayes", "gap")):
         rows = records[(records["metric"] == metric) & (records["arm"] == TRANSFORMER)]
         rows = rows.set_index(on)
         table[name], table[f"std_error_{name}"] = rows["value"], rows["std_error"]
     for arm in (BAYES, LAPLACE, LIKELIHOOD, COUNTS):
-        table[arm] = _kl(records, arm).set_index(on)["value"]
+        table[arm] = kl_of(records, arm).set_index(on)["value"]
     table = table.reset_index()
     seeds = table["n_real"].where(table["n_real"] > 0)
     table["r/2n"] = table["rank"] / (2 * seeds)
@@ -284,120 +201,21 @@ def slopes(records: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(low=rows["value"] - half, high=rows["value"] + half)
 
 
-def _slope(records: pd.DataFrame, metric: str, arm: str) -> pd.DataFrame:
-    table = slopes(records)
-    return table[(table["metric"] == metric) & (table["arm"] == arm)]
-
-
-def _kl(records: pd.DataFrame, arm: str) -> pd.DataFrame:
+def kl_of(records: pd.DataFrame, arm: str) -> pd.DataFrame:
+    """Mean KL of an arm after each number of seeds."""
     return records[(records["metric"] == "kl") & (records["arm"] == arm)]
 
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """The transformer is near Bayes and never better, the bound holds, and counts are neither."""
+    from simulations import _generator_kl_checks as claims
+
     table = comparison(records)
     return [
-        *_near_bayes(table),
-        *_of_bound(records, table),
-        *_of_references(records),
+        *claims.near_bayes(table),
+        *claims.of_bound(records, table),
+        *claims.of_references(records),
     ]
-
-
-def _near_bayes(table: pd.DataFrame) -> Iterator[Check]:
-    """The transformer's ratio to Bayes, from above and from below."""
-    from opal.checks import at_least, at_most
-
-    steps = int(table["steps"].min())
-    slack = 1.0 if steps >= ENOUGH_STEPS else SLACK
-    for name, rows, margin in (
-        (f"n below {LONG}", table[table["n_real"].between(4, LONG - 1)], MARGIN),
-        (f"n = {LONG}", table[table["n_real"] == LONG], MARGIN_LONG),
-    ):
-        if len(rows):
-            worst = rows.loc[rows["ratio"].idxmax()]
-            yield at_most(
-                f"near Bayes, {name}",
-                float(worst["ratio"]),
-                1 + slack * margin,
-                f"largest mean KL over that of Bayes from 4 seeds on, after {steps} steps; "
-                f"standard error {worst['std_error_ratio']:.3f}",
-            )
-    yield at_least(
-        "Bayes is not beaten",
-        float((table["gap"] / table["std_error_gap"]).min()),
-        -3.0,
-        f"least paired z of {len(table)} points, the prior predictive among them",
-    )
-
-
-def _of_bound(records: pd.DataFrame, table: pd.DataFrame) -> Iterator[Check]:
-    """The bound holds for more seeds than it was fitted to, and is not how KL falls."""
-    from opal.checks import at_least, at_most
-
-    found, more = bound(records), table[table["n_real"] > FEW]
-    seen = table[table["n_real"] > 0]
-    yield at_most(
-        "the bound holds",
-        float((seen[TRANSFORMER] / seen["bound"]).max()),
-        1.0,
-        f"largest KL over {found.first:.3g}/√d + {found.second:.3g} log d/√n at {len(seen)} "
-        f"points; {(more[TRANSFORMER] / more['bound']).max():.2f} at those with n > {FEW}, which "
-        "its constants have not seen",
-    )
-    steepness = _slope(records, "slope", TRANSFORMER)
-    yield at_least(
-        "KL falls faster than the bound",
-        float(((-0.5 - steepness["value"]) / steepness["std_error"]).min()),
-        3.0,
-        f"least z of the transformer's slopes, {_listed(steepness)}, against −½, which must fail",
-    )
-
-
-def _of_references(records: pd.DataFrame) -> Iterator[Check]:
-    """Bayes is found, has its rate, and add-½ counts are another estimate."""
-    from opal.checks import at_least, at_most, z_threshold
-
-    of_bayes = records[records["arm"] == BAYES]
-    ess = of_bayes.loc[of_bayes["metric"] == "least_ess", "value"].min()
-    yield at_least(
-        "every posterior is found",
-        float(of_bayes.loc[of_bayes["metric"] == "found", "value"].min()),
-        1.0,
-        f"least share of subjects; least share of effective draws {ess:.2f}",
-    )
-    beyond = _slope(records, "slope_beyond", BAYES)
-    yield at_most(
-        "Bayes falls as 1/n",
-        float((beyond["value"] + 1).abs().max()),
-        NEAR,
-        f"largest distance from −1 of its slopes beyond the context, {_listed(beyond)}",
-    )
-    rows = _kl(records, BAYES)
-    rows = rows[rows["n_real"] == rows["n_real"].max()]
-    ratio = rows["value"] * 2 * rows["n_real"] / rows["rank"]
-    yield at_most(
-        "r/2n is approached",
-        float((ratio - 1).abs().max()),
-        NEAR + 3 * float((ratio * rows["std_error"] / rows["value"]).max()),
-        f"KL of Bayes over r/2n at n = {rows['n_real'].max()} is "
-        f"{', '.join(f'{value:.3f}' for value in ratio)}; what is left of the prior, and 3 "
-        "standard errors",
-    )
-    counted = records[(records["metric"] == "kl_minus_bayes") & (records["arm"] == COUNTS)]
-    z = counted["value"] / counted["std_error"]
-    yield at_least(
-        "counts are not Bayes",
-        float(z.min()),
-        z_threshold(len(z)),
-        f"least paired z of add-½ counts against Bayes at {len(z)} points, which must fail",
-    )
-
-
-def _listed(rows: pd.DataFrame) -> str:
-    return ", ".join(
-        f"{value:.2f} ± {1.96 * error:.2f}"
-        for value, error in zip(rows["value"], rows["std_error"], strict=True)
-    )
 
 
 if __name__ == "__main__":

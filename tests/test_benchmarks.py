@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import generator
+from benchmarks import _accelerator, generator
 from benchmarks._peer import SOLVERS, Peer
 
 ROOT = Path(__file__).parent.parent
@@ -62,7 +62,7 @@ def test_generator_prints_its_schema_without_peers(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
     monkeypatch.setitem(sys.modules, "transformers", None)
-    generator.main(generator.Options(json=True, tiny=True, repeats=1, device=False))
+    generator.main(generator.Options(json=True, tiny=True, rounds=1, device=False))
     results = json.loads(capsys.readouterr().out)
     (trained,), (uncached, *generated) = results["training"], results["sampling"]
     assert [entry["peer"] for entry in generated] == ["generate, greedy", "generate, drawn"]
@@ -73,7 +73,9 @@ def test_generator_prints_its_schema_without_peers(
     ratio = uncached["peer_seconds"] / uncached["seconds"]
     assert uncached["ratio"] == pytest.approx(ratio)
     assert uncached["peer_tokens_per_s"] == pytest.approx(uncached["tokens_per_s"] / ratio)
-    nothing = ("ratio", "cpu_ratio", "peer_seconds", "peer_cpu_seconds", "peer_tokens_per_s")
+    assert uncached["ratio_range"] == [uncached["ratio"]] * 2
+    nothing = {"peer_seconds", "peer_cpu_seconds", "peer_tokens_per_s"}
+    nothing |= {"ratio", "cpu_ratio", "ratio_range", "cpu_ratio_range"}
     for entry in (trained, *generated):
         assert set(entry) == set(uncached)
         assert {entry[name] for name in nothing} == {None}
@@ -82,3 +84,17 @@ def test_generator_prints_its_schema_without_peers(
     assert "torch and transformers not installed" in generate
     assert device.startswith("device: ")
     assert results["device"] == []
+
+
+def test_what_is_measured_on_an_accelerator() -> None:
+    entry = _accelerator.measured(generator.TINY.accelerator, 1, 0.5)
+    model, n_tokens = entry["model"], 4 * 9
+    assert model["dtype"] == entry["compared"]["dtype"] == "bfloat16"
+    assert entry["seconds"] * entry["tokens_per_s"] == pytest.approx(n_tokens)
+    flop = 6 * (12 * 8**2 + 8 * 32) + 12 * 9 * 8  # one block of width 8, 32 tokens, 9 positions
+    assert entry["tflops"] == pytest.approx(flop * entry["tokens_per_s"] / 1e12)
+    assert entry["utilisation"] == pytest.approx(entry["tflops"] / 0.5)
+    assert entry["difference"] == pytest.approx(entry["loss"] - entry["cpu_loss"], abs=1e-6)
+    assert 0 < abs(entry["difference"]) < 0.02  # bfloat16 here, float32 there
+    assert "no peak known" in _accelerator.line({**entry, "utilisation": None})
+    assert "of the peak (asked 40 %); loss" in _accelerator.line(entry)

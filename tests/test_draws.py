@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from opal import checks
-from opal.draws import as_key, named, on_host, replicate_keys, standard_normal
+from opal.draws import as_key, named, on_host, pick, replicate_keys, standard_normal
 
 N = 200_000
 
@@ -92,6 +92,45 @@ def test_precision_follows_the_flag() -> None:
     assert standard_normal(as_key(0), 2, 2).dtype == "float64"
     with jax.enable_x64(False):
         assert standard_normal(as_key(0), 2, 2).dtype == "float32"
+
+
+LAW = np.array([0.25, 0.0, 0.5, 0.25])
+PLACES = np.array([1e-9, 0.25, np.nextafter(0.25, 1), 0.75, np.nextafter(0.75, 1), 1.0])
+PICKED = [0, 0, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_uniform_picks_the_interval_that_holds_it(dtype: str, times: int) -> None:
+    """Bounds belong to the index below, and what has no probability is never picked."""
+    law = jnp.asarray(times * LAW, dtype)
+    places = np.nextafter(PLACES.astype(dtype), np.array([1, 0, 1, 0, 1, 1], dtype))
+    for each in (law, law[None], jnp.tile(law, (len(places), 1))):  # searched, compared with
+        found = pick(each, jnp.asarray(places))
+        assert found.dtype == "int32"
+        np.testing.assert_array_equal(found, PICKED)
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_many_uniforms_are_picked_alike_by_search_and_comparison(scaled: bool) -> None:
+    rng = np.random.default_rng(0)
+    laws, u = jnp.asarray(rng.dirichlet(np.ones(40), 3)), jnp.asarray(rng.uniform(size=(3, 5000)))
+    together = pick(laws[:, None, :], u, scaled=scaled)
+    for law, each, found in zip(np.asarray(laws), u, together, strict=True):
+        np.testing.assert_array_equal(pick(law, each, scaled=scaled), found)
+        frequency = np.bincount(found, minlength=40) / 5000
+        z = (frequency - law) / np.sqrt(law * (1 - law) / 5000)
+        check = checks.within_standard_errors("picked", z.tolist())
+        assert check.passed, check
+
+
+def test_what_rounding_leaves_above_a_law_is_its_last_index() -> None:
+    """A law whose sum is short of one, which only scaling repairs."""
+    short, top = jnp.asarray([0.5, 0.4]), jnp.asarray([0.95])
+    for law in (short, short[None]):
+        np.testing.assert_array_equal(pick(law, top, scaled=False), 1)
+        np.testing.assert_array_equal(pick(law, jnp.asarray([0.53]), scaled=False), 1)
+        np.testing.assert_array_equal(pick(law, jnp.asarray([0.53])), 0)
 
 
 def test_numpys_generator_follows_the_key() -> None:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from opal import losses
 from opal.arrays import AnyArray
-from opal.draws import named, uniform
+from opal.draws import named, pick, uniform
 from opal.losses import Loss
 from opal.settings.groups import Group, Sample
 from opal.settings.law import balanced_optimum
@@ -62,12 +62,8 @@ class FiniteLaw:
         """
         u = uniform(named(key, "tokens"), counts, 1)
         drawn = Sample(u, jnp.zeros(len(u), int), counts)
-        upper = jnp.cumsum(jnp.asarray(self.table).reshape(len(counts), -1), axis=-1)
-        # Scaled, so that rounding of the last sum leaves nothing above it.
-        cells = [
-            jnp.searchsorted(upper[g], u[drawn.rows(g), 0] * upper[g, -1])
-            for g in range(len(counts))
-        ]
+        tables = jnp.asarray(self.table).reshape(len(counts), -1)
+        cells = [pick(tables[g], u[drawn.rows(g), 0]) for g in range(len(counts))]
         token, label = jnp.divmod(jnp.concatenate(cells), self.n_classes)
         return Sample(jnp.asarray(self.features)[token], label.astype(int), counts)
 

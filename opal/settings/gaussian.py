@@ -17,11 +17,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from opal import losses
 from opal.arrays import AnyArray
-from opal.draws import named, standard_normal, uniform
+from opal.draws import named, pick, standard_normal, uniform
 from opal.losses import Loss
 from opal.settings.groups import Group, Sample
 from opal.settings.law import balanced_optimum
@@ -97,11 +97,11 @@ class GaussianLaw:
         x = z @ factors[0].T + self.means[g, :1]
         if self.n_modes > 1:
             every = jnp.einsum("nd,med->mne", z, factors) + self.means[g][:, None, :]
-            mode = _categorical(u[:, 0], jnp.asarray(self.weights[g])[None, :])
+            mode = _index(jnp.asarray(self.weights[g])[None, :], u[:, 0])
             x = jnp.take_along_axis(every, mode[None, :, None], axis=0)[0]
         if self.label_probabilities is None:
             return x, jnp.full(len(z), self.groups[g].label)
-        return x, _categorical(u[:, 1], jnp.asarray(self.label_probabilities[g])[mode])
+        return x, _index(jnp.asarray(self.label_probabilities[g])[mode], u[:, 1])
 
     def group_risk(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
         """Expected loss of the rule θ in each group [G]."""
@@ -253,6 +253,11 @@ class GaussianLaw:
         return ScoreNodes(x @ w.T + b[None, :], features, jnp.zeros_like(padded), weights)
 
 
+def _index(probabilities: Float[Array, "#n k"], uniforms: Float[Array, " n"]) -> Int[Array, " n"]:
+    """Modes or labels; validated probabilities sum to one."""
+    return pick(probabilities, uniforms, scaled=False).astype(int)
+
+
 def _block_sums(values: Float[Array, " q"], n_blocks: int) -> Float[Array, " s"]:
     """The integral by each scramble's share of the points."""
     return values.reshape(n_blocks, -1).sum(axis=1) * n_blocks
@@ -262,12 +267,6 @@ def _std_error(blocks: Float[Array, "g s"]) -> Float[Array, " g"]:
     """Standard error of the mean over independent scrambles; zero where there is only one."""
     n = blocks.shape[-1]
     return jnp.std(blocks, axis=-1, ddof=1) / jnp.sqrt(n) if n > 1 else jnp.zeros(len(blocks))
-
-
-def _categorical(u: Float[Array, " n"], probabilities: Float[Array, "m k"]) -> Array:
-    """Index drawn with the given probabilities (one row, or one for each u), by inversion [n]."""
-    upper = jnp.cumsum(probabilities, axis=-1)[:, :-1]
-    return jnp.sum(u[:, None] > upper, axis=1)
 
 
 def second_moment(nodes: ScoreNodes, factor: Float[Array, "q c c"]) -> Float[Array, "p p"]:

@@ -182,12 +182,13 @@ class TokenSetting(FiniteSetting):
             ValueError: fewer than two groups or labels.
         """
         validate_count(n_groups, "n_groups", minimum=2)
+        if n_labels is not None:
+            validate_count(n_labels, "n_labels", minimum=2)
         known, r = prior or Prior(), alphabet.rank
         with jax.enable_x64(True):
             subjects = known.draw(named(as_key(key), "subjects"), n_groups, r)
             latents = None
             if n_labels is not None:
-                validate_count(n_labels, "n_labels", minimum=2)
                 flat = known.draw(named(as_key(key), "labels"), n_groups * n_labels, r)
                 latents = np.asarray(flat).reshape(n_groups, n_labels, r)
             return cls(alphabet, np.asarray(subjects), latents)

@@ -25,7 +25,7 @@ from opal.losses import Loss
 from opal.newton import minimise
 from opal.objective import RowCounts, RowWeights
 from opal.settings.gaussian import GaussianLaw
-from opal.theory import moments, seeds
+from opal.theory import expansion, moments, seeds
 
 _Of = Callable[[Array], Array]
 
@@ -92,12 +92,8 @@ def asymptotics(
     fit = minimise(lambda t: (slope(t), curvature(t)), start, tolerance=1e-11)
     theta = fit.theta
     hessian = curvature(theta)
-    covariance = solve(solve(noise(theta)).T)
-
-    def second_order(at: Array) -> Array:
-        return jnp.trace(solve(noise(at))) - jnp.trace(curvature(at) @ covariance)
-
-    pull = 0.5 * jax.grad(second_order)(theta)
+    covariance = expansion.covariance(solve, noise(theta))
+    pull = expansion.pull(solve, noise, curvature, theta)
     if seed_use == "moments":
         _, made = seeds.shares(rows, weights)
         pull -= moments.generator_drift(truth, synthetic, theta, rows, made, shrinkage, loss)
@@ -112,7 +108,7 @@ def asymptotics(
         covariance,
         truth.group_risk(target, loss).mean() - best,
         gradient @ drift,
-        0.5 * jnp.trace(balanced @ covariance),
+        expansion.variance(balanced, covariance),
     )
 
 

@@ -8,7 +8,6 @@ over S is one over draws of seeds (section 13.4). Nothing is fitted, and no clas
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -16,14 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from opal import losses, newton
 from opal.arrays import AnyArray
 from opal.draws import as_key, replicate_keys
 from opal.objective import Design, RowCounts, RowWeights
 from opal.settings.finite import FiniteLaw
 from opal.settings.groups import validate_count, validate_counts
+from opal.theory import pseudo_target
+from opal.theory.pseudo_target import independent
+from opal.theory.seeds import shares
 
-_TOLERANCE = 1e-11
 _SEEDS_AT_ONCE = 32
 
 
@@ -168,112 +168,47 @@ def _check(law: FiniteLaw, design: Design, seen: AnyArray, made: AnyArray) -> No
         )
 
 
-class _Rule(NamedTuple):
-    """The truth at θ, and what moves θ̂ away from it."""
-
-    excess: Float[Array, ""]
-    gradient: Float[Array, " p"]
-    hessian: Float[Array, "p p"]
-    solve: newton.Solver  # A⁻¹
-    bend: Callable[[Array], Array]  # θ ↦ A(θ)
-    theta: Float[Array, " p"]
-
-
-def _around(law: FiniteLaw, best: Float[Array, " p"], table: Float[Array, "d k"]) -> _Rule:
-    """The minimiser of the loss of a table of weights; not a number where there is none."""
-    whole = law.with_table(table[None])
-
-    def derivatives(theta: Array) -> tuple[Array, Array]:
-        return whole.group_gradient(theta)[0], whole.group_hessian(theta)[0]
-
-    fit = newton.minimise(derivatives, best, tolerance=_TOLERANCE)
-    # Where a line separates the labels the gradient vanishes at infinity, and Newton's steps do
-    # not: as for maximum_likelihood of opal.theory.generator.
-    gradient, hessian = derivatives(fit.theta)
-    w, b = losses.weights_and_intercepts(newton.factorise(hessian)(gradient), law.dim)
-    moves = jnp.abs(jnp.asarray(law.features) @ w.T + b[None, :])
-    theta = jnp.where(fit.converged & (moves.max() < 0.5), fit.theta, jnp.nan)
-    return _Rule(
-        law.group_risk(theta).mean() - law.group_risk(best).mean(),
-        law.group_gradient(theta).mean(axis=0),
-        law.group_hessian(theta).mean(axis=0),
-        newton.factorise(whole.group_hessian(theta)[0]),
-        lambda at: whole.group_hessian(at)[0],
-        theta,
-    )
-
-
-def _variance(rule: _Rule, noise: Float[Array, "p p"]) -> Float[Array, ""]:
-    """``½ tr(H A⁻¹ V A⁻¹)``."""
-    return 0.5 * jnp.trace(rule.hessian @ _covariance(rule, noise))
-
-
-def _covariance(rule: _Rule, noise: Float[Array, "p p"]) -> Float[Array, "p p"]:
-    """``A⁻¹ V A⁻¹``."""
-    return jax.vmap(rule.solve)(jax.vmap(rule.solve)(noise).T)
-
-
-def _drift(rule: _Rule, noise: Callable[[Array], Array]) -> Float[Array, ""]:
-    """The gradient of the risk times the mean of ``θ̂ − θ`` (docs/theory.md, equation 2.7)."""
-    covariance = _covariance(rule, noise(rule.theta))
-
-    def second_order(at: Array) -> Array:
-        return jnp.trace(jax.vmap(rule.solve)(noise(at))) - jnp.trace(rule.bend(at) @ covariance)
-
-    return rule.gradient @ rule.solve(0.5 * jax.grad(second_order)(rule.theta))
-
-
-def _independent(
-    law: FiniteLaw, squares: Float[Array, " g"], table: Float[Array, "g d k"], at: Array
-) -> Float[Array, "p p"]:
-    """Covariance of the gradient of independent rows, with their squared weights in all."""
-    covariances = law.with_table(table).group_score_covariance(at)
-    return jnp.einsum("g,gpq->pq", squares, covariances)
-
-
 @jax.jit
 def _excess(
     law: FiniteLaw, rows: RowCounts, weights: RowWeights, seen: Array, made: Array
 ) -> tuple[Array, ...]:
     best = law.optimum()
-    synthetic, squares = _synthetic(rows, weights)
+    synthetic, squares = shares(rows, weights)[1], _squares(rows, weights)
 
     def given(seeds: tuple[Array, Array]) -> tuple[Array, ...]:
         seen, made = seeds
         others = jnp.asarray(rows.real) - seen.sum(axis=(1, 2))
         real = seen + others[:, None, None] * law.table
         table = jnp.einsum("g,gxk->xk", weights.real, real)
-        rule = _around(law, best, table + jnp.einsum("g,gxk->xk", synthetic, made))
+        rule = pseudo_target.around(law, best, table + jnp.einsum("g,gxk->xk", synthetic, made))
 
         def noise(at: Array) -> Array:
-            return _independent(
+            return independent(
                 law, others * weights.real**2, jnp.asarray(law.table), at
-            ) + _independent(law, squares, made, at)
+            ) + independent(law, squares, made, at)
 
-        spread = _variance(rule, noise(rule.theta)) + _drift(rule, noise)
+        spread = rule.variance(noise(rule.theta)) + rule.drift_risk(noise)
         return rule.excess + spread, rule.excess, spread
 
     found: tuple[Array, ...] = jax.lax.map(given, (seen, made), batch_size=_SEEDS_AT_ONCE)
     return found
 
 
-def _synthetic(rows: RowCounts, weights: RowWeights) -> tuple[Array, Array]:
-    """Weight of the synthetic rows of each group, and the sum of their squared weights [G]."""
-    numbers = (rows.oversampled, rows.augmented)
-    sizes = (weights.oversampled, weights.augmented)
-    pairs = list(zip(numbers, sizes, strict=True))
-    return jnp.asarray(sum(n * w for n, w in pairs)), jnp.asarray(sum(n * w**2 for n, w in pairs))
+def _squares(rows: RowCounts, weights: RowWeights) -> Array:
+    """Sum of the squared weights of the synthetic rows of each group [G]."""
+    return jnp.asarray(
+        rows.oversampled * weights.oversampled**2 + rows.augmented * weights.augmented**2
+    )
 
 
 @jax.jit
 def _first_order(
     law: FiniteLaw, rows: RowCounts, weights: RowWeights, seen: Array, made: Array
 ) -> tuple[Array, ...]:
-    synthetic, squares = _synthetic(rows, weights)
-    real = jnp.asarray(rows.real * weights.real)
+    (real, synthetic), squares = shares(rows, weights), _squares(rows, weights)
     mean = jnp.einsum("g,gxk->xk", real, law.table)
     mean += jnp.einsum("g,sgxk->xk", synthetic, made) / len(made)
-    rule = _around(law, law.optimum(), mean)
+    rule = pseudo_target.around(law, law.optimum(), mean)
 
     def noises(at: Array) -> tuple[Array, ...]:
         score = law.score_table(at)
@@ -281,10 +216,10 @@ def _first_order(
         of_laws = _centred(jnp.einsum("g,sgxk,xkp->sp", synthetic, made, score))
         cross = of_seeds.T @ of_laws / (len(made) - 1)
         within = jax.lax.map(
-            lambda table: _independent(law, squares, table, at), made, batch_size=_SEEDS_AT_ONCE
+            lambda table: independent(law, squares, table, at), made, batch_size=_SEEDS_AT_ONCE
         )
         return (
-            _independent(law, real * weights.real, jnp.asarray(law.table), at),
+            independent(law, real * weights.real, jnp.asarray(law.table), at),
             within.mean(axis=0),
             of_laws.T @ of_laws / (len(made) - 1),
             cross + cross.T,
@@ -293,8 +228,8 @@ def _first_order(
     def noise(at: Array) -> Array:
         return jnp.stack(noises(at)).sum(axis=0)
 
-    parts = [_variance(rule, part) for part in noises(rule.theta)]
-    return rule.excess, _drift(rule, noise), *parts
+    parts = [rule.variance(part) for part in noises(rule.theta)]
+    return rule.excess, rule.drift_risk(noise), *parts
 
 
 def _centred(values: Float[Array, "s p"]) -> Float[Array, "s p"]:

@@ -16,17 +16,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 from numpy.typing import ArrayLike
 
-from opal import newton
 from opal.arrays import AnyArray
-from opal.draws import as_key, named, standard_normal
+from opal.draws import as_key
 from opal.settings.groups import validate_count
 from opal.settings.tokens import Alphabet, Prior
-
-_TOLERANCE = 1e-10  # of the gradient of a mean log likelihood
-_WIDER = 1.2  # the proposal's standard deviation, in units of the Laplace approximation's
-_DEGREES = 8  # of freedom of the proposal: its tails are heavier than a posterior's
-_LEAST_SAMPLE = 0.1  # share of the draws that must be effective
-_SUBJECTS_AT_ONCE = 16
+from opal.theory import posterior
 
 
 def kl(p: Float[AnyArray, "*#b d"], q: Float[AnyArray, "*#b d"]) -> Float[Array, "..."]:
@@ -79,7 +73,7 @@ def maximum_likelihood(alphabet: Alphabet, counts: Float[AnyArray, "*b d"]) -> E
     Raises:
         ValueError: counts of another alphabet.
     """
-    return _for_all(_most_likely, alphabet, counts)
+    return _for_all(posterior.most_likely, alphabet, counts)
 
 
 def laplace(
@@ -134,14 +128,14 @@ def _predictive(
     exact: bool,
 ) -> Estimate:
     validate_count(n_draws, "n_draws", minimum=1)
-    of_all = partial(_posterior_mean, n_draws=n_draws, exact=exact)
+    of_all = partial(posterior.mean_law, n_draws=n_draws, exact=exact)
     with jax.enable_x64(True):
         numbers = (np.float64(prior.mean), np.float64(prior.scale), as_key(key))
         return _for_all(of_all, alphabet, counts, *numbers)
 
 
 def _for_all(
-    of_all: Callable[..., Estimate], alphabet: Alphabet, counts: AnyArray, *numbers: object
+    of_all: Callable[..., posterior.Found], alphabet: Alphabet, counts: AnyArray, *numbers: object
 ) -> Estimate:
     """An estimate for each set of seeds, whatever the leading axes, in float64."""
     if counts.ndim < 1 or counts.shape[-1] != alphabet.n_tokens:
@@ -154,85 +148,6 @@ def _for_all(
         found = of_all(alphabet.embeddings / alphabet.eta, flat, *numbers)
         shape = counts.shape[:-1]
         return Estimate(*(part.reshape(*shape, *part.shape[1:]) for part in found))
-
-
-@jax.jit
-def _most_likely(u: Float[AnyArray, "d r"], counts: Float[Array, "s d"]) -> Estimate:
-    def one(seen: Array) -> Estimate:
-        gradient_and_hessian = partial(_derivatives, u, seen, 0.0, 0.0)
-        best = newton.minimise(gradient_and_hessian, jnp.zeros(u.shape[1]), tolerance=_TOLERANCE)
-        # Along a direction in which scores differ by at most M, |f'''| <= M f'': a Newton step that
-        # moves scores by less than 1 has a minimum ahead, one on the way to infinity never does.
-        gradient, hessian = gradient_and_hessian(best.theta)
-        step = jnp.asarray(u) @ newton.factorise(hessian)(gradient)
-        exists = (jnp.ptp(step) < 0.5) & (seen.sum() > 0)
-        return Estimate(_law(u, best.theta), best.converged & exists, jnp.ones(()))
-
-    return jax.lax.map(one, counts, batch_size=_SUBJECTS_AT_ONCE)
-
-
-@partial(jax.jit, static_argnames=("n_draws", "exact"))
-def _posterior_mean(
-    u: Float[AnyArray, "d r"],
-    counts: Float[Array, "s d"],
-    mean: Float[AnyArray, ""],
-    scale: Float[AnyArray, ""],
-    key: Key[Array, ""],
-    *,
-    n_draws: int,
-    exact: bool,
-) -> Estimate:
-    """Mean of P_t over the posterior of t, or over its Laplace approximation."""
-    steps, log_density = _steps(key, n_draws, u.shape[1], exact)
-
-    def one(seen: Array) -> Estimate:
-        derivatives = partial(_derivatives, u, seen, mean, scale**-2)
-        best = newton.minimise(derivatives, jnp.full(u.shape[1], mean), tolerance=_TOLERANCE)
-        _, hessian = derivatives(best.theta)
-        root = jnp.linalg.cholesky((seen.sum() + scale**-2) * hessian)
-        moves = jax.scipy.linalg.solve_triangular(root.T, steps.T, lower=False).T
-        subjects = best.theta[None, :] + moves
-        log_laws = jax.nn.log_softmax(subjects @ jnp.asarray(u).T, axis=-1)
-        log_prior = -0.5 * jnp.sum(((subjects - mean) / scale) ** 2, axis=1)
-        log_weight = log_laws @ seen + log_prior - log_density if exact else jnp.zeros(n_draws)
-        weight = jax.nn.softmax(log_weight)
-        ess = 1 / jnp.sum(weight**2) / n_draws
-        found = best.converged & (ess >= _LEAST_SAMPLE)
-        return Estimate(weight @ jnp.exp(log_laws), found, ess)
-
-    return jax.lax.map(one, counts, batch_size=_SUBJECTS_AT_ONCE)
-
-
-def _steps(
-    key: Key[Array, ""], n: int, rank: int, exact: bool
-) -> tuple[Float[Array, "n r"], Float[Array, " n"]]:
-    """Standard normal steps; if exact, stretched to a multivariate t, with its log density."""
-    steps = standard_normal(named(key, "steps"), n, rank)
-    if not exact:
-        return steps, -0.5 * jnp.sum(steps**2, axis=1)
-    chi2 = jnp.sum(standard_normal(named(key, "stretch"), n, _DEGREES) ** 2, axis=1)
-    steps = _WIDER * steps / jnp.sqrt(chi2 / _DEGREES)[:, None]
-    square = jnp.sum((steps / _WIDER) ** 2, axis=1)
-    return steps, -0.5 * (_DEGREES + rank) * jnp.log1p(square / _DEGREES)
-
-
-def _law(u: Float[AnyArray, "d r"], subject: Float[Array, " r"]) -> Float[Array, " d"]:
-    return jax.nn.softmax(jnp.asarray(u) @ subject)
-
-
-def _derivatives(
-    u: AnyArray, seen: Array, mean: AnyArray | float, precision: AnyArray | float, subject: Array
-) -> tuple[Float[Array, " r"], Float[Array, "r r"]]:
-    """Gradient and Hessian of ``(−Σ_x c_x log P_t(x) + precision ‖t − mean‖²/2)/(n + precision)``.
-
-    Convex in t. Divided by its own size, so that one tolerance serves any number of seeds.
-    """
-    n, law = seen.sum(), _law(u, subject)
-    size = jnp.maximum(n + precision, 1e-300)
-    centred = jnp.asarray(u) - (law @ u)[None, :]
-    gradient = n * (law @ u) - seen @ u + precision * (subject - mean)
-    hessian = n * (law[:, None] * centred).T @ centred + precision * jnp.eye(len(subject))
-    return gradient / size, hessian / size
 
 
 class Bound(NamedTuple):

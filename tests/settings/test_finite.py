@@ -25,6 +25,7 @@ CASES = [(k, loss) for k in (2, 3) for loss in LOSSES]
 CLASSES = TokenSetting.drawn(Alphabet.random(N_TOKENS, RANK, key=0), key=1)
 PAIRS = TokenSetting.drawn(CLASSES.alphabet, n_labels=2, key=2)
 DESIGN = Design((400, 100))
+MANY = (30_000, 5, 30_000)
 
 
 def law_of(n_classes: int) -> FiniteLaw:
@@ -66,9 +67,9 @@ def drawn(law: FiniteLaw, counts: tuple[int, ...], seed: int) -> tuple[Sample, j
 
 
 def test_samples_have_the_law_and_impossible_tokens_never_occur() -> None:
-    law, n = law_of(2), 30_000
-    rows, tally = drawn(law, (n, 5, n), 0)
-    assert rows.counts == (n, 5, n)
+    law, n = law_of(2), MANY[0]
+    rows, tally = drawn(law, MANY, 0)
+    assert rows.counts == MANY
     assert rows.x.shape == (2 * n + 5, RANK)
     assert rows.x.dtype == "float64"
     counts = np.asarray(tally)
@@ -82,12 +83,12 @@ def test_samples_have_the_law_and_impossible_tokens_never_occur() -> None:
 
 def test_more_rows_extend_fewer_and_features_name_their_token() -> None:
     law = law_of(2)
-    (few, _), (more, _) = drawn(law, (4, 0, 7), 3), drawn(law, (9, 2, 7), 3)
+    (few, _), (more, _) = drawn(law, (4, 0, 7), 3), drawn(law, MANY, 3)
     for g in range(3):
         same = slice(more.rows(g).start, more.rows(g).start + few.counts[g])
         np.testing.assert_array_equal(few.x[few.rows(g)], more.x[same])
         np.testing.assert_array_equal(few.y[few.rows(g)], more.y[same])
-    np.testing.assert_array_equal(law.features[law.tokens(more.x)], more.x)
+    np.testing.assert_array_equal(law.features[law.tokens(few.x)], few.x)
 
 
 @pytest.mark.parametrize(("n_classes", "loss"), CASES)

@@ -68,11 +68,9 @@ def test_a_setting_asks_its_law() -> None:
 
 
 def test_drawn_settings_follow_their_key_and_prior() -> None:
-    alphabet = Alphabet.random(6, 2, key=0)
-    np.testing.assert_array_equal(alphabet.embeddings, Alphabet.random(6, 2, key=0).embeddings)
     prior = Prior(scale=0.5, mean=2.0)
-    setting = TokenSetting.drawn(alphabet, 500, n_labels=3, prior=prior, key=4)
-    again = TokenSetting.drawn(alphabet, 500, prior=prior, key=4)
+    setting = TokenSetting.drawn(ALPHABET, 500, n_labels=3, prior=prior, key=4)
+    again = TokenSetting.drawn(ALPHABET, 500, prior=prior, key=4)
     np.testing.assert_array_equal(setting.subjects, again.subjects)
     assert setting.label_latents is not None
     assert setting.label_latents.shape == (500, 3, 2)
@@ -85,8 +83,10 @@ def test_drawn_settings_follow_their_key_and_prior() -> None:
     assert check.passed, check
 
 
-def test_embeddings_keep_the_scale_of_subjects() -> None:
-    large = Alphabet.random(4000, 5, key=1).embeddings
+def test_embeddings_follow_their_key_and_keep_the_scale_of_subjects() -> None:
+    large, again, other = (Alphabet.random(4000, 5, key=key).embeddings for key in (1, 1, 2))
+    np.testing.assert_array_equal(large, again)
+    assert np.abs(large - other).min(axis=1).max() > 0.1
     squares = (large**2).sum(axis=1)
     assert abs(squares.mean() - 1) < 4 * squares.std() / np.sqrt(4000)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,21 +14,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from opal import checks, losses
-from opal.arrays import AnyArray
-from opal.losses import LOSSES
-from opal.objective import Design
-from opal.settings import GaussianMixture, Sample, SpuriousCorrelation
+from opal import checks
+from opal.losses import LOSSES, Loss
+from opal.settings import GaussianMixture, Sample
 from opal.settings.groups import Group
-from opal.simulate import simulate
-from opal.synthesis import Law, Synthesizer
 from opal.synthesis.transformer.gaussian_generator import GaussianGenerator
 from opal.synthesis.transformer.gaussian_stream import GaussianStream
 from opal.synthesis.transformer.model import Decoder, ModelConfig
 from opal.synthesis.transformer.quantise import Quantiser
 from opal.synthesis.transformer.quantised_law import QuantisedLaw
 from opal.synthesis.transformer.sample import laws_along, next_law
-from opal.synthesis.transformer.train import TrainConfig, Trained, train
 
 B, CONTEXT = 4, 17
 QUANTISER = Quantiser(B, scale=1.5, reach=3.0)
@@ -38,20 +32,14 @@ MODEL = ModelConfig(STREAM.vocab, CONTEXT, 16, 1, 2, mlp_ratio=2)
 MIXTURE = GaussianMixture(
     [[-0.6, 0.0], [0.6, 0.3]], [[[1.0, 0.3], [0.3, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]
 )
-SPURIOUS = SpuriousCorrelation()
-COUNTS, MANY, SEED_COUNTS = (7, 25), 20_000, (9, 4)
+MANY, SEED_COUNTS = 20_000, (9, 4)
 THETA = jnp.array([1.1, -0.4, 0.2])
-
-
-@pytest.fixture(scope="module")
-def trained() -> Trained:
-    config = TrainConfig(steps=30, batch=64, slice=64, learning_rate=2e-2, warm_up=5)
-    return train(MODEL, config, STREAM, progress=False)
-
-
-@pytest.fixture(scope="module")
-def generator(trained: Trained) -> GaussianGenerator:
-    return GaussianGenerator(trained.decoder, 2, QUANTISER, n_context=5)
+DECODER = Decoder(MODEL, key=0)  # it has learnt nothing, but its laws follow what it reads
+GENERATOR = GaussianGenerator(DECODER, 2, QUANTISER, n_context=5)
+# Two groups of rows in two coordinates, as many cells as will do.
+LAW = QuantisedLaw(
+    np.random.default_rng(0).dirichlet(np.ones(B * B), 2), QUANTISER, 2, MIXTURE.groups
+)
 
 
 # The quantiser.
@@ -148,6 +136,18 @@ def test_rows_of_a_subject_have_its_moments() -> None:
     assert np.abs((products.mean(axis=0) - np.diag(np.diag(right))) / error).max() > 10
 
 
+def test_a_known_covariance_is_the_same_for_all_subjects() -> None:
+    """Laws of the second coordinate do not depend on the first, nor do widths on the subject."""
+    known = replace(STREAM, degrees=None, spread=1.2)
+    batch = jax.jit(partial(known.batch, 0, 50, 4, key=jax.random.key(1)))()
+    np.testing.assert_allclose(batch.laws[:, :2], batch.laws[:, 2:], atol=1e-6)
+    below = stats.norm.ppf(np.asarray(batch.laws, float).cumsum(axis=2)[:, 0, :2])
+    gaps = np.diff(QUANTISER.edges()[1:3]) / np.diff(below, axis=1)[:, 0]
+    inside = np.abs(below).max(axis=1) < 3  # where float32 keeps the tails
+    assert inside.mean() > 0.5
+    np.testing.assert_allclose(gaps[inside], 1.2, atol=1e-3)
+
+
 def test_a_stream_says_what_it_is() -> None:
     said = json.loads(json.dumps(STREAM.identity()))
     assert said["quantiser"] == {"n_bins": B, "scale": 1.5, "reach": 3.0}
@@ -169,25 +169,80 @@ def test_a_stream_that_cannot_be_is_refused(fields: dict[str, Any], message: str
         GaussianStream(**{"dim": 2, **fields})
 
 
-# The generator, held to the contract of every synthesizer.
+# The law of quantised rows.
 
 
-class Made(NamedTuple):
-    few: Sample
-    again: Sample
-    other: Sample
-    many: Sample
-    law: QuantisedLaw
+def test_rows_fall_into_cells_as_often_as_the_law_says() -> None:
+    rows = jax.jit(lambda: LAW.sample((MANY, MANY), key=jax.random.key(4)))()
+    cells = np.asarray(QUANTISER.encode(rows.x)) @ np.array([B, 1])
+    hits = np.stack([np.bincount(c, minlength=B * B) for c in cells.reshape(2, MANY)])
+    expected = MANY * np.asarray(LAW.table)
+    z = (hits - expected) / np.sqrt(expected * (1 - expected / MANY))
+    assert np.abs(z).max() < checks.z_threshold(z.size)
+    swapped = (hits[::-1] - expected) / np.sqrt(expected)
+    assert np.abs(swapped).max() > checks.z_threshold(z.size)
+    assert float(jnp.abs(rows.x).max()) <= QUANTISER.limit
+
+
+def _points(law: QuantisedLaw, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points [m, 2] and their probabilities [G, m]: n nodes of each bin, by its density there."""
+    edges, (at, weights) = QUANTISER.edges(), np.polynomial.legendre.leggauss(n)
+    x = (edges[:-1, None] + edges[1:, None] + np.diff(edges)[:, None] * at) / 2
+    share = np.diff(edges)[:, None] / 2 * weights * B * stats.truncnorm.pdf(x, -3, 3, scale=1.5)
+    share = share / share.sum(axis=1, keepdims=True) if n == 1 else share
+    cells = law.table.reshape(2, B, 1, B, 1) * share[:, :, None, None] * share
+    return np.stack(np.meshgrid(x, x, indexing="ij"), axis=-1).reshape(-1, 2), cells.reshape(2, -1)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_its_moments_are_integrals_over_the_cells(loss: Loss) -> None:
+    """Against very many nodes in each bin; a bin that is but its middle is another law."""
+    says = jax.jit(
+        lambda: (
+            *(LAW.group_risk(THETA, loss), LAW.group_gradient(THETA, loss)),
+            *(LAW.group_hessian(THETA, loss), LAW.group_score_covariance(THETA, loss)),
+        )
+    )()
+    for n, close in ((60, True), (1, False)):
+        x, mass = _points(LAW, n)
+        lifted = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+        u = lifted @ np.asarray(THETA)
+        label = np.array([[0.0], [1.0]])
+        if loss == "logistic":
+            p = 1 / (1 + np.exp(-u))
+            value, slope = np.logaddexp(0, u)[None] - label * u, p[None] - label
+            curve = p * (1 - p)
+        else:
+            value, slope = (2 * label - 1 - u) ** 2 / 2, u[None] - (2 * label - 1)
+            curve = np.ones_like(u)
+        gradient = np.einsum("gm,gm,mi->gi", mass, slope, lifted)
+        square = np.einsum("gm,gm,mi,mj->gij", mass, slope**2, lifted, lifted)
+        right = (
+            (mass * value).sum(axis=1),
+            gradient,
+            np.einsum("gm,m,mi,mj->gij", mass, curve, lifted, lifted),
+            square - gradient[:, :, None] * gradient[:, None, :],
+        )
+        apart = [np.abs(a - b).max() for a, b in zip(says, right, strict=True)]
+        assert (max(apart) < 1e-9) if close else (min(apart) > 1e-2), apart
+
+
+def test_errors_are_integrals_with_a_standard_error() -> None:
+    error, std_error = jax.jit(lambda: (LAW.group_error(THETA), LAW.group_error_std_error(THETA)))()
+    x, mass = _points(LAW, 400)
+    positive = x @ np.asarray(THETA[:2]) + float(THETA[2]) > 0
+    right = (mass * np.stack([positive, ~positive])).sum(axis=1)
+    assert (np.asarray(std_error) < 5e-4).all()
+    # 1600 nodes a coordinate: the rule's edge cuts through 1/1600 of the probability.
+    assert (np.abs(error - right) < 5 * np.asarray(std_error) + 1 / 1600).all()
+
+
+# The generator; tests/synthesis/test_contract.py holds it to the contract of every synthesizer.
 
 
 @partial(jax.jit, static_argnames="groups")
 def fitted(g: GaussianGenerator, seeds: Sample, groups: tuple[Group, ...]) -> QuantisedLaw:
     return g.fit(seeds, groups, key=jax.random.key(1))
-
-
-@partial(jax.jit, static_argnames="counts")
-def draw(law: QuantisedLaw, counts: tuple[int, ...], seed: int) -> Sample:
-    return law.sample(counts, key=jax.random.key(seed))
 
 
 @pytest.fixture(scope="module")
@@ -196,158 +251,45 @@ def seeds() -> Sample:
 
 
 @pytest.fixture(scope="module")
-def made(generator: GaussianGenerator, seeds: Sample) -> Made:
-    law = fitted(generator, seeds, MIXTURE.groups)
-    few, again, other = (draw(law, COUNTS, seed) for seed in (2, 2, 3))
-    return Made(few, again, other, draw(law, (MANY, MANY), 4), law)
+def made(seeds: Sample) -> QuantisedLaw:
+    return fitted(GENERATOR, seeds, MIXTURE.groups)
 
 
-def test_training_learns(trained: Trained) -> None:
-    """From more than the entropy of bins, and so of knowing nothing, to less."""
-    assert trained.losses[0] > np.log(B) > 1.05 * trained.losses[-5:].mean()
-
-
-def test_it_is_a_synthesizer(generator: GaussianGenerator, made: Made) -> None:
-    assert isinstance(generator, Synthesizer)
-    assert isinstance(made.law, Law)
-    assert generator.min_seeds == 0
-    assert made.law.n_classes == 2
-
-
-def test_counts_types_and_labels_are_exact(made: Made) -> None:
-    assert made.few.counts == COUNTS
-    assert made.few.x.shape == (sum(COUNTS), 2)
-    assert made.few.x.dtype == "float64"
-    assert np.issubdtype(made.few.y.dtype, np.integer)
-    np.testing.assert_array_equal(made.few.y, np.repeat([0, 1], COUNTS))
-
-
-def test_the_key_decides(made: Made) -> None:
-    np.testing.assert_array_equal(made.few.x, made.again.x)
-    assert not np.array_equal(made.few.x, made.other.x)
-
-
-def test_real_rows_are_not_returned(made: Made, seeds: Sample) -> None:
-    real = {tuple(row) for row in np.asarray(seeds.x).tolist()}
-    assert real.isdisjoint(tuple(row) for row in np.asarray(made.many.x).tolist())
-    assert float(jnp.abs(made.many.x).max()) <= QUANTISER.limit
-
-
-def test_cells_are_the_decoders_laws_in_turn(
-    generator: GaussianGenerator, made: Made, seeds: Sample
-) -> None:
+def test_cells_are_the_decoders_laws_in_turn(made: QuantisedLaw, seeds: Sample) -> None:
     """Group 0 has 9 seeds, of which 5 are read; group 1 has 4. Read again without a cache."""
     for g, n in enumerate((5, 4)):
         symbols = np.asarray(QUANTISER.encode(seeds.x[seeds.rows(g)][:n])).ravel()
-        first = next_law(generator.decoder, symbols[None])[0]
+        first = next_law(DECODER, symbols[None])[0]
         longer = np.array([[*symbols, b] for b in range(B)])
-        second = laws_along(generator.decoder, longer)[:, -1]
+        second = laws_along(DECODER, longer)[:, -1]
         table = np.asarray(first)[:, None] * np.asarray(second)
-        np.testing.assert_allclose(made.law.table[g].reshape(B, B), table, atol=1e-6)
-    np.testing.assert_allclose(made.law.table.sum(axis=1), 1, atol=1e-12)
+        np.testing.assert_allclose(made.table[g].reshape(B, B), table, atol=1e-6)
+    np.testing.assert_allclose(made.table.sum(axis=1), 1, atol=1e-12)
 
 
-def test_rows_fall_into_cells_as_often_as_the_law_says(made: Made) -> None:
-    cells = np.asarray(QUANTISER.encode(made.many.x)) @ np.array([B, 1])
-    hits = np.stack([np.bincount(c, minlength=B * B) for c in cells.reshape(2, MANY)])
-    expected = MANY * np.asarray(made.law.table)
-    z = (hits - expected) / np.sqrt(expected * (1 - expected / MANY))
-    assert np.abs(z).max() < checks.z_threshold(z.size)
-    swapped = (hits[::-1] - expected) / np.sqrt(expected)
-    assert np.abs(swapped).max() > checks.z_threshold(z.size)
-
-
-def test_its_law_has_the_risks_and_errors_of_its_rows(made: Made) -> None:
-    scores = made.many.x @ THETA[:2, None] + THETA[2]
-
-    @jax.jit
-    def says(law: QuantisedLaw) -> list[tuple[jax.Array, ...]]:
-        return [
-            (
-                *(law.group_risk(THETA, loss), law.group_risk_std_error(THETA, loss)),
-                *(law.group_error(THETA, loss), law.group_error_std_error(THETA, loss)),
-            )
-            for loss in LOSSES
-        ]
-
-    z_scores: list[float] = []
-    for loss, said in zip(LOSSES, says(made.law), strict=True):
-        labels = made.many.y[:, None]
-        risk = jnp.take_along_axis(losses.values(scores, 2, loss), labels, axis=1)[:, 0]
-        wrong = (losses.predictions(scores, 2, loss) != made.many.y).astype(float)
-        for sampled, mean, std_error in ((risk, *said[:2]), (wrong, *said[2:])):
-            groups = np.asarray(sampled).reshape(2, MANY)
-            error = np.hypot(groups.std(axis=1) / np.sqrt(MANY), std_error)
-            z_scores += list((groups.mean(axis=1) - mean) / error)
-            assert (np.asarray(std_error) < 0.002).all()
-    check = checks.within_standard_errors("quantised law", z_scores)
-    assert check.passed, check
-
-
-def test_its_gradient_is_that_of_its_risk(made: Made) -> None:
-    step = 1e-5
-
-    @jax.jit
-    def both(theta: jax.Array) -> tuple[jax.Array, jax.Array]:
-        moved = theta + step * jnp.array([0.0, 1.0, 0.0])
-        back = theta - step * jnp.array([0.0, 1.0, 0.0])
-        risks = made.law.group_risk(moved) - made.law.group_risk(back)
-        return made.law.group_gradient(theta), risks / (2 * step)
-
-    gradient, slope = both(THETA)
-    np.testing.assert_allclose(gradient[:, 1], slope, atol=1e-8)
-
-
-def test_replicates_are_mapped(generator: GaussianGenerator) -> None:
-    @jax.jit
-    @jax.vmap
-    def tables(seed: jax.Array) -> tuple[jax.Array, AnyArray]:
-        rows = MIXTURE.law.sample(SEED_COUNTS, key=jax.random.key(seed))
-        return rows.x, generator.fit(rows, MIXTURE.groups, key=jax.random.key(0)).table
-
-    rows, batch = tables(jnp.arange(3))
-    for r in range(3):
-        alone = fitted(generator, Sample(rows[r], jnp.zeros(13, int), SEED_COUNTS), MIXTURE.groups)
-        np.testing.assert_allclose(batch[r], alone.table, atol=1e-6)
-    assert not np.allclose(batch[0], batch[1], atol=1e-3)
-
-
-def test_classifiers_are_trained_on_what_it_makes(generator: GaussianGenerator) -> None:
-    design = Design((9, 4, 4, 9), generator, n_augmented=8, alpha=0.5, loss="squared")
-    records = simulate(SPURIOUS, design, key=0, n_replicates=4)
-    assert set(records["synthesizer"]) == {"quantised transformer"}
-    assert np.isfinite(records["value"].to_numpy(float)).all()
-
-
-def test_rows_have_any_number_of_coordinates(trained: Trained) -> None:
-    """One decoder, rows of one, two and three: the cells of fewer are sums of those of more."""
+def test_rows_have_any_number_of_coordinates() -> None:
+    """One decoder, rows of one and three: the cells of fewer are sums of those of more."""
     symbols = jnp.asarray([[0, 3, 1, 2, 2, 1]], jnp.int32)
-    cells = [GaussianGenerator(trained.decoder, p, QUANTISER).cells(symbols) for p in (1, 2, 3)]
-    for fewer, more in itertools.pairwise(cells):
-        np.testing.assert_allclose(more.reshape(1, -1, B).sum(axis=2), fewer, atol=1e-6)
-    assert cells[2].shape == (1, B**3)
+    fewer, more = (GaussianGenerator(DECODER, p, QUANTISER).cells(symbols) for p in (1, 3))
+    np.testing.assert_allclose(more.reshape(1, B, B * B).sum(axis=2), fewer, atol=1e-6)
 
 
-def test_without_seeds_all_groups_have_the_prior_predictive_law(
-    generator: GaussianGenerator,
-) -> None:
+def test_without_seeds_all_groups_have_the_prior_predictive_law() -> None:
     nothing = Sample(jnp.zeros((0, 2)), jnp.zeros(0, int), (0, 0))
-    law = fitted(generator, nothing, MIXTURE.groups)
-    prior = generator.cells(jnp.zeros((1, 0), jnp.int32))
+    law = fitted(GENERATOR, nothing, MIXTURE.groups)
+    prior = GENERATOR.cells(jnp.zeros((1, 0), jnp.int32))
     np.testing.assert_allclose(law.table, np.repeat(prior, 2, axis=0), atol=1e-6)
 
 
-def test_seeds_outside_the_range_are_clipped_and_counted(
-    generator: GaussianGenerator, seeds: Sample
-) -> None:
+def test_seeds_outside_the_range_are_clipped_and_counted(seeds: Sample) -> None:
     far, farther = (replace(seeds, x=seeds.x.at[0, 1].set(value)) for value in (4.6, 1e6))
-    near, same = (fitted(generator, rows, MIXTURE.groups).table for rows in (far, farther))
+    near, same = (fitted(GENERATOR, rows, MIXTURE.groups).table for rows in (far, farther))
     np.testing.assert_array_equal(near, same)
-    np.testing.assert_array_equal(generator.outside(farther), [[0, 1], [0, 0]])
+    np.testing.assert_array_equal(GENERATOR.outside(farther), [[0, 1], [0, 0]])
 
 
-def test_seeds_that_cannot_be_read_are_refused(generator: GaussianGenerator, seeds: Sample) -> None:
-    def fit(rows: Sample, g: GaussianGenerator = generator) -> None:
+def test_seeds_that_cannot_be_read_are_refused(seeds: Sample) -> None:
+    def fit(rows: Sample, g: GaussianGenerator = GENERATOR) -> None:
         g.fit(rows, MIXTURE.groups, key=jax.random.key(0))
 
     with pytest.raises(ValueError, match="seeds must be numbers; got nan"):
@@ -355,19 +297,18 @@ def test_seeds_that_cannot_be_read_are_refused(generator: GaussianGenerator, see
     with pytest.raises(ValueError, match="2 coordinates that the generator was trained on; got 3"):
         fit(replace(seeds, x=jnp.zeros((13, 3))))
     with pytest.raises(ValueError, match="the beginning, 18 symbols and 1 after them"):
-        fit(seeds, replace(generator, n_context=None))
+        fit(seeds, replace(GENERATOR, n_context=None))
     mixed = (MIXTURE.groups[0]._replace(mixed=True), MIXTURE.groups[1])
     with pytest.raises(ValueError, match="have several labels"):
-        generator.fit(seeds, mixed, key=jax.random.key(0))
+        GENERATOR.fit(seeds, mixed, key=jax.random.key(0))
 
 
-def test_a_generator_that_cannot_be_is_refused(trained: Trained) -> None:
-    decoder: Decoder = trained.decoder
+def test_a_generator_that_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match=r"for 8 bins has 9 symbols, .* this one has 5"):
-        GaussianGenerator(decoder, 2, Quantiser(8))
+        GaussianGenerator(DECODER, 2, Quantiser(8))
     with pytest.raises(ValueError, match=re.escape("at most 65536 cells, whose probabilities")):
-        GaussianGenerator(decoder, 4, Quantiser(17))
+        GaussianGenerator(DECODER, 4, Quantiser(17))
     with pytest.raises(ValueError, match="at most 4 coordinates"):
-        GaussianGenerator(decoder, 5, QUANTISER)
+        GaussianGenerator(DECODER, 5, QUANTISER)
     with pytest.raises(ValueError, match="n_context must be at most 16"):
-        GaussianGenerator(decoder, 2, QUANTISER, n_context=17)
+        GaussianGenerator(DECODER, 2, QUANTISER, n_context=17)

@@ -6,6 +6,8 @@ import math
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,6 +18,7 @@ import pytest
 from opal.synthesis.transformer.attention import angles, attend, causal_mask, rotate
 from opal.synthesis.transformer.config import ModelConfig
 from opal.synthesis.transformer.model import Cache, Decoder
+from opal.synthesis.transformer.streams import cross_entropy
 
 N, CONTEXT, VOCAB = 3, 10, 7
 KINDS = [("rotary", "rms", "relu"), ("learned", "layer", "gelu")]
@@ -34,9 +37,9 @@ def read(decoder: Decoder, tokens: jax.Array, cache: Cache) -> tuple[jax.Array, 
 @pytest.fixture(scope="module", params=KINDS, ids="-".join)
 def decoder(request: pytest.FixtureRequest) -> Decoder:
     positions, norm, activation = request.param
-    config = ModelConfig(
-        VOCAB, CONTEXT, 8, 2, 2, positions=positions, norm=norm, mlp_ratio=2, activation=activation
-    )
+    depth = 2 if positions == "rotary" else 1
+    kinds = {"positions": positions, "norm": norm, "activation": activation}
+    config = ModelConfig(VOCAB, CONTEXT, 8, depth, 2, mlp_ratio=2, **kinds)
     return jax.jit(lambda: Decoder(config, key=0))()
 
 
@@ -85,6 +88,40 @@ def test_numbers_are_float32_under_x64(decoder: Decoder, tokens: jax.Array) -> N
     with jax.enable_x64(False):
         narrow = np.asarray(scores(decoder, tokens))
     np.testing.assert_allclose(scores(decoder, tokens), narrow, atol=1e-6)
+
+
+def test_products_in_bfloat16_leave_the_rest_float32(tokens: jax.Array) -> None:
+    wide = ModelConfig(VOCAB, CONTEXT, 8, 2, 2, mlp_ratio=2)
+    decoders = [
+        jax.jit(lambda c=config: Decoder(c, key=0))()
+        for config in (wide, replace(wide, dtype="bfloat16"))
+    ]
+
+    @jax.jit
+    def both(decoder: Decoder) -> tuple[jax.Array, Decoder]:
+        def loss(at: Decoder) -> tuple[jax.Array, jax.Array]:
+            found = at(tokens)[0]
+            return cross_entropy(found[:, :-1], tokens[:, 1:] % (VOCAB - 1)), found
+
+        slopes, found = jax.grad(loss, has_aux=True)(decoder)
+        return found, slopes
+
+    (right, slopes), (found, narrow) = (both(decoder) for decoder in decoders)
+    kinds = {leaf.dtype for leaf in jax.tree.leaves((decoders[1], found, narrow))}
+    assert kinds == {jnp.dtype("float32")}
+    assert apart((found,), (right,)) > 1e-4  # of bfloat16 one in 256 is the rounding
+    assert apart((found,), (right,)) < 2e-2
+    assert apart(jax.tree.leaves(narrow), jax.tree.leaves(slopes)) < 4e-2
+    cache = decoders[1].empty_cache(N)
+    assert {leaf.dtype for leaf in (*cache.keys, *cache.values)} == {jnp.dtype("bfloat16")}
+    assert apart((in_steps(decoders[1], tokens),), (found,)) < 2e-2
+
+
+def apart(a: Iterable[jax.Array], b: Iterable[jax.Array]) -> float:
+    """Root mean square of the difference, in units of that of b."""
+    pairs = [(np.ravel(x), np.ravel(y)) for x, y in zip(a, b, strict=True)]
+    x, y = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    return float(np.sqrt(np.mean((x - y) ** 2) / np.mean(y**2)))
 
 
 def test_scores_beyond_the_context_are_no_numbers(decoder: Decoder, tokens: jax.Array) -> None:
@@ -161,6 +198,7 @@ def test_rotary_products_know_distances_only() -> None:
         ({"positions": "rotory"}, "unknown positions 'rotory'; did you mean 'rotary'?"),
         ({"norm": "batch"}, "There are: layer, rms."),
         ({"activation": "tanh"}, "There are: gelu, relu."),
+        ({"dtype": "float16"}, "unknown dtype 'float16'; did you mean 'bfloat16'?"),
     ],
 )
 def test_a_model_that_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from functools import partial
@@ -34,7 +36,7 @@ from opal.synthesis.transformer.streams import (
     cross_entropy,
     divergence,
 )
-from opal.synthesis.transformer.train import Trained, identity, train
+from opal.synthesis.transformer.train import Trained, Trainer, identity, train
 
 ALPHABET = Alphabet.random(5, 2, key=0)
 STREAM = TokenStream(ALPHABET, Prior(0.7))
@@ -63,8 +65,12 @@ def uninterrupted() -> Trained:
 
 
 @partial(jax.jit, static_argnames=("stream", "size"))
-def drawn(stream: Stream, size: int, step: int, key: jax.Array = KEY) -> Batch:
+def _drawn(stream: Stream, size: int, step: int, key: jax.Array) -> Batch:
     return stream.batch(step, size, MODEL.context, key=key)
+
+
+def drawn(stream: Stream, size: int, step: int, key: jax.Array = KEY) -> Batch:
+    return _drawn(stream, size, step, key)
 
 
 def same(a: Trained, b: Trained) -> bool:
@@ -163,8 +169,11 @@ def test_bits_depend_neither_on_stretches_nor_on_x64_nor_on_the_bar(
 
 
 def test_slices_change_rounding_only(uninterrupted: Trained) -> None:
-    whole = train(MODEL, replace(CONFIG, slice=16), STREAM, progress=False)
-    np.testing.assert_allclose(whole.losses[:6], uninterrupted.losses[:6], atol=1e-4)
+    trainer = Trainer(MODEL, replace(CONFIG, slice=16), STREAM)
+    state = trainer.advance(trainer.advance(trainer.start(), 2), 6)
+    np.testing.assert_allclose(state.losses[:6], uninterrupted.losses[:6], atol=1e-4)
+    assert not np.asarray(state.losses[6:]).any()
+    assert int(state.step) == 6
 
 
 RUN = """
@@ -299,13 +308,78 @@ def test_folders_of_others_are_refused_and_left(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_began_is_no_foreign_folder(tmp_path: Path) -> None:
     (tmp_path / ".generator.json.0123456789abcdef").write_text("{")
+    (tmp_path / ".generator.lock").touch()
     assert Checkpoints(tmp_path, {"run": 1}).latest(TREE) is None
+
+
+def test_another_version_is_refused_with_its_name(tmp_path: Path) -> None:
+    saved(tmp_path)
+    path = tmp_path / "generator.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "opal": "99.0", "more": {"a": 1}}))
+    before = contents(tmp_path)
+    message = r"more.a is 1 and not None; opal is '99\.0' and not .* same run with opal 99\.0\."
+    with pytest.raises(ValueError, match=message):
+        Checkpoints(tmp_path, {"run": 1})
+    assert contents(tmp_path) == before
+
+
+def test_one_process_waits_for_the_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = saved(tmp_path), Checkpoints(tmp_path, {"run": 1})
+    found: list[int] = []
+
+    def work() -> None:
+        with second.alone(9):
+            found.append(len(list(tmp_path.glob("[0-9]*"))))
+
+    thread = threading.Thread(target=work)
+    with first.alone(9):
+        thread.start()
+        deadline = time.monotonic() + 60
+        while not caplog.messages and time.monotonic() < deadline:
+            time.sleep(0.002)
+        first.save(3, TREE)
+        assert thread.is_alive()
+    thread.join(60)
+    assert found == [3]
+    assert caplog.messages == [f"waiting for the process that trains in {tmp_path}"]
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_work_starts(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    message = f"{tmp_path / 'file' / 'run'} cannot (Not a directory). Name another one"
+    with pytest.raises(OSError, match=re.escape(message)):
+        train(MODEL, CONFIG, STREAM, folder=tmp_path / "file" / "run")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of a process there")
+def test_a_full_disk_leaves_the_checkpoints_before_it(tmp_path: Path) -> None:
+    import resource
+
+    large = TREE._replace(last=np.asarray(jax.random.normal(KEY, (600_000,), jnp.float32)))
+    checkpoints = saved(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))  # more than pytest writes
+    try:
+        with pytest.raises(OSError, match=r"step 3 could not be written to .*make room"):
+            checkpoints.save(3, large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    found = checkpoints.latest(TREE)
+    assert found is not None
+    np.testing.assert_array_equal(found.last, TREE.last)
+    checkpoints.save(3, large)
+    found = checkpoints.latest(large)
+    assert found is not None
+    np.testing.assert_array_equal(found.last, large.last)
+    assert sorted(p.name for p in tmp_path.glob("[0-9]*")) == ["1", "2", "3"]
 
 
 def test_a_generator_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     config = replace(CONFIG, steps=6)
     first = trained(MODEL, config, STREAM)
+    for lock in tmp_path.rglob(".generator.lock"):
+        lock.unlink()  # who only reads needs none
     before = contents(tmp_path)
     monkeypatch.setattr(training, "_mean_gradient", None)  # whoever trains again fails
     assert same(trained(MODEL, config, STREAM), first)
@@ -314,10 +388,11 @@ def test_a_generator_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         folder_of(MODEL, config, STREAM),
         folder_of(MODEL, replace(config, seed=1), STREAM),
         folder_of(replace(MODEL, width=16), config, STREAM),
+        folder_of(replace(MODEL, dtype="bfloat16"), config, STREAM),
         folder_of(MODEL, config, PAIRS),
         folder_of(MODEL, config, TokenStream(Alphabet.random(5, 2, key=1), Prior(0.7))),
     }
-    assert len(folders) == 5
+    assert len(folders) == 6
     monkeypatch.delenv(VARIABLE)
     assert folder_of(MODEL, config, STREAM).parent.name == "generators"
     assert os.environ.get(VARIABLE) is None
@@ -328,6 +403,9 @@ def test_identities_are_of_everything() -> None:
     assert fields["model"]["vocab"] == MODEL.vocab
     assert fields["train"]["save_every"] == 30
     assert fields["stream"]["n_labels"] == 2
+    assert "dtype" not in fields["model"]
+    narrow = identity(replace(MODEL, dtype="bfloat16"), CONFIG, PAIRS)
+    assert narrow["model"] == {**fields["model"], "dtype": "bfloat16"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 Shapes: B sequences, H heads, Q queries, K keys, E = width / H numbers a head. Scores are kept as
 [B, H, K, Q]: sums over keys are then sums of whole vectors, which XLA's code for the CPU does
-several times faster than sums along the last axis.
+several times faster than sums along the last axis. The softmax is float32; products take and give
+the dtype of queries, keys and values.
 """
 
 from __future__ import annotations
@@ -54,26 +55,34 @@ Residuals = tuple[Array, Array, Array, Array, Array]
 
 
 def _forward(q: Array, k: Array, v: Array, mask: AnyArray) -> tuple[Array, Residuals]:
-    scale = np.float32(1 / math.sqrt(q.shape[-1]))
-    scores = jnp.einsum("bhke,bhqe->bhkq", k, q * scale) + jnp.asarray(mask)[None, None]
+    scores = _product("bhke,bhqe->bhkq", k, _scaled(q)) + jnp.asarray(mask)[None, None]
     raised = jnp.exp(scores - jnp.max(scores, axis=2, keepdims=True))
-    weights = raised * (1 / jnp.sum(raised, axis=2, keepdims=True))
+    weights = (raised * (1 / jnp.sum(raised, axis=2, keepdims=True))).astype(v.dtype)
     out = jnp.einsum("bhkq,bhke->bhqe", weights, v)
     return out, (q, k, v, weights, out)
 
 
 def _backward(residuals: Residuals, slope: Array) -> tuple[Array, Array, Array, None]:
     q, k, v, weights, out = residuals
-    scale = np.float32(1 / math.sqrt(q.shape[-1]))
-    mean = jnp.sum(slope * out, axis=-1)
-    of_weights = jnp.einsum("bhke,bhqe->bhkq", v, slope)
-    of_scores = weights * (of_weights - mean[:, :, None, :])
-    of_q = jnp.einsum("bhkq,bhke->bhqe", of_scores, k * scale)
-    of_k = jnp.einsum("bhkq,bhqe->bhke", of_scores, q * scale)
+    mean = jnp.sum((slope * out).astype(jnp.float32), axis=-1)
+    of_weights = _product("bhke,bhqe->bhkq", v, slope)
+    of_scores = (weights * (of_weights - mean[:, :, None, :])).astype(q.dtype)
+    of_q = jnp.einsum("bhkq,bhke->bhqe", of_scores, _scaled(k))
+    of_k = jnp.einsum("bhkq,bhqe->bhke", of_scores, _scaled(q))
     return of_q, of_k, jnp.einsum("bhkq,bhqe->bhke", weights, slope), None
 
 
 attend.defvjp(_forward, _backward)
+
+
+def _scaled(x: Array) -> Array:
+    """Divided by √E, in the dtype of ``x``."""
+    return (x * np.float32(1 / math.sqrt(x.shape[-1]))).astype(x.dtype)
+
+
+def _product(axes: str, a: Array, b: Array) -> Array:
+    """A sum of products that is kept in float32, of whatever dtype its factors are."""
+    return jnp.einsum(axes, a, b, preferred_element_type=jnp.float32)
 
 
 def angles(n_positions: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -91,4 +100,5 @@ def rotate(
     """Turn the pairs (i, i + E/2) by their angles, so that scores know distances only."""
     first, second = jnp.split(x_BxHxLxE, 2, axis=-1)
     c, s = jnp.asarray(cosines_LxF)[None, None], jnp.asarray(sines_LxF)[None, None]
-    return jnp.concatenate([first * c - second * s, second * c + first * s], axis=-1)
+    turned = jnp.concatenate([first * c - second * s, second * c + first * s], axis=-1)
+    return turned.astype(x_BxHxLxE.dtype)

@@ -1,10 +1,14 @@
-"""A block of a decoder, and the layers that it is made of: float32, without intercepts."""
+"""A block of a decoder, and the layers that it is made of, without intercepts.
+
+Parameters are float32; the products of a block are of the dtype that the configuration names.
+"""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from opal.synthesis.transformer.attention import angles, attend, causal_mask, rotate
@@ -25,10 +29,11 @@ class Block(nnx.Module):
         shrink = 1 / (2 * config.depth)  # variance, so that the sum over all halves is of order 1
         self.config = config
         self.norm_attention, self.norm_mlp = norm(config, rngs), norm(config, rngs)
-        self.qkv = linear(d, 3 * d, rngs)
-        self.out = linear(d, d, rngs, shrink)
-        self.up = linear(d, hidden, rngs)
-        self.down = linear(hidden, d, rngs, shrink)
+        dtype = jnp.dtype(config.dtype)
+        self.qkv = linear(d, 3 * d, rngs, dtype=dtype)
+        self.out = linear(d, d, rngs, shrink, dtype=dtype)
+        self.up = linear(d, hidden, rngs, dtype=dtype)
+        self.down = linear(hidden, d, rngs, shrink, dtype=dtype)
 
     def __call__(
         self,
@@ -82,13 +87,18 @@ def embedding(n: int, width: int, rngs: nnx.Rngs) -> nnx.Embed:
     return nnx.Embed(n, width, embedding_init=start, dtype=f32, param_dtype=f32, rngs=rngs)
 
 
-def linear(rows: int, columns: int, rngs: nnx.Rngs, variance: float = 1.0) -> nnx.Linear:
-    """A matrix, of ``variance`` over the number of rows."""
+def linear(
+    rows: int,
+    columns: int,
+    rngs: nnx.Rngs,
+    variance: float = 1.0,
+    *,
+    dtype: DTypeLike = jnp.float32,
+) -> nnx.Linear:
+    """A matrix, of ``variance`` over the number of rows; what it gives is of ``dtype``."""
     start = nnx.initializers.variance_scaling(variance, "fan_in", "normal")
-    f32 = jnp.float32
-    return nnx.Linear(
-        rows, columns, use_bias=False, kernel_init=start, dtype=f32, param_dtype=f32, rngs=rngs
-    )
+    kinds = {"dtype": dtype, "param_dtype": jnp.float32}
+    return nnx.Linear(rows, columns, use_bias=False, kernel_init=start, rngs=rngs, **kinds)
 
 
 def norm(config: ModelConfig, rngs: nnx.Rngs) -> nnx.RMSNorm | nnx.LayerNorm:

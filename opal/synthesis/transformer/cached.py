@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from opal import __version__, files
+import numpy as np
+
+from opal import __version__
 from opal.synthesis.transformer.config import ModelConfig, TrainConfig
 from opal.synthesis.transformer.streams import Stream
 from opal.synthesis.transformer.train import Trained, identity, train
@@ -31,30 +31,21 @@ def folder_of(model: ModelConfig, config: TrainConfig, stream: Stream) -> Path:
 
 
 def trained(
-    model: ModelConfig, config: TrainConfig, stream: Stream, *, progress: bool = False
+    model: ModelConfig,
+    config: TrainConfig,
+    stream: Stream,
+    *,
+    progress: bool = False,
+    reference: np.ndarray | None = None,
 ) -> Trained:
     """The trained generator: read if it was trained before, else trained (or its training ended).
 
-    Processes that ask for the same generator at once wait for the first.
+    Processes that ask for the same generator at once wait for the first. ``progress`` and
+    ``reference`` are those of :func:`opal.synthesis.transformer.train.train`.
 
     Raises:
         ValueError: as for :func:`opal.synthesis.transformer.train.train`.
         OSError: the cache cannot be written.
     """
     folder = folder_of(model, config, stream)
-    files.writable_folder(folder.parent)
-    with _alone(folder.with_suffix(".lock")):
-        return train(model, config, stream, folder=folder, progress=progress)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process; where the system has none, go on without."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return train(model, config, stream, folder=folder, progress=progress, reference=reference)

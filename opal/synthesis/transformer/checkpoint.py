@@ -2,15 +2,18 @@
 
 A folder holds ``generator.json`` (the configurations and opal's version) and, for each of the last
 few saved steps, an Orbax checkpoint with the digests of its files. What cannot be read, or is of
-another run, is left as it is.
+another run, is left as it is. One process at a time trains in a folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
@@ -20,6 +23,7 @@ from opal.arrays import AnyArray
 
 Tree = TypeVar("Tree")
 _IDENTITY = "generator.json"
+_LOCK = ".generator.lock"
 _DIGESTS = "digests.json"  # its presence says that a checkpoint is whole
 _KEPT = 3
 
@@ -41,10 +45,42 @@ class Checkpoints:
         # As JSON gives it back: tuples are lists there.
         expected = json.loads(json.dumps({**identity, "opal": __version__}))
         if self._is_empty():
-            files.writable_folder(self.folder)
-            files.write_json(self.folder / _IDENTITY, expected)
-        else:
-            _check_same(self._identity(), expected, self.folder)
+            with self._locked():
+                if self._is_empty():  # still, now that no other process can begin there
+                    files.write_json(self.folder / _IDENTITY, expected)
+        _check_same(self._identity(), expected, self.folder)
+
+    @contextmanager
+    def alone(self, last: int) -> Iterator[None]:
+        """Keep other processes from the folder; wait for the one that has it.
+
+        The lock ends with the process. A run that has its last checkpoint needs none, so that it
+        can be read where nothing can be written.
+
+        Args:
+            last: step of the run's last checkpoint.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        ended = (self.folder / str(last) / _DIGESTS).exists()
+        with nullcontext() if ended else self._locked():
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / _LOCK).open("w")
+        except OSError as error:
+            raise OSError(
+                f"checkpoints need a folder that can be written; {self.folder} cannot "
+                f"({error.strerror}). Name another one (for the cache of generators: in the "
+                "environment variable OPAL_GENERATORS)."
+            ) from error
+        with file:
+            _wait(file, self.folder)
+            yield
 
     def _is_empty(self) -> bool:
         """Whether nothing is there but what a killed process began to write."""
@@ -52,7 +88,7 @@ class Checkpoints:
             return True
         if not self.folder.is_dir():
             raise ValueError(f"checkpoints need a folder; {self.folder} is a file. Name another.")
-        begun = f".{_IDENTITY}."
+        begun = (f".{_IDENTITY}.", _LOCK)
         return all(entry.name.startswith(begun) for entry in self.folder.iterdir())
 
     def _identity(self) -> dict[str, Any]:
@@ -72,7 +108,21 @@ class Checkpoints:
         return found
 
     def save(self, step: int, tree: Any) -> None:
-        """Write the leaves of a pytree; the oldest of more than three checkpoints goes."""
+        """Write the leaves of a pytree; the oldest of more than three checkpoints goes.
+
+        Raises:
+            OSError: the checkpoint cannot be written; those before it are whole.
+        """
+        try:
+            self._write(step, tree)
+        except Exception as error:  # Orbax and TensorStore raise many kinds
+            raise OSError(
+                f"the checkpoint of step {step} could not be written to {self.folder} "
+                f"({type(error).__name__}: {error}). Those before it are whole: make room or let "
+                "the folder be written, and start again to go on from the last of them."
+            ) from error
+
+    def _write(self, step: int, tree: Any) -> None:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=_KEPT, enable_async_checkpointing=False, cleanup_tmp_directories=True
         )
@@ -140,9 +190,12 @@ def _check_same(found: dict[str, Any], expected: dict[str, Any], folder: Path) -
         if a.get(name) != b.get(name)
     ]
     if differing:
+        remedy = "ask for the same run"
+        if a.get("opal") != b["opal"]:
+            remedy += f" with opal {a.get('opal')}"
         raise ValueError(
             f"{folder} holds the checkpoints of another run: {'; '.join(differing)}. Nothing was "
-            "touched; name another folder, or ask for the same run."
+            f"touched; name another folder, or {remedy}."
         )
 
 
@@ -152,6 +205,19 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         inside = isinstance(value, dict)
         flat |= _flat(value, f"{prefix}{name}.") if inside else {prefix + name: value}
     return flat
+
+
+def _wait(file: IO[str], folder: Path) -> None:
+    """Hold the lock of a file, once nobody else does; where the system has none, go on."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logging.getLogger(__name__).warning("waiting for the process that trains in %s", folder)
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _leaves(tree: Any) -> dict[str, AnyArray]:

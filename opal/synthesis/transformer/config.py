@@ -11,10 +11,12 @@ from opal.settings.groups import validate_count, validate_number
 Positions = Literal["rotary", "learned"]
 Norm = Literal["rms", "layer"]
 Activation = Literal["relu", "gelu"]
+Precision = Literal["float32", "bfloat16"]
 _CHOICES = {
     "positions": ("rotary", "learned"),
     "norm": ("rms", "layer"),
     "activation": ("relu", "gelu"),
+    "dtype": ("float32", "bfloat16"),
 }
 
 
@@ -32,6 +34,8 @@ class ModelConfig:
         norm: RMSNorm or LayerNorm, before each half of a block.
         mlp_ratio: width of the perceptron's hidden layer, in units of D.
         activation: of the perceptron.
+        dtype: of the blocks' products and of what they leave for the backward pass. Parameters,
+            sums over blocks, norms, softmax, scores and loss are float32 with either.
 
     Raises:
         ValueError: a number that is not whole or too small, a choice that does not exist, heads
@@ -47,6 +51,7 @@ class ModelConfig:
     norm: Norm = "rms"
     mlp_ratio: int = 4
     activation: Activation = "relu"
+    dtype: Precision = "float32"
 
     def __post_init__(self) -> None:
         """Check the numbers and the choices."""

@@ -1,8 +1,9 @@
 r"""Sequences of quantised rows: each is of one subject, a Gaussian law in p dimensions.
 
 A subject has mean ``m ~ N(0, τ² I)`` and covariance ``Σ = σ² Z Zᵀ / ν``, where Z is [p, ν] of
-independent standard normals (a Wishart law with mean σ² I). Its rows are written coordinate after
-coordinate: ``[BOS, x11, …, x1p, x21, …]``, each coordinate as the token of its bin.
+independent standard normals (a Wishart law with mean σ² I), or ``Σ = σ² I`` always. Its rows are
+written coordinate after coordinate: ``[BOS, x11, …, x1p, x21, …]``, each coordinate as the token of
+its bin.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class GaussianStream:
         quantiser: of each coordinate.
         mean_scale: τ.
         spread: σ.
-        degrees: ν ≥ p; the more, the closer all covariances are to σ² I.
+        degrees: ν ≥ p; the more, the closer all covariances are to σ² I, as they are for None.
 
     Raises:
         ValueError: a number that is not whole or out of range.
@@ -42,12 +43,13 @@ class GaussianStream:
     quantiser: Quantiser = field(default_factory=Quantiser)
     mean_scale: float = 1.0
     spread: float = 1.0
-    degrees: int = 10
+    degrees: int | None = 10
 
     def __post_init__(self) -> None:
         """Check the numbers."""
         check_dim(self.dim)
-        validate_count(self.degrees, "degrees", minimum=self.dim)
+        if self.degrees is not None:
+            validate_count(self.degrees, "degrees", minimum=self.dim)
         for name in ("mean_scale", "spread"):
             rule = f"{name} must be a finite number of at least 1e-6"
             validate_number(getattr(self, name), rule, least=1e-6)
@@ -88,12 +90,16 @@ class GaussianStream:
         """Means and Cholesky factors of the covariances."""
         p, v = self.dim, self.degrees
         means_BxP = self.mean_scale * standard_normal(named(key, "means"), size, p)
+        means_BxP = means_BxP.astype(jnp.float32)
+        if v is None:
+            factor = self.spread * np.eye(p, dtype=np.float32)
+            return means_BxP, jnp.broadcast_to(factor, (size, p, p))
         z = standard_normal(named(key, "covariances"), size, p * v).reshape(size, p, v)
         covariances = self.spread**2 * jnp.einsum("biv,bjv->bij", z, z) / v
         # With ν = p a covariance may be close to singular; float32 must still factor it.
         covariances += 1e-5 * self.spread**2 * jnp.eye(p)[None]
         factors = jnp.linalg.cholesky(covariances)
-        return means_BxP.astype(jnp.float32), factors.astype(jnp.float32)
+        return means_BxP, factors.astype(jnp.float32)
 
     def identity(self) -> dict[str, Any]:
         """The quantiser and the law of the subjects."""

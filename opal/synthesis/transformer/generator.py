@@ -9,12 +9,11 @@ that was seen: "new rows only" is no property of these generators.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Int, Key
 
 from opal.arrays import AnyArray
 from opal.settings.finite import FiniteLaw
@@ -23,15 +22,16 @@ from opal.settings.groups import Group, Sample, validate_count
 from opal.settings.tokens import Alphabet
 from opal.synthesis.synthesizer import require_group_labels
 from opal.synthesis.transformer.model import Decoder
-from opal.synthesis.transformer.sample import (
-    Number,
-    branches,
-    check_sampling,
-    check_symbols,
-    law_of,
-    next_law,
+from opal.synthesis.transformer.prompt import check_sampling, check_symbols
+from opal.synthesis.transformer.sample import Number, next_law
+from opal.synthesis.transformer.seeds import (
+    check_generator,
+    check_labels,
+    n_labels_of,
+    seed_tokens,
+    tables_given,
 )
-from opal.synthesis.transformer.seeds import check_generator, seed_tokens, tables_given
+from opal.synthesis.transformer.tables import laws_of_each, pair_table, pair_tables_of_each
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class PairGenerator(_Reader):
         """Check what is known on the host."""
         check_generator(self.decoder, self.temperature, self.top_p, self.n_context)
         if isinstance(self.decoder, Decoder):
-            _n_labels(self.decoder, self.alphabet.n_tokens)
+            n_labels_of(self.decoder, self.alphabet.n_tokens)
 
     def fit(self, seeds: Sample, groups: tuple[Group, ...], *, key: Key[Array, ""]) -> FiniteLaw:
         """The law of the next pair given each group's seeds; exact, so the key is not used.
@@ -154,8 +154,8 @@ class PairGenerator(_Reader):
         """
         del key
         d = self.alphabet.n_tokens
-        n_labels = _n_labels(self.decoder, d)
-        _check_labels(seeds.y, groups, n_labels)
+        n_labels = n_labels_of(self.decoder, d)
+        check_labels(seeds.y, groups, n_labels)
         law = _blank(self.alphabet, groups, n_labels)
         rows = jnp.stack([seed_tokens(law, seeds), d + seeds.y.astype(jnp.int32)], axis=1)
 
@@ -163,25 +163,6 @@ class PairGenerator(_Reader):
             return pair_table(self.decoder, symbols_BxL, d, self.temperature, self.top_p)
 
         return law.with_table(tables_given(rows, seeds.counts, self.n_context, tables))
-
-
-@partial(jax.jit, static_argnames="n_tokens")
-def pair_table(
-    decoder: Decoder,
-    symbols_BxL: Int[AnyArray, "b l"],
-    n_tokens: int,
-    temperature: Number = 1.0,
-    top_p: Number = 1.0,
-) -> Float[Array, "b d k"]:
-    """``Q(x | S) Q(y | S, x)`` after sequences of pairs [B, d, K].
-
-    The seeds are read once, and each token after them with what was cached.
-    """
-    tokens = np.arange(n_tokens, dtype=np.int32)[:, None]
-    root_BxV, after_BxDx1xV = branches(decoder, symbols_BxL, tokens)
-    of_x = law_of(root_BxV[:, :n_tokens], temperature, top_p)
-    of_y = law_of(after_BxDx1xV[:, :, 0, n_tokens:], temperature, top_p)
-    return of_x[:, :, None] * of_y
 
 
 def laws_after(
@@ -202,7 +183,7 @@ def laws_after(
     check_symbols(decoder, tokens_SxN)
     with jax.enable_x64(True):
         tokens = np.asarray(tokens_SxN, np.int32)
-        return np.asarray(_laws_after(decoder, tokens, temperature, top_p, batch=batch))
+        return np.asarray(laws_of_each(decoder, tokens, temperature, top_p, batch=batch))
 
 
 def pair_laws_after(
@@ -222,58 +203,10 @@ def pair_laws_after(
     check_sampling(temperature, top_p)
     validate_count(batch, "batch", minimum=1)
     check_symbols(decoder, symbols_SxL, 1)
-    _n_labels(decoder, n_tokens)
+    n_labels_of(decoder, n_tokens)
     with jax.enable_x64(True):
         symbols, options = np.asarray(symbols_SxL, np.int32), (n_tokens, batch)
-        return np.asarray(_pair_laws_after(decoder, symbols, temperature, top_p, options))
-
-
-@partial(jax.jit, static_argnames="batch")
-def _laws_after(
-    decoder: Decoder, tokens_SxN: Array, temperature: Number, top_p: Number, *, batch: int
-) -> Array:
-    def one(tokens_N: Array) -> Array:
-        return next_law(decoder, tokens_N[None], temperature=temperature, top_p=top_p)[0]
-
-    return jax.lax.map(one, tokens_SxN, batch_size=batch)
-
-
-@partial(jax.jit, static_argnames="options")
-def _pair_laws_after(
-    decoder: Decoder,
-    symbols_SxL: Array,
-    temperature: Number,
-    top_p: Number,
-    options: tuple[int, int],
-) -> Array:
-    n_tokens, batch = options
-
-    def one(symbols_L: Array) -> Array:
-        return pair_table(decoder, symbols_L[None], n_tokens, temperature, top_p)[0]
-
-    return jax.lax.map(one, symbols_SxL, batch_size=batch)
-
-
-def _n_labels(decoder: Decoder, n_tokens: int) -> int:
-    n_labels = decoder.config.outputs - n_tokens
-    if n_labels < 2:
-        raise ValueError(
-            f"a decoder of pairs has at least {n_tokens + 3} symbols for {n_tokens} tokens, two "
-            f"labels and the beginning; this one has {decoder.config.vocab}. Take the alphabet "
-            "that it was trained on, or a TokenGenerator."
-        )
-    return n_labels
-
-
-def _check_labels(y: Array, groups: tuple[Group, ...], n_labels: int) -> None:
-    known = [] if isinstance(y, jax.core.Tracer) else np.asarray(y).tolist()
-    labels = [*known, *(group.label for group in groups)]
-    wrong = [label for label in labels if not 0 <= label < n_labels]
-    if wrong:
-        raise ValueError(
-            f"labels must lie in 0 … {n_labels - 1}, those that the decoder knows; got {wrong[0]}. "
-            "Train it with more labels."
-        )
+        return np.asarray(pair_tables_of_each(decoder, symbols, temperature, top_p, options))
 
 
 def _blank(alphabet: Alphabet, groups: tuple[Group, ...], n_labels: int) -> FiniteLaw:

@@ -1,7 +1,8 @@
 """A small decoder: which token comes next, given those before.
 
-Parameters and arithmetic are float32 whatever ``jax_enable_x64`` says. Names carry shapes: B
-sequences, L positions, D numbers (the width), H heads, E = D/H, V symbols.
+Parameters are float32 whatever ``jax_enable_x64`` says, and so is arithmetic but for products in
+bfloat16 where the configuration asks for them. Names carry shapes: B sequences, L positions, D
+numbers (the width), H heads, E = D/H, V symbols.
 """
 
 from __future__ import annotations
@@ -99,5 +100,5 @@ class Decoder(nnx.Module):
         """A cache in which nothing was read."""
         c = self.config
         shape = (n_sequences, c.heads, c.context, c.head_size)
-        empty = tuple(jnp.zeros(shape, jnp.float32) for _ in range(c.depth))
+        empty = tuple(jnp.zeros(shape, c.dtype) for _ in range(c.depth))
         return Cache(empty, empty, jnp.zeros((), jnp.int32))

@@ -8,17 +8,18 @@ shapes: B sequences, L symbols, N drawn ones, V symbols that can be predicted.
 from __future__ import annotations
 
 from functools import partial
-from numbers import Real
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from opal.arrays import AnyArray
-from opal.draws import as_key, named, replicate_keys, uniform
-from opal.settings.groups import validate_count, validate_number
+from opal.draws import as_key, named, pick, replicate_keys, uniform
+from opal.settings.groups import validate_count
 from opal.synthesis.transformer.model import Cache, Decoder
+from opal.synthesis.transformer.prompt import begun as begun
+from opal.synthesis.transformer.prompt import check_sampling as check_sampling
+from opal.synthesis.transformer.prompt import check_symbols as check_symbols
 
 Number = float | int | AnyArray
 _BRANCHES = 32  # continuations read at once
@@ -143,13 +144,13 @@ def _with_cache(
 ) -> Int[Array, "b n"]:
     u_NxB = _uniforms(key, len(symbols_BxL), n)
     scores_BxV, cache = _read(decoder, symbols_BxL, n - 1)
-    first_B = _pick(law_of(scores_BxV, temperature, top_p), u_NxB[0])
+    first_B = pick(law_of(scores_BxV, temperature, top_p), u_NxB[0])
 
     def step(carry: tuple[Array, Cache], u_B: Array) -> tuple[tuple[Array, Cache], Array]:
         last_B, before = carry
         scores_Bx1xV, after = decoder(last_B[:, None], before)
         assert after is not None
-        drawn_B = _pick(law_of(scores_Bx1xV[:, 0], temperature, top_p), u_B)
+        drawn_B = pick(law_of(scores_Bx1xV[:, 0], temperature, top_p), u_B)
         return (drawn_B, after), drawn_B
 
     _, rest = jax.lax.scan(step, (first_B, cache), u_NxB[1:])
@@ -175,7 +176,7 @@ def _without_cache(
     def step(whole: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
         position, u_B = at
         scores = jax.lax.dynamic_index_in_dim(decoder(whole)[0], position, axis=1, keepdims=False)
-        drawn_B = _pick(law_of(scores, temperature, top_p), u_B)
+        drawn_B = pick(law_of(scores, temperature, top_p), u_B)
         # What is drawn last has no place, and is read by nobody.
         return whole.at[:, position + 1].set(drawn_B, mode="drop"), drawn_B
 
@@ -208,13 +209,6 @@ def branches(
     return root_BxV, each_MxBxJxV.swapaxes(0, 1)
 
 
-def begun(decoder: Decoder, symbols_BxL: Int[AnyArray, "b l"]) -> Int[Array, "b l1"]:
-    """The sequences with the symbol that begins each [B, L+1]."""
-    symbols = jnp.asarray(symbols_BxL, jnp.int32)
-    first = jnp.full((len(symbols), 1), decoder.config.vocab - 1, jnp.int32)
-    return jnp.concatenate([first, symbols], axis=1)
-
-
 def _read(decoder: Decoder, symbols_BxL: Array, room: int) -> tuple[Array, Cache]:
     """Scores after the sequences [B, V] and their cache, with room for some more symbols."""
     size = symbols_BxL.shape[1] + 1 + room
@@ -230,56 +224,3 @@ def _uniforms(key: Key[Array, ""], n_sequences: int, n: int) -> Float[Array, "n 
     """A stream of uniforms for each sequence [N, B]."""
     keys = replicate_keys(named(key, "symbols"), jnp.arange(n_sequences))
     return jax.vmap(lambda k: uniform(k, n, 1)[:, 0], out_axes=1)(keys)
-
-
-def _pick(law_BxV: Float[Array, "b v"], u_B: Float[Array, " b"]) -> Int[Array, " b"]:
-    """The symbol whose interval of the cumulated law holds the uniform."""
-    upper = jnp.cumsum(law_BxV, axis=-1)
-    # Scaled, so that rounding of the last sum leaves nothing above it.
-    below: Bool[Array, "b v"] = upper[:, :-1] < u_B[:, None] * upper[:, -1:]
-    return jnp.sum(below, axis=-1, dtype=jnp.int32)
-
-
-def check_sampling(temperature: object, top_p: object) -> None:
-    """Check numbers on the host; what JAX passes instead of them inside ``jit`` was checked.
-
-    Raises:
-        ValueError: a temperature below 1e-3, ``top_p`` outside (0, 1].
-    """
-    if isinstance(temperature, Real):
-        rule = "temperature must be a finite number of at least 1e-3 (1 leaves the law as it is)"
-        validate_number(temperature, rule, least=1e-3)
-    if isinstance(top_p, Real):
-        rule = "top_p must be a probability in (0, 1] (1 keeps every symbol)"
-        validate_number(top_p, rule, least=np.finfo(float).tiny, most=1.0)
-
-
-def check_symbols(decoder: Decoder, symbols_BxL: Int[AnyArray, "b l"], further: int = 0) -> None:
-    """Check that the context holds the sequences, and the vocabulary their symbols.
-
-    Symbols that are not known yet, inside ``jit``, are not looked at.
-
-    Args:
-        decoder: that is to read them.
-        symbols_BxL: sequences without the beginning.
-        further: symbols to be read after them.
-
-    Raises:
-        ValueError: too many symbols, or one that is no symbol.
-    """
-    config, length = decoder.config, symbols_BxL.shape[1]
-    if length + further + 1 > config.context:
-        raise ValueError(
-            f"the beginning, {length} symbols and {further} after them must fit the model's "
-            f"context of {config.context} positions; got {length + further + 1}. Use fewer seeds "
-            "(n_context), or train a model with a longer context."
-        )
-    if isinstance(symbols_BxL, jax.core.Tracer):
-        return
-    values = np.asarray(symbols_BxL)
-    wrong = values[(values < 0) | (values >= config.outputs)]
-    if wrong.size:
-        raise ValueError(
-            f"symbols must lie in 0 … {config.outputs - 1}; got {int(wrong[0])}. Take the model of "
-            "this alphabet, or drop what it does not know."
-        )

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from opal.settings.finite import FiniteLaw
-from opal.settings.groups import Sample, validate_count
+from opal.settings.groups import Group, Sample, validate_count
 from opal.synthesis.transformer.model import Decoder
-from opal.synthesis.transformer.sample import check_sampling
+from opal.synthesis.transformer.prompt import check_sampling
 
 _NEAR = 1e-4  # distance from a token's features, in units of the largest feature
 
@@ -65,6 +65,38 @@ def seed_tokens(law: FiniteLaw, seeds: Sample) -> Int[Array, " n"]:
                 "none. Take the generator of this setting's alphabet, or the nearest tokens."
             )
     return tokens
+
+
+def n_labels_of(decoder: Decoder, n_tokens: int) -> int:
+    """Labels K that a decoder of pairs knows.
+
+    Raises:
+        ValueError: fewer than two.
+    """
+    n_labels = decoder.config.outputs - n_tokens
+    if n_labels < 2:
+        raise ValueError(
+            f"a decoder of pairs has at least {n_tokens + 3} symbols for {n_tokens} tokens, two "
+            f"labels and the beginning; this one has {decoder.config.vocab}. Take the alphabet "
+            "that it was trained on, or a TokenGenerator."
+        )
+    return n_labels
+
+
+def check_labels(y: Array, groups: tuple[Group, ...], n_labels: int) -> None:
+    """Check the labels of seeds, where they are known, and of groups.
+
+    Raises:
+        ValueError: one is not among those that the decoder knows.
+    """
+    known = [] if isinstance(y, jax.core.Tracer) else np.asarray(y).tolist()
+    labels = [*known, *(group.label for group in groups)]
+    wrong = [label for label in labels if not 0 <= label < n_labels]
+    if wrong:
+        raise ValueError(
+            f"labels must lie in 0 … {n_labels - 1}, those that the decoder knows; got {wrong[0]}. "
+            "Train it with more labels."
+        )
 
 
 def check_generator(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from opal.draws import named, uniform
+from opal.draws import named, pick, uniform
 from opal.settings.groups import validate_count
 from opal.settings.tokens import Alphabet, Prior
 
@@ -77,7 +77,7 @@ class TokenStream:
         k = jax.random.fold_in(key, step)
         subjects_BxR = self.prior.draw(named(k, "subjects"), size, self.alphabet.rank)
         laws_BxD = jnp.exp(self.alphabet.log_law(subjects_BxR)).astype(jnp.float32)
-        x_BxL = _pick(laws_BxD[:, None, :], uniform(named(k, "tokens"), size, length))
+        x_BxL = pick(laws_BxD[:, None, :], _uniforms(k, "tokens", size, length))
         return _batch(x_BxL, self.vocab, laws_BxD[:, None, :])
 
     def identity(self) -> dict[str, Any]:
@@ -123,9 +123,9 @@ class PairStream:
         tokens_BxD = jnp.exp(self.alphabet.log_law(subjects_BxR)).astype(jnp.float32)
         log_labels_BxDxK = self.alphabet.log_labels(latents_BKxR.reshape(size, n_labels, rank))
         labels_BxDxK = jnp.exp(log_labels_BxDxK).astype(jnp.float32)
-        x_BxN = _pick(tokens_BxD[:, None, :], uniform(named(k, "tokens"), size, n))
+        x_BxN = pick(tokens_BxD[:, None, :], _uniforms(k, "tokens", size, n))
         given_BxNxK = jnp.take_along_axis(labels_BxDxK, x_BxN[:, :, None], axis=1)
-        y_BxN = _pick(given_BxNxK, uniform(named(k, "given"), size, n))
+        y_BxN = pick(given_BxNxK, _uniforms(k, "given", size, n))
         symbols_BxL = jnp.stack([x_BxN, d + y_BxN], axis=2).reshape(size, -1)[:, :length]
         of_x = jnp.pad(tokens_BxD, ((0, 0), (0, n_labels)))
         of_y = jnp.pad(given_BxNxK, ((0, 0), (0, 0), (d, 0)))
@@ -160,14 +160,9 @@ def divergence(
     return entropy_BxM - crossed_BxL
 
 
-def _pick(
-    laws_BxMxV: Float[Array, "b m v"], uniforms_BxL: Float[Array, "b l"]
-) -> Int[Array, "b l"]:
-    """The symbol whose interval of the cumulated law holds the uniform."""
-    upper = jnp.cumsum(laws_BxMxV, axis=-1)
-    # Scaled, so that rounding of the last sum leaves nothing above it.
-    heights = uniforms_BxL[:, :, None].astype(jnp.float32) * upper[:, :, -1:]
-    return jnp.sum(upper[:, :, :-1] < heights, axis=-1, dtype=jnp.int32)
+def _uniforms(key: Key[Array, ""], name: str, size: int, n: int) -> Float[Array, "b n"]:
+    """In float32, as the laws are, so that draws do not depend on ``jax_enable_x64``."""
+    return uniform(named(key, name), size, n).astype(jnp.float32)
 
 
 def _batch(symbols_BxL: Array, vocab: int, laws: Array) -> Batch:

@@ -6,7 +6,7 @@ The same configurations give the same parameters bit for bit, however often the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from opal.synthesis.transformer.model import Decoder
 from opal.synthesis.transformer.progress import Report, reported
 from opal.synthesis.transformer.streams import Batch, Stream, cross_entropy
 
-__all__ = ["TrainConfig", "Trained", "identity", "train"]
+__all__ = ["State", "TrainConfig", "Trained", "Trainer", "identity", "train"]
 _SECONDS = 2.0  # between two reports
 
 
@@ -35,16 +35,83 @@ class Trained(NamedTuple):
     losses: np.ndarray
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
+    """What a training has come to.
+
+    Attributes:
+        decoder: its parameters.
+        optimiser: what AdamW remembers.
+        losses: of the steps that were taken [steps], in nats a symbol; 0 after them.
+        step: number of steps taken.
+    """
+
     decoder: Decoder
     optimiser: optax.OptState
     losses: Float[Array, " s"]
     step: Int[Array, ""]
 
 
+class Trainer:
+    """The steps of a training: what ``train`` takes between its checkpoints.
+
+    Everything is float32 whatever the caller's precision is, and the same bits.
+
+    Args:
+        model: sizes and kinds; its ``vocab`` must be the stream's.
+        config: how it is trained.
+        stream: what it is trained on.
+
+    Raises:
+        ValueError: another ``vocab``.
+    """
+
+    def __init__(self, model: ModelConfig, config: TrainConfig, stream: Stream) -> None:
+        if model.vocab != stream.vocab:
+            raise ValueError(
+                f"the model's vocab must be the stream's {stream.vocab} symbols, the beginning "
+                f"included; got {model.vocab}."
+            )
+        self.model, self.config, self.stream = model, config, stream
+        self._optimiser = _optimiser(config)
+        self._compiled = jax.jit(self._advance, donate_argnums=0)
+
+    def start(self) -> State:
+        """Initial parameters, and no step."""
+        with jax.enable_x64(False):
+            decoder = Decoder(self.model, key=named(as_key(self.config.seed), "parameters"))
+            losses = jnp.zeros(self.config.steps, jnp.float32)
+            memory = self._optimiser.init(decoder)
+            return State(decoder, memory, losses, jnp.zeros((), jnp.int32))
+
+    def advance(self, state: State, stop: int) -> State:
+        """Go on until ``stop`` steps were taken; ``state`` is used up.
+
+        The first call compiles; that serves all that follow.
+        """
+        with jax.enable_x64(False):
+            return self._compiled(state, jnp.asarray(stop, jnp.int32))
+
+    def _advance(self, state: State, stop: Array) -> State:
+        config, length = self.config, self.model.context
+        key = named(as_key(config.seed), "batches")
+
+        def step(_: Array, state: State) -> State:
+            batch = self.stream.batch(state.step, config.batch, length, key=key)
+            value, slopes = _mean_gradient(state.decoder, batch, config.batch // config.slice)
+            change, memory = self._optimiser.update(slopes, state.optimiser, state.decoder)
+            decoder = optax.apply_updates(state.decoder, change)
+            losses = state.losses.at[state.step].set(value)
+            return State(decoder, memory, losses, state.step + np.int32(1))
+
+        return jax.lax.fori_loop(state.step, stop, step, state)
+
+
 def identity(model: ModelConfig, config: TrainConfig, stream: Stream) -> dict[str, Any]:
-    """What a run depends on, as JSON-able fields."""
-    return {"model": asdict(model), "train": asdict(config), "stream": stream.identity()}
+    """What a run depends on, as JSON-able fields; float32 goes without saying."""
+    of_model = asdict(model)
+    if model.dtype == "float32":
+        del of_model["dtype"]
+    return {"model": of_model, "train": asdict(config), "stream": stream.identity()}
 
 
 def train(
@@ -58,6 +125,8 @@ def train(
 ) -> Trained:
     """Train a decoder, or go on where the checkpoints of a folder end.
 
+    Processes that ask for the same folder at once wait for the first, and find its work done.
+
     Args:
         model: sizes and kinds; its ``vocab`` must be the stream's.
         config: how it is trained.
@@ -65,32 +134,28 @@ def train(
         folder: of checkpoints; none are written without it.
         progress: show a bar on standard error.
         reference: mean KL of the best estimate after 0, 1, … symbols [context], such as that of
-            the posterior predictive law; the bar then shows the regret too.
+            the posterior predictive law (:func:`opal.theory.generator.bayes`); the bar then shows
+            the regret too.
 
     Raises:
         ValueError: another ``vocab`` or length of the reference, a loss that is no number, or
             checkpoints that are damaged or of another run.
+        OSError: the folder cannot be written, or its disk is full.
     """
-    _check(model, stream, reference)
+    trainer = Trainer(model, config, stream)
+    _check(model, reference)
     saved = Checkpoints(folder, identity(model, config, stream)) if folder else None
-    # Whatever the caller's precision is: float32 here, and the same bits.
-    with jax.enable_x64(False):
-        optimiser = _optimiser(config)
-        state = _start(model, config, optimiser)
+    waiting = saved.alone(config.steps) if saved else nullcontext()
+    with waiting, jax.enable_x64(False):
+        state = trainer.start()
         if saved:
             state = saved.latest(state) or state
-        advance = jax.jit(_advance(model, config, stream, optimiser), donate_argnums=0)
         with reported(model, config, stream, reference, enabled=progress) as report:
-            state = _run(state, config, advance, saved, report)
+            state = _run(trainer, state, saved, report)
     return Trained(state.decoder, np.asarray(state.losses))
 
 
-def _check(model: ModelConfig, stream: Stream, reference: np.ndarray | None) -> None:
-    if model.vocab != stream.vocab:
-        raise ValueError(
-            f"the model's vocab must be the stream's {stream.vocab} symbols, the beginning "
-            f"included; got {model.vocab}."
-        )
+def _check(model: ModelConfig, reference: np.ndarray | None) -> None:
     if reference is not None and np.shape(reference) != (model.context,):
         raise ValueError(
             f"the reference needs a KL for each of the {model.context} positions; got shape "
@@ -112,37 +177,6 @@ def _optimiser(config: TrainConfig) -> optax.GradientTransformation:
     )
 
 
-def _start(
-    model: ModelConfig, config: TrainConfig, optimiser: optax.GradientTransformation
-) -> _State:
-    decoder = Decoder(model, key=named(as_key(config.seed), "parameters"))
-    losses, step = jnp.zeros(config.steps, jnp.float32), jnp.zeros((), jnp.int32)
-    return _State(decoder, optimiser.init(decoder), losses, step)
-
-
-def _advance(
-    model: ModelConfig,
-    config: TrainConfig,
-    stream: Stream,
-    optimiser: optax.GradientTransformation,
-) -> Callable[[_State, Array], _State]:
-    """Steps until ``stop`` in one loop; one compiled function serves all stretches."""
-    key = named(as_key(config.seed), "batches")
-
-    def step(_: Array, state: _State) -> _State:
-        batch = stream.batch(state.step, config.batch, model.context, key=key)
-        value, slopes = _mean_gradient(state.decoder, batch, config.batch // config.slice)
-        change, memory = optimiser.update(slopes, state.optimiser, state.decoder)
-        decoder = optax.apply_updates(state.decoder, change)
-        losses = state.losses.at[state.step].set(value)
-        return _State(decoder, memory, losses, state.step + np.int32(1))
-
-    def advance(state: _State, stop: Array) -> _State:
-        return jax.lax.fori_loop(state.step, stop, step, state)
-
-    return advance
-
-
 def _mean_gradient(decoder: Decoder, batch: Batch, n_slices: int) -> tuple[Array, Decoder]:
     """Loss and gradient, slice after slice of the batch."""
 
@@ -157,21 +191,15 @@ def _mean_gradient(decoder: Decoder, batch: Batch, n_slices: int) -> tuple[Array
     return jax.lax.scan(add, none, tuple(parts))[0]
 
 
-def _run(
-    state: _State,
-    config: TrainConfig,
-    advance: Callable[[_State, Array], _State],
-    saved: Checkpoints | None,
-    report: Report,
-) -> _State:
+def _run(trainer: Trainer, state: State, saved: Checkpoints | None, report: Report) -> State:
     """Stretches of about two seconds, each no further than the next checkpoint."""
-    stretch, step = 4, int(state.step)
+    config, stretch, step = trainer.config, 4, int(state.step)
     report(step, state.decoder)
     while step < config.steps:
         start = time.perf_counter()
         stop = min(step + stretch, step - step % config.save_every + config.save_every)
         stop = min(stop, config.steps)
-        state = advance(state, jnp.asarray(stop, jnp.int32))
+        state = trainer.advance(state, stop)
         loss = float(state.losses[stop - 1])
         if not np.isfinite(loss):
             raise ValueError(

@@ -1,0 +1,218 @@
+"""A prior against seeds: what it weighs, what it costs, and what theory says of both.
+
+Theory is docs/theory.md, section 13.5; it reads laws and priors, no draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from opal import newton
+from opal.settings.tokens import Alphabet, Prior
+from opal.synthesis.transformer.model import Decoder
+
+if TYPE_CHECKING:
+    from simulations._generators import Subjects
+
+_TOLERANCE = 1e-10  # of the gradient, in units of its own size
+_SUBJECTS_AT_ONCE = 64
+_RESAMPLES = 400
+_INTERVAL = (0.025, 0.975)
+_LEAST = 1e-9  # weight of a prior below which it is noise
+
+
+def laws_after_seeds(decoder: Decoder, held: Subjects, n_seeds: Sequence[int]) -> np.ndarray:
+    """The decoder's law of the next token after each number of seeds [N, S, d], float64."""
+    with jax.enable_x64(True):
+        inputs = jnp.asarray(held.inputs[:, : decoder.config.context])
+        return np.asarray(_laws_after_seeds(decoder, inputs, jnp.asarray(n_seeds)))
+
+
+@jax.jit
+def _laws_after_seeds(decoder: Decoder, inputs: Array, n_seeds: Array) -> Array:
+    def one(symbols: Array) -> Array:
+        scores = decoder(symbols[None])[0][0, n_seeds].astype(float)
+        return jax.nn.softmax(scores, axis=-1)
+
+    laws: Array = jax.lax.map(one, inputs, batch_size=_SUBJECTS_AT_ONCE)
+    return laws.swapaxes(0, 1)
+
+
+class Expansion(NamedTuple):
+    """What is expected of Bayes before its seeds are drawn.
+
+    Attributes:
+        kl: expected KL(P_t‖Q) (13.16) [N, S].
+        posterior_mean: expected posterior mean of t (13.15) [N, S, r].
+        mode: where it is expanded, t_n (13.13) [N, S, r].
+        found: whether the optima behind both were found [N, S].
+    """
+
+    kl: np.ndarray
+    posterior_mean: np.ndarray
+    mode: np.ndarray
+    found: np.ndarray
+
+
+def expansion(
+    alphabet: Alphabet, laws: np.ndarray, prior: Prior, n_seeds: Sequence[int]
+) -> Expansion:
+    """Bayes under a prior, expected over the seeds of given subjects, to one loop.
+
+    Args:
+        alphabet: tokens and temperature.
+        laws: P_t of the subjects [S, d].
+        prior: that Bayes believes in; subjects may come from another.
+        n_seeds: how many [N].
+    """
+    with jax.enable_x64(True):
+        n = jnp.asarray(n_seeds, float)[:, None]
+        numbers = (jnp.float64(prior.mean), jnp.float64(prior.scale) ** -2)
+        u, known = jnp.asarray(alphabet.embeddings / alphabet.eta), jnp.asarray(laws)
+        found = [_expand(u, known, n + more, *numbers) for more in (0, 1)]
+        (now, mean, mode, converged), (later, _, _, too) = (map(np.asarray, f) for f in found)
+        return Expansion(later - now, mean, mode, converged & too)
+
+
+@jax.jit
+def _expand(
+    u: Array, laws: Array, n: Array, mean: Array, precision: Array
+) -> tuple[Float[Array, "n s"], Float[Array, "n s r"], Float[Array, "n s r"], Array]:
+    of_one = partial(_expand_one, u, mean, precision)
+    return jax.vmap(jax.vmap(of_one, (0, None)), (None, 0))(laws, n[:, 0])
+
+
+def _expand_one(
+    u: Array, mean: Array, precision: Array, law: Array, n: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Redundancy (13.14), expected posterior mean (13.15) and mode (13.13) of one subject."""
+    r, truth, size = u.shape[1], law @ u, n + precision
+
+    def covariance(p: Array) -> Array:
+        centred = u - (p @ u)[None, :]
+        return (p[:, None] * centred).T @ centred
+
+    def derivatives(subject: Array) -> tuple[Array, Array]:
+        p = jax.nn.softmax(u @ subject)
+        gradient = n * (p @ u - truth) + precision * (subject - mean)
+        return gradient / size, (n * covariance(p) + precision * jnp.eye(r)) / size
+
+    best = newton.minimise(derivatives, jnp.full(r, mean), tolerance=_TOLERANCE)
+    factor = jax.scipy.linalg.cho_factor(derivatives(best.theta)[1] * size)
+    spread, noise = jax.scipy.linalg.cho_solve(factor, jnp.eye(r)), n * covariance(law)
+    log_p = jax.nn.log_softmax(u @ best.theta)
+    divergence = jnp.sum(jax.scipy.special.xlogy(law, law)) - law @ log_p
+    redundancy = (
+        n * divergence
+        + 0.5 * precision * jnp.sum((best.theta - mean) ** 2)
+        + jnp.sum(jnp.log(jnp.diagonal(factor[0])))
+        - 0.5 * r * jnp.log(precision)
+        - 0.5 * jnp.sum(noise * spread)
+    )
+    p = jnp.exp(log_p)
+    centred = u - (p @ u)[None, :]
+    widths = jnp.sum(centred @ (spread + spread @ noise @ spread) * centred, axis=1)
+    skew = (p * widths) @ centred
+    return redundancy, best.theta - 0.5 * n * spread @ skew, best.theta, best.converged
+
+
+def pull(
+    posterior_mean: np.ndarray, prior: Prior, n_seeds: Sequence[int], eta: float
+) -> np.ndarray:
+    """``E_P u − E_Q u`` of Bayes after n ≥ 1 seeds (13.12), expected over them [N, S, r]."""
+    n = np.asarray(n_seeds, float)[:, None, None]
+    return np.asarray(eta / n * (posterior_mean - prior.mean) / prior.scale**2)
+
+
+class Weight(NamedTuple):
+    """The weight of the prior, a ratio of means over subjects.
+
+    Attributes:
+        along: ``⟨E_P u − E_Q u, E_P u − E_0 u⟩`` [N, S].
+        whole: ``‖E_P u − E_0 u‖²`` [S].
+    """
+
+    along: np.ndarray
+    whole: np.ndarray
+
+    @classmethod
+    def of(cls, left: np.ndarray, whole: np.ndarray) -> Weight:
+        """From what is left of the way, E_P u − E_Q u [N, S, r], and all of it [S, r]."""
+        return cls(np.einsum("nsr,sr->ns", left, whole), np.sum(whole**2, axis=1))
+
+    def mean(self) -> np.ndarray:
+        """The weight w for each n."""
+        return np.asarray(self.along.mean(axis=1) / self.whole.mean())
+
+    def std_error(self) -> np.ndarray:
+        """Of w, by the delta method: subjects near the prior predictive count little."""
+        residual = (self.along - self.mean()[:, None] * self.whole) / self.whole.mean()
+        return np.asarray(residual.std(axis=1, ddof=1) / np.sqrt(len(self.whole)))
+
+
+class Seeds(NamedTuple):
+    """A number of seeds with a 95 % interval; infinite if it is more than was measured."""
+
+    value: float
+    low: float
+    high: float
+
+
+def seeds_to_half(n_seeds: np.ndarray, weight: Weight, *, key: int) -> Seeds:
+    """Seeds after which the prior weighs ½ for good, from resampled subjects.
+
+    The logarithm of the odds (1 − w)/w is taken to be linear in log n, and the odds to be
+    proportional to n before the first n ≥ 1: that is how they are if all is normal.
+    """
+
+    def found(shares: np.ndarray) -> np.ndarray:
+        w = np.clip(shares @ weight.along.T / (shares @ weight.whole)[:, None], _LEAST, 1 - _LEAST)
+        odds = np.log1p(-w) - np.log(w)
+        return _crossing(n_seeds, odds, before=n_seeds[0] * np.exp(-odds[:, 0]))
+
+    return _resampled(found, len(weight.whole), key)
+
+
+def seeds_to_overtake(
+    n_seeds: np.ndarray, counts: np.ndarray, made: np.ndarray, *, key: int
+) -> Seeds:
+    """Seeds from which the mean KL of counts [N, S] stays below that of another; 0 if always."""
+
+    def found(shares: np.ndarray) -> np.ndarray:
+        ahead = np.log(shares @ made.T) - np.log(shares @ counts.T)
+        return _crossing(n_seeds, ahead, before=np.zeros(len(shares)))
+
+    return _resampled(found, made.shape[1], key)
+
+
+def _resampled(found: Callable[[np.ndarray], np.ndarray], n_subjects: int, key: int) -> Seeds:
+    rng = np.random.default_rng(key)
+    equal = np.full(n_subjects, 1 / n_subjects)
+    drawn = rng.multinomial(n_subjects, equal, size=_RESAMPLES) / n_subjects
+    # Infinite numbers have an order but no mean, so quantiles are of the numbers themselves.
+    low, high = np.quantile(found(drawn), _INTERVAL, method="inverted_cdf")
+    return Seeds(float(found(equal[None])[0]), float(low), float(high))
+
+
+def _crossing(n_seeds: np.ndarray, level: np.ndarray, *, before: np.ndarray) -> np.ndarray:
+    """The n from which ``level`` [B, N] stays at least zero, linear in log n.
+
+    ``before`` [B] where it is never negative, infinity where the last one is.
+    """
+    log_n, last = np.log(n_seeds), level.shape[1] - 1
+    negative = level < 0
+    after = level.shape[1] - np.argmax(negative[:, ::-1], axis=1)
+    after = np.where(negative.any(axis=1), after, 0)
+    right = np.clip(after, 1, last)[:, None]
+    left = right - 1
+    low, high = (np.take_along_axis(level, at, axis=1)[:, 0] for at in (left, right))
+    share = np.clip(low / np.where(low == high, 1.0, low - high), 0, 1)
+    inside = np.exp(log_n[left[:, 0]] + share * (log_n[right[:, 0]] - log_n[left[:, 0]]))
+    return np.where(after == 0, before, np.where(after > last, np.inf, inside))
