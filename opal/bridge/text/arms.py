@@ -117,7 +117,7 @@ def mixed(real: np.ndarray, added: np.ndarray, alpha: float) -> np.ndarray:
     """
     n_groups = 1 + int(max(real.max(initial=0), added.max(initial=0)))
     n, m = (np.bincount(each, minlength=n_groups) for each in (real, added))
-    n_present = np.count_nonzero(n + m)
+    n_present = int(np.count_nonzero(n + m))
     weights = np.zeros((2, n_groups))
     for g in np.flatnonzero(n + m):
         share = alpha if n[g] and m[g] else float(n[g] == 0)

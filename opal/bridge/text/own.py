@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -48,14 +50,15 @@ def corpus(
     synthetic = {
         str(source): each.reset_index(drop=True) for source, each in rest.groupby("source")
     }
-    parts = [each.reset_index(drop=True) for each in (base, more, test)]
-    found = TextCorpus(name, texts.labels(*parts, *synthetic.values()), *parts, synthetic)
+    base, more, test = (each.reset_index(drop=True) for each in (base, more, test))
+    labels = texts.labels(base, more, test, *synthetic.values())
+    found = TextCorpus(name, labels, base, more, test, synthetic)
     unknown = tuple(
         f"{source}: no text says what it was made from, so that nothing can be held out with it"
         for source, each in synthetic.items()
         if not any(each["seeds"])
     )
-    return TextCorpus(**{**vars(found), "notes": (*unknown, *measured(found))})
+    return replace(found, notes=(*unknown, *measured(found)))
 
 
 def _share(frame: pd.DataFrame, share: float, rng: np.random.Generator) -> np.ndarray:
