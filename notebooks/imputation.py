@@ -1,0 +1,187 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Fifty texts of a class, filled to two hundred
+#
+# A class has 50 or 75 labelled texts, and a model writes the rest of 200 from them. Does a
+# classifier then find the class as well as with 200 texts that people wrote? arXiv 2504.15160 says:
+# nearly, from 75 texts on. This notebook asks it of a grammar with two writers of known quality,
+# and shows the three traps on the way: folds that part a text from its seeds, a gap that is there
+# without any synthetic text, and intervals that take overlapping folds for independent ones.
+#
+# The guide for texts of your own is `docs/text.md`; the command is `opal text impute`.
+
+# %%
+import os
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from opal.bridge.text import corpora, encoders, imputation, imputing, learners, verdicts
+from opal.bridge.text.resampled import corrected
+from opal.plotting import SERIES
+
+TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: one repeat of three folds
+CATEGORY = "praise"
+ORIGINALS = (50, 75)
+FOLDS, REPEATS = (3, 1) if TINY else (10, 5)
+
+# %% [markdown]
+# ## The task
+#
+# The class's base texts are the originals: the writers made their texts from these. Other human
+# texts of the class stand in for what an annotator would still have to label. One *draw* of the
+# task is a data set with 200 originals of the class; of these the first 50, or 75, count as at
+# hand.
+
+# %%
+corpus = corpora.load("grammar")
+task = imputation.of_corpus(corpus, CATEGORY, n_others=200)
+written = {writer: len(frame) for writer, frame in task.synthetic.items()}
+print(f"{len(task.originals)} originals, {len(task.spare)} spare, {len(task.others)} others")
+print(f"synthetic texts of the class: {written}")
+
+# %% [markdown]
+# ## The trial
+#
+# Cross-validation, repeated with another draw each time. A text is trained on only if none of its
+# seeds is held out. Every arm is tested on the same held-out originals. On *synthetic* texts F1 is
+# measured too: on those whose seeds are held out. F1 there minus F1 on originals is the **gap**,
+# which the paper calls overfitting.
+
+# %%
+trial = imputing.Trial(ORIGINALS, fill_to=200, n_folds=FOLDS, n_repeats=REPEATS)
+frame = imputing.evaluate(task, trial, learners.linear(encoders.TfIdf()))
+table = verdicts.summarise(frame, task, trial, source="simulation")
+
+ARMS = {
+    ("raw", "none"): "as they are",
+    ("weighting", "none"): "weighted",
+    ("duplication", "none"): "duplicated",
+    ("synthetic", "faithful"): "filled, faithful writer",
+    ("synthetic", "biased"): "filled, biased writer",
+    ("all_real", "none"): "200 human texts",
+}
+
+
+def of(n, arm, writer, metric, tested="human"):
+    """Mean and interval of an arm."""
+    rows = table[(table["n_min"] == n) & (table["arm"] == arm) & (table["synthesizer"] == writer)]
+    rows = rows[(rows["metric"] == metric) & (rows["tested"] == tested)]
+    return rows.iloc[0] if len(rows) else None
+
+
+def bar(axes, at, row, look, **more):
+    """A mean with its 95 % interval, lying."""
+    ends = [[row["value"] - row["lower"]], [row["upper"] - row["value"]]]
+    axes.errorbar(row["value"], at, xerr=ends, fmt=look.marker, color=look.colour, **more)
+
+
+figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.2), layout="constrained", sharey=True)
+for index, (n, look) in enumerate(zip(ORIGINALS, SERIES[::3], strict=False)):
+    for place, (arm, writer) in enumerate(ARMS):
+        height = place + 0.16 * (2 * index - 1)
+        named = {"label": f"{n} originals"} if place == 0 else {}
+        bar(axes[0], height, of(n, arm, writer, "f1"), look, **named)
+        gain = of(n, arm, writer, "f1_minus_weighting")
+        if gain is not None:
+            bar(axes[1], height, gain, look)
+axes[0].set_yticks(range(len(ARMS)), labels=ARMS.values())
+axes[0].invert_yaxis()
+axes[1].axvline(0, color="black", linewidth=0.8)
+axes[0].set_xlabel(f"F1 of {CATEGORY!r} on held-out originals")
+axes[1].set_xlabel("the same minus weighting (paired)")
+figure.legend(loc="outside upper center", ncols=2, frameon=False)
+plt.show()
+
+# %% [markdown]
+# Look at the right-hand side first. Differences are paired fold by fold, so that what all arms
+# share, a hard fold, drops out of them. Held-out originals have the mix of the originals at hand,
+# in which praise goes with taverns. So F1 cannot tell the two writers apart, although one of them
+# leads to a poor rule where that link does not hold (`notebooks/text.py`): look at groups too.
+#
+# ## Does the published claim hold here?
+#
+# `full_sample` holds if all of the interval of the difference to 200 human texts lies above −0.02,
+# fails if all of it lies below 0, and is open otherwise: more repeats do not close it, more texts
+# do.
+
+# %%
+columns = ["synthesizer", "n_original", "difference", "lower", "upper", "full_sample"]
+verdicts.claims(table)[columns].round(3)
+
+# %% [markdown]
+# ## The gap, and where it comes from
+#
+# The gap of the same texts is measured in three ways: in folds that keep a text with its seeds; in
+# folds that do not, so that a rule has seen the seeds of the texts that it is tested on; and for a
+# rule that was trained on human texts alone. The last one cannot have overfitted to synthetic
+# texts. What gap it has is this: the writer's texts are easier, or harder, than people's. Here they
+# are harder, for the writers were asked for as many hotels as taverns.
+
+# %%
+WAYS = {"synthetic": "with their seeds", "naive_folds": "apart from them", "all_real": "human only"}
+figure, axes = plt.subplots(figsize=(5.8, 2.9), layout="constrained")
+for index, (writer, look) in enumerate(zip(("faithful", "biased"), SERIES[::3], strict=False)):
+    for place, arm in enumerate(WAYS):
+        source = "none" if arm == "all_real" else writer
+        row = of(ORIGINALS[0], arm, source, "gap", tested=writer)
+        named = {"label": f"{writer} writer"} if place == 0 else {}
+        bar(axes, place + 0.14 * (2 * index - 1), row, look, **named)
+axes.axvspan(*verdicts.PUBLISHED_GAP, color="0.85", label="published")
+axes.axvline(0, color="black", linewidth=0.8)
+axes.set_yticks(range(len(WAYS)), labels=WAYS.values())
+axes.invert_yaxis()
+axes.set_xlabel(f"F1 on synthetic minus on original texts, {ORIGINALS[0]} originals")
+figure.legend(loc="outside upper center", ncols=3, frameon=False)
+plt.show()
+
+# %% [markdown]
+# ## Intervals that know that folds overlap
+#
+# Ten folds repeated five times are fifty numbers, but not fifty data sets. Here new data sets can
+# be had for nothing: below, one cross-validation of the arm `weighting` on each of several corpora.
+# How far the means of corpora lie apart is the truth about their error. It is set against the
+# standard error that takes folds for independent, and the corrected one of Nadeau and Bengio.
+
+# %%
+CORPORA = range(1, 4 if TINY else 21)
+small = imputing.Trial((50,), 200, FOLDS, 1 if TINY else 3, arms=("weighting",))
+means, naive, right = [], [], []
+for key in CORPORA:
+    other = imputation.of_corpus(corpora.load("grammar", key=key), CATEGORY, n_others=200)
+    found = imputing.evaluate(other, small, learners.linear(encoders.TfIdf()))
+    f1 = found.loc[found["metric"] == "f1", "value"].to_numpy()
+    means.append(f1.mean())
+    naive.append(corrected(f1, 0.0).std_error)
+    right.append(corrected(f1, 1 / (FOLDS - 1)).std_error)
+pd.Series(
+    {
+        "spread of the means of corpora": np.std(means, ddof=1),
+        "its standard error": np.std(means, ddof=1) / np.sqrt(2 * (len(means) - 1)),
+        "naive standard error": np.mean(naive),
+        "corrected standard error": np.mean(right),
+    }
+).round(4).to_frame("F1")
+
+# %% [markdown]
+# With more repeats the naive error falls towards zero, although the texts stay the same; the
+# corrected one does not.
+#
+# ## From a terminal, with your own texts
+#
+# ```sh
+# opal text impute mine.csv --class rare --model … --price-input … --price-output … --budget 2
+# opal text impute mine.csv --class rare --local ./models/llama
+# ```
