@@ -18,8 +18,8 @@ UPGRADE ?= --upgrade
 # The version that the figures were checked with comes first; a candidate counts only if it runs
 # (a pyenv shim may not) and can make an environment with pip (Debian packages that apart).
 CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
-# One build of torch fits one machine, so that the lock leaves it out. It is asked for exactly as in
-# the extra text: an open version can fetch gigabytes of another build.
+# One build of torch fits one machine: the lock has all but it, and so is installed without
+# dependencies. It is asked for as in the extra text; an open version can fetch gigabytes of others.
 TORCH := torch==2.13.0
 WITHOUT_TORCH := torch ; sys_platform == "never"
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -45,7 +45,7 @@ $(STAMP): pyproject.toml requirements.lock
 	fi; \
 	[ -x $(BIN)/python ] && $(BIN)/python -m pip --version >/dev/null 2>&1 \
 	  || $$found -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
