@@ -88,6 +88,9 @@ def of_file(
         ValueError: a file cannot be read, or holds too little.
     """
     both = [file] if test is None else [file, test]
+    for each in both:
+        if not each.is_file():
+            raise ValueError(f"labelled texts are read from a file; there is none at {each}.")
     digest = hashlib.sha256(b"".join(each.read_bytes() for each in both)).hexdigest()
     told = str(test.absolute()) if test is not None else None
     chosen = [

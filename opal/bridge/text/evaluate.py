@@ -84,6 +84,7 @@ def evaluate(corpus: TextCorpus, seed: int, settings: Settings) -> pd.DataFrame:
         share=settings.share,
         most_test=settings.most_test,
     )
+    _require_texts(data, settings)
     known = features.of(features.named(settings.encoder), data.frame["text"].tolist())
     # The matrices are small: threads wait for each other longer than they work.
     with threadpool_limits(1):
@@ -103,6 +104,17 @@ def evaluate(corpus: TextCorpus, seed: int, settings: Settings) -> pd.DataFrame:
             converged=all(each.rule.converged for each in trained),
         )
     )
+
+
+def _require_texts(data: Material, settings: Settings) -> None:
+    """Each source needs texts for one size, or it would be left out without a word."""
+    for source, order in data.added.items():
+        if len(order) < min(settings.sizes):
+            raise ValueError(
+                f"{source!r} has {len(order)} texts whose seeds were all drawn, fewer than the "
+                f"least of --sizes, {min(settings.sizes)}. Name a smaller size, a larger --share "
+                "of the base texts, or other --sources."
+            )
 
 
 def _trained(

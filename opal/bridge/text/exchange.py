@@ -78,7 +78,8 @@ def law(points: pd.DataFrame, *, key: int = 0, n_draws: int = DRAWS) -> Fit:
     mean = points.groupby("added")["total"].transform("mean")
     frame = points.assign(total=mean, seed=points["seed"].astype(int))
     settings: dict[str, Any] = {"intervals": "bootstrap", "n_bootstrap": n_draws, "key": key}
-    with np.errstate(over="ignore"):  # SciPy divides by what is left to gain, which may be nothing
+    # SciPy divides by what is left to gain, which may be nothing.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         found = fit("power", frame, x={"n": "total"}, y="value", seed="seed", **settings)
         found.draws.setflags(write=False)  # drawn once, here
     return found

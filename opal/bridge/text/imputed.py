@@ -75,7 +75,7 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
         notes.append("no synthetic texts: name a model with --model or --local, or --synthetic")
     filled = table[table["metric"] == "n_trained"].set_index("arm")["value"]
     wanted = trial.fill_to * (1 - 1 / trial.n_folds)
-    short = filled[filled.index.isin(filling.WRITTEN) & (filled < wanted - 1)]
+    short = filled[filled.index.isin(filling.WRITTEN) & (filled < 0.98 * wanted)]
     return notes + [
         f"{arm}: too few texts to fill with, {short.loc[[arm]].min():.0f} of {wanted:.0f} in a fold"
         for arm in short.index.unique()

@@ -273,6 +273,7 @@ def claim(loss: tuple[float, float], gap: tuple[float, float], task: Task) -> Ma
         ((-0.10, -0.01), (0.05, 0.09), ("fails", "larger")),
         ((-0.10, 0.01), (-0.02, 0.01), ("open", "smaller")),
         ((-0.015, -0.005), (0.035, 0.30), ("holds", "agrees")),
+        ((-0.015, 0.05), (-0.30, 0.09), ("holds", "open")),
         ((np.nan, np.nan), (np.nan, np.nan), ("unknown", "unknown")),
     ],
 )
