@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import f1_score
 
-from opal.bridge.text import arms, evaluate, exact, features, material, measures, texts
+from opal.bridge.text import arms, cells, evaluate, exact, features, material, measures, texts
 from opal.bridge.text.corpora import TextCorpus
 from opal.bridge.text.encoders import TfIdf
 from opal.bridge.text.grammar import GRAMMAR, grammar_corpus
@@ -263,3 +264,12 @@ def test_an_unknown_source_and_a_class_without_base_texts_are_refused(corpus: Te
         material.material(replace(corpus, base=praise), 0)
     with pytest.raises(ValueError, match="needs texts to test on"):
         material.material(replace(corpus, test=corpus.test.iloc[:0]), 0)
+
+
+def test_what_would_be_left_out_without_a_word_is_refused(
+    corpus: TextCorpus, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"fewer than the least of --sizes, 100000"):
+        evaluate.evaluate(corpus, 0, replace(SETTINGS, sizes=(100_000,)))
+    with pytest.raises(ValueError, match=r"read from a file; there is none at .*absent.csv"):
+        cells.of_file(tmp_path / "absent.csv", None, (None,) * 6, SETTINGS, 1)
