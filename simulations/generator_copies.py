@@ -1,4 +1,4 @@
-"""Does a generator repeat its seeds, or itself, more often than the true law would?
+"""How often a generator repeats its seeds, or itself, beside the true law.
 
 A synthetic row may be a token that is among the seeds: on a finite alphabet a fresh row of the true
 law may be, too. What counts is the excess over that, an exact sum for each subject and its seeds.

@@ -1,4 +1,4 @@
-"""Seeds against a wrong prior: how many does a generator need for its examples to win?
+"""Seeds against a wrong prior: how many a generator needs for its examples to win.
 
 A transformer learnt from subjects t ~ N(0, I) and is asked about subjects of other priors. It is
 held beside Bayes under its prior, Bayes under the right one, and counts, on the same seeds.

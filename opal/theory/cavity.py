@@ -32,6 +32,7 @@ from opal.theory.contributions import Modes, expected_risk, of_kind
 
 _TOLERANCE = 1e-10
 _MAX_ITERATIONS = 400
+_DIVERGED = 1e4  # largest covariance in units of that to order 1/n: rows are as good as separable
 
 
 class SelfConsistent(NamedTuple):
@@ -107,9 +108,10 @@ def self_consistent(
         return _State(*new, mean, change, state.n + 1)
 
     def unfinished(state: _State) -> Array:
-        return (state.change > _TOLERANCE) & (state.n < _MAX_ITERATIONS)
+        bounded = jnp.max(jnp.abs(state.covariance)) < _DIVERGED * largest
+        return (state.change > _TOLERANCE) & (state.n < _MAX_ITERATIONS) & bounded
 
-    start = first.target - moved
+    start, largest = first.target - moved, jnp.max(jnp.abs(first.covariance))
     zeros = jnp.zeros((len(sizes), len(start)))
     infinite, none = jnp.full((), jnp.inf), jnp.zeros((), int)
     state = _State(start, first.covariance, jnp.zeros_like(first.covariance), zeros, infinite, none)

@@ -91,7 +91,8 @@ def _after_the_fit(
         v, _, n = state
         slope, curvature = derivatives(v)
         move = (scores[None] - v - gamma * slope) / (1 + gamma * curvature)
-        return v + move, jnp.max(jnp.abs(move)), n + 1
+        # Relative: where equations have no solution scores grow, and with them their rounding.
+        return v + move, jnp.max(jnp.abs(move) / (1 + jnp.abs(v))), n + 1
 
     start = jnp.clip(jnp.zeros_like(scores), scores - gamma[0], scores + gamma[0])
     state = (jnp.stack([start, start]), jnp.full((), jnp.inf), jnp.zeros((), int))

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
@@ -190,6 +191,15 @@ def test_it_works_where_a_loop_runs_already(ledger: Ledger) -> None:
     assert asyncio.run(notebook()) == 3
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises, as at a terminal: jobs in the background are started without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("notebook", [False, True])
 def test_an_interrupted_run_keeps_what_it_has(ledger: Ledger, notebook: bool) -> None:
     class Interrupted(Scripted):
@@ -208,7 +218,7 @@ def test_an_interrupted_run_keeps_what_it_has(ledger: Ledger, notebook: bool) ->
     with pytest.raises(KeyboardInterrupt), closing(asyncio.new_event_loop()) as loop:
         loop.run_until_complete(cell()) if notebook else run()
     told = report(ledger)
-    assert 6 <= told.done <= 9 + 2
+    assert 6 <= told.done < 30  # others may go on until the main thread hears of it
     door = Scripted()
     assert indices(generate(Plain(), {"a": 30}, door, ledger)) == [*range(30)]
     assert len(door.asked) == 30 - told.done
