@@ -71,7 +71,9 @@ def draw(records: pd.DataFrame, compared: pd.DataFrame | None = None) -> Figure:
     named: dict[str, Any] = {}
     for axes in grid.flat:
         named |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    figure.legend(named.values(), named, loc="outside upper center", ncols=min(len(named), 5))
+    # A corpus alone leaves room for two names beside each other, several for all in a row.
+    ncols = 2 if grid.shape[1] == 1 else min(len(named), 5)
+    figure.legend(named.values(), named, loc="outside upper center", ncols=ncols)
     return figure
 
 
