@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from opal.bridge.text.classifiers import ridge
 from opal.bridge.text.material import Material
 from opal.estimators.wide import WideFit, fit_wide
 from opal.objective import Design
@@ -157,9 +158,9 @@ def train(
         start: a rule to begin with.
     """
     weights = training.weights / training.weights.sum()
-    ridge = float(weights @ weights) / (2 * strength)
+    penalty = ridge(weights, strength)
     y, k = data.y[training.rows], len(data.labels)
-    return fit_wide(x[training.rows], y, weights, n_classes=k, ridge=ridge, start=start)
+    return fit_wide(x[training.rows], y, weights, n_classes=k, ridge=penalty, start=start)
 
 
 def moved(rule: WideFit, y: np.ndarray) -> WideFit:

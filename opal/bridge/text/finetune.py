@@ -130,25 +130,41 @@ def fine_tune(
         torch.manual_seed(seed)
         model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=n_classes)
         model = model.float().train()
+        order = np.random.default_rng(seed)
         scaled = np.asarray(weights, float) / np.mean(weights[kept])
-        batches = _batches(kept, chosen, np.random.default_rng(seed))
-        optimiser, schedule = _optimiser(model, len(batches), chosen)
-        losses = []
-        for step, rows in enumerate(batches, start=1):
-            given = _encoded(tokenizer, [texts[i] for i in rows], chosen)
-            each = torch.nn.functional.cross_entropy(
-                model(**given).logits, torch.as_tensor(y[rows]), reduction="none"
-            )
-            loss = (each * torch.as_tensor(scaled[rows], dtype=each.dtype)).mean()
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            losses.append(float(loss.detach()))
-            if progress is not None:
-                progress(step, len(batches))
+        batches = [
+            (_encoded(tokenizer, [texts[i] for i in part], chosen), y[part], scaled[part])
+            for part in _batches(kept, chosen, order)
+        ]
+        losses = _trained(model, batches, chosen, progress)
     return FineTuned(tuple(losses), chosen, tokenizer, model)
+
+
+def _trained(
+    model: Any,
+    batches: Sequence[tuple[Any, np.ndarray, np.ndarray]],
+    settings: FineTuning,
+    progress: Callable[[int, int], None] | None,
+) -> list[float]:
+    """Loss of each step of training on encoded texts, labels and weights."""
+    import torch
+
+    optimiser, schedule = _optimiser(model, len(batches), settings)
+    losses = []
+    for step, (given, y, weights) in enumerate(batches, start=1):
+        each = torch.nn.functional.cross_entropy(
+            model(**given).logits, torch.as_tensor(y), reduction="none"
+        )
+        loss = (each * torch.as_tensor(weights, dtype=each.dtype)).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+        if progress is not None:
+            progress(step, len(batches))
+    return losses
 
 
 def _batches(rows: np.ndarray, settings: FineTuning, rng: np.random.Generator) -> list[np.ndarray]:

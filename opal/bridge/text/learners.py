@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from opal.bridge.text import features
-from opal.bridge.text.classifiers import Classifier
+from opal.bridge.text.classifiers import Classifier, ridge
 from opal.bridge.text.encoders import Encoder
 from opal.estimators.wide import fit_wide
 
@@ -42,9 +42,9 @@ def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
         ) -> np.ndarray:
             del seed
             x = given.given(rows)
-            ridge = float((weights**2).sum() / weights.sum()) / (2 * strength)
+            penalty = ridge(weights, strength)
             rule = fit_wide(
-                x[rows], y, weights, n_classes=n_classes, ridge=ridge, tolerance=_TOLERANCE
+                x[rows], y, weights, n_classes=n_classes, ridge=penalty, tolerance=_TOLERANCE
             )
             predicted: np.ndarray = rule.scores(x[tested]).argmax(axis=1)
             return predicted

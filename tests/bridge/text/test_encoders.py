@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from opal.bridge.text.cache import VectorCache
-from opal.bridge.text.classifiers import Linear, Tuned, choose_strength
+from opal.bridge.text.classifiers import Linear, Tuned
 from opal.bridge.text.encoders import Frozen, TfIdf, encoder
 from opal.bridge.text.finetune import FineTuning, fine_tune
 from opal.names import UnknownNameError
@@ -102,15 +102,6 @@ def test_weights_decide_between_classes() -> None:
     dropped = Linear().fit(TEXTS, Y, np.where(np.arange(12) < 10, EVEN, 0), n_classes=2)
     without = Linear().fit(TEXTS[:10], Y[:10], EVEN[:10], n_classes=2)
     np.testing.assert_allclose(dropped.probabilities(TEXTS), without.probabilities(TEXTS))
-
-
-def test_strength_is_chosen_on_texts_that_are_held_out() -> None:
-    # Labels that no text tells: the strongest penalty is best; where texts tell, a weak one.
-    random = np.random.default_rng(0).integers(0, 2, 12)
-    told, noise = (choose_strength(TfIdf(), TEXTS, y, n_classes=2) for y in (Y, random))
-    assert told > noise
-    with pytest.raises(ValueError, match="at least 5 different texts; got 2"):
-        choose_strength(TfIdf(), TEXTS[:2] * 6, Y, n_classes=2)
 
 
 def test_names_of_encoders() -> None:
