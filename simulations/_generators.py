@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,21 +48,22 @@ class Subjects(NamedTuple):
 def subjects(stream: TokenStream, n_seeds: int, *, key: int, n_subjects: int) -> Subjects:
     """Draw subjects and their seeds; no training under the same seed draws them too."""
     steps = np.arange(-(-n_subjects // _SUBJECTS_AT_ONCE))
-
-    @jax.jit
-    def drawn(steps: Array, key: Array) -> tuple[Array, Array]:
-        def some(step: Array) -> tuple[Array, Array]:
-            batch = stream.batch(step, _SUBJECTS_AT_ONCE, n_seeds + 1, key=key)
-            return batch.inputs, batch.laws[:, 0]
-
-        inputs, laws = jax.lax.map(some, steps)
-        return inputs, laws
-
     with jax.enable_x64(True):
-        inputs, laws = drawn(jnp.asarray(steps), named(as_key(key), "held out"))
+        of = named(as_key(key), "held out")
+        inputs, laws = _drawn(jnp.asarray(steps), of, stream=stream, length=n_seeds + 1)
         exact = np.asarray(laws, float).reshape(-1, laws.shape[-1])[:n_subjects]
         seeds = np.asarray(inputs).reshape(-1, n_seeds + 1)[:n_subjects]
     return Subjects(seeds, exact / exact.sum(axis=1, keepdims=True))
+
+
+@partial(jax.jit, static_argnames=("stream", "length"))
+def _drawn(steps: Array, key: Array, *, stream: TokenStream, length: int) -> tuple[Array, Array]:
+    def some(step: Array) -> tuple[Array, Array]:
+        batch = stream.batch(step, _SUBJECTS_AT_ONCE, length, key=key)
+        return batch.inputs, batch.laws[:, 0]
+
+    found: tuple[Array, Array] = jax.lax.map(some, steps)
+    return found
 
 
 def kl_after_seeds(decoder: Decoder, held: Subjects) -> np.ndarray:

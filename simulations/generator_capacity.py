@@ -7,6 +7,7 @@ exceeds r/2n stops to gain from seeds: the law, fitted to the smaller ones, says
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from opal.runner import Cell
@@ -113,6 +114,7 @@ def _check(config: Config) -> None:
     _trainable.require(stream(config).vocab, *sizes)
 
 
+@cache  # what is compiled for its alphabet serves all cells
 def stream(config: Config) -> TokenStream:
     """What all transformers are trained on, and where held-out subjects come from."""
     from opal.settings.tokens import Alphabet

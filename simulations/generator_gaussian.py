@@ -95,13 +95,15 @@ PRESETS = {
     ),
     "quick": Config(
         width=32,
-        steps=600,
+        steps=1000,
         n_seeds=(0, 4, 32),
         n_subjects=512,
         cases=("mixture", "correlated"),
         makers=(FIT, TRANSFORMER, BAYES),
-        n_min=(16,),
+        # With fewer rows one replicate in a thousand is separable, and makes the mean of the fit.
+        n_min=(32,),
         n_augmented=0,
+        n_replicates=512,
     ),
     "full": Config(),
 }

@@ -20,14 +20,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from opal.checks import z_threshold
 from opal.settings.tokens import Alphabet, Prior
 from opal.synthesis.transformer import train as training
+from opal.synthesis.transformer import trainer as stepping
 from opal.synthesis.transformer.cached import VARIABLE, folder_of, trained
 from opal.synthesis.transformer.checkpoint import Checkpoints
 from opal.synthesis.transformer.config import ModelConfig, TrainConfig
+from opal.synthesis.transformer.pace import Pace
 from opal.synthesis.transformer.streams import (
     Batch,
     PairStream,
@@ -168,12 +171,39 @@ def test_bits_depend_neither_on_stretches_nor_on_x64_nor_on_the_bar(
     assert re.search(r"KL 0\.\d+, regret [+-]0\.\d+, [\d,]+\s+tokens/s", shown), shown
 
 
-def test_slices_change_rounding_only(uninterrupted: Trained) -> None:
+def test_calls_and_slices_change_rounding_only(
+    uninterrupted: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stepping, "_AT_ONCE", 3)
     trainer = Trainer(MODEL, replace(CONFIG, slice=16), STREAM)
     state = trainer.advance(trainer.advance(trainer.start(), 2), 6)
     np.testing.assert_allclose(state.losses[:6], uninterrupted.losses[:6], atol=1e-4)
     assert not np.asarray(state.losses[6:]).any()
     assert int(state.step) == 6
+
+
+def test_seeds_and_lengths_share_what_is_compiled(
+    uninterrupted: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stepping, "_mean_gradient", None)  # whoever compiles fails
+    other = replace(CONFIG, steps=4, warm_up=2, seed=4, save_every=1)
+    found = train(MODEL, other, STREAM, progress=False)
+    assert found.losses.shape == (4,)
+    assert (found.losses != uninterrupted.losses[:4]).all()
+    with pytest.raises(TypeError, match="NoneType"):
+        train(MODEL, replace(other, learning_rate=1e-2), STREAM, progress=False)
+
+
+@pytest.mark.parametrize("warm_up", [0, 7])
+def test_rates_are_those_of_optax(warm_up: int) -> None:
+    config = TrainConfig(steps=40, warm_up=warm_up)
+    highest, steps = config.learning_rate, jnp.arange(45)
+    pace = Pace.of(config)
+    found = jax.vmap(lambda step: pace.rate(step, highest))(steps)
+    expected = optax.warmup_cosine_decay_schedule(0.0, highest, warm_up, 40)(steps)
+    np.testing.assert_allclose(found, expected, atol=1e-6 * highest)
+    assert found.dtype == jnp.float32
+    assert float(found.max()) == pytest.approx(highest)
 
 
 RUN = """
@@ -381,7 +411,7 @@ def test_a_generator_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for lock in tmp_path.rglob(".generator.lock"):
         lock.unlink()  # who only reads needs none
     before = contents(tmp_path)
-    monkeypatch.setattr(training, "_mean_gradient", None)  # whoever trains again fails
+    monkeypatch.setattr(stepping, "_advance", None)  # whoever trains again fails
     assert same(trained(MODEL, config, STREAM), first)
     assert contents(tmp_path) == before
     folders = {

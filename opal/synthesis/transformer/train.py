@@ -12,17 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float, Int
 
-from opal.draws import as_key, named
 from opal.synthesis.transformer.checkpoint import Checkpoints
 from opal.synthesis.transformer.config import ModelConfig, TrainConfig
 from opal.synthesis.transformer.model import Decoder
 from opal.synthesis.transformer.progress import Report, reported
-from opal.synthesis.transformer.streams import Batch, Stream, cross_entropy
+from opal.synthesis.transformer.streams import Stream
+from opal.synthesis.transformer.trainer import State, Trainer
 
 __all__ = ["State", "TrainConfig", "Trained", "Trainer", "identity", "train"]
 _SECONDS = 2.0  # between two reports
@@ -33,77 +30,6 @@ class Trained(NamedTuple):
 
     decoder: Decoder
     losses: np.ndarray
-
-
-class State(NamedTuple):
-    """What a training has come to.
-
-    Attributes:
-        decoder: its parameters.
-        optimiser: what AdamW remembers.
-        losses: of the steps that were taken [steps], in nats a symbol; 0 after them.
-        step: number of steps taken.
-    """
-
-    decoder: Decoder
-    optimiser: optax.OptState
-    losses: Float[Array, " s"]
-    step: Int[Array, ""]
-
-
-class Trainer:
-    """The steps of a training: what ``train`` takes between its checkpoints.
-
-    Everything is float32 whatever the caller's precision is, and the same bits.
-
-    Args:
-        model: sizes and kinds; its ``vocab`` must be the stream's.
-        config: how it is trained.
-        stream: what it is trained on.
-
-    Raises:
-        ValueError: another ``vocab``.
-    """
-
-    def __init__(self, model: ModelConfig, config: TrainConfig, stream: Stream) -> None:
-        if model.vocab != stream.vocab:
-            raise ValueError(
-                f"the model's vocab must be the stream's {stream.vocab} symbols, the beginning "
-                f"included; got {model.vocab}."
-            )
-        self.model, self.config, self.stream = model, config, stream
-        self._optimiser = _optimiser(config)
-        self._compiled = jax.jit(self._advance, donate_argnums=0)
-
-    def start(self) -> State:
-        """Initial parameters, and no step."""
-        with jax.enable_x64(False):
-            decoder = Decoder(self.model, key=named(as_key(self.config.seed), "parameters"))
-            losses = jnp.zeros(self.config.steps, jnp.float32)
-            memory = self._optimiser.init(decoder)
-            return State(decoder, memory, losses, jnp.zeros((), jnp.int32))
-
-    def advance(self, state: State, stop: int) -> State:
-        """Go on until ``stop`` steps were taken; ``state`` is used up.
-
-        The first call compiles; that serves all that follow.
-        """
-        with jax.enable_x64(False):
-            return self._compiled(state, jnp.asarray(stop, jnp.int32))
-
-    def _advance(self, state: State, stop: Array) -> State:
-        config, length = self.config, self.model.context
-        key = named(as_key(config.seed), "batches")
-
-        def step(_: Array, state: State) -> State:
-            batch = self.stream.batch(state.step, config.batch, length, key=key)
-            value, slopes = _mean_gradient(state.decoder, batch, config.batch // config.slice)
-            change, memory = self._optimiser.update(slopes, state.optimiser, state.decoder)
-            decoder = optax.apply_updates(state.decoder, change)
-            losses = state.losses.at[state.step].set(value)
-            return State(decoder, memory, losses, state.step + np.int32(1))
-
-        return jax.lax.fori_loop(state.step, stop, step, state)
 
 
 def identity(model: ModelConfig, config: TrainConfig, stream: Stream) -> dict[str, Any]:
@@ -161,34 +87,6 @@ def _check(model: ModelConfig, reference: np.ndarray | None) -> None:
             f"the reference needs a KL for each of the {model.context} positions; got shape "
             f"{np.shape(reference)}."
         )
-
-
-def _optimiser(config: TrainConfig) -> optax.GradientTransformation:
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, config.warm_up, config.steps
-    )
-
-    def matrices(tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf.ndim > 1, tree)
-
-    return optax.chain(
-        optax.clip_by_global_norm(config.clip),
-        optax.adamw(rate, weight_decay=config.weight_decay, mask=matrices),
-    )
-
-
-def _mean_gradient(decoder: Decoder, batch: Batch, n_slices: int) -> tuple[Array, Decoder]:
-    """Loss and gradient, slice after slice of the batch."""
-
-    def loss(at: Decoder, inputs: Array, targets: Array) -> Array:
-        return cross_entropy(at(inputs)[0], targets) / np.float32(n_slices)
-
-    def add(total: tuple[Array, Decoder], part: tuple[Array, ...]) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(decoder, *part)), None
-
-    parts = [x.reshape(n_slices, -1, x.shape[1]) for x in (batch.inputs, batch.targets)]
-    none = (jnp.zeros((), jnp.float32), jax.tree.map(jnp.zeros_like, decoder))
-    return jax.lax.scan(add, none, tuple(parts))[0]
 
 
 def _run(trainer: Trainer, state: State, saved: Checkpoints | None, report: Report) -> State:
