@@ -171,9 +171,9 @@ ratios.groupby(["synthesizer", "replicate"])["rho"].first().unstack("replicate")
 # %% [markdown]
 # ## What they are worth in human texts
 #
-# A law `E + A·nᵃ` (a < 0) is fitted to the human curve and to the writer's. N texts are worth as
-# many human ones as lead to the same error. Because rules are known exactly here, the same number
-# can be read off the exact curves, with nothing fitted.
+# N texts are worth as many human ones as lead to the same error, read off the measured curves. The
+# interval holds every number of human texts whose difference to the N texts is within chance.
+# Because rules are known exactly here, the same number can be read off the exact curves.
 
 
 # %%
@@ -234,5 +234,5 @@ pd.DataFrame(
 # ```sh
 # opal text generate mine.csv --per-class 300 --model … --price-input … --price-output … --budget 2
 # opal text audit samples.jsonl --train mine.csv --test held_out.csv
-# opal text evaluate --file both.csv --test held_out.csv
+# opal text evaluate --file mine.csv --synthetic samples.jsonl --test held_out.csv
 # ```

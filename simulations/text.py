@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING
 from opal.runner import Cell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     import pandas as pd
 
     from opal.checks import Check
@@ -93,11 +90,11 @@ def checks(records: pd.DataFrame) -> list[Check]:
     return agreement.checks(records)
 
 
-def comparison(records: pd.DataFrame) -> Mapping[str, Any]:
-    """Floors, what a synthetic text is worth, and what the plan promised, for each corpus."""
-    from opal.bridge.text import exchange
+def comparison(records: pd.DataFrame) -> pd.DataFrame:
+    """Floors, what a synthetic text is worth, and what came of the plan, for each corpus."""
+    from opal.bridge.text.comparison import comparison
 
-    return exchange.comparison(records)
+    return comparison(records)
 
 
 if __name__ == "__main__":

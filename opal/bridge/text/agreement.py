@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binom
 
 from opal.bridge.text import features, texts
-from opal.bridge.text.evaluate import summary
+from opal.bridge.text.evaluate import TRIED, summary
+from opal.bridge.text.exchange import ARM, METRIC, curve, errors_over_tests, worth
 from opal.checks import Check, at_least, at_most, within_standard_errors, z_threshold
 
 _RULE = ["setting", "synthesizer", "arm", "added"]
@@ -16,7 +18,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
     """Human texts help, α = 0 is weighting, and estimates on test texts agree with exact errors."""
     found = [_human_texts_help(records), _weighting(records)]
     if (records["encoder"] == features.WORDS).any():
-        found += _exact(records)
+        found += [*_exact(records), *_worths(records)]
     return found
 
 
@@ -51,13 +53,49 @@ def _exact(records: pd.DataFrame) -> list[Check]:
     return [honest, at_least("control", float(wrong.max()), z_threshold(len(wrong)), detail)]
 
 
+def _worths(records: pd.DataFrame) -> list[Check]:
+    """Intervals of what texts are worth against exact errors, and against those of a wrong law."""
+    words = records[records["encoder"] == features.WORDS]
+    held = worths(words, METRIC)
+    caught = len(held) - int(worths(words, f"{METRIC}_control").sum())
+    most = float(binom.ppf(0.99, len(held), 0.05))
+    detail = f"of {len(held)} intervals, exact worths outside: as many as chance leaves"
+    wrong = "exact worths by the law of another writer outside: must be caught"
+    missed = len(held) - int(held.sum())
+    return [
+        at_most("worth", missed, most, detail),
+        at_least("worth control", caught, most + 1, wrong),
+    ]
+
+
+def worths(records: pd.DataFrame, metric: str) -> np.ndarray:
+    """Whether the interval of each N of each generator holds the worth by exact errors.
+
+    Args:
+        records: of one corpus by its words.
+        metric: of the exact errors.
+    """
+    known = records[(records["source"] == "theory") & (records["metric"] == metric)]
+    known = known.assign(source="data", metric=METRIC)
+    made = records.loc[records["arm"] == ARM, "synthesizer"]
+    held = []
+    for source in dict.fromkeys(made[made != texts.HUMAN]):
+        own, exact = (
+            [curve(each, name) for name in (texts.HUMAN, source)] for each in (records, known)
+        )
+        found = worth(*own, test_error=errors_over_tests(records, source))
+        truth = worth(*exact)
+        held += [a.low <= b.human <= a.high for a, b in zip(found, truth, strict=True)]
+    return np.array(held, dtype=bool)
+
+
 def scores(records: pd.DataFrame, metric: str) -> np.ndarray:
     """z-scores of balanced errors on test texts against exact ones, an arm and size each.
 
     Both are means over seeds. Seeds share their test texts: the mean standard error over test texts
     is at least that of the mean over seeds.
     """
-    words = records[(records["encoder"] == features.WORDS) & records["arm"].ne("pilot")]
+    words = records[(records["encoder"] == features.WORDS) & ~records["arm"].isin(TRIED)]
     measured = words[(words["source"] == "data") & (words["metric"] == "balanced_error")]
     known = words[(words["source"] == "theory") & (words["metric"] == metric)]
     mean = measured.groupby(_RULE)[["value", "std_error"]].mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +44,8 @@ class Own:
     Attributes:
         file: labelled texts.
         test: more of them to test on; part of the file if None.
-        digest: of both files, so that a changed file is evaluated again.
+        synthetic: files of texts that a model wrote.
+        digest: of all files, so that a changed file is evaluated again.
         columns: names of the columns text, label, attribute, seed, source, id; None to guess.
         seed: of base texts, orders and folds.
         settings: how it is evaluated.
@@ -52,6 +53,7 @@ class Own:
 
     file: str
     test: str | None
+    synthetic: tuple[str, ...]
     digest: str
     columns: tuple[str | None, ...]
     seed: int
@@ -59,7 +61,7 @@ class Own:
 
     def load(self) -> TextCorpus:
         """The corpus, read once a process."""
-        return _own(self.file, self.test, self.columns, self.digest)
+        return _own(self.file, self.test, self.synthetic, self.columns, self.digest)
 
 
 def of_corpora(names: tuple[str, ...], settings: Settings, seeds: int) -> list[Cell]:
@@ -80,23 +82,42 @@ def of_corpora(names: tuple[str, ...], settings: Settings, seeds: int) -> list[C
 
 
 def of_file(
-    file: Path, test: Path | None, columns: tuple[str | None, ...], settings: Settings, seeds: int
+    file: Path,
+    test: Path | None,
+    columns: tuple[str | None, ...],
+    settings: Settings,
+    seeds: int,
+    synthetic: tuple[Path, ...] = (),
 ) -> list[Cell]:
-    """Cells of a file of one's own; it is read at once, so that refusals come first.
+    """Cells of a file of one's own; files are read at once, so that refusals come first.
+
+    Args:
+        file: labelled texts.
+        test: texts to test on.
+        columns: names of the columns text, label, attribute, seed, source, id; None to guess.
+        settings: how the texts are evaluated.
+        seeds: number of cells.
+        synthetic: files of texts that a model wrote.
 
     Raises:
         ValueError: a file cannot be read, or holds too little.
     """
-    both = [file] if test is None else [file, test]
-    for each in both:
+    every = [file, *([test] if test is not None else []), *synthetic]
+    for each in every:
         if not each.is_file():
             raise ValueError(f"labelled texts are read from a file; there is none at {each}.")
-    digest = hashlib.sha256(b"".join(each.read_bytes() for each in both)).hexdigest()
-    told = str(test.absolute()) if test is not None else None
-    chosen = [
-        Own(str(file.absolute()), told, digest, columns, seed, settings) for seed in range(seeds)
-    ]
-    chosen[0].load()
+    parts = [hashlib.sha256(each.read_bytes()).digest() for each in every]
+    own = Own(
+        str(file.absolute()),
+        str(test.absolute()) if test is not None else None,
+        tuple(str(each.absolute()) for each in synthetic),
+        hashlib.sha256(b"".join(parts)).hexdigest(),
+        columns,
+        0,
+        settings,
+    )
+    own.load()
+    chosen = [replace(own, seed=seed) for seed in range(seeds)]
     return [Cell(evaluated, each, f"{file.name} seed {each.seed}") for each in chosen]
 
 
@@ -113,10 +134,15 @@ def _named(name: str) -> TextCorpus:
 
 
 @lru_cache(maxsize=1)
-def _own(file: str, test: str | None, columns: tuple[str | None, ...], digest: str) -> TextCorpus:
-    from opal.bridge.text import own, reading
+def _own(
+    file: str,
+    test: str | None,
+    synthetic: tuple[str, ...],
+    columns: tuple[str | None, ...],
+    digest: str,
+) -> TextCorpus:
+    from opal.bridge.text import own
 
     del digest  # a file that has changed is another one
-    named = reading.Columns(*columns)
-    held_out = None if test is None else reading.read(Path(test), named, n_classes=1)
-    return own.corpus(reading.read(Path(file), named), held_out, name=Path(file).stem)
+    frame, held_out = own.read(file, test, synthetic, columns)
+    return own.corpus(frame, held_out, name=Path(file).stem)

@@ -11,15 +11,13 @@ import numpy as np
 import pandas as pd
 
 from opal import records
-from opal.bridge.text import exchange, picture
-from opal.bridge.text.evaluate import summary
+from opal.bridge.text import picture
+from opal.bridge.text.comparison import comparison
+from opal.bridge.text.evaluate import AGAINST, TRIED, summary
 from opal.files import write_atomically
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-_SHOWN = ("macro_f1", "balanced_error", "worst_error", "balanced_risk", "calibration_error")
-_HEADS = ("macro-F1", "balanced error", "worst error", "log loss", "calibration error")
 
 
 def write(frame: pd.DataFrame, out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,7 +30,7 @@ def write(frame: pd.DataFrame, out: Path, settings: Mapping[str, Any]) -> dict[s
     """
     import matplotlib as mpl
 
-    compared = exchange.comparison(frame)
+    compared = comparison(frame)
     path = records.write(
         frame, out / "text.parquet", metadata={"settings": dict(settings), **records.provenance()}
     )
@@ -51,7 +49,8 @@ def write(frame: pd.DataFrame, out: Path, settings: Mapping[str, Any]) -> dict[s
 
 def _arms(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Every metric of the arms without added texts, and of the others with the most of them."""
-    table = summary(frame[(frame["source"] == "data") & frame["arm"].ne("pilot")])
+    of_arms = (frame["source"] == "data") & ~frame["arm"].isin(TRIED)
+    table = summary(frame[of_arms & (frame["metric"] != AGAINST)])
     rule = ["setting", "encoder", "synthesizer", "arm"]
     last = table[table["added"] == table.groupby(rule)["added"].transform("max")]
     found = []
@@ -82,59 +81,7 @@ def table(result: Mapping[str, Any]) -> RenderableType:
     """Arms with their paired differences to weighting, then what each source is worth."""
     from rich.console import Group
 
+    from opal.bridge.text import terminal
+
     notes = [f"figure: {result['figure']}", f"records: {result['records']}"]
-    return Group(_arm_table(result["arms"]), _source_table(result["sources"]), *notes)
-
-
-def _arm_table(arms: list[dict[str, Any]]) -> RenderableType:
-    from rich.table import Table
-
-    shown = Table("corpus", "encoder", "arm", "source", "N", *_HEADS, box=None, title="arms")
-    shown.caption = "in brackets: difference to weighting, * where its 95 % interval excludes 0"
-    for arm in arms:
-        cells = [_cell(arm["metrics"], name) for name in _SHOWN]
-        named = (arm[k] for k in ("setting", "encoder", "arm", "synthesizer"))
-        shown.add_row(*named, f"{arm['added']:,}", *cells)
-    return shown
-
-
-def _cell(metrics: Mapping[str, Any], name: str) -> str:
-    value, change = metrics[name]["estimate"], metrics[f"{name}_difference"]
-    low, high = change["ci"]
-    if low == high == 0:
-        return f"{value:.3f}"
-    sure = "*" if low > 0 or high < 0 else ""
-    return f"{value:.3f} ({change['estimate']:+.3f}{sure})"
-
-
-def _source_table(sources: list[dict[str, Any]]) -> RenderableType:
-    from rich.table import Table
-
-    shown = Table("corpus", "encoder", "source", "N", "floor of the error", box=None)
-    shown.title = "what added texts are worth"
-    for head in ("worth in human texts", "plan: buy", "gain promised", "measured"):
-        shown.add_column(head)
-    for row in sources:
-        floor = _between(row, "floor", "{:.3f}")
-        worth = _between(row, "worth", "{:,.0f}", beyond=row["worth_beyond"])
-        gain = [_number(row.get(name), "{:.3f}") for name in ("promised", "measured")]
-        error = row.get("measured_error")
-        gain[1] += f" ± {error:.3f}" if error is not None else ""
-        bought = _number(row.get("buy"), "{:,.0f}")
-        named = (row[k] for k in ("setting", "encoder", "source"))
-        shown.add_row(*named, f"{row['added']:,}", floor, worth, bought, *gain)
-    return shown
-
-
-def _between(row: Mapping[str, Any], name: str, form: str, *, beyond: bool = False) -> str:
-    """``0.2 [0.1, 0.3]``; a number that is beyond all human texts is called so."""
-    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    if row.get(name) is None and not beyond:
-        return "-"
-    best = "beyond all" if beyond else form.format(row[name])
-    ends = [form.format(end) if end is not None else "beyond" for end in (low, high)]
-    return f"{best} [{ends[0]}, {ends[1]}]"
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
+    return Group(*terminal.tables(result["arms"], result["sources"]), *notes)

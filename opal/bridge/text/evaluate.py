@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,18 +15,20 @@ from threadpoolctl import threadpool_limits
 
 from opal import records
 from opal.bridge.tabular.bounds import at_least
-from opal.bridge.text import arms, exact, features, material, pilot, ratio, texts
-from opal.bridge.text.arms import ADDING, BASELINES, REFERENCE
+from opal.bridge.text import exact, features, ladder, material, pilot, purchase, ratio, texts
+from opal.bridge.text.arms import ADDING, REFERENCE
 from opal.bridge.text.corpora import TextCorpus
 from opal.bridge.text.features import Features
 from opal.bridge.text.material import Material
-from opal.bridge.text.measures import Measure
+from opal.bridge.text.measures import Measure, std_error
 from opal.bridge.text.trained import Trained
-from opal.draws import as_key, named, on_host
-from opal.estimators.wide import WideFit
 
 STUDY = "text"
 SIZES = (30, 60, 120, 250, 500, 1000, 2000, 4000)
+AGAINST = "balanced_error_against"
+"""Metric: the difference to each number (column ``against``) of human texts, weighted alike."""
+TRIED = (pilot.ARM, purchase.ARM)
+"""Arms of many weights: what a plan is made from, and what it is held against."""
 KEYS = ("setting", "encoder", "synthesizer", "arm", "added", "metric", "group", "source")
 """What names a number, seeds apart."""
 
@@ -90,6 +93,7 @@ def evaluate(corpus: TextCorpus, seed: int, settings: Settings) -> pd.DataFrame:
     with threadpool_limits(1):
         trained, strength = _trained(data, known, seed, settings)
     rows = [row for each in trained for row in each.rows(data, _references(each, trained))]
+    rows += _against(data, trained)
     if settings.encoder == features.WORDS:
         rows += exact.rows(data, trained)
     frame = pd.DataFrame(rows)
@@ -123,43 +127,11 @@ def _trained(
     """The rules of all arms, and the C of their penalty."""
     strength = settings.strength or ratio.strength(data, known, seed, n_folds=settings.folds)
     ratios = ratio.choose(data, known, seed, n_folds=settings.folds, strength=strength)
-    alone = list(_alone(data, known, seed, strength))
-    grown = list(_grown(data, known, ratios, settings.sizes, strength))
-    return [*alone, *grown, *pilot.trained(data, known, seed, settings.sizes, strength)], strength
-
-
-def _alone(data: Material, known: Features, seed: int, strength: float) -> Iterator[Trained]:
-    """The arms that add nothing."""
-    rng = on_host(named(as_key(seed), "duplicates"))
-    for arm in BASELINES:
-        training = arms.baseline(arm, data, data.base, rng)
-        x = known.given(training.rows)
-        rule = arms.train(data, x, training, strength=strength)
-        if arm == "threshold":
-            rule = arms.moved(rule, data.y[data.base])
-        yield Trained.of(data, x, arm, training, rule)
-
-
-def _grown(
-    data: Material,
-    known: Features,
-    ratios: Mapping[str, float],
-    sizes: Sequence[int],
-    strength: float,
-) -> Iterator[Trained]:
-    """The arms that add texts, at every size; each fit begins where the last size's ended."""
-    for source, order in data.added.items():
-        for arm in ADDING:
-            rule: WideFit | None = None
-            for size in sorted(set(sizes)):
-                if size > len(order):
-                    continue
-                own = ratios[source] if arm == "synthetic_alpha" else np.nan
-                training = arms.adding(arm, data, data.base, order[:size], own)
-                x = known.given(training.rows)
-                begin = rule if training.alpha or arm != "synthetic_alpha" else None
-                rule = arms.train(data, x, training, strength=strength, start=begin)
-                yield Trained.of(data, x, arm, training, rule, source, size, own)
+    alone = ladder.alone(data, known, seed, strength)
+    grown = ladder.grown(data, known, ratios, settings.sizes, strength)
+    tried = pilot.trained(data, known, seed, settings.sizes, strength)
+    bought = purchase.trained(data, known, settings.sizes, strength)
+    return [*alone, *grown, *tried, *bought], strength
 
 
 def _references(each: Trained, trained: Sequence[Trained]) -> dict[str, Mapping[str, Measure]]:
@@ -171,6 +143,25 @@ def _references(each: Trained, trained: Sequence[Trained]) -> dict[str, Mapping[
             if (human.arm, human.source, human.added) == alike:
                 found["to_human"] = human.measured
     return found
+
+
+def _against(data: Material, trained: Sequence[Trained]) -> Iterator[dict[str, Any]]:
+    """Balanced errors of group-weighted generators' texts, less those of all numbers of human."""
+    weighted = [each for each in trained if each.arm == "synthetic_weighting"]
+    human = [each for each in weighted if each.source == texts.HUMAN]
+    alone = [each for each in trained if each.arm == REFERENCE]
+    for made in weighted:
+        if made.source == texts.HUMAN or not human:
+            continue
+        own = made.described(data) | {"source": "data", "group": "all", "metric": AGAINST}
+        value, influence = made.measured["balanced_error"]
+        for other in (*alone, *human):
+            reference = other.measured["balanced_error"]
+            yield own | {
+                "against": other.added,
+                "value": value - reference.value,
+                "std_error": std_error(influence - reference.influence),
+            }
 
 
 def summary(frame: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:

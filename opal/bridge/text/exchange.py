@@ -1,31 +1,28 @@
-"""What N synthetic texts are worth in human ones, where more of them stop helping, what to buy.
+"""What N synthetic texts are worth in human ones, and where more of them stop helping.
 
-Laws are of the balanced error, which macro-F1 follows; the log loss also falls and rises with
+Errors are balanced errors, which macro-F1 follows; the log loss also falls and rises with
 calibration, which weights move. The size of a training set is G times the harmonic mean of its
-groups' texts: what group weighting makes of unequal groups. The plan is made from log losses, the
-risk that its law is of (docs/theory.md, section 12).
+groups' texts: what group weighting makes of unequal groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import isotonic_regression
 
-from opal.bridge.text import pilot, texts
-from opal.bridge.text.evaluate import summary
-from opal.scaling.bootstrap import percentile_interval
-from opal.scaling.exchange import Mixture
+from opal.bridge.text.evaluate import AGAINST
 from opal.scaling.fit import Fit, fit
-from opal.scaling.pilot import fit_pilot
-from opal.scaling.plan import Plan, plan
 
 ARM = "synthetic_weighting"
 METRIC = "balanced_error"
 DRAWS = 100
+_GRID = 2001  # sizes of human training sets between the least and the largest
+_QUANTILE = 1.96
 
 
 @dataclass(frozen=True)
@@ -90,203 +87,75 @@ def worth(
     source: pd.DataFrame,
     sizes: tuple[int, ...] = (),
     *,
-    test_error: Mapping[int, float] | None = None,
-    laws: tuple[Fit, Fit] | None = None,
+    test_error: Mapping[int, Mapping[int, float]] | None = None,
 ) -> list[Worth]:
     """What texts of a source are worth in human ones, which are added in the same way.
+
+    The worth of N is where the difference between the source's error and that of m human texts
+    changes its sign, a monotone function of m. Its interval holds every m at which the difference
+    is within 1.96 of its standard errors, paired on seeds and test texts: where the human curve is
+    flat, no finite number may be shown to be too many, and the end is open (Fieller 1954).
 
     Args:
         human: the curve of human texts.
         source: that of the source; of the same seeds.
         sizes: numbers N of added texts; all of the source's if none is named.
-        test_error: standard error over test texts of the difference between the curves, by N;
-            seeds share their test texts and do not show it.
-        laws: of both curves, if they are fitted.
+        test_error: standard error over test texts of the difference, by N and m; seeds share their
+            test texts and do not show it.
 
     Raises:
-        ValueError: see :func:`law`.
+        ValueError: there are no human texts, or no seed has both.
     """
-    real, made = laws or (law(human), law(source))
-    at = source.groupby("added")["total"].mean()
-    ladder = human.groupby("added")["total"].mean()
-    noise = np.random.default_rng(0).standard_normal(DRAWS)
+    errors = human.pivot(index="seed", columns="added", values="value").dropna(axis="columns")
+    if errors.shape[1] < 2:
+        raise ValueError("texts are worth something in human ones; none were added.")
+    total = human.groupby("added")["total"].mean()[errors.columns]
+    at = source[source["added"] > 0].pivot(index="seed", columns="added", values="value")
     found = []
-    for size in sizes or tuple(int(n) for n in at.index if n > 0):
-        x = {"n": np.array([at[size]])}
-        best = _texts(_sizes(_params(real), float(made.predict(x)[0])), ladder)
-        moved = made.predict_draws(x)[:, 0] + (test_error or {}).get(size, 0.0) * noise
-        drawn = _texts(_sizes(_draws(real), moved), ladder)
-        low, high = _interval(float(best), drawn, float(ladder.index.max()))
-        found.append(Worth(size, float(best), low, high))
+    for size in sizes or tuple(int(n) for n in at.columns):
+        differences = errors.rsub(at[size], axis="index").dropna()
+        noise = (test_error or {}).get(size, {})
+        over_tests = np.array([noise.get(int(m), 0.0) for m in errors.columns])
+        found.append(Worth(size, *_crossing(differences.to_numpy(), over_tests, total)))
     return found
 
 
-def errors_over_tests(
-    records: pd.DataFrame, source: str, arm: str = ARM, metric: str = METRIC
-) -> dict[int, float]:
-    """Standard error over test texts of the difference to as many human texts, by N."""
-    rows = records[
-        (records["metric"] == f"{metric}_to_human")
-        & (records["arm"] == arm)
-        & (records["synthesizer"] == source)
-    ]
-    squares = (rows["std_error"] ** 2).groupby(rows["added"]).mean()
-    return {int(size): float(np.sqrt(square)) for size, square in squares.items()}
+def errors_over_tests(records: pd.DataFrame, source: str) -> dict[int, dict[int, float]]:
+    """Standard error over test texts of the difference to m human texts, by N and m."""
+    rows = records[(records["metric"] == AGAINST) & (records["synthesizer"] == source)]
+    squares = (rows["std_error"] ** 2).groupby([rows["added"], rows["against"]]).mean()
+    found: dict[int, dict[int, float]] = {}
+    for (size, against), square in squares.items():
+        found.setdefault(int(size), {})[int(against)] = float(np.sqrt(square))
+    return found
 
 
-def _params(real: Fit) -> Mixture:
-    value = {name: estimate.estimate for name, estimate in real.params.items()}
-    return Mixture(R_s=0.0, A_s=0.0, A_r=value["A"], beta=value["a"], E=value["E"])
+def _crossing(
+    differences: np.ndarray, over_tests: np.ndarray, total: pd.Series
+) -> tuple[float, float, float]:
+    """Where the mean of ``differences`` [seeds, sizes] changes its sign, and an interval.
 
-
-def _draws(real: Fit) -> Mixture:
-    column = dict(zip(real.law.params, real.draws.T, strict=True))
-    return Mixture(R_s=0.0, A_s=0.0, A_r=column["A"], beta=column["a"], E=column["E"])
-
-
-def _sizes(real: Mixture, error: Any) -> np.ndarray:
-    """Sizes of human training sets with that error."""
-    return real.n_equivalent(np.asarray(error) - np.asarray(real.E))
-
-
-def _texts(sizes: np.ndarray, ladder: pd.Series) -> np.ndarray:
-    """Human texts to add for training sets of these sizes, as measured sizes tell."""
-    x, n = ladder.to_numpy(), ladder.index.to_numpy(float)
-    return np.interp(sizes, x, n, left=0.0, right=np.inf)
-
-
-def _interval(best: float, drawn: np.ndarray, most: float) -> tuple[float, float]:
-    """Percentiles; what lies beyond all human texts is infinite."""
-    beyond = 2 * most + 1
-    ends = percentile_interval(min(best, beyond), np.minimum(drawn, beyond))
-    low, high = (np.inf if end > most else float(end) for end in ends)
-    return low, high
-
-
-def pilot_rows(records: pd.DataFrame, source: str) -> pd.DataFrame:
-    """A pilot's table: n and N for each group, α, log loss and seed (:mod:`opal.scaling.pilot`)."""
-    chosen = records[(records["metric"] == "balanced_risk") & (records["source"] == "data")]
-    own = (chosen["arm"] == pilot.ARM) & chosen["synthesizer"].isin(["none", source])
-    rows = chosen[own | (chosen["arm"] == "weighting")]
-    n_groups = _groups(records)
-    # Seeds differ a little in their counts; the law is of the means.
-    part = rows["n_real"].where(rows["n_real"] > 0).groupby(rows["replicate"]).rank("dense")
-    n = rows["n_each"].groupby(part).transform("mean")
-    return pd.DataFrame(
-        {
-            "n": n.fillna(n.max()),
-            "N": rows["added"] / n_groups,
-            "alpha": rows["alpha"],
-            "value": rows["value"],
-            "seed": rows["replicate"].astype(int),
-        }
-    ).reset_index(drop=True)
-
-
-def advice(records: pd.DataFrame, source: str) -> tuple[Plan, dict[str, float]]:
-    """The plan that a pilot on at most half the texts makes, and what came of it.
-
-    Returns:
-        The plan for a budget that buys the largest size, where human texts cannot be bought; and
-        the gain in log loss over weighting that its law promises for the largest size and the
-        weights of ``synthetic_alpha`` there, the one measured, its standard error, the gain
-        measured at the recommended size, and the best one at any size.
-
-    Raises:
-        ValueError: the pilot has too few points.
+    Between sizes, differences and variances are on a line in ``total^(-1/2)``, as errors fall.
     """
-    frame = pilot_rows(records, source)
-    fitted = fit_pilot(frame, seed="seed", n_bootstrap=DRAWS)
-    n_groups, n = _groups(records), float(frame["n"].max())
-    chosen = records[(records["arm"] == "synthetic_alpha") & (records["synthesizer"] == source)]
-    largest = int(chosen["added"].max())
-    share = float(records["share"].iloc[0])
-    made = plan(
-        fitted,
-        n_real=n,
-        n_groups=n_groups,
-        price_real=np.inf,
-        price_synthetic=1.0,
-        budget=float(largest),
-        subsample=share if share < 1 else None,
-    )
-    rows = summary(chosen[chosen["metric"] == "balanced_risk_difference"]).sort_values("added")
-    gains = -rows["value"].to_numpy()
-    weights = chosen.loc[chosen["added"] == largest].groupby("replicate")["alpha"].first()
-    mixture = Mixture.of({name: each.estimate for name, each in fitted.params.items()})
-    after = mixture.excess(n, largest / n_groups, weights.to_numpy())
-    bought = made.chosen.n_augmented * n_groups
-    sizes = np.concatenate([[0.0], rows["added"]])
-    return made, {
-        "promised": float(np.mean(mixture.excess(n, 1, 0.0) - after)),
-        "measured": float(gains[-1]),
-        "measured_error": float(rows["std_error"].iloc[-1]),
-        "at_recommended": float(np.interp(bought, sizes, np.concatenate([[0.0], gains]))),
-        "best": float(max(gains.max(), 0.0)),
-    }
+    spread = differences.var(axis=0, ddof=1) if len(differences) > 1 else 0.0
+    variance = spread / len(differences) + over_tests**2
+    trust = 1 / np.maximum(variance, 1e-3 * variance.max() + np.finfo(float).tiny)
+    mean = isotonic_regression(differences.mean(axis=0), weights=trust).x
+    ladder, human = -(total.to_numpy(float) ** -0.5), total.index.to_numpy(float)
+    sizes = np.union1d(np.linspace(ladder[0], ladder[-1], _GRID), ladder)
+    rise = np.interp(sizes, ladder, mean)
+    m = np.round(np.interp(sizes**-2, total.to_numpy(float), human), 6)  # 0 is 0
+    far = _QUANTILE * np.sqrt(np.interp(sizes, ladder, variance))
+    return _first(m, rise >= 0), _first(m, rise + far >= 0), _last(m, rise - far <= 0)
 
 
-def comparison(records: pd.DataFrame) -> pd.DataFrame:
-    """A row for each corpus, encoder and source: floor, worth of the largest size, and the plan.
-
-    Returns:
-        Columns ``floor``, ``floor_low``, ``floor_high`` (of the balanced error), ``worth``,
-        ``worth_low``, ``worth_high`` (human texts that ``added`` texts are worth), ``buy`` (texts
-        that the plan recommends), ``promised``, ``measured``, ``measured_error``,
-        ``at_recommended``, ``best`` (gains in log loss); missing where a law cannot be fitted.
-    """
-    data = records[records["source"] == "data"]
-    return pd.DataFrame(
-        [
-            row
-            for _, each in data.groupby(["setting", "encoder"], sort=False)
-            for row in _compared(each)
-        ]
-    )
+def _first(m: np.ndarray, holds: np.ndarray) -> float:
+    """The least m at which it holds; infinite if there is none."""
+    return float(m[np.argmax(holds)]) if holds.any() else np.inf
 
 
-def _compared(records: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    own = dict.fromkeys(records.loc[records["arm"] == ARM, "synthesizer"])
-    points = {source: curve(records, source) for source in own}
-    laws = {source: _fitted(each) for source, each in points.items()}
-    human = points.get(texts.HUMAN), laws.get(texts.HUMAN)
-    for source, each in points.items():
-        largest = int(each["added"].max())
-        row: dict[str, Any] = {
-            "setting": records["setting"].iloc[0],
-            "encoder": records["encoder"].iloc[0],
-            "source": source,
-            "added": largest,
-        }
-        fitted = laws[source]
-        if fitted is not None:
-            floor = fitted.params["E"]
-            row |= {"floor": floor.estimate, "floor_low": floor.low, "floor_high": floor.high}
-        if source != texts.HUMAN:
-            row |= _advised(records, source)
-            if human[0] is not None and human[1] is not None and fitted is not None:
-                error = errors_over_tests(records, source)
-                both = human[1], fitted
-                (found,) = worth(human[0], each, (largest,), test_error=error, laws=both)
-                row |= {"worth": found.human, "worth_low": found.low, "worth_high": found.high}
-        yield row
-
-
-def _fitted(points: pd.DataFrame) -> Fit | None:
-    try:
-        return law(points)
-    except ValueError:  # too few sizes, or a flat curve: there is no law
-        return None
-
-
-def _advised(records: pd.DataFrame, source: str) -> dict[str, float]:
-    try:
-        made, outcome = advice(records, source)
-    except ValueError:
-        return {}
-    return {"buy": made.chosen.n_augmented * _groups(records), **outcome}
-
-
-def _groups(records: pd.DataFrame) -> int:
-    """Number of groups with test texts."""
-    return int(records.loc[records["group"] != "all", "group"].nunique())
+def _last(m: np.ndarray, holds: np.ndarray) -> float:
+    """The largest m at which it holds; infinite if it holds at the end, 0 if nowhere."""
+    if holds[-1]:
+        return np.inf
+    return float(m[np.flatnonzero(holds)[-1]]) if holds.any() else 0.0

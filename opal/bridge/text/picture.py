@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge.text import exchange, features, texts
+from opal.bridge.text.comparison import comparison
 from opal.bridge.text.evaluate import summary
 from opal.plotting import PAPER, SERIES, Look
 
@@ -51,11 +52,11 @@ def draw(records: pd.DataFrame, compared: pd.DataFrame | None = None) -> Figure:
 
     Args:
         records: of :func:`opal.bridge.text.evaluate.evaluate`.
-        compared: :func:`opal.bridge.text.exchange.comparison` of them, if it is known.
+        compared: :func:`opal.bridge.text.comparison.comparison` of them, if it is known.
     """
     from matplotlib.figure import Figure
 
-    known = exchange.comparison(records) if compared is None else compared
+    known = comparison(records) if compared is None else compared
     columns = list(records.groupby(["setting", "encoder"], sort=False))
     width = min(7.2, 1.0 + 2.4 * max(len(columns), 1))
     figure = Figure(figsize=(max(width, 3.6), 7.4), layout="constrained")
@@ -87,7 +88,8 @@ def fill(column: Sequence[Axes], records: pd.DataFrame) -> None:
             own = table[(table["synthesizer"] == source) & (table["arm"] == arm)]
             rows = own[own["metric"] == metric].sort_values("added")
             offset = _SPREAD ** (index - (len(sources) - 1) / 2)
-            _points(axes, rows[rows["source"] == "data"], look, offset, source)
+            most = np.inf if metric == "balanced_risk" else 1.0
+            _points(axes, rows[rows["source"] == "data"], look, offset, source, most)
             known = rows[rows["source"] == "theory"]
             axes.plot(known["added"], known["value"], linestyle=look.dashes, color=look.colour)
             if metric == exchange.METRIC and known.empty:
@@ -120,11 +122,15 @@ def _count(number: float, largest: int) -> str:
     return f"{round(number, -digits):,.0f}"
 
 
-def _points(axes: Axes, rows: pd.DataFrame, look: Look, offset: float, source: str) -> None:
+def _points(
+    axes: Axes, rows: pd.DataFrame, look: Look, offset: float, source: str, most: float
+) -> None:
+    """Means with intervals, which end where the metric does: at 0 and ``most``."""
+    mean, far = rows["value"], 1.96 * rows["std_error"]
     axes.errorbar(
         rows["added"] * offset,
-        rows["value"],
-        yerr=1.96 * rows["std_error"],
+        mean,
+        yerr=[np.minimum(far, mean), np.minimum(far, most - mean)],
         fmt=look.marker,
         markersize=3.2,
         color=look.colour,

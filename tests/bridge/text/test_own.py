@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
-from opal.bridge.text import own, texts
+from opal.bridge.text import cells, own, reading, texts
+from opal.bridge.text.evaluate import Settings
+from opal.cli import main
 
 RARE, COMMON = (
     [f"{label} text number {i}" for i in range(n)] for label, n in (("a", 9), ("b", 30))
@@ -35,3 +40,93 @@ def test_half_of_the_texts_are_base_texts_where_none_was_written() -> None:
 def test_a_single_base_text_of_a_class_is_too_few() -> None:
     with pytest.raises(ValueError, match=r"two different base texts.*'a' has 1"):
         own.corpus(pd.concat([HUMAN, made(1)]), TEST)
+
+
+GUESSED = (None,) * 6
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Files: a person's texts, two models' texts, test texts."""
+    reading.write(HUMAN, tmp_path / "mine.csv")
+    reading.write(TEST, tmp_path / "held_out.csv")
+    reading.write(made(6), tmp_path / "samples.jsonl")
+    reading.write(made(4).assign(source="other"), tmp_path / "more.csv")
+    return tmp_path
+
+
+def of_files(folder: Path, *synthetic: str, seeds: int = 2) -> list[cells.Own]:
+    """Configurations of an evaluation of the files."""
+    paths = tuple(folder / name for name in synthetic)
+    settings = Settings(encoder="tfidf", sizes=(4,), share=1.0)
+    mine, test = folder / "mine.csv", folder / "held_out.csv"
+    found = cells.of_file(mine, test, GUESSED, settings, seeds, paths)
+    return [cell.config for cell in found if isinstance(cell.config, cells.Own)]
+
+
+def test_files_of_synthetic_texts_are_as_good_as_one_file(folder: Path) -> None:
+    first, second = of_files(folder, "samples.jsonl", "more.csv")
+    assert (first.seed, second.seed) == (0, 1)
+    apart = first.load()
+    others = made(4).assign(source="other")
+    whole = own.corpus(pd.concat([HUMAN, made(6), others], ignore_index=True), TEST, name="mine")
+    assert set(apart.synthetic) == {"model", "other"}
+    for name in ("base", "human", "test"):
+        pd.testing.assert_frame_equal(getattr(apart, name), getattr(whole, name))
+    for name, frame in whole.synthetic.items():
+        pd.testing.assert_frame_equal(apart.synthetic[name], frame)
+
+
+def test_a_changed_file_is_evaluated_again(folder: Path) -> None:
+    before, _ = of_files(folder, "samples.jsonl")
+    assert of_files(folder, "samples.jsonl")[0] == before
+    reading.write(made(5), folder / "samples.jsonl")
+    after, _ = of_files(folder, "samples.jsonl")
+    assert after.digest != before.digest
+    assert after == replace(before, digest=after.digest)
+
+
+def test_a_file_without_sources_is_a_model_of_its_own_name(folder: Path) -> None:
+    rows = ["text,label,seed"]
+    rows += [f"written {i},a,{text}" for i, text in enumerate(RARE[:5])]
+    (folder / "llama.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    columns = (None, None, None, "seed", None, None)
+    mine = str(folder / "mine.csv")
+    frame, test = own.read(mine, None, [str(folder / "llama.csv")], columns)
+    assert test is None
+    written = frame[frame["source"] == "llama"]
+    assert list(written["seeds"]) == [(texts.identity(text),) for text in RARE[:5]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "change", "message"),
+    [
+        ((None, "labl", None, None, None, None), {}, "unknown column 'labl'; did you mean 'label'"),
+        (GUESSED, {"source": "human"}, r"--synthetic are a model's; .*samples.jsonl calls some"),
+        (
+            (None, None, "attribute", None, None, None),
+            {"attribute": "x"},
+            "all files need the attribute; .*mine.csv has no column 'attribute'",
+        ),
+    ],
+)
+def test_unfit_files_are_refused(
+    folder: Path, columns: tuple[str | None, ...], change: dict[str, str], message: str
+) -> None:
+    reading.write(made(6).assign(**change), folder / "samples.jsonl")
+    with pytest.raises(ValueError, match=message):
+        own.read(str(folder / "mine.csv"), None, [str(folder / "samples.jsonl")], columns)
+
+
+def test_an_attribute_that_not_all_files_have_is_left_out(folder: Path) -> None:
+    reading.write(made(6).assign(attribute="x"), folder / "samples.jsonl")
+    found, _ = own.read(str(folder / "mine.csv"), None, [str(folder / "samples.jsonl")], GUESSED)
+    assert texts.ATTRIBUTE not in found
+
+
+def test_synthetic_files_need_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = str(folder / "samples.jsonl")
+    assert main(["text", "evaluate", "--synthetic", samples]) != 0
+    assert "--synthetic needs --file" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"there is none at .*absent.jsonl"):
+        of_files(folder, "absent.jsonl")

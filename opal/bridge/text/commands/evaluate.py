@@ -27,7 +27,7 @@ class Evaluate:
         opal text evaluate
         opal text evaluate --corpus sentiment hypo-l --encoder minilm --seeds 10
         opal text evaluate --preset full
-        opal text evaluate --file mine.csv --encoder minilm
+        opal text evaluate --file mine.csv --synthetic samples.jsonl --encoder minilm
     """
 
     corpus: tuple[str, ...] = ()
@@ -37,12 +37,15 @@ class Evaluate:
     file: Path | None = None
     """Labelled texts of your own: CSV, TSV, JSON, JSON lines or Parquet; with a column of the
     source (human or a model), and of the seeds of synthetic texts."""
+    synthetic: tuple[Path, ...] = ()
+    """Synthetic texts for --file, each with its seeds, as `opal text generate` writes them; several
+    files are several models, if they name none themselves."""
     test: Path | None = None
     """Texts to test on; by default a third of the human ones of --file."""
     text_column: str | None = None
-    """Column of the texts, if its name does not tell."""
+    """Column of the texts, in those files that have it, if its name does not tell."""
     label_column: str | None = None
-    """Column of the classes."""
+    """Column of the classes, likewise."""
     attribute_column: str | None = None
     """Column of an attribute: groups are then (class, attribute)."""
     seed_column: str | None = None
@@ -124,7 +127,9 @@ class Evaluate:
         seeds = self.seeds if self.seeds is not None else (10 if self.preset == "full" else 5)
         at_least("seeds", seeds, 1)
         if self.file is not None:
-            return cells.of_file(self.file, self.test, self._columns(), settings, seeds)
+            return cells.of_file(
+                self.file, self.test, self._columns(), settings, seeds, self.synthetic
+            )
         everything = corpora.names()
         default = everything[1:] if self.preset == "full" else everything[:1]
         return cells.of_corpora(self.corpus or default, settings, seeds)
@@ -143,5 +148,9 @@ class Evaluate:
         """Refuse flags that would be ignored."""
         if self.file is not None and (self.corpus or self.preset != "quick"):
             raise ValueError("--file excludes --corpus and --preset full; name one of them.")
+        if self.file is None and self.synthetic:
+            raise ValueError(
+                "--synthetic needs --file; a corpus has synthetic texts of its own. Name the file."
+            )
         if self.file is None and (self.test is not None or any(self._columns())):
             raise ValueError("--test and the columns belong to --file; without it, they mean none.")
