@@ -1,4 +1,4 @@
-"""Regret of transformers to Bayes: the plateau in seeds, and a law of tokens and parameters."""
+"""Regret of transformers to Bayes: the plateau in seeds, and a law of width, depth and tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ CAPTION = (
     "with two standard errors, trained on growing numbers of tokens, beside Bayes (black line) and "
     "Bayes plus the regret that the law predicts at the most seeds (dashes); (middle, right) "
     "regret to Bayes at the most seeds against training tokens and against parameters, with the "
-    "law (lines) fitted to the shorter trainings (filled) and held against the longest (open)."
+    "law of width, depth and tokens (lines) fitted to the shorter trainings (filled) and held "
+    "against the longest (open)."
 )
 
 

@@ -1,4 +1,4 @@
-"""A law of two sizes whose decays multiply."""
+"""A law of three sizes whose decays multiply."""
 
 from __future__ import annotations
 
@@ -9,40 +9,49 @@ from opal.scaling.law import Columns, Law
 
 
 def product_law() -> Law:
-    """E + A x1^(-a) x2^(-b): before a floor is near, a larger model gains a share at every budget.
+    """A x1^(-a) x2^(-b) x3^(-c): each size gains a share, whatever the others are.
 
-    The additive law of ``opal.scaling`` adds what size and training lack, as near convergence.
+    It has no floor: what it is of can be brought to nothing. The additive law of ``opal.scaling``
+    adds what size and training lack, as near convergence.
     """
-    exponent, grid = (0.01, 5.0), (0.1, 0.25, 0.5, 0.8, 1.2, 2.0)
+    exponent, grid = (0.01, 5.0), (0.25, 0.5, 1.0, 2.0)
+    names = ("a", "b", "c")
     return Law(
         name="product",
-        equation="E + A x1^(-a) x2^(-b)",
-        variables=("x1", "x2"),
-        params=("E", "A", "a", "b"),
-        bounds={"E": (0.0, np.inf), "A": (0.0, np.inf), "a": exponent, "b": exponent},
+        equation="A x1^(-a) x2^(-b) x3^(-c)",
+        variables=("x1", "x2", "x3"),
+        params=("A", *names),
+        bounds={"A": (0.0, np.inf), **dict.fromkeys(names, exponent)},
         derivatives=_product,
         amplitudes=("A",),
-        sizes=("x1", "x2"),
-        linear=("E", "A"),
-        nonlinear=("a", "b"),
+        sizes=("x1", "x2", "x3"),
+        linear=("A",),
+        nonlinear=names,
         columns=_product_columns,
         assemble=forms.in_order,
-        grid={"a": grid, "b": grid},
+        grid=dict.fromkeys(names, grid),
         least_sizes=2,
     )
 
 
 def _product(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """Values of the law and their slopes in E, A, a and b."""
-    floor, amplitude, a, b = values
-    first, second = np.log(x["x1"]), np.log(x["x2"])
-    decay = np.exp(-a * first - b * second)
-    term = amplitude * decay
-    slopes = (np.ones_like(decay), decay, -term * first, -term * second)
-    return floor + term, np.stack(slopes, axis=-1)
+    """Values of the law and their slopes in A, a, b and c."""
+    decay = _decay(values[1:], x)
+    term = values[0] * decay
+    slopes = (decay, *(-term * np.log(each) for each in _sizes(x)))
+    return term, np.stack(slopes, axis=-1)
 
 
 def _product_columns(nonlinear: np.ndarray, x: Columns) -> np.ndarray:
-    """Columns of E and A, given a and b."""
-    decay = x["x1"] ** -nonlinear[0] * x["x2"] ** -nonlinear[1]
-    return np.stack([np.ones_like(decay), decay], axis=-1)
+    """The column of A, given the exponents."""
+    return _decay(nonlinear, x)[:, None]
+
+
+def _decay(exponents: np.ndarray, x: Columns) -> np.ndarray:
+    powers = (each**-power for each, power in zip(_sizes(x), exponents, strict=True))
+    product: np.ndarray = np.prod(np.stack(np.broadcast_arrays(*powers)), axis=0)
+    return product
+
+
+def _sizes(x: Columns) -> tuple[np.ndarray, ...]:
+    return x["x1"], x["x2"], x["x3"]

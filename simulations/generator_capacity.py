@@ -1,4 +1,4 @@
-"""Regret of transformers to Bayes against training tokens, width and depth, and a law of it.
+"""Regret of transformers to Bayes against width, depth and training tokens, and a law of it.
 
 Regret is KL minus that of the posterior predictive law on the same seeds. A generator whose regret
 exceeds r/2n stops to gain from seeds: the law, fitted to the smaller ones, says where.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TRANSFORMER, BAYES = "transformer", "Bayes"
 RUN = ("width", "depth", "params", "tokens")
-COLUMNS = {"x1": "params", "x2": "tokens"}
+COLUMNS = {"x1": "width", "x2": "depth", "x3": "tokens"}
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Config:
     batch: int = 32
     """Sequences of a step."""
     n_trainings: int = 2
-    """Trainings of each size and number of steps, whose spread the law allows for; the longest,
-    which the law does not see, is done once."""
+    """Trainings of each size and number of steps, of which the law sees the mean; the longest,
+    which it does not see, is done once."""
     n_seeds: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64)
     """Seeds at which regret is measured; the law is of the last."""
     n_subjects: int = 2048
@@ -59,7 +59,7 @@ PRESETS = {
     "tiny": Config(
         n_tokens=8,
         rank=2,
-        sizes=((8, 1), (16, 1)),
+        sizes=((8, 1), (16, 1), (16, 2)),
         context=9,
         steps=(8, 20, 40),
         batch=32,
@@ -98,6 +98,8 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
+    import numpy as np
+
     from simulations import _fields, _trainable
 
     _fields.require_counts(config, "steps", "batch", "n_draws", minimum=1)
@@ -105,13 +107,15 @@ def _check(config: Config) -> None:
     _fields.require_counts(config, "n_seeds", minimum=0)
     _fields.require_counts(config, "n_subjects", minimum=2)
     _fields.require_counts(config, "context", minimum=max(config.n_seeds) + 1)
-    if len(set(config.sizes)) < 2 or len(set(config.steps)) < 3:
-        raise ValueError(
-            "a law of size and training needs at least two sizes and three numbers of steps, the "
-            f"largest of which is held out; got {config.sizes} and {config.steps}."
-        )
     sizes = (config.context, config.sizes, config.steps, config.batch)
     _trainable.require(stream(config).vocab, *sizes)
+    shapes = np.log([[np.e, *size] for size in config.sizes])
+    if len(config.sizes) < 3 or np.linalg.matrix_rank(shapes) < 3 or len(set(config.steps)) < 3:
+        raise ValueError(
+            "a law of width, depth and training needs sizes that differ in both, at least three, "
+            "and three numbers of steps, the largest of which is held out; got "
+            f"{config.sizes} and {config.steps}."
+        )
 
 
 @cache  # what is compiled for its alphabet serves all cells
@@ -182,20 +186,17 @@ def between(records: pd.DataFrame) -> float:
 
 
 def capacity(records: pd.DataFrame) -> Fit:
-    """The law of regret in parameters and tokens, fitted to all but what is held out.
+    """The law of regret in width, depth and tokens, fitted to all but what is held out.
 
-    A regret errs by its subjects and by its trainings, whose relative spread is that of all.
+    It has no floor, since the law of Bayes is reached as size and training grow. It is fitted to
+    logarithms, whose scatter about it is more of the law's making than of subjects and trainings.
     """
-    import numpy as np
-
     from opal.scaling.fit import fit
     from simulations._product_law import product_law
 
     table = regrets(records)
-    trainings = between(records) * table["regret"] / np.sqrt(table["trainings"])
-    noise = np.hypot(table["std_error"], trainings)
-    seen = table.assign(noise=noise)[~table["held_out"]]
-    return fit(product_law(), seen, x=COLUMNS, y="regret", std_error="noise")
+    seen = table[~table["held_out"]]
+    return fit(product_law(), seen, x=COLUMNS, y="regret", loss="huber-log")
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
