@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 STUDIES = ("imputation",)
 CAPTION = (
-    "F1 of a class of which 50 to 100 original texts are at hand, as they are, weighted, "
+    "F1 of a class of which 50 or more original texts are at hand, as they are, weighted, "
     "duplicated, or filled to 200 with synthetic texts (filled markers: held-out original texts; "
     "hollow ones: held-out synthetic texts), against 200 original texts (band); below, the gap "
     "between the two, when folds keep synthetic texts with their seeds, when they do not, and of a "
@@ -88,7 +88,7 @@ def _scores(axes: Axes, rows: pd.DataFrame) -> None:
     if len(real):
         row = real.iloc[0]
         axes.axhspan(row["lower"], row["upper"], color="0.9", linewidth=0, zorder=0)
-        axes.axhline(row["value"], color=_REAL, linewidth=0.9, label="200 original texts", zorder=1)
+        axes.axhline(row["value"], color=_REAL, linewidth=0.9, label=_full(row), zorder=1)
 
 
 def _gaps(axes: Axes, rows: pd.DataFrame) -> None:
@@ -144,6 +144,10 @@ def _points(
         label=label,
         zorder=3,
     )
+
+
+def _full(row: pd.Series) -> str:
+    return f"{row['n_full']} original texts"
 
 
 def _offset(place: int, n: int) -> float:

@@ -47,7 +47,10 @@ class Config:
     encoder: str = "tfidf"
     """tfidf, minilm, or a transformer's folder."""
     masked_model: str = ""
-    """A masked language model for SSMBA; without one there is no such arm."""
+    """A masked language model for SSMBA, or grown: trained on texts of the corpus that are not
+    tried. Without one there is no such arm."""
+    arms: tuple[str, ...] = ()
+    """Arms, all by default."""
     seed: int = 0
     """Seed of all draws."""
 
@@ -72,6 +75,7 @@ class Case:
     repeats: int
     encoder: str
     masked_model: str
+    arms: tuple[str, ...]
     seed: int
 
 
@@ -89,7 +93,7 @@ def cells(config: Config) -> list[Cell]:
     if not config.classes or not config.n_originals:
         raise ValueError("name at least one class and one number of originals.")
     fill_to, folds, least = config.fill_to, config.folds, min(config.n_originals)
-    Trial(config.n_originals, fill_to, folds, config.repeats)
+    Trial(config.n_originals, fill_to, folds, config.repeats, config.arms)
     if least < 0 or max(config.n_originals) >= fill_to or config.n_others < 1 or folds < 2:
         raise ValueError(
             "n_originals must be at least 0 and below fill_to, n_others at least 1 and folds at "
@@ -112,28 +116,31 @@ def cells(config: Config) -> list[Cell]:
 
 def case_cell(config: Case) -> pd.DataFrame:
     """Records of one class."""
-    from opal.bridge.text import corpora, encoders, imputation, imputing, learners, verdicts
+    from opal.bridge.text import corpora, encoders, filling, imputing, learners, means, neighbours
+    from opal.bridge.text.tasks import of_corpus
 
     corpus = corpora.load(config.corpus, key=config.seed)
-    task = imputation.of_corpus(corpus, config.category, n_others=config.n_others)
+    task = of_corpus(corpus, config.category, n_others=config.n_others)
     have = len(task.originals)
     sizes = {n or have for n in config.n_originals}
     chosen = tuple(sorted(n for n in sizes if n <= have and n < config.fill_to))
-    trial = imputing.Trial(chosen, config.fill_to, config.folds, config.repeats, seed=config.seed)
+    arms = tuple(config.arms) or filling.ARMS
+    trial = imputing.Trial(
+        chosen, config.fill_to, config.folds, config.repeats, arms, seed=config.seed
+    )
     if config.masked_model:
-        task = imputation.with_neighbours(
-            task, chosen[0], config.fill_to, config.masked_model, seed=config.seed
-        )
-    learner = learners.linear(encoders.encoder(config.encoder))
-    frame = imputing.evaluate(task, trial, learner)
+        task = neighbours.with_neighbours(task, trial, config.masked_model, corpus)
+    frame = imputing.evaluate(task, trial, learners.linear(encoders.encoder(config.encoder)))
     source = "simulation" if config.corpus == corpora.DEFAULT else "data"
-    return verdicts.summarise(frame, task, trial, source=source).assign(encoder=config.encoder)
+    table = means.summarise(frame, task, trial, source=source)
+    return table.assign(encoder=config.encoder, notes="; ".join(task.notes))
 
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """What must show where folds and arms are sound; what synthetic texts are worth is a finding.
 
-    Each is a mean over corpora at the fewest originals of a class.
+    Each is a mean over corpora at the fewest originals of a class; those without their arms are
+    left out.
     """
     from opal.checks import at_least
 
@@ -143,6 +150,8 @@ def checks(records: pd.DataFrame) -> list[Check]:
     )
     found = []
     for name, arm, metric, words in asked:
+        if records[(records["arm"] == arm) & (records["metric"] == metric)].empty:
+            continue
         value, error = _mean(records, arm, metric)
         detail = f"{words}: {value:+.3f} ± {error:.3f}"
         found.append(at_least(name, value / error, 2.0, detail))
@@ -166,15 +175,16 @@ def _mean(records: pd.DataFrame, arm: str, metric: str) -> tuple[float, float]:
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
-    """The two published claims, a row for each class, source and number of originals.
+    """The published claims, a row for each class, source and number of originals.
 
     The setting ``all`` is the mean over corpora, where there are several.
     """
     import pandas as pd
 
-    from opal.bridge.text import verdicts
+    from opal.bridge.text import imputed, means, verdicts
 
-    return verdicts.claims(pd.concat([records, verdicts.pooled(records)], ignore_index=True))
+    table = pd.concat([records, means.pooled(records)], ignore_index=True)
+    return imputed.compared(verdicts.claims(table))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ def test_records_are_of_the_grammar(table: pd.DataFrame) -> None:
     assert set(table["n_min"]) == {50}
     assert set(table["n_oversampled"]) == {150}
     assert {"raw", "weighting", "synthetic", "naive_folds", "all_real"} <= set(table["arm"])
+    assert {"fixed_seeds", "drawn_seeds"} <= set(table["arm"])
+    assert set(table["n_full"]) == {200}
     assert set(table["n_replicates"]) == {3}
     assert (table["lower"] <= table["value"]).all()
 
@@ -38,16 +40,32 @@ def test_more_labels_do_better_than_few(table: pd.DataFrame) -> None:
 
 
 def test_the_claims_are_compared(table: pd.DataFrame) -> None:
+    """Differences of three folds, in words; those of arms that are not there are left out."""
     found = study.comparison(table)
-    assert found["synthesizer"].tolist() == ["biased", "faithful"]
-    assert set(found["full_sample"]) <= {"holds", "open", "fails"}
-    assert found[["difference", "gap", "gap_all_real", "naive_adds"]].notna().all(axis=None)
+    assert found["texts by"].tolist() == ["biased", "faithful"]
+    assert set(found["full sample"]) <= {"holds", "open", "fails"}
+    assert found["fixed minus drawn seeds"].str.fullmatch(r"[+-].* \([+-].*, [+-].*\)").all()
+    assert "minus SSMBA" not in found
+    (real,) = set(found["all real"])
+    rows = table[(table["arm"] == "all_real") & (table["metric"] == "f1")]
+    assert float(real) == pytest.approx(rows["value"].iloc[0], abs=5e-4)
+    difference = table[(table["arm"] == "synthetic") & (table["metric"] == "f1_minus_all_real")]
+    known = difference.sort_values("synthesizer")["value"]
+    assert found["minus all real"].str.split().str[0].astype(float).to_numpy() == pytest.approx(
+        known.to_numpy(), abs=5e-4
+    )
 
 
 def test_a_check_that_must_fail(table: pd.DataFrame) -> None:
     """If all labels were worth no more than few, the check would say so."""
     wrong = table.assign(value=table["value"].where(table["metric"] != "f1_minus_raw", 0.0))
     assert not any(check.passed for check in study.checks(wrong))
+
+
+def test_checks_without_their_arms_are_left_out(table: pd.DataFrame) -> None:
+    weighted = table[table["arm"].isin(["raw", "weighting"])]
+    assert len(study.checks(weighted)) == 1
+    assert study.checks(table[table["arm"] == "synthetic"]) == []
 
 
 def test_several_classes_are_several_cells() -> None:
@@ -65,6 +83,7 @@ def test_several_classes_are_several_cells() -> None:
         ({"classes": ("gramar/praise",)}, "did you mean 'grammar'?"),
         ({"n_originals": (50, 200)}, "below fill_to, n_others at least 1"),
         ({"folds": 1}, "folds at least 2; got (50,), 200, 200 and 1."),
+        ({"arms": ("rwa",)}, "unknown arm 'rwa'; did you mean 'raw'?"),
         ({"repeats": 0}, "repeats must be at least 1; got 0."),
         ({"encoder": "tfidff"}, "unknown encoder 'tfidff'; did you mean 'tfidf'?"),
     ],

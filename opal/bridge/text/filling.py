@@ -9,9 +9,12 @@ raw             the n' originals
 weighting       the same, with weight m/n' each
 duplication     the same, and m − n' draws from them with replacement
 synthetic       the same, and m − n' synthetic texts whose seeds are all trained on
-fixed_seeds     the same, from five seeds alone, repeated where they are too few
+fixed_seeds     the same, from five seeds alone; where none were written for it, the few texts at
+                hand that have one of five originals as their only seed, repeated in turn
+drawn_seeds     as many different texts as fixed_seeds has, likewise repeated, whatever their seeds:
+                what it is compared with, for fewer texts may do worse whatever their seeds are
 ssmba           the same, from neighbours of the originals
-naive_folds     as synthetic, but folds know no lineage: the control that must look too good
+naive_folds     as synthetic or ssmba, but folds know no lineage: a control that must look too good
 all_real        m original texts
 =============== ===============================================================================
 """
@@ -22,31 +25,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from opal.bridge.text import folds
+from opal.bridge.text.pools import Pool
 
 BASELINES = ("raw", "weighting", "duplication")
-WRITTEN = ("synthetic", "fixed_seeds", "ssmba", "naive_folds")
+WRITTEN = ("synthetic", "fixed_seeds", "drawn_seeds", "ssmba", "naive_folds")
 ALL_REAL = "all_real"
 ARMS = (*BASELINES, *WRITTEN, ALL_REAL)
 N_FIXED = 5
 NONE = "none"
-
-
-@dataclass(frozen=True, eq=False)
-class Pool:
-    """Synthetic texts of one source, made from the originals at hand.
-
-    Attributes:
-        frame: each text once, in the order in which they are used.
-        rows: of these texts among all texts of a data set.
-        naive: a fold of each that knows no lineage.
-    """
-
-    frame: pd.DataFrame
-    rows: np.ndarray
-    naive: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +109,14 @@ def trainings(
             yield _training("synthetic", source, fold, _filled(fold, added), {source: pool})
         if "naive_folds" in arms:
             yield _naive(fold, source, pool)
-        if "fixed_seeds" in arms and source not in pools.get("fixed_seeds", {}):
-            added = _few_seeds(fold, pool)
-            if len(added):
-                yield _training("fixed_seeds", source, fold, _filled(fold, added), {source: pool})
+        if source not in pools.get("fixed_seeds", {}):
+            yield from _few(fold, source, pool, arms)
     for arm in ("fixed_seeds", "ssmba"):
         for source, pool in pools.get(arm, {}).items() if arm in arms else ():
             added = _allowed(fold, pool)
             yield _training(arm, source, fold, _filled(fold, added), {source: pool})
+    for source, pool in pools.get("ssmba", {}).items() if "naive_folds" in arms else ():
+        yield _naive(fold, source, pool)
 
 
 def _baseline(
@@ -169,14 +157,23 @@ def _filled(fold: Fold, added: np.ndarray) -> np.ndarray:
     return np.concatenate([fold.own, added[: max(fold.m - len(fold.own), 0)]])
 
 
+def _few(fold: Fold, source: str, pool: Pool, arms: tuple[str, ...]) -> Iterator[Training]:
+    """Texts at hand of five seeds, and as many of any seeds."""
+    fixed = _few_seeds(fold, pool)
+    drawn = _allowed(fold, pool)[: len(fixed)]
+    for arm, added in (("fixed_seeds", fixed), ("drawn_seeds", drawn)):
+        if arm in arms and len(added):
+            repeated = np.resize(added, max(fold.m - len(fold.own), len(added)))
+            yield _training(arm, source, fold, _filled(fold, repeated), {source: pool})
+
+
 def _few_seeds(fold: Fold, pool: Pool) -> np.ndarray:
-    """Texts of the first five originals that have any, repeated in turn until they suffice."""
+    """Texts of the first five originals that have any of their own."""
     free = folds.trainable(pool.frame, frozenset(fold.ids[fold.held_out]))
     there = {id_ for seeds in pool.frame["seeds"][free] if len(seeds) == 1 for id_ in seeds}
     few = frozenset([id_ for id_ in fold.ids[fold.own] if id_ in there][:N_FIXED])
     made = np.array([few.issuperset(seeds) for seeds in pool.frame["seeds"]], dtype=bool)
-    rows = pool.rows[free & made]
-    return np.resize(rows, max(fold.m - len(fold.own), len(rows))) if len(rows) else rows
+    return pool.rows[free & made]
 
 
 def _naive(fold: Fold, source: str, pool: Pool) -> Training:

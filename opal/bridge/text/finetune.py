@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from opal.bridge.text import extra
+from opal.bridge.text import extra, steps
+from opal.bridge.text.batches import batches
 from opal.bridge.text.encoders import MINILM, model_path
 
 
@@ -29,6 +31,10 @@ class FineTuning:
         weight_decay: of AdamW.
         max_tokens: longer texts are cut.
         threads: of torch; more than one is slow beside other processes.
+        most_steps: training ends after these, in the midst of an epoch; 0 for no limit.
+        by_length: batches are of texts of about equal length, which need little padding. Each
+            epoch still has each text once, in an order of batches that is drawn.
+        bfloat16: products of matrices in 16 bits; parameters and their updates keep 32.
     """
 
     model: str = MINILM
@@ -39,6 +45,9 @@ class FineTuning:
     weight_decay: float = 0.01
     max_tokens: int = 128
     threads: int = 1
+    most_steps: int = 0
+    by_length: bool = False
+    bfloat16: bool = False
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -50,7 +59,11 @@ class FineTuning:
                 "learning_rate must be in (0, 1) and warm_up in [0, 1); got "
                 f"{self.learning_rate} and {self.warm_up}."
             )
+        if self.most_steps < 0:
+            raise ValueError(f"most_steps must be at least 0; got {self.most_steps}.")
 
+
+_TESTED = 64  # texts of a batch that is not trained on
 
 PRESETS = {
     "minilm": FineTuning(),
@@ -66,9 +79,11 @@ class FineTuned:
 
     Attributes:
         losses: weighted loss of each step.
+        accuracies: share of each step's texts that were given their class before the step.
     """
 
     losses: tuple[float, ...]
+    accuracies: tuple[float, ...]
     _settings: FineTuning = field(repr=False)
     _tokenizer: Any = field(repr=False)
     _model: Any = field(repr=False)
@@ -78,12 +93,15 @@ class FineTuned:
         import torch
 
         self._model.eval()
-        found = []
+        order = np.argsort([len(text) for text in texts], kind="stable")
+        found = np.empty((len(texts), self._model.config.num_labels))
         with torch.inference_mode():
-            for start in range(0, len(texts), 64):
-                given = _encoded(self._tokenizer, texts[start : start + 64], self._settings)
-                found.append(torch.softmax(self._model(**given).logits, dim=1).double().numpy())
-        return np.concatenate(found)
+            for part in np.split(order, range(_TESTED, len(texts), _TESTED)):
+                some = [texts[i] for i in part]
+                given = steps.encoded(self._tokenizer, some, self._settings.max_tokens)
+                scores = steps.logits(self._model, given, half=self._settings.bfloat16)
+                found[part] = torch.softmax(scores.double(), dim=1).numpy()
+        return found
 
 
 def fine_tune(
@@ -128,52 +146,57 @@ def fine_tune(
     tokenizer = AutoTokenizer.from_pretrained(path)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=n_classes)
+        with _quietly():
+            model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=n_classes)
         model = model.float().train()
-        order = np.random.default_rng(seed)
         scaled = np.asarray(weights, float) / np.mean(weights[kept])
-        batches = [
-            (_encoded(tokenizer, [texts[i] for i in part], chosen), y[part], scaled[part])
-            for part in _batches(kept, chosen, order)
+        planned = [
+            (
+                steps.encoded(tokenizer, [texts[i] for i in part], chosen.max_tokens),
+                y[part],
+                scaled[part],
+            )
+            for part in _planned(kept, texts, chosen, np.random.default_rng(seed))
         ]
-        losses = _trained(model, batches, chosen, progress)
-    return FineTuned(tuple(losses), chosen, tokenizer, model)
-
-
-def _trained(
-    model: Any,
-    batches: Sequence[tuple[Any, np.ndarray, np.ndarray]],
-    settings: FineTuning,
-    progress: Callable[[int, int], None] | None,
-) -> list[float]:
-    """Loss of each step of training on encoded texts, labels and weights."""
-    import torch
-
-    optimiser, schedule = _optimiser(model, len(batches), settings)
-    losses = []
-    for step, (given, y, weights) in enumerate(batches, start=1):
-        each = torch.nn.functional.cross_entropy(
-            model(**given).logits, torch.as_tensor(y), reduction="none"
+        losses, accuracies = steps.trained(
+            model,
+            planned,
+            *_optimiser(model, len(planned), chosen),
+            half=chosen.bfloat16,
+            progress=progress,
         )
-        loss = (each * torch.as_tensor(weights, dtype=each.dtype)).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-        if progress is not None:
-            progress(step, len(batches))
-    return losses
+    return FineTuned(losses, accuracies, chosen, tokenizer, model)
 
 
-def _batches(rows: np.ndarray, settings: FineTuning, rng: np.random.Generator) -> list[np.ndarray]:
-    """Rows of each step: every epoch is an order of all of them."""
-    found: list[np.ndarray] = []
-    for _ in range(settings.epochs):
-        order = rng.permutation(rows)
-        found += [order[i : i + settings.batch] for i in range(0, len(order), settings.batch)]
-    return found
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No bar, and no report that the head is not in the file: it is drawn for every training."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _planned(
+    rows: np.ndarray, texts: Sequence[str], settings: FineTuning, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Rows of each step."""
+    found = batches(
+        rows,
+        texts,
+        size=settings.batch,
+        epochs=settings.epochs,
+        rng=rng,
+        by_length=settings.by_length,
+    )
+    return found[: settings.most_steps or None]
 
 
 def _optimiser(model: Any, n_steps: int, settings: FineTuning) -> tuple[Any, Any]:
@@ -191,13 +214,3 @@ def _optimiser(model: Any, n_steps: int, settings: FineTuning) -> tuple[Any, Any
         return min((step + 1) / rising, (n_steps - step) / max(1, n_steps - rising + 1))
 
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-
-
-def _encoded(tokenizer: Any, texts: Sequence[str], settings: FineTuning) -> Any:
-    return tokenizer(
-        list(texts),
-        truncation=True,
-        max_length=settings.max_tokens,
-        padding=True,
-        return_tensors="pt",
-    )

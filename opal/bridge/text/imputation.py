@@ -8,20 +8,15 @@ all n are tested on the same held-out original texts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 from jaxtyping import Array, Key
 
-from opal import names
 from opal.bridge.text import texts
-from opal.bridge.text.corpora import TextCorpus
 from opal.bridge.text.reading import LEAST
-from opal.bridge.text.ssmba import Ssmba
-from opal.draws import as_key, named, on_host
+from opal.draws import named, on_host
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,92 +100,6 @@ class Drawn:
     n_category: int
 
 
-def of_corpus(corpus: TextCorpus, category: str, *, n_others: int | None) -> Task:
-    """The task that a corpus with synthetic texts sets.
-
-    Base texts of the class are its originals, its human texts are spare. Texts that occur with two
-    labels are left out, and so is what leaks from or into the corpus's test texts.
-
-    Args:
-        corpus: as published.
-        category: a class of it.
-        n_others: texts of each other class, at most, base texts first; None for all.
-
-    Raises:
-        UnknownNameError: there is no such class.
-    """
-    names.check("class", [category], corpus.labels)
-    apart = corpus.apart()
-    known = pd.concat([apart.base, apart.human], ignore_index=True)
-    clear = known[known.groupby("id")["label"].transform("nunique") == 1].drop_duplicates("id")
-    mine, base = clear["label"] == category, clear["id"].isin(frozenset(apart.base["id"]))
-    others = clear[~mine]
-    if n_others is not None:
-        others = others[others.groupby("label").cumcount() < n_others]
-    lost = len(known.drop_duplicates("id")) - len(clear)
-    notes = (f"{lost} texts that occur with two labels are left out",) if lost else ()
-    return Task(
-        f"{corpus.name}/{category}",
-        category,
-        clear[mine & base],
-        clear[mine & ~base],
-        others,
-        {name: _of(frame, category) for name, frame in apart.synthetic.items()},
-        notes=notes,
-    )
-
-
-def of_frame(frame: pd.DataFrame, category: str, *, name: str, n_others: int | None = None) -> Task:
-    """The task that a table of one's own sets: rows with seeds are its synthetic texts.
-
-    Raises:
-        UnknownNameError: there is no such class.
-        ValueError: an original text occurs twice.
-    """
-    names.check("class", [category], frame["label"].unique())
-    made = np.array([bool(seeds) for seeds in frame["seeds"]], dtype=bool)
-    original, synthetic = frame[~made], frame[made]
-    again = int(original["id"].duplicated().sum())
-    if again:
-        first = original[original["id"].duplicated()]["text"].iloc[0]
-        raise ValueError(
-            f"each original text must be there once; {again} of {len(original)} repeat another, "
-            f"such as {first[:60]!r}. Drop them (--drop-duplicates)."
-        )
-    mine = original["label"] == category
-    others = original[~mine]
-    if n_others is not None:
-        others = others[others.groupby("label").cumcount() < n_others]
-    by_source = {str(source): _of(each, category) for source, each in synthetic.groupby("source")}
-    return Task(name, category, original[mine], original[:0], others, by_source)
-
-
-def reduced(task: Task, n: int, *, seed: int = 0) -> Task:
-    """The task with n originals at hand, drawn once; the others are spare."""
-    rng = on_host(named(as_key(seed), f"at hand {task.name}"))
-    order = task.originals.iloc[rng.permutation(len(task.originals))]
-    return replace(task, originals=order[:n], spare=pd.concat([order[n:], task.spare]))
-
-
-def with_neighbours(task: Task, fewest: int, fill_to: int, model: str, *, seed: int = 0) -> Task:
-    """The task with SSMBA's texts: as many of each original as fill the class from the fewest.
-
-    Args:
-        task: without them.
-        fewest: originals at hand, at least.
-        fill_to: originals and neighbours together.
-        model: a masked language model.
-        seed: of the draws.
-
-    Raises:
-        ImportError: the extra ``text`` is not installed.
-        OSError: there is no such model.
-        ValueError: it is no masked language model.
-    """
-    n_each = math.ceil((fill_to - fewest) / fewest)
-    return replace(task, ssmba=Ssmba(model).augment(task.originals, n_each, seed=seed))
-
-
 def draw(task: Task, fill_to: int, *, key: Key[Array, ""]) -> Drawn:
     """A data set: originals in random order, then spare texts in random order, up to the fill."""
     rng = on_host(named(key, "data"))
@@ -198,31 +107,3 @@ def draw(task: Task, fill_to: int, *, key: Key[Array, ""]) -> Drawn:
     category = pd.concat(mine, ignore_index=True)[:fill_to]
     frame = pd.concat([category, task.others], ignore_index=True)
     return Drawn(frame, len(category))
-
-
-def in_turn(
-    synthetic: pd.DataFrame, originals: frozenset[str], rng: np.random.Generator
-) -> pd.DataFrame:
-    """Synthetic texts made from these originals alone, each once, their first seeds taking turns.
-
-    A text that was written several times has the seeds of all times: it is held out with each.
-    """
-    seeds: dict[str, tuple[str, ...]] = {}
-    for id_, each in zip(synthetic["id"], synthetic["seeds"], strict=True):
-        seeds[id_] = tuple(dict.fromkeys((*seeds.get(id_, ()), *each)))
-    once = synthetic.drop_duplicates("id")
-    once = once.assign(seeds=[seeds[id_] for id_ in once["id"]])
-    known = once[made_from(once, originals)]
-    shuffled = known.iloc[rng.permutation(len(known))]
-    turn = shuffled.groupby(shuffled["seeds"].str[0]).cumcount()
-    return shuffled.iloc[np.argsort(turn.to_numpy(), kind="stable")].reset_index(drop=True)
-
-
-def made_from(synthetic: pd.DataFrame, originals: frozenset[str]) -> np.ndarray:
-    """Which texts were made from these originals and no others [n]."""
-    made = [originals.issuperset(seeds) and bool(seeds) for seeds in synthetic["seeds"]]
-    return np.array(made, dtype=bool)
-
-
-def _of(frame: pd.DataFrame, category: str) -> pd.DataFrame:
-    return frame[frame["label"] == category].reset_index(drop=True)

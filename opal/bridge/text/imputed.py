@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from opal.bridge.text import filling, verdicts
+from opal.bridge.text import filling, neighbours, verdicts
 from opal.bridge.text.imputation import Task
 from opal.bridge.text.imputing import Trial
 
@@ -23,7 +23,7 @@ def result(table: pd.DataFrame, task: Task, trial: Trial) -> dict[str, Any]:
     """What was found.
 
     Args:
-        table: of :func:`opal.bridge.text.verdicts.summarise`.
+        table: of :func:`opal.bridge.text.means.summarise`.
         task: that was evaluated.
         trial: how.
     """
@@ -70,16 +70,58 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
             f"no full sample: there are no texts of {task.category!r} beyond the originals at hand"
         )
     if "ssmba" not in arms and "ssmba" in trial.arms:
-        notes.append("no SSMBA: name a masked language model with --masked-model")
+        notes.append(
+            "no SSMBA: name a masked language model with --masked-model, or, of a corpus, "
+            f"{neighbours.GROWN!r}"
+        )
     if not task.synthetic:
         notes.append("no synthetic texts: name a model with --model or --local, or --synthetic")
     filled = table[table["metric"] == "n_trained"].set_index("arm")["value"]
     wanted = trial.fill_to * (1 - 1 / trial.n_folds)
     short = filled[filled.index.isin(filling.WRITTEN) & (filled < 0.98 * wanted)]
+    n_full = len(task.originals) + len(task.spare)
+    if "all_real" in arms and n_full < trial.fill_to:
+        notes.append(
+            f"no full sample: {task.category!r} has {n_full} original texts, all_real has no more"
+        )
     return notes + [
         f"{arm}: too few texts to fill with, {short.loc[[arm]].min():.0f} of {wanted:.0f} in a fold"
         for arm in short.index.unique()
     ]
+
+
+def compared(claims: pd.DataFrame) -> pd.DataFrame:
+    """The rows of :func:`opal.bridge.text.verdicts.claims` in as few columns as a terminal shows.
+
+    F1 is that of the filled class; differences and the gap have their intervals beside them, and
+    those that no row has are left out.
+    """
+    first = {"setting": "setting", "synthesizer": "texts by", "n_original": "originals"}
+    table = claims[[*first]].rename(columns=first)
+    scores = {"weighting": "f1_weighting", "filled": "f1", "all real": "f1_all_real"}
+    for title, name in scores.items():
+        table[title] = claims[name].map("{:.3f}".format)
+    differences = {
+        "minus weighting": "synthetic_f1_minus_weighting",
+        "minus all real": "difference",
+        "gap": "gap",
+        "minus SSMBA": "synthetic_f1_minus_ssmba",
+        "gap minus SSMBA": "synthetic_gap_minus_ssmba",
+        "fixed minus drawn seeds": "fixed_seeds_f1_minus_drawn_seeds",
+        "gap, fixed minus drawn": "fixed_seeds_gap_minus_drawn_seeds",
+    }
+    for title, name in differences.items():
+        if name in claims:
+            ends = (
+                ("lower", "upper") if name == "difference" else (f"{name}_lower", f"{name}_upper")
+            )
+            table[title] = [_interval(*row) for row in claims[[name, *ends]].to_numpy()]
+    verdicts_of = {"full sample": "full_sample", "2 to 4 %": "gap_published"}
+    return table.assign(**{title: claims[name] for title, name in verdicts_of.items()})
+
+
+def _interval(value: float, lower: float, upper: float) -> str:
+    return "" if math.isnan(value) else f"{value:+.3f} ({lower:+.3f}, {upper:+.3f})"
 
 
 def shown(found: Mapping[str, Any]) -> RenderableType:
@@ -101,7 +143,7 @@ def shown(found: Mapping[str, Any]) -> RenderableType:
         f"{found['folds']} folds; 95 % corrected intervals; gap is F1 on synthetic minus on "
         "original texts"
     )
-    lines = [_claim(row) for row in found["claims"]]
+    lines = [claim(row) for row in found["claims"]]
     return Group(title, table, *lines, *(escape(f"note: {note}") for note in found["notes"]))
 
 
@@ -111,13 +153,29 @@ def _cell(found: Mapping[str, float] | None) -> str:
     return f"{found['value']:.3f} ({found['lower']:.3f}, {found['upper']:.3f})"
 
 
-def _claim(row: Mapping[str, Any]) -> str:
+def claim(row: Mapping[str, Any]) -> str:
+    """A row of :func:`opal.bridge.text.verdicts.claims` in a line, for a terminal."""
     from rich.markup import escape
 
     control = row["gap_all_real"]
     easy = "" if math.isnan(control) else f"; {control:+.3f} with original texts alone"
+    judged = str(row["full_sample"])
+    if judged == verdicts.NOT_JUDGED:
+        judged += f", for all_real has {row['n_full']} of {row['n_asked']} texts"
+    beyond = "".join(_ablation(row, *pair) for pair in verdicts.ABLATIONS)
     return (
         f"{row['n_original']} originals with {escape(str(row['synthesizer']))}: as good as a full "
-        f"sample: {row['full_sample']}; gap {row['gap']:+.3f} (2 to 4 % published: "
-        f"{row['gap_published']}{easy})"
+        f"sample: {judged}; gap {row['gap']:+.3f} (2 to 4 % published: "
+        f"{row['gap_published']}{easy}){beyond}"
     )
+
+
+def _ablation(row: Mapping[str, Any], arm: str, reference: str) -> str:
+    """What an arm has over another, where it is known; the table has what is over weighting."""
+    names = {metric: f"{arm}_{metric}_minus_{reference}" for metric in ("f1", "gap")}
+    known = [
+        f"{metric} {_interval(row[name], row[f'{name}_lower'], row[f'{name}_upper'])}"
+        for metric, name in names.items()
+        if reference != "weighting" and not math.isnan(row.get(name, math.nan))
+    ]
+    return f"; {arm} minus {reference}: {', '.join(known)}" if known else ""

@@ -9,17 +9,18 @@ is thus one of recall alone, whatever the number of synthetic texts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Array, Key
+from threadpoolctl import threadpool_limits
 
 from opal import names
-from opal.bridge.text import filling, folds, imputation
-from opal.bridge.text.filling import Fold, Pool, Training
+from opal.bridge.text import filling, folds, imputation, pools
+from opal.bridge.text.filling import Fold, Training
 from opal.bridge.text.imputation import Drawn, Task
 from opal.bridge.text.learners import Fit, Learner
 from opal.draws import as_key, named, on_host
@@ -53,6 +54,10 @@ class Trial:
         if self.n_repeats < 1:
             raise ValueError(f"repeats must be at least 1; got {self.n_repeats}.")
 
+    def key(self, name: str, repeat: int) -> Key[Array, ""]:
+        """Of all draws of a repeat of the task of that name."""
+        return named(as_key(self.seed), f"imputation {name} {repeat}")
+
 
 def evaluate(
     task: Task, trial: Trial, learner: Learner, progress: Progress | None = None
@@ -76,11 +81,13 @@ def evaluate(
     task.check(trial.n_originals, trial.fill_to, trial.n_folds)
     total, rows = trial.n_repeats * trial.n_folds, []
     for repeat in range(trial.n_repeats):
-        key = named(as_key(trial.seed), f"imputation {task.name} {repeat}")
-        for number, found in enumerate(_repeat(task, trial, learner, key)):
-            rows += [{"repeat": repeat, "fold": number, **each} for each in found]
-            if progress is not None:
-                progress(repeat * trial.n_folds + number + 1, total)
+        key = trial.key(task.name, repeat)
+        # The matrices are small: threads wait for each other longer than they work.
+        with threadpool_limits(1):
+            for number, found in enumerate(_repeat(task, trial, learner, key)):
+                rows += [{"repeat": repeat, "fold": number, **each} for each in found]
+                if progress is not None:
+                    progress(repeat * trial.n_folds + number + 1, total)
     return pd.DataFrame(rows)
 
 
@@ -91,7 +98,7 @@ def _repeat(
     drawn = imputation.draw(task, trial.fill_to, key=key)
     together = [seeds for each in task.fixed.values() for seeds in each["seeds"]]
     fold_of = folds.split(drawn.frame, trial.n_folds, key=named(key, "folds"), together=together)
-    stock, frame = _stock(task, drawn, trial, key)
+    stock, frame = pools.stock(task, drawn, trial.n_originals, trial.n_folds, key=key)
     known = {label: k for k, label in enumerate(task.labels)}
     y = frame["label"].map(known).to_numpy()
     fit = learner(frame["text"].tolist(), len(known))
@@ -108,35 +115,6 @@ def _repeat(
                 about = {"n_original": n, "arm": training.arm, "synthesizer": training.source}
                 found += [about | each for each in result]
         yield found
-
-
-def _stock(
-    task: Task, drawn: Drawn, trial: Trial, key: Key[Array, ""]
-) -> tuple[dict[int, dict[str, dict[str, Pool]]], pd.DataFrame]:
-    """Synthetic texts for each number of originals, and all texts of the data set."""
-    kinds: dict[str, Mapping[str, pd.DataFrame]] = {
-        "synthetic": task.synthetic,
-        "fixed_seeds": task.fixed,
-        "ssmba": {} if task.ssmba is None else {str(task.ssmba["source"].iloc[0]): task.ssmba},
-    }
-    mine = drawn.frame["id"][: drawn.n_category]
-    parts, end = [drawn.frame], len(drawn.frame)
-    stock: dict[int, dict[str, dict[str, Pool]]] = {
-        n: {kind: {} for kind in kinds} for n in trial.n_originals
-    }
-    for kind, source, whole in [(k, s, w) for k, by in kinds.items() for s, w in by.items()]:
-        rng = on_host(named(key, f"{kind} {source}"))
-        made = imputation.in_turn(whole, frozenset(mine[: max(trial.n_originals)]), rng)
-        rows = np.arange(end, end + len(made))
-        for n in trial.n_originals:
-            here = imputation.made_from(made, frozenset(mine[:n]))
-            if here.any():
-                naive = rng.permutation(np.arange(here.sum()) % trial.n_folds)
-                pool = Pool(made[here].reset_index(drop=True), rows[here], naive)
-                stock[n][kind][source] = pool
-        parts.append(made)
-        end += len(made)
-    return stock, pd.concat(parts, ignore_index=True)
 
 
 def _fold(
@@ -177,7 +155,9 @@ def _result(
         return 2 * recall * positives / (recall * positives + false + positives)
 
     recall = float(said_held_out[true].mean())
-    first = {"f1": f1(recall), "recall": recall, "n_trained": float(training.n_category)}
+    different = len(np.unique(training.rows[len(training.rows) - training.n_category :]))
+    first = {"f1": f1(recall), "recall": recall}
+    first |= {"n_trained": float(training.n_category), "n_different": float(different)}
     yield from ({"tested": "human", "metric": k, "value": v} for k, v in first.items())
     ends = np.cumsum([len(rows) for rows in tests.values()], dtype=int)
     for source, part in zip(tests, np.split(rest, ends)[:-1], strict=True):

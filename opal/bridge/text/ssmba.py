@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge.text import extra, texts
+from opal.bridge.text.masking import Corrupted, Masking
 
-SHARES = (0.8, 0.1, 0.1)
-"""Of the corrupted tokens: masked, replaced by a random one, kept."""
 _TRIES = 10
 
 
@@ -51,6 +50,11 @@ class Ssmba:
         for name, least in (("most_likely", 0), ("max_tokens", 3), ("batch", 1), ("threads", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}; got {getattr(self, name)}.")
+
+    @classmethod
+    def of(cls, name: str, words: Any, model: Any) -> Ssmba:
+        """A tokenizer and a masked language model that are in memory."""
+        return cls(name, _loaded=[(words, model.eval())])
 
     @property
     def name(self) -> str:
@@ -101,38 +105,28 @@ class Ssmba:
 
     def _neighbours(self, jobs: Sequence[_Job]) -> Iterator[tuple[int, ...]]:
         """One corrupted and mended sequence of tokens for each job, batch after batch."""
+        masking = Masking(self._parts()[0], self.rate)
         for start in range(0, len(jobs), self.batch):
-            some = [self._corrupted(job) for job in jobs[start : start + self.batch]]
+            some = []
+            for tokens, rng in jobs[start : start + self.batch]:
+                corrupted = masking.corrupted(tokens, rng)
+                some.append((corrupted, rng.random(len(corrupted.at))))
             yield from self._mended(some)
 
-    def _corrupted(self, job: _Job) -> _Corrupted:
-        words = self._parts()[0]
-        tokens = np.array(job.tokens)
-        free = np.flatnonzero(~np.isin(tokens, words.all_special_ids))
-        n = min(len(free), max(1, round(self.rate * len(free))))
-        at = np.sort(job.rng.permutation(free)[:n])
-        what = job.rng.choice(3, size=n, p=SHARES)
-        others = np.setdiff1d(np.arange(len(words)), words.all_special_ids)
-        strange = job.rng.choice(others, size=n)
-        mask = np.full(n, words.mask_token_id)
-        changed = tokens.copy()
-        changed[at] = np.select([what == 0, what == 1], [mask, strange], tokens[at])
-        return _Corrupted(changed, at, job.rng.random(n))
-
-    def _mended(self, some: Sequence[_Corrupted]) -> Iterator[tuple[int, ...]]:
+    def _mended(self, some: Sequence[tuple[Corrupted, np.ndarray]]) -> Iterator[tuple[int, ...]]:
         """All corrupted places drawn anew, each by its own uniform number."""
         import torch
 
         words, model = self._parts()
-        padded = words.pad({"input_ids": [each.tokens.tolist() for each in some]})
+        padded = words.pad({"input_ids": [each.tokens.tolist() for each, _ in some]})
         given = {name: torch.as_tensor(padded[name]) for name in ("input_ids", "attention_mask")}
         torch.set_num_threads(self.threads)
         with torch.inference_mode():
             logits = model(**given).logits.double()
             logits[:, :, words.all_special_ids] = -torch.inf
-        for row, each in zip(logits, some, strict=True):
+        for row, (each, uniforms) in zip(logits, some, strict=True):
             likely = torch.softmax(row[each.at], dim=1).numpy()
-            drawn = [_draw(p, u, self.most_likely) for p, u in zip(likely, each.u, strict=True)]
+            drawn = [_draw(p, u, self.most_likely) for p, u in zip(likely, uniforms, strict=True)]
             tokens = each.tokens.copy()
             tokens[each.at] = drawn
             yield tuple(tokens.tolist())
@@ -153,14 +147,6 @@ class Ssmba:
 class _Job(NamedTuple):
     tokens: tuple[int, ...]
     rng: np.random.Generator
-
-
-class _Corrupted(NamedTuple):
-    """Tokens, the places among them that are drawn anew, and a uniform number for each."""
-
-    tokens: np.ndarray
-    at: np.ndarray
-    u: np.ndarray
 
 
 def _draw(p: np.ndarray, u: float, most_likely: int) -> int:

@@ -85,20 +85,6 @@ def test_what_the_model_learned_shows(near: pd.DataFrame, folder: Path, tmp_path
     assert share(noise) < 0.9
 
 
-def test_corruption_has_its_three_shares(model: Ssmba) -> None:
-    words = model._parts()[0]
-    tokens = tuple(words(" ".join(LINES))["input_ids"])
-    free = len(tokens)
-    job = ssmba._Job(tokens, np.random.default_rng(0))
-    corrupted = replace(model, rate=0.5)._corrupted(job)
-    changed = corrupted.tokens[corrupted.at]
-    assert len(corrupted.at) == round(0.5 * free)
-    assert np.isin(changed, words.mask_token_id).mean() == pytest.approx(0.8, abs=0.1)
-    assert np.mean(changed == np.array(tokens)[corrupted.at]) == pytest.approx(0.1, abs=0.08)
-    rest = np.setdiff1d(np.arange(free), corrupted.at)
-    assert np.array_equal(corrupted.tokens[rest], np.array(tokens)[rest])
-
-
 def test_draws_follow_their_probabilities() -> None:
     p = np.array([0.1, 0.6, 0.0, 0.3])
     u = (np.arange(1000) + 0.5) / 1000

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from opal.bridge.text.audit.copies import NEAR
+from opal.bridge.text.audit.figures import (
+    listed,
+    number,
+    pair,
+    percent,
+    plus_minus,
+    ratio,
+    signed,
+)
 from opal.bridge.text.audit.seeds import LEVELS
 from opal.bridge.text.audit.stock import ALL
-
-_SHOWN = 2
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ def _copies(found: Mapping[str, Any]) -> Block:
             kinds = [row[kind] for kind in ("exact", "folded", "near", "relabelled", "distinct")]
             if row["class"] == ALL or len(classes) == 1 or any(kinds):
                 chance = row["chance"]
-                natural = [_of(chance[kind], chance["of"]) for kind in ("copies", "near")]
+                natural = [ratio(chance[kind], chance["of"]) for kind in ("copies", "near")]
                 rows.append([role, row["class"], str(row["n"]), *map(str, kinds), *natural])
     head = ("of", "class", "texts", "exact", "same words", "near", "relabelled", "distinct")
     note = (
@@ -62,10 +69,10 @@ def _seeds(found: Mapping[str, Any]) -> Block:
         [
             row["class"],
             str(row["with_seeds"]),
-            _plus_minus(row["similarity"], row["std_error"]),
-            _number(row["p95"]),
-            *(_of(row[f"over_{level:g}"], row["with_seeds"]) for level in LEVELS),
-            _number(row["to_others"]),
+            plus_minus(row["similarity"], row["std_error"]),
+            number(row["p95"]),
+            *(ratio(row[f"over_{level:g}"], row["with_seeds"]) for level in LEVELS),
+            number(row["to_others"]),
         ]
         for row in found["seeds"]
         if row["with_seeds"]
@@ -80,9 +87,9 @@ def _coverage(found: Mapping[str, Any]) -> Block:
     for row in found["seeds"]:
         if row["with_seeds"]:
             counts = [str(row[k]) for k in ("seedless", "unknown", "foreign", "leaked")]
-            means = [_number(row[k], 1) for k in ("expected", "per_seed")]
-            used = _of(row["used"], row["base"])
-            most = [str(row["most"]), _number(row["effective"], 1)]
+            means = [number(row[k], 1) for k in ("expected", "per_seed")]
+            used = ratio(row["used"], row["base"])
+            most = [str(row["most"]), number(row["effective"], 1)]
             rows.append([row["class"], used, *means, *most, *counts])
     note = (
         "Used: base texts of the class that are seeds; expected: if as many had been drawn at "
@@ -103,7 +110,7 @@ def _variety(found: Mapping[str, Any]) -> Block:
         cells = [row["class"], str(row["n"]), str(row["n_repeated"]), str(row["most"])]
         share = (True, False, False, False, True, True, True)
         pairs = zip(names, share, strict=True)
-        cells += [row["reason"]] if row["reason"] else [_pair(row[k], s) for k, s in pairs]
+        cells += [row["reason"]] if row["reason"] else [pair(row[k], s) for k, s in pairs]
         rows.append(cells + [""] * (4 + len(names) - len(cells)))
     note = (
         "Synthetic (real), of equally many texts: share that another text equals, distinct runs of "
@@ -116,7 +123,7 @@ def _variety(found: Mapping[str, Any]) -> Block:
 
 def _openings(found: Mapping[str, Any]) -> Block:
     rows = [
-        [row["class"], ", ".join(f"{o['words']} ({_percent(o['share'])})" for o in row["openings"])]
+        [row["class"], ", ".join(f"{o['words']} ({percent(o['share'])})" for o in row["openings"])]
         for row in found["variety"]
         if row["openings"]
     ]
@@ -131,9 +138,9 @@ def _shift(found: Mapping[str, Any]) -> Block:
             cells += [row["reason"], "", "", "", "", ""]
         else:
             words = f"{row['words']:.1f} ({row['real_words']:.1f})"
-            cells += [words, _signed(row["shift_sd"]), _signed(row["length_z"], 1)]
-            cells += [_number(row["sd_ratio"])]
-            cells += [_pair(row["divergence"]), _pair(row["unseen"], share=True)]
+            cells += [words, signed(row["shift_sd"]), signed(row["length_z"], 1)]
+            cells += [number(row["sd_ratio"])]
+            cells += [pair(row["divergence"]), pair(row["unseen"], share=True)]
         rows.append(cells)
     note = (
         "Synthetic (real). Shift of the mean length in standard deviations of real lengths, and "
@@ -146,7 +153,7 @@ def _shift(found: Mapping[str, Any]) -> Block:
 
 def _words(found: Mapping[str, Any]) -> Block:
     rows = [
-        [row["class"], _listed(row["more"]), _listed(row["less"])]
+        [row["class"], listed(row["more"]), listed(row["less"])]
         for row in found["shift"]
         if row["reason"] is None and (row["more"] or row["less"])
     ]
@@ -163,9 +170,9 @@ def _labels(found: Mapping[str, Any]) -> Block:
             continue
         instead = "–"
         if row["instead"]:
-            shares = f"{_percent(row['instead_share'])} ({_percent(row['real_instead'])})"
+            shares = f"{percent(row['instead_share'])} ({percent(row['real_instead'])})"
             instead = f"{row['instead']} {shares}"
-        agree = [_percent(row["agree"]), _percent(row["real_agree"]), _signed(row["z"], 1)]
+        agree = [percent(row["agree"]), percent(row["real_agree"]), signed(row["z"], 1)]
         sure = f"{row['confidence']:.2f} ({row['real_confidence']:.2f})"
         rows.append([*cells, *agree, sure, instead])
     note = (
@@ -184,7 +191,7 @@ def _two_sample(found: Mapping[str, Any]) -> Block:
             rows.append([*cells, row["reason"], ""])
         else:
             pairs = (("auc", "std_error"), ("null", "null_error"))
-            rows.append([*cells, *(_plus_minus(row[a], row[b]) for a, b in pairs)])
+            rows.append([*cells, *(plus_minus(row[a], row[b]) for a, b in pairs)])
     note = (
         "AUC of a classifier that tells synthetic from real texts, on texts without relatives in "
         "its training; .5: it cannot."
@@ -207,65 +214,11 @@ def _attributes(found: Mapping[str, Any]) -> Block:
     rows = []
     for row in found["composition"]["seen"]:
         shares = [row[name] for name in ("real", "stated", "expected", "seen")]
-        cells = ["–" if share is None else _percent(share) for share in shares]
-        rows.append([row["class"], row["attribute"], str(row["n"]), *cells, _signed(row["z"], 1)])
+        cells = ["–" if share is None else percent(share) for share in shares]
+        rows.append([row["class"], row["attribute"], str(row["n"]), *cells, signed(row["z"], 1)])
     note = (
         "Seen: share in which a classifier of real texts sees the attribute; expected: share in "
         "which it would if all texts were as stated."
     )
     head = ("class", "attribute", "texts", "in base", "stated", "expected", "seen", "z")
     return Block("Attribute given the class", note, head, rows)
-
-
-def headline(found: Mapping[str, Any]) -> str:
-    """One line on what was audited, against what."""
-    real = ", ".join(f"{n} of {role}" for role, n in found["n_real"].items())
-    return (
-        f"{found['n']} texts of {len(found['classes'])} classes against {real}; "
-        f"classifiers on {found['encoder']}"
-    )
-
-
-def sentences(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Kind, class and sentence of the findings: of each kind the clearest, and where else it is."""
-    by_kind: dict[str, list[Mapping[str, Any]]] = {}
-    for row in found["verdicts"]["findings"]:
-        by_kind.setdefault(row["kind"], []).append(row)
-    for kind, rows in by_kind.items():
-        for row in rows[:_SHOWN]:
-            yield kind, row["class"], row["said"]
-        if len(rows) > _SHOWN:
-            yield kind, "also", ", ".join(row["class"] for row in rows[_SHOWN:])
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _signed(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:+.{digits}f}"
-
-
-def _plus_minus(value: float | None, error: float | None) -> str:
-    return _number(value) if error is None else f"{_number(value)} ± {_number(error)}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _of(count: int, of: int) -> str:
-    return f"{count} / {of}" if of else "–"
-
-
-def _pair(compared: Mapping[str, Any], share: bool = False) -> str:
-    z = compared["z"] or 0.0
-    mark = " ↑" if z > 3 else " ↓" if z < -3 else ""
-    shown = _percent if share else _number
-    return f"{shown(compared['synthetic'])} ({shown(compared['real'])}){mark}"
-
-
-def _listed(words: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(
-        f"{w['word']} {_percent(w['share'])} ({_percent(w['real_share'])})" for w in words[:6]
-    )

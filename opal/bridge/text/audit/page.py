@@ -7,7 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from opal.bridge.text.audit.blocks import Block, blocks, headline, sentences
+from opal.bridge.text.audit.blocks import Block, blocks
+from opal.bridge.text.audit.sentences import headline, sentences
 from opal.bridge.text.audit.visible import LIMIT, shown
 from opal.files import write_atomically
 

@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from opal.bridge.text.audit.blocks import Block, blocks, headline, sentences
+from opal.bridge.text.audit.blocks import Block, blocks
+from opal.bridge.text.audit.sentences import headline, sentences
 from opal.bridge.text.audit.visible import line
 
 _WIDTH = 100

@@ -13,15 +13,9 @@ import tyro
 from opal.bridge.llm.command import Asking
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import RenderableType
 
-    from opal.bridge.text.imputation import Task
-    from opal.bridge.text.imputing import Progress, Trial
-    from opal.bridge.text.learners import Learner
-
-USUAL = (50, 75)
-"""Numbers of originals that the paper's claims are about."""
+    from opal.bridge.text.imputing import Progress
 
 
 @dataclass(frozen=True)
@@ -75,10 +69,11 @@ class Impute(Asking):
     classifier: str | None = None
     """Fine-tune instead: minilm, roberta-large or roberta-large-slow. Takes hours."""
     masked_model: str | None = None
-    """A masked language model, as FacebookAI/roberta-base, for the arm ssmba."""
+    """A masked language model, as FacebookAI/roberta-base, for the arm ssmba; of a corpus also
+    "grown": trained in minutes from minilm on its texts that are not tried."""
     arms: tuple[str, ...] = ()
-    """raw, weighting, duplication, synthetic, fixed_seeds, ssmba, naive_folds, all_real; by default
-    all that there are texts for."""
+    """raw, weighting, duplication, synthetic, fixed_seeds, drawn_seeds, ssmba, naive_folds,
+    all_real; by default all that there are texts for."""
     folds: int = 10
     """Folds."""
     repeats: int = 10
@@ -92,11 +87,13 @@ class Impute(Asking):
         Raises:
             ValueError: file, flags or endpoint break a rule.
         """
-        from opal.bridge.text import imputation, imputed, imputing, verdicts, writing
+        from opal.bridge.text import imputed, imputing, means, neighbours, writing
+        from opal.bridge.text.commands import imputable
 
-        self._check_flags_of_files()
-        learner, task = self._learner(), self._task()
-        trial = self._trial(task)
+        imputable.check(self)
+        learner = imputable.learner(self)
+        task, corpus = imputable.task(self)
+        trial = imputable.trial(self, task)
         task.check(trial.n_originals, trial.fill_to, trial.n_folds)
         asks = self.model is not None or self.local is not None
         told: dict[str, Any] = {}
@@ -105,14 +102,11 @@ class Impute(Asking):
             if not task.synthetic:
                 return told
         if self.masked_model is not None:
-            fewest = min(trial.n_originals)
-            task = imputation.with_neighbours(
-                task, fewest, trial.fill_to, self.masked_model, seed=self.seed
-            )
+            task = neighbours.with_neighbours(task, trial, self.masked_model, corpus)
         with _progress(quiet=self.json) as advance:
             frame = imputing.evaluate(task, trial, learner, advance)
-        source = "simulation" if self._is_grammar() else "data"
-        table = verdicts.summarise(frame, task, trial, source=source)
+        source = "simulation" if imputable.is_grammar(self) else "data"
+        table = means.summarise(frame, task, trial, source=source)
         return told | imputed.result(table, task, trial)
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
@@ -121,109 +115,6 @@ class Impute(Asking):
         from opal.bridge.text import imputed
 
         return imputed.shown(result) if "arms" in result else terminal.answered(result, "class")
-
-    def _check_flags_of_files(self) -> None:
-        """Refuse flags that exclude one another, or that would be ignored."""
-        if self.file is not None and self.corpus is not None:
-            raise ValueError("a file and --corpus exclude one another; name one.")
-        asks = [name for name in ("model", "local", "base_url") if getattr(self, name) is not None]
-        of_file = [name for name in ("synthetic", "fixed_seeds") if getattr(self, name)]
-        if self.file is None and asks + of_file:
-            raise ValueError(
-                f"--{(asks + of_file)[0].replace('_', '-')} needs a file of texts; a corpus has "
-                "synthetic texts of its own. Name the file."
-            )
-        if self.synthetic is not None and asks:
-            raise ValueError(f"--synthetic and --{asks[0]} exclude one another; name one.")
-        if self.fixed_seeds and not asks:
-            raise ValueError("--fixed-seeds asks a model; name one with --model or --local.")
-        if self.encoder is not None and self.classifier is not None:
-            raise ValueError("--encoder and --classifier exclude one another; name one.")
-        if asks:
-            self.settings()
-            self.allowed()
-
-    def _is_grammar(self) -> bool:
-        return self.file is None and self.corpus in (None, "grammar")
-
-    def _learner(self) -> Learner:
-        from opal import names
-        from opal.bridge.text import encoders, extra, finetune, learners
-        from opal.bridge.text.classifiers import Tuned
-
-        if self.masked_model is not None or self.classifier is not None:
-            extra.check("torch", "transformers")
-        if self.classifier is not None:
-            names.check("classifier", [self.classifier], finetune.PRESETS)
-            return learners.trained(Tuned(finetune.PRESETS[self.classifier]))
-        usual = "tfidf" if self._is_grammar() else encoders.MINILM
-        return learners.linear(encoders.encoder(self.encoder or usual))
-
-    def _task(self) -> Task:
-        """Texts of the class and of the others, without what is yet to be written."""
-        from opal.bridge.text import corpora, imputation
-
-        if self.file is None:
-            corpus = corpora.load(self.corpus or corpora.DEFAULT, key=self.seed)
-            n_others = self.fill_to if self.others is None else self.others
-            category = self.category or _smallest(corpus.base, USUAL[0])
-            return imputation.of_corpus(corpus, category, n_others=n_others)
-        frame = self._read()
-        category = self.category or _smallest(frame)
-        name = f"{self.file.stem}/{category}"
-        task = imputation.of_frame(frame, category, name=name, n_others=self.others)
-        if task.synthetic or not self.n_original:
-            return task
-        # A model is shown the originals at hand: they are the same in all repeats.
-        if len(self.n_original) > 1:
-            raise ValueError(
-                "texts are asked for from one set of originals; name one --n-original, got "
-                f"{' '.join(map(str, self.n_original))}."
-            )
-        task.check(self.n_original, self.fill_to, self.folds)
-        return imputation.reduced(task, self.n_original[0], seed=self.seed)
-
-    def _read(self) -> pd.DataFrame:
-        """The file's texts, and those of --synthetic."""
-        import pandas as pd
-
-        from opal.bridge.text import reading
-
-        columns = reading.Columns(text=self.text_column, label=self.label_column)
-        frame = reading.read(self.file or "", columns, least=reading.LEAST)
-        if self.drop_duplicates:
-            frame = frame[~frame["id"].duplicated() | (frame["seeds"].str.len() > 0)]
-        if self.synthetic is None:
-            return frame
-        made = reading.read(
-            self.synthetic,
-            reading.Columns(seed=self.seed_column),
-            source=self.synthetic.stem,
-            n_classes=1,
-        )
-        return pd.concat([frame, made[made["seeds"].str.len() > 0]], ignore_index=True)
-
-    def _trial(self, task: Task) -> Trial:
-        from opal.bridge.text import filling, imputing
-
-        have = len(task.originals)
-        usual = (have,) if self.file is not None else (*USUAL, have)
-        fitting = tuple(n for n in usual if n <= have and n < self.fill_to) or (have,)
-        return imputing.Trial(
-            tuple(sorted(set(self.n_original or fitting))),
-            self.fill_to,
-            self.folds,
-            self.repeats,
-            self.arms or filling.ARMS,
-            self.seed,
-        )
-
-
-def _smallest(frame: pd.DataFrame, least: int = 0) -> str:
-    """The class with the fewest texts, and with no fewer than asked for if there is one."""
-    counts = frame.drop_duplicates("id")["label"].value_counts().sort_index()
-    enough = counts[counts >= least]
-    return str((enough if len(enough) else counts).idxmin())
 
 
 @contextmanager
