@@ -109,8 +109,9 @@ def _check(config: Config) -> None:
     _fields.require_counts(config, "context", minimum=max(config.n_seeds) + 1)
     sizes = (config.context, config.sizes, config.steps, config.batch)
     _trainable.require(stream(config).vocab, *sizes)
-    shapes = np.log([[np.e, *size] for size in config.sizes])
-    if len(config.sizes) < 3 or np.linalg.matrix_rank(shapes) < 3 or len(set(config.steps)) < 3:
+    # A level, and an exponent for each of width and depth.
+    shapes = [(1.0, *np.log(size)) for size in config.sizes]
+    if np.linalg.matrix_rank(shapes) < 3 or len(set(config.steps)) < 3:
         raise ValueError(
             "a law of width, depth and training needs sizes that differ in both, at least three, "
             "and three numbers of steps, the largest of which is held out; got "
