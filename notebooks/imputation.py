@@ -29,8 +29,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from opal.bridge.text import corpora, encoders, imputing, learners, means, tasks, verdicts
-from opal.bridge.text.resampled import corrected
+from opal.bridge.text import corpora, encoders
+from opal.bridge.text.impute import imputing, learners, means, tasks, verdicts
+from opal.bridge.text.impute.resampled import corrected
 from opal.plotting import SERIES
 
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: one repeat of three folds

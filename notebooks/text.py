@@ -28,9 +28,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from opal.bridge.text import corpora, encoders, evaluate, exchange, texts
+from opal.bridge.text import corpora, encoders, texts
 from opal.bridge.text.audit.report import audit as audited
 from opal.bridge.text.audit.report import tables
+from opal.bridge.text.curves import evaluate, exchange
 from opal.plotting import SERIES
 
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: two seeds, three sizes

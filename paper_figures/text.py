@@ -25,7 +25,7 @@ def draw(records: pd.DataFrame) -> Figure:
     """A column for each corpus and encoder, a row for each metric."""
     import matplotlib as mpl
 
-    from opal.bridge.text import picture
+    from opal.bridge.text.curves import picture
 
     with mpl.rc_context(picture.STYLE):
         return picture.draw(records)
@@ -36,6 +36,6 @@ def checks(records: pd.DataFrame) -> list[Check]:
 
     What the synthetic texts are worth is a finding, and not a check.
     """
-    from opal.bridge.text import agreement
+    from opal.bridge.text.curves import agreement
 
     return agreement.checks(records)

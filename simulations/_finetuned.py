@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from opal.bridge.text import arms, features, ratio
+from opal.bridge.text import features
+from opal.bridge.text.curves import arms, ratio
+from opal.bridge.text.curves.material import Material
+from opal.bridge.text.curves.measures import Measure, measures, std_error
+from opal.bridge.text.curves.trained import Trained
 from opal.bridge.text.encoders import Encoder
 from opal.bridge.text.features import Features
-from opal.bridge.text.finetune import FineTuned, FineTuning, fine_tune
-from opal.bridge.text.material import Material
-from opal.bridge.text.measures import Measure, measures, std_error
-from opal.bridge.text.trained import Trained
+from opal.bridge.text.training.finetune import FineTuned, FineTuning, fine_tune
 from opal.draws import as_key, named, on_host
 
 FROZEN, TUNED, CONTRAST = "frozen", "fine-tuned", "contrast"

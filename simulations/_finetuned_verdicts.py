@@ -58,7 +58,7 @@ def changes(records: pd.DataFrame) -> pd.DataFrame:
     """The same in numbers, with the ends of all intervals."""
     import pandas as pd
 
-    from opal.bridge.text.evaluate import summary
+    from opal.bridge.text.curves.evaluate import summary
 
     table = summary(_once(records), KEYS)
     reference = table[table["arm"] == REFERENCE].set_index(["setting", "metric", "classifier"])
@@ -166,7 +166,7 @@ def _human_texts_help(records: pd.DataFrame, classifier: str) -> Check:
 
     Arms of a corpus share texts: their errors count as one and the same.
     """
-    from opal.bridge.text.evaluate import summary
+    from opal.bridge.text.curves.evaluate import summary
     from opal.checks import at_least
 
     rows = records[

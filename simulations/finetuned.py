@@ -14,7 +14,7 @@ from opal.runner import Cell
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opal.bridge.text.finetune import FineTuning
+    from opal.bridge.text.training.finetune import FineTuning
     from opal.checks import Check
 
 ARMS = ("raw", "synthetic", "synthetic_weighting")
@@ -94,7 +94,8 @@ def cells(config: Config) -> list[Cell]:
 
     from opal import names
     from opal.bridge.tabular.bounds import at_least
-    from opal.bridge.text import corpora, encoders, evaluate
+    from opal.bridge.text import corpora, encoders
+    from opal.bridge.text.curves import evaluate
 
     at_least("seeds", config.seeds, 1)
     at_least("most_steps", config.most_steps, 1)
@@ -122,7 +123,8 @@ def cells(config: Config) -> list[Cell]:
 def case_cell(config: Case) -> pd.DataFrame:
     """Records of one seed of one corpus, with one number of added texts."""
     from opal import records
-    from opal.bridge.text import corpora, encoders, material
+    from opal.bridge.text import corpora, encoders
+    from opal.bridge.text.curves import material
     from simulations import _finetuned
 
     corpus = corpora.load(config.corpus)
@@ -142,7 +144,7 @@ def case_cell(config: Case) -> pd.DataFrame:
 
 def _tuning(config: Config | Case) -> FineTuning:
     """How the encoder is fine-tuned; the texts are short."""
-    from opal.bridge.text.finetune import FineTuning
+    from opal.bridge.text.training.finetune import FineTuning
 
     return FineTuning(
         model=config.model,

@@ -88,7 +88,7 @@ def cells(config: Config) -> list[Cell]:
     """
     from opal import names
     from opal.bridge.text import corpora, encoders, extra
-    from opal.bridge.text.imputing import Trial
+    from opal.bridge.text.impute.imputing import Trial
 
     if not config.classes or not config.n_originals:
         raise ValueError("name at least one class and one number of originals.")
@@ -116,8 +116,9 @@ def cells(config: Config) -> list[Cell]:
 
 def case_cell(config: Case) -> pd.DataFrame:
     """Records of one class."""
-    from opal.bridge.text import corpora, encoders, filling, imputing, learners, means, neighbours
-    from opal.bridge.text.tasks import of_corpus
+    from opal.bridge.text import corpora, encoders
+    from opal.bridge.text.impute import filling, imputing, learners, means, neighbours
+    from opal.bridge.text.impute.tasks import of_corpus
 
     corpus = corpora.load(config.corpus, key=config.seed)
     task = of_corpus(corpus, config.category, n_others=config.n_others)
@@ -181,7 +182,7 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from opal.bridge.text import imputed, means, verdicts
+    from opal.bridge.text.impute import imputed, means, verdicts
 
     table = pd.concat([records, means.pooled(records)], ignore_index=True)
     return imputed.compared(verdicts.claims(table))

@@ -60,9 +60,10 @@ def cells(config: Config) -> list[Cell]:
     from dataclasses import replace
 
     from opal.bridge.tabular.bounds import at_least
-    from opal.bridge.text import cells, features
+    from opal.bridge.text import features
     from opal.bridge.text.corpora import DEFAULT
-    from opal.bridge.text.evaluate import Settings
+    from opal.bridge.text.curves import cells
+    from opal.bridge.text.curves.evaluate import Settings
 
     at_least("seeds", config.seeds, 1)
     if not config.corpora:
@@ -85,14 +86,14 @@ def cells(config: Config) -> list[Cell]:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """What must hold whatever the texts are, and exact errors where there are any."""
-    from opal.bridge.text import agreement
+    from opal.bridge.text.curves import agreement
 
     return agreement.checks(records)
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
     """Floors, what a synthetic text is worth, and what came of the plan, for each corpus."""
-    from opal.bridge.text.comparison import comparison
+    from opal.bridge.text.curves.comparison import comparison
 
     return comparison(records)
 

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from opal import records
-from opal.bridge.text import material
 from opal.bridge.text.corpora import TextCorpus
+from opal.bridge.text.curves import material
+from opal.bridge.text.curves.evaluate import Settings, evaluate
 from opal.bridge.text.encoders import encoder
-from opal.bridge.text.evaluate import Settings, evaluate
-from opal.bridge.text.finetune import FineTuning, fine_tune
 from opal.bridge.text.grammar import grammar_corpus
+from opal.bridge.text.training.finetune import FineTuning, fine_tune
 from opal.names import UnknownNameError
 from simulations import _finetuned, _finetuned_verdicts
 from simulations import finetuned as study

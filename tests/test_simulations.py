@@ -156,5 +156,10 @@ def test_processes_give_the_same_records(tmp_path: Path) -> None:
 def test_presets_are_ordered_in_size(study: str) -> None:
     module = registry.load("study", study)
     assert list(module.PRESETS) == ["tiny", "quick", "full"]
-    sizes = [len(module.cells(config)) for config in module.PRESETS.values()]
+    try:
+        sizes = [len(module.cells(config)) for config in module.PRESETS.values()]
+    except ValueError as error:
+        if "cannot be had here" not in str(error):
+            raise
+        pytest.skip(str(error))
     assert sizes == sorted(sizes)

@@ -12,8 +12,9 @@ import pytest
 
 from opal import runner
 from opal.bridge.corpora import MIRROR_VARIABLE
-from opal.bridge.text import cells, own, reading, texts
-from opal.bridge.text.evaluate import Settings
+from opal.bridge.text import reading, texts
+from opal.bridge.text.curves import cells, own
+from opal.bridge.text.curves.evaluate import Settings
 from opal.bridge.text.grammar import grammar_corpus
 from opal.cli import main
 from simulations import text as study

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from opal.bridge.text.encoders import Encoder, TfIdf
-from opal.bridge.text.finetune import FineTuning, fine_tune
+from opal.bridge.text.training.finetune import FineTuning, fine_tune
 from opal.estimators.wide import WideFit, fit_wide
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
@@ -102,7 +102,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Tuned:
-    """A fine-tuned encoder (:mod:`opal.bridge.text.finetune`)."""
+    """A fine-tuned encoder (:mod:`opal.bridge.text.training.finetune`)."""
 
     settings: FineTuning = field(default_factory=FineTuning)
 

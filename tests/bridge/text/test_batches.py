@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from opal.bridge.text.batches import batches
+from opal.bridge.text.training.batches import batches
 
 TEXTS = ["x" * int(n) for n in np.random.default_rng(0).integers(1, 60, 300)]
 ROWS = np.arange(3, 300, 2)  # 149 of them

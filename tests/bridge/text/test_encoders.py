@@ -11,7 +11,7 @@ import pytest
 from opal.bridge.text.cache import VectorCache
 from opal.bridge.text.classifiers import Linear, Tuned
 from opal.bridge.text.encoders import Frozen, TfIdf, encoder
-from opal.bridge.text.finetune import FineTuning, fine_tune
+from opal.bridge.text.training.finetune import FineTuning, fine_tune
 from opal.names import UnknownNameError
 
 TEXTS = [

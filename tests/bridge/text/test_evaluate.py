@@ -11,11 +11,12 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import f1_score
 
-from opal.bridge.text import arms, cells, evaluate, exact, features, material, measures, texts
+from opal.bridge.text import features, texts
 from opal.bridge.text.corpora import TextCorpus
+from opal.bridge.text.curves import arms, cells, evaluate, exact, material, measures
+from opal.bridge.text.curves.material import Fold, Material
 from opal.bridge.text.encoders import TfIdf
 from opal.bridge.text.grammar import GRAMMAR, grammar_corpus
-from opal.bridge.text.material import Fold, Material
 from opal.objective import Design
 from opal.synthesis.resample import Duplication
 

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.text import filling, imputing, pools, texts
-from opal.bridge.text.filling import Fold, Training
-from opal.bridge.text.imputation import Task
-from opal.bridge.text.pools import Pool
+from opal.bridge.text import texts
+from opal.bridge.text.impute import filling, imputing, pools
+from opal.bridge.text.impute.filling import Fold, Training
+from opal.bridge.text.impute.imputation import Task
+from opal.bridge.text.impute.pools import Pool
 from tests.bridge.text import toy
 from tests.bridge.text.toy import TRIAL, written
 

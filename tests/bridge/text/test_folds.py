@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.text import folds, texts
+from opal.bridge.text import texts
+from opal.bridge.text.impute import folds
 from opal.draws import as_key, named
 
 KEY = as_key(0)

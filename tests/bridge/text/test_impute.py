@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from opal.bridge.text import reading
-from opal.bridge.text.imputation import Task
+from opal.bridge.text.impute.imputation import Task
 from opal.cli import main
 from tests.bridge.text import toy
 from tests.bridge.text.toy import BAD, said, written

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.text import imputation, imputing, learners, means
 from opal.bridge.text.encoders import TfIdf
-from opal.bridge.text.filling import Training
-from opal.bridge.text.imputation import Task
+from opal.bridge.text.impute import imputation, imputing, learners, means
+from opal.bridge.text.impute.filling import Training
+from opal.bridge.text.impute.imputation import Task
 from opal.draws import as_key
 from tests.bridge.text import toy
 from tests.bridge.text.toy import TRIAL

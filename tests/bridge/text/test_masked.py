@@ -13,11 +13,12 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra text")
 pytest.importorskip("transformers", reason="needs the extra text")
 
-from opal.bridge.text import corpora, imputation, neighbours, tasks
-from opal.bridge.text import masked as growth
-from opal.bridge.text.imputing import Trial
-from opal.bridge.text.masked import Growing, Grown
-from opal.bridge.text.masking import Masking
+from opal.bridge.text import corpora
+from opal.bridge.text.impute import imputation, neighbours, tasks
+from opal.bridge.text.impute.imputing import Trial
+from opal.bridge.text.training import masked as growth
+from opal.bridge.text.training.masked import Growing, Grown
+from opal.bridge.text.training.masking import Masking
 from tests.bridge.text.masked import masked
 
 WHO, WHAT, HOW = ("waiter", "cook", "guest"), ("soup", "bread", "wine"), ("warm", "cold", "fine")

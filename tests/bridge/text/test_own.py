@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from opal.bridge.text import cells, own, reading, texts
-from opal.bridge.text.evaluate import Settings
+from opal.bridge.text import reading, texts
+from opal.bridge.text.curves import cells, own
+from opal.bridge.text.curves.evaluate import Settings
 from opal.cli import main
 
 RARE, COMMON = (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from opal.bridge.text.resampled import corrected
+from opal.bridge.text.impute.resampled import corrected
 
 N_SETS, REPEATS, FOLDS, PER_CLASS, SHIFT = 600, 5, 10, 30, 0.5
 TRAINED = PER_CLASS - PER_CLASS // FOLDS

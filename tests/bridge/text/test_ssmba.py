@@ -14,8 +14,9 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra text")
 pytest.importorskip("transformers", reason="needs the extra text")
 
-from opal.bridge.text import ssmba, texts
-from opal.bridge.text.ssmba import Ssmba
+from opal.bridge.text import texts
+from opal.bridge.text.impute import ssmba
+from opal.bridge.text.impute.ssmba import Ssmba
 from tests.bridge.text.masked import masked
 
 WHO, WHAT, HOW = ("waiter", "cook", "guest"), ("soup", "bread", "wine"), ("warm", "cold", "fine")

@@ -12,16 +12,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from opal.bridge.text import (
-    advice,
-    comparison,
-    curves,
-    exchange,
-    outcome,
-    picture,
-    purchase,
-)
-from opal.bridge.text.evaluate import Settings, evaluate
+from opal.bridge.text.curves import advice, comparison, exchange, outcome, picture, purchase
+from opal.bridge.text.curves import result as curves
+from opal.bridge.text.curves.evaluate import Settings, evaluate
 from opal.bridge.text.grammar import grammar_corpus
 from opal.checks import z_threshold
 

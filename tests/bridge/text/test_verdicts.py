@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.text import imputed, imputing, learners, means, verdicts
 from opal.bridge.text.encoders import TfIdf
-from opal.bridge.text.imputation import Task
+from opal.bridge.text.impute import imputed, imputing, learners, means, verdicts
+from opal.bridge.text.impute.imputation import Task
 from tests.bridge.text import toy
 from tests.bridge.text.toy import TRIAL
 

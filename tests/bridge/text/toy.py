@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge.text import texts
-from opal.bridge.text.imputation import Task
-from opal.bridge.text.imputing import Trial
+from opal.bridge.text.impute.imputation import Task
+from opal.bridge.text.impute.imputing import Trial
 
 GOOD, BAD, REST = ("fine", "lovely", "kind"), ("awful", "rude", "cold"), ("menu", "room", "street")
 

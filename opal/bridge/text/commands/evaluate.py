@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from opal.bridge.text.evaluate import Settings
+    from opal.bridge.text.curves.evaluate import Settings
     from opal.runner import Cell
 
 DEFAULT_OUT = Path("results/text")
@@ -82,7 +82,7 @@ class Evaluate:
             ImportError: the extra ``text`` is not installed and an encoder needs it.
         """
         from opal import executors, runner
-        from opal.bridge.text import curves
+        from opal.bridge.text.curves import result as curves
         from opal.files import writable_folder
 
         self._check_flags()
@@ -96,13 +96,13 @@ class Evaluate:
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""
-        from opal.bridge.text import curves
+        from opal.bridge.text.curves import result as curves
 
         return curves.table(result)
 
     def _settings(self) -> Settings:
         from opal.bridge.text import features
-        from opal.bridge.text.evaluate import SIZES, Settings
+        from opal.bridge.text.curves.evaluate import SIZES, Settings
 
         chosen = self.encoder or ("minilm" if self.preset == "full" else "tfidf")
         features.named(chosen)
@@ -115,14 +115,15 @@ class Evaluate:
         )
 
     def _share(self) -> float:
-        from opal.bridge.text import material
+        from opal.bridge.text.curves import material
 
         usual = material.SHARE if self.file is None else 1.0
         return usual if self.share is None else self.share
 
     def _cells(self, settings: Settings) -> list[Cell]:
         from opal.bridge.tabular.bounds import at_least
-        from opal.bridge.text import cells, corpora
+        from opal.bridge.text import corpora
+        from opal.bridge.text.curves import cells
 
         seeds = self.seeds if self.seeds is not None else (10 if self.preset == "full" else 5)
         at_least("seeds", seeds, 1)

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
     from opal.bridge.text.commands.impute import Impute
     from opal.bridge.text.corpora import TextCorpus
-    from opal.bridge.text.imputation import Task
-    from opal.bridge.text.imputing import Trial
-    from opal.bridge.text.learners import Learner
+    from opal.bridge.text.impute.imputation import Task
+    from opal.bridge.text.impute.imputing import Trial
+    from opal.bridge.text.impute.learners import Learner
 
 USUAL = (50, 75)
 """Numbers of originals that the paper's claims are about."""
@@ -23,7 +23,7 @@ def check(flags: Impute) -> None:
     Raises:
         ValueError: names them.
     """
-    from opal.bridge.text.neighbours import GROWN
+    from opal.bridge.text.impute.neighbours import GROWN
 
     if flags.file is not None and flags.corpus is not None:
         raise ValueError("a file and --corpus exclude one another; name one.")
@@ -63,8 +63,10 @@ def learner(flags: Impute) -> Learner:
         UnknownNameError: there is no such encoder or classifier.
     """
     from opal import names
-    from opal.bridge.text import encoders, extra, finetune, learners
+    from opal.bridge.text import encoders, extra
     from opal.bridge.text.classifiers import Tuned
+    from opal.bridge.text.impute import learners
+    from opal.bridge.text.training import finetune
 
     if flags.masked_model is not None or flags.classifier is not None:
         extra.check("torch", "transformers")
@@ -81,7 +83,8 @@ def task(flags: Impute) -> tuple[Task, TextCorpus | None]:
     Raises:
         ValueError: file or flags break a rule.
     """
-    from opal.bridge.text import corpora, tasks
+    from opal.bridge.text import corpora
+    from opal.bridge.text.impute import tasks
 
     if flags.file is None:
         corpus = corpora.load(flags.corpus or corpora.DEFAULT, key=flags.seed)
@@ -106,7 +109,7 @@ def task(flags: Impute) -> tuple[Task, TextCorpus | None]:
 
 def trial(flags: Impute, found: Task) -> Trial:
     """How the task is tried."""
-    from opal.bridge.text import filling, imputing
+    from opal.bridge.text.impute import filling, imputing
 
     have = len(found.originals)
     usual = (have,) if flags.file is not None else (*USUAL, have)

@@ -15,7 +15,7 @@ from opal.bridge.llm.command import Asking
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from opal.bridge.text.imputing import Progress
+    from opal.bridge.text.impute.imputing import Progress
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Impute(Asking):
         Raises:
             ValueError: file, flags or endpoint break a rule.
         """
-        from opal.bridge.text import imputed, imputing, means, neighbours, writing
         from opal.bridge.text.commands import imputable
+        from opal.bridge.text.impute import imputed, imputing, means, neighbours, writing
 
         imputable.check(self)
         learner = imputable.learner(self)
@@ -112,7 +112,7 @@ class Impute(Asking):
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""
         from opal.bridge.llm import terminal
-        from opal.bridge.text import imputed
+        from opal.bridge.text.impute import imputed
 
         return imputed.shown(result) if "arms" in result else terminal.answered(result, "class")
 

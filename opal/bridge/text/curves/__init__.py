@@ -1,0 +1,1 @@
+"""Learning curves: what added texts are worth, arm by arm (``opal text evaluate``)."""

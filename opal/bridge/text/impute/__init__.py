@@ -1,0 +1,1 @@
+"""Small classes filled up, by repeated cross-validation (``opal text impute``)."""

@@ -1,0 +1,1 @@
+"""Transformers that are trained here: fine-tuned classifiers and grown masked models."""
