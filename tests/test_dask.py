@@ -186,11 +186,13 @@ def test_a_cell_that_kills_its_workers_is_named(
 def test_a_cell_that_fails_ends_the_sweep_with_its_own_error(
     cluster: Cluster, traces: Path, tmp_path: Path
 ) -> None:
-    broken = runner.Cell(traced.compute, traced.Config(3, str(traces), 0.5, "fail"), "number 3")
+    out = tmp_path / "out"
+    config = traced.Config(3, str(traces), fate="fail", out=str(out), tables=2)
+    broken = runner.Cell(traced.compute, config, "number 3")
     with pytest.raises(RuntimeError, match="cell 3 cannot be computed") as raised:
-        cluster.sweep([*traced.cells(traces, 2), broken], tmp_path / "out")
+        cluster.sweep([*traced.cells(traces, 2), broken], out)
     assert raised.value.__notes__ == ["in cell 'number 3'"]
-    assert len(digests(tmp_path / "out")) == 2
+    assert len(digests(out)) == 2
 
 
 def test_commands_write_what_they_write_without_a_cluster(

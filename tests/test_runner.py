@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -225,7 +226,8 @@ def test_the_sidecar_says_how_a_cell_was_made(traces: Path, tmp_path: Path) -> N
     runner.run([cell], tmp_path, progress=False)
     sidecar = json.loads((tmp_path / f"{cell.key()}.json").read_text())
     assert sidecar["function"] == "tests.traced.compute"
-    assert sidecar["config"] == {"index": 0, "folder": str(traces), "wait": 0.0, "fate": ""}
+    assert sidecar["config"] == asdict(cell.config)
+    assert sidecar["config"]["folder"] == str(traces)
     assert sidecar["wall_time_s"] >= 0
     assert "jax" in sidecar["versions"]
 

@@ -18,12 +18,17 @@ from opal.runner import Cell
 
 @dataclass(frozen=True)
 class Config:
-    """Cells sleep, and then end well, ``fail``, or ``die`` with their process."""
+    """Cells sleep, and then end well, ``fail``, or ``die`` with their process.
+
+    ``out`` and ``tables``: a cell that fails does so once that folder holds so many tables.
+    """
 
     index: int
     folder: str
     wait: float = 0.0
     fate: str = ""
+    out: str = ""
+    tables: int = 0
 
 
 def compute(config: Config) -> pd.DataFrame:
@@ -31,6 +36,8 @@ def compute(config: Config) -> pd.DataFrame:
     (Path(config.folder) / f"{config.index}_{os.getpid()}_{time.monotonic_ns()}").touch()
     time.sleep(config.wait)
     if config.fate == "fail":
+        if config.tables:
+            wait_for(lambda: len(digests(Path(config.out))) >= config.tables)
         raise RuntimeError(f"cell {config.index} cannot be computed")
     if config.fate == "die":
         os.kill(os.getpid(), signal.SIGKILL)
