@@ -30,8 +30,8 @@ class Setting(Protocol):
         ...
 
 
-class GaussianSetting:
-    """Base of the settings with a :class:`GaussianLaw`: checks on the host, then asks the law."""
+class LawSetting:
+    """Base of the settings that are their law: checks on the host, then asks the law."""
 
     @property
     def name(self) -> str:
@@ -39,8 +39,8 @@ class GaussianSetting:
         raise AttributeError(f"{type(self).__name__} must define its name.")
 
     @property
-    def law(self) -> GaussianLaw:
-        """The law of the groups: a pytree, for use under ``jit``; each setting defines its own."""
+    def law(self) -> TrueLaw:
+        """The law of the groups; each setting defines its own."""
         raise AttributeError(f"{type(self).__name__} must define its law.")
 
     @property
@@ -61,65 +61,43 @@ class GaussianSetting:
         """Exact expected loss of the linear rule θ in each group [G]."""
         return self.law.group_risk(theta, loss)
 
-    def group_risk_std_error(
-        self, theta: Float[Array, " p"], loss: Loss = "logistic"
-    ) -> Float[Array, " g"]:
-        """Standard error of :meth:`group_risk` [G]; zero for two classes."""
-        return self.law.group_risk_std_error(theta, loss)
-
     def group_error(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
         """Probability of a wrong label in each group [G]."""
         return self.law.group_error(theta, loss)
-
-    def group_error_std_error(
-        self, theta: Float[Array, " p"], loss: Loss = "logistic"
-    ) -> Float[Array, " g"]:
-        """Standard error of :meth:`group_error` [G]; zero for two classes."""
-        return self.law.group_error_std_error(theta, loss)
 
     def optimum(self, loss: Loss = "logistic") -> Float[Array, " p"]:
         """Minimiser θ* of the balanced risk [p]."""
         return self.law.optimum(loss)
 
 
-class FiniteSetting:
-    """Base of the settings with a :class:`FiniteLaw`: checks on the host, then asks the law."""
-
-    @property
-    def name(self) -> str:
-        """Short description used in records."""
-        raise AttributeError(f"{type(self).__name__} must define its name.")
+class FiniteSetting(LawSetting):
+    """Base of the settings with a :class:`FiniteLaw`."""
 
     @property
     def law(self) -> FiniteLaw:
         """The law of the groups; each setting defines its own."""
         raise AttributeError(f"{type(self).__name__} must define its law.")
 
+
+class GaussianSetting(LawSetting):
+    """Base of the settings with a :class:`GaussianLaw`, whose integrals may have an error."""
+
     @property
-    def groups(self) -> tuple[Group, ...]:
-        """Names and labels of the groups."""
-        return self.law.groups
+    def law(self) -> GaussianLaw:
+        """The law of the groups: a pytree, for use under ``jit``; each setting defines its own."""
+        raise AttributeError(f"{type(self).__name__} must define its law.")
 
-    def sample(self, counts: Sequence[int], *, key: int | Key[Array, ""]) -> Sample:
-        """Draw ``counts[g]`` rows of each group.
+    def group_risk_std_error(
+        self, theta: Float[Array, " p"], loss: Loss = "logistic"
+    ) -> Float[Array, " g"]:
+        """Standard error of :meth:`group_risk` [G]; zero for two classes."""
+        return self.law.group_risk_std_error(theta, loss)
 
-        Raises:
-            ValueError: a count is negative or not whole, or their number is not that of the groups.
-        """
-        n = validate_counts(counts, len(self.groups), what="counts", minimum=0)
-        return self.law.sample(n, key=as_key(key))
-
-    def group_risk(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
-        """Exact expected loss of the linear rule θ in each group [G]."""
-        return self.law.group_risk(theta, loss)
-
-    def group_error(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
-        """Probability of a wrong label in each group [G]."""
-        return self.law.group_error(theta, loss)
-
-    def optimum(self, loss: Loss = "logistic") -> Float[Array, " p"]:
-        """Minimiser θ* of the balanced risk [p]."""
-        return self.law.optimum(loss)
+    def group_error_std_error(
+        self, theta: Float[Array, " p"], loss: Loss = "logistic"
+    ) -> Float[Array, " g"]:
+        """Standard error of :meth:`group_error` [G]; zero for two classes."""
+        return self.law.group_error_std_error(theta, loss)
 
 
 def require_finite(values: np.ndarray, what: str) -> None:

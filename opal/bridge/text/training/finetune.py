@@ -133,7 +133,7 @@ def fine_tune(
     """
     extra.check("torch", "transformers")
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
 
     chosen = settings or FineTuning()
     if not len(texts) == len(y) == len(weights) or not np.any(weights > 0):
@@ -147,9 +147,7 @@ def fine_tune(
     tokenizer = AutoTokenizer.from_pretrained(path)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        with _quietly():
-            model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=n_classes)
-        model = model.float().train()
+        model = _with_head(path, n_classes)
         scaled = np.asarray(weights, float) / np.mean(weights[kept])
         planned = [
             (
@@ -167,6 +165,15 @@ def fine_tune(
             progress=progress,
         )
     return FineTuned(losses, accuracies, chosen, tokenizer, model)
+
+
+def _with_head(path: str, n_classes: int) -> Any:
+    """The encoder with a head that torch's seed draws, ready to train."""
+    from transformers import AutoModelForSequenceClassification
+
+    with _quietly():
+        model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=n_classes)
+    return model.float().train()
 
 
 @contextmanager
