@@ -12,7 +12,7 @@ Two classes therefore always have one score, and label 1 is predicted where it i
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,20 @@ from jaxtyping import Array, Float
 
 Loss = Literal["logistic", "squared"]
 LOSSES: tuple[Loss, ...] = ("logistic", "squared")
+
+
+class ScoreForm(NamedTuple):
+    """A quadratic form in the scores, ``diag(diagonal) + plus plusᵀ − minus minusᵀ``.
+
+    Attributes:
+        diagonal: [..., C].
+        plus: [..., C], or None for nothing.
+        minus: [..., C], or None for nothing.
+    """
+
+    diagonal: Float[Array, "*b c"]
+    plus: Float[Array, "*b c"] | None = None
+    minus: Float[Array, "*b c"] | None = None
 
 
 def n_scores(loss: Loss, n_classes: int) -> int:
@@ -75,6 +89,34 @@ def curvatures(scores: Float[Array, "*b c"], loss: Loss) -> Float[Array, "*b c c
         return jnp.broadcast_to(jnp.eye(c), (*scores.shape, c))
     p = jax.nn.softmax(_with_reference(scores), axis=-1)[..., 1:]
     return _spread(jnp.eye(c), scores) * p[..., :, None] - p[..., :, None] * p[..., None, :]
+
+
+def curvature_form(
+    scores: Float[Array, "*b c"], mass: Float[Array, "*b k"], loss: Loss
+) -> ScoreForm:
+    """``Σ_k mass_k ℓ''`` in the scores, in parts."""
+    total = mass.sum(axis=-1, keepdims=True)
+    if scores.shape[-1] == 1 or loss == "squared":
+        return ScoreForm(total * jnp.diagonal(curvatures(scores, loss), axis1=-2, axis2=-1))
+    p = jax.nn.softmax(_with_reference(scores), axis=-1)[..., 1:]
+    return ScoreForm(total * p, minus=jnp.sqrt(total) * p)
+
+
+def square_form(scores: Float[Array, "*b c"], mass: Float[Array, "*b k"], loss: Loss) -> ScoreForm:
+    """``Σ_k mass_k s_k s_kᵀ`` with the slope ``s_k`` for label k, in parts.
+
+    A slope is what all labels share less a constant with at most one entry that is not zero,
+    ``s_k = s − t_k``. So no sum over labels is made for each pair of scores.
+    """
+    n_classes = mass.shape[-1]
+    if scores.shape[-1] == 1:
+        each = slopes(scores, n_classes, loss)[..., 0]
+        return ScoreForm(jnp.sum(mass * each**2, axis=-1, keepdims=True))
+    t = jnp.eye(n_classes)[:, n_classes - scores.shape[-1] :]  # [K, C]
+    shared = slopes(scores, n_classes, loss)[..., 0, :] + _spread(t[:1], scores)[..., 0, :]
+    root = jnp.sqrt(mass.sum(axis=-1, keepdims=True))
+    mean = mass @ t / root
+    return ScoreForm(mass @ t, root * shared - mean, mean)
 
 
 def probabilities(scores: Float[Array, "*b c"]) -> Float[Array, "*b k"]:

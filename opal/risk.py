@@ -45,7 +45,7 @@ def exact_metrics(
         ``risk`` and ``error`` [G]; scalars ``balanced_risk``, ``balanced_error``, ``worst_risk``,
         ``worst_error``, ``minority_error``, ``majority_error``, ``gap_error``, with ``best_risk``
         ``excess_balanced_risk``, for two classes ``f1`` (of the smallest group's label, groups
-        equally frequent, each with one label), and for a binary logistic rule
+        equally frequent, each with one label), and for a binary logistic rule, if the law has it,
         ``calibration_error``.
     """
     risk, error = law.group_risk(theta, loss), law.group_error(theta, loss)
@@ -56,8 +56,9 @@ def exact_metrics(
         metrics["f1"] = f1_of_errors(error, positive)
     if best_risk is not None:
         metrics["excess_balanced_risk"] = metrics["balanced_risk"] - best_risk
-    if loss == "logistic" and law.n_classes == 2:
-        metrics["calibration_error"] = law.calibration_error(theta)
+    calibration_error = getattr(law, "calibration_error", None)
+    if loss == "logistic" and law.n_classes == 2 and calibration_error is not None:
+        metrics["calibration_error"] = calibration_error(theta)
     return metrics
 
 

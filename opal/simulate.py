@@ -19,7 +19,7 @@ from opal.estimators import fit_logistic, fit_ridge, move_to_balance
 from opal.losses import Loss
 from opal.objective import Design, RowWeights
 from opal.settings.groups import Sample, validate_count, validate_counts
-from opal.settings.law import TrueLaw
+from opal.settings.law import TrueLaw, require_pytree
 from opal.settings.setting import Setting
 from opal.synthesis.synthesizer import Synthesizer
 
@@ -145,6 +145,9 @@ def replicate_metrics(
     if chunk_size is not None:
         validate_count(chunk_size, "chunk_size", minimum=1)
     validate_counts(design.counts, len(setting.law.groups), what="counts", minimum=1)
+    require_pytree(setting.law, f"the law of {setting.name}")
+    if design.synthesizer is not None:
+        require_pytree(design.synthesizer, "a synthesizer")
     with jax.enable_x64(True):
         law, key = setting.law, as_key(key)
         _check_seeds(law, design)

@@ -188,10 +188,10 @@ def classes(at: Point) -> TokenSetting:
 def designs(at: Point) -> list[Design]:
     """Each weighting with each N and α."""
     from opal.objective import Design
-    from opal.synthesis.table import TableOracle
+    from opal.synthesis import Oracle
 
     counts = (at.config.n_majority, at.n)
-    maker = TableOracle(classes(at).law, name="transformer")
+    maker = Oracle(classes(at).law, name="transformer")
     opal = [Design(counts, maker, n, alpha) for n, alpha in at.config.mixes]
     return [*opal, *(design.with_(oversample="none", weighting="group") for design in opal)]
 

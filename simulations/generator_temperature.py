@@ -188,9 +188,9 @@ def classes(config: Config, pair: int) -> TokenSetting:
 def designs(config: Config) -> list[Design]:
     """How to train after each number of seeds."""
     from opal.objective import Design
-    from opal.synthesis.table import TableOracle
+    from opal.synthesis import Oracle
 
-    maker = TableOracle(classes(config, 0).law, name=TRANSFORMER)
+    maker = Oracle(classes(config, 0).law, name=TRANSFORMER)
     return [
         Design((config.n_majority, n), maker, config.n_augmented, config.alpha)
         for n in config.n_seeds

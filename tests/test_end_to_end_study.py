@@ -14,7 +14,7 @@ from opal.draws import as_key, named, replicate_keys
 from opal.objective import Design, RowWeights
 from opal.settings import Alphabet, TokenSetting
 from opal.simulate import fit, training_rows
-from opal.synthesis.table import TableOracle
+from opal.synthesis import Oracle
 from opal.synthesis.transformer.model import Decoder, ModelConfig
 from simulations import _end_to_end_table as study_table
 from simulations import end_to_end as study
@@ -59,7 +59,7 @@ def test_seeds_are_the_first_real_rows_and_the_decoder_reads_no_others(seeds: Se
 def test_training_is_that_of_simulate(
     seeds: Seeds, least: float, weighting: Any, oversample: Any
 ) -> None:
-    maker = TableOracle(LAW)
+    maker = Oracle(LAW)
     design = Design(COUNTS, maker, 30, 0.4, oversample, weighting)
     found, separated = trained_excess(LAW, design, seeds.made, key=KEY, most=(20, 9))
     sizes = (design.n_oversampled, (30, 30))
@@ -67,7 +67,7 @@ def test_training_is_that_of_simulate(
 
     @jax.jit
     def by_rows(key: jax.Array, table: jax.Array) -> tuple[jax.Array, jax.Array]:
-        source = TableOracle(LAW.with_table(table))
+        source = Oracle(LAW.with_table(table))
         rows, each = training_rows(LAW, source, weights, COUNTS, sizes, key=key)
         none = np.zeros(())
         theta, apart = fit(rows, each, n_classes=2, ridge=none, loss="logistic", balanced=False)

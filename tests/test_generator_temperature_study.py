@@ -14,7 +14,7 @@ import pytest
 from opal.draws import as_key
 from opal.objective import Design
 from opal.settings import Alphabet, TokenSetting
-from opal.synthesis.table import TableOracle
+from opal.synthesis import Oracle
 from opal.synthesis.transformer.model import Decoder, ModelConfig
 from opal.synthesis.transformer.sample import next_law
 from opal.theory.end_to_end import excess_of_seeds
@@ -105,7 +105,7 @@ def test_bias_of_bayes_is_the_excess_of_another_draw(classes: Pairs, laws: np.nd
 
 
 def test_excess_is_that_of_each_pair(classes: Pairs) -> None:
-    design = Design((40, 3), TableOracle(SETTING.law), 30, 0.4)
+    design = Design((40, 3), Oracle(SETTING.law), 30, 0.4)
     rng = np.random.default_rng(2)
     made = rng.dirichlet(np.full(8, 5.0), size=(3, 4, 2))
     seen = rng.multinomial(3, np.full(8, 1 / 8), size=(4, 2)).astype(float)

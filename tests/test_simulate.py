@@ -44,7 +44,8 @@ def test_neither_chunks_nor_the_number_of_replicates_change_a_replicate(
     assert set(found) == set(baseline)
     for name, values in found.items():
         assert len(values) == n
-        np.testing.assert_allclose(values, baseline[name][:n], rtol=0, atol=1e-10, err_msg=name)
+        # A fit ends at a gradient of 1e-9, and where it does may hang on rounding.
+        np.testing.assert_allclose(values, baseline[name][:n], rtol=0, atol=2e-8, err_msg=name)
 
 
 def test_chunks_do_not_matter_where_rows_are_separable_either() -> None:

@@ -10,14 +10,16 @@ from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from opal import losses
 from opal.arrays import AnyArray
 from opal.draws import named, pick, uniform
 from opal.losses import Loss
+from opal.settings.bias import Bias, flipped, mixed_where
 from opal.settings.groups import Group, Sample
-from opal.settings.law import balanced_optimum
+from opal.settings.law import ScoreNodes, balanced_optimum
 
 
 @jax.tree_util.register_dataclass
@@ -135,6 +137,32 @@ class FiniteLaw:
         pooled = jnp.mean(jnp.asarray(self.table), axis=0)
         promised = jax.nn.sigmoid(self._scores(theta)[:, 0])
         return jnp.sum(jnp.abs(pooled[:, 1] - promised * pooled.sum(axis=1)))
+
+    def biased(self, bias: Bias) -> FiniteLaw:
+        """The law whose labels are flipped as the dial says; such a group is ``mixed``.
+
+        Raises:
+            ValueError: another dial is turned, or the flip is out of range.
+        """
+        moved = [dial for dial in bias.turned() if dial != "label_flip"]
+        if moved:
+            raise ValueError(
+                f"a law of tokens can flip labels (label_flip); its tokens stay where they are, so "
+                f"it has no {moved[0]}. Give other probabilities instead: law.with_table(table)."
+            )
+        flip = bias.per_group("label_flip", len(self.groups))
+        table = flipped(np.asarray(self.table), flip)
+        return replace(self, table=table, groups=mixed_where(self.groups, flip > 0))
+
+    def score_nodes(
+        self, group: int | Int[Array, ""], theta: Float[Array, " p"], loss: Loss = "logistic"
+    ) -> ScoreNodes:
+        """The tokens' scores under θ in one group: rows are points, of which nothing is left."""
+        del loss
+        lifted = self._lifted()
+        nothing = jnp.zeros((1, lifted.shape[-1], lifted.shape[-1]), lifted.dtype)
+        mass = jnp.asarray(self.table)[group]
+        return ScoreNodes(self._scores(theta)[None], lifted[None], nothing, mass[None])
 
     def with_table(self, table: Float[AnyArray, "g d k"]) -> FiniteLaw:
         """The same tokens and groups with other probabilities."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from opal.settings.gaussian import GaussianLaw
-from opal.settings.groups import Group
-from opal.settings.setting import GaussianSetting, require_finite, validated_covariances
+from opal.settings.groups import Group, require_finite
+from opal.settings.setting import GaussianSetting, validated_covariances
 
 
 class GaussianMixture(GaussianSetting):

@@ -102,5 +102,18 @@ def validate_number(
         raise ValueError(f"{rule}; got {value!r}.")
 
 
+def require_finite(values: np.ndarray, what: str) -> None:
+    """Check that all numbers are finite.
+
+    Raises:
+        ValueError: names the first that is not, and where it is.
+    """
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        where = tuple(bad[0].tolist())
+        place = f" at index {list(where)}" if where else ""
+        raise ValueError(f"{what} must be finite; got {values[where]}{place}.")
+
+
 def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, Integral) and not isinstance(value, bool)

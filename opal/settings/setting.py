@@ -12,7 +12,7 @@ from opal.draws import as_key
 from opal.losses import Loss
 from opal.settings.finite import FiniteLaw
 from opal.settings.gaussian import GaussianLaw
-from opal.settings.groups import Group, Sample, validate_counts
+from opal.settings.groups import Group, Sample, require_finite, validate_counts
 from opal.settings.law import TrueLaw
 
 
@@ -98,19 +98,6 @@ class GaussianSetting(LawSetting):
     ) -> Float[Array, " g"]:
         """Standard error of :meth:`group_error` [G]; zero for two classes."""
         return self.law.group_error_std_error(theta, loss)
-
-
-def require_finite(values: np.ndarray, what: str) -> None:
-    """Check that all numbers are finite.
-
-    Raises:
-        ValueError: names the first that is not, and where it is.
-    """
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        where = tuple(bad[0].tolist())
-        place = f" at index {list(where)}" if where else ""
-        raise ValueError(f"{what} must be finite; got {values[where]}{place}.")
 
 
 def validated_covariances(covariances: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike
 from opal.arrays import AnyArray
 from opal.draws import as_key, named, standard_normal
 from opal.settings.finite import FiniteLaw
-from opal.settings.groups import Group, validate_count, validate_number
-from opal.settings.setting import FiniteSetting, require_finite
+from opal.settings.groups import Group, require_finite, validate_count, validate_number
+from opal.settings.setting import FiniteSetting
 
 
 @dataclass(frozen=True, eq=False)

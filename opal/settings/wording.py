@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Int, Key
 
 from opal.draws import as_key, named, on_host
-from opal.settings.setting import require_finite
+from opal.settings.groups import require_finite
 
 _WORD = re.compile("[a-z]+")
 

@@ -1,12 +1,12 @@
 """How synthetic samples are made."""
 
+from opal.settings.bias import Bias
 from opal.settings.law import Law
 from opal.synthesis.density import GaussianFit
-from opal.synthesis.oracle import Bias, Oracle
+from opal.synthesis.oracle import Oracle
 from opal.synthesis.resample import Duplication
 from opal.synthesis.smote import Adasyn, Smote
 from opal.synthesis.synthesizer import PopulationLaw, Synthesizer
-from opal.synthesis.table import TableOracle
 from opal.synthesis.writer import Writer
 
 __all__ = [
@@ -19,6 +19,5 @@ __all__ = [
     "PopulationLaw",
     "Smote",
     "Synthesizer",
-    "TableOracle",
     "Writer",
 ]

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 from opal.arrays import AnyArray
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample, validate_number
+from opal.settings.law import Law
 from opal.synthesis.synthesizer import PopulationLaw, require_group_labels, require_seeds
 
 
@@ -66,9 +67,11 @@ class GaussianFit:
         target = jnp.trace(covariance) / d * jnp.eye(d)
         return self.shrinkage * target + (1 - self.shrinkage) * covariance
 
-    def population(self, truth: GaussianLaw) -> PopulationLaw | None:
-        """The group's own Gaussian, shrunk; None for groups of several modes or random labels."""
-        if truth.n_modes > 1 or truth.label_probabilities is not None:
+    def population(self, truth: Law) -> PopulationLaw | None:
+        """The group's own Gaussian, shrunk; None where a group is not one Gaussian of one label."""
+        if not isinstance(truth, GaussianLaw) or truth.n_modes > 1:
+            return None
+        if truth.label_probabilities is not None:
             return None
         shrunk = jnp.stack([self._shrink(c[0])[None] for c in truth.covariances])
         law = truth.moved(truth.means, shrunk)

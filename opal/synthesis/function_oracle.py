@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from jaxtyping import Array, Key
 
-from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample
+from opal.settings.law import Law
 from opal.settings.sequence import SobolevRegression
 
 
@@ -35,6 +35,6 @@ class FunctionOracle:
         del seeds, groups, key
         return self.law
 
-    def population(self, truth: GaussianLaw) -> None:
+    def population(self, truth: Law) -> None:
         """None: the expansions for Gaussian laws do not apply, :mod:`opal.theory.rates` does."""
         del truth

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float, Key
 from opal import losses
 from opal.draws import one_of, uniform
 from opal.losses import Loss
-from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample
+from opal.settings.law import Law
 from opal.synthesis.synthesizer import PopulationLaw, require_seeds
 
 
@@ -95,6 +95,6 @@ class Duplication:
         require_seeds(seeds, groups, self.min_seeds, self.name)
         return EmpiricalLaw(seeds, groups, self.in_turn)
 
-    def population(self, truth: GaussianLaw) -> PopulationLaw:
+    def population(self, truth: Law) -> PopulationLaw:
         """The truth itself, but through the same seeds."""
         return PopulationLaw(truth, "copy in turn" if self.in_turn else "copy at random")

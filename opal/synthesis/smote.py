@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, Int, Key
 from opal import losses
 from opal.draws import one_of, uniform
 from opal.losses import Loss
-from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample, validate_count
+from opal.settings.law import Law
 from opal.synthesis.synthesizer import PopulationLaw, require_group_labels, require_seeds
 
 
@@ -148,7 +148,7 @@ class Smote:
         """Shares of the seeds of each group, and whether they are kept exactly."""
         return tuple(jnp.full(n, 1 / n) for n in seeds.counts), False
 
-    def population(self, truth: GaussianLaw) -> PopulationLaw | None:
+    def population(self, truth: Law) -> PopulationLaw | None:
         """Not known: the segments depend on the distances between finitely many seeds."""
         del truth
         return None

@@ -7,7 +7,6 @@ from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Array, Key
 
-from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample
 from opal.settings.law import Law
 
@@ -28,7 +27,7 @@ class PopulationLaw:
         shrinkage: γ of the covariance, for ``"moments"``.
     """
 
-    law: GaussianLaw
+    law: Law
     seed_use: SeedUse = "none"
     shrinkage: float = 0.0
 
@@ -60,7 +59,7 @@ class Synthesizer(Protocol):
         """
         ...
 
-    def population(self, truth: GaussianLaw) -> PopulationLaw | None:
+    def population(self, truth: Law) -> PopulationLaw | None:
         """The law for infinitely many seeds from ``truth``; None where it is not known."""
         ...
 

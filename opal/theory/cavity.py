@@ -16,19 +16,18 @@ with ``u = x̃ᵀ(θ + ω_k K g_k) + (x̃ᵀMx̃)^{1/2} ε``. Its expansion in 1
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from opal.losses import Loss
 from opal.objective import RowCounts, RowWeights
-from opal.settings.gaussian import GaussianLaw
+from opal.settings.law import ScoreLaw
 from opal.theory import seeds
 from opal.theory.asymptotics import Asymptotics
-from opal.theory.contributions import Modes, expected_risk, of_kind
+from opal.theory.contributions import expected_risk, of_kind
 
 _TOLERANCE = 1e-10
 _MAX_ITERATIONS = 400
@@ -67,8 +66,8 @@ class _State(NamedTuple):
 @partial(jax.jit, static_argnames=("seed_use", "loss"))
 def self_consistent(
     first: Asymptotics,
-    truth: GaussianLaw,
-    synthetic: GaussianLaw,
+    truth: ScoreLaw,
+    synthetic: ScoreLaw,
     rows: RowCounts,
     weights: RowWeights,
     *,
@@ -91,13 +90,14 @@ def self_consistent(
         loss: logistic or squared; two classes.
     """
     moved = jnp.zeros_like(first.target) if shift is None else jnp.asarray(shift)
-    law, numbers, sizes = _kinds(truth, synthetic, rows, weights, seed_use)
+    kinds = _kinds(truth, synthetic, rows, weights, seed_use)
+    numbers = jnp.concatenate([kind.numbers for kind in kinds])
+    sizes = jnp.concatenate([kind.sizes for kind in kinds])
     total, penalty = numbers * sizes, ridge * jnp.ones_like(moved).at[-1].set(0.0)
-    of_kinds = jax.vmap(partial(of_kind, truth, loss), in_axes=(0, 0, 0, None, None))
 
     def step(state: _State) -> _State:
         leave_out = state.centre[None, :] + (sizes[:, None] * state.gradients) @ state.response
-        mean, curved, square = of_kinds(law, sizes, leave_out, state.covariance, state.response)
+        mean, curved, square = _contributions(kinds, leave_out, state, loss)
         hessian = jnp.einsum("k,kpq->pq", total, curved) + jnp.diag(penalty)
         response = jax.scipy.linalg.solve(hessian, jnp.eye(len(penalty)), assume_a="pos")
         within = square - mean[:, :, None] * mean[:, None, :]
@@ -131,28 +131,61 @@ def _change(new: Array, old: Array) -> Array:
     return jnp.max(jnp.abs(new - old)) / (jnp.max(jnp.abs(new)) + 1e-300)
 
 
+class _Kinds(NamedTuple):
+    """Kinds of independent rows: of each, its law among some, its group, rows and their weight."""
+
+    laws: ScoreLaw  # their leaves stacked
+    which: Int[Array, " k"]
+    groups: Int[Array, " k"]
+    numbers: Float[Array, " k"]
+    sizes: Float[Array, " k"]
+
+
 def _kinds(
-    truth: GaussianLaw, synthetic: GaussianLaw, rows: RowCounts, weights: RowWeights, seed_use: str
-) -> tuple[Modes, Float[Array, " k"], Float[Array, " k"]]:
-    """Laws, numbers and weights of all kinds of independent rows."""
+    truth: ScoreLaw, synthetic: ScoreLaw, rows: RowCounts, weights: RowWeights, seed_use: str
+) -> tuple[_Kinds, ...]:
+    """All kinds of rows; those whose laws have the same shape together, which compiles once."""
     if seed_use == "copy in turn":
-        laws = [truth] * 4
-        numbers, sizes = seeds.copied_in_turn(rows, weights)
-    else:
-        laws = [truth, synthetic, synthetic]
-        numbers, sizes = (jnp.stack([jnp.asarray(k) for k in kinds]) for kinds in (rows, weights))
-    n_modes = max(law.n_modes for law in laws)
-    parts = zip(*(_padded(law, n_modes) for law in laws), strict=True)
-    joined = [jnp.concatenate(part) for part in parts]
-    modes = (joined[0], joined[1], joined[2], joined[3])
-    return modes, numbers.ravel(), sizes.ravel()
+        return (_kinds_of([truth] * 4, *seeds.copied_in_turn(rows, weights)),)
+    numbers, sizes = (jnp.stack([jnp.asarray(k) for k in each]) for each in (rows, weights))
+    if _shape(truth) == _shape(synthetic):
+        return (_kinds_of([truth, synthetic, synthetic], numbers, sizes),)
+    return (
+        _kinds_of([truth], numbers[:1], sizes[:1]),
+        _kinds_of([synthetic] * 2, numbers[1:], sizes[1:]),
+    )
 
 
-def _padded(law: GaussianLaw, n_modes: int) -> Modes:
-    """Weights, means, covariances and labels of each mode, with modes of no weight appended."""
-    extra = n_modes - law.n_modes
-    weights = jnp.pad(jnp.asarray(law.weights), ((0, 0), (0, extra)))
-    rest = (law.means, law.covariances, law.labels_of_modes())
-    last = np.minimum(np.arange(n_modes), law.n_modes - 1)
-    means, covariances, labels = (jnp.asarray(part)[:, last] for part in rest)
-    return weights, means, covariances, labels
+def _shape(law: ScoreLaw) -> tuple[Any, list[tuple[int, ...]]]:
+    leaves, structure = jax.tree.flatten(law)
+    return structure, [jnp.shape(leaf) for leaf in leaves]
+
+
+def _kinds_of(
+    laws: list[ScoreLaw], numbers: Float[Array, "r g"], sizes: Float[Array, "r g"]
+) -> _Kinds:
+    """The rows that each of some laws makes of each group."""
+    stacked = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(each) for each in leaves]), *laws)
+    which, groups = jnp.indices(numbers.shape)
+    return _Kinds(stacked, which.ravel(), groups.ravel(), numbers.ravel(), sizes.ravel())
+
+
+def _contributions(
+    kinds: tuple[_Kinds, ...], centres: Float[Array, "k p"], state: _State, loss: Loss
+) -> tuple[Float[Array, "k p"], Float[Array, "k p p"], Float[Array, "k p p"]]:
+    """What each kind of rows adds, given the mean of the estimator without one of them."""
+
+    def one(
+        laws: ScoreLaw, which: Array, group: Array, centre: Array, size: Array
+    ) -> tuple[Array, Array, Array]:
+        law = jax.tree.map(lambda leaf: leaf[which], laws)
+        nodes = law.score_nodes(group, centre, loss)
+        return of_kind(nodes, loss, size, state.covariance, state.response)
+
+    found, start = [], 0
+    for part in kinds:
+        mine = centres[start : start + len(part.groups)]
+        found.append(jax.vmap(partial(one, part.laws))(part.which, part.groups, mine, part.sizes))
+        start += len(part.groups)
+    mean, curved, square = (jnp.concatenate(part) for part in zip(*found, strict=True))
+    return mean, curved, square

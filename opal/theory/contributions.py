@@ -11,76 +11,65 @@ from jaxtyping import Array, Float
 
 from opal import losses
 from opal.losses import Loss
-from opal.settings.gaussian import GaussianLaw, ScoreNodes, second_moment
-
-Modes = tuple[Array, Array, Array, Array]
-"""Weights [M], means [M, d], covariances [M, d, d] and label probabilities [M, 2] of a mixture."""
+from opal.settings.law import ScoreLaw, ScoreNodes, second_moment
 
 
 def of_kind(
-    law: GaussianLaw,
+    nodes: ScoreNodes,
     loss: Loss,
-    modes: Modes,
     size: Array,
-    centre: Float[Array, " p"],
     covariance: Float[Array, "p p"],
     response: Float[Array, "p p"],
 ) -> tuple[Float[Array, " p"], Float[Array, "p p"], Float[Array, "p p"]]:
     """``E ℓ'(v)x̃``, ``E ℓ''(v)/(1 + γℓ''(v)) x̃x̃ᵀ`` and ``E ℓ'(v)² x̃x̃ᵀ`` of one kind of rows.
 
     Args:
-        law: any law of the same dimension and classes (its own moments are not used).
+        nodes: of the scores under the mean of the estimator without the row; two labels.
         loss: logistic or squared.
-        modes: the law of the rows.
         size: weight ω of a row.
-        centre: mean of the estimator without the row [p].
         covariance: M [p, p].
         response: K [p, p].
     """
     noise, noise_weights = (jnp.asarray(a) for a in _hermite_nodes())
+    spread = jnp.sqrt(_quadratic(nodes, covariance))
+    leverage = size * _quadratic(nodes, response)
+    scores = nodes.scores + spread[..., None] * noise[None, None, :]
+    slope, curvature = _after_the_fit(scores, leverage, loss)
 
-    def of_mode(mean: Array, sigma: Array, labels: Array) -> tuple[Array, Array, Array]:
-        nodes = law.nodes(centre, mean, sigma, loss)
-        spread = jnp.sqrt(_quadratic(nodes, covariance))
-        leverage = size * _quadratic(nodes, response)
-        scores = nodes.scores + spread[:, None] * noise[None, :]
-        slope, curvature = _after_the_fit(scores, leverage, loss)
+    def average(values: Array) -> Array:
+        """Over labels and noise, times the weight of the node [m, q]."""
+        return jnp.einsum("kmqe,mqk,e->mq", values, nodes.mass, noise_weights)
 
-        def average(values: Array) -> Array:
-            return jnp.einsum("kqe,k,e->q", values, labels, noise_weights)
-
-        # Given the score x̃ is Gaussian with the node's mean; the rest of it moves the variance of
-        # u and the leverage, and Stein's lemma says what that adds to E[ℓ'(v) x̃].
-        by_variance = average(curvature * noise[None, None, :]) / (2 * spread)
-        by_leverage = -average(slope * curvature)
-        direct = (nodes.weights * average(slope)) @ nodes.features
-        through = covariance @ ((nodes.weights * by_variance) @ nodes.features)
-        through += size * response @ ((nodes.weights * by_leverage) @ nodes.features)
-        curved, square = (average(values)[:, None, None] for values in (curvature, slope**2))
-        gradient = direct + 2 * nodes.residual @ through
-        return gradient, second_moment(nodes, curved), second_moment(nodes, square)
-
-    weights, *parts = modes
-    found = jax.vmap(of_mode)(*parts)
-    gradient, curved, square = (jnp.einsum("m,m...->...", weights, part) for part in found)
-    return gradient, curved, square
+    # Given the score x̃ is Gaussian with the node's mean; the rest of it moves the variance of u and
+    # the leverage, and Stein's lemma says what that adds to E[ℓ'(v) x̃].
+    by_variance = average(curvature * noise[None, None, None, :]) / (2 * spread)
+    by_leverage = -average(slope * curvature)
+    direct = jnp.einsum("mq,mqi->i", average(slope), nodes.features)
+    of_variance = jnp.einsum("mq,mqi->mi", by_variance, nodes.features) @ covariance
+    of_leverage = jnp.einsum("mq,mqi->mi", by_leverage, nodes.features) @ response
+    through = jnp.einsum("mij,mj->i", nodes.residual, of_variance + size * of_leverage)
+    curved, square = (
+        second_moment(nodes, losses.ScoreForm(average(values)[..., None]))
+        for values in (curvature, slope**2)
+    )
+    return direct + 2 * through, curved, square
 
 
-def _quadratic(nodes: ScoreNodes, form: Float[Array, "p p"]) -> Float[Array, " q"]:
+def _quadratic(nodes: ScoreNodes, form: Float[Array, "p p"]) -> Float[Array, "m q"]:
     """``E[x̃ᵀ form x̃ | score]``."""
-    along = jnp.einsum("qi,ij,qj->q", nodes.features, form, nodes.features)
-    return along + jnp.sum(form * nodes.residual)
+    along = jnp.einsum("mqi,ij,mqj->mq", nodes.features, form, nodes.features)
+    return along + jnp.einsum("ij,mij->m", form, nodes.residual)[:, None]
 
 
 def _after_the_fit(
-    scores: Float[Array, "q e"], leverage: Float[Array, " q"], loss: Loss
-) -> tuple[Float[Array, "2 q e"], Float[Array, "2 q e"]]:
+    scores: Float[Array, "m q e"], leverage: Float[Array, "m q"], loss: Loss
+) -> tuple[Float[Array, "2 m q e"], Float[Array, "2 m q e"]]:
     """``ℓ'(v)`` and its derivative in u, where ``v + γℓ'(v) = u``, for either label.
 
     Newton's iterations start where ℓ' is steepest within ``u ± γ`` (ℓ' of the logistic loss is
     between ±1 and has its inflection at 0), and from there converge monotonely.
     """
-    gamma = leverage[None, :, None]
+    gamma = leverage[None, :, :, None]
 
     def derivatives(v: Array) -> tuple[Array, Array]:
         slopes = losses.slopes(v[..., None], 2, loss)[..., 0]
@@ -102,21 +91,20 @@ def _after_the_fit(
 
 
 def expected_risk(
-    law: GaussianLaw, centre: Float[Array, " p"], covariance: Float[Array, "p p"], loss: Loss
+    law: ScoreLaw, centre: Float[Array, " p"], covariance: Float[Array, "p p"], loss: Loss
 ) -> Float[Array, " g"]:
     """``E R_g(θ̂)`` over ``θ̂ ~ N(centre, covariance)``."""
     noise, noise_weights = (jnp.asarray(a) for a in _hermite_nodes())
 
-    def of_mode(mean: Array, sigma: Array, labels: Array) -> Array:
-        nodes = law.nodes(centre, mean, sigma, loss)
+    def of_group(group: Array) -> Array:
+        nodes = law.score_nodes(group, centre, loss)
         spread = jnp.sqrt(_quadratic(nodes, covariance))
-        scores = nodes.scores + spread[:, None] * noise[None, :]
-        values = losses.values(scores[..., None], 2, loss) @ labels
-        return nodes.weights @ values @ noise_weights
+        scores = nodes.scores + spread[..., None] * noise[None, None, :]
+        values = losses.values(scores[..., None], 2, loss)
+        return jnp.einsum("mqek,mqk,e->", values, nodes.mass, noise_weights)
 
-    parts = (law.means, law.covariances, law.labels_of_modes())
-    risks = jax.vmap(jax.vmap(of_mode))(*(jnp.asarray(part) for part in parts))
-    return jnp.einsum("gm,gm->g", law.weights, risks)
+    found: Array = jax.vmap(of_group)(jnp.arange(len(law.groups)))
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -180,4 +180,4 @@ def _score_risk(law: GaussianLaw, mean: Array, variance: Array, labels: Array, l
     """Risk of a group whose single score is Gaussian with the given moments."""
     t, weights = (jnp.asarray(a) for a in gaussian_nodes())
     scores = mean + jnp.sqrt(variance) * t
-    return weights @ losses.values(scores[:, None], law.n_classes, loss) @ labels
+    return weights @ losses.values(scores, law.n_classes, loss) @ labels

@@ -12,12 +12,12 @@ from jaxtyping import Array, Float
 
 from opal.losses import Loss
 from opal.objective import RowCounts, RowWeights
-from opal.settings.gaussian import GaussianLaw
+from opal.settings.law import SmoothLaw, SmoothTruth
 from opal.theory import seeds
 
 if TYPE_CHECKING:
     from opal.objective import Design
-    from opal.settings.setting import GaussianSetting
+    from opal.settings.setting import Setting
 
 
 class WeightCurve(NamedTuple):
@@ -47,7 +47,7 @@ class WeightCurve(NamedTuple):
         return float(np.clip((self.real - self.cross) / curvature, 0.0, 1.0))
 
 
-def weight_curve(setting: GaussianSetting, design: Design) -> WeightCurve:
+def weight_curve(setting: Setting, design: Design) -> WeightCurve:
     """The small-bias excess in α for a design's counts, N and synthesizer (its α is ignored).
 
     Covariances of the two parts through shared seeds enter A₁₂. Ridge penalty and moved threshold
@@ -84,8 +84,8 @@ def weight_curve(setting: GaussianSetting, design: Design) -> WeightCurve:
 
 @partial(jax.jit, static_argnames=("seed_use", "loss"))
 def _coefficients(
-    truth: GaussianLaw,
-    synthetic: GaussianLaw,
+    truth: SmoothTruth,
+    synthetic: SmoothLaw,
     rows: RowCounts,
     weights: tuple[RowWeights, ...],
     shrinkage: Array | float,
@@ -121,7 +121,7 @@ def _coefficients(
 
 
 def _derivatives(
-    truth: GaussianLaw, synthetic: GaussianLaw, theta: Array, loss: Loss
+    truth: SmoothTruth, synthetic: SmoothLaw, theta: Array, loss: Loss
 ) -> tuple[Array, Array, Array]:
     """Hessian of the balanced risk [p, p], and both laws' group gradients [G, p] each."""
     hessian = truth.group_hessian(theta, loss).mean(axis=0)
@@ -130,12 +130,12 @@ def _derivatives(
 
 @partial(jax.jit, static_argnames=("loss",))
 def _at_optimum(
-    truth: GaussianLaw, synthetic: GaussianLaw, *, loss: Loss
+    truth: SmoothTruth, synthetic: SmoothLaw, *, loss: Loss
 ) -> tuple[Array, Array, Array]:
     return _derivatives(truth, synthetic, truth.optimum(loss), loss)
 
 
-def best_minority_size(setting: GaussianSetting, design: Design) -> float:
+def best_minority_size(setting: Setting, design: Design) -> float:
     """First-order best number ñ* of synthetic minority rows at α = 0, two groups.
 
     ``ñ* = (⟨a,a⟩ − S⟨a,d⟩)/(S⟨d,d⟩ − ⟨a,d⟩)`` in the inner product of H⁻¹, with ``S`` the number of
@@ -176,7 +176,7 @@ def _stationary_size(aa: float, ad: float, dd: float, total: float) -> float:
 
 
 def alpha_grid_excess(
-    setting: GaussianSetting, design: Design, alphas: Float[np.ndarray, " k"]
+    setting: Setting, design: Design, alphas: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, " k"]:
     """The full expansion's excess at each α [k]: no small-bias approximation (equation 2.4).
 

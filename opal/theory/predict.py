@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,23 +12,25 @@ from jaxtyping import Array, Float
 
 from opal import losses, risk
 from opal.losses import Loss
-from opal.settings.gaussian import GaussianLaw
-from opal.settings.quadrature import scrambled_normals
-from opal.theory.asymptotics import Asymptotics, asymptotics
+from opal.settings.law import ScoreLaw, SmoothLaw, SmoothTruth, lacking, require_pytree
+from opal.settings.quadrature import N_SCRAMBLES, scrambled_normals
+from opal.theory.asymptotics import Asymptotics, asymptotics, scrambled_excess
 from opal.theory.cavity import SelfConsistent, self_consistent
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from opal.objective import Design
-    from opal.settings.setting import GaussianSetting
+    from opal.settings.setting import Setting
+    from opal.synthesis.synthesizer import PopulationLaw
 
 
 Order = Literal["self-consistent", "first"]
+_POINTS = 128  # of each scramble
 
 
 def predict(
-    setting: GaussianSetting,
+    setting: Setting,
     design: Design,
     *,
     order: Order = "self-consistent",
@@ -42,15 +44,18 @@ def predict(
     so that a worst group is the worst of each replicate.
 
     Args:
-        setting: the truth.
+        setting: the truth; its law has the gradient, Hessian and score covariance of its groups
+            (:class:`opal.settings.law.SmoothLaw`), whatever its class.
         design: how to train.
         order: ``"self-consistent"`` solves the leave-one-out equations (all orders in p/n) for two
-            classes and rows that are independent or copied in turn, and is the same as ``"first"``
-            (order 1/n) for other designs.
+            classes, rows that are independent or copied in turn, and laws that offer their score
+            nodes; it is the same as ``"first"`` (order 1/n) for others.
         study: name in the records.
 
     Returns:
-        Records with the columns of :data:`opal.records.COLUMNS`, source ``"theory"``. Where the
+        Records with the columns of :data:`opal.records.COLUMNS`, source ``"theory"``; standard
+        errors are those of the quadrature, zero where it is exact, and leave out what the expansion
+        itself neglects. Where the
         leave-one-out equations have no solution, since so few rows tend to be separable, what
         depends on them is NaN.
 
@@ -64,26 +69,27 @@ def predict(
     with jax.enable_x64(True):
         first = expand(setting, design)
         law = resum(setting, design, first) if order == "self-consistent" else first
-        values = _metrics(setting.law, first, law, design.counts, design.loss)
-    rows = {key: (value, np.nan) for key, value in values.items()}
+        rows = _metrics(_truth(setting), first, law, design.counts, design.loss)
+        errors = _expansion_errors(setting, design, first)
+        rows |= {key: (rows[key][0], error) for key, error in errors.items()}
     return records.of_design(setting, design, rows, study=study, source="theory")
 
 
-def resum(
-    setting: GaussianSetting, design: Design, first: Asymptotics
-) -> SelfConsistent | Asymptotics:
+def resum(setting: Setting, design: Design, first: Asymptotics) -> SelfConsistent | Asymptotics:
     """The estimator's law to all orders in p/n, or ``first`` where only that is known.
 
-    Known for one score, and rows that are independent or copied in turn. Call under
-    ``jax.enable_x64(True)``.
+    Known for one score, rows that are independent or copied in turn, and laws with score nodes
+    (:class:`opal.settings.law.ScoreLaw`). Call under ``jax.enable_x64(True)``.
     """
-    truth = setting.law
-    population = design.synthesizer.population(truth) if design.synthesizer else None
+    truth, population = _truth(setting), _population(setting, design)
     seed_use = population.seed_use if population else "none"
-    known = seed_use in ("none", "copy in turn")
-    if not known or losses.n_scores(design.loss, truth.n_classes) > 1:
-        return first
     synthetic = population.law if population else truth
+    if seed_use not in ("none", "copy in turn"):
+        return first
+    if losses.n_scores(design.loss, truth.n_classes) > 1:
+        return first
+    if not isinstance(truth, ScoreLaw) or not isinstance(synthetic, ScoreLaw):
+        return first
     return self_consistent(
         first,
         truth,
@@ -97,20 +103,14 @@ def resum(
     )
 
 
-def expand(setting: GaussianSetting, design: Design) -> Asymptotics:
+def expand(setting: Setting, design: Design) -> Asymptotics:
     """The estimator's expansion for a design; call under ``jax.enable_x64(True)``.
 
     Raises:
         ValueError: see :func:`predict`.
     """
-    truth = setting.law
     check_groups(setting, design)
-    population = design.synthesizer.population(truth) if design.synthesizer else None
-    if design.synthesizer is not None and population is None:
-        raise ValueError(
-            f"theory needs the law of synthetic rows; {design.synthesizer.name} has none that is "
-            f"known in {setting.name}. Simulate this arm instead."
-        )
+    truth, population = _truth(setting), _population(setting, design)
     synthetic = population.law if population else truth
     return asymptotics(
         truth,
@@ -125,18 +125,52 @@ def expand(setting: GaussianSetting, design: Design) -> Asymptotics:
     )
 
 
-def check_groups(setting: GaussianSetting, design: Design) -> None:
-    """Check that a setting is Gaussian, and that a design has a count for each of its groups.
+def _truth(setting: Setting) -> SmoothTruth:
+    """The law of a setting, once it is known to have derivatives.
 
     Raises:
-        ValueError: it is not, or has not.
+        ValueError: it lacks some, or is no pytree.
     """
-    law: object = setting.law
-    if not isinstance(law, GaussianLaw):
+    _require_smooth(setting.law, f"the law of {setting.name}")
+    law: Any = setting.law
+    return law
+
+
+def _population(setting: Setting, design: Design) -> PopulationLaw | None:
+    """Where a design's synthesizer ends up; None where it has none.
+
+    Raises:
+        ValueError: that is not known, or its law has no derivatives.
+    """
+    if design.synthesizer is None:
+        return None
+    found = design.synthesizer.population(setting.law)
+    if found is None:
         raise ValueError(
-            f"this theory is for Gaussian groups; {setting.name} has a {type(law).__name__}. For "
-            "tokens use opal.theory.end_to_end, or simulate."
+            f"theory needs the law of synthetic rows; {design.synthesizer.name} has none that is "
+            f"known in {setting.name}. Simulate this arm instead."
         )
+    _require_smooth(found.law, f"the law of {design.synthesizer.name}'s rows")
+    return found
+
+
+def _require_smooth(law: object, what: str) -> None:
+    missing = lacking(law)
+    if missing:
+        raise ValueError(
+            f"theory needs the gradient, Hessian and score covariance of each group; {what} is a "
+            f"{type(law).__name__} without {', '.join(missing)}. Add them "
+            "(opal.settings.law.SmoothLaw), or simulate."
+        )
+    require_pytree(law, what)
+
+
+def check_groups(setting: Setting, design: Design) -> None:
+    """Check that a design has a count for each group of a setting.
+
+    Raises:
+        ValueError: it has not.
+    """
     n_groups = len(setting.law.groups)
     if len(design.counts) != n_groups:
         raise ValueError(
@@ -146,7 +180,7 @@ def check_groups(setting: GaussianSetting, design: Design) -> None:
 
 
 def threshold_shift(
-    truth: GaussianLaw, synthetic: GaussianLaw, design: Design
+    truth: SmoothTruth, synthetic: SmoothLaw, design: Design
 ) -> Float[np.ndarray, " p"] | None:
     """What moving the threshold to the balanced point adds to θ [p]; None if it is not moved.
 
@@ -160,7 +194,7 @@ def threshold_shift(
         return None
     if design.loss != "logistic":
         raise ValueError("a moved threshold has theory for the logistic loss only; simulate it.")
-    if synthetic.label_probabilities is not None:
+    if any(group.mixed for group in synthetic.groups):
         raise ValueError(
             "a moved threshold has theory where every synthetic row has its group's label; "
             f"{design.arm} flips labels. Simulate this arm instead."
@@ -174,17 +208,27 @@ def threshold_shift(
 
 
 def _metrics(
-    law: GaussianLaw,
+    law: SmoothTruth,
     first: Asymptotics,
     estimator: SelfConsistent | Asymptotics,
     counts: tuple[int, ...],
     loss: Loss,
-) -> dict[tuple[str, str], float]:
+) -> dict[tuple[str, str], tuple[float, float]]:
+    """Value and standard error of each metric, by metric and group."""
     # Only who is smallest and largest matters, so that all sizes share a compilation.
     order = tuple(int(n > min(counts)) + int(n == max(counts)) for n in counts)
     moments = (estimator.target + estimator.drift, estimator.covariance)
-    expected = jax.device_get(_expected_metrics(law, *moments, counts=order, loss=loss))
-    flat = risk.flatten_metrics(expected, [group.name for group in law.groups])
+    blocks = jax.device_get(_expected_metrics(law, *moments, counts=order, loss=loss))
+    names = [group.name for group in law.groups]
+    expected = risk.flatten_metrics(blocks, names)
+    own = _quadrature_errors(law, moments[0], loss)
+    rows = {}
+    for (metric, group), values in expected.items():
+        mean, error = risk.mean_and_std_error(values)
+        # Nodes of the law's own quadrature are the same for all rules: their error is not averaged.
+        each = own["risk" if metric.endswith("risk") else "error"]
+        shared = each[names.index(group)] if group in names else each.max()
+        rows[metric, group] = (float(mean), float(np.hypot(error, shared)))
     parts = {
         "excess_balanced_risk": estimator.excess,
         "excess_first_order": first.excess,
@@ -192,26 +236,84 @@ def _metrics(
         "excess_drift": first.drift_risk,
         "excess_variance": first.variance,
     }
-    flat |= {(name, "all"): np.asarray(value) for name, value in parts.items()}
-    return {key: float(value) for key, value in flat.items()}
+    return rows | {(name, "all"): (float(value), 0.0) for name, value in parts.items()}
+
+
+def _quadrature_errors(
+    law: SmoothTruth, theta: Float[Array, " p"], loss: Loss
+) -> dict[str, Float[np.ndarray, " g"]]:
+    """Standard errors of ``risk`` and ``error`` [G] of the law's own quadrature at θ.
+
+    Only a law of more than two classes that has ``scrambled_risks`` and ``scrambled_errors``, means
+    over independent sets of points [G, S], has any.
+    """
+    errors = {name: np.zeros(len(law.groups)) for name in ("risk", "error")}
+    for name in errors:
+        blocks = getattr(law, f"scrambled_{name}s", None)
+        if blocks is not None and law.n_classes > 2:
+            values = np.asarray(jax.jit(partial(blocks, loss=loss))(theta))
+            if values.shape[-1] > 1:
+                errors[name] = risk.mean_and_std_error(values.T)[1]
+    return errors
+
+
+def _expansion_errors(
+    setting: Setting, design: Design, first: Asymptotics
+) -> dict[tuple[str, str], float]:
+    """Standard errors of the excess and its parts, where scores are too many for exact nodes.
+
+    That of the drift is not known, nor is any for rows whose law follows the seeds' moments.
+    """
+    truth, population = _truth(setting), _population(setting, design)
+    synthetic = population.law if population else truth
+    if losses.n_scores(design.loss, truth.n_classes) <= 2:
+        return {}
+    if not all(hasattr(law, "one_scramble") for law in (truth, synthetic)):
+        return {}
+    bias = variance = total = drift = np.nan
+    if population is None or population.seed_use != "moments":
+        parts = scrambled_excess(
+            truth,
+            synthetic,
+            design.row_counts(),
+            design.row_weights(),
+            first,
+            seed_use=population.seed_use if population else "none",
+            ridge=design.ridge,
+            shift=threshold_shift(truth, synthetic, design),
+            loss=design.loss,
+        )
+        columns = np.column_stack([parts, np.sum(parts, axis=1)])
+        bias, variance, total = risk.mean_and_std_error(columns)[1].tolist()
+    names = ("excess_bias", "excess_variance", "excess_drift")
+    found = dict(zip(names, (bias, variance, drift), strict=True))
+    found |= {"excess_balanced_risk": total, "excess_first_order": total}
+    return {(name, "all"): error for name, error in found.items()}
 
 
 @partial(jax.jit, static_argnames=("counts", "loss"))
 def _expected_metrics(
-    law: GaussianLaw,
+    law: SmoothTruth,
     centre: Float[Array, " p"],
     covariance: Float[Array, "p p"],
     *,
     counts: tuple[int, ...],
     loss: Loss,
 ) -> dict[str, Array]:
-    """Metrics averaged over ``θ̂ ~ N(centre, covariance)`` at scrambled Sobol' points."""
+    """Metrics averaged over ``θ̂ ~ N(centre, covariance)``, by each scramble of Sobol' points."""
     p = losses.n_parameters(loss, law.n_classes, law.dim)
-    normals = jnp.asarray(scrambled_normals(p)).reshape(-1, p)[:1024]
+    many = losses.n_scores(loss, law.n_classes) > 2
+    n_points = _POINTS // 8 if many else _POINTS
+    normals = jnp.asarray(scrambled_normals(p)[:, :n_points]).reshape(-1, p)
     jitter = 1e-14 * jnp.trace(covariance) * jnp.eye(p)
     factor = jnp.linalg.cholesky(covariance + jitter)
     thetas = centre[None, :] + normals @ factor.T
     metrics = jax.lax.map(
-        lambda theta: risk.exact_metrics(law, theta, counts, loss=loss), thetas, batch_size=64
+        lambda theta: risk.exact_metrics(law, theta, counts, loss=loss),
+        thetas,
+        batch_size=4 if many else 64,
     )
-    return {name: values.mean(axis=0) for name, values in metrics.items()}
+    return {
+        name: values.reshape(N_SCRAMBLES, n_points, *values.shape[1:]).mean(axis=1)
+        for name, values in metrics.items()
+    }

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from opal.losses import Loss
 from opal.objective import RowCounts, RowWeights
-from opal.settings.gaussian import GaussianLaw
+from opal.settings.law import SmoothLaw, SmoothTruth
 from opal.theory import moments
 
 SEED_USES = ("none", "copy in turn", "copy at random", "moments")
@@ -25,8 +25,8 @@ def shares(rows: RowCounts, weights: RowWeights) -> tuple[Array, Array]:
 
 
 def gradient_covariance(
-    truth: GaussianLaw,
-    synthetic: GaussianLaw,
+    truth: SmoothTruth,
+    synthetic: SmoothLaw,
     theta: Float[Array, " p"],
     rows: RowCounts,
     weights: RowWeights,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +16,7 @@ from opal.losses import LOSSES, Loss
 from opal.objective import Design
 from opal.settings import Alphabet, FiniteLaw, Group, Sample, TokenSetting
 from opal.simulate import replicate_metrics, simulate
-from opal.synthesis import Duplication, GaussianFit, Smote, TableOracle
-from opal.theory.predict import predict
+from opal.synthesis import Bias, Duplication, GaussianFit, Oracle, Smote
 
 N_TOKENS, RANK = 6, 2
 CASES = [(k, loss) for k in (2, 3) for loss in LOSSES]
@@ -143,14 +141,14 @@ def test_calibration_is_a_sum_over_tokens() -> None:
 
 
 def test_simulations_run_on_tokens() -> None:
-    design = DESIGN.with_(synthesizer=TableOracle(CLASSES.law), n_augmented=20, alpha=0.5)
+    design = DESIGN.with_(synthesizer=Oracle(CLASSES.law), n_augmented=20, alpha=0.5)
     frame = simulate(CLASSES, design, key=0, n_replicates=40)
     found = frame.set_index(["metric", "group"])
     excess = found.loc[("excess_balanced_risk", "all")]
     assert excess["value"] > 3 * excess["std_error"]
     assert {("risk", "class 1"), ("f1", "all"), ("calibration_error", "all")} <= set(found.index)
     assert set(frame["setting"]) == {CLASSES.name}
-    assert set(frame["synthesizer"]) == {"table oracle"}
+    assert set(frame["synthesizer"]) == {"oracle"}
 
 
 def test_duplication_in_turn_is_weighting_of_tokens() -> None:
@@ -174,7 +172,11 @@ def test_those_who_label_by_group_refuse_mixed_groups() -> None:
             synthesizer.fit(rows, PAIRS.groups, key=jax.random.key(0))
 
 
-def test_theory_of_gaussian_groups_refuses_tokens() -> None:
-    setting: Any = PAIRS
-    with pytest.raises(ValueError, match=re.escape("has a FiniteLaw. For tokens use opal.theory")):
-        predict(setting, DESIGN)
+def test_tokens_flip_labels_and_refuse_to_move() -> None:
+    flipped = CLASSES.law.biased(Bias(label_flip=[0.0, 0.25]))
+    assert [group.mixed for group in flipped.groups] == [False, True]
+    np.testing.assert_allclose(flipped.table[0], CLASSES.law.table[0])
+    np.testing.assert_allclose(flipped.table[1, :, 0], 0.25 * CLASSES.law.table[1].sum(axis=1))
+    with pytest.raises(ValueError, match="its tokens stay where they are, so it has no mean_shift"):
+        Oracle.biased(CLASSES.law, Bias(mean_shift=0.3))
+    assert GaussianFit(0.1).population(CLASSES.law) is None

@@ -215,8 +215,8 @@ def test_everything_agrees_with_a_large_sample(
             (centred[:, :, None] * centred[:, None, :], found["group_score_covariance"][g]),
         ]
         for sampled, expected in pairs:
-            spread = sampled.std(axis=0) + 1e-12
-            error = spread * np.sqrt(1 / N_ROWS + qmc**2)
+            # What no row changes (an intercept's curvature) is exact up to rounding.
+            error = sampled.std(axis=0) * np.sqrt(1 / N_ROWS + qmc**2) + 1e-13
             z_scores += np.ravel((sampled.mean(axis=0) - expected) / error).tolist()
     check = checks.within_standard_errors("exact against sampled", z_scores)
     assert check.passed, check
@@ -284,16 +284,38 @@ def test_two_classes_have_no_standard_error() -> None:
         np.testing.assert_array_equal(jax.jit(std_error)(jnp.ones(4)), [0.0, 0.0])
 
 
-@pytest.mark.parametrize("dim", [2, 6])
-def test_the_standard_error_of_three_classes_is_honest(dim: int) -> None:
-    """Against four times as many points of other scrambles, for many rules and both losses."""
+@pytest.mark.parametrize("dim", [1, 2, 6])
+def test_risks_of_three_classes_are_exact(dim: int) -> None:
+    """Against Gauss and Hermite's nodes of the two scores, whose law is written out here."""
     law = random_law(3, dim, 1, flips=False, seed=14)
+    t, w = np.polynomial.hermite_e.hermegauss(150)
+    nodes = np.stack(np.meshgrid(t, t, indexing="ij"), axis=-1).reshape(-1, 2)
+    weights = np.outer(w, w).ravel() / w.sum() ** 2
+    for seed in range(3):
+        theta = random_theta("logistic", 3, dim, seed)
+        rule, intercept = theta.reshape(2, -1)[:, :-1], theta.reshape(2, -1)[:, -1]
+        found = jax.jit(law.group_risk)(jnp.asarray(theta))
+        np.testing.assert_array_equal(law.group_risk_std_error(jnp.asarray(theta)), np.zeros(3))
+        for g in range(3):
+            spread = rule @ law.covariances[g, 0] @ rule.T
+            values, vectors = np.linalg.eigh(spread)
+            root = vectors * np.sqrt(np.maximum(values, 0))
+            u = nodes @ root.T + rule @ law.means[g, 0] + intercept
+            logits = np.hstack([np.zeros((len(u), 1)), u])
+            expected = weights @ (np.logaddexp.reduce(logits, axis=1) - logits[:, g])
+            np.testing.assert_allclose(found[g], expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize("dim", [2, 6])
+def test_the_standard_error_of_four_classes_is_honest(dim: int) -> None:
+    """Against four times as many points of other scrambles, for many rules and both losses."""
+    law = random_law(4, dim, 1, flips=False, seed=14)
     points = stats.norm.ppf(
         np.clip(stats.qmc.Sobol(dim, rng=1234).random_base2(14), 1e-12, 1 - 1e-12)
     )
     z_scores = []
     for loss in LOSSES:
-        thetas = np.stack([random_theta(loss, 3, dim, seed) for seed in range(12)])
+        thetas = np.stack([random_theta(loss, 4, dim, seed) for seed in range(12)])
 
         def of(t: jax.Array, loss: Loss = loss) -> tuple[jax.Array, ...]:
             risk, error = law.group_risk(t, loss), law.group_error(t, loss)
@@ -307,7 +329,7 @@ def test_the_standard_error_of_three_classes_is_honest(dim: int) -> None:
         found = [np.asarray(a) for a in jax.jit(jax.vmap(of))(jnp.asarray(thetas))]
         risks, risk_errors, wrong, wrong_errors = found
         assert (risk_errors > 0).all()
-        for g in range(3):
+        for g in range(4):
             x = points @ np.linalg.cholesky(law.covariances[g, 0]).T + law.means[g, 0]
             columns = np.hstack([x, np.ones((len(x), 1))])
             for i, theta in enumerate(thetas):
@@ -316,7 +338,7 @@ def test_the_standard_error_of_three_classes_is_honest(dim: int) -> None:
                 if loss == "logistic":
                     reference = np.mean(np.logaddexp.reduce(logits, axis=1) - logits[:, g])
                 else:
-                    reference = np.mean(0.5 * np.sum((np.eye(3)[g] - u) ** 2, axis=1))
+                    reference = np.mean(0.5 * np.sum((np.eye(4)[g] - u) ** 2, axis=1))
                 z_scores.append((risks[i, g] - reference) / risk_errors[i, g])
                 missed = np.mean(logits.argmax(axis=1) != g)
                 if 0.01 < missed < 0.99:  # where a scramble's points miss some and hit some
@@ -324,7 +346,7 @@ def test_the_standard_error_of_three_classes_is_honest(dim: int) -> None:
     sizes = np.abs(z_scores)
     student = stats.t(7)  # eight scrambles
     # Honest: 95 % intervals hold the truth about that often. The rules share their points, so
-    # the share is far less certain than that of 144 independent intervals.
+    # the share is far less certain than that of 192 independent intervals.
     assert np.mean(sizes < student.ppf(0.975)) > 0.85
     assert sizes.max() < student.ppf(1 - 0.005 / len(sizes))
     # Useful: errors are not so wide that nothing could fall outside.

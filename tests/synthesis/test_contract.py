@@ -23,7 +23,6 @@ from opal.synthesis import (
     Oracle,
     Smote,
     Synthesizer,
-    TableOracle,
 )
 from opal.synthesis.transformer.gaussian_generator import GaussianGenerator
 from opal.synthesis.transformer.generator import TokenGenerator
@@ -52,7 +51,7 @@ SYNTHESIZERS: dict[str, Synthesizer] = {
     "adasyn": Adasyn(3),
     "gaussian fit": GaussianFit(),
     "shrunk gaussian fit": GaussianFit(0.3),
-    "table oracle": TableOracle(TABLE),
+    "oracle of tokens": Oracle(TABLE),
     "quantised transformer": GaussianGenerator(BINS, 2, Quantiser(4), n_context=5),
     "transformer": TokenGenerator(TOKENS, Alphabet(np.asarray(TABLE.features)), n_context=5),
 }
@@ -223,7 +222,7 @@ def test_too_few_seeds_are_refused(name: str, least: int, remedy: str) -> None:
 
 def test_oracles_need_no_seeds() -> None:
     nothing = Sample(jnp.zeros((0, 2)), jnp.zeros(0, int), (0, 0))
-    assert fitted(TableOracle(TABLE), nothing) is TABLE
+    assert fitted(Oracle(TABLE), nothing) is TABLE
     assert fitted(Oracle(LAW), nothing) is LAW
 
 
@@ -231,7 +230,7 @@ def test_oracles_need_no_seeds() -> None:
 def test_a_population_law_is_where_large_fits_end_up(name: str) -> None:
     synthesizer = SYNTHESIZERS[name]
     population = synthesizer.population(LAW)
-    if name in ("smote", "adasyn", "table oracle", "quantised transformer", "transformer"):
+    if name in ("smote", "adasyn", "oracle of tokens", "quantised transformer", "transformer"):
         assert population is None
         return
     assert population is not None

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample
+from opal.settings.law import Law
 from opal.synthesis.synthesizer import require_group_labels
 from opal.synthesis.transformer.gaussian_stream import check_dim
 from opal.synthesis.transformer.model import Decoder
@@ -123,6 +123,6 @@ class GaussianGenerator:
         counted = [self.quantiser.outside(seeds.x[seeds.rows(g)]) for g in range(len(seeds.counts))]
         return np.stack([np.asarray(count) for count in counted])
 
-    def population(self, truth: GaussianLaw) -> None:
+    def population(self, truth: Law) -> None:
         """None: how the law depends on the seeds is known to the decoder alone."""
         del truth

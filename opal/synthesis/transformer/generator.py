@@ -17,8 +17,8 @@ from jaxtyping import Array, Int, Key
 
 from opal.arrays import AnyArray
 from opal.settings.finite import FiniteLaw
-from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample, validate_count
+from opal.settings.law import Law
 from opal.settings.tokens import Alphabet
 from opal.synthesis.synthesizer import require_group_labels
 from opal.synthesis.transformer.model import Decoder
@@ -57,7 +57,7 @@ class _Reader:
         """None are needed: without seeds the law is the prior predictive."""
         return 0
 
-    def population(self, truth: GaussianLaw) -> None:
+    def population(self, truth: Law) -> None:
         """None: :mod:`opal.theory.end_to_end` takes the exact law of each set of seeds."""
         del truth
 
