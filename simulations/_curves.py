@@ -1,25 +1,24 @@
-"""Curves of excess risk as records, and their slopes and floors with standard errors."""
+"""Curves of excess risk: their records, their slopes and floors, and a law of three sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
-    from opal.objective import Design
-    from opal.settings.sequence import SobolevRegression
+from opal.objective import Design
+from opal.risk import mean_and_std_error
+from opal.scaling import forms
+from opal.scaling.law import Columns, Law
+from opal.settings.sequence import SobolevRegression
 
-EXCESS = "excess_balanced_risk"
+from ._rows import EXCESS, Row
 
 
 def curve(
     truth: SobolevRegression, designs: Sequence[Design], excess: np.ndarray, exact: np.ndarray
-) -> list[dict[str, object]]:
+) -> list[Row]:
     """Rows of simulated means [R, S] and predicted values [S] of the designs."""
-    from opal.risk import mean_and_std_error
-
     means, errors = mean_and_std_error(excess)
     rows = []
     for design, mean, error, value in zip(designs, means, errors, exact, strict=True):
@@ -36,7 +35,7 @@ def summary_row(
     metric: str,
     value: float,
     std_error: float = float("nan"),
-) -> dict[str, object]:
+) -> Row:
     """One record of a design as a mapping."""
     return {
         "source": source,
@@ -62,8 +61,6 @@ def slope(sizes: np.ndarray, excess: np.ndarray) -> tuple[float, float]:
     The line is that of least squares. The standard error is that of the linearised slope of each
     replicate, so it knows that the points of a replicate are correlated.
     """
-    import numpy as np
-
     logs = np.log(sizes) - np.log(sizes).mean()
     mean = excess.mean(axis=0)
     coefficients = -logs / np.sum(logs**2)
@@ -74,9 +71,8 @@ def floor(sizes: np.ndarray, excess: np.ndarray) -> tuple[float, float]:
     """E of ``E + A N^(−a)`` fitted to the mean excess [R, S], and its standard error.
 
     All three parameters are fitted, with weights 1/mean²; the standard error is linearised as in
-    :func:`slope`.
+    :func:`slope`, which a fit of means to a law of :mod:`opal.scaling` cannot know.
     """
-    import numpy as np
     from scipy.optimize import least_squares
 
     mean = excess.mean(axis=0)
@@ -95,6 +91,53 @@ def floor(sizes: np.ndarray, excess: np.ndarray) -> tuple[float, float]:
 
 def _std_error(values: np.ndarray) -> float:
     """Standard error of the mean [R]; not a number for a single value."""
-    import numpy as np
-
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
+def product_law() -> Law:
+    """A x1^(-a) x2^(-b) x3^(-c): each size gains a share, whatever the others are.
+
+    It has no floor: what it is of can be brought to nothing. The additive law of ``opal.scaling``
+    adds what size and training lack, as near convergence.
+    """
+    exponent, grid = (0.01, 5.0), (0.25, 0.5, 1.0, 2.0)
+    names = ("a", "b", "c")
+    return Law(
+        name="product",
+        equation="A x1^(-a) x2^(-b) x3^(-c)",
+        variables=("x1", "x2", "x3"),
+        params=("A", *names),
+        bounds={"A": (0.0, np.inf), **dict.fromkeys(names, exponent)},
+        derivatives=_product,
+        amplitudes=("A",),
+        sizes=("x1", "x2", "x3"),
+        linear=("A",),
+        nonlinear=names,
+        columns=_product_columns,
+        assemble=forms.in_order,
+        grid=dict.fromkeys(names, grid),
+        least_sizes=2,
+    )
+
+
+def _product(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """Values of the law and their slopes in A, a, b and c."""
+    decay = _decay(values[1:], x)
+    term = values[0] * decay
+    slopes = (decay, *(-term * np.log(each) for each in _sizes(x)))
+    return term, np.stack(slopes, axis=-1)
+
+
+def _product_columns(nonlinear: np.ndarray, x: Columns) -> np.ndarray:
+    """The column of A, given the exponents."""
+    return _decay(nonlinear, x)[:, None]
+
+
+def _decay(exponents: np.ndarray, x: Columns) -> np.ndarray:
+    powers = (each**-power for each, power in zip(_sizes(x), exponents, strict=True))
+    product: np.ndarray = np.prod(np.stack(np.broadcast_arrays(*powers)), axis=0)
+    return product
+
+
+def _sizes(x: Columns) -> tuple[np.ndarray, ...]:
+    return x["x1"], x["x2"], x["x3"]

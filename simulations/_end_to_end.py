@@ -1,4 +1,4 @@
-"""A trained decoder's law after the seeds of each replicate, and training on the rows it makes."""
+"""Training on the rows that a decoder makes after some seeds: simulated, and expected exactly."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from opal import losses
 from opal.arrays import AnyArray
 from opal.draws import as_key, named, replicate_keys
 from opal.objective import Design
+from opal.settings import TokenSetting
 from opal.settings.finite import FiniteLaw
 from opal.settings.groups import Sample
+from opal.settings.tokens import Alphabet
 from opal.simulate import fit, map_in_chunks
 from opal.synthesis.transformer.model import Decoder
+from opal.theory.end_to_end import excess_of_seeds
 
 _REPLICATES_AT_ONCE = 16
 _SEQUENCES_AT_ONCE = 64  # in the decoder: what they leave behind stays in a core's cache
@@ -198,3 +202,82 @@ def _weights(
         weight = jnp.where(has, jnp.asarray(kind.weight)[drawn.group], 0.0)
         whole = whole.at[law.tokens(drawn.x), drawn.y].add(weight)
     return whole
+
+
+class Pairs(NamedTuple):
+    """Classes P, two subjects each, and the losses ℓ of the best rule θ* on their rows.
+
+    Attributes:
+        laws: P_g(x) [P, 2, d].
+        losses: ℓ(θ*; u_x, g) [P, 2, d].
+    """
+
+    laws: np.ndarray
+    losses: np.ndarray
+
+
+def pairs(alphabet: Alphabet, laws: np.ndarray) -> Pairs:
+    """Pair subject 2i with 2i + 1, and find the best rule of each pair.
+
+    Args:
+        alphabet: its embeddings are the features.
+        laws: of the subjects, an even number [S, d].
+    """
+    with jax.enable_x64(True):
+        pair = laws.reshape(-1, 2, laws.shape[-1])
+        return Pairs(pair, np.asarray(_losses(_blank(alphabet), jnp.asarray(pair))))
+
+
+def _blank(alphabet: Alphabet) -> FiniteLaw:
+    """Two classes of the alphabet, whatever their subjects."""
+    return TokenSetting(alphabet, np.zeros((2, alphabet.rank))).law
+
+
+def tables(tokens: np.ndarray) -> np.ndarray:
+    """Laws of tokens of two classes [..., 2, d] as tables, the label being the class's own."""
+    found: np.ndarray = tokens[..., None] * np.eye(2)[:, None, :]
+    return found
+
+
+@jax.jit
+def _losses(law: FiniteLaw, pairs: Array) -> Array:
+    def one(tokens: Array) -> Array:
+        pair = law.with_table(tokens[..., None] * np.eye(2)[:, None, :])
+        w, b = losses.weights_and_intercepts(pair.optimum(), law.dim)
+        scores = jnp.asarray(law.features) @ w.T + b[None, :]
+        return losses.values(scores, 2, "logistic").T
+
+    found: Array = jax.lax.map(one, pairs, batch_size=_SEQUENCES_AT_ONCE)
+    return found
+
+
+def biases(at: Pairs, made: np.ndarray) -> np.ndarray:
+    """``b_g = E_Q ℓ − E_P ℓ`` of each class at the best rule [..., P, 2].
+
+    Args:
+        at: the classes.
+        made: laws of the generator's rows [..., P, 2, d].
+    """
+    found: np.ndarray = ((made - at.laws) * at.losses).sum(axis=-1)
+    return found
+
+
+def expected_excess(
+    alphabet: Alphabet, at: Pairs, design: Design, seen: np.ndarray, made: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Expected excess balanced risk, and its floor, of each pair given its seeds [T, P] each.
+
+    Args:
+        alphabet: its embeddings are the features.
+        at: the classes.
+        design: how to train.
+        seen: how often each token is among the seeds [P, 2, d].
+        made: laws of the generator's rows under each sampling [T, P, 2, d].
+    """
+    law, found = _blank(alphabet), []
+    for pair, seeds, each in zip(at.laws, tables(seen), tables(made).swapaxes(0, 1), strict=True):
+        every = np.broadcast_to(seeds, each.shape)
+        excess = excess_of_seeds(law.with_table(tables(pair)), design, every, each)
+        found.append((excess.total, excess.floor))
+    total, floor = np.stack(found, axis=-1)
+    return total, floor

@@ -1,25 +1,45 @@
-"""Subjects that a generator has not met, and its KL after each number of their seeds."""
+"""What a generator says after the seeds of subjects that it has not met, and rows drawn from it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Key
 
-from opal.draws import as_key, named
+from opal.draws import as_key, named, replicate_keys
+from opal.settings.finite import FiniteLaw
+from opal.synthesis.transformer.cached import trained
 from opal.synthesis.transformer.model import Decoder, ModelConfig
+from opal.synthesis.transformer.sample import branches, law_of, sample
 from opal.synthesis.transformer.streams import TokenStream, divergence
 from opal.synthesis.transformer.train import TrainConfig
 
-if TYPE_CHECKING:
-    from jaxtyping import Array
+Sampling = tuple[float, float]  # temperature, top_p
+PLAIN: Sampling = (1.0, 1.0)
+_AT_ONCE = 64  # sequences in the decoder: what they leave behind stays in a core's cache
 
-_SUBJECTS_AT_ONCE = 64
+
+def generator(
+    stream: TokenStream,
+    context: int,
+    width: int,
+    depth: int,
+    steps: int,
+    batch: int,
+    *,
+    seed: int = 0,
+) -> Decoder:
+    """A decoder trained on the stream, unless it was before."""
+    model = ModelConfig(stream.vocab, context, width, depth)
+    warm_up = min(TrainConfig.warm_up, steps // 2)
+    training = TrainConfig(steps, batch, batch // 4 or 1, warm_up=warm_up, seed=seed)
+    return trained(model, training, stream).decoder
 
 
 class Subjects(NamedTuple):
@@ -47,7 +67,7 @@ class Subjects(NamedTuple):
 
 def subjects(stream: TokenStream, n_seeds: int, *, key: int, n_subjects: int) -> Subjects:
     """Draw subjects and their seeds; no training under the same seed draws them too."""
-    steps = np.arange(-(-n_subjects // _SUBJECTS_AT_ONCE))
+    steps = np.arange(-(-n_subjects // _AT_ONCE))
     with jax.enable_x64(True):
         of = named(as_key(key), "held out")
         inputs, laws = _drawn(jnp.asarray(steps), of, stream=stream, length=n_seeds + 1)
@@ -59,10 +79,33 @@ def subjects(stream: TokenStream, n_seeds: int, *, key: int, n_subjects: int) ->
 @partial(jax.jit, static_argnames=("stream", "length"))
 def _drawn(steps: Array, key: Array, *, stream: TokenStream, length: int) -> tuple[Array, Array]:
     def some(step: Array) -> tuple[Array, Array]:
-        batch = stream.batch(step, _SUBJECTS_AT_ONCE, length, key=key)
+        batch = stream.batch(step, _AT_ONCE, length, key=key)
         return batch.inputs, batch.laws[:, 0]
 
     found: tuple[Array, Array] = jax.lax.map(some, steps)
+    return found
+
+
+def first_rows(
+    law: FiniteLaw, length: int, *, key: int | Key[Array, ""], n_replicates: int
+) -> Subjects:
+    """The first real rows of each group of each replicate, as subjects [R · G].
+
+    They are those of :func:`simulations._end_to_end.after_seeds` under the same key.
+    """
+    with jax.enable_x64(True):
+        keys = replicate_keys(as_key(key), jnp.arange(n_replicates))
+        tokens = np.asarray(_first_tokens(law, keys, length=length)).reshape(-1, length)
+        inputs = np.insert(tokens, 0, law.n_tokens, axis=1).astype(np.int32)
+        return Subjects(inputs, np.tile(law.table.sum(axis=2), (n_replicates, 1)))
+
+
+@partial(jax.jit, static_argnames="length")
+def _first_tokens(law: FiniteLaw, keys: Key[Array, " r"], *, length: int) -> Array:
+    def replicate(key: Key[Array, ""]) -> Array:
+        return law.tokens(law.sample((length,) * len(law.groups), key=named(key, "real")).x)
+
+    found: Array = jax.lax.map(replicate, keys, batch_size=_AT_ONCE)
     return found
 
 
@@ -81,24 +124,105 @@ def _kl_after_seeds(decoder: Decoder, inputs: Array, laws: Array) -> Array:
         scores = decoder(symbols[None])[0].astype(float)
         return divergence(law[None, None, :], scores)[0]
 
-    found: Array = jax.lax.map(one, (inputs, laws), batch_size=_SUBJECTS_AT_ONCE)
+    found: Array = jax.lax.map(one, (inputs, laws), batch_size=_AT_ONCE)
     return found
 
 
-def generator(
-    stream: TokenStream,
-    context: int,
-    width: int,
-    depth: int,
-    steps: int,
-    batch: int,
-    *,
-    seed: int = 0,
-) -> Decoder:
-    """A decoder trained on the stream, unless it was before."""
-    from opal.synthesis.transformer.cached import trained
+def scores_after(decoder: Decoder, held: Subjects, n_seeds: Sequence[int]) -> np.ndarray:
+    """Scores of the next token after the first n seeds of each subject [N, S, d], float64."""
+    length = decoder.config.context
+    with jax.enable_x64(True):
+        scores = _scores(decoder, jnp.asarray(held.inputs[:, :length]))
+        return np.asarray(scores, float)[:, list(n_seeds)].swapaxes(0, 1)
 
-    model = ModelConfig(stream.vocab, context, width, depth)
-    warm_up = min(TrainConfig.warm_up, steps // 2)
-    training = TrainConfig(steps, batch, batch // 4 or 1, warm_up=warm_up, seed=seed)
-    return trained(model, training, stream).decoder
+
+@jax.jit
+def _scores(decoder: Decoder, symbols: Array) -> Array:
+    def one(sequence: Array) -> Array:
+        return decoder(sequence[None])[0][0]
+
+    scores: Array = jax.lax.map(one, symbols, batch_size=_AT_ONCE)
+    return scores
+
+
+def sampled(scores: np.ndarray, samplings: Sequence[Sampling]) -> np.ndarray:
+    """The laws that rows are drawn from under each sampling [T, ..., d].
+
+    Args:
+        scores: logarithms of the law at temperature 1, up to a constant [..., d].
+        samplings: temperature and top-p of each.
+    """
+    with jax.enable_x64(True):
+        return np.stack([np.asarray(_law_of(scores, *sampling)) for sampling in samplings])
+
+
+_law_of = jax.jit(law_of)
+
+
+def streams(
+    decoder: Decoder,
+    seeds: np.ndarray,
+    length: int,
+    *,
+    key: int,
+    temperature: float,
+    n_streams: int,
+) -> np.ndarray:
+    """Streams of rows after the seeds of each subject, each row given all before it [S, R, m].
+
+    Args:
+        decoder: that is drawn from.
+        seeds: tokens of each subject [S, n].
+        length: rows m of a stream.
+        key: of the draws; a stream depends on it, its subject and its number alone.
+        temperature: of every row.
+        n_streams: R, for each subject.
+    """
+    again = np.repeat(seeds, n_streams, axis=0)
+    with jax.enable_x64(True):
+        keys = replicate_keys(named(as_key(key), "streams"), jnp.arange(len(again)))
+        found = _streams(decoder, jnp.asarray(again), keys, temperature, length=length)
+        return np.asarray(found).reshape(len(seeds), n_streams, length)
+
+
+@partial(jax.jit, static_argnames="length")
+def _streams(
+    decoder: Decoder, seeds: Array, keys: Key[Array, " s"], temperature: Array, *, length: int
+) -> Array:
+    def one(stream: tuple[Array, Array]) -> Array:
+        seeds, key = stream
+        return sample(decoder, seeds[None], length, key=key, temperature=temperature)[0]
+
+    found: Array = jax.lax.map(one, (seeds, keys), batch_size=_AT_ONCE)
+    return found
+
+
+def first_two(
+    decoder: Decoder, seeds: np.ndarray, *, temperature: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Law of the first row of a stream [S, d], and that of the same token next [S, d]: exact.
+
+    The second is ``Q(x | seeds, x)`` at each x, so that two rows are equal with probability
+    ``Σ_x Q(x | seeds) Q(x | seeds, x)``.
+
+    Args:
+        decoder: that is drawn from.
+        seeds: tokens of each subject [S, n].
+        temperature: of both rows.
+    """
+    with jax.enable_x64(True):
+        first, again = _first_two(decoder, jnp.asarray(seeds), temperature)
+        return np.asarray(first), np.asarray(again)
+
+
+@jax.jit
+def _first_two(decoder: Decoder, seeds: Array, temperature: Array) -> tuple[Array, Array]:
+    tokens = np.arange(decoder.config.outputs, dtype=np.int32)[:, None]
+
+    def one(seeds: Array) -> tuple[Array, Array]:
+        root, after = branches(decoder, seeds[None], tokens)
+        again = jnp.diagonal(law_of(after[0, :, 0], temperature))
+        return law_of(root[0], temperature), again
+
+    found: tuple[Array, Array] = jax.lax.map(one, seeds, batch_size=_AT_ONCE)
+    return found

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from opal.runner import Cell
 
+from . import _config
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -60,11 +62,9 @@ def cells(config: Config) -> list[Cell]:
     Raises:
         ValueError: a cell could not be computed.
     """
-    from simulations import _fields
-
-    _fields.require_counts(config, "dim", "n_augmented", "n_replicates", minimum=1)
-    _fields.require_counts(config, "n_alphas", minimum=2)
-    _fields.require_numbers(config, "distance", "shift")
+    _config.require_counts(config, "dim", "n_augmented", "n_replicates", minimum=1)
+    _config.require_counts(config, "n_alphas", minimum=2)
+    _config.require_numbers(config, "distance", "shift")
     shifts = [Shift(config, s) for s in config.shift]
     for at in shifts:
         augmented(at)

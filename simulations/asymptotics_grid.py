@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from opal.runner import Cell
 
+from . import _config
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -75,14 +77,12 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    from simulations import _fields
-
-    _fields.require_counts(config, "n_designs", "n_replicates", minimum=1)
-    _fields.require_counts(config, "max_dim", minimum=2)
-    _fields.require_counts(config, "seed", minimum=0)
-    _fields.require_range("n_min", config.n_min)
-    _fields.require_numbers(config, "max_imbalance", least=1.0)
-    _fields.require_numbers(config, "max_augmented", least=0.14)  # N starts at exp(-2) n_max
+    _config.require_counts(config, "n_designs", "n_replicates", minimum=1)
+    _config.require_counts(config, "max_dim", minimum=2)
+    _config.require_counts(config, "seed", minimum=0)
+    _config.require_range("n_min", config.n_min)
+    _config.require_numbers(config, "max_imbalance", least=1.0)
+    _config.require_numbers(config, "max_augmented", least=0.14)  # N starts at exp(-2) n_max
     least = 4 * config.n_min[1]
     if config.max_rows < least:
         raise ValueError(

@@ -125,7 +125,8 @@ def case_cell(config: Case) -> pd.DataFrame:
     from opal import records
     from opal.bridge.text import corpora, encoders
     from opal.bridge.text.curves import material
-    from simulations import _finetuned
+
+    from . import _finetuned
 
     corpus = corpora.load(config.corpus)
     data = material.material(
@@ -159,16 +160,16 @@ def _tuning(config: Config | Case) -> FineTuning:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """What must show where both classifiers are trained; what texts are worth is a finding."""
-    from simulations import _finetuned_verdicts
+    from . import _finetuned
 
-    return _finetuned_verdicts.checks(records)
+    return _finetuned.checks(records)
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
     """Both classifiers' changes by added texts, their difference, and what it says of a corpus."""
-    from simulations import _finetuned_verdicts
+    from . import _finetuned
 
-    return _finetuned_verdicts.comparison(records)
+    return _finetuned.comparison(records)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from opal.checks import Check
     from opal.theory.high_dim.margins import MarginLoss
-    from simulations._high_dim import Problem
+
+    from ._high_dim import Problem
 
 CONTROLS = ("truth_for_synthetic", "equal_weights")
 METRICS = ("balanced_error", "worst_error", "balanced_risk")
@@ -87,16 +88,14 @@ def measure_design(draw: Draw) -> pd.DataFrame:
     """One random design: simulated, predicted rightly once and wrongly twice."""
     import pandas as pd
 
-    from simulations import _high_dim_training as training
-
     problem = drawn_problem(draw)
-    theory = training.predicted(problem, study="high_dim")
+    theory = _high_dim.predicted(problem, study="high_dim")
     wrong = [
-        training.predicted(problem, study="high_dim", mistake=name).assign(arm=name)
+        _high_dim.predicted(problem, study="high_dim", mistake=name).assign(arm=name)
         for name in CONTROLS
     ]
     key = draw.config.seed * 100_003 + draw.index
-    simulated = training.simulated(
+    simulated = _high_dim.simulated(
         problem, key=key, n_replicates=draw.config.n_replicates, study="high_dim"
     )
     frame = pd.concat([simulated, theory, *wrong], ignore_index=True)
@@ -108,13 +107,14 @@ def drawn_problem(draw: Draw) -> Problem:
     import numpy as np
 
     from opal.theory.high_dim.margins import MARGIN_LOSSES
-    from simulations import _high_dim as problems
+
+    from . import _high_dim
 
     config = draw.config
     numbers = (config.n_ridge, config.n_logistic, config.n_hinge)
     losses = [loss for loss, n in zip(MARGIN_LOSSES, numbers, strict=True) for _ in range(n)]
     rng = np.random.default_rng((config.seed, draw.index))
-    return problems.drawn(
+    return _high_dim.drawn(
         rng, losses[draw.index], dim=config.dim, max_imbalance=config.max_imbalance
     )
 
@@ -124,22 +124,21 @@ def measure_curve(curve: Curve) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from simulations import _high_dim as problems
-    from simulations import _high_dim_training as training
+    from . import _high_dim
 
     config = curve.config
-    problem = problems.of_quality(curve.quality, curve.loss, dim=config.dim)
-    best = training.best_alpha(problem)
+    problem = _high_dim.of_quality(curve.quality, curve.loss, dim=config.dim)
+    best = _high_dim.best_alpha(problem)
     frames = []
     for alpha in (*np.linspace(0.05, 0.95, config.n_alphas), best):
         at = problem.with_alpha(float(alpha))
-        simulated = training.simulated(
+        simulated = _high_dim.simulated(
             at, key=config.seed, n_replicates=config.n_replicates, study="high_dim"
         )
         frames.append(simulated.assign(is_optimum=alpha == best))
-        frames.append(training.predicted(at, study="high_dim").assign(is_optimum=alpha == best))
+        frames.append(_high_dim.predicted(at, study="high_dim").assign(is_optimum=alpha == best))
     for alpha in np.linspace(0.02, 0.98, 41):
-        line = training.predicted(problem.with_alpha(float(alpha)), study="high_dim")
+        line = _high_dim.predicted(problem.with_alpha(float(alpha)), study="high_dim")
         frames.append(line.assign(is_optimum=False))
     frame = pd.concat(frames, ignore_index=True)
     return frame.assign(part="curves", design=-1, quality=curve.quality)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from opal.runner import Cell
 
+from . import _config
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -62,10 +64,8 @@ def cells(config: Config) -> list[Cell]:
     Raises:
         ValueError: a cell could not be computed.
     """
-    from simulations import _fields
-
-    _fields.require_counts(config, "dim", "n_max", "n_min", "n_replicates", minimum=1)
-    _fields.require_numbers(config, "distance", "shift")
+    _config.require_counts(config, "dim", "n_max", "n_min", "n_replicates", minimum=1)
+    _config.require_numbers(config, "distance", "shift")
     sizes = [Size(config, n) for n in config.n_min]
     for size in sizes:
         arms(size)
@@ -74,7 +74,7 @@ def cells(config: Config) -> list[Cell]:
 
 def measure_size(size: Size) -> pd.DataFrame:
     """Every arm at one minority size, simulated and predicted."""
-    from simulations._arms import measure
+    from ._arms import measure
 
     setting, designs = arms(size)
     return measure(
@@ -91,7 +91,8 @@ def arms(size: Size) -> tuple[GaussianMixture, dict[str, Design]]:
     import numpy as np
 
     from opal.settings import GaussianMixture
-    from simulations._arms import standard_arms
+
+    from ._arms import standard_arms
 
     config = size.config
     axis = np.full(config.dim, 1 / np.sqrt(config.dim))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from opal.runner import Cell
 
+from . import _config
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -74,13 +76,11 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    from simulations import _fields
-
-    _fields.require_counts(config, "n_designs", "n_replicates", minimum=1)
-    _fields.require_counts(config, "n_sizes", "seed", minimum=0)
-    _fields.require_counts(config, "max_dim", "n_alphas", minimum=2)
-    _fields.require_range("n_min", config.n_min)
-    _fields.require_numbers(config, "max_imbalance", least=1.5)  # the ratio starts there
+    _config.require_counts(config, "n_designs", "n_replicates", minimum=1)
+    _config.require_counts(config, "n_sizes", "seed", minimum=0)
+    _config.require_counts(config, "max_dim", "n_alphas", minimum=2)
+    _config.require_range("n_min", config.n_min)
+    _config.require_numbers(config, "max_imbalance", least=1.5)  # the ratio starts there
 
 
 def draw_design(draw: Draw) -> tuple[GaussianMixture, Design]:

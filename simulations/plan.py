@@ -229,7 +229,8 @@ def pilot(at: At, setting: GaussianSetting, base: Design, n_pool: int) -> pd.Dat
 
     from opal.draws import as_key
     from opal.scaling.pilot import first_points
-    from simulations._pilot import Rows, balanced_risks
+
+    from ._pilot import Rows, balanced_risks
 
     config, key = at.config, as_key(_seed(at))
     n = base.n_groups / sum(1 / count for count in base.counts)
@@ -301,7 +302,8 @@ def buy(
     import numpy as np
 
     from opal.draws import as_key
-    from simulations._pilot import Rows, balanced_risks
+
+    from ._pilot import Rows, balanced_risks
 
     designs = {**_grid(base, budget), **_strategies(base, plans)}
     truth, key = setting.law, as_key(_seed(at))

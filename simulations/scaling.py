@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from opal.runner import Cell
 
+from . import _config
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -96,15 +98,13 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    from simulations import _fields
-
-    _fields.require_counts(config, "smoothness", "n_frequencies", "kernel_frequencies", minimum=1)
-    _fields.require_counts(config, "kernel_augmented", minimum=1)
-    _fields.require_counts(config, "n_replicates", "kernel_replicates", minimum=2)
-    _fields.require_counts(config, "n_sizes", minimum=4)  # a floor has three parameters
-    _fields.require_range("n_augmented", config.n_augmented)
-    _fields.require_numbers(config, "bias", "kernel_bias", "kernel_spread")
-    _fields.require_numbers(config, "noise", least=1e-6)
+    _config.require_counts(config, "smoothness", "n_frequencies", "kernel_frequencies", minimum=1)
+    _config.require_counts(config, "kernel_augmented", minimum=1)
+    _config.require_counts(config, "n_replicates", "kernel_replicates", minimum=2)
+    _config.require_counts(config, "n_sizes", minimum=4)  # a floor has three parameters
+    _config.require_range("n_augmented", config.n_augmented)
+    _config.require_numbers(config, "bias", "kernel_bias", "kernel_spread")
+    _config.require_numbers(config, "noise", least=1e-6)
     if 0.0 not in config.bias or len(set(config.bias)) < 2:
         raise ValueError(
             f"bias needs 0, for the slope, and at least one other, for a floor; got {config.bias}."
@@ -119,7 +119,8 @@ def measure_sequence(at: Smoothness) -> pd.DataFrame:
     from opal.regression import sequence_excess
     from opal.settings.sequence import SobolevRegression
     from opal.theory.rates import Smoother, best_bandwidth
-    from simulations._curves import curve, summary_row
+
+    from ._curves import curve, summary_row
 
     config, smoother = at.config, Smoother("ridge", at.s)
     truth = SobolevRegression.of_smoothness(
@@ -157,7 +158,8 @@ def measure_kernel(at: Smoothness) -> pd.DataFrame:
     from opal.settings.sequence import SobolevRegression
     from opal.theory.random_design import random_design_excess
     from opal.theory.rates import Smoother, best_bandwidth
-    from simulations._curves import curve, summary_row
+
+    from ._curves import curve, summary_row
 
     config, smoother = at.config, Smoother("ridge", at.s)
     truth = SobolevRegression.of_smoothness(
@@ -216,7 +218,8 @@ def _summaries(
     sizes are large enough.
     """
     from opal.theory.rates import exponent
-    from simulations._curves import floor, slope
+
+    from ._curves import floor, slope
 
     name, measure, limit = (
         ("floor", floor, bias**2) if bias else ("slope", slope, exponent(float(s)))
@@ -318,7 +321,8 @@ def _agreement(records: pd.DataFrame) -> list[Check]:
     """Every point against its theory, and random rows against the sequence model."""
     from opal.checks import at_least, within_standard_errors, z_threshold
     from opal.plotting import agreement
-    from simulations._curves import EXCESS
+
+    from ._curves import EXCESS
 
     on = ("face", "smoothness", "bias", "n_augmented")
     table = agreement(records, EXCESS, on)

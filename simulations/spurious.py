@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from opal.runner import Cell
 
+from . import _config
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -70,10 +72,8 @@ def cells(config: Config) -> list[Cell]:
     Raises:
         ValueError: a cell could not be computed.
     """
-    from simulations import _fields
-
-    _fields.require_counts(config, "n_replicates", minimum=1)
-    _fields.require_numbers(config, "strength", "shift")
+    _config.require_counts(config, "n_replicates", minimum=1)
+    _config.require_numbers(config, "strength", "shift")
     strengths = [Strength(config, s) for s in config.strength]
     for at in strengths:
         arms(at)
@@ -82,7 +82,7 @@ def cells(config: Config) -> list[Cell]:
 
 def measure_strength(at: Strength) -> pd.DataFrame:
     """Every arm at one strength, simulated and predicted."""
-    from simulations._arms import measure
+    from ._arms import measure
 
     setting, designs = arms(at)
     frame = measure(
@@ -100,7 +100,8 @@ def arms(at: Strength) -> tuple[SpuriousCorrelation, dict[str, Design]]:
     import numpy as np
 
     from opal.settings import SpuriousCorrelation
-    from simulations._arms import standard_arms
+
+    from ._arms import standard_arms
 
     config = at.config
     setting = SpuriousCorrelation(
