@@ -88,6 +88,8 @@ def measure_design(draw: Draw) -> pd.DataFrame:
     """One random design: simulated, predicted rightly once and wrongly twice."""
     import pandas as pd
 
+    from . import _high_dim
+
     problem = drawn_problem(draw)
     theory = _high_dim.predicted(problem, study="high_dim")
     wrong = [
