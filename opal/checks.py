@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ def at_most(
     What compared nothing fails: no statistic, or one that is not a number.
     """
     values = _values(statistic)
-    worst = max(values, default=math.nan)
-    return _judged(name, values, worst, threshold, worst <= threshold, detail)
+    worst = math.inf if _unknown(values) else max(values, default=math.nan)
+    return Check(name, worst, threshold, worst <= threshold, _said(values, detail))
 
 
 def at_least(
@@ -64,8 +67,8 @@ def at_least(
     What compared nothing fails: no statistic, or one that is not a number.
     """
     values = _values(statistic)
-    worst = min(values, default=math.nan)
-    return _judged(name, values, worst, threshold, worst >= threshold, detail)
+    worst = -math.inf if _unknown(values) else min(values, default=math.nan)
+    return Check(name, worst, threshold, worst >= threshold, _said(values, detail))
 
 
 def beyond_chance(name: str, z_scores: Iterable[float], detail: str = "") -> Check:
@@ -92,10 +95,29 @@ def refuted(
     """
     each = list(zip(z, apart, strict=True))
     threshold = z_threshold(max(len(each), 1))
-    telling = [score for score, gap in each if abs(gap) > threshold + 2]
-    refused = sum(abs(score) > threshold for score in telling)
-    said = f"{refused} of {len(telling)} cells that can tell refuse it, of {len(each)}: {detail}"
-    return at_least(name, refused / len(telling) if telling else (), least, said)
+    telling = [abs(score) > threshold for score, gap in each if abs(gap) > threshold + 2]
+    said = f"{sum(telling)} of {len(telling)} cells that can tell refuse it, of {len(each)}: "
+    return at_least(name, share(telling), least, said + detail)
+
+
+def control(
+    name: str, table: pd.DataFrame, wrong: pd.DataFrame, on: Sequence[str], detail: str
+) -> Check:
+    """Check that simulation refuses another design's theory, where theories say that it can.
+
+    Args:
+        name: of the check.
+        table: columns ``on``, ``simulated``, ``std_error`` and ``predicted``, a row a cell.
+        wrong: columns ``on`` and ``predicted``, of the theory that is wrong for the table.
+        on: columns that tell which cells belong together.
+        detail: which cells and which wrong theory.
+    """
+    theory = wrong[[*on, "predicted"]].drop_duplicates(list(on))
+    both = table.merge(theory, on=list(on), suffixes=("", "_wrong"))
+    z = (both["simulated"] - both["predicted_wrong"]) / both["std_error"]
+    return refuted(
+        name, z, (both["predicted"] - both["predicted_wrong"]) / both["std_error"], detail
+    )
 
 
 def refused(name: str, z: Iterable[float], detail: str, *, least: float = 0.75) -> Check:
@@ -105,9 +127,9 @@ def refused(name: str, z: Iterable[float], detail: str, *, least: float = 0.75) 
     """
     scores = list(z)
     threshold = z_threshold(max(len(scores), 1))
-    found = sum(abs(score) > threshold for score in scores)
-    said = f"{found} of {len(scores)} comparisons refuse it at |z| > {threshold:.2f}: {detail}"
-    return at_least(name, found / len(scores) if scores else (), least, said)
+    beyond = [abs(score) > threshold for score in scores]
+    said = f"{sum(beyond)} of {len(scores)} comparisons refuse it at |z| > {threshold:.2f}: "
+    return at_least(name, share(beyond), least, said + detail)
 
 
 def agrees(z: Any, ratio: Any, *, relative: float = 0.03) -> Any:
@@ -126,21 +148,23 @@ def misses(z: Any, ratio: Any, *, relative: float = 0.03) -> Any:
     return (abs(z) > 3) & (abs(ratio - 1) > relative)
 
 
-def share(cells: Iterable[Any]) -> float:
-    """Share of the cells that are true; not a number, which no check passes, if there are none."""
+def share(cells: Iterable[Any]) -> list[float]:
+    """Share of the cells that are true; none at all, which no check passes, if there are none."""
     found = [bool(cell) for cell in cells]
-    return sum(found) / len(found) if found else math.nan
+    return [sum(found) / len(found)] if found else []
 
 
 def _values(statistic: float | Iterable[float]) -> list[float]:
     return [float(s) for s in (statistic if isinstance(statistic, Iterable) else (statistic,))]
 
 
-def _judged(
-    name: str, values: list[float], worst: float, threshold: float, passed: bool, detail: str
-) -> Check:
-    """The verdict, which says so where there was nothing to judge."""
-    if values and not any(math.isnan(value) for value in values):
-        return Check(name, worst, threshold, passed, detail)
+def _unknown(values: list[float]) -> bool:
+    return any(math.isnan(value) for value in values)
+
+
+def _said(values: list[float], detail: str) -> str:
+    """The detail, which begins with why there was nothing to judge."""
+    if values and not _unknown(values):
+        return detail
     why = "a statistic is not a number" if values else "nothing was compared"
-    return Check(name, math.nan, threshold, False, f"{why}; {detail}" if detail else why)
+    return f"{why}; {detail}" if detail else why

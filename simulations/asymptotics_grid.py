@@ -232,18 +232,21 @@ def wrong_theories(
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Agreement within 2 % or 3 standard errors where n_min ≥ 200, and the two controls."""
-    from opal.checks import at_least, at_most
+    from opal.checks import agrees, at_least, refuted, share
 
     table = comparison(records)
     large = table[table["n_min"] >= 200]
-    if large.empty:
-        large = table
-    share = {name: _within(large, name).mean() for name in ("predicted", *CONTROLS)}
     detail = f"share of {len(large)} designs with n_min ≥ 200 within 2 % or 3 standard errors"
-    return [
-        at_least("theory holds", float(share["predicted"]), 0.95, detail),
-        *(at_most(f"{name} is caught", float(share[name]), 0.9, detail) for name in CONTROLS),
+    found = [
+        at_least(
+            "theory holds", share(agrees(large["z"], large["ratio"], relative=0.02)), 0.95, detail
+        )
     ]
+    for name in CONTROLS:
+        z = (large["simulated"] - large[name]) / large["std_error"]
+        apart = (large["predicted"] - large[name]) / large["std_error"]
+        found.append(refuted(f"{name} is caught", z, apart, "designs with n_min ≥ 200"))
+    return found
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
@@ -261,11 +264,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     table["ratio"] = table["simulated"] / table["predicted"]
     table["z"] = (table["simulated"] - table["predicted"]) / table["std_error"]
     return table.sort_values("n_min").reset_index()
-
-
-def _within(table: pd.DataFrame, name: str) -> pd.Series:
-    gap = (table["simulated"] - table[name]).abs()
-    return (gap <= 0.02 * table[name].abs()) | (gap <= 3 * table["std_error"])
 
 
 if __name__ == "__main__":

@@ -148,21 +148,21 @@ def measure_curve(curve: Curve) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Agreement within 3 standard errors in 97 % of designs, and the two controls."""
-    from opal.checks import at_least, at_most
+    from opal.checks import at_least, refuted, share
 
     table = comparison(records)
     found = []
     for loss, rows in table.groupby("loss"):
-        share = float(_agree(rows, "predicted").mean())
         detail = f"share of {len(rows)} errors and risks within 3 standard errors"
-        found.append(at_least(f"theory holds, {loss}", share, 0.97, detail))
+        within = share(rows["z"].abs() <= 3)
+        found.append(at_least(f"theory holds, {loss}", within, 0.97, detail))
     errors = table[table["metric"] != "balanced_risk"]
     for name in CONTROLS:
         # Copies come from the truth, and so do exact rows: there is no mistake to be caught.
         matters = errors if name == "equal_weights" else errors[errors["kind"].isin(BIASED)]
-        share = float(_agree(matters, name).mean()) if len(matters) else 1.0
-        detail = f"share of {len(matters)} errors within 3 standard errors, which must be small"
-        found.append(at_most(f"{name} is caught", share, 0.7, detail))
+        z = (matters["simulated"] - matters[name]) / matters["std_error"]
+        apart = (matters["predicted"] - matters[name]) / matters["std_error"]
+        found.append(refuted(f"{name} is caught", z, apart, "balanced and worst errors"))
     return found
 
 
@@ -184,10 +184,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     gap = table["simulated"] - table["predicted"]
     table = table.assign(relative=gap / table["predicted"], z=gap / table["std_error"])
     return table.reset_index()
-
-
-def _agree(table: pd.DataFrame, name: str) -> pd.Series:
-    return (table["simulated"] - table[name]).abs() <= 3 * table["std_error"]
 
 
 if __name__ == "__main__":

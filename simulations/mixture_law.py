@@ -420,7 +420,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
     found.append(
         at_least(
             "mixing risks in proportion fails",
-            float(within["blend_error"].min()),
+            within["blend_error"],
             0.05,
             "least median error over the same scenarios of α R(N) + (1 − α) R(n)",
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from opal.runner import Cell
 
 from . import _config
+from ._rows import EXCESS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from opal.checks import Check
     from opal.objective import Design
     from opal.settings import GaussianMixture
-
-EXCESS = "excess_balanced_risk"
 
 
 @dataclass(frozen=True)
@@ -185,13 +184,13 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """The share of designs in which the predicted optimum is within 2 % of the grid's best."""
-    from opal.checks import at_least
+    from opal.checks import at_least, share
 
     table = comparison(records)
     return [
         at_least(
             f"predicted {question} is near the best",
-            float((rows["regret"] <= 1.02).mean()),
+            share(rows["regret"] <= 1.02),
             0.95,
             f"share of {len(rows)} designs within 2 %; largest ratio {rows['regret'].max():.3f}",
         )

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from opal.runner import Cell
 
+from ._rows import EXCESS, mean
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from opal.settings.setting import GaussianSetting
     from opal.synthesis import Bias
 
-EXCESS = "excess_balanced_risk"
 PLANNERS = {"planner": "exact", "planner, validated": "validated"}
 # Dials of the generators, from right to hopelessly wrong: a shift of each group in a direction of
 # its own, flipped labels, a scaled covariance, and classes that lie too far apart.
@@ -166,7 +167,7 @@ def measure(at: At) -> pd.DataFrame:
     realised = buy(at, setting, base, budget, plans)
     frames = []
     for arm, (design, values, promise) in realised.items():
-        rows = {(EXCESS, "all"): mean_and_error(values)}
+        rows = {(EXCESS, "all"): mean(values)}
         frame = records.of_design(
             setting,
             design.with_(name=arm),
@@ -211,14 +212,6 @@ def expect(
         for arm, value in found.items()
     ]
     return pd.concat(frames, ignore_index=True)
-
-
-def mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    """Mean over purchases and its standard error."""
-    from opal.risk import mean_and_std_error
-
-    mean, error = mean_and_std_error(values)
-    return float(mean), float(error)
 
 
 def pilot(at: At, setting: GaussianSetting, base: Design, n_pool: int) -> pd.DataFrame:
@@ -413,27 +406,30 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Near the best, silent where buying hurts, not silent where it helps."""
-    from opal.checks import at_least, at_most
+    from opal.checks import at_least, at_most, share
 
     table = comparison(records)
-    hurts, helps = table["best_gain"] <= 0, table["best_gain"] >= 0.05
-    found = [
+    hurts, helps = table[table["best_gain"] <= 0], table[table["best_gain"] >= 0.05]
+    return [
         at_least(
             "plan is near the best",
-            float((table["planner"] <= 1.1).mean()),
+            share(table["planner"] <= 1.1),
             0.8,
             f"share of {len(table)} settings with an excess within 10 % of the best on the grid",
-        )
+        ),
+        at_least(
+            "buy none where buying hurts",
+            share(~hurts["buys"]),
+            0.9,
+            f"share of {len(hurts)} settings where every purchase hurts",
+        ),
+        at_most(
+            "buy none where buying helps",
+            share(~helps["buys"]),
+            0.05,
+            f"share of {len(helps)} settings where buying helps by 5 % or more",
+        ),
     ]
-    if hurts.any():
-        silent = float((~table.loc[hurts, "buys"]).mean())
-        detail = f"share of {hurts.sum()} settings where every purchase hurts"
-        found.append(at_least("buy none where buying hurts", silent, 0.9, detail))
-    if helps.any():
-        silent = float((~table.loc[helps, "buys"]).mean())
-        detail = f"share of {helps.sum()} settings where buying helps by 5 % or more"
-        found.append(at_most("buy none where buying helps", silent, 0.05, detail))
-    return found
 
 
 if __name__ == "__main__":

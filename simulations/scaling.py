@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from opal.runner import Cell
 
 from . import _config
+from ._rows import EXCESS, z_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -267,36 +268,34 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Slopes with narrow intervals, floors, both theories, and three that must fail."""
-    from opal.checks import at_least, at_most, within_standard_errors, z_threshold
+    from opal.checks import at_most, beyond_chance, within_standard_errors, z_threshold
 
     table = comparison(records)
     slopes, floors = table[table["metric"] == "slope"], table[table["metric"] == "floor"]
     half = z_threshold(len(slopes), level=0.05)
     wrong = [abs(z) for z in _wrong_exponents(slopes).values()]
     return [
-        within_standard_errors("slopes are 2s/(2s + 1)", list(slopes["z"]), level=0.05),
+        within_standard_errors("slopes are 2s/(2s + 1)", slopes["z"], level=0.05),
         at_most(
             "slopes are sharp",
-            float(2 * half * slopes["std_error"].max()),
+            2 * half * slopes["std_error"],
             0.05,
             f"widest of {len(slopes)} intervals that hold together in 95 %",
         ),
-        at_least(
+        beyond_chance(
             "wrong exponents are rejected",
-            min(wrong),
-            z_threshold(len(wrong)),
+            wrong,
             "least |z| of slopes against 2s/(2s + 2) and against smoothness s + 1",
         ),
         at_most(
             "floors are the squared bias",
-            float(floors["z"].abs().max()),
+            floors["z"].abs(),
             3.0,
             f"largest |z| of {len(floors)} fitted floors",
         ),
-        at_least(
+        beyond_chance(
             "floors are not zero",
-            float((floors["value"] / floors["std_error"]).min()),
-            z_threshold(len(floors)),
+            z_of(floors),
             "least z of a floor against none, which must fail",
         ),
         *_agreement(records),
@@ -319,27 +318,23 @@ def _wrong_exponents(slopes: pd.DataFrame) -> Mapping[tuple[int, str], float]:
 
 def _agreement(records: pd.DataFrame) -> list[Check]:
     """Every point against its theory, and random rows against the sequence model."""
-    from opal.checks import at_least, within_standard_errors, z_threshold
+    from opal.checks import control, within_standard_errors
     from opal.plotting import agreement
-
-    from ._curves import EXCESS
 
     on = ("face", "smoothness", "bias", "n_augmented")
     table = agreement(records, EXCESS, on)
-    chosen = records[(records["metric"] == "excess_sequence")]
-    columns = ["smoothness", "bias", "n_augmented", "value"]
-    joined = table[table["face"] == KERNEL].merge(chosen[columns], on=columns[:3])
-    z = ((joined["simulated"] - joined["value"]) / joined["std_error"]).abs()
+    even = records[records["metric"] == "excess_sequence"].rename(columns={"value": "predicted"})
     return [
         *(
-            within_standard_errors(f"theory along the curves, {face}", list(rows["z"]))
+            within_standard_errors(f"theory along the curves, {face}", rows["z"])
             for face, rows in table.groupby("face")
         ),
-        at_least(
+        control(
             "random rows are not an even grid",
-            float(z.max()),
-            z_threshold(len(z)),
-            "largest |z| of random rows against the sequence model, which must fail",
+            table[table["face"] == KERNEL],
+            even,
+            on[1:],
+            "random rows against the sequence model, which must fail",
         ),
     ]
 
