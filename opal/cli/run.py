@@ -89,9 +89,9 @@ def main(args: Sequence[str]) -> int:
         output.print_json(report)
     elif hasattr(study, "comparison"):
         compared = study.comparison(frame)
-        _say(report, compared, head=len(compared))
+        _say(report, compared, checks, head=len(compared))
     else:
-        _say(report, frame, head=20)
+        _say(report, frame, checks, head=20)
     return 0 if not judged or passed(checks) else 1
 
 
@@ -179,17 +179,19 @@ def _preset_in(args: Sequence[str]) -> str:
     return Options.preset
 
 
-def _say(report: dict[str, Any], frame: pd.DataFrame, *, head: int) -> None:
+def _say(
+    report: dict[str, Any], frame: pd.DataFrame, checks: Sequence[Check], *, head: int
+) -> None:
     """Print the first rows of the study's own comparison, or of its records, and its checks."""
     varying = [name for name in frame.columns if frame[name].nunique(dropna=False) > 1]
     rows = frame[varying].head(head).itertuples(index=False)
     output.print_table(f"{report['study']}: {len(frame)} rows", varying, rows)
     if len(frame) > head:
         output.print_lines(f"… and {len(frame) - head} more rows")
-    for check in report.get("checks", ()):
-        verdict = "holds" if check["passed"] else "FAILS"
-        numbers = f"{check['statistic']:.4g} against {check['threshold']:.4g}"
-        output.print_lines(f"{verdict}: {check['name']}: {numbers} ({check['detail']})")
+    for check in checks:
+        verdict = "holds" if check.passed else "FAILS"
+        numbers = f"{check.statistic:.4g} against {check.threshold:.4g}"
+        output.print_lines(f"{verdict}: {check.name}: {numbers} ({check.detail})")
     if report["preset"] == UNJUDGED and "checks" in report:
         output.print_lines(NOT_JUDGED)
     output.print_lines(f"records: {report['records']}")
