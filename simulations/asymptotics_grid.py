@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, agrees, at_least, refuted, share
 from opal.runner import Cell
 
 from . import _config
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from opal.checks import Check
     from opal.objective import Design
     from opal.settings import GaussianLaw
     from opal.settings.setting import GaussianSetting
@@ -232,8 +232,6 @@ def wrong_theories(
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Agreement within 2 % or 3 standard errors where n_min ≥ 200, and the two controls."""
-    from opal.checks import agrees, at_least, refuted, share
-
     table = comparison(records)
     large = table[table["n_min"] >= 200]
     detail = f"share of {len(large)} designs with n_min ≥ 200 within 2 % or 3 standard errors"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, agrees, at_least, at_most, misses, share
 from opal.runner import Cell
 
 from . import _config
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from jaxtyping import Array, Key
 
-    from opal.checks import Check
     from opal.objective import Design
     from opal.settings import TokenSetting
 
@@ -272,8 +272,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Theory agrees; without the shared seeds, and without the spread, the same test fails."""
-    from opal.checks import agrees, at_least, at_most, share
-
     table = every_number(records)
     z, ratio = table["z_predicted"].abs().max(), table["ratio"]
     return [
@@ -302,8 +300,6 @@ def matters(table: pd.DataFrame, name: str) -> pd.Series:
 
 def _caught(table: pd.DataFrame, name: str, claim: str) -> Check:
     """The share of cells in which simulation refuses a wrong theory where it matters."""
-    from opal.checks import at_least, misses, share
-
     chosen = table[matters(table, name)]
     return at_least(
         claim,

@@ -13,13 +13,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least, at_most, refused, share, z_threshold
 from opal.runner import Cell
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from opal.checks import Check
     from opal.scaling.laws import Law
 
 PREDICTION = "prediction"
@@ -235,8 +235,8 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     keys = ["setting", "arm", "quantity"]
     table = kept[kept["metric"] == "covered"].groupby(keys, sort=False)["value"]
     coverage = table.agg(["mean", "size"]).rename(columns={"mean": "coverage", "size": "tables"})
-    share = coverage["coverage"]
-    coverage["std_error"] = np.sqrt(share * (1 - share) / coverage["tables"])
+    covered = coverage["coverage"]
+    coverage["std_error"] = np.sqrt(covered * (1 - covered) / coverage["tables"])
     errors = kept[kept["metric"] == "relative_error"].groupby(keys, sort=False)["value"]
     coverage["median_relative_error"] = errors.median()
     return coverage.reset_index()
@@ -244,8 +244,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Coverage of every parameter and prediction, accuracy, warnings, time, and the control."""
-    from opal.checks import at_least, at_most, refused, share
-
     table = comparison(records)
     found = []
     for form in ("seeds", "means"):
@@ -277,8 +275,6 @@ def checks(records: pd.DataFrame) -> list[Check]:
 
 def _coverage(rows: pd.DataFrame, form: str) -> list[Check]:
     """Coverage within its range, but for the noise of a finite number of tables."""
-    from opal.checks import at_most, z_threshold
-
     share, tables = rows["coverage"], rows["tables"]
     seen = f"{share.min():.3f} to {share.max():.3f}, {len(rows)} quantities, {tables.min()} tables"
     allowed = z_threshold(max(2 * len(rows), 1))

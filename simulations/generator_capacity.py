@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least, at_most, share
 from opal.runner import Cell
 
 from . import _config
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from opal.checks import Check
     from opal.scaling.fitted import Fit
 
 RUN = ("width", "depth", "params", "tokens")
@@ -242,8 +242,6 @@ def checks(records: pd.DataFrame) -> list[Check]:
 
 def _of_plateaus(slopes: pd.DataFrame) -> Iterator[Check]:
     """The shortest trainings gain nothing from more seeds; Bayes does."""
-    from opal.checks import at_least, at_most
-
     shortest = slopes[slopes["tokens"] == slopes["tokens"].min()]
     yield at_least(
         "too few tokens give a plateau",
@@ -260,8 +258,6 @@ def _of_plateaus(slopes: pd.DataFrame) -> Iterator[Check]:
 def _of_law(records: pd.DataFrame) -> Iterator[Check]:
     """The law predicts the longest trainings; what was last seen does not."""
     import numpy as np
-
-    from opal.checks import at_least, at_most, share
 
     table, law = comparison(records), capacity(records)
     held = table[table["held_out"]]
@@ -290,8 +286,6 @@ def _of_law(records: pd.DataFrame) -> Iterator[Check]:
 
 def _of_bayes(records: pd.DataFrame) -> Iterator[Check]:
     """Nothing beats Bayes, which is found everywhere."""
-    from opal.checks import at_least
-
     regret = records[records["metric"] == "regret"]
     yield at_least(
         "Bayes is not beaten", z_of(regret), -4.0, f"least paired z of {len(regret)} regrets"

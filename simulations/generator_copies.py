@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_most, beyond_chance, refused, within_standard_errors
 from opal.runner import Cell
 
 from . import _config
@@ -18,8 +19,6 @@ from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, row, z_of
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-    from opal.checks import Check
 
     from ._generators import Subjects
 
@@ -327,8 +326,6 @@ def _z(records: pd.DataFrame, arm: str, *metrics: str) -> pd.DataFrame:
 
 def _of_estimates(records: pd.DataFrame, plain: pd.DataFrame) -> Iterator[Check]:
     """Bayes and truth copy equally often, the transformer nearly; counts do not."""
-    from opal.checks import at_most, beyond_chance, refused, within_standard_errors
-
     yield within_standard_errors(
         "seeds are those of the truth", _z(plain, TRUTH, "copy minus expected")["z"]
     )
@@ -357,8 +354,6 @@ def _of_estimates(records: pd.DataFrame, plain: pd.DataFrame) -> Iterator[Check]
 
 def _of_diversity(records: pd.DataFrame, plain: pd.DataFrame) -> Iterator[Check]:
     """Streams are as diverse as the truth, independent rows more."""
-    from opal.checks import at_most, beyond_chance, refused
-
     alone = _z(plain, INDEPENDENT, "equal minus truth")["z"]
     yield beyond_chance(
         "independent rows are equal less often than true ones",
@@ -384,8 +379,6 @@ def _of_diversity(records: pd.DataFrame, plain: pd.DataFrame) -> Iterator[Check]
 
 def _of_draws(records: pd.DataFrame, plain: pd.DataFrame) -> Iterator[Check]:
     """Rows drawn have the exact laws, and not those of a wrong theory."""
-    from opal.checks import beyond_chance, within_standard_errors
-
     exact = _z(records, STREAM, "copied minus exact", "twice minus exact")
     yield within_standard_errors("rows drawn have the exact law", exact["z"])
     wrong = _z(records.drop(plain.index), STREAM, "copied minus plain")["z"].abs()

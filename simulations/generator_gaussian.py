@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from opal.checks import Check, agrees, at_least, at_most, misses, share
 from opal.runner import Cell
 
 from . import _config
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from jaxtyping import Array, Key
 
-    from opal.checks import Check
     from opal.objective import Design
     from opal.settings.setting import GaussianSetting
     from opal.synthesis.transformer.gaussian_generator import GaussianGenerator
@@ -388,8 +388,6 @@ def checks(records: pd.DataFrame) -> list[Check]:
 
 def _near_bayes(records: pd.DataFrame) -> Iterator[Check]:
     """The transformer's law is near that of Bayes, and neither beats it nor ignores its seeds."""
-    from opal.checks import at_least, at_most
-
     table, steps = laws(records), int(records["steps"].min())
     margin = MARGIN * (1 if steps >= ENOUGH_STEPS else SLACK)
     worst = table.loc[table["ratio"].idxmax()]
@@ -417,8 +415,6 @@ def _near_bayes(records: pd.DataFrame) -> Iterator[Check]:
 
 def _of_theory(table: pd.DataFrame) -> Iterator[Check]:
     """Theory agrees replicate by replicate; what leaves something out does not."""
-    from opal.checks import agrees, at_least, at_most, misses, share
-
     known = table[table["predicted"].notna()]
     over = known["predicted"] / known["excess"]
     yield at_least(
@@ -459,8 +455,6 @@ def _of_theory(table: pd.DataFrame) -> Iterator[Check]:
 
 def _of_prior(table: pd.DataFrame) -> Iterator[Check]:
     """Fewest seeds and the right covariance, then most seeds and the wrong one."""
-    from opal.checks import at_least
-
     fits = table[table["arm"] == FIT]
     z = fits["minus_transformer"] / fits["std_error_transformer"]
     right, wrong = fits["case"] != "correlated", fits["case"] == "correlated"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least, at_most, beyond_chance
 from opal.runner import Cell
 
 from . import _config
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from opal.checks import Check
     from opal.theory.generator import Bound
 
     from ._generators import Subjects
@@ -272,8 +272,6 @@ def checks(records: pd.DataFrame) -> list[Check]:
 
 def _near_bayes(table: pd.DataFrame) -> Iterator[Check]:
     """The transformer's ratio to Bayes, from above and from below."""
-    from opal.checks import at_least, at_most
-
     steps = int(table["steps"].min())
     slack = 1.0 if steps >= ENOUGH_STEPS else SLACK
     for name, rows, margin in (
@@ -298,8 +296,6 @@ def _near_bayes(table: pd.DataFrame) -> Iterator[Check]:
 
 def _of_bound(records: pd.DataFrame, table: pd.DataFrame) -> Iterator[Check]:
     """The bound holds for more seeds than it was fitted to, and is not how KL falls."""
-    from opal.checks import at_least, at_most
-
     found, seen = bound(records), table[table["n_real"] > 0]
     height = seen[TRANSFORMER] / seen["bound"]
     yield at_most(
@@ -321,8 +317,6 @@ def _of_bound(records: pd.DataFrame, table: pd.DataFrame) -> Iterator[Check]:
 
 def _of_references(records: pd.DataFrame) -> Iterator[Check]:
     """Bayes is found, has its rate, and add-½ counts are another estimate."""
-    from opal.checks import at_least, at_most, beyond_chance
-
     of_bayes = records[records["arm"] == BAYES]
     ess = of_bayes.loc[of_bayes["metric"] == "least_ess", "value"].min()
     yield at_least(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least, at_most, refuted, within_standard_errors, z_threshold
 from opal.runner import Cell
 
 from . import _config
@@ -18,8 +19,6 @@ from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, ratio, z_
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-    from opal.checks import Check
 
     from ._prior import Weight
 
@@ -306,8 +305,6 @@ def checks(records: pd.DataFrame) -> list[Check]:
 
 def _of_theory(records: pd.DataFrame, wrong: pd.DataFrame) -> Iterator[Check]:
     """The weight of the prior against its expansion, and that of the right prior as control."""
-    from opal.checks import at_most, refuted, z_threshold
-
     index = [*PRIOR, "n_real"]
     weight = curves(records, "weight").set_index(index)
     near = _paired(records, "weight_apart", EXPANSION)
@@ -334,8 +331,6 @@ def _of_theory(records: pd.DataFrame, wrong: pd.DataFrame) -> Iterator[Check]:
 
 def _of_price(rows: pd.DataFrame) -> Iterator[Check]:
     """What a wrong prior costs, from one seed on."""
-    from opal.checks import at_most, refuted, z_threshold
-
     paid, expected = (_paired(rows, "price", arm) for arm in (BAYES, EXPANSION))
     apart = _paired(rows, "price_minus_theory", BAYES)
     wide = z_threshold(max(len(apart), 1))
@@ -365,8 +360,6 @@ def _paired(rows: pd.DataFrame, metric: str, arm: str) -> pd.DataFrame:
 
 def _of_transformer(records: pd.DataFrame) -> Iterator[Check]:
     """Off its prior the transformer is near Bayes with few seeds, of which one beats the prior."""
-    from opal.checks import at_most
-
     ends = records[records["metric"] == "n_half_high"]
     own, counted = (ends[ends["arm"] == arm] for arm in (TRANSFORMER, COUNTS))
     half = records["n_tokens"].min() / 2
@@ -392,8 +385,6 @@ def _of_transformer(records: pd.DataFrame) -> Iterator[Check]:
 
 def _of_references(records: pd.DataFrame) -> Iterator[Check]:
     """Who cannot be beaten, what counts carry, and whether all was found."""
-    from opal.checks import at_least, within_standard_errors
-
     rows = records[(records["metric"] == "kl_minus_matched") & (records["std_error"] > 0)]
     yield at_least(
         "the right prior is not beaten",

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, agrees, at_least, at_most, beyond_chance, misses, share
 from opal.runner import Cell
 
 from . import _config
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from jaxtyping import Array, Key
 
-    from opal.checks import Check
     from opal.objective import Design
     from opal.settings import TokenSetting
     from opal.settings.tokens import Alphabet
@@ -461,8 +461,6 @@ def checks(records: pd.DataFrame) -> list[Check]:
 
 def _of_theory(table: pd.DataFrame) -> Iterator[Check]:
     """Predictions agree where there are rules; those at another temperature do not."""
-    from opal.checks import agrees, at_least, misses, share
-
     known = table[has_rules(table)]
     left = table[~has_rules(table)]
     ways = sorted({f"{t:g}/{p:g}" for t, p in zip(left["temperature"], left["top_p"], strict=True)})
@@ -497,8 +495,6 @@ def _ends(table: pd.DataFrame) -> pd.DataFrame:
 
 def _of_bound(table: pd.DataFrame) -> Iterator[Check]:
     """No bias exceeds its bound; that of another temperature does not hold."""
-    from opal.checks import at_least, at_most, share
-
     yield at_most(
         "the bound holds",
         table["bound"],
@@ -519,8 +515,6 @@ def _of_bound(table: pd.DataFrame) -> Iterator[Check]:
 
 def _of_temperature(table: pd.DataFrame) -> Iterator[Check]:
     """Temperature 1 is best or near it, others stay wrong, and there the mean bias is positive."""
-    from opal.checks import at_least, at_most, beyond_chance
-
     hot = table[(table["top_p"] == 1) & (table["temperature"] != 1)]
     z = hot["kl minus plain"] / hot["std_error kl minus plain"]
     yield at_least(

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least, refuted, share
 from opal.runner import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opal.checks import Check
     from opal.theory.high_dim.margins import MarginLoss
 
     from ._high_dim import Problem
@@ -148,8 +148,6 @@ def measure_curve(curve: Curve) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Agreement within 3 standard errors in 97 % of designs, and the two controls."""
-    from opal.checks import at_least, refuted, share
-
     table = comparison(records)
     found = []
     for loss, rows in table.groupby("loss"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least, at_most
 from opal.runner import Cell
 
 from . import _config
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from opal.checks import Check
     from opal.objective import Design
     from opal.settings import GaussianMixture
     from opal.settings.sequence import SobolevRegression
@@ -403,8 +403,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Held-out mixtures within 5 % where the law's assumptions hold, and not where they do not."""
-    from opal.checks import at_least, at_most
-
     table = comparison(records)
     within, outside = table[table["holds"]], table[~table["holds"]]
     found = [

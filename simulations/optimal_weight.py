@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least, share
 from opal.runner import Cell
 
 from . import _config
@@ -17,7 +18,6 @@ from ._rows import EXCESS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opal.checks import Check
     from opal.objective import Design
     from opal.settings import GaussianMixture
 
@@ -184,8 +184,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """The share of designs in which the predicted optimum is within 2 % of the grid's best."""
-    from opal.checks import at_least, share
-
     table = comparison(records)
     return [
         at_least(

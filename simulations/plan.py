@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least, at_most, share
 from opal.runner import Cell
 
 from ._rows import EXCESS, mean
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from jaxtyping import Array, Key
 
-    from opal.checks import Check
     from opal.objective import Design
     from opal.scaling.pilot import Point
     from opal.scaling.plan import Plan
@@ -406,8 +406,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Near the best, silent where buying hurts, not silent where it helps."""
-    from opal.checks import at_least, at_most, share
-
     table = comparison(records)
     hurts, helps = table[table["best_gain"] <= 0], table[table["best_gain"] >= 0.05]
     return [

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_most, beyond_chance, control, within_standard_errors, z_threshold
 from opal.runner import Cell
 
 from . import _config
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from opal.checks import Check
     from opal.objective import Design
     from opal.settings.sequence import SobolevRegression
 
@@ -268,8 +268,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Slopes with narrow intervals, floors, both theories, and three that must fail."""
-    from opal.checks import at_most, beyond_chance, within_standard_errors, z_threshold
-
     table = comparison(records)
     slopes, floors = table[table["metric"] == "slope"], table[table["metric"] == "floor"]
     half = z_threshold(len(slopes), level=0.05)
@@ -318,7 +316,6 @@ def _wrong_exponents(slopes: pd.DataFrame) -> Mapping[tuple[int, str], float]:
 
 def _agreement(records: pd.DataFrame) -> list[Check]:
     """Every point against its theory, and random rows against the sequence model."""
-    from opal.checks import control, within_standard_errors
     from opal.plotting import agreement
 
     on = ("face", "smoothness", "bias", "n_augmented")

@@ -73,7 +73,7 @@ def main(args: Sequence[str]) -> int:
         progress=not options.json,
     )
     study = registry.load("study", name)
-    described = {"study": name, "preset": options.preset, "config": asdict(config)}
+    described: dict[str, Any] = {"study": name, "preset": options.preset, "config": asdict(config)}
     described["judged"] = judged = hasattr(study, "checks") and options.preset != UNJUDGED
     checks = study.checks(frame) if hasattr(study, "checks") else []
     if hasattr(study, "checks"):

@@ -1,4 +1,4 @@
-"""A wheel works beside a user's own ``simulations/``: it neither takes that name nor loses to it."""
+"""A wheel beside a user's own ``simulations/``: it neither takes that name nor loses to it."""
 
 from __future__ import annotations
 
