@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,12 +74,7 @@ def _require_seeds(
 
 
 def measure(
-    setting: GaussianSetting,
-    designs: dict[str, Design],
-    *,
-    seed: int,
-    n_replicates: int,
-    study: str,
+    setting: GaussianSetting, designs: dict[str, Design], config: Any, study: str
 ) -> pd.DataFrame:
     """Simulated arms with paired differences, and theory for the arms whose law is known."""
     import pandas as pd
@@ -87,9 +82,8 @@ def measure(
     from opal.simulate import compare
     from opal.theory.predict import predict
 
-    simulated = compare(
-        setting, designs, reference=REFERENCE, key=seed, n_replicates=n_replicates, study=study
-    )
+    options = {"key": config.seed, "n_replicates": config.n_replicates, "study": study}
+    simulated = compare(setting, designs, reference=REFERENCE, **options)
     known = [
         design
         for design in designs.values()

@@ -3,56 +3,97 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from opal import records
 from opal.objective import Design
+from opal.regression import kernel_ridge_excess, sequence_excess
 from opal.risk import mean_and_std_error
 from opal.scaling import forms
 from opal.scaling.law import Columns, Law
 from opal.settings.sequence import SobolevRegression
+from opal.theory.rates import Smoother, best_bandwidth
 
-from ._rows import EXCESS, Row
+from ._rows import EXCESS
+
+
+class Trained(NamedTuple):
+    """Ridge regression at the bandwidth that theory says is best for each design.
+
+    Attributes:
+        excess: of each replicate and design [R, S].
+        ridges: that make the bandwidths [S].
+        predicted: least excess in the sequence model [S].
+    """
+
+    excess: np.ndarray
+    ridges: list[float]
+    predicted: np.ndarray
+
+
+def trained(
+    truth: SobolevRegression,
+    maker: SobolevRegression,
+    designs: Sequence[Design],
+    *,
+    order: int,
+    key: int,
+    n_replicates: int,
+    random_rows: bool,
+) -> Trained:
+    """Regression of the truth's functions with a penalty of an order, on rows of a maker too.
+
+    In the Gaussian sequence model, or on random rows; all designs share their draws.
+    """
+    smoother = Smoother("ridge", order)
+    best = [best_bandwidth(truth, maker, design, smoother) for design in designs]
+    ridges = [smoother.ridge(optimum.bandwidth) for optimum in best]
+    options = {"order": order, "key": key, "n_replicates": n_replicates}
+    if random_rows:
+        columns = [
+            kernel_ridge_excess(truth, maker, design, ridge=ridge, **options)
+            for design, ridge in zip(designs, ridges, strict=True)
+        ]
+        excess = np.stack(columns, axis=1)
+    else:
+        excess = sequence_excess(truth, maker, designs, ridges, **options)
+    return Trained(excess, ridges, np.array([optimum.excess for optimum in best]))
 
 
 def curve(
-    truth: SobolevRegression, designs: Sequence[Design], excess: np.ndarray, exact: np.ndarray
-) -> list[Row]:
-    """Rows of simulated means [R, S] and predicted values [S] of the designs."""
-    means, errors = mean_and_std_error(excess)
+    truth: SobolevRegression,
+    designs: Sequence[Design],
+    excess: np.ndarray,
+    exact: np.ndarray,
+    study: str = "",
+) -> list[pd.DataFrame]:
+    """Records of simulated means [R, S] and predicted values [S] of the designs."""
     rows = []
-    for design, mean, error, value in zip(designs, means, errors, exact, strict=True):
-        simulated = summary_row(truth, design, "simulation", EXCESS, mean, error)
-        rows.append({**simulated, "n_replicates": len(excess)})
-        rows.append(summary_row(truth, design, "theory", EXCESS, value))
+    for design, mean, error, value in zip(designs, *mean_and_std_error(excess), exact, strict=True):
+        simulated = {(EXCESS, "all"): (mean, error)}
+        rows.append(
+            records.of_design(truth, design, simulated, study=study, n_replicates=len(excess))
+        )
+        rows.append(summary(truth, design, "theory", EXCESS, value, study=study))
     return rows
 
 
-def summary_row(
+def summary(
     truth: SobolevRegression,
     design: Design,
     source: str,
     metric: str,
     value: float,
     std_error: float = float("nan"),
-) -> Row:
-    """One record of a design as a mapping."""
-    return {
-        "source": source,
-        "setting": truth.name,
-        "synthesizer": design.synthesizer.name if design.synthesizer else "none",
-        "arm": design.arm,
-        "n_real": sum(design.counts),
-        "n_min": min(design.counts),
-        "n_max": max(design.counts),
-        "n_oversampled": sum(design.n_oversampled),
-        "n_augmented": design.n_augmented,
-        "alpha": design.alpha,
-        "n_replicates": 0,
-        "metric": metric,
-        "value": float(value),
-        "std_error": float(std_error),
-    }
+    *,
+    study: str,
+) -> pd.DataFrame:
+    """One record of a design."""
+    found = {(metric, "all"): (value, std_error)}
+    return records.of_design(truth, design, found, study=study, source=source)
 
 
 def slope(sizes: np.ndarray, excess: np.ndarray) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from opal import losses
 from opal.arrays import AnyArray
@@ -21,6 +21,8 @@ from opal.settings.tokens import Alphabet
 from opal.simulate import fit, map_in_chunks
 from opal.synthesis.transformer.model import Decoder
 from opal.theory.end_to_end import excess_of_seeds
+
+from ._generators import first_rows, scores_after
 
 _REPLICATES_AT_ONCE = 16
 _SEQUENCES_AT_ONCE = 64  # in the decoder: what they leave behind stays in a core's cache
@@ -48,65 +50,19 @@ def after_seeds(
 ) -> Seeds:
     """Show the first real rows of each group to the generator, in every replicate.
 
-    They are the first rows of :func:`opal.simulate.replicate_metrics` under the same key.
-
-    Args:
-        decoder: trained on tokens.
-        law: the truth; each group is a class.
-        shown: seeds of each group, fewer than the decoder's context [G].
-        key: of the replicates.
-        n_replicates: R.
+    They are the first rows of :func:`opal.simulate.replicate_metrics` under the same key. Each
+    group is a class, and is shown fewer seeds than the decoder's context.
     """
-    length = decoder.config.context
+    held = first_rows(law, decoder.config.context - 1, key=key, n_replicates=n_replicates)
+    shape = (len(shown), n_replicates, *law.table.shape[:2])
+    scores = scores_after(decoder, held, shown).reshape(shape)
+    each = held.counts(shown).reshape(shape)
+    own = np.arange(len(shown))  # each group after as many seeds as it is shown
     with jax.enable_x64(True):
-        keys = replicate_keys(as_key(key), jnp.arange(n_replicates))
-        symbols, seen = _seeds(law, jnp.asarray(shown), keys, length=length)
-        last = np.tile(shown, n_replicates)
-        scores = _scores(decoder, symbols.reshape(-1, length), jnp.asarray(last))
-        tokens = jax.nn.softmax(scores.astype(float), axis=-1).reshape(seen.shape[:3])
-        own = np.eye(law.n_classes)[[group.label for group in law.groups]]
-        return Seeds(np.asarray(seen), np.asarray(tokens)[..., None] * own[None, :, None, :])
-
-
-@partial(jax.jit, static_argnames="length")
-def _seeds(
-    law: FiniteLaw, shown: Int[Array, " g"], keys: Key[Array, " r"], *, length: int
-) -> tuple[Int[Array, "r g l"], Float[Array, "r g d k"]]:
-    """What the decoder reads, whatever follows the seeds, and how often each was seen.
-
-    As many rows are drawn for any number of seeds, so that all share a compilation: the first rows
-    of a group do not depend on how many there are.
-    """
-    n_groups, most = len(law.groups), length - 1
-
-    def replicate(key: Key[Array, ""]) -> tuple[Array, Array]:
-        rows = law.sample((most,) * n_groups, key=named(key, "real"))
-        token = law.tokens(rows.x)
-        is_seed = jnp.tile(jnp.arange(most), n_groups) < shown[rows.group]
-        seen = jnp.zeros(law.table.shape).at[rows.group, token, rows.y].add(is_seed)
-        begin = jnp.full((n_groups, 1), law.n_tokens)
-        symbols = jnp.concatenate([begin, token.reshape(n_groups, most)], axis=1)
-        return symbols.astype(jnp.int32), seen
-
-    symbols, seen = jax.lax.map(replicate, keys, batch_size=_SEQUENCES_AT_ONCE)
-    return symbols, seen
-
-
-@jax.jit
-def _scores(
-    decoder: Decoder, symbols: Int[Array, "s l"], last: Int[Array, " s"]
-) -> Float[Array, "s d"]:
-    """Scores of the token after symbol ``last`` of each sequence, in float32.
-
-    A decoder is causal: what follows in the sequence does not matter.
-    """
-
-    def one(sequence: tuple[Array, Array]) -> Array:
-        symbols, last = sequence
-        return decoder(symbols[None])[0][0, last]
-
-    scores: Array = map_in_chunks(one, (symbols, last), _SEQUENCES_AT_ONCE)
-    return scores
+        tokens = np.asarray(jax.nn.softmax(scores[own, :, own].swapaxes(0, 1), axis=-1))
+    label = np.eye(law.n_classes)[[group.label for group in law.groups]][None, :, None, :]
+    seen = each[own, :, own].swapaxes(0, 1)
+    return Seeds(seen[..., None] * label, tokens[..., None] * label)
 
 
 class Rows(NamedTuple):

@@ -170,8 +170,9 @@ def _theory(
 ) -> tuple[dict[str, Weight], dict[str, np.ndarray], float]:
     """Weights for n ≥ 1, measured and expected; expected KL; and whether all was found."""
     from opal.settings.tokens import Prior
+    from opal.theory.prior import expansion, pull
 
-    from ._prior import Weight, expansion, pull
+    from ._prior import Weight
 
     tokens, n_seeds = at.config.alphabet(), at.config.n_seeds
     features = truth @ tokens.embeddings

@@ -76,14 +76,7 @@ def measure_size(size: Size) -> pd.DataFrame:
     """Every arm at one minority size, simulated and predicted."""
     from ._arms import measure
 
-    setting, designs = arms(size)
-    return measure(
-        setting,
-        designs,
-        seed=size.config.seed,
-        n_replicates=size.config.n_replicates,
-        study="imbalance",
-    )
+    return measure(*arms(size), size.config, "imbalance")
 
 
 def arms(size: Size) -> tuple[GaussianMixture, dict[str, Design]]:

@@ -16,12 +16,10 @@ from . import _config
 from ._rows import EXCESS
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.objective import Design
     from opal.settings import GaussianMixture
-    from opal.settings.sequence import SobolevRegression
     from opal.synthesis import Oracle
     from opal.synthesis.function_oracle import FunctionOracle
 
@@ -208,9 +206,8 @@ def measure(sweep: Sweep) -> pd.DataFrame:
 
 def simulate(sweep: Sweep) -> pd.DataFrame:
     """Records of the simulated excess at every size and weight."""
-    if sweep.scenario.kind == "gaussian":
-        return _simulate_gaussian(sweep)
-    return _simulate_functions(sweep)
+    of = _simulate_gaussian if sweep.scenario.kind == "gaussian" else _simulate_functions
+    return of(sweep)
 
 
 def _simulate_gaussian(sweep: Sweep) -> pd.DataFrame:
@@ -246,67 +243,35 @@ def _gaussian(scenario: Scenario) -> tuple[GaussianMixture, Oracle]:
 
 
 def _simulate_functions(sweep: Sweep) -> pd.DataFrame:
-    """Ridge regression of functions, in the sequence model or on random rows."""
-    import numpy as np
-    import pandas as pd
-
-    from opal.theory.rates import Smoother, best_bandwidth
-
-    from ._curves import curve
-
-    truth, maker = _functions(sweep)
-    smoother = Smoother("ridge", sweep.scenario.smoothness)
-    designs = _designs(sweep, maker)
-    best = [best_bandwidth(truth, maker.law, design, smoother) for design in designs]
-    ridges = [smoother.ridge(optimum.bandwidth) for optimum in best]
-    excess = _excess(sweep, truth, maker, designs, ridges)
-    rows = curve(truth, designs, excess, np.array([optimum.excess for optimum in best]))
-    frame = pd.DataFrame(rows)
-    return frame[frame["source"] == "simulation"]
-
-
-def _functions(sweep: Sweep) -> tuple[SobolevRegression, FunctionOracle]:
-    """Functions of two groups that differ, and an oracle whose functions are off by a wave."""
+    """Ridge regression of two groups' functions; the generator's are off by a wave."""
     from dataclasses import replace
+
+    import pandas as pd
 
     from opal.settings.sequence import SobolevRegression
     from opal.synthesis.function_oracle import FunctionOracle
 
+    from ._curves import curve, trained
+
+    scenario = sweep.scenario
     truth = SobolevRegression.of_smoothness(
-        float(sweep.scenario.smoothness),
+        float(scenario.smoothness),
         n_frequencies=sweep.n_frequencies,
         noise=0.5,
         spread=0.3,
         key=sweep.seed,
     )
-    law = replace(truth.biased(sweep.scenario.bias), noise=sweep.scenario.noise)
-    return truth, FunctionOracle(law, "biased oracle")
-
-
-def _excess(
-    sweep: Sweep,
-    truth: SobolevRegression,
-    maker: FunctionOracle,
-    designs: list[Design],
-    ridges: list[float],
-) -> np.ndarray:
-    """Excess of each replicate and design [R, S]."""
-    import numpy as np
-
-    from opal.regression import kernel_ridge_excess, sequence_excess
-
-    order, key, n_replicates = sweep.scenario.smoothness, sweep.seed, sweep.n_replicates
-    if sweep.scenario.kind == "sequence":
-        return sequence_excess(
-            truth, maker.law, designs, ridges, order=order, key=key, n_replicates=n_replicates
-        )
-    columns = [
-        kernel_ridge_excess(
-            truth, maker.law, design, order=order, ridge=ridge, key=key, n_replicates=n_replicates
-        )
-        for design, ridge in zip(designs, ridges, strict=True)
-    ]
-    return np.stack(columns, axis=1)
+    law = replace(truth.biased(scenario.bias), noise=scenario.noise)
+    designs = _designs(sweep, FunctionOracle(law, "biased oracle"))
+    excess, _, predicted = trained(
+        *(truth, law, designs),
+        order=scenario.smoothness,
+        key=sweep.seed,
+        n_replicates=sweep.n_replicates,
+        random_rows=scenario.kind == "rows",
+    )
+    frame = pd.concat(curve(truth, designs, excess, predicted), ignore_index=True)
+    return frame[frame["source"] == "simulation"]
 
 
 def _designs(sweep: Sweep, maker: Oracle | FunctionOracle) -> list[Design]:

@@ -117,37 +117,26 @@ def measure_sequence(at: Smoothness) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from opal.regression import sequence_excess
     from opal.settings.sequence import SobolevRegression
-    from opal.theory.rates import Smoother, best_bandwidth
 
-    from ._curves import curve, summary_row
+    from ._curves import curve, summary, trained
 
-    config, smoother = at.config, Smoother("ridge", at.s)
+    config = at.config
     truth = SobolevRegression.of_smoothness(
         float(at.s), n_frequencies=config.n_frequencies, noise=config.noise, key=config.seed
     )
     sizes = np.geomspace(*config.n_augmented, config.n_sizes).round().astype(int)
+    options = {"order": at.s, "key": config.seed, "n_replicates": config.n_replicates}
     frames = []
     for bias in config.bias:
         maker = truth.biased(bias)
         designs = [synthetic_only(maker, int(size)) for size in sizes]
-        best = [best_bandwidth(truth, maker, design, smoother) for design in designs]
-        excess = sequence_excess(
-            truth,
-            maker,
-            designs,
-            [smoother.ridge(optimum.bandwidth) for optimum in best],
-            order=at.s,
-            key=config.seed,
-            n_replicates=config.n_replicates,
-        )
-        exact = np.array([optimum.excess for optimum in best])
-        rows = curve(truth, designs, excess, exact)
+        excess, _, exact = trained(truth, maker, designs, random_rows=False, **options)
+        rows = curve(truth, designs, excess, exact, "scaling")
         found = _summaries(at.s, sizes, excess, exact, bias)
-        rows += [summary_row(truth, designs[-1], *row) for row in found]
-        frames.append(pd.DataFrame(rows).assign(bias=bias))
-    return _finished(pd.concat(frames), at.s, SEQUENCE)
+        rows += [summary(truth, designs[-1], *row, study="scaling") for row in found]
+        frames.append(pd.concat(rows).assign(bias=bias))
+    return pd.concat(frames, ignore_index=True).assign(smoothness=at.s, face=SEQUENCE)
 
 
 def measure_kernel(at: Smoothness) -> pd.DataFrame:
@@ -155,14 +144,12 @@ def measure_kernel(at: Smoothness) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from opal.regression import kernel_ridge_excess
     from opal.settings.sequence import SobolevRegression
     from opal.theory.random_design import random_design_excess
-    from opal.theory.rates import Smoother, best_bandwidth
 
-    from ._curves import curve, summary_row
+    from ._curves import curve, summary, trained
 
-    config, smoother = at.config, Smoother("ridge", at.s)
+    config = at.config
     truth = SobolevRegression.of_smoothness(
         float(at.s),
         n_frequencies=config.kernel_frequencies,
@@ -170,35 +157,23 @@ def measure_kernel(at: Smoothness) -> pd.DataFrame:
         noise=config.noise,
         key=config.seed,
     )
+    options = {"order": at.s, "key": config.seed, "n_replicates": config.kernel_replicates}
     frames = []
     for bias in config.kernel_bias:
         maker = truth.biased(bias)
         designs = [synthetic_only(maker, size) for size in config.kernel_augmented]
-        best = [best_bandwidth(truth, maker, design, smoother) for design in designs]
-        ridges = [smoother.ridge(optimum.bandwidth) for optimum in best]
-        excess = [
-            kernel_ridge_excess(
-                truth,
-                maker,
-                design,
-                order=at.s,
-                ridge=ridge,
-                key=config.seed,
-                n_replicates=config.kernel_replicates,
-            )
-            for design, ridge in zip(designs, ridges, strict=True)
-        ]
+        excess, ridges, even = trained(truth, maker, designs, random_rows=True, **options)
         exact = [
             random_design_excess(truth, maker, design, order=at.s, ridge=ridge).total
             for design, ridge in zip(designs, ridges, strict=True)
         ]
-        rows = curve(truth, designs, np.stack(excess, axis=1), np.array(exact))
+        rows = curve(truth, designs, excess, np.array(exact), "scaling")
         rows += [
-            summary_row(truth, design, "theory", "excess_sequence", optimum.excess)
-            for design, optimum in zip(designs, best, strict=True)
+            summary(truth, design, "theory", "excess_sequence", value, study="scaling")
+            for design, value in zip(designs, even, strict=True)
         ]
-        frames.append(pd.DataFrame(rows).assign(bias=bias))
-    return _finished(pd.concat(frames), at.s, KERNEL)
+        frames.append(pd.concat(rows).assign(bias=bias))
+    return pd.concat(frames, ignore_index=True).assign(smoothness=at.s, face=KERNEL)
 
 
 def synthetic_only(maker: SobolevRegression, size: int) -> Design:
@@ -231,12 +206,6 @@ def _summaries(
         ("theory", name, limit, float("nan")),
         ("theory", f"{name}_of_curve", measure(sizes, exact[None, :])[0], float("nan")),
     ]
-
-
-def _finished(frame: pd.DataFrame, s: int, face: str) -> pd.DataFrame:
-    from opal import records
-
-    return records.validate(frame.assign(study="scaling", smoothness=s, face=face))
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:

@@ -84,15 +84,7 @@ def measure_strength(at: Strength) -> pd.DataFrame:
     """Every arm at one strength, simulated and predicted."""
     from ._arms import measure
 
-    setting, designs = arms(at)
-    frame = measure(
-        setting,
-        designs,
-        seed=at.config.seed,
-        n_replicates=at.config.n_replicates,
-        study="spurious",
-    )
-    return frame.assign(strength=at.strength)
+    return measure(*arms(at), at.config, "spurious").assign(strength=at.strength)
 
 
 def arms(at: Strength) -> tuple[SpuriousCorrelation, dict[str, Design]]:
