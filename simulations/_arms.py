@@ -27,13 +27,8 @@ def standard_arms(
 ) -> dict[str, Design]:
     """Baselines without synthetic rows, then every way to fill the small groups.
 
-    Args:
-        setting: the truth.
-        counts: real rows of each group.
-        mean_shift: shift of the biased oracle's groups, [d] or [G, d].
-        n_neighbours: of SMOTE.
-        shrinkage: of the fitted Gaussian.
-        where: the fields that set the counts, and their values.
+    The biased oracle's groups are shifted, all alike [d] or each by its own [G, d]; ``where`` says
+    which fields set the counts, and their values.
 
     Raises:
         ValueError: a dial is out of range, or the smallest group too small for an arm.
@@ -90,6 +85,5 @@ def measure(
         if design.synthesizer is None or design.synthesizer.population(setting.law) is not None
     ]
     return pd.concat(
-        [simulated, *(predict(setting, design, study=study) for design in known)],
-        ignore_index=True,
+        [simulated, *(predict(setting, design, study=study) for design in known)], ignore_index=True
     )

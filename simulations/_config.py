@@ -1,6 +1,7 @@
 """What configs share: fields of a generator, and checks that cost nothing.
 
-A study refuses before its first cell what no cell could compute.
+A study refuses before its first cell what no cell could compute: all checks raise a ValueError that
+names the field.
 """
 
 from __future__ import annotations
@@ -79,11 +80,7 @@ class Generator(Tokens, Blocks):
         return generator(self.stream(), *sizes)
 
     def check(self) -> None:
-        """Refuse an alphabet that cannot be, or a training.
-
-        Raises:
-            ValueError: names the field.
-        """
+        """Refuse an alphabet that cannot be, or a training."""
         require_counts(self, "n_tokens", minimum=2)
         sizes = [(self.width, self.depth)]
         require_decoders(self.alphabet(), self.context, sizes, [self.steps], self.batch)
@@ -104,11 +101,7 @@ def require_decoders(
     steps: Sequence[int],
     batch: int,
 ) -> None:
-    """Check what :func:`simulations._generators.generator` is to be given.
-
-    Raises:
-        ValueError: a width and depth that no decoder has, or steps that train none.
-    """
+    """Check what :func:`simulations._generators.generator` is to be given."""
     from opal.synthesis.transformer.config import ModelConfig, TrainConfig
 
     for width, depth in sizes:
@@ -123,21 +116,13 @@ def require_decoders(
 
 
 def require_seeds(config: Any, *, least: int) -> None:
-    """Check that n_seeds are enough, and that the context holds them.
-
-    Raises:
-        ValueError: names the field.
-    """
+    """Check that n_seeds are enough, and that the context holds them."""
     require_counts(config, "n_seeds", minimum=least)
     require_counts(config, "context", minimum=max(config.n_seeds) + 1)
 
 
 def require_plain(config: Any) -> None:
-    """Check that temperatures are some, and 1 among them.
-
-    Raises:
-        ValueError: 1 is not, or one is no temperature.
-    """
+    """Check that temperatures are some, and 1 among them."""
     from opal.synthesis.transformer.prompt import check_sampling
 
     if 1.0 not in config.temperatures:
@@ -149,11 +134,7 @@ def require_plain(config: Any) -> None:
 
 
 def require_counts(config: object, *names: str, minimum: int) -> None:
-    """Check fields that hold a whole number, or one for each cell.
-
-    Raises:
-        ValueError: names the field.
-    """
+    """Check fields that hold a whole number, or one for each cell."""
     from opal.settings.groups import validate_count
 
     for name in names:
@@ -162,11 +143,7 @@ def require_counts(config: object, *names: str, minimum: int) -> None:
 
 
 def require_numbers(config: object, *names: str, least: float = -math.inf) -> None:
-    """Check fields that hold a finite number, or one for each cell.
-
-    Raises:
-        ValueError: names the field.
-    """
+    """Check fields that hold a finite number, or one for each cell."""
     from opal.settings.groups import validate_number
 
     bound = "" if least == -math.inf else f" of at least {least:g}"
@@ -176,11 +153,7 @@ def require_numbers(config: object, *names: str, least: float = -math.inf) -> No
 
 
 def require_range(name: str, ends: tuple[int, int]) -> None:
-    """Check a range of whole numbers.
-
-    Raises:
-        ValueError: an end is below 1, or the ends are the wrong way round.
-    """
+    """Check a range of whole numbers."""
     smallest, largest = ends
     if not 1 <= smallest <= largest:
         raise ValueError(

@@ -82,17 +82,10 @@ def trained_excess(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Excess balanced risk of whole replicates, each with a generator's law of its own.
 
-    They train on the rows of :func:`opal.simulate.training_rows` under the same key.
-
-    Args:
-        law: the truth.
-        design: how to train; its synthesizer is not asked.
-        made: law of the synthetic rows of each replicate [R, G, d, K].
-        key: of the replicates, as for :func:`after_seeds`.
-        most: real rows of each group in the largest of the designs that share a compilation [G].
-
-    Returns:
-        Excess balanced risk, exact given the rule [R]; and whether the rows were separable [R].
+    They train on the rows of :func:`opal.simulate.training_rows` under the same key; ``made`` is
+    the law of their synthetic rows [R, G, d, K], whatever the design's synthesizer is. Designs of
+    at ``most`` so many real rows of each group [G] share a compilation. Returned are the excess,
+    exact given the rule, and whether the rows were separable [R].
     """
     sizes = (most, (max(most),) * len(most), (design.n_augmented,) * len(most))
     kinds = zip(design.row_counts(), design.row_weights(), strict=True)
@@ -173,12 +166,7 @@ class Pairs(NamedTuple):
 
 
 def pairs(alphabet: Alphabet, laws: np.ndarray) -> Pairs:
-    """Pair subject 2i with 2i + 1, and find the best rule of each pair.
-
-    Args:
-        alphabet: its embeddings are the features.
-        laws: of the subjects, an even number [S, d].
-    """
+    """Pair subject 2i with 2i + 1, of laws [S, d], and find the best rule of each pair."""
     with jax.enable_x64(True):
         pair = laws.reshape(-1, 2, laws.shape[-1])
         return Pairs(pair, np.asarray(_losses(_blank(alphabet), jnp.asarray(pair))))
@@ -208,12 +196,7 @@ def _losses(law: FiniteLaw, pairs: Array) -> Array:
 
 
 def biases(at: Pairs, made: np.ndarray) -> np.ndarray:
-    """``b_g = E_Q ℓ − E_P ℓ`` of each class at the best rule [..., P, 2].
-
-    Args:
-        at: the classes.
-        made: laws of the generator's rows [..., P, 2, d].
-    """
+    """``b_g = E_Q ℓ − E_P ℓ`` of each class at the best rule, of laws Q [..., P, 2, d]."""
     found: np.ndarray = ((made - at.laws) * at.losses).sum(axis=-1)
     return found
 
@@ -223,12 +206,8 @@ def expected_excess(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Expected excess balanced risk, and its floor, of each pair given its seeds [T, P] each.
 
-    Args:
-        alphabet: its embeddings are the features.
-        at: the classes.
-        design: how to train.
-        seen: how often each token is among the seeds [P, 2, d].
-        made: laws of the generator's rows under each sampling [T, P, 2, d].
+    ``seen`` is how often each token is among the seeds [P, 2, d], ``made`` the laws of the
+    generator's rows under each sampling [T, P, 2, d].
     """
     law, found = _blank(alphabet), []
     for pair, seeds, each in zip(at.laws, tables(seen), tables(made).swapaxes(0, 1), strict=True):

@@ -146,12 +146,7 @@ def _scores(decoder: Decoder, symbols: Array) -> Array:
 
 
 def sampled(scores: np.ndarray, samplings: Sequence[Sampling]) -> np.ndarray:
-    """The laws that rows are drawn from under each sampling [T, ..., d].
-
-    Args:
-        scores: logarithms of the law at temperature 1, up to a constant [..., d].
-        samplings: temperature and top-p of each.
-    """
+    """Laws [T, ..., d] of rows under each sampling, from logarithms of the law at temperature 1."""
     with jax.enable_x64(True):
         return np.stack([np.asarray(_law_of(scores, *sampling)) for sampling in samplings])
 
@@ -168,15 +163,10 @@ def streams(
     temperature: float,
     n_streams: int,
 ) -> np.ndarray:
-    """Streams of rows after the seeds of each subject, each row given all before it [S, R, m].
+    """Streams of m rows after the seeds of each subject [S, n], each row given all before it.
 
-    Args:
-        decoder: that is drawn from.
-        seeds: tokens of each subject [S, n].
-        length: rows m of a stream.
-        key: of the draws; a stream depends on it, its subject and its number alone.
-        temperature: of every row.
-        n_streams: R, for each subject.
+    Of each subject there are ``n_streams`` [S, R, m]; a stream depends on the key, its subject and
+    its number alone.
     """
     again = np.repeat(seeds, n_streams, axis=0)
     with jax.enable_x64(True):
@@ -200,15 +190,10 @@ def _streams(
 def first_two(
     decoder: Decoder, seeds: np.ndarray, *, temperature: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Law of the first row of a stream [S, d], and that of the same token next [S, d]: exact.
+    """Law of the first row after seeds [S, n], and that of the same token next [S, d]: exact.
 
-    The second is ``Q(x | seeds, x)`` at each x, so that two rows are equal with probability
-    ``Σ_x Q(x | seeds) Q(x | seeds, x)``.
-
-    Args:
-        decoder: that is drawn from.
-        seeds: tokens of each subject [S, n].
-        temperature: of both rows.
+    The second is ``Q(x | seeds, x)`` at each x, so that two rows of a stream are equal with
+    probability ``Σ_x Q(x | seeds) Q(x | seeds, x)``.
     """
     with jax.enable_x64(True):
         first, again = _first_two(decoder, jnp.asarray(seeds), temperature)

@@ -138,12 +138,7 @@ def worth_of_seeds(
 ) -> list[Worth]:
     """KL of the generator and of references on the same seeds of the same subjects.
 
-    Args:
-        decoder: trained on tokens.
-        stream: of the subjects that are asked about.
-        n_seeds: each at least one and below the decoder's context.
-        key: of the subjects.
-        n_subjects: drawn from the stream's prior.
+    Each number of seeds is at least one and below the decoder's context; subjects are the stream's.
     """
     held = subjects(stream, _LONGEST, key=key, n_subjects=n_subjects)
     grid = np.geomspace(1, _LONGEST, 60).round().astype(int)

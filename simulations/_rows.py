@@ -48,14 +48,9 @@ def row(
 def of_subjects(
     rows: Iterable[Row], study: str, setting: str, n_subjects: int, **more: Any
 ) -> pd.DataFrame:
-    """Records of means over subjects, all of whose real rows are seeds.
+    """Records of means over subjects, all of whose real rows are seeds: ``n_real`` of each row.
 
-    Args:
-        rows: of which each has its number of seeds, ``n_real``.
-        study: its name.
-        setting: what subjects come from.
-        n_subjects: that means are over.
-        more: columns of records, or functions of the frame.
+    ``more`` are columns of records, or functions of the frame.
     """
     import pandas as pd
 

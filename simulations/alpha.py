@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -57,11 +58,7 @@ class Shift:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each bias.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for each bias."""
     _config.require_counts(config, "dim", "n_augmented", "n_replicates", minimum=1)
     _config.require_counts(config, "n_alphas", minimum=2)
     _config.require_numbers(config, "distance", "shift")
@@ -114,6 +111,4 @@ def augmented(at: Shift) -> tuple[GaussianMixture, Design]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("alpha")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal.checks import Check, agrees, at_least, refuted, share
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -65,11 +66,7 @@ class Draw:
 
 
 def cells(config: Config) -> list[Cell]:
-    """Two cells for each design: its simulation, and what theories say of it.
-
-    Raises:
-        ValueError: the ranges hold no design.
-    """
+    """Two cells for each design: its simulation, and what theories say of it."""
     _check(config)
     draws = [Draw(config, index) for index in range(config.n_designs)]
     simulated = [Cell(simulate_draw, draw, f"design {draw.index}") for draw in draws]
@@ -265,6 +262,4 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("asymptotics_grid")

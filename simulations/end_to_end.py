@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal.checks import Check, agrees, at_least, at_most, misses, share
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -101,11 +102,7 @@ class Subjects:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each pair and number of seeds, and one for each prior's seed multiplier.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for each pair and number of seeds, and one for each prior's seed multiplier."""
     _check(config)
     worths = [Subjects(config, *prior) for prior in config.priors]
     points = [
@@ -311,6 +308,4 @@ def _caught(table: pd.DataFrame, name: str, claim: str) -> Check:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("end_to_end")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.cli import run_study
 from opal.runner import Cell
 
 if TYPE_CHECKING:
@@ -130,11 +131,7 @@ def case_cell(config: Case) -> pd.DataFrame:
 
     corpus = corpora.load(config.corpus)
     data = material.material(
-        corpus,
-        config.seed,
-        chosen=config.sources,
-        share=config.share,
-        most_test=config.most_test,
+        corpus, config.seed, chosen=config.sources, share=config.share, most_test=config.most_test
     )
     asked = _finetuned.Asked(config.arms, config.size, config.folds)
     encoder = encoders.encoder(config.model)
@@ -173,6 +170,4 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("finetuned")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal.checks import Check, at_least, at_most, refused, share, z_threshold
+from opal.cli import run_study
 from opal.runner import Cell
 
 if TYPE_CHECKING:
@@ -291,6 +292,4 @@ def _beyond(share: pd.Series, tables: pd.Series, limit: float) -> pd.Series:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("fit_coverage")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal.checks import Check, at_least, at_most, share
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -63,10 +64,7 @@ PRESETS = {
         n_draws=100,
     ),
     "quick": Config(
-        sizes=((16, 1), (32, 1), (32, 2)),
-        steps=(100, 200, 400, 800),
-        n_subjects=1024,
-        n_draws=300,
+        sizes=((16, 1), (32, 1), (32, 2)), steps=(100, 200, 400, 800), n_subjects=1024, n_draws=300
     ),
     "full": Config(),
 }
@@ -82,11 +80,7 @@ class Size:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each architecture, with all its trainings.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for each architecture, with all its trainings."""
     _check(config)
     at = [Size(config, *size) for size in config.sizes]
     return [Cell(measure, one, f"width {one.width}, depth {one.depth}") for one in at]
@@ -144,10 +138,7 @@ def measure(at: Size) -> pd.DataFrame:
         size = {"params": params, "tokens": steps * config.batch * config.context}
         frames.append(frame.assign(**size, steps=steps, trainings=n_trainings))
     return pd.concat(frames, ignore_index=True).assign(
-        width=at.width,
-        depth=at.depth,
-        rank=config.rank,
-        found=float(np.asarray(best.found).mean()),
+        width=at.width, depth=at.depth, rank=config.rank, found=float(np.asarray(best.found).mean())
     )
 
 
@@ -296,6 +287,4 @@ def _of_bayes(records: pd.DataFrame) -> Iterator[Check]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("generator_capacity")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal.checks import Check, at_most, beyond_chance, refused, within_standard_errors
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -87,11 +88,7 @@ class Streams:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for the exact sums, and one for the streams after each number of seeds.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for the exact sums, and one for the streams after each number of seeds."""
     _check(config)
     return [
         Cell(measure_copies, Copies(config), "copies of seeds"),
@@ -141,12 +138,9 @@ def _records(config: Config, rows: Iterator[Row]) -> pd.DataFrame:
 
 
 def copied(laws: np.ndarray, counts: np.ndarray, *, once: bool = False) -> np.ndarray:
-    """Probability that a row is a token among the seeds [...].
+    """Probability [...] that a row of a law [..., d] is among the seeds, of these counts [..., d].
 
-    Args:
-        laws: of the row [..., d].
-        counts: how often each token is among the seeds [..., d].
-        once: of those seen once alone.
+    ``once`` is of tokens that were seen once alone.
     """
     seen = counts == 1 if once else counts > 0
     found: np.ndarray = (laws * seen).sum(axis=-1)
@@ -391,6 +385,4 @@ def _of_draws(records: pd.DataFrame, plain: pd.DataFrame) -> Iterator[Check]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("generator_copies")

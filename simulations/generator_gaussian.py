@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from opal.checks import Check, agrees, at_least, at_most, misses, share
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -142,11 +143,7 @@ class Point:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for the transformer's law, and one for each case and number of seeds.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for the transformer's law, and one for each case and number of seeds."""
     _check(config)
     # Cases of the same shapes follow each other, and share what was compiled.
     points = [Point(config, case, n) for n in config.n_min for case in config.cases]
@@ -220,8 +217,7 @@ def designs(at: Point, maker: GaussianGenerator) -> dict[str, Design]:
     """Small groups filled up by each maker of rows, and all groups augmented by two of them."""
     from opal.objective import Design, baselines
     from opal.synthesis import GaussianFit, Oracle, Synthesizer
-
-    from ._gaussian import PosteriorPredictive
+    from opal.synthesis.posterior import PosteriorPredictive
 
     config, truth = at.config, classes(at.case)
     large, small = config.n_max, at.n
@@ -305,10 +301,7 @@ def measure_arms(at: Point) -> pd.DataFrame:
 def _simulated(arm: str, metrics: Mapping[str, Values], theory: Values) -> Found:
     """Records of one arm, its differences from others and from theories paired on replicates.
 
-    Args:
-        arm: which one.
-        metrics: of every arm, in each replicate [R].
-        theory: excess of this arm given the seeds of each replicate [R]; none if it has none.
+    ``theory`` is the excess of this arm given the seeds of each replicate [R], if it has one.
     """
     import numpy as np
 
@@ -473,6 +466,4 @@ def _of_prior(table: pd.DataFrame) -> Iterator[Check]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("generator_gaussian")

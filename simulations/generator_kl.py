@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal.checks import Check, at_least, at_most, beyond_chance
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -90,11 +91,7 @@ class Tokens:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each alphabet.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for each alphabet."""
     _check(config)
     at = _points(config)
     return [Cell(measure, one, f"d {one.n_tokens}, r {one.rank}, eta {one.eta:g}") for one in at]
@@ -139,7 +136,7 @@ def measure(at: Tokens) -> pd.DataFrame:
     decoder = generator(source.stream(), *sizes)
     made = kl_after_seeds(decoder, held)[:, list(config.n_seeds)].T
     return of_subjects(
-        *(_rows(at, held, made, n_seeds), "generator_kl", source.setting, config.n_subjects),
+        *(_rows(at, held, made, n_seeds), "generator_kl", source.setting, config.n_subjects)
     ).assign(n_tokens=at.n_tokens, rank=at.rank, eta=at.eta, steps=at.steps)
 
 
@@ -364,6 +361,4 @@ def _listed(rows: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("generator_kl")

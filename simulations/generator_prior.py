@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal.checks import Check, at_least, at_most, refuted, within_standard_errors, z_threshold
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -75,11 +76,7 @@ class Subjects:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each prior.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for each prior."""
     _check(config)
     at = [Subjects(config, *prior) for prior in config.priors]
     return [Cell(measure, one, f"scale {one.scale:g}, mean {one.mean:g}") for one in at]
@@ -147,14 +144,9 @@ def _rows(
     divergence: dict[str, np.ndarray],
     found: float,
 ) -> Iterator[Row]:
-    """All records of a prior.
+    """All records of a prior, from laws [N, S, d] and KL [N, S] of each arm after n seeds.
 
-    Args:
-        at: the prior.
-        truth: P_t of its subjects [S, d].
-        laws: of each arm after each number of seeds [N, S, d].
-        divergence: KL of each arm [N, S].
-        found: least share of posteriors that were.
+    ``truth`` are the subjects' own laws [S, d]; ``found`` is the least share of posteriors found.
     """
     config = at.config
     weight, expected, known = _theory(at, truth, laws)
@@ -406,6 +398,4 @@ def _of_references(records: pd.DataFrame) -> Iterator[Check]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("generator_prior")

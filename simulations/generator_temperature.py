@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal.checks import Check, agrees, at_least, at_most, beyond_chance, misses, share
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -110,11 +111,7 @@ class Training:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for the exact sums, and one for each pair on whose rows is trained.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for the exact sums, and one for each pair on whose rows is trained."""
     _check(config)
     training = [Training(config, pair) for pair in range(config.n_pairs)]
     return [
@@ -223,13 +220,7 @@ def _measured(
 ) -> Values:
     """What is measured after some seeds, for each sampling and pair of classes [T, P].
 
-    Args:
-        alphabet: its embeddings are the features.
-        pair: the classes, of two subjects each.
-        design: how to train.
-        seen: how often each token is among the seeds of each subject [S, d].
-        scores: of the next token [S, d].
-        ways: of sampling.
+    Of each subject are given how often each token was ``seen`` and ``scores`` of the next [S, d].
     """
     import jax
     import numpy as np
@@ -349,16 +340,10 @@ def _trained(
     key: Key[Array, ""],
     most: tuple[int, int],
 ) -> list[tuple[Found, Found]]:
-    """Simulation and theories of each sampling.
+    """Simulation and theories of each sampling, after seeds of each token and label [R, G, d, K].
 
-    Args:
-        setting: the truth.
-        design: how to train.
-        seen: seeds of each token and label [R, G, d, K].
-        made: laws of the generator's rows under each sampling [T, R, G, d, K].
-        ways: of sampling.
-        key: of the replicates.
-        most: real rows of each class in the largest of the designs that share a compilation.
+    ``made`` are the laws of the generator's rows under each sampling [T, R, G, d, K]. Designs of at
+    ``most`` so many real rows of each class share a compilation.
     """
     import numpy as np
 
@@ -550,6 +535,4 @@ def _of_temperature(table: pd.DataFrame) -> Iterator[Check]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("generator_temperature")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal.checks import Check, at_least, refuted, share
+from opal.cli import run_study
 from opal.runner import Cell
 
 if TYPE_CHECKING:
@@ -185,6 +186,4 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("high_dim")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -59,11 +60,7 @@ class Size:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each minority size.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for each minority size."""
     _config.require_counts(config, "dim", "n_max", "n_min", "n_replicates", minimum=1)
     _config.require_numbers(config, "distance", "shift")
     sizes = [Size(config, n) for n in config.n_min]
@@ -102,6 +99,4 @@ def arms(size: Size) -> tuple[GaussianMixture, dict[str, Design]]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("imbalance")

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from opal.checks import Check, at_least
+from opal.cli import run_study
 from opal.runner import Cell
 
 if TYPE_CHECKING:
@@ -187,6 +188,4 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("imputation")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal.checks import Check, at_least, at_most
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -146,11 +147,7 @@ PRESETS = {
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each scenario.
-
-    Raises:
-        ValueError: there is no scenario of a name, or a cell could not be computed.
-    """
+    """One cell for each scenario."""
     _check(config)
     return [Cell(measure, sweep_of(config, SCENARIOS[name]), name) for name in config.scenarios]
 
@@ -401,6 +398,4 @@ def checks(records: pd.DataFrame) -> list[Check]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("mixture_law")

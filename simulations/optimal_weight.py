@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal.checks import Check, at_least, share
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -60,11 +61,7 @@ class Draw:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each design of either question.
-
-    Raises:
-        ValueError: the ranges hold no design.
-    """
+    """One cell for each design of either question."""
     _check(config)
     weights = [Draw(config, index) for index in range(config.n_designs)]
     sizes = [Draw(config, config.n_designs + index) for index in range(config.n_sizes)]
@@ -197,6 +194,4 @@ def checks(records: pd.DataFrame) -> list[Check]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("optimal_weight")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal.checks import Check, at_most, beyond_chance, control, within_standard_errors, z_threshold
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -85,11 +86,7 @@ class Smoothness:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell of either kind for each smoothness.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell of either kind for each smoothness."""
     _check(config)
     at = [Smoothness(config, s) for s in config.smoothness]
     return [
@@ -261,9 +258,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
             f"largest |z| of {len(floors)} fitted floors",
         ),
         beyond_chance(
-            "floors are not zero",
-            z_of(floors),
-            "least z of a floor against none, which must fail",
+            "floors are not zero", z_of(floors), "least z of a floor against none, which must fail"
         ),
         *_agreement(records),
     ]
@@ -306,6 +301,4 @@ def _agreement(records: pd.DataFrame) -> list[Check]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("scaling")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
@@ -67,11 +68,7 @@ class Strength:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each strength.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for each strength."""
     _config.require_counts(config, "n_replicates", minimum=1)
     _config.require_numbers(config, "strength", "shift")
     strengths = [Strength(config, s) for s in config.strength]
@@ -120,6 +117,4 @@ def arms(at: Strength) -> tuple[SpuriousCorrelation, dict[str, Design]]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("spurious")
