@@ -16,9 +16,12 @@ from opal.draws import as_key, named, replicate_keys
 from opal.settings.finite import FiniteLaw
 from opal.synthesis.transformer.cached import trained
 from opal.synthesis.transformer.model import Decoder, ModelConfig
-from opal.synthesis.transformer.sample import branches, law_of, sample
+from opal.synthesis.transformer.sample import law_of
 from opal.synthesis.transformer.streams import TokenStream, divergence
 from opal.synthesis.transformer.train import TrainConfig
+from opal.theory.generator import bayes
+
+from ._rows import BAYES, TRANSFORMER
 
 Sampling = tuple[float, float]  # temperature, top_p
 PLAIN: Sampling = (1.0, 1.0)
@@ -154,60 +157,16 @@ def sampled(scores: np.ndarray, samplings: Sequence[Sampling]) -> np.ndarray:
 _law_of = jax.jit(law_of)
 
 
-def streams(
+def log_laws(
+    stream: TokenStream,
     decoder: Decoder,
-    seeds: np.ndarray,
-    length: int,
+    held: Subjects,
+    n_seeds: Sequence[int],
     *,
     key: int,
-    temperature: float,
-    n_streams: int,
-) -> np.ndarray:
-    """Streams of m rows after the seeds of each subject [S, n], each row given all before it.
-
-    Of each subject there are ``n_streams`` [S, R, m]; a stream depends on the key, its subject and
-    its number alone.
-    """
-    again = np.repeat(seeds, n_streams, axis=0)
-    with jax.enable_x64(True):
-        keys = replicate_keys(named(as_key(key), "streams"), jnp.arange(len(again)))
-        found = _streams(decoder, jnp.asarray(again), keys, temperature, length=length)
-        return np.asarray(found).reshape(len(seeds), n_streams, length)
-
-
-@partial(jax.jit, static_argnames="length")
-def _streams(
-    decoder: Decoder, seeds: Array, keys: Key[Array, " s"], temperature: Array, *, length: int
-) -> Array:
-    def one(stream: tuple[Array, Array]) -> Array:
-        seeds, key = stream
-        return sample(decoder, seeds[None], length, key=key, temperature=temperature)[0]
-
-    found: Array = jax.lax.map(one, (seeds, keys), batch_size=_AT_ONCE)
-    return found
-
-
-def first_two(
-    decoder: Decoder, seeds: np.ndarray, *, temperature: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Law of the first row after seeds [S, n], and that of the same token next [S, d]: exact.
-
-    The second is ``Q(x | seeds, x)`` at each x, so that two rows of a stream are equal with
-    probability ``Σ_x Q(x | seeds) Q(x | seeds, x)``.
-    """
-    with jax.enable_x64(True):
-        first, again = _first_two(decoder, jnp.asarray(seeds), temperature)
-        return np.asarray(first), np.asarray(again)
-
-
-@jax.jit
-def _first_two(decoder: Decoder, seeds: Array, temperature: Array) -> tuple[Array, Array]:
-    tokens = np.arange(decoder.config.outputs, dtype=np.int32)[:, None]
-
-    def one(seeds: Array) -> tuple[Array, Array]:
-        root, after = branches(decoder, seeds[None], tokens)
-        again = jnp.diagonal(law_of(after[0, :, 0], temperature))
-        return law_of(root[0], temperature), again
-
-    found: tuple[Array, Array] = jax.lax.map(one, seeds, batch_size=_AT_ONCE)
-    return found
+    n_draws: int,
+) -> dict[str, np.ndarray]:
+    """Logarithms of the next token's law, up to a constant, by decoder and Bayes [N, S, d]."""
+    best = bayes(stream.alphabet, held.counts(n_seeds), stream.prior, key=key, n_draws=n_draws)
+    scores = scores_after(decoder, held, n_seeds)
+    return {TRANSFORMER: scores, BAYES: np.log(np.asarray(best.law))}

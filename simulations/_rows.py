@@ -19,9 +19,13 @@ Found = dict[tuple[str, str], tuple[float, float]]  # metric and group: value an
 
 
 def mean(values: np.ndarray) -> tuple[float, float]:
-    """Mean of subjects or replicates [S] and its standard error."""
+    """Mean of subjects or replicates [S] and its standard error, unknown if one is not finite."""
+    import numpy as np
+
     from opal.risk import mean_and_std_error
 
+    if not np.isfinite(values).all():
+        return float(values.sum()), float("nan")
     value, error = mean_and_std_error(values)
     return float(value), float(error)
 

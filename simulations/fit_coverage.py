@@ -135,18 +135,16 @@ def measure_one(part: Chunk, index: int) -> list[dict[str, object]]:
     found = {name: (e.estimate, e.low, e.high) for name, e in fitted.params.items()}
     found[PREDICTION] = (float(fitted.predict(beyond)[0]), float(low), float(high))
     right = {**truth, PREDICTION: float(law.predict(truth, beyond)[0])}
-    rows: list[dict[str, object]] = []
-    for name, (estimate, lower, upper) in found.items():
-        covered = float(lower <= right[name] <= upper)
-        error = abs(estimate / right[name] - 1)
-        if part.form != "exact":
-            rows.append({"quantity": name, "metric": "covered", "value": covered})
-        rows.append({"quantity": name, "metric": "relative_error", "value": error})
     told = any("identified" in warning for warning in fitted.warnings)
-    rows.append({"quantity": "fit", "metric": "told_unidentified", "value": float(told)})
-    rows.append({"quantity": "fit", "metric": "warned", "value": float(bool(fitted.warnings))})
-    rows.append({"quantity": "fit", "metric": "seconds", "value": seconds})
-    return [{**row, "replicate": index} for row in rows]
+    rows: list[tuple[str, str, float]] = []
+    for name, (estimate, lower, upper) in found.items():
+        if part.form != "exact":
+            rows.append((name, "covered", lower <= right[name] <= upper))
+        rows.append((name, "relative_error", abs(estimate / right[name] - 1)))
+    rows.append(("fit", "told_unidentified", told))
+    rows += [("fit", "warned", bool(fitted.warnings)), ("fit", "seconds", seconds)]
+    columns = ("quantity", "metric", "value", "replicate")
+    return [dict(zip(columns, (*row[:2], float(row[2]), index), strict=True)) for row in rows]
 
 
 def draw_truth(law: str, rng: np.random.Generator) -> dict[str, float]:

@@ -203,24 +203,19 @@ def _laws(config: Config, held: Subjects) -> list[dict[tuple[str, float], np.nda
     """Laws of the next row by estimate and temperature [S, d], for each number of seeds."""
     import numpy as np
 
-    from opal.theory.generator import add_half, bayes
+    from opal.theory.generator import add_half
 
-    from ._generators import sampled, scores_after
+    from ._generators import log_laws, sampled
 
-    source, counts = config.stream(), held.counts(config.n_seeds)
     options = {"key": config.seed, "n_draws": config.n_draws}
-    best = bayes(source.alphabet, counts, source.prior, **options)
-    scores = {
-        TRANSFORMER: scores_after(config.decoder(), held, config.n_seeds),
-        BAYES: np.log(np.asarray(best.law)),
-    }
+    scores = log_laws(config.stream(), config.decoder(), held, config.n_seeds, **options)
     ways = [(temperature, 1.0) for temperature in config.temperatures]
     laws = {
         (arm, temperature): law
         for arm, values in scores.items()
         for temperature, law in zip(config.temperatures, sampled(values, ways), strict=True)
     }
-    laws[COUNTS, 1.0] = np.asarray(add_half(counts))
+    laws[COUNTS, 1.0] = np.asarray(add_half(held.counts(config.n_seeds)))
     return [{key: law[i] for key, law in laws.items()} for i in range(len(config.n_seeds))]
 
 
@@ -228,7 +223,7 @@ def _of_streams(at: Streams, held: Subjects) -> Iterator[Row]:
     """Records after n seeds, at each temperature."""
     import numpy as np
 
-    from ._generators import first_two, streams
+    from opal.synthesis.transformer.sample import first_two, streams
 
     config, n, made = at.config, at.n, at.config.decoder()
     seeds, seen = held.inputs[:, 1 : n + 1], held.counts([n])[0]

@@ -15,7 +15,7 @@ from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
-from ._rows import BAYES, EXCESS, TRANSFORMER, Found, Row, mean, of_design, of_subjects, wide
+from ._rows import BAYES, EXCESS, TRANSFORMER, Found, Row, mean, means, of_design, of_subjects, wide
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,22 +185,14 @@ def _source(rows: pd.DataFrame) -> pd.Series:
 
 def _of_laws(config: Config) -> Iterator[Row]:
     """Records of every estimate after each number of seeds, over all held-out subjects."""
-    import numpy as np
-
-    from opal.theory.generator import bayes
-
     from ._end_to_end import pairs
-    from ._generators import scores_after, subjects
+    from ._generators import log_laws, subjects
 
     ways, source = samplings(config), config.stream()
     held = subjects(source, config.context - 1, key=config.seed, n_subjects=config.n_subjects)
     pair, counts = pairs(source.alphabet, held.laws), held.counts(config.n_seeds)
     options = {"key": config.seed, "n_draws": config.n_draws}
-    best = bayes(source.alphabet, counts, source.prior, **options)
-    arms = {  # log probabilities of the next token, up to a constant [N, S, d]
-        TRANSFORMER: scores_after(config.decoder(), held, config.n_seeds),
-        BAYES: np.log(np.asarray(best.law)),
-    }
+    arms = log_laws(source, config.decoder(), held, config.n_seeds, **options)
     for arm, scores in arms.items():
         for n, seen, each, design in zip(
             config.n_seeds, counts, scores, designs(config), strict=True
@@ -286,14 +278,7 @@ def best_of(metric: str, values: np.ndarray, ways: Sequence[Sampling]) -> Row:
 
 
 def _numbers(values: np.ndarray) -> Row:
-    return dict(zip(("value", "std_error"), _mean(values), strict=True))
-
-
-def _mean(values: np.ndarray) -> tuple[float, float]:
-    """Mean and standard error, which is no number where the values are not all finite."""
-    import numpy as np
-
-    return mean(values) if np.isfinite(values).all() else (float(values.sum()), float("nan"))
+    return dict(zip(("value", "std_error"), mean(values), strict=True))
 
 
 def measure_training(at: Training) -> pd.DataFrame:
@@ -361,12 +346,8 @@ def _trained(
         apart[f"{EXCESS} minus plain"] = excess - simulated[plain][0]
         rows = {EXCESS: excess, "separated": separated.astype(float), **apart}
         values |= {"floor": theory.floor, "undefined": np.isnan(theory.total).astype(float)}
-        found.append((_summary(rows), _summary(values)))
+        found.append((means(rows), means(values)))
     return found
-
-
-def _summary(values: Values) -> Found:
-    return {(name, "all"): _mean(value) for name, value in values.items()}
 
 
 def every_number(records: pd.DataFrame) -> pd.DataFrame:

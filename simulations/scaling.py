@@ -19,8 +19,6 @@ from . import _config
 from ._rows import EXCESS, z_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     import pandas as pd
 
@@ -234,10 +232,14 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Slopes with narrow intervals, floors, both theories, and three that must fail."""
+    from opal.theory.rates import exponent
+
     table = comparison(records)
     slopes, floors = table[table["metric"] == "slope"], table[table["metric"] == "floor"]
     half = z_threshold(len(slopes), level=0.05)
-    wrong = [abs(z) for z in _wrong_exponents(slopes).values()]
+    smooth = slopes["smoothness"]
+    others = (smooth / (smooth + 1), (smooth + 1.0).map(exponent))  # 2s/(2s + 2), that of s + 1
+    wrong = [z for other in others for z in (slopes["value"] - other).abs() / slopes["std_error"]]
     return [
         within_standard_errors("slopes are 2s/(2s + 1)", slopes["z"], level=0.05),
         at_most(
@@ -262,20 +264,6 @@ def checks(records: pd.DataFrame) -> list[Check]:
         ),
         *_agreement(records),
     ]
-
-
-def _wrong_exponents(slopes: pd.DataFrame) -> Mapping[tuple[int, str], float]:
-    """z-scores of the measured slopes against exponents that are not theirs."""
-    from opal.theory.rates import exponent
-
-    return {
-        (row.smoothness, name): (row.value - wrong) / row.std_error
-        for row in slopes.itertuples()
-        for name, wrong in (
-            ("2s/(2s + 2)", row.smoothness / (row.smoothness + 1)),
-            ("s + 1", exponent(row.smoothness + 1.0)),
-        )
-    }
 
 
 def _agreement(records: pd.DataFrame) -> list[Check]:
