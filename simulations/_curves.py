@@ -21,17 +21,11 @@ from ._rows import EXCESS
 
 
 class Trained(NamedTuple):
-    """Ridge regression at the bandwidth that theory says is best for each design.
+    """Ridge regression at the bandwidth that theory says is best for each design."""
 
-    Attributes:
-        excess: of each replicate and design [R, S].
-        ridges: that make the bandwidths [S].
-        predicted: least excess in the sequence model [S].
-    """
-
-    excess: np.ndarray
-    ridges: list[float]
-    predicted: np.ndarray
+    excess: np.ndarray  # of each replicate and design [R, S]
+    ridges: list[float]  # that make the bandwidths [S]
+    predicted: np.ndarray  # least excess in the sequence model [S]
 
 
 def trained(

@@ -29,15 +29,10 @@ _SEQUENCES_AT_ONCE = 64  # in the decoder: what they leave behind stays in a cor
 
 
 class Seeds(NamedTuple):
-    """Seeds of the replicates, and the generator's exact law after them.
+    """Seeds of the replicates, and the generator's exact law after them."""
 
-    Attributes:
-        seen: seeds of each token and label [R, G, d, K].
-        made: law of the generator's rows, the label being the group's [R, G, d, K].
-    """
-
-    seen: np.ndarray
-    made: np.ndarray
+    seen: np.ndarray  # seeds of each token and label [R, G, d, K]
+    made: np.ndarray  # law of the generator's rows, the label being the group's [R, G, d, K]
 
 
 def after_seeds(

@@ -28,15 +28,10 @@ _REACH, _N_NODES = 7.0, 281  # of a subject's mean, in units of τ
 
 
 class Subjects(NamedTuple):
-    """Held-out subjects S.
+    """Held-out subjects S."""
 
-    Attributes:
-        means: of each coordinate [S, p].
-        rows: their seeds [S, n, p].
-    """
-
-    means: np.ndarray
-    rows: np.ndarray
+    means: np.ndarray  # of each coordinate [S, p]
+    rows: np.ndarray  # their seeds [S, n, p]
 
 
 def subjects(stream: GaussianStream, n_rows: int, *, key: int, n_subjects: int) -> Subjects:

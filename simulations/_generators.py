@@ -46,15 +46,10 @@ def generator(
 
 
 class Subjects(NamedTuple):
-    """Held-out subjects S.
+    """Held-out subjects S."""
 
-    Attributes:
-        inputs: the beginning, then the seeds [S, L].
-        laws: P_t [S, d], in float64.
-    """
-
-    inputs: np.ndarray
-    laws: np.ndarray
+    inputs: np.ndarray  # the beginning, then the seeds [S, L]
+    laws: np.ndarray  # P_t [S, d], in float64
 
     def counts(self, n_seeds: Sequence[int]) -> np.ndarray:
         """How often each token is among the first n seeds [N, S, d], float64."""
@@ -112,25 +107,6 @@ def _first_tokens(law: FiniteLaw, keys: Key[Array, " r"], *, length: int) -> Arr
     return found
 
 
-def kl_after_seeds(decoder: Decoder, held: Subjects) -> np.ndarray:
-    """KL(P_t‖Q) of the decoder after 0, 1, … seeds, a finite sum in float64 [S, context]."""
-    length = decoder.config.context
-    with jax.enable_x64(True):
-        inputs, laws = jnp.asarray(held.inputs[:, :length]), jnp.asarray(held.laws)
-        return np.asarray(_kl_after_seeds(decoder, inputs, laws))
-
-
-@jax.jit
-def _kl_after_seeds(decoder: Decoder, inputs: Array, laws: Array) -> Array:
-    def one(subject: tuple[Array, Array]) -> Array:
-        symbols, law = subject
-        scores = decoder(symbols[None])[0].astype(float)
-        return divergence(law[None, None, :], scores)[0]
-
-    found: Array = jax.lax.map(one, (inputs, laws), batch_size=_AT_ONCE)
-    return found
-
-
 def scores_after(decoder: Decoder, held: Subjects, n_seeds: Sequence[int]) -> np.ndarray:
     """Scores of the next token after the first n seeds of each subject [N, S, d], float64."""
     length = decoder.config.context
@@ -146,6 +122,16 @@ def _scores(decoder: Decoder, symbols: Array) -> Array:
 
     scores: Array = jax.lax.map(one, symbols, batch_size=_AT_ONCE)
     return scores
+
+
+def kl_after_seeds(decoder: Decoder, held: Subjects) -> np.ndarray:
+    """KL(P_t‖Q) of the decoder after 0, 1, … seeds, a finite sum in float64 [S, context]."""
+    with jax.enable_x64(True):
+        scores = scores_after(decoder, held, range(decoder.config.context)).swapaxes(0, 1)
+        return np.asarray(_divergence(jnp.asarray(held.laws)[:, None], jnp.asarray(scores)))
+
+
+_divergence = jax.jit(divergence)
 
 
 def sampled(scores: np.ndarray, samplings: Sequence[Sampling]) -> np.ndarray:

@@ -29,21 +29,13 @@ KINDS = ("exact", "rotated", "shifted", "shrunk", "all", "copies")
 
 @dataclass(frozen=True)
 class Problem:
-    """Two groups, the law of synthetic rows, a design, and how to train.
+    """Two groups, the law of synthetic rows, a design, and how to train."""
 
-    Attributes:
-        truth: means in the space that holds all of them, and variances.
-        design: counts, N, α, λ and the synthesizer (an oracle in that space, or copies).
-        loss: squared, logistic or hinge.
-        dim: d.
-        kind: what is wrong with the synthetic rows.
-    """
-
-    truth: GaussianMixture
-    design: Design
-    loss: MarginLoss
-    dim: int
-    kind: str
+    truth: GaussianMixture  # means in the space that holds all of them, and variances
+    design: Design  # counts, N, α, λ and the synthesizer (an oracle in that space, or copies)
+    loss: MarginLoss  # squared, logistic or hinge
+    dim: int  # d
+    kind: str  # what is wrong with the synthetic rows
 
     def with_alpha(self, alpha: float) -> Problem:
         """The same with another weight of augmented rows."""
@@ -157,7 +149,7 @@ def rows_of(problem: Problem) -> Rows:
     return Rows(padded[0], means[padded[1]], np.sqrt(variances[padded[1]]), padded[2], padded[3])
 
 
-def simulated(problem: Problem, *, key: int, n_replicates: int, study: str) -> pd.DataFrame:
+def simulated(problem: Problem, *, key: int, n_replicates: int) -> pd.DataFrame:
     """Train on drawn rows and take the exact error and risk of each rule: means over replicates."""
     rows = rows_of(problem)
     with jax.enable_x64(True):
@@ -174,7 +166,7 @@ def simulated(problem: Problem, *, key: int, n_replicates: int, study: str) -> p
     values = _metrics(margin, size[:, None] * np.sqrt(variances[:2]), problem.loss)
     worst = int(predicted_errors(problem).argmax())
     values["worst_error"] = values["error"][:, worst]
-    return _records(problem, values, n_replicates, "simulation", study)
+    return _records(problem, values, n_replicates, "simulation")
 
 
 @partial(jax.jit, static_argnames=("dim", "loss"))
@@ -230,7 +222,7 @@ def _metrics(margin: np.ndarray, spread: np.ndarray, loss: MarginLoss) -> dict[s
     return {"error": error, "risk": risk, **balanced}
 
 
-def predicted(problem: Problem, *, study: str, mistake: str = "") -> pd.DataFrame:
+def predicted(problem: Problem, mistake: str = "") -> pd.DataFrame:
     """What theory says of the true groups, or what it would say under a mistake."""
     found = _theory(problem, mistake)
     values = {
@@ -241,7 +233,7 @@ def predicted(problem: Problem, *, study: str, mistake: str = "") -> pd.DataFram
             for name in ("balanced_error", "worst_error", "balanced_risk")
         },
     }
-    return _records(problem, values, 0, "theory", study)
+    return _records(problem, values, 0, "theory")
 
 
 def predicted_errors(problem: Problem) -> np.ndarray:
@@ -294,7 +286,7 @@ def _seed_use(problem: Problem) -> str:
 
 
 def _records(
-    problem: Problem, values: dict[str, np.ndarray], n_replicates: int, source: str, study: str
+    problem: Problem, values: dict[str, np.ndarray], n_replicates: int, source: str
 ) -> pd.DataFrame:
     from opal import records
     from opal.risk import flatten_metrics
@@ -302,7 +294,12 @@ def _records(
     flat = flatten_metrics(values, [group.name for group in problem.truth.groups])
     rows = {where: mean_and_std_error(v) for where, v in flat.items()}
     frame = records.of_design(
-        problem.truth, problem.design, rows, study=study, n_replicates=n_replicates, source=source
+        problem.truth,
+        problem.design,
+        rows,
+        study="high_dim",
+        n_replicates=n_replicates,
+        source=source,
     )
     return frame.assign(
         loss=problem.loss, kind=problem.kind, ridge=problem.design.ridge, dim=problem.dim

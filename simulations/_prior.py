@@ -25,15 +25,10 @@ _MOSTLY = 0.9  # of the subjects must have a most likely law, or their mean KL i
 
 
 class Weight(NamedTuple):
-    """The weight of the prior, a ratio of means over subjects.
+    """The weight of the prior, a ratio of means over subjects."""
 
-    Attributes:
-        along: ``⟨E_P u − E_Q u, E_P u − E_0 u⟩`` [N, S].
-        whole: ``‖E_P u − E_0 u‖²`` [S].
-    """
-
-    along: np.ndarray
-    whole: np.ndarray
+    along: np.ndarray  # ``⟨E_P u − E_Q u, E_P u − E_0 u⟩`` [N, S]
+    whole: np.ndarray  # ``‖E_P u − E_0 u‖²`` [S]
 
     @classmethod
     def of(cls, left: np.ndarray, whole: np.ndarray) -> Weight:

@@ -214,13 +214,8 @@ def wrong_theories(
 
     with jax.enable_x64(True):
         right = expand(setting, design)
-        copies = asymptotics(
-            setting.law,
-            synthetic,
-            design.row_counts(),
-            design.row_weights(),
-            seed_use="copy in turn",
-        )
+        rows = (design.row_counts(), design.row_weights())
+        copies = asymptotics(setting.law, synthetic, *rows, seed_use="copy in turn")
     return {
         "wrong_variance": float(right.bias + right.drift_risk + copies.variance),
         "wrong_bias": float(right.variance),

@@ -92,15 +92,10 @@ def measure_design(draw: Draw) -> pd.DataFrame:
     from . import _high_dim
 
     problem = drawn_problem(draw)
-    theory = _high_dim.predicted(problem, study="high_dim")
-    wrong = [
-        _high_dim.predicted(problem, study="high_dim", mistake=name).assign(arm=name)
-        for name in CONTROLS
-    ]
+    theory = _high_dim.predicted(problem)
+    wrong = [_high_dim.predicted(problem, mistake=name).assign(arm=name) for name in CONTROLS]
     key = draw.config.seed * 100_003 + draw.index
-    simulated = _high_dim.simulated(
-        problem, key=key, n_replicates=draw.config.n_replicates, study="high_dim"
-    )
+    simulated = _high_dim.simulated(problem, key=key, n_replicates=draw.config.n_replicates)
     frame = pd.concat([simulated, theory, *wrong], ignore_index=True)
     return frame.assign(part="designs", design=draw.index, is_optimum=False)
 
@@ -135,13 +130,11 @@ def measure_curve(curve: Curve) -> pd.DataFrame:
     frames = []
     for alpha in (*np.linspace(0.05, 0.95, config.n_alphas), best):
         at = problem.with_alpha(float(alpha))
-        simulated = _high_dim.simulated(
-            at, key=config.seed, n_replicates=config.n_replicates, study="high_dim"
-        )
+        simulated = _high_dim.simulated(at, key=config.seed, n_replicates=config.n_replicates)
         frames.append(simulated.assign(is_optimum=alpha == best))
-        frames.append(_high_dim.predicted(at, study="high_dim").assign(is_optimum=alpha == best))
+        frames.append(_high_dim.predicted(at).assign(is_optimum=alpha == best))
     for alpha in np.linspace(0.02, 0.98, 41):
-        line = _high_dim.predicted(problem.with_alpha(float(alpha)), study="high_dim")
+        line = _high_dim.predicted(problem.with_alpha(float(alpha)))
         frames.append(line.assign(is_optimum=False))
     frame = pd.concat(frames, ignore_index=True)
     return frame.assign(part="curves", design=-1, quality=curve.quality)

@@ -29,28 +29,16 @@ LAW = "mixture_law"
 
 @dataclass(frozen=True)
 class Scenario:
-    """A truth, a generator, and who the real rows are; n is the size of the largest group.
-
-    Attributes:
-        name: what it is called.
-        kind: ``gaussian`` (logistic regression), ``sequence`` or ``rows`` (ridge regression of
-            functions).
-        bias: shift of the minority in standard deviations, or norm of the functions' error.
-        small: size of the second group as a share of the first.
-        weighted: whether the real groups are weighted; otherwise they are filled up.
-        smoothness: s of the functions.
-        noise: standard deviation of synthetic responses; it is ½ for real ones.
-        holds: whether the mixture law's assumptions hold.
-    """
+    """A truth, a generator, and who the real rows are; n is the size of the largest group."""
 
     name: str
-    kind: str
-    bias: float = 0.0
-    small: float = 1.0
-    weighted: bool = False
-    smoothness: int = 2
-    noise: float = 0.5
-    holds: bool = True
+    kind: str  # gaussian (logistic regression); sequence or rows (ridge regression of functions)
+    bias: float = 0.0  # shift of the minority in standard deviations, or norm of functions' error
+    small: float = 1.0  # size of the second group as a share of the first
+    weighted: bool = False  # real groups are weighted; otherwise they are filled up
+    smoothness: int = 2  # s of the functions
+    noise: float = 0.5  # standard deviation of synthetic responses; it is ½ for real ones
+    holds: bool = True  # the mixture law's assumptions hold
 
 
 SCENARIOS = {
@@ -72,16 +60,7 @@ SCENARIOS = {
 
 @dataclass(frozen=True)
 class Sweep:
-    """One scenario at sizes (n, N) and weights α.
-
-    Attributes:
-        scenario: what is simulated.
-        sizes: pairs (n, N).
-        alphas: weights, the same at each pair.
-        n_replicates: of each design.
-        n_frequencies: of functions.
-        seed: shared by all designs.
-    """
+    """One scenario at pairs of sizes (n, N) and the same weights α of each."""
 
     scenario: Scenario
     sizes: tuple[tuple[int, int], ...]

@@ -93,13 +93,8 @@ def arms(at: Strength) -> tuple[SpuriousCorrelation, dict[str, Design]]:
     from ._arms import standard_arms
 
     config = at.config
-    setting = SpuriousCorrelation(
-        config.core_dim,
-        config.spurious_dim,
-        config.noise_dim,
-        core_signal=config.core_signal,
-        spurious_signal=config.spurious_signal,
-    )
+    dims = (config.core_dim, config.spurious_dim, config.noise_dim)
+    setting = SpuriousCorrelation(*dims, config.core_signal, config.spurious_signal)
     counts = setting.counts(config.n, at.strength)
     spurious = slice(config.core_dim, config.core_dim + config.spurious_dim)
     towards = np.array([2.0 * group.label - 1 for group in setting.groups])
