@@ -70,8 +70,9 @@ install_import_hook([f"opal.{room}" for room in NUMERICAL_ROOMS], "conftest.chec
 # Files whose tests take longest, which therefore start first: a worker that began one of them last
 # would finish alone.
 LONGEST = (
-    *("tests/test_figures.py", "tests/test_simulations.py", "tests/theory/test_asymptotics.py"),
-    *("tests/theory/test_cavity.py", "tests/test_notebooks.py", "tests/test_benchmarks.py"),
+    *("tests/test_figures.py", "tests/simulations/test_studies.py", "tests/test_notebooks.py"),
+    *("tests/theory/test_asymptotics.py", "tests/theory/test_cavity.py"),
+    "tests/test_benchmarks.py",
 )
 
 

@@ -1,9 +1,12 @@
-"""Two metrics of every arm side by side, which figures of arms share."""
+"""What figures share: the studies that they draw, and two metrics of every arm side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING
+
+from opal.cli import registry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,6 +17,11 @@ LABELS = {
     "excess_balanced_risk": "excess balanced risk",
     "worst_error": "worst-group error",
 }
+
+
+def study(name: str) -> ModuleType:
+    """A study of this opal, wherever it is installed."""
+    return registry.load("study", name)
 
 
 def arms_against(

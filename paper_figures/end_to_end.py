@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._panels import study
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -28,9 +30,8 @@ def draw(records: pd.DataFrame) -> Figure:
     from matplotlib import pyplot as plt
 
     from opal import plotting
-    from simulations._end_to_end_table import every_number
 
-    table = every_number(records)
+    table = study("end_to_end").every_number(records)
     priors = table.groupby(["mean", "scale"])
     with plotting.paper_style():
         figure = plt.figure(figsize=(6.8, 5.2), layout="constrained")
@@ -103,6 +104,5 @@ def _ratios(panel: Axes, table: pd.DataFrame) -> None:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """What the study says of its cells and controls."""
-    from simulations.end_to_end import checks as of_study
-
-    return of_study(records)
+    found: list[Check] = study("end_to_end").checks(records)
+    return found

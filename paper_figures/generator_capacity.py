@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._panels import study
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -28,9 +30,8 @@ def draw(records: pd.DataFrame) -> Figure:
     from matplotlib import pyplot as plt
 
     from opal import plotting
-    from simulations.generator_capacity import comparison
 
-    table = comparison(records)
+    table = study("generator_capacity").comparison(records)
     with plotting.paper_style():
         figure, axes = plt.subplots(1, 3, figsize=(7.0, 3.3), layout="constrained")
         _plateau(axes[0], records, table)
@@ -54,15 +55,15 @@ def draw(records: pd.DataFrame) -> Figure:
 def _plateau(panel: Axes, records: pd.DataFrame, table: pd.DataFrame) -> None:
     """KL against n of the smallest architecture."""
     from opal import plotting
-    from simulations.generator_capacity import BAYES, TRANSFORMER
 
+    of = study("generator_capacity")
     smallest = table[table["params"] == table["params"].min()]
     kl = records[(records["metric"] == "kl") & (records["n_real"] > 0)]
     kl = kl[kl["width"].eq(smallest["width"].iloc[0]) & kl["depth"].eq(smallest["depth"].iloc[0])]
-    best = kl[(kl["arm"] == BAYES) & (kl["tokens"] == kl["tokens"].min())]
+    best = kl[(kl["arm"] == of.BAYES) & (kl["tokens"] == kl["tokens"].min())]
     plotting.line(panel, best, "n_real", plotting.ARMS["raw"]._replace(dashes="-"))
     for run, look in zip(smallest.itertuples(), _looks(len(smallest)), strict=True):
-        rows = kl[(kl["arm"] == TRANSFORMER) & (kl["tokens"] == run.tokens)]
+        rows = kl[(kl["arm"] == of.TRANSFORMER) & (kl["tokens"] == run.tokens)]
         style = look._replace(filled=not run.held_out)
         plotting.points(panel, rows, "n_real", style, label=_amount(run.tokens))
         late = best[best["n_real"] >= run.n_real / 8].sort_values("n_real")
@@ -114,6 +115,5 @@ def _amount(number: float) -> str:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """What the study says of plateaus and of the law."""
-    from simulations.generator_capacity import checks as of_study
-
-    return of_study(records)
+    found: list[Check] = study("generator_capacity").checks(records)
+    return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._panels import study
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -36,9 +38,9 @@ def draw(records: pd.DataFrame) -> Figure:
     from matplotlib import pyplot as plt
 
     from opal import plotting
-    from simulations.generator_kl import SETTING, bound
 
-    found, alphabets = bound(records), list(records.groupby(list(SETTING)))
+    of = study("generator_kl")
+    found, alphabets = of.bound(records), list(records.groupby(list(of.SETTING)))
     n_panels = len(alphabets) + 1
     with plotting.paper_style():
         figure, axes = plt.subplots(
@@ -64,8 +66,8 @@ def _curves(panel: Axes, rows: pd.DataFrame, look: Look, found: Bound) -> None:
     import numpy as np
 
     from opal import plotting
-    from simulations.generator_kl import TRANSFORMER
 
+    transformer = study("generator_kl").TRANSFORMER
     kl = rows[rows["metric"] == "kl"]
     shares = rows[rows["metric"] == "found"].set_index(["arm", "n_real"])["value"]
     for arm, (colour, dashes) in LINES.items():
@@ -76,8 +78,8 @@ def _curves(panel: Axes, rows: pd.DataFrame, look: Look, found: Bound) -> None:
     n = np.geomspace(1, kl["n_real"].max(), 50)
     panel.plot(n, rank / (2 * n), color=LIMIT[0], linestyle=LIMIT[1], label="r/2n")
     panel.plot(n, found.at(d, n), color=BOUND[0], linestyle=BOUND[1], label="published bound")
-    made = kl[kl["arm"] == TRANSFORMER]
-    plotting.points(panel, made, "n_real", look, label=TRANSFORMER)
+    made = kl[kl["arm"] == transformer]
+    plotting.points(panel, made, "n_real", look, label=transformer)
     panel.set(yscale="log", title=f"d = {d:g}, r = {rank:g}, η = {eta:g}")
     _seeds_axis(panel, kl["n_real"].max())
 
@@ -85,9 +87,9 @@ def _curves(panel: Axes, rows: pd.DataFrame, look: Look, found: Bound) -> None:
 def _ratio(panel: Axes, rows: pd.DataFrame, look: Look) -> None:
     """Paired ratios of one alphabet."""
     from opal import plotting
-    from simulations.generator_kl import TRANSFORMER
 
-    ratio = rows[(rows["metric"] == "kl_over_bayes") & (rows["arm"] == TRANSFORMER)]
+    transformer = study("generator_kl").TRANSFORMER
+    ratio = rows[(rows["metric"] == "kl_over_bayes") & (rows["arm"] == transformer)]
     d, rank, eta = rows[["n_tokens", "rank", "eta"]].iloc[0]
     plotting.points(panel, ratio, "n_real", look, label=f"d = {d:g}, r = {rank:g}, η = {eta:g}")
 
@@ -103,6 +105,5 @@ def _seeds_axis(panel: Axes, most: int) -> None:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """What the study says of the transformer, the references and the bound."""
-    from simulations.generator_kl import checks as of_study
-
-    return of_study(records)
+    found: list[Check] = study("generator_kl").checks(records)
+    return found

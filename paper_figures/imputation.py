@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from opal.plotting import ARMS, SERIES, Look
 
+from ._panels import study
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -164,6 +166,5 @@ def _sources(rows: pd.DataFrame) -> list[str]:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Those of the study."""
-    from simulations import imputation
-
-    return imputation.checks(records)
+    found: list[Check] = study("imputation").checks(records)
+    return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._panels import study
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -28,7 +30,6 @@ def draw(records: pd.DataFrame) -> Figure:
     from matplotlib import pyplot as plt
 
     from opal import plotting
-    from simulations.mixture_law import held_out
 
     with plotting.paper_style():
         figure, axes = plt.subplots(
@@ -38,24 +39,23 @@ def draw(records: pd.DataFrame) -> Figure:
             _curves(panel, records[records["scenario"] == name])
             panel.set(title=name, xlabel="weight α")
         axes[0].set_ylabel("excess balanced risk")
-        _errors(axes[2], held_out(records))
+        _errors(axes[2], study("mixture_law").held_out(records))
     return figure
 
 
 def _curves(axes: Axes, rows: pd.DataFrame) -> None:
     """The law and the simulation at the smallest, a middle and the largest n."""
     from opal import plotting
-    from simulations._curves import EXCESS
-    from simulations.mixture_law import LAW
 
+    of = study("mixture_law")
     axes.set_yscale("log")
     sizes = list(rows[["n_max", "n_augmented"]].drop_duplicates().itertuples(index=False))
     crossed = [size for size in sizes if _is_crossed(size, sizes)]
     chosen = [crossed[0], crossed[len(crossed) // 2], crossed[-1]]
     for (n, size), look in zip(chosen, plotting.SERIES, strict=False):
         at = rows[(rows["n_max"] == n) & (rows["n_augmented"] == size)]
-        plotting.line(axes, at[at["metric"] == LAW], "alpha", look)
-        simulated = at[at["metric"] == EXCESS]
+        plotting.line(axes, at[at["metric"] == of.LAW], "alpha", look)
+        simulated = at[at["metric"] == of.EXCESS]
         pure = simulated["alpha"].isin((0.0, 1.0))
         label = f"{n:,}, {size:,}"
         plotting.points(axes, simulated[pure], "alpha", look, label=label)
@@ -97,6 +97,5 @@ def _errors(axes: Axes, points: pd.DataFrame) -> None:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """What the study says of the law."""
-    from simulations.mixture_law import checks as of_study
-
-    return of_study(records)
+    found: list[Check] = study("mixture_law").checks(records)
+    return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._panels import study
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -27,10 +29,9 @@ def draw(records: pd.DataFrame) -> Figure:
     from matplotlib import pyplot as plt
 
     from opal import plotting
-    from simulations._curves import EXCESS
-    from simulations.scaling import KERNEL, SEQUENCE
 
-    excess = records[records["metric"] == EXCESS]
+    of = study("scaling")
+    excess = records[records["metric"] == of.EXCESS]
     levels = list(excess["smoothness"].unique())
     with plotting.paper_style():
         figure, axes = plt.subplots(
@@ -38,8 +39,8 @@ def draw(records: pd.DataFrame) -> Figure:
         )
         looks = iter(plotting.SERIES)
         series = {
-            (face, bias): next(looks)._replace(filled=face == SEQUENCE)
-            for face in (SEQUENCE, KERNEL)
+            (face, bias): next(looks)._replace(filled=face == of.SEQUENCE)
+            for face in (of.SEQUENCE, of.KERNEL)
             for bias in sorted(excess.loc[excess["face"] == face, "bias"].unique())
         }
         for panel, s in zip(axes[0], levels, strict=True):
@@ -68,6 +69,5 @@ def _curve(axes: Axes, rows: pd.DataFrame, bias: float, look: Look, *, label: st
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """What the study says of its slopes, floors and curves."""
-    from simulations.scaling import checks as of_study
-
-    return of_study(records)
+    found: list[Check] = study("scaling").checks(records)
+    return found

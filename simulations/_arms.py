@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,13 +27,8 @@ def standard_arms(
 ) -> dict[str, Design]:
     """Baselines without synthetic rows, then every way to fill the small groups.
 
-    Args:
-        setting: the truth.
-        counts: real rows of each group.
-        mean_shift: shift of the biased oracle's groups, [d] or [G, d].
-        n_neighbours: of SMOTE.
-        shrinkage: of the fitted Gaussian.
-        where: the fields that set the counts, and their values.
+    The biased oracle's groups are shifted, all alike [d] or each by its own [G, d]; ``where`` says
+    which fields set the counts, and their values.
 
     Raises:
         ValueError: a dial is out of range, or the smallest group too small for an arm.
@@ -74,12 +69,7 @@ def _require_seeds(
 
 
 def measure(
-    setting: GaussianSetting,
-    designs: dict[str, Design],
-    *,
-    seed: int,
-    n_replicates: int,
-    study: str,
+    setting: GaussianSetting, designs: dict[str, Design], config: Any, study: str
 ) -> pd.DataFrame:
     """Simulated arms with paired differences, and theory for the arms whose law is known."""
     import pandas as pd
@@ -87,15 +77,13 @@ def measure(
     from opal.simulate import compare
     from opal.theory.predict import predict
 
-    simulated = compare(
-        setting, designs, reference=REFERENCE, key=seed, n_replicates=n_replicates, study=study
-    )
+    options = {"key": config.seed, "n_replicates": config.n_replicates, "study": study}
+    simulated = compare(setting, designs, reference=REFERENCE, **options)
     known = [
         design
         for design in designs.values()
         if design.synthesizer is None or design.synthesizer.population(setting.law) is not None
     ]
     return pd.concat(
-        [simulated, *(predict(setting, design, study=study) for design in known)],
-        ignore_index=True,
+        [simulated, *(predict(setting, design, study=study) for design in known)], ignore_index=True
     )

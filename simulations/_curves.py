@@ -1,59 +1,93 @@
-"""Curves of excess risk as records, and their slopes and floors with standard errors."""
+"""Curves of excess risk: their records, their slopes and floors, and a law of three sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
+import pandas as pd
 
-    from opal.objective import Design
-    from opal.settings.sequence import SobolevRegression
+from opal import records
+from opal.objective import Design
+from opal.regression import kernel_ridge_excess, sequence_excess
+from opal.risk import mean_and_std_error
+from opal.scaling import forms
+from opal.scaling.law import Columns, Law
+from opal.settings.sequence import SobolevRegression
+from opal.theory.rates import Smoother, best_bandwidth
 
-EXCESS = "excess_balanced_risk"
+from ._rows import EXCESS
+
+
+class Trained(NamedTuple):
+    """Ridge regression at the bandwidth that theory says is best for each design."""
+
+    excess: np.ndarray  # of each replicate and design [R, S]
+    ridges: list[float]  # that make the bandwidths [S]
+    predicted: np.ndarray  # least excess in the sequence model [S]
+
+
+def trained(
+    truth: SobolevRegression,
+    maker: SobolevRegression,
+    designs: Sequence[Design],
+    *,
+    order: int,
+    key: int,
+    n_replicates: int,
+    random_rows: bool,
+) -> Trained:
+    """Regression of the truth's functions with a penalty of an order, on rows of a maker too.
+
+    In the Gaussian sequence model, or on random rows; all designs share their draws.
+    """
+    smoother = Smoother("ridge", order)
+    best = [best_bandwidth(truth, maker, design, smoother) for design in designs]
+    ridges = [smoother.ridge(optimum.bandwidth) for optimum in best]
+    options = {"order": order, "key": key, "n_replicates": n_replicates}
+    if random_rows:
+        columns = [
+            kernel_ridge_excess(truth, maker, design, ridge=ridge, **options)
+            for design, ridge in zip(designs, ridges, strict=True)
+        ]
+        excess = np.stack(columns, axis=1)
+    else:
+        excess = sequence_excess(truth, maker, designs, ridges, **options)
+    return Trained(excess, ridges, np.array([optimum.excess for optimum in best]))
 
 
 def curve(
-    truth: SobolevRegression, designs: Sequence[Design], excess: np.ndarray, exact: np.ndarray
-) -> list[dict[str, object]]:
-    """Rows of simulated means [R, S] and predicted values [S] of the designs."""
-    from opal.risk import mean_and_std_error
-
-    means, errors = mean_and_std_error(excess)
+    truth: SobolevRegression,
+    designs: Sequence[Design],
+    excess: np.ndarray,
+    exact: np.ndarray,
+    study: str = "",
+) -> list[pd.DataFrame]:
+    """Records of simulated means [R, S] and predicted values [S] of the designs."""
     rows = []
-    for design, mean, error, value in zip(designs, means, errors, exact, strict=True):
-        simulated = summary_row(truth, design, "simulation", EXCESS, mean, error)
-        rows.append({**simulated, "n_replicates": len(excess)})
-        rows.append(summary_row(truth, design, "theory", EXCESS, value))
+    for design, mean, error, value in zip(designs, *mean_and_std_error(excess), exact, strict=True):
+        simulated = {(EXCESS, "all"): (mean, error)}
+        rows.append(
+            records.of_design(truth, design, simulated, study=study, n_replicates=len(excess))
+        )
+        rows.append(summary(truth, design, "theory", EXCESS, value, study=study))
     return rows
 
 
-def summary_row(
+def summary(
     truth: SobolevRegression,
     design: Design,
     source: str,
     metric: str,
     value: float,
     std_error: float = float("nan"),
-) -> dict[str, object]:
-    """One record of a design as a mapping."""
-    return {
-        "source": source,
-        "setting": truth.name,
-        "synthesizer": design.synthesizer.name if design.synthesizer else "none",
-        "arm": design.arm,
-        "n_real": sum(design.counts),
-        "n_min": min(design.counts),
-        "n_max": max(design.counts),
-        "n_oversampled": sum(design.n_oversampled),
-        "n_augmented": design.n_augmented,
-        "alpha": design.alpha,
-        "n_replicates": 0,
-        "metric": metric,
-        "value": float(value),
-        "std_error": float(std_error),
-    }
+    *,
+    study: str,
+) -> pd.DataFrame:
+    """One record of a design."""
+    found = {(metric, "all"): (value, std_error)}
+    return records.of_design(truth, design, found, study=study, source=source)
 
 
 def slope(sizes: np.ndarray, excess: np.ndarray) -> tuple[float, float]:
@@ -62,8 +96,6 @@ def slope(sizes: np.ndarray, excess: np.ndarray) -> tuple[float, float]:
     The line is that of least squares. The standard error is that of the linearised slope of each
     replicate, so it knows that the points of a replicate are correlated.
     """
-    import numpy as np
-
     logs = np.log(sizes) - np.log(sizes).mean()
     mean = excess.mean(axis=0)
     coefficients = -logs / np.sum(logs**2)
@@ -74,9 +106,8 @@ def floor(sizes: np.ndarray, excess: np.ndarray) -> tuple[float, float]:
     """E of ``E + A N^(−a)`` fitted to the mean excess [R, S], and its standard error.
 
     All three parameters are fitted, with weights 1/mean²; the standard error is linearised as in
-    :func:`slope`.
+    :func:`slope`, which a fit of means to a law of :mod:`opal.scaling` cannot know.
     """
-    import numpy as np
     from scipy.optimize import least_squares
 
     mean = excess.mean(axis=0)
@@ -95,6 +126,40 @@ def floor(sizes: np.ndarray, excess: np.ndarray) -> tuple[float, float]:
 
 def _std_error(values: np.ndarray) -> float:
     """Standard error of the mean [R]; not a number for a single value."""
-    import numpy as np
-
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
+def product_law() -> Law:
+    """A x1^(-a) x2^(-b) x3^(-c): each size gains a share, whatever the others are.
+
+    It has no floor: what it is of can be brought to nothing. The additive law of ``opal.scaling``
+    adds what size and training lack, as near convergence.
+    """
+    sizes, names = ("x1", "x2", "x3"), ("a", "b", "c")
+
+    def decay(exponents: np.ndarray, x: Columns) -> np.ndarray:
+        powers = [x[size] ** -power for size, power in zip(sizes, exponents, strict=True)]
+        product: np.ndarray = np.prod(np.stack(np.broadcast_arrays(*powers)), axis=0)
+        return product
+
+    def derivatives(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
+        share = decay(values[1:], x)
+        term = values[0] * share
+        return term, np.stack([share, *(-term * np.log(x[size]) for size in sizes)], axis=-1)
+
+    return Law(
+        name="product",
+        equation="A x1^(-a) x2^(-b) x3^(-c)",
+        variables=sizes,
+        params=("A", *names),
+        bounds={"A": (0.0, np.inf), **dict.fromkeys(names, (0.01, 5.0))},
+        derivatives=derivatives,
+        amplitudes=("A",),
+        sizes=sizes,
+        linear=("A",),
+        nonlinear=names,
+        columns=lambda nonlinear, x: decay(nonlinear, x)[:, None],
+        assemble=forms.in_order,
+        grid=dict.fromkeys(names, (0.25, 0.5, 1.0, 2.0)),
+        least_sizes=2,
+    )

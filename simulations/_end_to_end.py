@@ -1,4 +1,4 @@
-"""A trained decoder's law after the seeds of each replicate, and training on the rows it makes."""
+"""Training on the rows that a decoder makes after some seeds: simulated, and expected exactly."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
+from opal import losses
 from opal.arrays import AnyArray
 from opal.draws import as_key, named, replicate_keys
 from opal.objective import Design
+from opal.settings import TokenSetting
 from opal.settings.finite import FiniteLaw
 from opal.settings.groups import Sample
+from opal.settings.tokens import Alphabet
 from opal.simulate import fit, map_in_chunks
 from opal.synthesis.transformer.model import Decoder
+from opal.theory.end_to_end import excess_of_seeds
+
+from ._generators import first_rows, scores_after
 
 _REPLICATES_AT_ONCE = 16
 _SEQUENCES_AT_ONCE = 64  # in the decoder: what they leave behind stays in a core's cache
 
 
 class Seeds(NamedTuple):
-    """Seeds of the replicates, and the generator's exact law after them.
+    """Seeds of the replicates, and the generator's exact law after them."""
 
-    Attributes:
-        seen: seeds of each token and label [R, G, d, K].
-        made: law of the generator's rows, the label being the group's [R, G, d, K].
-    """
-
-    seen: np.ndarray
-    made: np.ndarray
+    seen: np.ndarray  # seeds of each token and label [R, G, d, K]
+    made: np.ndarray  # law of the generator's rows, the label being the group's [R, G, d, K]
 
 
 def after_seeds(
@@ -44,65 +45,19 @@ def after_seeds(
 ) -> Seeds:
     """Show the first real rows of each group to the generator, in every replicate.
 
-    They are the first rows of :func:`opal.simulate.replicate_metrics` under the same key.
-
-    Args:
-        decoder: trained on tokens.
-        law: the truth; each group is a class.
-        shown: seeds of each group, fewer than the decoder's context [G].
-        key: of the replicates.
-        n_replicates: R.
+    They are the first rows of :func:`opal.simulate.replicate_metrics` under the same key. Each
+    group is a class, and is shown fewer seeds than the decoder's context.
     """
-    length = decoder.config.context
+    held = first_rows(law, decoder.config.context - 1, key=key, n_replicates=n_replicates)
+    shape = (len(shown), n_replicates, *law.table.shape[:2])
+    scores = scores_after(decoder, held, shown).reshape(shape)
+    each = held.counts(shown).reshape(shape)
+    own = np.arange(len(shown))  # each group after as many seeds as it is shown
     with jax.enable_x64(True):
-        keys = replicate_keys(as_key(key), jnp.arange(n_replicates))
-        symbols, seen = _seeds(law, jnp.asarray(shown), keys, length=length)
-        last = np.tile(shown, n_replicates)
-        scores = _scores(decoder, symbols.reshape(-1, length), jnp.asarray(last))
-        tokens = jax.nn.softmax(scores.astype(float), axis=-1).reshape(seen.shape[:3])
-        own = np.eye(law.n_classes)[[group.label for group in law.groups]]
-        return Seeds(np.asarray(seen), np.asarray(tokens)[..., None] * own[None, :, None, :])
-
-
-@partial(jax.jit, static_argnames="length")
-def _seeds(
-    law: FiniteLaw, shown: Int[Array, " g"], keys: Key[Array, " r"], *, length: int
-) -> tuple[Int[Array, "r g l"], Float[Array, "r g d k"]]:
-    """What the decoder reads, whatever follows the seeds, and how often each was seen.
-
-    As many rows are drawn for any number of seeds, so that all share a compilation: the first rows
-    of a group do not depend on how many there are.
-    """
-    n_groups, most = len(law.groups), length - 1
-
-    def replicate(key: Key[Array, ""]) -> tuple[Array, Array]:
-        rows = law.sample((most,) * n_groups, key=named(key, "real"))
-        token = law.tokens(rows.x)
-        is_seed = jnp.tile(jnp.arange(most), n_groups) < shown[rows.group]
-        seen = jnp.zeros(law.table.shape).at[rows.group, token, rows.y].add(is_seed)
-        begin = jnp.full((n_groups, 1), law.n_tokens)
-        symbols = jnp.concatenate([begin, token.reshape(n_groups, most)], axis=1)
-        return symbols.astype(jnp.int32), seen
-
-    symbols, seen = jax.lax.map(replicate, keys, batch_size=_SEQUENCES_AT_ONCE)
-    return symbols, seen
-
-
-@jax.jit
-def _scores(
-    decoder: Decoder, symbols: Int[Array, "s l"], last: Int[Array, " s"]
-) -> Float[Array, "s d"]:
-    """Scores of the token after symbol ``last`` of each sequence, in float32.
-
-    A decoder is causal: what follows in the sequence does not matter.
-    """
-
-    def one(sequence: tuple[Array, Array]) -> Array:
-        symbols, last = sequence
-        return decoder(symbols[None])[0][0, last]
-
-    scores: Array = map_in_chunks(one, (symbols, last), _SEQUENCES_AT_ONCE)
-    return scores
+        tokens = np.asarray(jax.nn.softmax(scores[own, :, own].swapaxes(0, 1), axis=-1))
+    label = np.eye(law.n_classes)[[group.label for group in law.groups]][None, :, None, :]
+    seen = each[own, :, own].swapaxes(0, 1)
+    return Seeds(seen[..., None] * label, tokens[..., None] * label)
 
 
 class Rows(NamedTuple):
@@ -122,17 +77,10 @@ def trained_excess(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Excess balanced risk of whole replicates, each with a generator's law of its own.
 
-    They train on the rows of :func:`opal.simulate.training_rows` under the same key.
-
-    Args:
-        law: the truth.
-        design: how to train; its synthesizer is not asked.
-        made: law of the synthetic rows of each replicate [R, G, d, K].
-        key: of the replicates, as for :func:`after_seeds`.
-        most: real rows of each group in the largest of the designs that share a compilation [G].
-
-    Returns:
-        Excess balanced risk, exact given the rule [R]; and whether the rows were separable [R].
+    They train on the rows of :func:`opal.simulate.training_rows` under the same key; ``made`` is
+    the law of their synthetic rows [R, G, d, K], whatever the design's synthesizer is. Designs of
+    at ``most`` so many real rows of each group [G] share a compilation. Returned are the excess,
+    exact given the rule, and whether the rows were separable [R].
     """
     sizes = (most, (max(most),) * len(most), (design.n_augmented,) * len(most))
     kinds = zip(design.row_counts(), design.row_weights(), strict=True)
@@ -198,3 +146,68 @@ def _weights(
         weight = jnp.where(has, jnp.asarray(kind.weight)[drawn.group], 0.0)
         whole = whole.at[law.tokens(drawn.x), drawn.y].add(weight)
     return whole
+
+
+class Pairs(NamedTuple):
+    """Classes P, two subjects each, and the losses ℓ of the best rule θ* on their rows.
+
+    Attributes:
+        laws: P_g(x) [P, 2, d].
+        losses: ℓ(θ*; u_x, g) [P, 2, d].
+    """
+
+    laws: np.ndarray
+    losses: np.ndarray
+
+
+def pairs(alphabet: Alphabet, laws: np.ndarray) -> Pairs:
+    """Pair subject 2i with 2i + 1, of laws [S, d], and find the best rule of each pair."""
+    with jax.enable_x64(True):
+        pair = laws.reshape(-1, 2, laws.shape[-1])
+        return Pairs(pair, np.asarray(_losses(_blank(alphabet), jnp.asarray(pair))))
+
+
+def _blank(alphabet: Alphabet) -> FiniteLaw:
+    """Two classes of the alphabet, whatever their subjects."""
+    return TokenSetting(alphabet, np.zeros((2, alphabet.rank))).law
+
+
+def tables(tokens: np.ndarray) -> np.ndarray:
+    """Laws of tokens of two classes [..., 2, d] as tables, the label being the class's own."""
+    found: np.ndarray = tokens[..., None] * np.eye(2)[:, None, :]
+    return found
+
+
+@jax.jit
+def _losses(law: FiniteLaw, pairs: Array) -> Array:
+    def one(tokens: Array) -> Array:
+        pair = law.with_table(tokens[..., None] * np.eye(2)[:, None, :])
+        w, b = losses.weights_and_intercepts(pair.optimum(), law.dim)
+        scores = jnp.asarray(law.features) @ w.T + b[None, :]
+        return losses.values(scores, 2, "logistic").T
+
+    found: Array = jax.lax.map(one, pairs, batch_size=_SEQUENCES_AT_ONCE)
+    return found
+
+
+def biases(at: Pairs, made: np.ndarray) -> np.ndarray:
+    """``b_g = E_Q ℓ − E_P ℓ`` of each class at the best rule, of laws Q [..., P, 2, d]."""
+    found: np.ndarray = ((made - at.laws) * at.losses).sum(axis=-1)
+    return found
+
+
+def expected_excess(
+    alphabet: Alphabet, at: Pairs, design: Design, seen: np.ndarray, made: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Expected excess balanced risk, and its floor, of each pair given its seeds [T, P] each.
+
+    ``seen`` is how often each token is among the seeds [P, 2, d], ``made`` the laws of the
+    generator's rows under each sampling [T, P, 2, d].
+    """
+    law, found = _blank(alphabet), []
+    for pair, seeds, each in zip(at.laws, tables(seen), tables(made).swapaxes(0, 1), strict=True):
+        every = np.broadcast_to(seeds, each.shape)
+        excess = excess_of_seeds(law.with_table(tables(pair)), design, every, each)
+        found.append((excess.total, excess.floor))
+    total, floor = np.stack(found, axis=-1)
+    return total, floor

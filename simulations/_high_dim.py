@@ -1,16 +1,27 @@
-"""Problems of two groups in d dimensions, drawn at random or of a given quality."""
+"""Problems of two groups in d dimensions, training on their rows, and what the exact limit says."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Key
 
+from opal.draws import as_key, replicate_keys, standard_normal
+from opal.estimators import fit_logistic, fit_ridge
 from opal.objective import Design, Oversampling
+from opal.risk import mean_and_std_error
 from opal.settings import GaussianMixture
 from opal.synthesis import Duplication, Oracle
 from opal.theory.high_dim.margins import MarginLoss
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LABELS = np.array([-1.0, 1.0])
 KINDS = ("exact", "rotated", "shifted", "shrunk", "all", "copies")
@@ -18,21 +29,13 @@ KINDS = ("exact", "rotated", "shifted", "shrunk", "all", "copies")
 
 @dataclass(frozen=True)
 class Problem:
-    """Two groups, the law of synthetic rows, a design, and how to train.
+    """Two groups, the law of synthetic rows, a design, and how to train."""
 
-    Attributes:
-        truth: means in the space that holds all of them, and variances.
-        design: counts, N, α, λ and the synthesizer (an oracle in that space, or copies).
-        loss: squared, logistic or hinge.
-        dim: d.
-        kind: what is wrong with the synthetic rows.
-    """
-
-    truth: GaussianMixture
-    design: Design
-    loss: MarginLoss
-    dim: int
-    kind: str
+    truth: GaussianMixture  # means in the space that holds all of them, and variances
+    design: Design  # counts, N, α, λ and the synthesizer (an oracle in that space, or copies)
+    loss: MarginLoss  # squared, logistic or hinge
+    dim: int  # d
+    kind: str  # what is wrong with the synthetic rows
 
     def with_alpha(self, alpha: float) -> Problem:
         """The same with another weight of augmented rows."""
@@ -114,4 +117,190 @@ def _generator(
     made = _mixture(means @ turn.T + shift, shrink * scale)
     return Oracle(
         made.law, "exact" if not angle and shrink == 1 and not np.any(shift) else "biased"
+    )
+
+
+class Rows(NamedTuple):
+    """Where each training row comes from [n], padded with rows of no weight."""
+
+    source: np.ndarray  # the normal draw behind the row: copies share it
+    centre: np.ndarray  # [n, q]
+    spread: np.ndarray
+    label: np.ndarray  # 0 or 1
+    weight: np.ndarray
+
+
+def rows_of(problem: Problem) -> Rows:
+    """Real, oversampled and augmented rows, each kind group after group."""
+    design = problem.design
+    means, variances = problem.spheres()
+    sizes = np.array(design.row_counts(), dtype=int)  # [kind, group]
+    group = np.concatenate([np.repeat([0, 1], kind) for kind in sizes])
+    kind = np.repeat([0, 1, 2], sizes.sum(axis=1))
+    place = np.concatenate([np.arange(n) for n in sizes.ravel()])  # within its kind and group
+    source = np.arange(len(group))
+    if isinstance(design.synthesizer, Duplication):
+        n = np.array(design.counts)
+        source = np.where(group == 0, 0, n[0]) + place % n[group]
+    law = np.where(kind == 0, group, 2 + group)
+    weight = np.array(design.row_weights())[kind, group]
+    extra = -len(group) % (2 * problem.dim)  # designs of about the same size share a compilation
+    padded = [np.pad(part, (0, extra)) for part in (source, law, group, weight)]
+    return Rows(padded[0], means[padded[1]], np.sqrt(variances[padded[1]]), padded[2], padded[3])
+
+
+def simulated(problem: Problem, *, key: int, n_replicates: int) -> pd.DataFrame:
+    """Train on drawn rows and take the exact error and risk of each rule: means over replicates."""
+    rows = rows_of(problem)
+    with jax.enable_x64(True):
+        keys = replicate_keys(as_key(key), jnp.arange(n_replicates))
+        if problem.loss == "hinge":
+            rules = np.stack([_hinge_rule(problem, rows, k) for k in keys])
+        else:
+            rules = np.asarray(
+                _rules(rows, np.float64(problem.design.ridge), keys, problem.dim, problem.loss)
+            )
+    means, variances = problem.spheres()
+    along, size, intercept = rules[:, :4], rules[:, 4], rules[:, 5]
+    margin = LABELS * (along @ means[:2].T + intercept[:, None])
+    values = _metrics(margin, size[:, None] * np.sqrt(variances[:2]), problem.loss)
+    worst = int(predicted_errors(problem).argmax())
+    values["worst_error"] = values["error"][:, worst]
+    return _records(problem, values, n_replicates, "simulation")
+
+
+@partial(jax.jit, static_argnames=("dim", "loss"))
+def _rules(rows: Rows, ridge: Array, keys: Key[Array, " r"], dim: int, loss: str) -> Array:
+    """Of each replicate: the rule along the first four axes, its size, and its intercept [r, 6]."""
+
+    def rule(key: Key[Array, ""]) -> Array:
+        x, label, weight = _features(rows, key, dim), jnp.asarray(rows.label), rows.weight
+        if loss == "squared":
+            theta = fit_ridge(x, label, jnp.asarray(weight), ridge=ridge)
+        else:
+            fit = fit_logistic(x, label, jnp.asarray(weight), ridge=ridge)
+            theta = jnp.where(fit.converged, fit.theta, jnp.nan)
+        return jnp.concatenate([theta[:4], jnp.linalg.norm(theta[:-1])[None], theta[-1:]])
+
+    return jax.lax.map(rule, keys)
+
+
+@partial(jax.jit, static_argnames=("dim",))
+def _features(rows: Rows, key: Key[Array, ""], dim: int) -> Array:
+    normals = standard_normal(key, len(rows.source), dim)[rows.source]
+    return (normals * jnp.asarray(rows.spread)[:, None]).at[:, :4].add(rows.centre)
+
+
+def _hinge_rule(problem: Problem, rows: Rows, key: Key[Array, ""]) -> np.ndarray:
+    """The support vector machine of scikit-learn, as :func:`_rules`."""
+    from sklearn.svm import SVC
+
+    used = rows.weight > 0
+    x = np.asarray(_features(rows, key, problem.dim))[used]
+    machine = SVC(C=1.0, kernel="precomputed", tol=1e-6, cache_size=400)
+    penalties = rows.weight[used] / problem.design.ridge
+    machine.fit(x @ x.T, rows.label[used], sample_weight=penalties)
+    w = machine.dual_coef_[0] @ x[machine.support_]
+    return np.array([*w[:4], np.linalg.norm(w), machine.intercept_[0]])
+
+
+def _metrics(margin: np.ndarray, spread: np.ndarray, loss: MarginLoss) -> dict[str, np.ndarray]:
+    """Errors and risks where margins are normal [r, 2]."""
+    from scipy.stats import norm
+
+    error = norm.cdf(-margin / spread)
+    if loss == "squared":
+        risk = 0.5 * ((1 - margin) ** 2 + spread**2)
+    elif loss == "hinge":
+        gap = 1 - margin
+        risk = gap * norm.cdf(gap / spread) + spread * norm.pdf(gap / spread)
+    else:
+        nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+        values = np.logaddexp(0, -(margin[..., None] + spread[..., None] * nodes))
+        risk = values @ (weights / weights.sum())
+    balanced = {"balanced_error": error.mean(axis=-1), "balanced_risk": risk.mean(axis=-1)}
+    return {"error": error, "risk": risk, **balanced}
+
+
+def predicted(problem: Problem, mistake: str = "") -> pd.DataFrame:
+    """What theory says of the true groups, or what it would say under a mistake."""
+    found = _theory(problem, mistake)
+    values = {
+        "error": np.asarray(found.error)[None, :2],
+        "risk": np.asarray(found.risk)[None, :2],
+        **{
+            name: np.asarray(getattr(found, name))[None]
+            for name in ("balanced_error", "worst_error", "balanced_risk")
+        },
+    }
+    return _records(problem, values, 0, "theory")
+
+
+def predicted_errors(problem: Problem) -> np.ndarray:
+    """Limits of the errors of the true groups [2]."""
+    return np.asarray(_theory(problem).error)[:2]
+
+
+def _theory(problem: Problem, mistake: str = "") -> Any:
+    from opal.theory.high_dim import evaluate, of_design
+    from opal.theory.high_dim.components import Components
+
+    with jax.enable_x64(True):
+        made = of_design(
+            problem.design, *_laws(problem, mistake), dim=problem.dim, seed_use=_seed_use(problem)
+        )
+        if mistake == "equal_weights":
+            equal = jnp.ones_like(jnp.asarray(made.weight)) / jnp.sum(jnp.asarray(made.density))
+            made = made._replace(weight=equal)
+        parts = Components(*(np.asarray(part) for part in made))
+        return evaluate(parts, problem.design.ridge, loss=problem.loss)
+
+
+def best_alpha(problem: Problem) -> float:
+    """The α of least balanced error, by the gradient of theory."""
+    from opal.theory.high_dim import best, of_design
+
+    def build(at: Mapping[str, Array]) -> Any:
+        made = of_design(
+            problem.design,
+            *_laws(problem),
+            dim=problem.dim,
+            alpha=at["alpha"],
+            seed_use=_seed_use(problem),
+        )
+        return made, problem.design.ridge
+
+    return best(build, {"alpha": (0.001, 0.999)}, loss=problem.loss, n_starts=2).at["alpha"]
+
+
+def _laws(problem: Problem, mistake: str = "") -> tuple[Any, Any, np.ndarray]:
+    from opal.theory.high_dim import Spheres
+
+    means, variances = problem.spheres()
+    truth, made = (Spheres(means[part], variances[part]) for part in (slice(2), slice(2, 4)))
+    return truth, truth if mistake == "truth_for_synthetic" else made, LABELS
+
+
+def _seed_use(problem: Problem) -> str:
+    return "copy in turn" if isinstance(problem.design.synthesizer, Duplication) else "none"
+
+
+def _records(
+    problem: Problem, values: dict[str, np.ndarray], n_replicates: int, source: str
+) -> pd.DataFrame:
+    from opal import records
+    from opal.risk import flatten_metrics
+
+    flat = flatten_metrics(values, [group.name for group in problem.truth.groups])
+    rows = {where: mean_and_std_error(v) for where, v in flat.items()}
+    frame = records.of_design(
+        problem.truth,
+        problem.design,
+        rows,
+        study="high_dim",
+        n_replicates=n_replicates,
+        source=source,
+    )
+    return frame.assign(
+        loss=problem.loss, kind=problem.kind, ridge=problem.design.ridge, dim=problem.dim
     )

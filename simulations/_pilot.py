@@ -22,15 +22,10 @@ _BLOCK = 64  # fits of one call, so that any number of them shares a compilation
 
 @dataclass(frozen=True)
 class Rows:
-    """Real and synthetic rows, block after block.
+    """Real and synthetic rows, block after block."""
 
-    Attributes:
-        real: the real sample.
-        made: the synthetic sample.
-    """
-
-    real: Sample
-    made: Sample
+    real: Sample  # the real sample
+    made: Sample  # the synthetic sample
 
     @classmethod
     def draw(

@@ -1,146 +1,34 @@
-"""A prior against seeds: what it weighs, what it costs, and what theory says of both.
-
-Theory is docs/theory.md, section 13.5; it reads laws and priors, no draws.
-"""
+"""A prior against seeds: what it weighs, when they beat it, and how many it is worth."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from opal import newton
-from opal.settings.tokens import Alphabet, Prior
+from opal.risk import mean_and_std_error
+from opal.settings.tokens import Alphabet
 from opal.synthesis.transformer.model import Decoder
+from opal.synthesis.transformer.streams import TokenStream
+from opal.theory.generator import add_half, kl, maximum_likelihood
 
-if TYPE_CHECKING:
-    from simulations._generators import Subjects
+from ._generators import Subjects, kl_after_seeds, subjects
 
-_TOLERANCE = 1e-10  # of the gradient, in units of its own size
-_SUBJECTS_AT_ONCE = 64
 _RESAMPLES = 400
 _INTERVAL = (0.025, 0.975)
 _LEAST = 1e-9  # weight of a prior below which it is noise
-
-
-def laws_after_seeds(decoder: Decoder, held: Subjects, n_seeds: Sequence[int]) -> np.ndarray:
-    """The decoder's law of the next token after each number of seeds [N, S, d], float64."""
-    with jax.enable_x64(True):
-        inputs = jnp.asarray(held.inputs[:, : decoder.config.context])
-        return np.asarray(_laws_after_seeds(decoder, inputs, jnp.asarray(n_seeds)))
-
-
-@jax.jit
-def _laws_after_seeds(decoder: Decoder, inputs: Array, n_seeds: Array) -> Array:
-    def one(symbols: Array) -> Array:
-        scores = decoder(symbols[None])[0][0, n_seeds].astype(float)
-        return jax.nn.softmax(scores, axis=-1)
-
-    laws: Array = jax.lax.map(one, inputs, batch_size=_SUBJECTS_AT_ONCE)
-    return laws.swapaxes(0, 1)
-
-
-class Expansion(NamedTuple):
-    """What is expected of Bayes before its seeds are drawn.
-
-    Attributes:
-        kl: expected KL(P_t‖Q) (13.16) [N, S].
-        posterior_mean: expected posterior mean of t (13.15) [N, S, r].
-        mode: where it is expanded, t_n (13.13) [N, S, r].
-        found: whether the optima behind both were found [N, S].
-    """
-
-    kl: np.ndarray
-    posterior_mean: np.ndarray
-    mode: np.ndarray
-    found: np.ndarray
-
-
-def expansion(
-    alphabet: Alphabet, laws: np.ndarray, prior: Prior, n_seeds: Sequence[int]
-) -> Expansion:
-    """Bayes under a prior, expected over the seeds of given subjects, to one loop.
-
-    Args:
-        alphabet: tokens and temperature.
-        laws: P_t of the subjects [S, d].
-        prior: that Bayes believes in; subjects may come from another.
-        n_seeds: how many [N].
-    """
-    with jax.enable_x64(True):
-        n = jnp.asarray(n_seeds, float)[:, None]
-        numbers = (jnp.float64(prior.mean), jnp.float64(prior.scale) ** -2)
-        u, known = jnp.asarray(alphabet.embeddings / alphabet.eta), jnp.asarray(laws)
-        found = [_expand(u, known, n + more, *numbers) for more in (0, 1)]
-        (now, mean, mode, converged), (later, _, _, too) = (map(np.asarray, f) for f in found)
-        return Expansion(later - now, mean, mode, converged & too)
-
-
-@jax.jit
-def _expand(
-    u: Array, laws: Array, n: Array, mean: Array, precision: Array
-) -> tuple[Float[Array, "n s"], Float[Array, "n s r"], Float[Array, "n s r"], Array]:
-    of_one = partial(_expand_one, u, mean, precision)
-    return jax.vmap(jax.vmap(of_one, (0, None)), (None, 0))(laws, n[:, 0])
-
-
-def _expand_one(
-    u: Array, mean: Array, precision: Array, law: Array, n: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Redundancy (13.14), expected posterior mean (13.15) and mode (13.13) of one subject."""
-    r, truth, size = u.shape[1], law @ u, n + precision
-
-    def covariance(p: Array) -> Array:
-        centred = u - (p @ u)[None, :]
-        return (p[:, None] * centred).T @ centred
-
-    def derivatives(subject: Array) -> tuple[Array, Array]:
-        p = jax.nn.softmax(u @ subject)
-        gradient = n * (p @ u - truth) + precision * (subject - mean)
-        return gradient / size, (n * covariance(p) + precision * jnp.eye(r)) / size
-
-    best = newton.minimise(derivatives, jnp.full(r, mean), tolerance=_TOLERANCE)
-    factor = jax.scipy.linalg.cho_factor(derivatives(best.theta)[1] * size)
-    spread, noise = jax.scipy.linalg.cho_solve(factor, jnp.eye(r)), n * covariance(law)
-    log_p = jax.nn.log_softmax(u @ best.theta)
-    divergence = jnp.sum(jax.scipy.special.xlogy(law, law)) - law @ log_p
-    redundancy = (
-        n * divergence
-        + 0.5 * precision * jnp.sum((best.theta - mean) ** 2)
-        + jnp.sum(jnp.log(jnp.diagonal(factor[0])))
-        - 0.5 * r * jnp.log(precision)
-        - 0.5 * jnp.sum(noise * spread)
-    )
-    p = jnp.exp(log_p)
-    centred = u - (p @ u)[None, :]
-    widths = jnp.sum(centred @ (spread + spread @ noise @ spread) * centred, axis=1)
-    skew = (p * widths) @ centred
-    return redundancy, best.theta - 0.5 * n * spread @ skew, best.theta, best.converged
-
-
-def pull(
-    posterior_mean: np.ndarray, prior: Prior, n_seeds: Sequence[int], eta: float
-) -> np.ndarray:
-    """``E_P u − E_Q u`` of Bayes after n ≥ 1 seeds (13.12), expected over them [N, S, r]."""
-    n = np.asarray(n_seeds, float)[:, None, None]
-    return np.asarray(eta / n * (posterior_mean - prior.mean) / prior.scale**2)
+_LONGEST = 2048  # seeds of add-½ counts
+_MOST_LIKELY = (256, 256)  # seeds and subjects for which the most likely law is asked
+_MOSTLY = 0.9  # of the subjects must have a most likely law, or their mean KL is of the lucky ones
 
 
 class Weight(NamedTuple):
-    """The weight of the prior, a ratio of means over subjects.
+    """The weight of the prior, a ratio of means over subjects."""
 
-    Attributes:
-        along: ``⟨E_P u − E_Q u, E_P u − E_0 u⟩`` [N, S].
-        whole: ``‖E_P u − E_0 u‖²`` [S].
-    """
-
-    along: np.ndarray
-    whole: np.ndarray
+    along: np.ndarray  # ``⟨E_P u − E_Q u, E_P u − E_0 u⟩`` [N, S]
+    whole: np.ndarray  # ``‖E_P u − E_0 u‖²`` [S]
 
     @classmethod
     def of(cls, left: np.ndarray, whole: np.ndarray) -> Weight:
@@ -216,3 +104,111 @@ def _crossing(n_seeds: np.ndarray, level: np.ndarray, *, before: np.ndarray) -> 
     share = np.clip(low / np.where(low == high, 1.0, low - high), 0, 1)
     inside = np.exp(log_n[left[:, 0]] + share * (log_n[right[:, 0]] - log_n[left[:, 0]]))
     return np.where(after == 0, before, np.where(after > last, np.inf, inside))
+
+
+class Worth(NamedTuple):
+    """Mean KL(P‖Q) in nats after n seeds, and the multiplier; each with its standard error.
+
+    Attributes:
+        n: seeds.
+        generator: of the generator.
+        counts: of add-½ counts with as many seeds.
+        multiplier: seeds, in units of n, after which add-½ counts have the generator's mean KL; not
+            a number if they have none such.
+        found: share of the subjects that have a most likely law after n seeds.
+        likelihood: the multiplier in seeds of maximum likelihood; not a number where it has the
+            generator's mean KL before nine in ten subjects have a most likely law.
+    """
+
+    n: int
+    generator: tuple[np.ndarray, np.ndarray]
+    counts: tuple[np.ndarray, np.ndarray]
+    multiplier: tuple[float, float]
+    found: tuple[np.ndarray, np.ndarray]
+    likelihood: tuple[float, float]
+
+
+def worth_of_seeds(
+    decoder: Decoder, stream: TokenStream, n_seeds: Sequence[int], *, key: int, n_subjects: int
+) -> list[Worth]:
+    """KL of the generator and of references on the same seeds of the same subjects.
+
+    Each number of seeds is at least one and below the decoder's context; subjects are the stream's.
+    """
+    held = subjects(stream, _LONGEST, key=key, n_subjects=n_subjects)
+    grid = np.geomspace(1, _LONGEST, 60).round().astype(int)
+    grid = np.unique([0, *grid, *n_seeds])
+    counts = held.counts(grid.tolist())
+    with jax.enable_x64(True):
+        divergences = jax.jit(lambda p, c: kl(p, add_half(c)))(held.laws[None], counts)
+        of_counts = np.asarray(divergences).T
+    of_generator = kl_after_seeds(decoder, held)
+    likely, sizes = _most_likely(stream.alphabet, held, n_seeds)
+    found = []
+    for n in n_seeds:
+        made, counted = of_generator[:, n], of_counts[:, grid == n][:, 0]
+        multiplier = _multiplier(made, of_counts, grid, n, stream.alphabet.n_tokens)
+        exists = np.isfinite(likely[:, sizes == n][:, 0]).astype(float)
+        worth = (mean_and_std_error(made), mean_and_std_error(counted), multiplier)
+        seeds = _multiplier_of_likely(made[: len(likely)], likely, sizes, n)
+        found.append(Worth(n, *worth, mean_and_std_error(exists), seeds))
+    return found
+
+
+def _multiplier(
+    made: np.ndarray, of_counts: np.ndarray, grid: np.ndarray, n: int, d: int
+) -> tuple[float, float]:
+    """Seeds of equal mean KL in units of n, by interpolation, with a paired standard error.
+
+    The logarithm of the KL of add-½ counts is close to linear in that of ``n + d/2``.
+    """
+    place, level = np.log(grid + d / 2), np.log(of_counts.mean(axis=0))
+    target = np.log(made.mean())
+    after = int(np.argmax(level < target))
+    if level.min() >= target or after == 0:
+        return np.nan, np.nan
+    slope = (level[after] - level[after - 1]) / (place[after] - place[after - 1])
+    share = (target - level[after - 1]) / (level[after] - level[after - 1])
+    equal = np.exp(place[after - 1] + (target - level[after - 1]) / slope)
+    counted = (1 - share) * of_counts[:, after - 1] + share * of_counts[:, after]
+    relative = (made - counted).std(ddof=1) / np.sqrt(len(made)) / made.mean()
+    return float((equal - d / 2) / n), float(relative * equal / abs(slope) / n)
+
+
+def _most_likely(
+    alphabet: Alphabet, held: Subjects, n_seeds: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """KL of the first subjects' most likely laws [S, N], nan where there is none; and seeds [N]."""
+    longest, n_subjects = _MOST_LIKELY
+    grid = np.geomspace(1, longest, 17).round().astype(int)
+    sizes = np.unique([*grid, *n_seeds])
+    some = Subjects(*(part[:n_subjects] for part in held))
+    counts = some.counts(sizes.tolist())
+    with jax.enable_x64(True):
+        best = maximum_likelihood(alphabet, counts)
+        divergences = kl(np.broadcast_to(some.laws, counts.shape), best.law)
+        return np.where(best.found, divergences, np.nan).T, sizes
+
+
+def _multiplier_of_likely(
+    made: np.ndarray, of_likely: np.ndarray, sizes: np.ndarray, n: int
+) -> tuple[float, float]:
+    """Seeds after which maximum likelihood is as good, on subjects that have a most likely law.
+
+    By interpolation in log n of the log ratio of both means, each of the same subjects.
+    """
+    exists = np.isfinite(of_likely)
+    known = exists.mean(axis=0) >= _MOSTLY
+    mean = np.where(exists, of_likely, 0).sum(axis=0) / np.maximum(exists.sum(axis=0), 1)
+    target = (made @ exists) / np.maximum(exists.sum(axis=0), 1)
+    worse = known & (mean >= target)
+    after = int(np.argmax(known & ~worse))
+    if after == 0 or not worse[after - 1]:
+        return np.nan, np.nan
+    ends = slice(after - 1, after + 1)
+    ratio, place = np.log(mean[ends] / target[ends]), np.log(sizes[ends])
+    slope = (ratio[1] - ratio[0]) / (place[1] - place[0])
+    equal = np.exp(place[0] - ratio[0] / slope)
+    apart = (of_likely[:, after] / mean[after] - made / target[after])[exists[:, after]]
+    error = apart.std(ddof=1) / np.sqrt(len(apart))
+    return float(equal / n), float(error * equal / abs(slope) / n)

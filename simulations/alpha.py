@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.cli import run_study
 from opal.runner import Cell
+
+from . import _config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,16 +58,10 @@ class Shift:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each bias.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
-    from simulations import _fields
-
-    _fields.require_counts(config, "dim", "n_augmented", "n_replicates", minimum=1)
-    _fields.require_counts(config, "n_alphas", minimum=2)
-    _fields.require_numbers(config, "distance", "shift")
+    """One cell for each bias."""
+    _config.require_counts(config, "dim", "n_augmented", "n_replicates", minimum=1)
+    _config.require_counts(config, "n_alphas", minimum=2)
+    _config.require_numbers(config, "distance", "shift")
     shifts = [Shift(config, s) for s in config.shift]
     for at in shifts:
         augmented(at)
@@ -114,6 +111,4 @@ def augmented(at: Shift) -> tuple[GaussianMixture, Design]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("alpha")

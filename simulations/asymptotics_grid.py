@@ -10,13 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, agrees, at_least, refuted, share
+from opal.cli import run_study
 from opal.runner import Cell
+
+from . import _config
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from opal.checks import Check
     from opal.objective import Design
     from opal.settings import GaussianLaw
     from opal.settings.setting import GaussianSetting
@@ -63,11 +66,7 @@ class Draw:
 
 
 def cells(config: Config) -> list[Cell]:
-    """Two cells for each design: its simulation, and what theories say of it.
-
-    Raises:
-        ValueError: the ranges hold no design.
-    """
+    """Two cells for each design: its simulation, and what theories say of it."""
     _check(config)
     draws = [Draw(config, index) for index in range(config.n_designs)]
     simulated = [Cell(simulate_draw, draw, f"design {draw.index}") for draw in draws]
@@ -75,14 +74,12 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    from simulations import _fields
-
-    _fields.require_counts(config, "n_designs", "n_replicates", minimum=1)
-    _fields.require_counts(config, "max_dim", minimum=2)
-    _fields.require_counts(config, "seed", minimum=0)
-    _fields.require_range("n_min", config.n_min)
-    _fields.require_numbers(config, "max_imbalance", least=1.0)
-    _fields.require_numbers(config, "max_augmented", least=0.14)  # N starts at exp(-2) n_max
+    _config.require_counts(config, "n_designs", "n_replicates", minimum=1)
+    _config.require_counts(config, "max_dim", minimum=2)
+    _config.require_counts(config, "seed", minimum=0)
+    _config.require_range("n_min", config.n_min)
+    _config.require_numbers(config, "max_imbalance", least=1.0)
+    _config.require_numbers(config, "max_augmented", least=0.14)  # N starts at exp(-2) n_max
     least = 4 * config.n_min[1]
     if config.max_rows < least:
         raise ValueError(
@@ -217,13 +214,8 @@ def wrong_theories(
 
     with jax.enable_x64(True):
         right = expand(setting, design)
-        copies = asymptotics(
-            setting.law,
-            synthetic,
-            design.row_counts(),
-            design.row_weights(),
-            seed_use="copy in turn",
-        )
+        rows = (design.row_counts(), design.row_weights())
+        copies = asymptotics(setting.law, synthetic, *rows, seed_use="copy in turn")
     return {
         "wrong_variance": float(right.bias + right.drift_risk + copies.variance),
         "wrong_bias": float(right.variance),
@@ -232,18 +224,19 @@ def wrong_theories(
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Agreement within 2 % or 3 standard errors where n_min ≥ 200, and the two controls."""
-    from opal.checks import at_least, at_most
-
     table = comparison(records)
     large = table[table["n_min"] >= 200]
-    if large.empty:
-        large = table
-    share = {name: _within(large, name).mean() for name in ("predicted", *CONTROLS)}
     detail = f"share of {len(large)} designs with n_min ≥ 200 within 2 % or 3 standard errors"
-    return [
-        at_least("theory holds", float(share["predicted"]), 0.95, detail),
-        *(at_most(f"{name} is caught", float(share[name]), 0.9, detail) for name in CONTROLS),
+    found = [
+        at_least(
+            "theory holds", share(agrees(large["z"], large["ratio"], relative=0.02)), 0.95, detail
+        )
     ]
+    for name in CONTROLS:
+        z = (large["simulated"] - large[name]) / large["std_error"]
+        apart = (large["predicted"] - large[name]) / large["std_error"]
+        found.append(refuted(f"{name} is caught", z, apart, "designs with n_min ≥ 200"))
+    return found
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
@@ -263,12 +256,5 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values("n_min").reset_index()
 
 
-def _within(table: pd.DataFrame, name: str) -> pd.Series:
-    gap = (table["simulated"] - table[name]).abs()
-    return (gap <= 0.02 * table[name].abs()) | (gap <= 3 * table["std_error"])
-
-
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("asymptotics_grid")

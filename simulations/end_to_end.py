@@ -6,22 +6,27 @@ exactly, so that theory predicts the excess risk from the same seeds with nothin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, agrees, at_least, at_most, misses, share
+from opal.cli import run_study
 from opal.runner import Cell
+
+from . import _config
+from ._rows import COUNTS, EXCESS, TRANSFORMER, Found, Row, means, of_design, of_subjects, row, wide
 
 if TYPE_CHECKING:
     import pandas as pd
     from jaxtyping import Array, Key
 
-    from opal.checks import Check
     from opal.objective import Design
     from opal.settings import TokenSetting
-    from opal.settings.tokens import Alphabet
-    from opal.synthesis.transformer.model import Decoder
 
-EXCESS = "excess_balanced_risk"
+    from ._end_to_end import Seeds
+    from ._prior import Worth
+
 # Wrong theories, and from which change of the prediction on simulation should tell: that without
 # shared seeds is noisier, as its generator is not the one of the replicate.
 CONTROLS = {"own_seeds": 0.1, "floor": 0.05}
@@ -30,25 +35,9 @@ DESIGN = ("scale", "mean", "pair", "n_min", "weighting", "n_augmented", "alpha")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(_config.Generator):
     """Two classes of tokens, a generator, and ways to train on what it makes."""
 
-    n_tokens: int = 32
-    """Tokens d of the alphabet."""
-    rank: int = 4
-    """Latent dimensions r."""
-    eta: float = 0.5
-    """Temperature η of the subjects."""
-    width: int = 64
-    """Width of the transformer."""
-    depth: int = 2
-    """Its blocks."""
-    context: int = 65
-    """Its positions: one more than the most seeds."""
-    steps: int = 1800
-    """Steps of its training, on subjects with standard normal coordinates."""
-    batch: int = 128
-    """Sequences of a step."""
     n_seeds: tuple[int, ...] = (4, 8, 16, 32, 64)
     """Rows of the small class, all of them seeds."""
     n_majority: int = 400
@@ -69,13 +58,7 @@ class Config:
 
 PRESETS = {
     "tiny": Config(
-        n_tokens=8,
-        rank=2,
-        width=16,
-        depth=1,
-        context=9,
-        steps=40,
-        batch=32,
+        **_config.TINY,
         n_seeds=(4, 8),
         n_majority=60,
         priors=((1.0, 0.0), (1.5, 0.0)),
@@ -119,11 +102,7 @@ class Subjects:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each pair and number of seeds, and one for each prior's seed multiplier.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for each pair and number of seeds, and one for each prior's seed multiplier."""
     _check(config)
     worths = [Subjects(config, *prior) for prior in config.priors]
     points = [
@@ -140,40 +119,20 @@ def cells(config: Config) -> list[Cell]:
 
 def _check(config: Config) -> None:
     from opal.settings.tokens import Prior
-    from simulations import _fields, _trainable
 
-    _fields.require_counts(config, "n_pairs", "n_seeds", "n_subjects", minimum=1)
-    _fields.require_counts(config, "n_tokens", "n_replicates", minimum=2)
-    _fields.require_counts(config, "rank", "width", "depth", "steps", "batch", minimum=1)
-    _fields.require_counts(config, "n_majority", minimum=max(config.n_seeds))
-    _fields.require_counts(config, "context", minimum=max(config.n_seeds) + 1)
-    _fields.require_numbers(config, "eta", least=1e-3)
+    _config.require_counts(config, "n_pairs", "n_subjects", minimum=1)
+    _config.require_counts(config, "n_replicates", minimum=2)
+    _config.require_seeds(config, least=1)
+    _config.require_counts(config, "n_majority", minimum=max(config.n_seeds))
+    _config.require_numbers(config, "eta", least=1e-3)
     for name in ("priors", "mixes"):
         if not getattr(config, name):
             raise ValueError(f"{name} needs at least one pair of numbers; got none.")
     for scale, mean in config.priors:
         Prior(scale, mean)
-    size = (config.width, config.depth)
-    vocab = config.n_tokens + 1
-    _trainable.require(vocab, config.context, [size], [config.steps], config.batch)
+    config.check()
     for point in [Point(config, *config.priors[0], 0, n) for n in config.n_seeds]:
         designs(point)
-
-
-def alphabet(config: Config) -> Alphabet:
-    """The tokens, the same for all subjects."""
-    from opal.settings.tokens import Alphabet
-
-    return Alphabet.random(config.n_tokens, config.rank, eta=config.eta, key=0)
-
-
-def generator(config: Config) -> Decoder:
-    """The transformer, trained on the standard prior unless it was before."""
-    from opal.synthesis.transformer.streams import TokenStream
-    from simulations._generators import generator as trained
-
-    sizes = (config.context, config.width, config.depth, config.steps, config.batch)
-    return trained(TokenStream(alphabet(config)), *sizes)
 
 
 def classes(at: Point) -> TokenSetting:
@@ -182,7 +141,7 @@ def classes(at: Point) -> TokenSetting:
     from opal.settings.tokens import Prior
 
     key = at.config.seed * 100_003 + at.pair
-    return TokenSetting.drawn(alphabet(at.config), prior=Prior(at.scale, at.mean), key=key)
+    return TokenSetting.drawn(at.config.alphabet(), prior=Prior(at.scale, at.mean), key=key)
 
 
 def designs(at: Point) -> list[Design]:
@@ -191,7 +150,7 @@ def designs(at: Point) -> list[Design]:
     from opal.synthesis import Oracle
 
     counts = (at.config.n_majority, at.n)
-    maker = Oracle(classes(at).law, name="transformer")
+    maker = Oracle(classes(at).law, name=TRANSFORMER)
     opal = [Design(counts, maker, n, alpha) for n, alpha in at.config.mixes]
     return [*opal, *(design.with_(oversample="none", weighting="group") for design in opal)]
 
@@ -207,52 +166,92 @@ def measure_point(at: Point) -> pd.DataFrame:
     """Every design on the same seeds: simulated, predicted, and predicted wrongly on purpose."""
     import pandas as pd
 
-    from opal import records
-    from simulations._end_to_end import after_seeds
-    from simulations._end_to_end_rows import compare
+    from ._end_to_end import after_seeds
 
-    config, setting = at.config, classes(at)
-    key, shown = replicates(at), (min(config.n_majority, config.context - 1), at.n)
-    seeds = after_seeds(
-        generator(config), setting.law, shown, key=key, n_replicates=config.n_replicates
-    )
-    frames = []
+    config, setting, key = at.config, classes(at), replicates(at)
+    shown = (min(config.n_majority, config.context - 1), at.n)
+    size = config.n_replicates
+    seeds = after_seeds(config.decoder(), setting.law, shown, key=key, n_replicates=size)
+    most, frames = (config.n_majority, max(config.n_seeds)), []
     for design in designs(at):
-        most = (config.n_majority, max(config.n_seeds))
-        simulated, theory = compare(setting, design, seeds, key=key, most=most)
-        for source, rows in (("simulation", simulated), ("theory", theory)):
-            frame = records.of_design(
-                *(setting, design, rows),
-                study="end_to_end",
-                n_replicates=config.n_replicates,
-                source=source,
-            )
-            frames.append(frame.assign(weighting=design.weighting))
+        found = _compared(setting, design, seeds, key=key, most=most)
+        frame = of_design(setting, design, *found, "end_to_end", size)
+        frames.append(frame.assign(weighting=design.weighting))
     joined = pd.concat(frames, ignore_index=True)
     return joined.assign(scale=at.scale, mean=at.mean, pair=at.pair)
 
 
+def _compared(
+    setting: TokenSetting,
+    design: Design,
+    seeds: Seeds,
+    *,
+    key: Key[Array, ""],
+    most: tuple[int, int],
+) -> tuple[Found, Found]:
+    """Simulation and theories of one design, and the paired differences of the two."""
+    import numpy as np
+
+    from opal.theory.end_to_end import excess_of_seeds
+
+    from ._end_to_end import trained_excess
+
+    simulated, separated = trained_excess(setting.law, design, seeds.made, key=key, most=most)
+    predicted = excess_of_seeds(setting.law, design, seeds.seen, seeds.made)
+    # Each replicate's real rows beside the generator that saw the seeds of the one before it.
+    own = excess_of_seeds(setting.law, design, seeds.seen, np.roll(seeds.made, 1, axis=0))
+    values = dict(zip(THEORIES, (predicted.total, own.total, predicted.floor), strict=True))
+    apart = {f"{EXCESS} minus {name}": simulated - value for name, value in values.items()}
+    measured = {EXCESS: simulated, "separated": separated.astype(float), **apart}
+    return means(measured), means(values)
+
+
 def measure_worth(at: Subjects) -> pd.DataFrame:
     """Mean KL of the generator and of add-½ counts, and what a seed is worth."""
-    import pandas as pd
-
-    from opal import records
     from opal.settings.tokens import Prior
-    from opal.synthesis.transformer.streams import TokenStream
-    from simulations._end_to_end_rows import rows_of_worth
-    from simulations._seed_multiplier import worth_of_seeds
 
-    config = at.config
-    stream = TokenStream(alphabet(config), Prior(at.scale, at.mean))
+    from ._prior import worth_of_seeds
+
+    config, stream = at.config, at.config.stream(Prior(at.scale, at.mean))
     worths = worth_of_seeds(
-        *(generator(config), stream, config.n_seeds), key=config.seed, n_subjects=config.n_subjects
+        *(config.decoder(), stream, config.n_seeds), key=config.seed, n_subjects=config.n_subjects
     )
-    rows = [row for worth in worths for row in rows_of_worth(worth)]
+    rows = [each for worth in worths for each in _of_worth(worth)]
     setting = f"tokens(d={config.n_tokens}, r={config.rank})"
-    frame = pd.DataFrame(rows).assign(
-        study="end_to_end", source="simulation", setting=setting, n_replicates=config.n_subjects
-    )
-    return records.validate(frame).assign(weighting="", scale=at.scale, mean=at.mean, pair=-1)
+    frame = of_subjects(rows, "end_to_end", setting, config.n_subjects)
+    return frame.assign(weighting="", scale=at.scale, mean=at.mean, pair=-1)
+
+
+def _of_worth(worth: Worth) -> Iterator[Row]:
+    """KL of the generator and of the references, and in how many of their seeds a seed is paid."""
+    for arm, metric, found in (
+        (TRANSFORMER, "kl", worth.generator),
+        (COUNTS, "kl", worth.counts),
+        (TRANSFORMER, "seed_multiplier", worth.multiplier),
+        ("maximum likelihood", "found", worth.found),
+        (TRANSFORMER, "seed_multiplier_likelihood", worth.likelihood),
+    ):
+        yield row("simulation", arm, worth.n, metric, *(float(number) for number in found))
+
+
+def every_number(records: pd.DataFrame) -> pd.DataFrame:
+    """One row for each cell, with the standard errors of all differences."""
+    import numpy as np
+
+    values, errors = wide(records[records["weighting"] != ""], DESIGN)
+    table = values["theory"][["predicted"]].copy()
+    table["simulated"] = values["simulation", EXCESS]
+    table["ratio"] = table["predicted"] / table["simulated"]
+    for name in THEORIES:
+        apart = ("simulation", f"{EXCESS} minus {name}")
+        table[name] = values["theory", name]
+        table[f"std_error_{name}"] = errors[apart]
+        table[f"z_{name}"] = values[apart] / errors[apart]
+    table["std_error_simulated"] = errors["simulation", EXCESS]
+    table["separated"] = values["simulation", "separated"]
+    worth = records[records["metric"] == "seed_multiplier"]
+    worth = worth.set_index(["scale", "mean", "n_min"])["value"].rename("seed_multiplier")
+    return table.join(worth.astype(np.float64)).reset_index()
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
@@ -260,8 +259,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
     ``std_error`` is that of the paired difference of predicted and simulated.
     """
-    from simulations._end_to_end_table import every_number
-
     table = every_number(records).rename(
         columns={"std_error_predicted": "std_error", "z_predicted": "z"}
     )
@@ -272,12 +269,43 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Theory agrees; without the shared seeds, and without the spread, the same test fails."""
-    from simulations import _end_to_end_table as claims
+    table = every_number(records)
+    z, ratio = table["z_predicted"].abs().max(), table["ratio"]
+    return [
+        at_least(
+            "predicted is simulated",
+            share(agrees(table["z_predicted"], ratio)),
+            0.95,
+            f"share of {len(table)} cells within 3 standard errors or 3 %; ratios {ratio.min():.3f}"
+            f" to {ratio.max():.3f}, largest |z| {z:.1f}",
+        ),
+        _caught(table, "own_seeds", "shared seeds are not ignored"),
+        _caught(table, "floor", "the spread is not ignored"),
+        at_most(
+            "rows are not separable",
+            table["separated"],
+            0.0,
+            "largest share of a cell's replicates in which a line separates the rows",
+        ),
+    ]
 
-    return claims.checks(claims.every_number(records))
+
+def matters(table: pd.DataFrame, name: str) -> pd.Series:
+    """In which cells a wrong theory says something else, whatever was simulated."""
+    return (table[name] / table["predicted"] - 1).abs() > CONTROLS[name]
+
+
+def _caught(table: pd.DataFrame, name: str, claim: str) -> Check:
+    """The share of cells in which simulation refuses a wrong theory where it matters."""
+    chosen = table[matters(table, name)]
+    return at_least(
+        claim,
+        share(misses(chosen[f"z_{name}"], chosen[name] / chosen["simulated"])),
+        0.95,
+        f"share of the {len(chosen)} cells in which leaving it out changes the prediction by more "
+        f"than {CONTROLS[name]:.0%}; there it must miss by 3 standard errors and 3 %",
+    )
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("end_to_end")

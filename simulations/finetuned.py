@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.cli import run_study
 from opal.runner import Cell
 
 if TYPE_CHECKING:
@@ -125,15 +126,12 @@ def case_cell(config: Case) -> pd.DataFrame:
     from opal import records
     from opal.bridge.text import corpora, encoders
     from opal.bridge.text.curves import material
-    from simulations import _finetuned
+
+    from . import _finetuned
 
     corpus = corpora.load(config.corpus)
     data = material.material(
-        corpus,
-        config.seed,
-        chosen=config.sources,
-        share=config.share,
-        most_test=config.most_test,
+        corpus, config.seed, chosen=config.sources, share=config.share, most_test=config.most_test
     )
     asked = _finetuned.Asked(config.arms, config.size, config.folds)
     encoder = encoders.encoder(config.model)
@@ -159,19 +157,17 @@ def _tuning(config: Config | Case) -> FineTuning:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """What must show where both classifiers are trained; what texts are worth is a finding."""
-    from simulations import _finetuned_verdicts
+    from . import _finetuned
 
-    return _finetuned_verdicts.checks(records)
+    return _finetuned.checks(records)
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
     """Both classifiers' changes by added texts, their difference, and what it says of a corpus."""
-    from simulations import _finetuned_verdicts
+    from . import _finetuned
 
-    return _finetuned_verdicts.comparison(records)
+    return _finetuned.comparison(records)
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("finetuned")

@@ -6,34 +6,33 @@ exceeds r/2n stops to gain from seeds: the law, fitted to the smaller ones, says
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least, at_most, share
+from opal.cli import run_study
 from opal.runner import Cell
 
+from . import _config
+from ._rows import BAYES, TRANSFORMER, Row, mean, of_subjects, row, z_of
+
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
-    from opal.checks import Check
     from opal.scaling.fitted import Fit
-    from opal.synthesis.transformer.streams import TokenStream
 
-TRANSFORMER, BAYES = "transformer", "Bayes"
 RUN = ("width", "depth", "params", "tokens")
 COLUMNS = {"x1": "width", "x2": "depth", "x3": "tokens"}
+FACTOR = 1.5  # within which a held-out regret is predicted
+FLAT = -0.25  # slope of log KL in log n on a plateau; that of Bayes is near −1
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(_config.Tokens):
     """An alphabet, and transformers of growing size that are trained for longer and longer."""
 
-    n_tokens: int = 32
-    """Tokens d of the alphabet."""
-    rank: int = 4
-    """Latent dimensions r."""
-    eta: float = 0.5
-    """Temperature η of the subjects."""
     sizes: tuple[tuple[int, int], ...] = ((16, 1), (16, 2), (32, 1), (32, 2), (64, 1), (64, 2))
     """Width and depth of each transformer, the largest last."""
     context: int = 65
@@ -57,21 +56,15 @@ class Config:
 
 PRESETS = {
     "tiny": Config(
-        n_tokens=8,
-        rank=2,
+        **_config.TINY_TOKENS,
         sizes=((8, 1), (16, 1), (16, 2)),
-        context=9,
         steps=(8, 20, 40),
-        batch=32,
         n_seeds=(0, 1, 4, 8),
         n_subjects=64,
         n_draws=100,
     ),
     "quick": Config(
-        sizes=((16, 1), (32, 1), (32, 2)),
-        steps=(100, 200, 400, 800),
-        n_subjects=1024,
-        n_draws=300,
+        sizes=((16, 1), (32, 1), (32, 2)), steps=(100, 200, 400, 800), n_subjects=1024, n_draws=300
     ),
     "full": Config(),
 }
@@ -87,11 +80,7 @@ class Size:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each architecture, with all its trainings.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for each architecture, with all its trainings."""
     _check(config)
     at = [Size(config, *size) for size in config.sizes]
     return [Cell(measure, one, f"width {one.width}, depth {one.depth}") for one in at]
@@ -100,15 +89,11 @@ def cells(config: Config) -> list[Cell]:
 def _check(config: Config) -> None:
     import numpy as np
 
-    from simulations import _fields, _trainable
-
-    _fields.require_counts(config, "steps", "batch", "n_draws", minimum=1)
-    _fields.require_counts(config, "n_trainings", minimum=2)
-    _fields.require_counts(config, "n_seeds", minimum=0)
-    _fields.require_counts(config, "n_subjects", minimum=2)
-    _fields.require_counts(config, "context", minimum=max(config.n_seeds) + 1)
+    _config.require_counts(config, "n_draws", minimum=1)
+    _config.require_counts(config, "n_trainings", "n_subjects", minimum=2)
+    _config.require_seeds(config, least=0)
     sizes = (config.context, config.sizes, config.steps, config.batch)
-    _trainable.require(stream(config).vocab, *sizes)
+    _config.require_decoders(config.alphabet(), *sizes)
     # A level, and an exponent for each of width and depth.
     shapes = [(1.0, *np.log(size)) for size in config.sizes]
     if np.linalg.matrix_rank(shapes) < 3 or len(set(config.steps)) < 3:
@@ -119,34 +104,23 @@ def _check(config: Config) -> None:
         )
 
 
-@cache  # what is compiled for its alphabet serves all cells
-def stream(config: Config) -> TokenStream:
-    """What all transformers are trained on, and where held-out subjects come from."""
-    from opal.settings.tokens import Alphabet
-    from opal.synthesis.transformer.streams import TokenStream
-
-    return TokenStream(Alphabet.random(config.n_tokens, config.rank, eta=config.eta, key=0))
-
-
 def measure(at: Size) -> pd.DataFrame:
     """Mean KL and regret of one architecture after each number of steps, and of Bayes."""
     import jax
     import numpy as np
     import pandas as pd
 
-    from opal import records
     from opal.theory.generator import bayes, kl
-    from simulations._generator_capacity import rows_of, size_of
-    from simulations._generators import generator, kl_after_seeds, subjects
 
-    config, source = at.config, stream(at.config)
+    from ._generators import generator, kl_after_seeds, subjects
+
+    config, source = at.config, at.config.stream()
     held = subjects(source, max(config.n_seeds), key=config.seed, n_subjects=config.n_subjects)
     counts = held.counts(config.n_seeds)
     with jax.enable_x64(True):
         options = {"key": config.seed, "n_draws": config.n_draws}
         best = bayes(source.alphabet, counts, source.prior, **options)
         least = np.asarray(kl(np.broadcast_to(held.laws, counts.shape), best.law))
-    found = float(np.asarray(best.found).mean())
     frames = []
     for steps in config.steps:
         shape = (config.context, at.width, at.depth, steps, config.batch)
@@ -154,17 +128,30 @@ def measure(at: Size) -> pd.DataFrame:
         decoders = [generator(source, *shape, seed=seed) for seed in range(n_trainings)]
         made = np.stack([kl_after_seeds(decoder, held) for decoder in decoders])
         made = np.moveaxis(made[:, :, list(config.n_seeds)], 2, 1)
-        frame = pd.DataFrame(list(rows_of(config.n_seeds, made, least)))
-        size = {"params": size_of(decoders[0]), "tokens": steps * config.batch * config.context}
+        frame = of_subjects(
+            *(_rows(config.n_seeds, made, least), "generator_capacity", config.setting),
+            config.n_subjects,
+            synthesizer=lambda f: f["arm"],
+        )
+        # Numbers in a decoder.
+        params = sum(leaf.size for leaf in jax.tree.leaves(decoders[0]))
+        size = {"params": params, "tokens": steps * config.batch * config.context}
         frames.append(frame.assign(**size, steps=steps, trainings=n_trainings))
-    setting = f"tokens(d={config.n_tokens}, r={config.rank}, eta={config.eta:g})"
-    frame = pd.concat(frames, ignore_index=True).assign(
-        study="generator_capacity", setting=setting, n_replicates=config.n_subjects
+    return pd.concat(frames, ignore_index=True).assign(
+        width=at.width, depth=at.depth, rank=config.rank, found=float(np.asarray(best.found).mean())
     )
-    frame = frame.assign(n_min=frame["n_real"], n_max=frame["n_real"], arm=frame["synthesizer"])
-    return records.validate(frame).assign(
-        width=at.width, depth=at.depth, rank=config.rank, found=found
-    )
+
+
+def _rows(n_seeds: tuple[int, ...], made: np.ndarray, least: np.ndarray) -> Iterator[Row]:
+    """Records of one number of steps: KL of each training [T, n, S], beside Bayes [n, S]."""
+    for n, each, best in zip(n_seeds, made.mean(axis=0), least, strict=True):
+        yield row("simulation", TRANSFORMER, n, "kl", *mean(each))
+        yield row("simulation", TRANSFORMER, n, "regret", *mean(each - best))
+        yield row("theory", BAYES, n, "kl", *mean(best))
+    if len(made) > 1:
+        last = (made[:, -1] - least[-1]).mean(axis=1)
+        spread = float(last.std(ddof=1) / last.mean())
+        yield row("simulation", TRANSFORMER, n_seeds[-1], "spread_of_trainings", spread)
 
 
 def regrets(records: pd.DataFrame) -> pd.DataFrame:
@@ -193,7 +180,8 @@ def capacity(records: pd.DataFrame) -> Fit:
     logarithms, whose scatter about it is more of the law's making than of subjects and trainings.
     """
     from opal.scaling.fit import fit
-    from simulations._product_law import product_law
+
+    from ._curves import product_law
 
     table = regrets(records)
     seen = table[~table["held_out"]]
@@ -240,17 +228,63 @@ def steepness(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Short trainings plateau, the law says where longer ones do, and no growth is a wrong law."""
-    from simulations import _generator_capacity_checks as claims
+    return [*_of_plateaus(steepness(records)), *_of_law(records), *_of_bayes(records)]
 
-    table = comparison(records)
-    return [
-        *claims.of_plateaus(steepness(records)),
-        *claims.of_law(table, capacity(records), between(records)),
-        *claims.of_bayes(records),
-    ]
+
+def _of_plateaus(slopes: pd.DataFrame) -> Iterator[Check]:
+    """The shortest trainings gain nothing from more seeds; Bayes does."""
+    shortest = slopes[slopes["tokens"] == slopes["tokens"].min()]
+    yield at_least(
+        "too few tokens give a plateau",
+        float(shortest[TRANSFORMER].max()),
+        FLAT,
+        f"slope of log KL in log n at the most seeds, smallest model after "
+        f"{shortest['tokens'].min():,} tokens; that of Bayes is {slopes[BAYES].max():.2f}",
+    )
+    yield at_most(
+        "Bayes has none", slopes[BAYES], 2 * FLAT, "the same slope of the posterior predictive law"
+    )
+
+
+def _of_law(records: pd.DataFrame) -> Iterator[Check]:
+    """The law predicts the longest trainings; what was last seen does not."""
+    import numpy as np
+
+    table, law = comparison(records), capacity(records)
+    held = table[table["held_out"]]
+    apart = np.log(held["ratio"]).abs()
+    given = ", ".join(f"{name} = {found.estimate:.3g}" for name, found in law.params.items())
+    yield at_most(
+        "the law predicts held-out regret",
+        np.exp(apart),
+        FACTOR,
+        f"largest factor between predicted and measured at {len(held)} held-out trainings; "
+        f"{int(held['regret'].between(held['low'], held['high']).sum())} lie within the 95 % "
+        f"interval of the curve; {law.law.equation} with {given}; trainings differ by "
+        f"{between(records):.0%}",
+    )
+    unchanged = np.log(held["last_seen"] / held["regret"]).abs()
+    nearer = unchanged > apart
+    yield at_least(
+        "regret is not what it was",
+        share(nearer),
+        0.5,
+        f"{int(nearer.sum())} of {len(held)} held-out trainings are farther from the longest "
+        f"training that the law has seen, by a factor of up to {np.exp(unchanged.max()):.3g}, than "
+        "from the law",
+    )
+
+
+def _of_bayes(records: pd.DataFrame) -> Iterator[Check]:
+    """Nothing beats Bayes, which is found everywhere."""
+    regret = records[records["metric"] == "regret"]
+    yield at_least(
+        "Bayes is not beaten", z_of(regret), -4.0, f"least paired z of {len(regret)} regrets"
+    )
+    yield at_least(
+        "every posterior is found", records["found"], 1.0, "least share of subjects and n"
+    )
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("generator_capacity")

@@ -7,33 +7,48 @@ not, and a Gaussian that is fitted to the seeds knows nothing of either.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from opal.checks import Check, agrees, at_least, at_most, misses, share
+from opal.cli import run_study
 from opal.runner import Cell
 
-if TYPE_CHECKING:
-    import pandas as pd
+from . import _config
+from ._rows import EXCESS, TRANSFORMER, Found, Row, mean, means, of_design, of_subjects, ratio, row
 
-    from opal.checks import Check
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from jaxtyping import Array, Key
+
+    from opal.objective import Design
+    from opal.settings.setting import GaussianSetting
+    from opal.synthesis.transformer.gaussian_generator import GaussianGenerator
     from opal.synthesis.transformer.gaussian_stream import GaussianStream
+
+Values = Mapping[str, "np.ndarray"]
 
 DIM = 2
 CASES = ("mixture", "correlated", "spurious")
-EXCESS, WORST = "excess_balanced_risk", "worst_error"
+CORRELATION = 0.8  # of the two features of every class in the case "correlated"
+WORST = "worst_error"
 # Where rows are nearly separable the mean is that of a few replicates.
 MEDIAN, BEATS = "median_excess", "beats the fit"
-TRANSFORMER, FIT, BAYES, ORACLE = "transformer", "Gaussian fit", "posterior predictive", "oracle"
+FIT, BAYES, ORACLE = "Gaussian fit", "posterior predictive", "oracle"
 MAKERS = (FIT, TRANSFORMER, BAYES, ORACLE)
 OF_BINS, OF_VALUES, PRIOR = "Bayes of bins", "Bayes of values", "without seeds"
 # Wrong theories, and from which change of the prediction on simulation should tell.
 CONTROLS = {"mean_law": 0.1, "floor": 0.05}
 OWN = "own_seeds"  # the theory of a generator that read the seeds of another replicate
 THEORIES = ("predicted", OWN, *CONTROLS)
+EXPLAINED = 0.5  # least share of the variance between replicates
+ENOUGH_STEPS, MARGIN, SLACK = 1500, 0.25, 2.0  # over Bayes of bins; times SLACK if shorter
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(_config.Blocks):
     """A transformer, the subjects that it is asked about, and classes that it makes rows of."""
 
     n_bins: int = 16
@@ -44,10 +59,6 @@ class Config:
     """Where the outer bins end, in units of the scale."""
     most_seeds: int = 32
     """Rows that the transformer's context holds."""
-    width: int = 64
-    """Width of the transformer."""
-    depth: int = 2
-    """Its blocks."""
     positions: Literal["rotary", "learned"] = "learned"
     """How it knows where a symbol is. Symbols take turns, which rotary angles do not tell."""
     steps: int = 1500
@@ -75,15 +86,21 @@ class Config:
     seed: int = 21
     """Seed of subjects and replicates."""
 
+    def stream(self) -> GaussianStream:
+        """What the transformer is trained on: standard normal means, and the covariance I."""
+        from opal.synthesis.transformer.gaussian_stream import GaussianStream
+        from opal.synthesis.transformer.quantise import Quantiser
+
+        quantiser = Quantiser(self.n_bins, self.scale, self.reach)
+        return GaussianStream(DIM, quantiser, degrees=None)
+
 
 PRESETS = {
     "tiny": Config(
+        **_config.TINY_BLOCKS,
         n_bins=4,
         most_seeds=4,
-        width=16,
-        depth=1,
         steps=40,
-        batch=32,
         n_seeds=(0, 4),
         n_subjects=32,
         cases=("mixture",),
@@ -126,11 +143,7 @@ class Point:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for the transformer's law, and one for each case and number of seeds.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for the transformer's law, and one for each case and number of seeds."""
     _check(config)
     # Cases of the same shapes follow each other, and share what was compiled.
     points = [Point(config, case, n) for n in config.n_min for case in config.cases]
@@ -143,13 +156,12 @@ def cells(config: Config) -> list[Cell]:
 def _check(config: Config) -> None:
     from opal import names
     from opal.settings.groups import validate_number
-    from simulations import _fields
 
-    _fields.require_counts(config, "most_seeds", "width", "depth", "steps", "batch", minimum=1)
-    _fields.require_counts(config, "n_subjects", "n_replicates", minimum=2)
-    _fields.require_counts(config, "n_seeds", "n_augmented", minimum=0)
+    _config.require_counts(config, "most_seeds", "width", "depth", "steps", "batch", minimum=1)
+    _config.require_counts(config, "n_subjects", "n_replicates", minimum=2)
+    _config.require_counts(config, "n_seeds", "n_augmented", minimum=0)
     # A Gaussian is fitted to the seeds.
-    _fields.require_counts(config, "n_min", minimum=DIM + 1)
+    _config.require_counts(config, "n_min", minimum=DIM + 1)
     names.check("cases", list(config.cases), CASES)
     names.check("makers", list(config.makers), MAKERS)
     if not {FIT, TRANSFORMER} <= set(config.makers):
@@ -169,65 +181,174 @@ def _check(config: Config) -> None:
             f"cases {config.cases}, n_max {config.n_max} and n_min {config.n_min}."
         )
     validate_number(config.alpha, "alpha is a weight in [0, 1]", least=0.0, most=1.0)
-    stream(config)
+    config.stream()
 
 
-def stream(config: Config) -> GaussianStream:
-    """What the transformer is trained on: standard normal means, and the covariance I."""
-    from opal.synthesis.transformer.gaussian_stream import GaussianStream
-    from opal.synthesis.transformer.quantise import Quantiser
+def generator(config: Config) -> GaussianGenerator:
+    """The transformer, trained unless it was before."""
+    from opal.synthesis.transformer.cached import trained
+    from opal.synthesis.transformer.config import ModelConfig, TrainConfig
+    from opal.synthesis.transformer.gaussian_generator import GaussianGenerator
 
-    quantiser = Quantiser(config.n_bins, config.scale, config.reach)
-    return GaussianStream(DIM, quantiser, degrees=None)
+    source = config.stream()
+    context = DIM * config.most_seeds + DIM  # the beginning, and all of the next row but its end
+    sizes = (config.width, config.depth)
+    model = ModelConfig(source.vocab, context, *sizes, positions=config.positions)
+    slice_ = next(k for k in range(min(32, config.batch), 0, -1) if config.batch % k == 0)
+    warm_up = min(TrainConfig.warm_up, config.steps // 2)
+    training = TrainConfig(config.steps, config.batch, slice_, warm_up=warm_up)
+    decoder = trained(model, training, source).decoder
+    return GaussianGenerator(
+        decoder, DIM, source.quantiser, n_context=config.most_seeds, name=TRANSFORMER
+    )
+
+
+def classes(case: str) -> GaussianSetting:
+    """Two classes at distance 2, or two labels and two attributes."""
+    from opal.settings import GaussianMixture, SpuriousCorrelation
+
+    if case == "spurious":
+        return SpuriousCorrelation()
+    off = CORRELATION if case == "correlated" else 0.0
+    return GaussianMixture([[-1.0, 0.0], [1.0, 0.0]], [[1.0, off], [off, 1.0]], name=case)
+
+
+def designs(at: Point, maker: GaussianGenerator) -> dict[str, Design]:
+    """Small groups filled up by each maker of rows, and all groups augmented by two of them."""
+    from opal.objective import Design, baselines
+    from opal.synthesis import GaussianFit, Oracle, Synthesizer
+    from opal.synthesis.posterior import PosteriorPredictive
+
+    config, truth = at.config, classes(at.case)
+    large, small = config.n_max, at.n
+    counts = (large, small, small, large) if at.case == "spurious" else (large, small)
+    every: dict[str, Synthesizer] = {
+        FIT: GaussianFit(),
+        TRANSFORMER: maker,
+        BAYES: PosteriorPredictive(),
+        ORACLE: Oracle(truth.law),
+    }
+    plain = baselines(counts)
+    arms = {name: plain[name] for name in ("raw", "weighting")}
+    arms |= {name: Design(counts, every[name], name=name) for name in config.makers}
+    if config.n_augmented:
+        more = {"n_augmented": config.n_augmented, "alpha": config.alpha}
+        for name in (FIT, TRANSFORMER):
+            arms[f"{name}, augmented"] = arms[name].with_(name=f"{name}, augmented", **more)
+    return arms
+
+
+def replicates(at: Point) -> Key[Array, ""]:
+    """Key of the replicates, which all arms share and no other point does."""
+    from opal.draws import as_key, named
+
+    return named(as_key(at.config.seed), f"{at.case}, {at.n}")
 
 
 def measure_law(at: Laws) -> pd.DataFrame:
     """Mean KL of the cells' law after each number of seeds, and what bins lose apart from it."""
-    import pandas as pd
+    rows = _of_law(at.config)
+    frame = of_subjects(rows, "generator_gaussian", "subjects", at.config.n_subjects)
+    return frame.assign(case="subjects", steps=at.config.steps)
 
-    from opal import records
-    from simulations._gaussian import subjects
-    from simulations._gaussian_rows import of_distortion, of_kl
 
-    config = at.config
+def _of_law(config: Config) -> Iterator[Row]:
+    """KL of every estimate after n seeds, paired with Bayes of bins, and what bins lose."""
+    from . import _gaussian
+
+    maker, source = generator(config), config.stream()
     sizes = {"key": config.seed, "n_subjects": config.n_subjects}
-    held = subjects(stream(config), max(config.n_seeds), **sizes)
-    rows = [*of_kl(config, held), *of_distortion(config, held)]
-    frame = pd.DataFrame(rows).assign(
-        study="generator_gaussian", setting="subjects", n_replicates=config.n_subjects
-    )
-    frame = frame.assign(n_min=frame["n_real"], n_max=frame["n_real"])
-    return records.validate(frame).assign(case="subjects", steps=config.steps)
+    held = _gaussian.subjects(source, max(config.n_seeds), **sizes)
+    law, nothing = _gaussian.truth(source, held), _gaussian.made_cells(maker, held, 0)
+    for n in config.n_seeds:
+        best = _gaussian.kl(law, _gaussian.bayes_of_bins(source, held, n))
+        estimates = {
+            OF_BINS: best,
+            OF_VALUES: _gaussian.kl(law, _gaussian.bayes_of_values(source, held, n)),
+            TRANSFORMER: _gaussian.kl(law, _gaussian.made_cells(maker, held, n)),
+            PRIOR: _gaussian.kl(law, nothing),
+        }
+        for arm, each in estimates.items():
+            made_by = "simulation" if arm in (TRANSFORMER, PRIOR) else "theory"
+            yield row(made_by, arm, n, "kl", *mean(each))
+            yield row(made_by, arm, n, "kl_minus_bayes", *mean(each - best))
+            yield row(made_by, arm, n, "kl_over_bayes", *ratio(each, best))
+    for metric, each in _gaussian.distortion(source, held)._asdict().items():
+        yield row("theory", "bins", 0, metric, *mean(each))
 
 
 def measure_arms(at: Point) -> pd.DataFrame:
     """Every arm on the same real rows, and the theory of the transformer's arms."""
     import pandas as pd
 
-    from opal import records
     from opal.simulate import replicate_metrics
-    from simulations._gaussian_arms import designs, replicates, setting
-    from simulations._gaussian_maker import generator
-    from simulations._gaussian_rows import means, of_simulation, theories
 
-    maker, truth, n = generator(at.config), setting(at.case), at.config.n_replicates
+    maker, truth, n = generator(at.config), classes(at.case), at.config.n_replicates
     arms = designs(at, maker)
     found = {
         arm: replicate_metrics(truth, design, key=replicates(at), n_replicates=n, calibration=False)
         for arm, design in arms.items()
     }
-    known = theories(at, maker, {a: d for a, d in arms.items() if d.synthesizer is maker})
+    known = _theories(at, maker, {a: d for a, d in arms.items() if d.synthesizer is maker})
     frames = []
     for arm, design in arms.items():
         theory = known.get(arm, {})
-        simulated = of_simulation(arm, found, theory)
-        for source, rows in (("simulation", simulated), ("theory", means(theory))):
-            if rows:
-                frame = records.of_design(
-                    truth, design, rows, study="generator_gaussian", n_replicates=n, source=source
-                )
-                frames.append(frame)
+        both = (_simulated(arm, found, theory), means(theory))
+        frames.append(of_design(truth, design, *both, "generator_gaussian", n))
     return pd.concat(frames, ignore_index=True).assign(case=at.case, steps=at.config.steps)
+
+
+def _simulated(arm: str, metrics: Mapping[str, Values], theory: Values) -> Found:
+    """Records of one arm, its differences from others and from theories paired on replicates.
+
+    ``theory`` is the excess of this arm given the seeds of each replicate [R], if it has one.
+    """
+    import numpy as np
+
+    excess, of_fit = metrics[arm][EXCESS], metrics[FIT][EXCESS]
+    values = {name: metrics[arm][name] for name in (EXCESS, WORST, "separated")}
+    for other in (TRANSFORMER, FIT):
+        values[f"{EXCESS} minus {other}"] = excess - metrics[other][EXCESS]
+    for name, each in theory.items():
+        values[f"{EXCESS} minus {name}"] = excess - each
+    values[BEATS] = (excess < of_fit).astype(float)
+    return means(values) | {(MEDIAN, "all"): (float(np.median(excess)), float("nan"))}
+
+
+def _theories(
+    at: Point, maker: GaussianGenerator, arms: dict[str, Design]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Excess of each arm given the seeds of each replicate [R]: predicted, and wrongly so."""
+    import numpy as np
+
+    from ._gaussian import after_seeds, excess_of_seeds
+
+    law, found = classes(at.case).law, {}
+    counts = next(iter(arms.values())).counts
+    seeds = after_seeds(maker, law, counts, key=replicates(at), n_replicates=at.config.n_replicates)
+    # Each replicate's real rows beside the generator that read those of the one before it, and
+    # beside one that makes rows of the mean law whatever it reads.
+    rolled, average = np.roll(seeds.tables, 1, axis=0), seeds.tables.mean(axis=0)
+    wrong = [rolled, np.broadcast_to(average, rolled.shape)]
+    for arm, design in arms.items():
+        right, own, fixed = (
+            excess_of_seeds(law, design, maker, seeds._replace(tables=tables))
+            for tables in (seeds.tables, *wrong)
+        )
+        each = (right.total, own.total, fixed.total, right.floor)
+        found[arm] = dict(zip(THEORIES, each, strict=True))
+    return found
+
+
+def laws(records: pd.DataFrame) -> pd.DataFrame:
+    """One row for each n: KL of the transformer and of the references, and ratio and gap."""
+    rows = records[(records["case"] == "subjects") & (records["arm"] != "bins")]
+    kl = rows[rows["metric"] == "kl"].pivot(index="n_real", columns="arm", values="value")
+    of_it = rows[rows["arm"] == TRANSFORMER]
+    for metric, name in (("kl", "kl"), ("kl_over_bayes", "ratio"), ("kl_minus_bayes", "gap")):
+        each = of_it[of_it["metric"] == metric].set_index("n_real")
+        kl[name], kl[f"std_error_{name}"] = each["value"], each["std_error"]
+    return kl.drop(columns="kl").reset_index()
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
@@ -236,20 +357,113 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     ``minus_…`` are paired with the transformer that fills up and with the Gaussian fit; ``z_…`` is
     of simulation minus theory, ``explained_…`` the share of the variance between replicates.
     """
-    from simulations._gaussian_checks import every_number
+    from ._rows import wide
 
-    return every_number(records)
+    values, errors = wide(records[records["case"] != "subjects"], ("case", "n_min", "arm"))
+    table = values["simulation"][[EXCESS, MEDIAN, BEATS, WORST, "separated"]].copy()
+    table["std_error"] = errors["simulation", EXCESS]
+    for other, name in ((TRANSFORMER, "transformer"), (FIT, "fit")):
+        metric = ("simulation", f"{EXCESS} minus {other}")
+        table[f"minus_{name}"], table[f"std_error_{name}"] = values[metric], errors[metric]
+    for theory in THEORIES:
+        metric = ("simulation", f"{EXCESS} minus {theory}")
+        table[theory] = values["theory", theory]
+        table[f"z_{theory}"] = values[metric] / errors[metric]
+        table[f"explained_{theory}"] = 1 - (errors[metric] / table["std_error"]) ** 2
+    return table.rename(columns={EXCESS: "excess"}).reset_index()
 
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """The law is near Bayes, theory agrees, and prior knowledge wins where it is right."""
-    from simulations import _gaussian_checks as of
-
     table = comparison(records)
-    return [*of.near_bayes(records), *of.of_theory(table), *of.of_prior(table)]
+    return [*_near_bayes(records), *_of_theory(table), *_of_prior(table)]
+
+
+def _near_bayes(records: pd.DataFrame) -> Iterator[Check]:
+    """The transformer's law is near that of Bayes, and neither beats it nor ignores its seeds."""
+    table, steps = laws(records), int(records["steps"].min())
+    margin = MARGIN * (1 if steps >= ENOUGH_STEPS else SLACK)
+    worst = table.loc[table["ratio"].idxmax()]
+    yield at_most(
+        "near Bayes",
+        table["ratio"],
+        1 + margin,
+        f"largest mean KL over that of Bayes of the same bins, at n = {worst['n_real']:.0f}, after "
+        f"{steps} steps; standard error {worst['std_error_ratio']:.3f}",
+    )
+    most = table.iloc[-1]
+    yield at_least(
+        "its seeds are read",
+        float(most[PRIOR] / most[OF_BINS]),
+        1 + margin,
+        f"the same ratio of its law without seeds, at n = {most['n_real']:.0f}; it must fail",
+    )
+    yield at_least(
+        "Bayes is not beaten",
+        table["gap"] / table["std_error_gap"],
+        -3.0,
+        f"least paired z of {len(table)} points against Bayes of the same bins",
+    )
+
+
+def _of_theory(table: pd.DataFrame) -> Iterator[Check]:
+    """Theory agrees replicate by replicate; what leaves something out does not."""
+    known = table[table["predicted"].notna()]
+    over = known["predicted"] / known["excess"]
+    yield at_least(
+        "predicted is simulated",
+        share(agrees(known["z_predicted"], over)),
+        0.95,
+        f"share of {len(known)} arms within 3 standard errors or 3 %; ratios {over.min():.3f} to "
+        f"{over.max():.3f}, largest |z| {known['z_predicted'].abs().max():.1f}",
+    )
+    yield at_least(
+        "every replicate has its own risk",
+        known["explained_predicted"],
+        EXPLAINED,
+        "least share of the variance between replicates that the prediction explains",
+    )
+    yield at_most(
+        "the generator reads the replicate's seeds",
+        known[f"explained_{OWN}"],
+        0.0,
+        "largest share that the prediction explains for the seeds of another replicate",
+    )
+    for name, claim in zip(CONTROLS, ("how its law varies", "the spread"), strict=True):
+        chosen = known[(known[name] / known["predicted"] - 1).abs() > CONTROLS[name]]
+        yield at_least(
+            f"{claim} cannot be left out",
+            share(misses(chosen[f"z_{name}"], chosen[name] / chosen["excess"])),
+            0.95,
+            f"share of the {len(chosen)} arms in which leaving it out changes the prediction by "
+            f"more than {CONTROLS[name]:.0%}; there it must miss",
+        )
+    yield at_most(
+        "rows are not separable",
+        known["separated"],
+        0.0,
+        "largest share of replicates in which a line separates the transformer's training rows",
+    )
+
+
+def _of_prior(table: pd.DataFrame) -> Iterator[Check]:
+    """Fewest seeds and the right covariance, then most seeds and the wrong one."""
+    fits = table[table["arm"] == FIT]
+    z = fits["minus_transformer"] / fits["std_error_transformer"]
+    right, wrong = fits["case"] != "correlated", fits["case"] == "correlated"
+    fewest, most = fits["n_min"].min(), fits["n_min"].max()
+    for claim, where, n, sign in (
+        ("knowing the covariance helps", right, fewest, 1),
+        ("believing the wrong one harms", wrong, most, -1),
+    ):
+        yield at_least(
+            claim,
+            sign * z[where & (fits["n_min"] == n)],
+            3.0,
+            "least paired z of the excess of a Gaussian fit over, or under, that of the "
+            f"transformer, n_min = {n}",
+        )
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("generator_gaussian")

@@ -6,50 +6,41 @@ held beside Bayes under its prior, Bayes under the right one, and counts, on the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least, at_most, refuted, within_standard_errors, z_threshold
+from opal.cli import run_study
 from opal.runner import Cell
-from simulations.generator_kl import BAYES, COUNTS, TRANSFORMER
+
+from . import _config
+from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, ratio, z_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
-    from opal.checks import Check
-    from opal.settings.tokens import Alphabet
+    from ._prior import Weight
 
 MATCHED = "Bayes, right prior"
 EXPANSION, EXPANSION_MATCHED = "expansion", "expansion, right prior"
 TRAINED = (1.0, 0.0)  # scale and mean of the prior of the training
 PRIOR = ["scale", "mean"]
 ENDS = ("", "_low", "_high")  # of an interval
+FEW, NEAR_BAYES = 8, 0.1  # in mean KL, relative, up to FEW seeds
+PRICE_WITHIN = 0.25  # of the expansion, for one to which the next loop is missing
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(_config.Generator):
     """One transformer, and the priors of the subjects that it is asked about."""
 
-    n_tokens: int = 32
-    """Tokens d of the alphabet."""
-    rank: int = 4
-    """Latent dimensions r."""
-    eta: float = 0.5
-    """Temperature η of the subjects."""
     priors: tuple[tuple[float, float], ...] = (
         *((1.0, 0.0), (1.0, 0.5), (1.0, 1.0), (1.0, 2.0)),
         *((0.5, 0.0), (1.5, 0.0), (2.0, 0.0), (2.0, 1.0)),
     )
     """Scale and mean of the subjects' coordinates, one cell each; (1, 0) in the training."""
-    width: int = 64
-    """Width of the transformer."""
-    depth: int = 2
-    """Its blocks."""
-    context: int = 65
-    """Its positions: one more than the most seeds."""
-    steps: int = 1800
-    """Steps of its training."""
-    batch: int = 128
-    """Sequences of a step."""
     n_seeds: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64)
     """Seeds in the context, increasing from 0, the prior predictive."""
     n_subjects: int = 2048
@@ -62,14 +53,8 @@ class Config:
 
 PRESETS = {
     "tiny": Config(
-        n_tokens=8,
-        rank=2,
+        **_config.TINY,
         priors=((1.0, 0.0), (1.0, 2.0)),
-        width=16,
-        depth=1,
-        context=9,
-        steps=40,
-        batch=32,
         n_seeds=(0, 1, 4, 8),
         n_subjects=64,
         n_draws=100,
@@ -91,11 +76,7 @@ class Subjects:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each prior.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell for each prior."""
     _check(config)
     at = [Subjects(config, *prior) for prior in config.priors]
     return [Cell(measure, one, f"scale {one.scale:g}, mean {one.mean:g}") for one in at]
@@ -103,12 +84,10 @@ def cells(config: Config) -> list[Cell]:
 
 def _check(config: Config) -> None:
     from opal.settings.tokens import Prior
-    from simulations import _fields, _trainable
 
-    _fields.require_counts(config, "steps", "batch", "n_draws", minimum=1)
-    _fields.require_counts(config, "n_seeds", minimum=0)
-    _fields.require_counts(config, "n_subjects", minimum=2)
-    _fields.require_counts(config, "context", minimum=max(config.n_seeds) + 1)
+    _config.require_counts(config, "n_draws", minimum=1)
+    _config.require_counts(config, "n_subjects", minimum=2)
+    _config.require_seeds(config, least=0)
     increasing = sorted({0, *config.n_seeds})
     if list(config.n_seeds) != increasing or len(increasing) < 3:
         raise ValueError(
@@ -122,47 +101,29 @@ def _check(config: Config) -> None:
         )
     for prior in config.priors:
         Prior(*prior)
-    size = (config.width, config.depth)
-    vocab = alphabet(config).n_tokens + 1
-    _trainable.require(vocab, config.context, [size], [config.steps], config.batch)
-
-
-def alphabet(config: Config) -> Alphabet:
-    """The tokens, the same for all subjects."""
-    from opal.settings.tokens import Alphabet
-
-    return Alphabet.random(config.n_tokens, config.rank, eta=config.eta, key=0)
+    config.check()
 
 
 def measure(at: Subjects) -> pd.DataFrame:
     """KL and the weight of the prior of every estimate after each number of seeds."""
     import jax
     import numpy as np
-    import pandas as pd
 
-    from opal import records
     from opal.settings.tokens import Prior
-    from opal.synthesis.transformer.streams import TokenStream
     from opal.theory.generator import add_half, bayes, kl
-    from simulations import _prior
-    from simulations._generators import generator, subjects
-    from simulations._prior_rows import rows_of
 
-    config, tokens, right = at.config, alphabet(at.config), Prior(at.scale, at.mean)
-    sizes = (config.context, config.width, config.depth, config.steps, config.batch)
-    decoder = generator(TokenStream(tokens), *sizes)
+    from ._generators import PLAIN, sampled, scores_after, subjects
+
+    config, tokens, right = at.config, at.config.alphabet(), Prior(at.scale, at.mean)
     held = subjects(
-        TokenStream(tokens, right),
-        max(config.n_seeds),
-        key=config.seed,
-        n_subjects=config.n_subjects,
+        *(config.stream(right), max(config.n_seeds)), key=config.seed, n_subjects=config.n_subjects
     )
     counts = held.counts(config.n_seeds)
     drawn = {"key": config.seed, "n_draws": config.n_draws}
     beliefs = {BAYES: Prior(), MATCHED: right}
     believed = {arm: bayes(tokens, counts, prior, **drawn) for arm, prior in beliefs.items()}
     laws = {arm: np.asarray(estimate.law) for arm, estimate in believed.items()}
-    laws[TRANSFORMER] = _prior.laws_after_seeds(decoder, held, config.n_seeds)
+    (laws[TRANSFORMER],) = sampled(scores_after(config.decoder(), held, config.n_seeds), [PLAIN])
     with jax.enable_x64(True):
         laws[COUNTS] = np.asarray(add_half(counts))
         divergence = {
@@ -170,15 +131,118 @@ def measure(at: Subjects) -> pd.DataFrame:
             for arm, law in laws.items()
         }
     found = min(float(estimate.found.mean()) for estimate in believed.values())
-    rows = list(rows_of(at, held.laws, laws, divergence, found))
-    setting = f"tokens(d={config.n_tokens}, r={config.rank}, eta={config.eta:g})"
-    frame = pd.DataFrame(rows).assign(
-        study="generator_prior", setting=setting, n_replicates=config.n_subjects
-    )
-    frame = frame.assign(n_min=frame["n_real"], n_max=frame["n_real"])
-    return records.validate(frame).assign(
+    rows = _rows(at, held.laws, laws, divergence, found)
+    return of_subjects(rows, "generator_prior", config.setting, config.n_subjects).assign(
         scale=at.scale, mean=at.mean, n_tokens=config.n_tokens, steps=config.steps
     )
+
+
+def _rows(
+    at: Subjects,
+    truth: np.ndarray,
+    laws: dict[str, np.ndarray],
+    divergence: dict[str, np.ndarray],
+    found: float,
+) -> Iterator[Row]:
+    """All records of a prior, from laws [N, S, d] and KL [N, S] of each arm after n seeds.
+
+    ``truth`` are the subjects' own laws [S, d]; ``found`` is the least share of posteriors found.
+    """
+    config = at.config
+    weight, expected, known = _theory(at, truth, laws)
+    kl = divergence | expected
+    yield from _of_kl(config.n_seeds, kl)
+    yield from _of_weight(config.n_seeds[1:], weight)
+    yield from _of_seeds(config, kl, weight)
+    yield _row(EXPANSION, 0, "found", min(found, known))
+
+
+def _theory(
+    at: Subjects, truth: np.ndarray, laws: dict[str, np.ndarray]
+) -> tuple[dict[str, Weight], dict[str, np.ndarray], float]:
+    """Weights for n ≥ 1, measured and expected; expected KL; and whether all was found."""
+    from opal.settings.tokens import Prior
+    from opal.theory.prior import expansion, pull
+
+    from ._prior import Weight
+
+    tokens, n_seeds = at.config.alphabet(), at.config.n_seeds
+    features = truth @ tokens.embeddings
+    weight, kl, found = {}, {}, []
+    for arm in (TRANSFORMER, BAYES, COUNTS):
+        made = laws[arm] @ tokens.embeddings
+        weight[arm] = Weight.of(features - made[1:], features - made[0])
+    way = features - laws[BAYES][0] @ tokens.embeddings
+    beliefs = {EXPANSION: Prior(), EXPANSION_MATCHED: Prior(at.scale, at.mean)}
+    for arm, prior in beliefs.items():
+        expected = expansion(tokens, truth, prior, n_seeds)
+        found.append(float(expected.found.mean()))
+        kl[arm] = expected.kl
+        for name, subject in ((arm, expected.posterior_mean), (f"{arm}, mode", expected.mode)):
+            left = pull(subject[1:], prior, n_seeds[1:], tokens.eta)
+            weight[name] = Weight.of(left, way)
+    return weight, kl, min(found)
+
+
+def _of_kl(n_seeds: tuple[int, ...], kl: dict[str, np.ndarray]) -> Iterator[Row]:
+    """Mean KL of each arm, and what is paired with the two kinds of Bayes."""
+    price = kl[BAYES] - kl[MATCHED]
+    paired = {
+        "kl_minus_bayes": {TRANSFORMER: kl[TRANSFORMER] - kl[BAYES]},
+        "kl_minus_matched": {arm: kl[arm] - kl[MATCHED] for arm in (TRANSFORMER, BAYES, COUNTS)},
+        "price": {BAYES: price, EXPANSION: kl[EXPANSION] - kl[EXPANSION_MATCHED]},
+        "kl_minus_theory": {
+            BAYES: kl[BAYES] - kl[EXPANSION],
+            MATCHED: kl[MATCHED] - kl[EXPANSION_MATCHED],
+        },
+        "price_minus_theory": {BAYES: price - kl[EXPANSION] + kl[EXPANSION_MATCHED]},
+    }
+    for metric, tables in {"kl": kl, **paired}.items():
+        for arm, table in tables.items():
+            for n, each in zip(n_seeds, table, strict=True):
+                yield _row(arm, n, metric, *mean(each))
+    for n, each, best in zip(n_seeds, kl[TRANSFORMER], kl[BAYES], strict=True):
+        yield _row(TRANSFORMER, n, "kl_over_bayes", *ratio(each, best))
+
+
+def _of_weight(n_seeds: tuple[int, ...], weight: dict[str, Weight]) -> Iterator[Row]:
+    """The weight of the prior for each arm, and how far theories are from that of Bayes."""
+    measured = weight[BAYES]
+    apart = {
+        arm: measured._replace(along=measured.along - weight[arm].along)
+        for arm in (EXPANSION, EXPANSION_MATCHED)
+    }
+    for metric, of in (("weight", weight), ("weight_apart", apart)):
+        for arm, one in of.items():
+            for n, value, error in zip(n_seeds, one.mean(), one.std_error(), strict=True):
+                yield _row(arm, n, metric, value, error)
+
+
+def _of_seeds(
+    config: Config, kl: dict[str, np.ndarray], weight: dict[str, Weight]
+) -> Iterator[Row]:
+    """Seeds after which the prior weighs a half, and from which counts are better."""
+    import numpy as np
+
+    from ._prior import seeds_to_half, seeds_to_overtake
+
+    n_seeds, key = np.array(config.n_seeds[1:]), config.seed
+    found = [
+        (arm, "n_half", seeds_to_half(n_seeds, weight[arm], key=key))
+        for arm in (TRANSFORMER, BAYES, COUNTS, EXPANSION)
+    ]
+    for arm in (TRANSFORMER, BAYES, MATCHED):
+        passed = seeds_to_overtake(n_seeds, kl[COUNTS][1:], kl[arm][1:], key=key)
+        found.append((arm, "n_overtaken", passed))
+    for arm, metric, seeds in found:
+        for suffix, value in zip(ENDS, seeds, strict=True):
+            yield _row(arm, max(config.n_seeds), metric + suffix, value)
+
+
+def _row(arm: str, n: int, metric: str, value: float, error: float = float("nan")) -> Row:
+    source = "simulation" if arm == TRANSFORMER else "theory"
+    numbers = {"value": float(value), "std_error": float(error)}
+    return {"source": source, "arm": arm, "n_real": n, "metric": metric, **numbers}
 
 
 def curves(records: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -205,34 +269,133 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
         .sort_index()
     )
     rows = []
-    for scale, mean in records[PRIOR].drop_duplicates().itertuples(index=False):
-        of = values[scale, mean]
+    for prior in records[PRIOR].drop_duplicates().itertuples(index=False, name=None):
+        of = values[prior]
         for arm in (TRANSFORMER, BAYES):
-            row = {"scale": scale, "mean": mean, "arm": arm}
-            row |= {name: of[arm, name] for name in ("n_half", "n_half_low", "n_half_high")}
+            numbers = {**dict(zip(PRIOR, prior, strict=True)), "arm": arm}
+            numbers |= {name: of[arm, name] for name in ("n_half", "n_half_low", "n_half_high")}
             crossing = [of[arm, f"n_overtaken{end}"] for end in ENDS]
-            row["overtaken"] = "{:.3g} ({:.3g} to {:.3g})".format(*crossing)
+            numbers["overtaken"] = "{:.3g} ({:.3g} to {:.3g})".format(*crossing)
             if not np.isfinite(crossing[0]):
-                row["overtaken"] = f"none up to {last}"
-            row["expected"] = of[EXPANSION, "n_half"]
-            row["ratio"] = of[arm, "kl"] / of[BAYES, "kl"]
-            row["matched"] = of[arm, "kl"] / of[MATCHED, "kl"]
-            rows.append(row)
+                numbers["overtaken"] = f"none up to {last}"
+            numbers["expected"] = of[EXPANSION, "n_half"]
+            numbers["ratio"] = of[arm, "kl"] / of[BAYES, "kl"]
+            numbers["matched"] = of[arm, "kl"] / of[MATCHED, "kl"]
+            rows.append(numbers)
     return pd.DataFrame(rows)
 
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Theory says what the prior weighs and costs, that of another prior does not."""
-    from simulations import _prior_checks
-
+    wrong = records[~records["scale"].eq(TRAINED[0]) | ~records["mean"].eq(TRAINED[1])]
     return [
-        *_prior_checks.of_theory(records),
-        *_prior_checks.of_transformer(records),
-        *_prior_checks.of_references(records),
+        *_of_theory(records, wrong),
+        *_of_price(wrong[wrong["n_real"] > 0]),
+        *_of_transformer(records),
+        *_of_references(records),
     ]
 
 
-if __name__ == "__main__":
-    from opal.cli import run_study
+def _of_theory(records: pd.DataFrame, wrong: pd.DataFrame) -> Iterator[Check]:
+    """The weight of the prior against its expansion, and that of the right prior as control."""
+    index = [*PRIOR, "n_real"]
+    weight = curves(records, "weight").set_index(index)
+    near = _paired(records, "weight_apart", EXPANSION)
+    loop = weight[EXPANSION] - weight[f"{EXPANSION}, mode"]
+    order = loop**2 / weight[EXPANSION]
+    z = ((near["value"].abs() - order).clip(lower=0) / near["std_error"]).dropna()
+    yield at_most(
+        "the prior weighs what it should",
+        z,
+        z_threshold(max(len(z), 1)),
+        f"largest z of Bayes against (13.15) at {len(z)} points beyond the order of what is left "
+        f"out, the square of the loop's share, at most {(loop / weight[EXPANSION]).max() ** 2:.3f}",
+    )
+    far = _paired(wrong, "weight_apart", EXPANSION_MATCHED)
+    apart = (far["value"] - near["value"].reindex(far.index)) / far["std_error"]
+    yield refuted(
+        "the right prior does not say it",
+        z_of(far),
+        apart,
+        "the weight by the expansion of the right prior, at each wrong prior and n, which must "
+        "fail",
+    )
 
+
+def _of_price(rows: pd.DataFrame) -> Iterator[Check]:
+    """What a wrong prior costs, from one seed on."""
+    paid, expected = (_paired(rows, "price", arm) for arm in (BAYES, EXPANSION))
+    apart = _paired(rows, "price_minus_theory", BAYES)
+    wide = z_threshold(max(len(apart), 1))
+    allowed = PRICE_WITHIN * expected["value"] + wide * apart["std_error"]
+    measured = paid["value"] / expected["value"]
+    yield at_most(
+        "a wrong prior costs what it should",
+        apart["value"].abs() / allowed,
+        1.0,
+        f"largest difference of the price of Bayes from (13.16) at {len(apart)} points, over "
+        f"{PRICE_WITHIN:.0%} of it and {wide:.2f} paired standard errors; measured over expected "
+        f"is {measured.min():.2f} … {measured.max():.2f}",
+    )
+    yield refuted(
+        "it is not free",
+        z_of(paid),
+        expected["value"].reindex(paid.index) / paid["std_error"],
+        "a price of nothing, which the theory of the right prior expects; it must fail",
+    )
+
+
+def _paired(rows: pd.DataFrame, metric: str, arm: str) -> pd.DataFrame:
+    """A metric of an arm, by prior and n."""
+    chosen = rows[(rows["metric"] == metric) & (rows["arm"] == arm)]
+    return chosen.set_index([*PRIOR, "n_real"])
+
+
+def _of_transformer(records: pd.DataFrame) -> Iterator[Check]:
+    """Off its prior the transformer is near Bayes with few seeds, of which one beats the prior."""
+    ends = records[records["metric"] == "n_half_high"]
+    own, counted = (ends[ends["arm"] == arm] for arm in (TRANSFORMER, COUNTS))
+    half = records["n_tokens"].min() / 2
+    yield at_most(
+        "seeds beat the prior of the transformer sooner than that of counts",
+        own["value"] / half,
+        1.0,
+        f"upper end of its n_half, at most {own['value'].max():.2f} seeds, over the d/2 = "
+        f"{half:g} of counts, for which the same is {counted['value'].max() / half:.2f}",
+    )
+    over = records[records["metric"] == "kl_over_bayes"]
+    last = over[over["n_real"] == over["n_real"].max()]
+    parts = last[[*PRIOR, "value", "std_error"]].itertuples(index=False)
+    listed = ", ".join(f"{v:.2f} ± {e:.2f} at ({s:g}, {m:g})" for s, m, v, e in parts)
+    yield at_most(
+        "the transformer is near Bayes with few seeds",
+        over["value"][over["n_real"].between(1, FEW)],
+        1 + NEAR_BAYES,
+        f"largest mean KL over Bayes under the training's prior up to {FEW} seeds, all priors; "
+        f"with {last['n_real'].max()} it is {listed}",
+    )
+
+
+def _of_references(records: pd.DataFrame) -> Iterator[Check]:
+    """Who cannot be beaten, what counts carry, and whether all was found."""
+    rows = records[(records["metric"] == "kl_minus_matched") & (records["std_error"] > 0)]
+    yield at_least(
+        "the right prior is not beaten",
+        z_of(rows),
+        -4.0,
+        f"least paired z of {len(rows)} points of the transformer, of Bayes and of counts",
+    )
+    counted = records[(records["metric"] == "weight") & (records["arm"] == COUNTS)]
+    half = counted["n_tokens"] / 2
+    z = (counted["value"] - half / (counted["n_real"] + half)) / counted["std_error"]
+    yield within_standard_errors("counts carry d/2 seeds", z)
+    yield at_least(
+        "all is found",
+        records.loc[records["metric"] == "found", "value"],
+        1.0,
+        "least share of subjects and n, of posteriors and of expansions",
+    )
+
+
+if __name__ == "__main__":
     run_study("generator_prior")

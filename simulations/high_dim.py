@@ -10,14 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least, refuted, share
+from opal.cli import run_study
 from opal.runner import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opal.checks import Check
     from opal.theory.high_dim.margins import MarginLoss
-    from simulations._high_dim import Problem
+
+    from ._high_dim import Problem
 
 CONTROLS = ("truth_for_synthetic", "equal_weights")
 METRICS = ("balanced_error", "worst_error", "balanced_risk")
@@ -87,18 +89,13 @@ def measure_design(draw: Draw) -> pd.DataFrame:
     """One random design: simulated, predicted rightly once and wrongly twice."""
     import pandas as pd
 
-    from simulations import _high_dim_training as training
+    from . import _high_dim
 
     problem = drawn_problem(draw)
-    theory = training.predicted(problem, study="high_dim")
-    wrong = [
-        training.predicted(problem, study="high_dim", mistake=name).assign(arm=name)
-        for name in CONTROLS
-    ]
+    theory = _high_dim.predicted(problem)
+    wrong = [_high_dim.predicted(problem, mistake=name).assign(arm=name) for name in CONTROLS]
     key = draw.config.seed * 100_003 + draw.index
-    simulated = training.simulated(
-        problem, key=key, n_replicates=draw.config.n_replicates, study="high_dim"
-    )
+    simulated = _high_dim.simulated(problem, key=key, n_replicates=draw.config.n_replicates)
     frame = pd.concat([simulated, theory, *wrong], ignore_index=True)
     return frame.assign(part="designs", design=draw.index, is_optimum=False)
 
@@ -108,13 +105,14 @@ def drawn_problem(draw: Draw) -> Problem:
     import numpy as np
 
     from opal.theory.high_dim.margins import MARGIN_LOSSES
-    from simulations import _high_dim as problems
+
+    from . import _high_dim
 
     config = draw.config
     numbers = (config.n_ridge, config.n_logistic, config.n_hinge)
     losses = [loss for loss, n in zip(MARGIN_LOSSES, numbers, strict=True) for _ in range(n)]
     rng = np.random.default_rng((config.seed, draw.index))
-    return problems.drawn(
+    return _high_dim.drawn(
         rng, losses[draw.index], dim=config.dim, max_imbalance=config.max_imbalance
     )
 
@@ -124,22 +122,19 @@ def measure_curve(curve: Curve) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from simulations import _high_dim as problems
-    from simulations import _high_dim_training as training
+    from . import _high_dim
 
     config = curve.config
-    problem = problems.of_quality(curve.quality, curve.loss, dim=config.dim)
-    best = training.best_alpha(problem)
+    problem = _high_dim.of_quality(curve.quality, curve.loss, dim=config.dim)
+    best = _high_dim.best_alpha(problem)
     frames = []
     for alpha in (*np.linspace(0.05, 0.95, config.n_alphas), best):
         at = problem.with_alpha(float(alpha))
-        simulated = training.simulated(
-            at, key=config.seed, n_replicates=config.n_replicates, study="high_dim"
-        )
+        simulated = _high_dim.simulated(at, key=config.seed, n_replicates=config.n_replicates)
         frames.append(simulated.assign(is_optimum=alpha == best))
-        frames.append(training.predicted(at, study="high_dim").assign(is_optimum=alpha == best))
+        frames.append(_high_dim.predicted(at).assign(is_optimum=alpha == best))
     for alpha in np.linspace(0.02, 0.98, 41):
-        line = training.predicted(problem.with_alpha(float(alpha)), study="high_dim")
+        line = _high_dim.predicted(problem.with_alpha(float(alpha)))
         frames.append(line.assign(is_optimum=False))
     frame = pd.concat(frames, ignore_index=True)
     return frame.assign(part="curves", design=-1, quality=curve.quality)
@@ -147,21 +142,19 @@ def measure_curve(curve: Curve) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Agreement within 3 standard errors in 97 % of designs, and the two controls."""
-    from opal.checks import at_least, at_most
-
     table = comparison(records)
     found = []
     for loss, rows in table.groupby("loss"):
-        share = float(_agree(rows, "predicted").mean())
         detail = f"share of {len(rows)} errors and risks within 3 standard errors"
-        found.append(at_least(f"theory holds, {loss}", share, 0.97, detail))
+        within = share(rows["z"].abs() <= 3)
+        found.append(at_least(f"theory holds, {loss}", within, 0.97, detail))
     errors = table[table["metric"] != "balanced_risk"]
     for name in CONTROLS:
         # Copies come from the truth, and so do exact rows: there is no mistake to be caught.
         matters = errors if name == "equal_weights" else errors[errors["kind"].isin(BIASED)]
-        share = float(_agree(matters, name).mean()) if len(matters) else 1.0
-        detail = f"share of {len(matters)} errors within 3 standard errors, which must be small"
-        found.append(at_most(f"{name} is caught", share, 0.7, detail))
+        z = (matters["simulated"] - matters[name]) / matters["std_error"]
+        apart = (matters["predicted"] - matters[name]) / matters["std_error"]
+        found.append(refuted(f"{name} is caught", z, apart, "balanced and worst errors"))
     return found
 
 
@@ -185,11 +178,5 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def _agree(table: pd.DataFrame, name: str) -> pd.Series:
-    return (table["simulated"] - table[name]).abs() <= 3 * table["std_error"]
-
-
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("high_dim")

@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.cli import run_study
 from opal.runner import Cell
+
+from . import _config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,15 +60,9 @@ class Size:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each minority size.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
-    from simulations import _fields
-
-    _fields.require_counts(config, "dim", "n_max", "n_min", "n_replicates", minimum=1)
-    _fields.require_numbers(config, "distance", "shift")
+    """One cell for each minority size."""
+    _config.require_counts(config, "dim", "n_max", "n_min", "n_replicates", minimum=1)
+    _config.require_numbers(config, "distance", "shift")
     sizes = [Size(config, n) for n in config.n_min]
     for size in sizes:
         arms(size)
@@ -74,16 +71,9 @@ def cells(config: Config) -> list[Cell]:
 
 def measure_size(size: Size) -> pd.DataFrame:
     """Every arm at one minority size, simulated and predicted."""
-    from simulations._arms import measure
+    from ._arms import measure
 
-    setting, designs = arms(size)
-    return measure(
-        setting,
-        designs,
-        seed=size.config.seed,
-        n_replicates=size.config.n_replicates,
-        study="imbalance",
-    )
+    return measure(*arms(size), size.config, "imbalance")
 
 
 def arms(size: Size) -> tuple[GaussianMixture, dict[str, Design]]:
@@ -91,7 +81,8 @@ def arms(size: Size) -> tuple[GaussianMixture, dict[str, Design]]:
     import numpy as np
 
     from opal.settings import GaussianMixture
-    from simulations._arms import standard_arms
+
+    from ._arms import standard_arms
 
     config = size.config
     axis = np.full(config.dim, 1 / np.sqrt(config.dim))
@@ -108,6 +99,4 @@ def arms(size: Size) -> tuple[GaussianMixture, dict[str, Design]]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("imbalance")

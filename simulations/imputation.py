@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least
+from opal.cli import run_study
 from opal.runner import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opal.checks import Check
 
 GRAMMAR = "grammar/praise"
 # The classes with 200 original texts of which at least 50 have synthetic ones; the first of each
@@ -143,8 +144,6 @@ def checks(records: pd.DataFrame) -> list[Check]:
     Each is a mean over corpora at the fewest originals of a class; those without their arms are
     left out.
     """
-    from opal.checks import at_least
-
     asked = (
         ("labels help", "all_real", "f1_minus_raw", "F1 with all labels minus with few"),
         ("weighting helps", "weighting", "f1_minus_raw", "F1 of weighted minus of raw originals"),
@@ -189,6 +188,4 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("imputation")

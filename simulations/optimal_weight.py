@@ -9,16 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least, share
+from opal.cli import run_study
 from opal.runner import Cell
+
+from . import _config
+from ._rows import EXCESS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opal.checks import Check
     from opal.objective import Design
     from opal.settings import GaussianMixture
-
-EXCESS = "excess_balanced_risk"
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,7 @@ class Draw:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each design of either question.
-
-    Raises:
-        ValueError: the ranges hold no design.
-    """
+    """One cell for each design of either question."""
     _check(config)
     weights = [Draw(config, index) for index in range(config.n_designs)]
     sizes = [Draw(config, config.n_designs + index) for index in range(config.n_sizes)]
@@ -74,13 +72,11 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    from simulations import _fields
-
-    _fields.require_counts(config, "n_designs", "n_replicates", minimum=1)
-    _fields.require_counts(config, "n_sizes", "seed", minimum=0)
-    _fields.require_counts(config, "max_dim", "n_alphas", minimum=2)
-    _fields.require_range("n_min", config.n_min)
-    _fields.require_numbers(config, "max_imbalance", least=1.5)  # the ratio starts there
+    _config.require_counts(config, "n_designs", "n_replicates", minimum=1)
+    _config.require_counts(config, "n_sizes", "seed", minimum=0)
+    _config.require_counts(config, "max_dim", "n_alphas", minimum=2)
+    _config.require_range("n_min", config.n_min)
+    _config.require_numbers(config, "max_imbalance", least=1.5)  # the ratio starts there
 
 
 def draw_design(draw: Draw) -> tuple[GaussianMixture, Design]:
@@ -185,13 +181,11 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """The share of designs in which the predicted optimum is within 2 % of the grid's best."""
-    from opal.checks import at_least
-
     table = comparison(records)
     return [
         at_least(
             f"predicted {question} is near the best",
-            float((rows["regret"] <= 1.02).mean()),
+            share(rows["regret"] <= 1.02),
             0.95,
             f"share of {len(rows)} designs within 2 %; largest ratio {rows['regret'].max():.3f}",
         )
@@ -200,6 +194,4 @@ def checks(records: pd.DataFrame) -> list[Check]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("optimal_weight")

@@ -12,24 +12,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_least, at_most, share
+from opal.cli import run_study
 from opal.runner import Cell
+
+from ._rows import EXCESS, mean
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from jaxtyping import Array, Key
 
-    from opal.checks import Check
     from opal.objective import Design
     from opal.scaling.pilot import Point
     from opal.scaling.plan import Plan
     from opal.scaling.purchase import Option
-    from opal.settings.gaussian import GaussianLaw
     from opal.settings.groups import Sample
     from opal.settings.setting import GaussianSetting
     from opal.synthesis import Bias
 
-EXCESS = "excess_balanced_risk"
+    from ._pilot import Rows
+
 PLANNERS = {"planner": "exact", "planner, validated": "validated"}
 # Dials of the generators, from right to hopelessly wrong: a shift of each group in a direction of
 # its own, flipped labels, a scaled covariance, and classes that lie too far apart.
@@ -166,13 +168,9 @@ def measure(at: At) -> pd.DataFrame:
     realised = buy(at, setting, base, budget, plans)
     frames = []
     for arm, (design, values, promise) in realised.items():
-        rows = {(EXCESS, "all"): mean_and_error(values)}
+        rows = {(EXCESS, "all"): mean(values)}
         frame = records.of_design(
-            setting,
-            design.with_(name=arm),
-            rows,
-            study="plan",
-            n_replicates=at.config.n_purchases,
+            setting, design.with_(name=arm), rows, study="plan", n_replicates=at.config.n_purchases
         )
         frames.append(frame.assign(**promise))
     joined = pd.concat(frames, ignore_index=True)
@@ -213,33 +211,20 @@ def expect(
     return pd.concat(frames, ignore_index=True)
 
 
-def mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    """Mean over purchases and its standard error."""
-    from opal.risk import mean_and_std_error
-
-    mean, error = mean_and_std_error(values)
-    return float(mean), float(error)
-
-
 def pilot(at: At, setting: GaussianSetting, base: Design, n_pool: int) -> pd.DataFrame:
     """Risks of the pilot's points, exact and validated, one row for each seed."""
-    import jax
     import numpy as np
     import pandas as pd
 
-    from opal.draws import as_key
     from opal.scaling.pilot import first_points
-    from simulations._pilot import Rows, balanced_risks
 
-    config, key = at.config, as_key(_seed(at))
+    from ._pilot import balanced_risks
+
+    config = at.config
     n = base.n_groups / sum(1 / count for count in base.counts)
     points = first_points(n, n_pool)
     rng = np.random.default_rng((config.seed, 1, at.family, at.bias))
-    with jax.enable_x64(True):
-        rows = Rows.draw(
-            setting.law, _made_by(base), base.counts, n_pool, key=key, purchase="pilot"
-        )
-        validation = _held_out(at, setting, key)
+    rows, validation = _drawn(at, setting, base, n_pool, "pilot")
     weights, places = [], []
     for seed in range(config.n_seeds):
         ranks = rows.shuffled(rng)
@@ -251,24 +236,24 @@ def pilot(at: At, setting: GaussianSetting, base: Design, n_pool: int) -> pd.Dat
     return table.assign(exact=exact, validated=validated)
 
 
-def _held_out(at: At, setting: GaussianSetting, key: Key[Array, ""]) -> Sample:
-    """The validation set."""
-    from opal.draws import named
+def _drawn(
+    at: At, setting: GaussianSetting, base: Design, n_made: int, purchase: str
+) -> tuple[Rows, Sample]:
+    """The real rows, which are always the same, a purchase, and the validation set."""
+    import jax
 
-    counts = (at.config.n_validation,) * len(setting.groups)
-    return setting.law.sample(counts, key=named(key, "validation"))
-
-
-def _made_by(base: Design) -> GaussianLaw:
-    """The law of synthetic rows."""
+    from opal.draws import as_key, named
     from opal.synthesis import Oracle
 
+    from ._pilot import Rows
+
     assert isinstance(base.synthesizer, Oracle)
-    return base.synthesizer.law
-
-
-def _seed(at: At) -> int:
-    return at.config.seed * 10_007 + 101 * at.family + at.bias
+    laws = (setting.law, base.synthesizer.law)
+    key = as_key(at.config.seed * 10_007 + 101 * at.family + at.bias)
+    with jax.enable_x64(True):
+        rows = Rows.draw(*laws, base.counts, n_made, key=key, purchase=purchase)
+        counts = (at.config.n_validation,) * base.n_groups
+        return rows, setting.law.sample(counts, key=named(key, "validation"))
 
 
 def _part(base: Design, point: Point, n: float) -> Design:
@@ -300,24 +285,14 @@ def buy(
     import jax
     import numpy as np
 
-    from opal.draws import as_key
-    from simulations._pilot import Rows, balanced_risks
+    from ._pilot import balanced_risks
 
     designs = {**_grid(base, budget), **_strategies(base, plans)}
-    truth, key = setting.law, as_key(_seed(at))
-    excess = []
+    truth, excess = setting.law, []
+    with jax.enable_x64(True):
+        best = float(truth.group_risk(truth.optimum()).mean())
     for purchase in range(at.config.n_purchases):
-        with jax.enable_x64(True):
-            rows = Rows.draw(
-                truth,
-                _made_by(base),
-                base.counts,
-                budget,
-                key=key,
-                purchase=f"buy {purchase}",
-            )
-            best = float(truth.group_risk(truth.optimum()).mean())
-            validation = _held_out(at, setting, key)
+        rows, validation = _drawn(at, setting, base, budget, f"buy {purchase}")
         weights = np.stack([rows.weights(d, rows.in_order()) for d in designs.values()])
         excess.append(balanced_risks(truth, rows, weights, validation)[0] - best)
     values = dict(zip(designs, np.stack(excess, axis=1), strict=True))
@@ -411,30 +386,29 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Near the best, silent where buying hurts, not silent where it helps."""
-    from opal.checks import at_least, at_most
-
     table = comparison(records)
-    hurts, helps = table["best_gain"] <= 0, table["best_gain"] >= 0.05
-    found = [
+    hurts, helps = table[table["best_gain"] <= 0], table[table["best_gain"] >= 0.05]
+    return [
         at_least(
             "plan is near the best",
-            float((table["planner"] <= 1.1).mean()),
+            share(table["planner"] <= 1.1),
             0.8,
             f"share of {len(table)} settings with an excess within 10 % of the best on the grid",
-        )
+        ),
+        at_least(
+            "buy none where buying hurts",
+            share(~hurts["buys"]),
+            0.9,
+            f"share of {len(hurts)} settings where every purchase hurts",
+        ),
+        at_most(
+            "buy none where buying helps",
+            share(~helps["buys"]),
+            0.05,
+            f"share of {len(helps)} settings where buying helps by 5 % or more",
+        ),
     ]
-    if hurts.any():
-        silent = float((~table.loc[hurts, "buys"]).mean())
-        detail = f"share of {hurts.sum()} settings where every purchase hurts"
-        found.append(at_least("buy none where buying hurts", silent, 0.9, detail))
-    if helps.any():
-        silent = float((~table.loc[helps, "buys"]).mean())
-        detail = f"share of {helps.sum()} settings where buying helps by 5 % or more"
-        found.append(at_most("buy none where buying helps", silent, 0.05, detail))
-    return found
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("plan")

@@ -11,15 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.checks import Check, at_most, beyond_chance, control, within_standard_errors, z_threshold
+from opal.cli import run_study
 from opal.runner import Cell
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from . import _config
+from ._rows import EXCESS, z_of
 
+if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from opal.checks import Check
     from opal.objective import Design
     from opal.settings.sequence import SobolevRegression
 
@@ -82,11 +84,7 @@ class Smoothness:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell of either kind for each smoothness.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
+    """One cell of either kind for each smoothness."""
     _check(config)
     at = [Smoothness(config, s) for s in config.smoothness]
     return [
@@ -96,15 +94,13 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    from simulations import _fields
-
-    _fields.require_counts(config, "smoothness", "n_frequencies", "kernel_frequencies", minimum=1)
-    _fields.require_counts(config, "kernel_augmented", minimum=1)
-    _fields.require_counts(config, "n_replicates", "kernel_replicates", minimum=2)
-    _fields.require_counts(config, "n_sizes", minimum=4)  # a floor has three parameters
-    _fields.require_range("n_augmented", config.n_augmented)
-    _fields.require_numbers(config, "bias", "kernel_bias", "kernel_spread")
-    _fields.require_numbers(config, "noise", least=1e-6)
+    _config.require_counts(config, "smoothness", "n_frequencies", "kernel_frequencies", minimum=1)
+    _config.require_counts(config, "kernel_augmented", minimum=1)
+    _config.require_counts(config, "n_replicates", "kernel_replicates", minimum=2)
+    _config.require_counts(config, "n_sizes", minimum=4)  # a floor has three parameters
+    _config.require_range("n_augmented", config.n_augmented)
+    _config.require_numbers(config, "bias", "kernel_bias", "kernel_spread")
+    _config.require_numbers(config, "noise", least=1e-6)
     if 0.0 not in config.bias or len(set(config.bias)) < 2:
         raise ValueError(
             f"bias needs 0, for the slope, and at least one other, for a floor; got {config.bias}."
@@ -116,36 +112,26 @@ def measure_sequence(at: Smoothness) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from opal.regression import sequence_excess
     from opal.settings.sequence import SobolevRegression
-    from opal.theory.rates import Smoother, best_bandwidth
-    from simulations._curves import curve, summary_row
 
-    config, smoother = at.config, Smoother("ridge", at.s)
+    from ._curves import curve, summary, trained
+
+    config = at.config
     truth = SobolevRegression.of_smoothness(
         float(at.s), n_frequencies=config.n_frequencies, noise=config.noise, key=config.seed
     )
     sizes = np.geomspace(*config.n_augmented, config.n_sizes).round().astype(int)
+    options = {"order": at.s, "key": config.seed, "n_replicates": config.n_replicates}
     frames = []
     for bias in config.bias:
         maker = truth.biased(bias)
         designs = [synthetic_only(maker, int(size)) for size in sizes]
-        best = [best_bandwidth(truth, maker, design, smoother) for design in designs]
-        excess = sequence_excess(
-            truth,
-            maker,
-            designs,
-            [smoother.ridge(optimum.bandwidth) for optimum in best],
-            order=at.s,
-            key=config.seed,
-            n_replicates=config.n_replicates,
-        )
-        exact = np.array([optimum.excess for optimum in best])
-        rows = curve(truth, designs, excess, exact)
+        excess, _, exact = trained(truth, maker, designs, random_rows=False, **options)
+        rows = curve(truth, designs, excess, exact, "scaling")
         found = _summaries(at.s, sizes, excess, exact, bias)
-        rows += [summary_row(truth, designs[-1], *row) for row in found]
-        frames.append(pd.DataFrame(rows).assign(bias=bias))
-    return _finished(pd.concat(frames), at.s, SEQUENCE)
+        rows += [summary(truth, designs[-1], *row, study="scaling") for row in found]
+        frames.append(pd.concat(rows).assign(bias=bias))
+    return pd.concat(frames, ignore_index=True).assign(smoothness=at.s, face=SEQUENCE)
 
 
 def measure_kernel(at: Smoothness) -> pd.DataFrame:
@@ -153,13 +139,12 @@ def measure_kernel(at: Smoothness) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from opal.regression import kernel_ridge_excess
     from opal.settings.sequence import SobolevRegression
     from opal.theory.random_design import random_design_excess
-    from opal.theory.rates import Smoother, best_bandwidth
-    from simulations._curves import curve, summary_row
 
-    config, smoother = at.config, Smoother("ridge", at.s)
+    from ._curves import curve, summary, trained
+
+    config = at.config
     truth = SobolevRegression.of_smoothness(
         float(at.s),
         n_frequencies=config.kernel_frequencies,
@@ -167,35 +152,23 @@ def measure_kernel(at: Smoothness) -> pd.DataFrame:
         noise=config.noise,
         key=config.seed,
     )
+    options = {"order": at.s, "key": config.seed, "n_replicates": config.kernel_replicates}
     frames = []
     for bias in config.kernel_bias:
         maker = truth.biased(bias)
         designs = [synthetic_only(maker, size) for size in config.kernel_augmented]
-        best = [best_bandwidth(truth, maker, design, smoother) for design in designs]
-        ridges = [smoother.ridge(optimum.bandwidth) for optimum in best]
-        excess = [
-            kernel_ridge_excess(
-                truth,
-                maker,
-                design,
-                order=at.s,
-                ridge=ridge,
-                key=config.seed,
-                n_replicates=config.kernel_replicates,
-            )
-            for design, ridge in zip(designs, ridges, strict=True)
-        ]
+        excess, ridges, even = trained(truth, maker, designs, random_rows=True, **options)
         exact = [
             random_design_excess(truth, maker, design, order=at.s, ridge=ridge).total
             for design, ridge in zip(designs, ridges, strict=True)
         ]
-        rows = curve(truth, designs, np.stack(excess, axis=1), np.array(exact))
+        rows = curve(truth, designs, excess, np.array(exact), "scaling")
         rows += [
-            summary_row(truth, design, "theory", "excess_sequence", optimum.excess)
-            for design, optimum in zip(designs, best, strict=True)
+            summary(truth, design, "theory", "excess_sequence", value, study="scaling")
+            for design, value in zip(designs, even, strict=True)
         ]
-        frames.append(pd.DataFrame(rows).assign(bias=bias))
-    return _finished(pd.concat(frames), at.s, KERNEL)
+        frames.append(pd.concat(rows).assign(bias=bias))
+    return pd.concat(frames, ignore_index=True).assign(smoothness=at.s, face=KERNEL)
 
 
 def synthetic_only(maker: SobolevRegression, size: int) -> Design:
@@ -216,7 +189,8 @@ def _summaries(
     sizes are large enough.
     """
     from opal.theory.rates import exponent
-    from simulations._curves import floor, slope
+
+    from ._curves import floor, slope
 
     name, measure, limit = (
         ("floor", floor, bias**2) if bias else ("slope", slope, exponent(float(s)))
@@ -227,12 +201,6 @@ def _summaries(
         ("theory", name, limit, float("nan")),
         ("theory", f"{name}_of_curve", measure(sizes, exact[None, :])[0], float("nan")),
     ]
-
-
-def _finished(frame: pd.DataFrame, s: int, face: str) -> pd.DataFrame:
-    from opal import records
-
-    return records.validate(frame.assign(study="scaling", smoothness=s, face=face))
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
@@ -264,83 +232,61 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Slopes with narrow intervals, floors, both theories, and three that must fail."""
-    from opal.checks import at_least, at_most, within_standard_errors, z_threshold
+    from opal.theory.rates import exponent
 
     table = comparison(records)
     slopes, floors = table[table["metric"] == "slope"], table[table["metric"] == "floor"]
     half = z_threshold(len(slopes), level=0.05)
-    wrong = [abs(z) for z in _wrong_exponents(slopes).values()]
+    smooth = slopes["smoothness"]
+    others = (smooth / (smooth + 1), (smooth + 1.0).map(exponent))  # 2s/(2s + 2), that of s + 1
+    wrong = [z for other in others for z in (slopes["value"] - other).abs() / slopes["std_error"]]
     return [
-        within_standard_errors("slopes are 2s/(2s + 1)", list(slopes["z"]), level=0.05),
+        within_standard_errors("slopes are 2s/(2s + 1)", slopes["z"], level=0.05),
         at_most(
             "slopes are sharp",
-            float(2 * half * slopes["std_error"].max()),
+            2 * half * slopes["std_error"],
             0.05,
             f"widest of {len(slopes)} intervals that hold together in 95 %",
         ),
-        at_least(
+        beyond_chance(
             "wrong exponents are rejected",
-            min(wrong),
-            z_threshold(len(wrong)),
+            wrong,
             "least |z| of slopes against 2s/(2s + 2) and against smoothness s + 1",
         ),
         at_most(
             "floors are the squared bias",
-            float(floors["z"].abs().max()),
+            floors["z"].abs(),
             3.0,
             f"largest |z| of {len(floors)} fitted floors",
         ),
-        at_least(
-            "floors are not zero",
-            float((floors["value"] / floors["std_error"]).min()),
-            z_threshold(len(floors)),
-            "least z of a floor against none, which must fail",
+        beyond_chance(
+            "floors are not zero", z_of(floors), "least z of a floor against none, which must fail"
         ),
         *_agreement(records),
     ]
 
 
-def _wrong_exponents(slopes: pd.DataFrame) -> Mapping[tuple[int, str], float]:
-    """z-scores of the measured slopes against exponents that are not theirs."""
-    from opal.theory.rates import exponent
-
-    return {
-        (row.smoothness, name): (row.value - wrong) / row.std_error
-        for row in slopes.itertuples()
-        for name, wrong in (
-            ("2s/(2s + 2)", row.smoothness / (row.smoothness + 1)),
-            ("s + 1", exponent(row.smoothness + 1.0)),
-        )
-    }
-
-
 def _agreement(records: pd.DataFrame) -> list[Check]:
     """Every point against its theory, and random rows against the sequence model."""
-    from opal.checks import at_least, within_standard_errors, z_threshold
     from opal.plotting import agreement
-    from simulations._curves import EXCESS
 
     on = ("face", "smoothness", "bias", "n_augmented")
     table = agreement(records, EXCESS, on)
-    chosen = records[(records["metric"] == "excess_sequence")]
-    columns = ["smoothness", "bias", "n_augmented", "value"]
-    joined = table[table["face"] == KERNEL].merge(chosen[columns], on=columns[:3])
-    z = ((joined["simulated"] - joined["value"]) / joined["std_error"]).abs()
+    even = records[records["metric"] == "excess_sequence"].rename(columns={"value": "predicted"})
     return [
         *(
-            within_standard_errors(f"theory along the curves, {face}", list(rows["z"]))
+            within_standard_errors(f"theory along the curves, {face}", rows["z"])
             for face, rows in table.groupby("face")
         ),
-        at_least(
+        control(
             "random rows are not an even grid",
-            float(z.max()),
-            z_threshold(len(z)),
-            "largest |z| of random rows against the sequence model, which must fail",
+            table[table["face"] == KERNEL],
+            even,
+            on[1:],
+            "random rows against the sequence model, which must fail",
         ),
     ]
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("scaling")

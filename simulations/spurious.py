@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opal.cli import run_study
 from opal.runner import Cell
+
+from . import _config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,15 +68,9 @@ class Strength:
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each strength.
-
-    Raises:
-        ValueError: a cell could not be computed.
-    """
-    from simulations import _fields
-
-    _fields.require_counts(config, "n_replicates", minimum=1)
-    _fields.require_numbers(config, "strength", "shift")
+    """One cell for each strength."""
+    _config.require_counts(config, "n_replicates", minimum=1)
+    _config.require_numbers(config, "strength", "shift")
     strengths = [Strength(config, s) for s in config.strength]
     for at in strengths:
         arms(at)
@@ -82,17 +79,9 @@ def cells(config: Config) -> list[Cell]:
 
 def measure_strength(at: Strength) -> pd.DataFrame:
     """Every arm at one strength, simulated and predicted."""
-    from simulations._arms import measure
+    from ._arms import measure
 
-    setting, designs = arms(at)
-    frame = measure(
-        setting,
-        designs,
-        seed=at.config.seed,
-        n_replicates=at.config.n_replicates,
-        study="spurious",
-    )
-    return frame.assign(strength=at.strength)
+    return measure(*arms(at), at.config, "spurious").assign(strength=at.strength)
 
 
 def arms(at: Strength) -> tuple[SpuriousCorrelation, dict[str, Design]]:
@@ -100,16 +89,12 @@ def arms(at: Strength) -> tuple[SpuriousCorrelation, dict[str, Design]]:
     import numpy as np
 
     from opal.settings import SpuriousCorrelation
-    from simulations._arms import standard_arms
+
+    from ._arms import standard_arms
 
     config = at.config
-    setting = SpuriousCorrelation(
-        config.core_dim,
-        config.spurious_dim,
-        config.noise_dim,
-        core_signal=config.core_signal,
-        spurious_signal=config.spurious_signal,
-    )
+    dims = (config.core_dim, config.spurious_dim, config.noise_dim)
+    setting = SpuriousCorrelation(*dims, config.core_signal, config.spurious_signal)
     counts = setting.counts(config.n, at.strength)
     spurious = slice(config.core_dim, config.core_dim + config.spurious_dim)
     towards = np.array([2.0 * group.label - 1 for group in setting.groups])
@@ -127,6 +112,4 @@ def arms(at: Strength) -> tuple[SpuriousCorrelation, dict[str, Design]]:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("spurious")

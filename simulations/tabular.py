@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from opal.cli import run_study
 from opal.runner import Cell
 
 if TYPE_CHECKING:
@@ -129,6 +130,4 @@ def sound_cell(config: Sound) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    from opal.cli import run_study
-
     run_study("tabular")

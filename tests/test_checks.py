@@ -41,9 +41,54 @@ def test_what_is_not_a_number_fails() -> None:
     assert check.statistic == math.inf
 
 
-def test_nothing_to_compare_is_refused() -> None:
-    with pytest.raises(ValueError, match="'empty' was given no z-score"):
-        checks.within_standard_errors("empty", [])
+@pytest.mark.parametrize(
+    "check",
+    [
+        checks.within_standard_errors("empty", []),
+        checks.at_most("empty", [], 2.0, "largest of none"),
+        checks.at_least("empty", checks.share([]), 0.5),
+        checks.beyond_chance("empty", []),
+        checks.refused("empty", [], "a wrong theory"),
+        checks.refuted("empty", [], [], "a wrong theory"),
+    ],
+    ids=lambda check: check.detail,
+)
+def test_what_compared_nothing_fails(check: checks.Check) -> None:
+    assert not check.passed
+    assert check.detail.startswith("nothing was compared")
+
+
+@pytest.mark.parametrize("least", [True, False])
+def test_a_number_that_is_missing_among_others_fails(least: bool) -> None:
+    bound = checks.at_least if least else checks.at_most
+    assert bound("x", [1.0, 1.0], 1.0).passed
+    check = bound("x", [1.0, math.nan], 1.0, "of two")
+    assert not check.passed
+    assert check.detail == "a statistic is not a number; of two"
+    assert not checks.misses(math.nan, 2.0)
+    assert not checks.agrees(math.nan, 2.0)
+
+
+def test_one_lucky_cell_does_not_refute_a_theory() -> None:
+    """The control is noise but for one cell; and a wrong theory that cells can tell is refused."""
+    lucky = [0.3, -1.0, 9.0, 0.4, -0.2, 1.1]
+    assert not checks.refused("lucky", lucky, "noise").passed
+    assert not checks.refuted("lucky", lucky, [8.0] * 6, "noise").passed
+    wrong = [z + 8.0 for z in (0.3, -1.0, 0.5, 0.4, -0.2, 1.1)]
+    assert checks.refused("wrong", wrong, "off by 8").passed
+    check = checks.refuted("wrong", wrong, [8.0] * 5 + [1.0], "off by 8")
+    assert check.passed
+    assert check.detail == "5 of 5 cells that can tell refuse it, of 6: off by 8"
+
+
+def test_the_right_theory_in_the_place_of_a_wrong_one_is_told() -> None:
+    noise = np.random.default_rng(0).normal(size=12)
+    check = checks.refuted("right", noise, 0 * noise, "the truth")
+    assert not check.passed
+    assert "0 of 0 cells that can tell" in check.detail
+
+
+def test_a_threshold_needs_a_test() -> None:
     with pytest.raises(ValueError, match="at least one test; got 0"):
         checks.z_threshold(0)
 

@@ -15,7 +15,7 @@ import tyro
 from opal import executors
 from opal.cli import output, registry
 from opal.cli.parsing import parse
-from opal.cli.run import compute, preset
+from opal.cli.run import NOT_JUDGED, UNJUDGED, compute, passed, preset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,8 @@ _CELLS = "records"  # folder of finished cells under --out
 @dataclass(frozen=True)
 class Figures:
     """Draw figures and print a table of their self-checks; status 1 if one fails.
+
+    The preset tiny is too small to be judged: its status is 0 whatever its checks say.
 
     Each figure becomes NAME.png, NAME.pdf and NAME.json (caption, checks, versions). A figure
     whose data cannot be had is left out, with one line that says how to get them.
@@ -50,7 +52,10 @@ class Figures:
 
 
 def main(args: Sequence[str]) -> int:
-    """Draw the figures that were asked for; 1 if a check fails or one asked by name is left out."""
+    """Draw the figures that were asked for; 1 if a check fails or one asked by name is left out.
+
+    At the preset tiny no check is judged.
+    """
     from opal.files import writable_folder
 
     options = parse(Figures, args, prog="opal figures")
@@ -67,13 +72,16 @@ def main(args: Sequence[str]) -> int:
             if not options.json:
                 output.print_lines(f"{name} …")
             drawn.append(_figure(name, module, options))
-    passed = all(figure["passed"] for figure in drawn) and not left_out.keys() & {*options.names}
+    judged, complete = options.preset != UNJUDGED, not left_out.keys() & {*options.names}
+    holds = all(figure["passed"] for figure in drawn)
     if options.json:
         gaps = [{"name": name, "reason": reason} for name, reason in left_out.items()]
-        output.print_json({"passed": passed, "figures": drawn, "left_out": gaps})
+        verdict = {"passed": holds and complete, "judged": judged}
+        output.print_json({**verdict, "figures": drawn, "left_out": gaps})
     else:
         _say(drawn, left_out)
-    return 0 if passed else 1
+        output.print_lines(*([] if judged else [NOT_JUDGED]))
+    return 0 if complete and (holds or not judged) else 1
 
 
 def _missing(figure: ModuleType) -> str | None:
@@ -102,7 +110,7 @@ def _figure(name: str, figure: ModuleType, options: Figures) -> dict[str, Any]:
     checks = figure.checks(frame)
     report = {
         "name": name,
-        "passed": all(check.passed for check in checks),
+        "passed": passed(checks),
         "caption": figure.CAPTION,
         "preset": options.preset,
         "pictures": [str(picture) for picture in pictures],

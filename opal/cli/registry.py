@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import sys
 from pathlib import Path
 from types import ModuleType
 
+import opal
 from opal.cli.parsing import unknown
 
 PACKAGES = {"study": "simulations", "figure": "paper_figures"}
@@ -19,7 +21,7 @@ def claims(kind: str) -> dict[str, str]:
     >>> "alpha" in claims("study")
     True
     """
-    package = importlib.import_module(PACKAGES[kind])
+    package = importlib.import_module(_package(kind))
     return {
         module.name: _first_line(Path(folder) / module.name)
         for folder in package.__path__
@@ -37,7 +39,21 @@ def load(kind: str, name: str) -> ModuleType:
     known = claims(kind)
     if name not in known:
         raise unknown(kind, name, known)
-    return importlib.import_module(f"{PACKAGES[kind]}.{name}")
+    return importlib.import_module(f"{_package(kind)}.{name}")
+
+
+def _package(kind: str) -> str:
+    """Name under which the studies or figures of this opal can be imported.
+
+    A wheel has them inside ``opal``, where no folder of the user can hide them. A checkout has them
+    beside it: its folder goes first on the path, for worker processes too.
+    """
+    name, house = PACKAGES[kind], Path(opal.__file__).parent
+    if (house / name).is_dir():
+        return f"{opal.__name__}.{name}"
+    if name not in sys.modules and sys.path[0] != str(house.parent):
+        sys.path.insert(0, str(house.parent))
+    return name
 
 
 def _first_line(module: Path) -> str:

@@ -20,12 +20,19 @@ from opal.cli.parsing import HELP_FLAGS, parse, show_help, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
+    from opal.checks import Check
+
 DESCRIPTION = """Run a study and write its records; `opal run STUDY --help` shows the study's flags.
 
-Finished cells are kept under OUT/cells, so that a run that was killed resumes.
+Finished cells are kept under OUT/cells, so that a run that was killed resumes. The status is 1 if a
+check of the study fails; the preset tiny is too small to be judged.
 
 Example:
     opal run alpha --preset quick --out results"""
+
+
+UNJUDGED = "tiny"  # preset at which checks are stated, but say nothing
+NOT_JUDGED = f"checks are not judged at --preset {UNJUDGED}, which is too small for them"
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Options:
 
 
 def main(args: Sequence[str]) -> int:
-    """Run one study and say where its records are."""
+    """Run one study and say where its records are; 1 if one of its checks fails."""
     if not args or args[0] in HELP_FLAGS:
         show_help("opal run", DESCRIPTION, registry.claims("study"))
         return 0 if args else 2
@@ -66,9 +73,11 @@ def main(args: Sequence[str]) -> int:
         progress=not options.json,
     )
     study = registry.load("study", name)
-    described = {"study": name, "preset": options.preset, "config": asdict(config)}
+    described: dict[str, Any] = {"study": name, "preset": options.preset, "config": asdict(config)}
+    described["judged"] = judged = hasattr(study, "checks") and options.preset != UNJUDGED
+    checks = study.checks(frame) if hasattr(study, "checks") else []
     if hasattr(study, "checks"):
-        described["checks"] = output.strict([check.as_dict() for check in study.checks(frame)])
+        described["checks"] = output.strict([check.as_dict() for check in checks])
     wall_time = time.perf_counter() - start
     path = records.write(
         frame,
@@ -80,10 +89,15 @@ def main(args: Sequence[str]) -> int:
         output.print_json(report)
     elif hasattr(study, "comparison"):
         compared = study.comparison(frame)
-        _say(report, compared, head=len(compared))
+        _say(report, compared, checks, head=len(compared))
     else:
-        _say(report, frame, head=20)
-    return 0
+        _say(report, frame, checks, head=20)
+    return 0 if not judged or passed(checks) else 1
+
+
+def passed(checks: Sequence[Check]) -> bool:
+    """Whether something was checked, and everything holds."""
+    return bool(checks) and all(check.passed for check in checks)
 
 
 def configure(name: str, args: Sequence[str]) -> tuple[Options, Any]:
@@ -165,15 +179,19 @@ def _preset_in(args: Sequence[str]) -> str:
     return Options.preset
 
 
-def _say(report: dict[str, Any], frame: pd.DataFrame, *, head: int) -> None:
+def _say(
+    report: dict[str, Any], frame: pd.DataFrame, checks: Sequence[Check], *, head: int
+) -> None:
     """Print the first rows of the study's own comparison, or of its records, and its checks."""
     varying = [name for name in frame.columns if frame[name].nunique(dropna=False) > 1]
     rows = frame[varying].head(head).itertuples(index=False)
     output.print_table(f"{report['study']}: {len(frame)} rows", varying, rows)
     if len(frame) > head:
         output.print_lines(f"… and {len(frame) - head} more rows")
-    for check in report.get("checks", ()):
-        verdict = "holds" if check["passed"] else "FAILS"
-        numbers = f"{check['statistic']:.4g} against {check['threshold']:.4g}"
-        output.print_lines(f"{verdict}: {check['name']}: {numbers} ({check['detail']})")
+    for check in checks:
+        verdict = "holds" if check.passed else "FAILS"
+        numbers = f"{check.statistic:.4g} against {check.threshold:.4g}"
+        output.print_lines(f"{verdict}: {check.name}: {numbers} ({check.detail})")
+    if report["preset"] == UNJUDGED and "checks" in report:
+        output.print_lines(NOT_JUDGED)
     output.print_lines(f"records: {report['records']}")

@@ -5,6 +5,7 @@ A study without a claim worth having, but with everything else that a study has.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from opal.runner import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from opal.checks import Check
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Square:
     scale: float
 
 
-PRESETS = {"quick": Config(), "full": Config(largest=30)}
+PRESETS = {"tiny": Config(largest=1), "quick": Config(), "full": Config(largest=30)}
 
 
 def cells(config: Config) -> list[Cell]:
@@ -65,6 +68,14 @@ def square(config: Square) -> pd.DataFrame:
             "value": [config.scale * config.number**2],
         }
     )
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """Squares stay below what the environment says; there is no check if it says nothing at all."""
+    from opal.checks import at_most
+
+    limit = os.environ.get("EXAMPLE_STUDY_LIMIT", "inf")
+    return [at_most("small squares", records["value"], float(limit))] if limit else []
 
 
 if __name__ == "__main__":

@@ -37,6 +37,20 @@ def test_a_failing_check_gives_status_1(
     assert json.loads(capsys.readouterr().out)["passed"] is False
 
 
+def test_no_check_is_judged_at_the_tiny_preset(
+    example: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXAMPLE_LIMIT", "0")
+    tiny = [*WORDS, "--preset", "tiny"]
+    assert main(tiny) == 0
+    assert "checks are not judged at --preset tiny" in capsys.readouterr().out
+    assert main([*tiny, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["passed"], report["judged"]) == (False, False)
+    monkeypatch.setenv("EXAMPLE_UNAVAILABLE", "no tables")
+    assert main(tiny) == 1  # it was asked for by name
+
+
 def test_the_full_preset_runs_the_full_study(
     example: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,32 @@ def test_preset_gives_records_and_a_sidecar(example: Path) -> None:
     assert sidecar["versions"]["jax"]
 
 
+@pytest.mark.parametrize(
+    ("preset", "limit", "status"),
+    [("quick", "9", 0), ("quick", "8", 1), ("quick", "", 1), ("tiny", "0.5", 0), ("tiny", "", 0)],
+)
+def test_the_status_says_whether_the_checks_of_a_study_hold(
+    example: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    preset: str,
+    limit: str,
+    status: int,
+) -> None:
+    """A study that was asked for checks and states none has compared nothing."""
+    monkeypatch.setenv("EXAMPLE_STUDY_LIMIT", limit)
+    words = ["run", "example_study", "--preset", preset]
+    assert main([*words, "--json"]) == status
+    report = json.loads(capsys.readouterr().out)
+    assert report["judged"] is (preset != "tiny")
+    assert [check["passed"] for check in report["checks"]] == [limit == "9"] * bool(limit)
+    assert main(words) == status
+    said = capsys.readouterr().out
+    assert ("checks are not judged at --preset tiny" in said) is (preset == "tiny")
+    assert ("FAILS: small squares" in said) is (limit in ("8", "0.5"))
+    assert (example / "results" / f"example_study-{preset}.parquet").exists()
+
+
 def test_flags_change_single_fields_of_the_preset(
     example: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,7 +116,7 @@ def test_help_has_the_claim_the_fields_and_an_example(
         (["run", "exampel_study"], "unknown study 'exampel_study'; did you mean 'example_study'?"),
         (
             ["run", "example_study", "--preset", "ful"],
-            "did you mean 'full'? There are: full, quick",
+            "did you mean 'full'? There are: full, quick, tiny",
         ),
         (["run", "example_study", "--preset=huge"], "unknown preset of example_study 'huge'"),
         (["run", "example_study", "--workers", "0"], "--workers must be at least 1; got 0."),

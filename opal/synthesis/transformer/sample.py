@@ -11,6 +11,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from opal.arrays import AnyArray
@@ -23,6 +24,7 @@ from opal.synthesis.transformer.prompt import check_symbols as check_symbols
 
 Number = float | int | AnyArray
 _BRANCHES = 32  # continuations read at once
+_SEEDS_AT_ONCE = 64  # sequences in the decoder: what they leave stays in a core's cache
 
 
 def law_of(
@@ -224,3 +226,62 @@ def _uniforms(key: Key[Array, ""], n_sequences: int, n: int) -> Float[Array, "n 
     """A stream of uniforms for each sequence [N, B]."""
     keys = replicate_keys(named(key, "symbols"), jnp.arange(n_sequences))
     return jax.vmap(lambda k: uniform(k, n, 1)[:, 0], out_axes=1)(keys)
+
+
+def streams(
+    decoder: Decoder,
+    seeds: np.ndarray,
+    length: int,
+    *,
+    key: int,
+    temperature: float,
+    n_streams: int,
+) -> np.ndarray:
+    """Streams of m rows after the seeds of each subject [S, n], each row given all before it.
+
+    Of each subject there are ``n_streams`` [S, R, m]; a stream depends on the key, its subject and
+    its number alone.
+    """
+    again = np.repeat(seeds, n_streams, axis=0)
+    with jax.enable_x64(True):
+        keys = replicate_keys(named(as_key(key), "streams"), jnp.arange(len(again)))
+        found = _streams(decoder, jnp.asarray(again), keys, temperature, length=length)
+        return np.asarray(found).reshape(len(seeds), n_streams, length)
+
+
+@partial(jax.jit, static_argnames="length")
+def _streams(
+    decoder: Decoder, seeds: Array, keys: Key[Array, " s"], temperature: Array, *, length: int
+) -> Array:
+    def one(stream: tuple[Array, Array]) -> Array:
+        seeds, key = stream
+        return sample(decoder, seeds[None], length, key=key, temperature=temperature)[0]
+
+    found: Array = jax.lax.map(one, (seeds, keys), batch_size=_SEEDS_AT_ONCE)
+    return found
+
+
+def first_two(
+    decoder: Decoder, seeds: np.ndarray, *, temperature: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Law of the first row after seeds [S, n], and that of the same token next [S, d]: exact.
+
+    The second is ``Q(x | seeds, x)`` at each x, so that two rows of a stream are equal with
+    probability ``Σ_x Q(x | seeds) Q(x | seeds, x)``.
+    """
+    with jax.enable_x64(True):
+        first, again = _first_two(decoder, jnp.asarray(seeds), temperature)
+        return np.asarray(first), np.asarray(again)
+
+
+@jax.jit
+def _first_two(decoder: Decoder, seeds: Array, temperature: Array) -> tuple[Array, Array]:
+    tokens = np.arange(decoder.config.outputs, dtype=np.int32)[:, None]
+
+    def one(seeds: Array) -> tuple[Array, Array]:
+        root, after = branches(decoder, seeds[None], tokens)
+        again = jnp.diagonal(law_of(after[0, :, 0], temperature))
+        return law_of(root[0], temperature), again
+
+    found: tuple[Array, Array] = jax.lax.map(one, seeds, batch_size=_SEEDS_AT_ONCE)
+    return found

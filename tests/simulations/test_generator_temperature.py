@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from opal.checks import agrees
 from opal.draws import as_key
 from opal.objective import Design
 from opal.settings import Alphabet, TokenSetting
@@ -19,20 +20,9 @@ from opal.synthesis.transformer.model import Decoder, ModelConfig
 from opal.synthesis.transformer.sample import next_law
 from opal.theory.end_to_end import excess_of_seeds
 from simulations import generator_temperature as study
-from simulations._end_to_end import after_seeds
-from simulations._temperature import (
-    PLAIN,
-    Pairs,
-    biases,
-    expected_excess,
-    first_rows,
-    pairs,
-    sampled,
-    scores_after,
-    tables,
-)
-from simulations._temperature_checks import has_rules, within
-from simulations._temperature_rows import best_of
+from simulations._end_to_end import Pairs, after_seeds, biases, expected_excess, pairs, tables
+from simulations._generators import PLAIN, first_rows, sampled, scores_after
+from simulations.generator_temperature import best_of, has_rules
 
 ALPHABET = Alphabet.random(8, 2, key=0)
 SETTING = TokenSetting.drawn(ALPHABET, key=1)
@@ -136,7 +126,7 @@ def test_agreement_is_asked_where_there_are_rules() -> None:
             "undefined": [0.0, 0.0, 0.5],
         }
     )
-    assert list(within(table, "predicted", "z")) == [True, True, False]
+    assert list(agrees(table["z"], table["predicted"] / table["simulated"])) == [True, True, False]
     assert list(has_rules(table)) == [True, False, False]
 
 

@@ -17,6 +17,7 @@ from opal.cli import main
 from opal.records import read
 from opal.risk import mean_and_std_error
 from opal.settings import Alphabet, Prior
+from opal.theory import prior as of_prior
 from opal.theory.generator import bayes as posterior
 from opal.theory.generator import kl
 from simulations import _prior
@@ -53,8 +54,8 @@ def bayes() -> dict[Prior, np.ndarray]:
     return {prior: np.asarray(estimate.law) for prior, estimate in made.items()}
 
 
-def expected(prior: Prior) -> _prior.Expansion:
-    return _prior.expansion(ALPHABET, LAWS, prior, N)
+def expected(prior: Prior) -> of_prior.Expansion:
+    return of_prior.expansion(ALPHABET, LAWS, prior, N)
 
 
 def divergence(laws: np.ndarray) -> np.ndarray:
@@ -81,7 +82,7 @@ def test_the_pull_of_the_prior_is_as_expected(bayes: dict[Prior, np.ndarray]) ->
     for prior in (LEARNT, RIGHT):
         theory = expected(prior)
         pulled, of_mode = (
-            _prior.pull(subject, prior, N, ALPHABET.eta)
+            of_prior.pull(subject, prior, N, ALPHABET.eta)
             for subject in (theory.posterior_mean, theory.mode)
         )
         mean, error = mean_and_std_error(np.moveaxis(left - pulled, 1, 0))
@@ -95,7 +96,7 @@ def test_the_pull_of_the_prior_is_as_expected(bayes: dict[Prior, np.ndarray]) ->
 def test_expected_kl_is_r_over_2n_and_what_the_prior_adds() -> None:
     """(13.17), by sums over tokens."""
     n, r = 4000, 2
-    gap = {p: _prior.expansion(ALPHABET, LAWS, p, (n,)).kl[0] for p in (LEARNT, RIGHT)}
+    gap = {p: of_prior.expansion(ALPHABET, LAWS, p, (n,)).kl[0] for p in (LEARNT, RIGHT)}
     u = ALPHABET.embeddings
     centred = u[None] - (LAWS @ u)[:, None]
     fisher = np.einsum("sd,sdi,sdj->sij", LAWS, centred, centred)
@@ -127,7 +128,7 @@ def test_without_seeds_nothing_is_redundant() -> None:
     with jax.enable_x64(True):
         numbers = (jax.numpy.asarray(each) for each in (0.0, 1.0, LAWS[0], 0.0))
         u = jax.numpy.asarray(ALPHABET.embeddings)
-        redundancy, mean, mode, _ = _prior._expand_one(u, *numbers)
+        redundancy, mean, mode, _ = of_prior._expand_one(u, *numbers)
     np.testing.assert_allclose(redundancy, 0, atol=1e-12)
     np.testing.assert_allclose([mean, mode], 0, atol=1e-12)
 

@@ -18,7 +18,7 @@ from opal.bridge.text.encoders import encoder
 from opal.bridge.text.grammar import grammar_corpus
 from opal.bridge.text.training.finetune import FineTuning, fine_tune
 from opal.names import UnknownNameError
-from simulations import _finetuned, _finetuned_verdicts
+from simulations import _finetuned
 from simulations import finetuned as study
 from simulations._finetuned import CONTRAST, FROZEN, TUNED
 
@@ -139,7 +139,7 @@ def test_the_frozen_rule_is_that_of_the_evaluation(
 def test_how_training_ended_is_told(frame: pd.DataFrame) -> None:
     assert set(frame["steps"]) == {120}
     assert frame["training_accuracy"].between(0.6, 1).all()
-    learned, *_ = _finetuned_verdicts.checks(frame)
+    learned, *_ = _finetuned.checks(frame)
     assert learned.name == "fine-tuning learns its texts"
     assert learned.passed
 
@@ -191,7 +191,7 @@ def _planted(frozen: list[float], tuned: list[float], error: float = 0.01) -> pd
 
 def test_what_planted_changes_say() -> None:
     """The metrics, of which one is better where it is larger, say the same."""
-    found = _finetuned_verdicts.comparison(
+    found = _finetuned.comparison(
         _planted([-0.1, 0.1, 0.0, -0.1, 0.05], [-0.08, 0.1, 0.01, 0.0, -0.05])
     )
     assert found["metric"].tolist() == [name for name in _finetuned.METRICS for _ in range(5)]
@@ -213,7 +213,7 @@ def test_what_planted_changes_say() -> None:
     ],
 )
 def test_what_a_corpus_says(frozen: list[float], tuned: list[float], verdict: str) -> None:
-    found = _finetuned_verdicts.comparison(_planted(frozen, tuned))
+    found = _finetuned.comparison(_planted(frozen, tuned))
     assert set(found["corpus_says"]) == {verdict}
 
 
@@ -221,13 +221,13 @@ def test_chance_over_many_sources_contradicts_nothing() -> None:
     """2.2 standard errors: enough for one comparison, and not for twelve."""
     few, many = [0.011], [0.011] * 12
     for changes, verdict in ((few, "contradicts"), (many, "open")):
-        found = _finetuned_verdicts.comparison(_planted(changes, [-c for c in changes]))
+        found = _finetuned.comparison(_planted(changes, [-c for c in changes]))
         assert set(found["corpus_says"]) == {verdict}
 
 
 def test_checks_that_must_fail() -> None:
     good = _planted([-0.1, -0.05], [-0.1, -0.05]).replace({"synthesizer": {"source 1": "human"}})
-    assert [check.passed for check in _finetuned_verdicts.checks(good)] == [True] * 4
+    assert [check.passed for check in _finetuned.checks(good)] == [True] * 4
     guessing = good["metric"] == "balanced_error"
     blind = good.assign(value=good["value"].where(~guessing, 0.5))
     blind["std_error"] = blind["std_error"].where(~guessing, 0.0)
@@ -235,7 +235,7 @@ def test_checks_that_must_fail() -> None:
     useless = good[good["synthesizer"] != "human"].replace({"synthesizer": {"source 2": "human"}})
     useless = useless.assign(value=useless["value"].where(useless["arm"] == "weighting", 0.0))
     for wrong, failing in ((blind, {1}), (idle, {0}), (useless, {2, 3})):
-        checks = _finetuned_verdicts.checks(wrong)
+        checks = _finetuned.checks(wrong)
         assert {i for i, check in enumerate(checks) if not check.passed} == failing
 
 

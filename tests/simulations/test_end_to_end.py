@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from opal.checks import agrees, misses
 from opal.draws import as_key, named, replicate_keys
 from opal.objective import Design, RowWeights
 from opal.settings import Alphabet, TokenSetting
 from opal.simulate import fit, training_rows
 from opal.synthesis import Oracle
 from opal.synthesis.transformer.model import Decoder, ModelConfig
-from simulations import _end_to_end_table as study_table
 from simulations import end_to_end as study
 from simulations._end_to_end import Seeds, after_seeds, trained_excess
-from simulations._seed_multiplier import _multiplier, _multiplier_of_likely
+from simulations._prior import _multiplier, _multiplier_of_likely
 
 LAW = TokenSetting.drawn(Alphabet.random(8, 2, key=0), key=1).law
 DECODER = Decoder(ModelConfig(9, context=6, width=8, depth=1, heads=2), key=3)
@@ -118,9 +118,11 @@ def test_a_wrong_theory_is_asked_only_where_it_matters() -> None:
             "z_floor": [2.0, 9.0, 9.0, 9.0],
         }
     )
-    assert list(study_table.within(table, "predicted")) == [True, True, False, True]
-    assert list(study_table.matters(table, "floor")) == [True, True, True, False]
-    assert list(study_table.within(table, "floor")) == [True, False, False, False]
+    ratio = table["predicted"] / table["simulated"]
+    assert list(agrees(table["z_predicted"], ratio)) == [True, True, False, True]
+    assert list(study.matters(table, "floor")) == [True, True, True, False]
+    assert list(agrees(table["z_floor"], table["floor"])) == [True, False, False, False]
+    assert list(misses(table["z_floor"], table["floor"])) == [False, True, True, True]
 
 
 def test_cells_are_points_and_priors() -> None:

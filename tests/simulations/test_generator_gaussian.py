@@ -15,15 +15,15 @@ from scipy import integrate, optimize, stats
 from opal import checks
 from opal.objective import Design
 from opal.settings import GaussianMixture, Sample
+from opal.synthesis.posterior import PosteriorPredictive
 from opal.synthesis.transformer.gaussian_generator import GaussianGenerator
 from opal.synthesis.transformer.gaussian_stream import GaussianStream
 from opal.synthesis.transformer.model import Decoder, ModelConfig
 from opal.synthesis.transformer.quantise import Quantiser
 from simulations import _gaussian
 from simulations import generator_gaussian as study
-from simulations._gaussian_arms import replicates
-from simulations._gaussian_excess import Seeds, excess_of_seeds
-from simulations._gaussian_posterior import PosteriorPredictive
+from simulations._gaussian import Seeds, excess_of_seeds
+from simulations.generator_gaussian import replicates
 
 QUANTISER = Quantiser(4, 2.0, 2.0)
 STREAM = GaussianStream(2, QUANTISER, mean_scale=0.8, spread=1.2, degrees=None)

@@ -23,7 +23,9 @@ STUDIES = sorted(registry.claims("study"))
 DRAWN = {
     study for name in registry.claims("figure") for study in registry.load("figure", name).STUDIES
 }
-ELSEWHERE = {"generator_prior"}  # tests/test_generator_prior_study.py needs its tiny records too
+ELSEWHERE = {
+    "generator_prior"
+}  # tests/simulations/test_generator_prior.py needs its tiny records too
 HERE = sorted({*STUDIES} - DRAWN - ELSEWHERE - {"tabular"})
 TIMEOUT_S = 150
 

@@ -95,6 +95,10 @@ def test_a_good_planner_passes_and_a_bad_one_fails() -> None:
     bad = {check.name: check.passed for check in plan.checks(records(1.2, buys_harm=True))}
     assert not bad["plan is near the best"]
     assert not bad["buy none where buying hurts"]
+    helpful = records(1.05, buys_harm=False).query("size < 10")
+    (none,) = [c for c in plan.checks(helpful) if c.name == "buy none where buying hurts"]
+    assert not none.passed
+    assert none.detail.startswith("nothing was compared")
     silent = records(1.05, buys_harm=False).assign(buys=False)
     verdicts = {check.name: check.passed for check in plan.checks(silent)}
     assert not verdicts["buy none where buying helps"]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from opal.synthesis.transformer.model import Decoder, ModelConfig
-from opal.synthesis.transformer.sample import next_law
+from opal.synthesis.transformer.sample import first_two, next_law, streams
 from opal.theory.generator import add_half
 from simulations import generator_copies as study
-from simulations._copies import copied, equal, expected_copies, first_two, streams
+from simulations.generator_copies import copied, equal, expected_copies
 
 D = 4
 LAWS = np.random.default_rng(0).dirichlet(np.ones(D), size=3)  # subjects, equally likely

@@ -1,0 +1,92 @@
+"""Rows of records that studies share, and tables that stand theory beside simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from opal.objective import Design
+    from opal.settings.setting import Setting
+
+EXCESS = "excess_balanced_risk"
+TRANSFORMER, BAYES, COUNTS = "transformer", "Bayes", "add-½ counts"
+Row = dict[str, object]
+Found = dict[tuple[str, str], tuple[float, float]]  # metric and group: value and standard error
+
+
+def mean(values: np.ndarray) -> tuple[float, float]:
+    """Mean of subjects or replicates [S] and its standard error, unknown if one is not finite."""
+    import numpy as np
+
+    from opal.risk import mean_and_std_error
+
+    if not np.isfinite(values).all():
+        return float(values.sum()), float("nan")
+    value, error = mean_and_std_error(values)
+    return float(value), float(error)
+
+
+def means(values: Mapping[str, np.ndarray]) -> Found:
+    """Mean and standard error of each metric."""
+    return {(metric, "all"): mean(each) for metric, each in values.items()}
+
+
+def ratio(each: np.ndarray, best: np.ndarray) -> tuple[float, float]:
+    """Ratio of two means of the same subjects [S], and its standard error by the delta method."""
+    value = each.mean() / best.mean()
+    return float(value), mean((each - value * best) / best.mean())[1]
+
+
+def row(
+    source: str, arm: str, n: int, metric: str, value: float, error: float = float("nan")
+) -> Row:
+    """One record of subjects after n seeds."""
+    numbers = {"value": float(value), "std_error": float(error)}
+    return {"source": source, "arm": arm, "n_real": n, "metric": metric, **numbers}
+
+
+def of_subjects(
+    rows: Iterable[Row], study: str, setting: str, n_subjects: int, **more: Any
+) -> pd.DataFrame:
+    """Records of means over subjects, all of whose real rows are seeds: ``n_real`` of each row.
+
+    ``more`` are columns of records, or functions of the frame.
+    """
+    import pandas as pd
+
+    from opal import records
+
+    frame = pd.DataFrame(list(rows)).assign(study=study, setting=setting, n_replicates=n_subjects)
+    return records.validate(frame.assign(n_min=frame["n_real"], n_max=frame["n_real"], **more))
+
+
+def of_design(
+    setting: Setting, design: Design, simulated: Found, theory: Found, study: str, n: int
+) -> pd.DataFrame:
+    """Records of one design, simulated in n replicates and predicted in the same."""
+    import pandas as pd
+
+    from opal import records
+
+    frames = [
+        records.of_design(setting, design, found, study=study, n_replicates=n, source=source)
+        for source, found in (("simulation", simulated), ("theory", theory))
+        if found
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def wide(rows: pd.DataFrame, on: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Values and standard errors, a column for each source and metric."""
+    columns = ["source", "metric"]
+    values = rows.pivot(index=list(on), columns=columns, values="value")
+    return values, rows.pivot(index=list(on), columns=columns, values="std_error")
+
+
+def z_of(rows: pd.DataFrame) -> pd.Series:
+    """Values in standard errors."""
+    return rows["value"] / rows["std_error"]
