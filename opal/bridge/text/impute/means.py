@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from opal import records
+from opal.bridge.resampling import LEVEL, cross_validated
 from opal.bridge.text.impute import filling
 from opal.bridge.text.impute.imputation import Task
 from opal.bridge.text.impute.imputing import Trial
-from opal.bridge.text.impute.resampled import LEVEL, corrected
 
 STUDY = "imputation"
 CASE = ["n_original", "arm", "synthesizer"]
@@ -44,7 +44,7 @@ def summarise(frame: pd.DataFrame, task: Task, trial: Trial, *, source: str) -> 
     for case, part in whole.groupby([*CASE, "tested", "metric"], sort=False):
         if part["value"].notna().sum() < 2:
             continue
-        found = corrected(part["value"].to_numpy(), ratio)
+        found = cross_validated(part["value"].to_numpy(), ratio)
         rows.append(
             {
                 **dict(zip([*CASE, "tested", "metric"], case, strict=True)),
