@@ -29,8 +29,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from opal.bridge.text import corpora, encoders
-from opal.bridge.text.impute import imputing, learners, means, tasks, verdicts
+from opal.bridge.text import encoders, published
+from opal.bridge.text.impute import claims, evaluate, task
 from opal.bridge.text.impute.resampled import corrected
 from opal.plotting import SERIES
 
@@ -48,8 +48,8 @@ FOLDS, REPEATS = (3, 1) if TINY else (10, 5)
 # hand.
 
 # %%
-corpus = corpora.load("grammar")
-task = tasks.of_corpus(corpus, CATEGORY, n_others=200)
+corpus = published.load_corpus("grammar")
+task = task.of_corpus(corpus, CATEGORY, n_others=200)
 written = {writer: len(frame) for writer, frame in task.synthetic.items()}
 print(f"{len(task.originals)} originals, {len(task.spare)} spare, {len(task.others)} others")
 print(f"synthetic texts of the class: {written}")
@@ -63,9 +63,9 @@ print(f"synthetic texts of the class: {written}")
 # which the paper calls overfitting.
 
 # %%
-trial = imputing.Trial(ORIGINALS, fill_to=200, n_folds=FOLDS, n_repeats=REPEATS)
-frame = imputing.evaluate(task, trial, learners.linear(encoders.TfIdf()))
-table = means.summarise(frame, task, trial, source="simulation")
+trial = evaluate.Trial(ORIGINALS, fill_to=200, n_folds=FOLDS, n_repeats=REPEATS)
+frame = evaluate.evaluate(task, trial, evaluate.linear(encoders.TfIdf()))
+table = claims.summarise(frame, task, trial, source="simulation")
 
 ARMS = {
     ("raw", "none"): "as they are",
@@ -121,7 +121,7 @@ plt.show()
 
 # %%
 columns = ["synthesizer", "n_original", "difference", "lower", "upper", "full_sample"]
-verdicts.claims(table)[columns].round(3)
+claims.claims(table)[columns].round(3)
 
 # %% [markdown]
 # ## The gap, and where it comes from
@@ -141,7 +141,7 @@ for index, (writer, look) in enumerate(zip(("faithful", "biased"), SERIES[::3], 
         row = of(ORIGINALS[0], arm, source, "gap", tested=writer)
         named = {"label": f"{writer} writer"} if place == 0 else {}
         bar(axes, place + 0.14 * (2 * index - 1), row, look, **named)
-axes.axvspan(*verdicts.PUBLISHED_GAP, color="0.85", label="published")
+axes.axvspan(*claims.PUBLISHED_GAP, color="0.85", label="published")
 axes.axvline(0, color="black", linewidth=0.8)
 axes.set_yticks(range(len(WAYS)), labels=WAYS.values())
 axes.invert_yaxis()
@@ -161,16 +161,16 @@ plt.show()
 
 # %%
 CORPORA = range(1, 4 if TINY else 21)
-small = imputing.Trial((50,), 200, FOLDS, 1 if TINY else 5, arms=("weighting",))
+small = evaluate.Trial((50,), 200, FOLDS, 1 if TINY else 5, arms=("weighting",))
 
 
 def validated(key, *, same_texts):
     """F1 of each fold of a corpus [repeat, fold]."""
-    other = tasks.of_corpus(corpora.load("grammar", key=key), CATEGORY, n_others=200)
+    other = task.of_corpus(published.load_corpus("grammar", key=key), CATEGORY, n_others=200)
     if same_texts:
-        few = tasks.reduced(other, 50, seed=key)
+        few = task.reduced(other, 50, seed=key)
         other = replace(few, spare=few.spare[:150])
-    found = imputing.evaluate(other, small, learners.linear(encoders.TfIdf()))
+    found = evaluate.evaluate(other, small, evaluate.linear(encoders.TfIdf()))
     return found.loc[found["metric"] == "f1", "value"].to_numpy().reshape(-1, FOLDS)
 
 

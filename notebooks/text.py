@@ -28,9 +28,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from opal.bridge.text import corpora, encoders, texts
+from opal.bridge.text import encoders, published
 from opal.bridge.text.audit.report import audit as audited
 from opal.bridge.text.audit.report import tables
+from opal.bridge.text.corpus import leaks
 from opal.bridge.text.curves import evaluate, exchange
 from opal.plotting import SERIES
 
@@ -48,7 +49,7 @@ SIZES = (60, 250, 500) if TINY else (30, 60, 120, 250, 500, 1000, 2000)
 # attribute back when it was asked for the rare pairs.
 
 # %%
-corpus = corpora.load("grammar")
+corpus = published.load_corpus("grammar")
 counts = {
     name: frame.groupby(["label", "attribute"]).size()
     for name, frame in (("base", corpus.base), ("test", corpus.test), *corpus.synthetic.items())
@@ -69,7 +70,7 @@ print(f"seed:  {seed_text}\nmade:  {made['text']}\nas:    {made['label']}, {made
 
 # %%
 held_out = corpus.base["id"].iloc[:48]
-lost = texts.leaks(corpus.synthetic["faithful"], held_out)
+lost = leaks(corpus.synthetic["faithful"], held_out)
 print(f"{lost.sum()} of {len(lost)} texts of the faithful writer are held out with them")
 
 # %% [markdown]

@@ -15,7 +15,7 @@ from opal.bridge.llm.budget import Budget
 from opal.bridge.llm.limits import Limits
 from opal.bridge.prompts import rows
 from opal.bridge.prompts.settings import Settings
-from opal.bridge.text import texts
+from opal.bridge.text.corpus import identity, text_table
 from opal.synthesis.resample import Duplication
 from opal.synthesis.synthesizer import Synthesizer
 
@@ -85,10 +85,10 @@ class Real:
     def ids(self) -> list[str]:
         """The id of each row or text, under which lineage names it."""
         if self.are_texts:
-            return [texts.identity(text) for text in self.x]
+            return [identity(text) for text in self.x]
         names = (*self.columns, self.target)
         return [
-            texts.identity(rows.sentence(names, (*map(float, x), self.code(int(y)))))
+            identity(rows.sentence(names, (*map(float, x), self.code(int(y)))))
             for x, y in zip(self.x, self.label, strict=True)
         ]
 
@@ -219,7 +219,7 @@ def _asked(source: Asked, real: Real, wanted: Sequence[int]) -> list[Made]:
     writer: TextWriter | TableWriter
     if real.are_texts:
         groups = [str(name) for name in real.classes]
-        frame = texts.table(list(real.x), [groups[k] for k in real.label])
+        frame = text_table(list(real.x), [groups[k] for k in real.label])
         writer = TextWriter(
             frame, source.settings, key=source.key, descriptions=source.descriptions
         )

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from opal import checks
 from opal.bridge.llm import account, batch
 from opal.bridge.llm.budget import Budget
 from opal.bridge.llm.command import Asking
@@ -21,7 +22,6 @@ from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.limits import Limits
 from opal.bridge.llm.report import estimate
 from opal.bridge.llm.request import Sample
-from opal.bridge.text import extra
 from opal.files import writable_folder
 
 
@@ -98,7 +98,7 @@ def _generated(
 
 def _door(asking: Asking) -> Door:
     if asking.local is not None:
-        extra.check("torch", "transformers")
+        checks.require_installed("text", "torch", "transformers")
         from transformers.utils.logging import disable_progress_bar
 
         from opal.bridge.llm.local import LocalDoor

@@ -165,12 +165,12 @@ class TableWriter:
 
     def _groups(self, table: pd.DataFrame) -> tuple[dict[str, rows.Row], dict[str, list[str]]]:
         """Row by id, and the ids of each group, sorted; equal rows are one."""
-        from opal.bridge.text import texts
+        from opal.bridge.text.corpus import identity
 
         by_id: dict[str, rows.Row] = {}
         ids: dict[str, list[str]] = {}
         for row in map(tuple, table.to_numpy(dtype=float).tolist()):
-            by_id[texts.identity(rows.sentence(self.columns, row))] = row
+            by_id[identity(rows.sentence(self.columns, row))] = row
         for id_, row in by_id.items():
             ids.setdefault(rows.name_of(self._by, self._values(row)), []).append(id_)
         return by_id, {group: sorted(ids[group]) for group in sorted(ids)}

@@ -62,7 +62,7 @@ class TextWriter:
         """Check the texts.
 
         Args:
-            frame: a table of texts (:mod:`opal.bridge.text.texts`), all originals.
+            frame: a table of texts (:mod:`opal.bridge.text.corpus`), all originals.
             settings: of every request.
             key: of the draws of seeds.
             descriptions: what a class means, in a sentence, for those classes that need it.
@@ -132,9 +132,9 @@ class TextWriter:
 
 def _originals(frame: pd.DataFrame) -> pd.DataFrame:
     """Each text once."""
-    from opal.bridge.text import texts
+    from opal.bridge.text.corpus import validate_texts
 
-    pool = texts.validate(frame)
+    pool = validate_texts(frame)
     made = [bool(each) for each in pool["seeds"]]
     if any(made):
         raise ValueError(
