@@ -5,6 +5,7 @@ read_texts          a table of texts from a file or a data set of the Hugging Fa
 write_texts         such a table to a file
 load_corpus         a published corpus, or the grammar's
 corpus_of           a corpus made of a table of one's own
+leaks               which texts must not be trained on while others are held out
 generate_texts      a model writes texts of the small classes (:class:`Generated`)
 audit_texts         copies, leaks, sameness, shifts, wrong labels (:class:`AuditReport`)
 evaluate_texts      learning curves, worth and plan (:class:`Evaluation`)
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from opal.bridge.llm.command import Asking
     from opal.bridge.text.audit.report import AuditReport, audit_texts
-    from opal.bridge.text.corpus import TextCorpus, corpus_of, text_table
+    from opal.bridge.text.corpus import TextCorpus, corpus_of, leaks, text_table
     from opal.bridge.text.curves.report import Evaluation, evaluate_texts
     from opal.bridge.text.generation import Generated, generate_texts
     from opal.bridge.text.impute.report import Imputation, impute_texts
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "opal.bridge.llm.command": ("Asking",),
     "opal.bridge.text.audit.report": ("AuditReport", "audit_texts"),
-    "opal.bridge.text.corpus": ("TextCorpus", "corpus_of", "text_table"),
+    "opal.bridge.text.corpus": ("TextCorpus", "corpus_of", "leaks", "text_table"),
     "opal.bridge.text.curves.report": ("Evaluation", "evaluate_texts"),
     "opal.bridge.text.generation": ("Generated", "generate_texts"),
     "opal.bridge.text.impute.report": ("Imputation", "impute_texts"),
@@ -59,6 +60,7 @@ __all__ = [
     "evaluate_texts",
     "generate_texts",
     "impute_texts",
+    "leaks",
     "load_corpus",
     "read_texts",
     "text_table",

@@ -305,8 +305,8 @@ def _coverage(found: Mapping[str, Any]) -> render.Table:
         "the seed; foreign: it is of another class; leaked: it is a test text."
     )
     head = ("class", "used", "expected", "texts a seed", "most", "effective")
-    head = (*head, "seedless", "unknown", "foreign", "leaked")
-    return render.Table(head, rows, "Coverage of the seeds", note)
+    kinds = ("seedless", "unknown", "foreign", "leaked")
+    return render.Table((*head, *kinds), rows, "Coverage of the seeds", note)
 
 
 def _variety(found: Mapping[str, Any]) -> render.Table:

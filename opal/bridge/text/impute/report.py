@@ -38,11 +38,13 @@ class Imputation:
         records: of :func:`opal.bridge.text.impute.claims.summarise`.
         task: that was evaluated.
         trial: how.
+        folds: of :func:`opal.bridge.text.impute.evaluate.evaluate`, if they were kept.
     """
 
     records: pd.DataFrame
     task: Task
     trial: Trial
+    folds: pd.DataFrame | None = None
 
     def table(self) -> pd.DataFrame:
         """Mean, corrected error and interval of each arm and measure, a row each."""
@@ -110,8 +112,9 @@ def imputation(
     Raises:
         ValueError: task and trial do not fit.
     """
-    frame = evaluate(task, trial, learner, progress)
-    return Imputation(claims.summarise(frame, task, trial, source=source), task, trial)
+    folds = evaluate(task, trial, learner, progress)
+    records = claims.summarise(folds, task, trial, source=source)
+    return Imputation(records, task, trial, folds)
 
 
 def impute_texts(

@@ -16,6 +16,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,18 +71,16 @@ def written(
     told: dict[str, Any] = {}
     pools: list[Mapping[str, pd.DataFrame]] = []
     # All writers are made before the first is asked: each may refuse the texts.
-    options = {"key": asking.seed, "descriptions": meant}
-    writers = [
-        (fixed, TextWriter(task.originals, settings, fixed_seeds=fixed, **options))
-        for fixed in ((False, True) if asking.fixed_seeds else (False,))
-    ]
+    own = partial(TextWriter, task.originals, settings, key=asking.seed, descriptions=meant)
+    kinds = (False, True) if asking.fixed_seeds else (False,)
+    writers = [(fixed, own(fixed_seeds=fixed)) for fixed in kinds]
     for fixed, writer in writers:
         wanted = {task.category: quota(trial, n, fixed=fixed)}
-        own = _elsewhere(asking) if fixed else asking
-        made = Generated(own.ask(writer, wanted, {task.category: n}))
+        flags = _elsewhere(asking) if fixed else asking
+        made = Generated(flags.ask(writer, wanted, {task.category: n}))
         told = told | {"fixed_seeds": made.result()} if fixed else made.result()
         if made.samples:
-            made.write(own.out)
+            made.write(flags.out)
             pools.append({made.samples[0].model: made.table()})
     if len(pools) < len(writers):
         return task, told

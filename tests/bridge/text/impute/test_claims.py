@@ -87,7 +87,10 @@ def test_a_class_of_few_texts_is_told_to_be_one(task: Task) -> None:
     assert "not judged, for all_real has 60 of 80 texts" in report.claim(row)
     enough = replace(trial, fill_to=60)
     table = claims.summarise(frame, task, enough, source="simulation")
-    assert report.result(table, task, enough)["claims"][0]["full_sample"] in {"open", "fails"}
+    assert report.Imputation(table, task, enough).result()["claims"][0]["full_sample"] in {
+        "open",
+        "fails",
+    }
 
 
 def test_fixed_seeds_and_ssmba_are_compared_fold_by_fold(task: Task) -> None:
