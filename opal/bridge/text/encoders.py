@@ -28,7 +28,6 @@ MINILM = "minilm"
 ENCODERS = ("tfidf", MINILM)
 WORDS = "words"
 VARIABLE = "OPAL_EMBEDDINGS"
-_AT_ONCE = 500  # keys in one question; SQLite allows 999 in its oldest builds
 _TABLE = """CREATE TABLE IF NOT EXISTS vectors (
     model TEXT NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (model, text)
 ) WITHOUT ROWID"""
@@ -126,7 +125,7 @@ class VectorCache:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or _folder() / "embeddings.sqlite"
-        self._read: dict[tuple[str, str], np.ndarray] = {}
+        self._read: dict[str, dict[str, np.ndarray]] = {}
 
     def vectors(
         self,
@@ -145,67 +144,44 @@ class VectorCache:
         Raises:
             OSError: the file cannot be written, or is none of this kind.
         """
-        keys = [(model, _key(text)) for text in texts]
-        asked = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._read}
-        if asked:
-            self._read |= self._kept(
-                model, {key: text for (_, key), text in asked.items()}, compute
-            )
-        found = [self._read[key] for key in keys]
-        return np.stack(found) if found else np.zeros((0, 0), np.float32)
-
-    def _kept(
-        self,
-        model: str,
-        asked: dict[str, str],
-        compute: Callable[[Sequence[str]], Iterable[np.ndarray]],
-    ) -> dict[tuple[str, str], np.ndarray]:
+        known = self._read.setdefault(model, {})
+        keys = [_key(text) for text in texts]
+        asked = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=60)) as base:
-                base.execute("PRAGMA journal_mode=WAL")
-                base.execute(_TABLE)
-                found = _read(base, model, set(asked))
-                missing = {key: text for key, text in asked.items() if key not in found}
-                found |= _fill(base, model, missing, compute)
+            if asked:
+                self._look_up(model, asked, known, compute)
         except sqlite3.Error as error:
             raise OSError(
                 f"embeddings are kept in {self.path}, which cannot be used ({error}). Move the "
                 f"file away, or name another folder by {VARIABLE}."
             ) from error
-        return {(model, key): vector for key, vector in found.items()}
+        found = [known[key] for key in keys]
+        return np.stack(found) if found else np.zeros((0, 0), np.float32)
 
-
-def _fill(
-    base: sqlite3.Connection,
-    model: str,
-    missing: dict[str, str],
-    compute: Callable[[Sequence[str]], Iterable[np.ndarray]],
-) -> dict[str, np.ndarray]:
-    made: dict[str, np.ndarray] = {}
-    if not missing:
-        return made
-    keys = iter(missing)
-    for batch in compute(list(missing.values())):
-        rows = [(next(keys), np.asarray(vector, "<f4")) for vector in batch]
-        with base:
-            base.executemany(
-                "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)",
-                [(model, key, vector.tobytes()) for key, vector in rows],
-            )
-        made.update(rows)
-    return made
-
-
-def _read(base: sqlite3.Connection, model: str, keys: set[str]) -> dict[str, np.ndarray]:
-    asked, found = sorted(keys), {}
-    for start in range(0, len(asked), _AT_ONCE):
-        some = asked[start : start + _AT_ONCE]
-        places = ", ".join("?" * len(some))
-        question = f"SELECT text, vector FROM vectors WHERE model = ? AND text IN ({places})"
-        for key, vector in base.execute(question, [model, *some]):
-            found[key] = np.frombuffer(vector, "<f4")
-    return found
+    def _look_up(
+        self,
+        model: str,
+        asked: dict[str, str],
+        known: dict[str, np.ndarray],
+        compute: Callable[[Sequence[str]], Iterable[np.ndarray]],
+    ) -> None:
+        """Read what the file has, and compute and keep the rest."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self.path, timeout=60)) as base:
+            base.execute("PRAGMA journal_mode=WAL")
+            base.execute(_TABLE)
+            for key in asked:
+                question = "SELECT vector FROM vectors WHERE model = ? AND text = ?"
+                if row := base.execute(question, (model, key)).fetchone():
+                    known[key] = np.frombuffer(row[0], "<f4")
+            missing = {key: text for key, text in asked.items() if key not in known}
+            keys = iter(missing)
+            for batch in compute(list(missing.values())) if missing else ():
+                made = {next(keys): np.asarray(vector, "<f4") for vector in batch}
+                rows = [(model, key, vector.tobytes()) for key, vector in made.items()]
+                with base:
+                    base.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+                known |= made
 
 
 def _key(text: str) -> str:
@@ -223,7 +199,7 @@ def _folder() -> Path:
 class Frozen:
     """A transformer's token vectors, averaged and scaled to norm one; nothing is trained.
 
-    Vectors are kept by the content of text and model (:mod:`opal.bridge.text.encoders`).
+    Vectors are kept by the content of text and model.
 
     Attributes:
         model: folder or hub name of a model and its tokenizer; ``minilm`` is the one inside the
@@ -332,7 +308,7 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """Those of :class:`opal.bridge.text.encoders.TfIdf`, from counts that are taken once.
+    """Those of :class:`TfIdf`, from counts that are taken once.
 
     Columns of words that no training text has are zero, so that rules of different training texts
     have the same coordinates.

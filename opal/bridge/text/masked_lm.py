@@ -261,12 +261,7 @@ def _hidden(tokens: Sequence[Sequence[int]], some: Sequence[Corrupted]) -> np.nd
 
 
 def _skills(
-    model: Any,
-    words: Any,
-    tokens: Sequence[Sequence[int]],
-    log_p: np.ndarray,
-    *,
-    bfloat16: bool,
+    model: Any, words: Any, tokens: Sequence[Sequence[int]], log_p: np.ndarray, *, bfloat16: bool
 ) -> tuple[Skill, Skill]:
     """Of the model, and of frequencies, on the same hidden tokens."""
     import torch

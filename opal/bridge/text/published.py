@@ -21,14 +21,7 @@ from jaxtyping import Array, Key
 
 from opal import names as known_names
 from opal.bridge import corpora
-from opal.bridge.text.corpus import (
-    HUMAN,
-    TextCorpus,
-    faults,
-    identity,
-    labels_of,
-    text_table,
-)
+from opal.bridge.text.corpus import HUMAN, TextCorpus, faults, identity, labels_of, text_table
 from opal.draws import as_key, named, on_host
 from opal.reading import read_strings
 from opal.settings.grammar import Grammar
@@ -209,11 +202,7 @@ def _said(meanings: Mapping[str, np.ndarray], key: Key[Array, ""]) -> dict[str, 
 
 
 def _frame(
-    said: list[str],
-    groups: np.ndarray,
-    *,
-    source: str,
-    seeds: list[tuple[str, ...]] | None = None,
+    said: list[str], groups: np.ndarray, *, source: str, seeds: list[tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
     known = [GRAMMAR.groups[g] for g in groups]
     return text_table(

@@ -87,11 +87,7 @@ def evaluate(corpus: TextCorpus, seed: int, settings: Settings) -> pd.DataFrame:
         ValueError: the corpus has no texts for some part, or too few for the folds.
     """
     data = design.split_data(
-        corpus,
-        seed,
-        chosen=settings.sources,
-        share=settings.share,
-        most_test=settings.most_test,
+        corpus, seed, chosen=settings.sources, share=settings.share, most_test=settings.most_test
     )
     _require_texts(data, settings)
     known = features_of(encoder(settings.encoder), data.frame["text"].tolist())

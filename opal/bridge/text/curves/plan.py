@@ -270,11 +270,7 @@ def _floor(points: pd.DataFrame) -> dict[str, Any]:
 
 
 def _worth(
-    human: pd.DataFrame | None,
-    points: pd.DataFrame,
-    size: int,
-    records: pd.DataFrame,
-    writer: str,
+    human: pd.DataFrame | None, points: pd.DataFrame, size: int, records: pd.DataFrame, writer: str
 ) -> dict[str, Any]:
     if human is None:
         return {"worth_why": "there are no human texts beyond the base texts to compare with"}

@@ -145,12 +145,7 @@ def trainings(
 
 
 def pools(
-    task: Task,
-    drawn: Drawn,
-    n_originals: tuple[int, ...],
-    n_folds: int,
-    *,
-    key: Key[Array, ""],
+    task: Task, drawn: Drawn, n_originals: tuple[int, ...], n_folds: int, *, key: Key[Array, ""]
 ) -> tuple[Pools, pd.DataFrame]:
     """Pools for each number of originals, and all texts of the data set.
 

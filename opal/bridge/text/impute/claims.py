@@ -114,10 +114,7 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
     error = np.sqrt(found["std_error"]) / found["corpora"]
     half = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
     return found.assign(
-        setting="all",
-        std_error=error,
-        lower=found["value"] - half,
-        upper=found["value"] + half,
+        setting="all", std_error=error, lower=found["value"] - half, upper=found["value"] + half
     )
 
 

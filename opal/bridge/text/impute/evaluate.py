@@ -214,12 +214,7 @@ def _repeat(
 
 
 def _fold(
-    drawn: Drawn,
-    frame: pd.DataFrame,
-    fold_of: np.ndarray,
-    number: int,
-    n: int,
-    trial: Trial,
+    drawn: Drawn, frame: pd.DataFrame, fold_of: np.ndarray, number: int, n: int, trial: Trial
 ) -> Fold:
     train = np.flatnonzero(fold_of != number)
     real = train[train < drawn.n_category]
