@@ -348,12 +348,7 @@ class Counted:
 
 
 def features_of(chosen: Encoder, texts: Sequence[str]) -> Features:
-    """Features of all texts.
-
-    Args:
-        chosen: an encoder that learns nothing, or tf-idf.
-        texts: n of them.
-    """
+    """Features of all texts, by an encoder that learns nothing or by tf-idf."""
     if isinstance(chosen, TfIdf):
         return Counted.of(texts, chosen.most_features)
     return Known(np.asarray(chosen.fit(texts).transform(texts), dtype=float))

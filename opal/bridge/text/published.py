@@ -65,11 +65,7 @@ def names() -> tuple[str, ...]:
 
 
 def load_corpus(name: str = DEFAULT, *, key: int = 0) -> TextCorpus:
-    """The corpus of that name.
-
-    Args:
-        name: one of :func:`names`.
-        key: of the grammar's texts; the published ones are what they are.
+    """The corpus of a name of :func:`names`; ``key`` is that of the grammar's texts.
 
     Raises:
         UnknownNameError: there is no such corpus; the message lists those there are.

@@ -67,12 +67,8 @@ def examples(seen: Seen, writer: str, score: np.ndarray) -> list[dict[str, Any]]
     Each has its ``kind``, ``class``, ``text`` and ``why``, and where there is one the ``other``
     text and what that is (``role``). Kinds: copies and near copies of each real table, texts
     closest to a seed of theirs, texts that the classifier gives another class most surely, the most
-    repeated ones, and those most easily told from real ones.
-
-    Args:
-        seen: what the classifier sees.
-        writer: of the synthetic texts.
-        score: probability that each of them is synthetic [n].
+    repeated ones, and those most easily told from real ones, by their ``score`` [n], the
+    probability that each is synthetic.
     """
     data = seen.data
     ours, text = data.made[writer], data.frame["text"].tolist()

@@ -151,13 +151,8 @@ def out_of_fold(
 ) -> np.ndarray:
     """Probabilities of the classes by a linear rule that has seen no relative of a text [n, K].
 
-    Args:
-        data: of the texts.
-        rows: n texts.
-        y: what is learned, 0 … K−1 [n].
-        group: groups weigh the same in training [n].
-        folds: of the texts.
-        trained: a mask of the texts that may be trained on [n].
+    The rule learns ``y``, 0 … K−1 [n], from the texts of the mask ``trained`` [n]; groups weigh the
+    same [n].
     """
     n_classes = int(y.max()) + 1
     p = np.full((len(rows), n_classes), np.nan)

@@ -17,7 +17,7 @@ from opal.bridge.text.audit.labels import Seen, composition, labels
 from opal.bridge.text.audit.seeds import LEVELS, seeds
 from opal.bridge.text.audit.tables import ALL, REAL, AuditData
 from opal.bridge.text.audit.two_sample import two_sample
-from opal.bridge.text.audit.variety import shift, variety
+from opal.bridge.text.audit.variety import OPENINGS, ORDERS, shift, variety
 from opal.bridge.text.corpus import ATTRIBUTE, TextCorpus
 from opal.bridge.text.encoders import Encoder, encoder
 from opal.files import write_text
@@ -255,14 +255,14 @@ def _tables(found: Mapping[str, Any]) -> list[render.Table]:
 
 
 def _copies(found: Mapping[str, Any]) -> render.Table:
-    rows = []
-    for role, classes in found["copies"].items():
-        for row in classes:
-            kinds = [row[kind] for kind in ("exact", "folded", "near", "relabelled", "distinct")]
-            if row["class"] == ALL or len(classes) == 1 or any(kinds):
-                chance = row["chance"]
-                natural = [_ratio(chance[kind], chance["of"]) for kind in ("copies", "near")]
-                rows.append([role, row["class"], str(row["n"]), *map(str, kinds), *natural])
+    kinds = ("exact", "folded", "near", "relabelled", "distinct")
+    rows = [
+        [role, row["class"], row["n"], *(row[kind] for kind in kinds)]
+        + [_ratio(row["chance"][kind], row["chance"]["of"]) for kind in ("copies", "near")]
+        for role, classes in found["copies"].items()
+        for row in classes
+        if row["class"] == ALL or len(classes) == 1 or any(row[kind] for kind in kinds)
+    ]
     head = ("of", "class", "texts", "exact", "same words", "near", "relabelled", "distinct")
     note = (
         f"Near: cosine of four letters in a row of at least {NEAR:g}, or a real text and something "
@@ -274,14 +274,10 @@ def _copies(found: Mapping[str, Any]) -> render.Table:
 
 def _seeds(found: Mapping[str, Any]) -> render.Table:
     rows = [
-        [
-            row["class"],
-            str(row["with_seeds"]),
-            _plus_minus(row["similarity"], row["std_error"]),
-            _number(row["p95"]),
-            *(_ratio(row[f"over_{level:g}"], row["with_seeds"]) for level in LEVELS),
-            _number(row["to_others"]),
-        ]
+        [row["class"], row["with_seeds"], _plus_minus(row["similarity"], row["std_error"])]
+        + [_number(row["p95"])]
+        + [_ratio(row[f"over_{level:g}"], row["with_seeds"]) for level in LEVELS]
+        + [_number(row["to_others"])]
         for row in found["seeds"]
         if row["with_seeds"]
     ]
@@ -291,34 +287,32 @@ def _seeds(found: Mapping[str, Any]) -> render.Table:
 
 
 def _coverage(found: Mapping[str, Any]) -> render.Table:
-    rows = []
-    for row in found["seeds"]:
-        if row["with_seeds"]:
-            counts = [str(row[k]) for k in ("seedless", "unknown", "foreign", "leaked")]
-            means = [_number(row[k], 1) for k in ("expected", "per_seed")]
-            used = _ratio(row["used"], row["base"])
-            most = [str(row["most"]), _number(row["effective"], 1)]
-            rows.append([row["class"], used, *means, *most, *counts])
+    kinds = ("seedless", "unknown", "foreign", "leaked")
+    rows = [
+        [row["class"], _ratio(row["used"], row["base"])]
+        + [_number(row[name], 1) for name in ("expected", "per_seed")]
+        + [row["most"], _number(row["effective"], 1), *(row[kind] for kind in kinds)]
+        for row in found["seeds"]
+        if row["with_seeds"]
+    ]
     note = (
         "Used: base texts of the class that are seeds; expected: if as many had been drawn at "
         "random. Effective: equally used seeds that would weigh as much. Unknown: no table holds "
         "the seed; foreign: it is of another class; leaked: it is a test text."
     )
     head = ("class", "used", "expected", "texts a seed", "most", "effective")
-    kinds = ("seedless", "unknown", "foreign", "leaked")
     return render.Table((*head, *kinds), rows, "Coverage of the seeds", note)
 
 
 def _variety(found: Mapping[str, Any]) -> render.Table:
-    distinct, openings = ("distinct_1", "distinct_2", "distinct_3"), ("opening_3", "opening_4")
-    names = ("repeated", *distinct, *openings, "opening_5")
-    rows = []
-    for row in found["variety"]:
-        cells = [row["class"], str(row["n"]), str(row["n_repeated"]), str(row["most"])]
-        share = (True, False, False, False, True, True, True)
-        pairs = zip(names, share, strict=True)
-        cells += [row["reason"]] if row["reason"] else [_pair(row[k], s) for k, s in pairs]
-        rows.append(cells + [""] * (4 + len(names) - len(cells)))
+    measures = [("repeated", True), *((f"distinct_{n}", False) for n in ORDERS)]
+    measures += [(f"opening_{k}", True) for k in OPENINGS]
+    rows = _described(
+        found["variety"],
+        ("n", "n_repeated", "most"),
+        len(measures),
+        lambda row: [_pair(row[name], share) for name, share in measures],
+    )
     note = (
         "Synthetic (real), of equally many texts: share that another text equals, distinct runs of "
         "1, 2, 3 words, share whose first 3, 4, 5 words another text shares. ↓ or ↑: beyond three "
@@ -334,21 +328,16 @@ def _openings(found: Mapping[str, Any]) -> render.Table:
         for row in found["variety"]
         if row["openings"]
     ]
-    return render.Table(("class", "words (share)"), rows, "Most frequent first three words", "")
+    return render.Table(("class", "words (share)"), rows, "Most frequent first three words")
 
 
 def _shift(found: Mapping[str, Any]) -> render.Table:
-    rows = []
-    for row in found["shift"]:
-        cells = [row["class"], str(row["n"]), str(row["n_real"])]
-        if row["reason"]:
-            cells += [row["reason"], "", "", "", "", ""]
-        else:
-            words = f"{row['words']:.1f} ({row['real_words']:.1f})"
-            cells += [words, _signed(row["shift_sd"]), _signed(row["length_z"], 1)]
-            cells += [_number(row["sd_ratio"])]
-            cells += [_pair(row["divergence"]), _pair(row["unseen"], share=True)]
-        rows.append(cells)
+    def cells(row: Mapping[str, Any]) -> list[render.Cell]:
+        words = f"{row['words']:.1f} ({row['real_words']:.1f})"
+        length = [_signed(row["shift_sd"]), _signed(row["length_z"], 1), _number(row["sd_ratio"])]
+        return [words, *length, _pair(row["divergence"]), _pair(row["unseen"], share=True)]
+
+    rows = _described(found["shift"], ("n", "n_real"), 6, cells)
     note = (
         "Synthetic (real). Shift of the mean length in standard deviations of real lengths, and "
         "its z. Divergence of the words' frequencies (Jensen-Shannon distance) and share of unseen "
@@ -369,36 +358,31 @@ def _words(found: Mapping[str, Any]) -> render.Table:
 
 
 def _labels(found: Mapping[str, Any]) -> render.Table:
-    rows = []
-    for row in found["labels"]:
-        cells = [row["class"], str(row["n"]), str(row["n_real"])]
-        if row["reason"]:
-            rows.append([*cells, row["reason"], "", "", "", ""])
-            continue
-        instead = "–"
-        if row["instead"]:
-            shares = f"{percent(row['instead_share'])} ({percent(row['real_instead'])})"
-            instead = f"{row['instead']} {shares}"
+    def cells(row: Mapping[str, Any]) -> list[render.Cell]:
         agree = [percent(row["agree"]), percent(row["real_agree"]), _signed(row["z"], 1)]
         sure = f"{row['confidence']:.2f} ({row['real_confidence']:.2f})"
-        rows.append([*cells, *agree, sure, instead])
+        if not row["instead"]:
+            return [*agree, sure, None]
+        shares = f"{percent(row['instead_share'])} ({percent(row['real_instead'])})"
+        return [*agree, sure, f"{row['instead']} {shares}"]
+
     note = (
         "Share of texts that a classifier of real texts, which has seen no relative of theirs, "
         "gives their own class. Synthetic (real)."
     )
     head = ("class", "texts", "real", "agrees", "on real texts", "z", "P(own class)")
+    rows = _described(found["labels"], ("n", "n_real"), 5, cells)
     return render.Table((*head, "instead often"), rows, "Consistency of the labels", note)
 
 
 def _two_sample(found: Mapping[str, Any]) -> render.Table:
-    rows = []
-    for row in found["two_sample"]:
-        cells = [row["class"], str(row["n"]), str(row["n_real"])]
-        if row["reason"]:
-            rows.append([*cells, row["reason"], ""])
-        else:
-            pairs = (("auc", "std_error"), ("null", "null_error"))
-            rows.append([*cells, *(_plus_minus(row[a], row[b]) for a, b in pairs)])
+    pairs = (("auc", "std_error"), ("null", "null_error"))
+    rows = _described(
+        found["two_sample"],
+        ("n", "n_real"),
+        2,
+        lambda row: [_plus_minus(row[name], row[error]) for name, error in pairs],
+    )
     note = (
         "AUC of a classifier that tells synthetic from real texts, on texts without relatives in "
         "its training; .5: it cannot."
@@ -408,27 +392,39 @@ def _two_sample(found: Mapping[str, Any]) -> render.Table:
 
 
 def _groups(found: Mapping[str, Any]) -> render.Table:
-    composition = found["composition"]
-    rows = [
-        [row["class"], row["attribute"], *(str(row[name]) for name in composition["tables"])]
-        for row in composition["groups"]
-    ]
-    head = ("class", "attribute", *composition["tables"])
+    head = ("class", "attribute", *found["composition"]["tables"])
+    rows = [[row[name] for name in head] for row in found["composition"]["groups"]]
     return render.Table(head, rows, "Texts of each class and attribute", "As stated.")
 
 
 def _attributes(found: Mapping[str, Any]) -> render.Table:
-    rows = []
-    for row in found["composition"]["seen"]:
-        shares = [row[name] for name in ("real", "stated", "expected", "seen")]
-        cells = ["–" if share is None else percent(share) for share in shares]
-        rows.append([row["class"], row["attribute"], str(row["n"]), *cells, _signed(row["z"], 1)])
+    shares = ("real", "stated", "expected", "seen")
+    rows = [
+        [row["class"], row["attribute"], row["n"]]
+        + [None if row[name] is None else percent(row[name]) for name in shares]
+        + [_signed(row["z"], 1)]
+        for row in found["composition"]["seen"]
+    ]
     note = (
         "Seen: share in which a classifier of real texts sees the attribute; expected: share in "
         "which it would if all texts were as stated."
     )
-    head = ("class", "attribute", "texts", "in base", "stated", "expected", "seen", "z")
+    head = ("class", "attribute", "texts", "in base", *shares[1:], "z")
     return render.Table(head, rows, "Attribute given the class", note)
+
+
+def _described(
+    found: Sequence[Mapping[str, Any]],
+    counts: Sequence[str],
+    width: int,
+    cells: Callable[[Mapping[str, Any]], Sequence[render.Cell]],
+) -> list[list[render.Cell]]:
+    """Class, counts and cells of each row; where nothing can be said, the reason."""
+    return [
+        [row["class"], *(row[name] for name in counts)]
+        + ([row["reason"], *[""] * (width - 1)] if row["reason"] else [*cells(row)])
+        for row in found
+    ]
 
 
 def _number(value: float | None, digits: int = 2) -> str:

@@ -225,13 +225,9 @@ def by_class(
 
 
 def folds_of(data: AuditData, rows: np.ndarray, kind: np.ndarray, seed: int) -> Folds:
-    """Folds of some texts by lineage; texts that differ in case, marks and spacing are equal.
+    """Folds of n texts by lineage, those of a kind [n] dealt out evenly.
 
-    Args:
-        data: that they are in.
-        rows: n texts.
-        kind: of each text; texts of a kind are dealt out evenly [n].
-        seed: of the draw.
+    Texts that differ in case, marks and spacing are equal.
     """
     keys, seeds = data.key[rows].tolist(), [data.seed_keys[row] for row in rows]
     return Folds.of(keys, seeds, kind, FOLDS, seed=seed)

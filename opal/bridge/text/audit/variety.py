@@ -128,14 +128,10 @@ def against_real(
     *,
     shares: Collection[str] = (),
 ) -> dict[str, dict[str, float | None]]:
-    """Each number of a measure for synthetic and for real texts.
+    """Each number of a measure for synthetic and for real texts, of which there are enough.
 
-    Args:
-        measure: numbers by name of some rows, given equally many real rows.
-        ours: synthetic rows.
-        theirs: real rows, of which there are enough (:func:`too_few`).
-        rng: draws the splits.
-        shares: names of those that are shares of texts.
+    ``measure`` says numbers by name of some rows, given equally many real rows; ``shares`` names
+    those that are shares of texts.
 
     Returns:
         By name: ``synthetic``, ``real``, and ``z`` of their difference. Both kinds are draws, so

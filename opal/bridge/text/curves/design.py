@@ -136,12 +136,9 @@ def split_data(
 def usable(
     frame: pd.DataFrame, at_hand: Collection[str], held_out: Collection[str] = ()
 ) -> np.ndarray:
-    """Which texts may be trained on [n]: all their seeds are at hand, nothing of them is held out.
+    """Which texts may be trained on [n]: all seeds are at hand, and nothing of them is held out.
 
-    Args:
-        frame: n texts.
-        at_hand: ids of the base texts that are trained on.
-        held_out: ids that are tested on.
+    ``at_hand`` are ids of the base texts that are trained on, ``held_out`` those tested on.
     """
     return made_from(frame, at_hand) & ~leaks(frame, held_out)
 
@@ -186,13 +183,9 @@ class Training:
 
 
 def baseline(arm: str, data: SplitData, base: np.ndarray, rng: np.random.Generator) -> Training:
-    """An arm that adds nothing; ``threshold`` trains what ``raw`` does.
+    """An arm of :data:`BASELINES`; ``threshold`` trains what ``raw`` does.
 
-    Args:
-        arm: of :data:`BASELINES`.
-        data: the texts.
-        base: rows of the real texts.
-        rng: draws the duplicates.
+    ``base`` are the rows of the real texts, and ``rng`` draws the duplicates.
     """
     if arm == "weighting":
         return Training(base, even(data.group[base]))
@@ -207,14 +200,9 @@ def baseline(arm: str, data: SplitData, base: np.ndarray, rng: np.random.Generat
 def adding(
     arm: str, data: SplitData, base: np.ndarray, added: np.ndarray, ratio: float = 1.0
 ) -> Training:
-    """An arm that adds texts.
+    """An arm of :data:`ADDING` with base texts [n] and added ones [N].
 
-    Args:
-        arm: of :data:`ADDING`.
-        data: the texts.
-        base: rows of the real texts [n].
-        added: rows of the added texts [N].
-        ratio: ρ of ``synthetic_alpha``.
+    ``ratio`` is the ρ of ``synthetic_alpha``.
     """
     rows = np.concatenate([base, added])
     if arm == "synthetic":
@@ -240,12 +228,8 @@ def mixed(real: np.ndarray, added: np.ndarray, alpha: float) -> np.ndarray:
     """The objective's weights of real texts, then of added ones, of sum one [n + N].
 
     Every group that is present weighs the same; in it, real texts have 1 − α and added texts α of
-    the weight. Where a group lacks one kind, the other has all of it.
-
-    Args:
-        real: groups of the real texts [n].
-        added: groups of the added texts [N].
-        alpha: α in [0, 1].
+    the weight. Where a group lacks one kind, the other has all of it. ``real`` and ``added`` are
+    the groups of the texts [n], [N].
     """
     n_groups = 1 + int(max(real.max(initial=0), added.max(initial=0)))
     n, m = (np.bincount(each, minlength=n_groups) for each in (real, added))
@@ -265,14 +249,9 @@ def fit_rule(
     strength: float = STRENGTH,
     start: WideFit | None = None,
 ) -> WideFit:
-    """Fit a weighted logistic rule.
+    """Fit a weighted logistic rule on features of all texts [n, d].
 
-    Args:
-        data: the texts.
-        x: features of all of them [n, d].
-        training: rows and weights.
-        strength: C.
-        start: a rule to begin with.
+    ``strength`` is C, and ``start`` a rule to begin with.
     """
     weights = training.weights / training.weights.sum()
     penalty = ridge(weights, strength)
@@ -283,9 +262,7 @@ def fit_rule(
 def moved(rule: WideFit, y: np.ndarray) -> WideFit:
     """The rule as it would be if classes were equally frequent: ``b_k − log n_k``.
 
-    Args:
-        rule: trained on texts of equal weight.
-        y: their classes [n].
+    It was trained on texts of equal weight, of classes ``y`` [n].
     """
     counts = np.bincount(y, minlength=len(rule.b))
     return replace(rule, b=rule.b - np.log(np.maximum(counts, 1)))

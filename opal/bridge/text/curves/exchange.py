@@ -69,12 +69,9 @@ def curve(records: pd.DataFrame, writer: str, arm: str = ARM, metric: str = METR
 
 
 def law(points: pd.DataFrame, *, key: int = 0, n_draws: int = DRAWS) -> Fit:
-    """A power of the size with a floor; intervals by resampling seeds.
+    """A power of the size with a floor; intervals by resampling seeds ``n_draws`` times.
 
-    Args:
-        points: of :func:`curve`. Sizes are means over seeds.
-        key: fits of one key draw the same seeds, so that their draws are paired.
-        n_draws: resamples of the seeds.
+    Sizes are means over seeds. Fits of one key draw the same seeds, so that their draws are paired.
 
     Raises:
         ValueError: too few sizes, or errors that do not vary.
@@ -148,9 +145,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
 def worths(records: pd.DataFrame, metric: str) -> np.ndarray:
     """Whether the interval of each N of each generator holds the worth by exact errors.
 
-    Args:
-        records: of one corpus by its words.
-        metric: of the exact errors.
+    ``records`` are of one corpus by its words, and ``metric`` is that of the exact errors.
     """
     known = records[(records["source"] == "theory") & (records["metric"] == metric)]
     known = known.assign(source="data", metric=METRIC)

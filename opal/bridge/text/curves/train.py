@@ -118,9 +118,7 @@ class Trained:
     ) -> Iterator[dict[str, Any]]:
         """Every metric, its difference to those of other rules, and the error of every group.
 
-        Args:
-            data: the texts.
-            references: what the other rules measure, by what a difference to them is called.
+        ``references`` are what the other rules measure, by what a difference to them is called.
         """
         same = self.described(data) | {"source": "data"}
         for name, (value, influence) in self.measured.items():
@@ -203,10 +201,7 @@ def alone(trainer: Trainer) -> Iterator[Trained]:
 def grown(trainer: Trainer, ratios: Mapping[str, float], sizes: Sequence[int]) -> Iterator[Trained]:
     """The arms that add texts, at every size; each fit begins where the last size's ended.
 
-    Args:
-        trainer: of the seed.
-        ratios: ρ of ``synthetic_alpha``, by writer.
-        sizes: numbers of added texts.
+    ``ratios`` are the ρ of ``synthetic_alpha``, by writer.
     """
     data = trainer.data
     for writer, order in data.added.items():
@@ -286,16 +281,8 @@ def tune_alpha(
 ) -> Mapping[str, float]:
     """The ρ of least balanced log loss on held-out base texts, for each writer.
 
-    A text that was made from a held-out one, or equals it, is not trained on.
-
-    Args:
-        data: the texts of a seed.
-        features: of all of them.
-        seed: deals the folds.
-        n_folds: number of folds.
-        most_added: how many texts of a writer are added at most.
-        ratios: that are tried; ρ = 0 is weighting.
-        strength: C of the penalty.
+    A text that was made from a held-out one, or equals it, is not trained on. At most
+    ``most_added`` texts of a writer are added; ρ = 0 is weighting.
 
     Raises:
         ValueError: too few base texts for the folds.

@@ -114,14 +114,10 @@ def trainings(
     arms: tuple[str, ...],
     rng: np.random.Generator,
 ) -> Iterator[Training]:
-    """What each arm trains on in this fold.
+    """What each arm trains on in this fold, those without texts left out.
 
-    Args:
-        fold: with its originals.
-        pools: for arms ``synthetic``, ``fixed_seeds`` (where texts were written from fixed seeds)
-            and ``ssmba``: texts by writer.
-        arms: of :data:`ARMS`; those without texts are left out.
-        rng: of the draws of duplication.
+    ``pools`` are texts by writer, for the arms ``synthetic``, ``fixed_seeds`` (where texts were
+    written from fixed seeds) and ``ssmba``; ``rng`` draws the duplicates.
     """
     written = pools.get("synthetic", {})
     for arm in (each for each in BASELINES if each in arms):
@@ -149,12 +145,7 @@ def pools(
 ) -> tuple[Pools, pd.DataFrame]:
     """Pools for each number of originals, and all texts of the data set.
 
-    Args:
-        task: with its synthetic texts.
-        drawn: the data set.
-        n_originals: numbers of originals at hand.
-        n_folds: of the folds that know no lineage.
-        key: of the data set.
+    ``n_folds`` is that of the folds that know no lineage, and ``key`` that of the data set.
     """
     kinds: dict[str, Mapping[str, pd.DataFrame]] = {
         "synthetic": task.synthetic,
@@ -182,12 +173,9 @@ def pools(
 def testable(
     synthetic: pd.DataFrame, held_out: Collection[str], trained: Collection[str]
 ) -> np.ndarray:
-    """Which synthetic texts may be tested on: a seed is held out, and none was trained on [n].
+    """Which synthetic texts may be tested on [n]: a seed is held out, and none was trained on.
 
-    Args:
-        synthetic: n texts.
-        held_out: ids of the original texts of the fold.
-        trained: ids of all texts that the rule was trained on.
+    ``held_out`` and ``trained`` are ids.
     """
     hidden = frozenset(held_out)
     made = np.array([not hidden.isdisjoint(seeds) for seeds in synthetic["seeds"]], dtype=bool)

@@ -94,9 +94,6 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
 
     Classes of a corpus share texts: their errors count as one and the same. Corpora are
     independent, and intervals are normal.
-
-    Args:
-        table: of :func:`summarise`, of several tasks.
     """
     case = ["n_min", "arm", "synthesizer", "tested", "metric"]
     corpus = table["setting"].str.partition("/")[0].rename("corpus")

@@ -120,14 +120,9 @@ def split(
 ) -> np.ndarray:
     """The fold 0 … K−1 of each original text [n].
 
-    Every class has as many texts in each fold as in any other, up to one; equal texts are in one
-    fold. Another key gives another split: repeat it.
-
-    Args:
-        frame: original texts.
-        n_folds: K.
-        key: of the draw.
-        together: ids that must share a fold, such as those that one text was made from.
+    Every class has as many texts in each fold as in any other, up to one. Equal texts are in one
+    fold, and so are those of ids that belong ``together``, such as those that one text was made
+    from. Another key gives another split: repeat it.
 
     Raises:
         ValueError: K is below 2 or above the number of different texts, or a text was made from
