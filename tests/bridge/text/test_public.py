@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -75,7 +76,13 @@ def test_an_audit_shows_itself(corpus: TextCorpus) -> None:
 
 
 def test_an_imputation_shows_itself(corpus: TextCorpus) -> None:
-    asked = {"n_original": (20,), "fill_to": 40, "n_others": 60, "n_folds": 3, "n_repeats": 1}
+    asked: dict[str, Any] = {
+        "n_original": (20,),
+        "fill_to": 40,
+        "n_others": 60,
+        "n_folds": 3,
+        "n_repeats": 1,
+    }
     found = text.impute_texts(corpus, "praise", **asked)
     assert {"raw", "weighting", "synthetic"} <= set(found.table()["arm"])
     assert list(found.claims()["synthesizer"]) == ["faithful"]
