@@ -93,12 +93,12 @@ def cells(config: Config) -> list[Cell]:
     from itertools import product
 
     from opal import names
-    from opal.bridge.tabular.bounds import at_least
     from opal.bridge.text import corpora, encoders
     from opal.bridge.text.curves import evaluate
+    from opal.checks import require_at_least
 
-    at_least("seeds", config.seeds, 1)
-    at_least("most_steps", config.most_steps, 1)
+    require_at_least("seeds", config.seeds, 1)
+    require_at_least("most_steps", config.most_steps, 1)
     if not config.corpora or not config.arms:
         raise ValueError("--corpora and --arms must name at least one each; got none.")
     names.check("arm", config.arms, ARMS)

@@ -86,8 +86,8 @@ def cells(config: Config) -> list[Cell]:
         ValueError: a number is too small, or a name is unknown.
         ImportError: the extra ``text`` is missing and needed.
     """
-    from opal import names
-    from opal.bridge.text import corpora, encoders, extra
+    from opal import checks, names
+    from opal.bridge.text import corpora, encoders
     from opal.bridge.text.impute.imputing import Trial
 
     if not config.classes or not config.n_originals:
@@ -101,7 +101,7 @@ def cells(config: Config) -> list[Cell]:
         )
     encoders.encoder(config.encoder)
     if config.masked_model:
-        extra.check("transformers", "torch")
+        checks.require_installed("text", "transformers", "torch")
     shared = asdict(config)
     del shared["classes"]
     found = []

@@ -59,13 +59,13 @@ def cells(config: Config) -> list[Cell]:
     """
     from dataclasses import replace
 
-    from opal.bridge.tabular.bounds import at_least
     from opal.bridge.text import features
     from opal.bridge.text.corpora import DEFAULT
     from opal.bridge.text.curves import cells
     from opal.bridge.text.curves.evaluate import Settings
+    from opal.checks import require_at_least
 
-    at_least("seeds", config.seeds, 1)
+    require_at_least("seeds", config.seeds, 1)
     if not config.corpora:
         raise ValueError("--corpora must name at least one corpus; got none.")
     features.named(config.encoder)

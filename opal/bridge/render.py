@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Number
 from typing import TYPE_CHECKING
@@ -169,7 +169,7 @@ def _mark(character: str) -> str:
 # ------------------------------------------------------------------------ terminal
 
 
-def terminal(blocks: Sequence[Block]) -> Group:
+def terminal(blocks: Iterable[Block]) -> Group:
     """The blocks as rich shows them; a table wider than the console is printed in parts."""
     from rich.console import Group
 
@@ -255,7 +255,7 @@ class _Parts:
 # ------------------------------------------------------------------------ files
 
 
-def markdown(title: str, blocks: Sequence[Block]) -> str:
+def markdown(title: str, blocks: Iterable[Block]) -> str:
     """The blocks as a Markdown file under a first heading."""
     parts = [f"# {_escaped(title)}", *(_in_markdown(block) for block in blocks)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -287,13 +287,14 @@ def _escaped(text: str) -> str:
     return _ACTIVE.sub(r"\\\g<0>", " ".join(shown(text, 10 * LIMIT).split()))
 
 
-def html(title: str, blocks: Sequence[Block]) -> str:
+def html(title: str, blocks: Iterable[Block]) -> str:
     """The blocks as one HTML page that needs nothing else, and runs nothing."""
     from jinja2 import Environment, PackageLoader
 
+    several = list(blocks)
     page = Environment(loader=PackageLoader("opal", "bridge"), autoescape=True)
     page.filters |= {"shown": shown, "cell": _plain}
     page.tests["quote"] = lambda cell: isinstance(cell, Quote)
-    parts = [b.text for b in blocks if isinstance(b, Heading) and b.level == 2]
-    named = [(type(block).__name__, block) for block in blocks]
+    parts = [b.text for b in several if isinstance(b, Heading) and b.level == 2]
+    named = [(type(block).__name__, block) for block in several]
     return page.get_template("report.html.j2").render(title=title, parts=parts, blocks=named) + "\n"

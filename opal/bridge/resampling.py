@@ -157,6 +157,13 @@ def clustered_error(values: np.ndarray, family: np.ndarray) -> float | None:
     return float(np.sqrt(len(names) / (len(names) - 1) * np.sum(sums**2)) / len(values))
 
 
+def auc_error(auc: float, n_one: int, n_other: int) -> float:
+    """Standard error of an AUC from independent rows of two kinds (Hanley and McNeil 1982)."""
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (n_one - 1) * (q1 - auc**2) + (n_other - 1) * (q2 - auc**2)
+    return float(np.sqrt(max(variance, 0.0) / (n_one * n_other)))
+
+
 @dataclass(frozen=True)
 class CrossValidated:
     """A mean over splits.

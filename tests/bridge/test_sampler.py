@@ -28,7 +28,7 @@ from sklearn.model_selection import cross_val_score
 from opal.bridge.llm.request import Reply, Request
 from opal.bridge.prompts.settings import Settings
 from opal.bridge.sampler import OpalSampler
-from opal.bridge.supply import Asked, Real
+from opal.bridge.sources import Asked, Real
 from opal.bridge.text import texts
 from opal.objective import Design
 from opal.synthesis import Duplication, GaussianFit, Smote

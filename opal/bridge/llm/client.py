@@ -12,12 +12,12 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from opal import checks
 from opal.bridge.llm import completion
 from opal.bridge.llm.attempts import Attempts, gated
 from opal.bridge.llm.completion import LimitName
 from opal.bridge.llm.door import NOTHING, FailedError, FatalError, Gate, RefusedError
 from opal.bridge.llm.request import Reply, Request
-from opal.bridge.text import extra
 
 if TYPE_CHECKING:
     import openai
@@ -52,7 +52,7 @@ class OpenAIDoor:
         retries: int = 4,
         limit_name: LimitName = "max_tokens",
     ) -> None:
-        extra.check("openai")
+        checks.require_installed("text", "openai")
         if not timeout > 0 or retries < 0:
             raise ValueError(
                 "timeout must be positive and retries at least 0; "

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
-
+from opal import checks, progress
 from opal.bridge.llm import account, batch
 from opal.bridge.llm.budget import Budget
 from opal.bridge.llm.command import Asking
@@ -21,7 +19,6 @@ from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.limits import Limits
 from opal.bridge.llm.report import estimate
 from opal.bridge.llm.request import Sample
-from opal.bridge.text import extra
 from opal.files import writable_folder
 
 
@@ -89,16 +86,16 @@ def _generated(
     limits: Limits,
 ) -> list[Sample]:
     writable_folder(asking.out.parent)
-    with _bar(quiet=asking.json) as progress:
+    with progress.bar("asking", quiet=asking.json) as bar:
         return generate(
             writer, quotas, door, ledger,
-            limits=limits, budget=budget, patience=asking.patience, progress=progress,
+            limits=limits, budget=budget, patience=asking.patience, progress=bar.update,
         )  # fmt: skip
 
 
 def _door(asking: Asking) -> Door:
     if asking.local is not None:
-        extra.check("torch", "transformers")
+        checks.require_installed("text", "torch", "transformers")
         from transformers.utils.logging import disable_progress_bar
 
         from opal.bridge.llm.local import LocalDoor
@@ -143,11 +140,3 @@ def _taken_over(asking: Asking, ledger: Ledger) -> list[str]:
     if asking.batch_release:
         notes.append(f"{batch.release(ledger)} requests of batches are free to be asked again.")
     return notes
-
-
-@contextmanager
-def _bar(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, told of samples held and wanted."""
-    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress:
-        task = progress.add_task("asking", total=None)
-        yield lambda held, wanted: progress.update(task, completed=held, total=wanted)

@@ -23,7 +23,7 @@ def number(value: float) -> str:
 
 
 def sentence(columns: Sequence[str], row: Row) -> str:
-    """A row as :mod:`opal.bridge.transcript` reads it back.
+    """A row as :mod:`opal.bridge.prompts.transcript` reads it back.
 
     >>> sentence(["age", "class"], (41.0, 1.0))
     'age is 41, class is 1.'

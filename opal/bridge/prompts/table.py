@@ -1,7 +1,8 @@
 """Rows of one group of a table, several a request, in the words of arXiv 2406.03628's transcripts.
 
 A group is a class, or a class and one value of an attribute. What the model writes is read by
-:mod:`opal.bridge.transcript`; a line that is no row, or is a row of another group, is rejected.
+:mod:`opal.bridge.prompts.transcript`; a line that is no row, or is a row of another group, is
+rejected.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class TableWriter:
 
     def read(self, request: Request, reply: Reply) -> Read:
         """The rows of an answer, and a reason for each line or row that is none of them."""
-        from opal.bridge import transcript
+        from opal.bridge.prompts import transcript
 
         try:
             found = transcript.parse(bare(reply.text), self.columns)

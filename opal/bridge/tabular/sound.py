@@ -15,13 +15,19 @@ import numpy as np
 import pandas as pd
 
 from opal import records
-from opal.bridge.tabular import arms, bootstrap, material, tables
+from opal.bridge import resampling
+from opal.bridge.tabular import arms
 from opal.bridge.tabular.arms import ARMS, RANDOM_ARMS, REFERENCE
-from opal.bridge.tabular.classifiers import CLASSIFIERS, Settings, probabilities
+from opal.bridge.tabular.classifiers import (
+    CLASSIFIERS,
+    SoundSettings,
+    probabilities,
+    require_packages,
+)
 from opal.bridge.tabular.datasets import Dataset
-from opal.bridge.tabular.material import Material
+from opal.bridge.tabular.splits import SplitData, load
 
-__all__ = ["CLASSIFIERS", "Settings", "evaluate"]
+__all__ = ["CLASSIFIERS", "SoundSettings", "evaluate", "require_packages"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Outcome:
     """Errors of one seed: ``(n_test, arms)``, rows each arm added ``(arms,)``, and the split."""
 
     seed: int
-    data: Material
+    data: SplitData
     errors: np.ndarray
     n_added: np.ndarray
 
@@ -38,7 +44,7 @@ def evaluate(
     dataset: Dataset,
     task: str,
     classifier: str,
-    settings: Settings,
+    settings: SoundSettings,
     *,
     progress: Callable[[], None] = lambda: None,
 ) -> pd.DataFrame:
@@ -52,10 +58,10 @@ def evaluate(
         progress: called after each seed.
 
     Raises:
-        ValueError: a table is unfit (see :func:`tables.load`) or lacks a group.
+        ValueError: a table is unfit (see :func:`opal.bridge.tabular.splits.load`) or lacks a group.
     """
     splits = {
-        seed: material.material(tables.load(dataset, task, "focus", seed))
+        seed: SplitData.of(load(dataset, task, "focus", seed))
         for seed in dataset.seeds(task, "focus")
     }
     chosen = [arm for arm in ARMS if not any(arms.why_not(arm, d) for d in splits.values())]
@@ -77,13 +83,13 @@ def left_out(dataset: Dataset, task: str) -> dict[str, str]:
     """Arms that the tables do not allow, each with its reason."""
     reasons: dict[str, str] = {}
     for seed in dataset.seeds(task, "focus"):
-        data = material.material(tables.load(dataset, task, "focus", seed))
+        data = SplitData.of(load(dataset, task, "focus", seed))
         reasons |= {arm: why for arm in ARMS if (why := arms.why_not(arm, data))}
     return reasons
 
 
 def _seed(
-    seed: int, data: Material, chosen: list[str], classifier: str, settings: Settings
+    seed: int, data: SplitData, chosen: list[str], classifier: str, settings: SoundSettings
 ) -> Outcome:
     """Row errors of every arm; arms that draw at random are averaged over their draws."""
     errors = np.zeros((len(data.test), len(chosen)))
@@ -110,12 +116,14 @@ def _synthesizer(arm: str, dataset: Dataset) -> str:
     return names.get(arm, "none")
 
 
-def _rows(outcomes: list[Outcome], chosen: list[str], settings: Settings) -> list[dict[str, Any]]:
+def _rows(
+    outcomes: list[Outcome], chosen: list[str], settings: SoundSettings
+) -> list[dict[str, Any]]:
     """Aggregate rows with intervals, then one row for each seed, arm and group."""
     names = outcomes[0].data.group_names
     counts = np.stack([o.data.train.counts(len(names)) for o in outcomes])
     total = counts.mean(axis=0)
-    result = bootstrap.resample(
+    result = resampling.bootstrap(
         [o.errors for o in outcomes],
         [o.data.test.group for o in outcomes],
         total == total.min(),
@@ -137,11 +145,11 @@ def _rows(outcomes: list[Outcome], chosen: list[str], settings: Settings) -> lis
 
 
 def _aggregates(
-    base: dict[str, Any], arm: int, reference: int, result: bootstrap.Resampled, n_seeds: int
+    base: dict[str, Any], arm: int, reference: int, result: resampling.Bootstrap, n_seeds: int
 ) -> list[dict[str, Any]]:
     """Each metric, and its paired difference to the reference arm, with error and interval."""
     rows = []
-    for metric in bootstrap.METRICS:
+    for metric in resampling.GROUP_METRICS:
         estimate, samples = result.estimate[metric], result.samples[metric]
         pairs = {
             metric: (estimate[arm], samples[:, arm]),
@@ -151,7 +159,7 @@ def _aggregates(
             ),
         }
         for name, (value, values) in pairs.items():
-            lower, upper = bootstrap.interval(float(value), values)
+            lower, upper = resampling.bias_corrected(float(value), values)
             found = {"metric": name, "value": float(value), "std_error": float(values.std(ddof=1))}
             rows.append({**base, **found, "lower": lower, "upper": upper, "n_replicates": n_seeds})
     return rows

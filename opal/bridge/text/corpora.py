@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from opal import names as known_names
-from opal.bridge import corpora
+from opal.bridge import download
 from opal.bridge.text import texts
 from opal.reading import read_strings
 
@@ -95,7 +95,7 @@ def load(name: str = DEFAULT, *, key: int = 0) -> TextCorpus:
 
     Raises:
         UnknownNameError: there is no such corpus; the message lists those there are.
-        CorpusError: a file cannot be had, or is not the published one.
+        DownloadError: a file cannot be had, or is not the published one.
     """
     known_names.check("corpus of texts", [name], names())
     if name == DEFAULT:
@@ -112,7 +112,7 @@ def unavailable(name: str) -> str | None:
         UnknownNameError: there is no such corpus.
     """
     known_names.check("corpus of texts", [name], names())
-    return None if name == DEFAULT else corpora.unavailable(corpora.TEXTS)
+    return None if name == DEFAULT else download.unavailable(download.TEXTS)
 
 
 def measured(corpus: TextCorpus) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ def _published(name: str) -> TextCorpus:
     column = _TEXT_COLUMNS[name]
 
     def read(file: str) -> pd.DataFrame:
-        path: Path = corpora.TEXTS.path(f"data/{name}/{file}")
+        path: Path = download.TEXTS.path(f"data/{name}/{file}")
         return read_strings(path)
 
     told: list[str] = []

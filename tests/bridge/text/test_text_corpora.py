@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from opal import checks
-from opal.bridge import corpora as files
-from opal.bridge.corpora import Corpus
+from opal.bridge import download as files
+from opal.bridge.download import Repository
 from opal.bridge.text import corpora, texts
 from opal.bridge.text.corpora import TextCorpus, measured
 from opal.bridge.text.grammar import GRAMMAR, WRITERS, grammar_corpus
@@ -154,7 +154,7 @@ def test_what_is_kept_apart_has_nothing_of_the_test() -> None:
 
 
 @dataclass(frozen=True)
-class Toy(Corpus):
+class Toy(Repository):
     """A repository whose files are those of a folder."""
 
     def registry(self) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from opal.bridge.tabular import bounds
+from opal import checks
 from opal.bridge.text import texts
 from opal.bridge.text.audit import (
     composition,
@@ -55,7 +55,7 @@ def audit(
         ValueError: a table is empty, unknown or breaks the rules of tables of texts, or ``seed`` is
             out of range.
     """
-    bounds.seed(seed)
+    checks.require_seed(seed)
     if "base" not in real or not set(real) <= set(REAL):
         raise ValueError(
             f"real texts are base and, where there are any, human and test; got {sorted(real)}."

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from opal.bridge import resampling
 from opal.bridge.text.audit import rules, splits
 from opal.bridge.text.audit.folds import FOLDS, Folds
 from opal.bridge.text.audit.seeds import family
 from opal.bridge.text.audit.stock import Stock
-from opal.bridge.twosample import hanley_mcneil
 
 
 def report(stock: Stock, source: str, seed: int) -> tuple[list[dict[str, Any]], np.ndarray]:
@@ -40,10 +40,10 @@ def report(stock: Stock, source: str, seed: int) -> tuple[list[dict[str, Any]], 
             a, b = (_some(part, rng) for part in (ours, theirs))
             row["auc"], score[a] = _auc(stock, a, b, rng)
             n_families = len(np.unique(family(stock, a)))
-            row["std_error"] = hanley_mcneil(row["auc"], n_families, len(b))
+            row["std_error"] = resampling.auc_error(row["auc"], n_families, len(b))
             one, other = np.array_split(rng.permutation(b), 2)
             row["null"], _ = _auc(stock, one, other, rng)
-            row["null_error"] = hanley_mcneil(0.5, len(one), len(other))
+            row["null_error"] = resampling.auc_error(0.5, len(one), len(other))
         rows.append(row)
     return rows, score[stock.made[source]]
 

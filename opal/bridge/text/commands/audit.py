@@ -68,13 +68,13 @@ class Audit:
             ImportError: the encoder needs the extra ``text``.
             OSError: the page cannot be written.
         """
-        from opal.bridge.tabular import bounds
+        from opal import checks
         from opal.bridge.text import encoders
         from opal.bridge.text.audit import page
         from opal.files import writable_folder
 
         self._check_flags()
-        bounds.seed(self.seed)
+        checks.require_seed(self.seed)
         encoder = encoders.encoder(self.encoder)
         writable_folder(self.out.parent)
         units = {"files": self._files()} if self.files else self._corpora()

@@ -121,12 +121,12 @@ class Evaluate:
         return usual if self.share is None else self.share
 
     def _cells(self, settings: Settings) -> list[Cell]:
-        from opal.bridge.tabular.bounds import at_least
         from opal.bridge.text import corpora
         from opal.bridge.text.curves import cells
+        from opal.checks import require_at_least
 
         seeds = self.seeds if self.seeds is not None else (10 if self.preset == "full" else 5)
-        at_least("seeds", seeds, 1)
+        require_at_least("seeds", seeds, 1)
         if self.file is not None:
             return cells.of_file(
                 self.file, self.test, self._columns(), settings, seeds, self.synthetic

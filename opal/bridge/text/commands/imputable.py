@@ -62,14 +62,14 @@ def learner(flags: Impute) -> Learner:
         ImportError: the extra ``text`` is missing and needed.
         UnknownNameError: there is no such encoder or classifier.
     """
-    from opal import names
-    from opal.bridge.text import encoders, extra
+    from opal import checks, names
+    from opal.bridge.text import encoders
     from opal.bridge.text.classifiers import Tuned
     from opal.bridge.text.impute import learners
     from opal.bridge.text.training import finetune
 
     if flags.masked_model is not None or flags.classifier is not None:
-        extra.check("torch", "transformers")
+        checks.require_installed("text", "torch", "transformers")
     if flags.classifier is not None:
         names.check("classifier", [flags.classifier], finetune.PRESETS)
         return learners.trained(Tuned(finetune.PRESETS[flags.classifier]))

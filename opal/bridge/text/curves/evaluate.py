@@ -14,7 +14,6 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from opal import records
-from opal.bridge.tabular.bounds import at_least
 from opal.bridge.text import features, texts
 from opal.bridge.text.corpora import TextCorpus
 from opal.bridge.text.curves import exact, ladder, material, pilot, purchase, ratio
@@ -23,6 +22,7 @@ from opal.bridge.text.curves.material import Material
 from opal.bridge.text.curves.measures import Measure, std_error
 from opal.bridge.text.curves.trained import Trained
 from opal.bridge.text.features import Features
+from opal.checks import require_at_least
 
 STUDY = "text"
 SIZES = (30, 60, 120, 250, 500, 1000, 2000, 4000)
@@ -61,11 +61,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        at_least("folds", self.folds, 2)
-        at_least("most_test", self.most_test, 1)
+        require_at_least("folds", self.folds, 2)
+        require_at_least("most_test", self.most_test, 1)
         if not self.sizes:
             raise ValueError("--sizes must name at least one number of added texts; got none.")
-        at_least("sizes", min(self.sizes), 1)
+        require_at_least("sizes", min(self.sizes), 1)
         if self.strength is not None and not self.strength > 0:
             raise ValueError(f"--strength must be positive; got {self.strength}.")
         if not 0 < self.share <= 1:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from opal.bridge.text import extra, texts
+from opal import checks
+from opal.bridge.text import texts
 from opal.bridge.text.training.masking import Corrupted, Masking
 
 _TRIES = 10
@@ -162,7 +163,7 @@ def _stream(seed: int, id_: str, attempt: int) -> np.random.Generator:
 
 
 def _load(path: str) -> tuple[Any, Any]:
-    extra.check("transformers", "torch")
+    checks.require_installed("text", "transformers", "torch")
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     words = AutoTokenizer.from_pretrained(path)

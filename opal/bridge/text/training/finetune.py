@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from opal.bridge.text import extra
+from opal import checks
 from opal.bridge.text.encoders import MINILM, model_path
 from opal.bridge.text.training import steps
 from opal.bridge.text.training.batches import batches
@@ -131,7 +131,7 @@ def fine_tune(
         OSError: there is no such model.
         ValueError: no weight is positive, or lengths differ.
     """
-    extra.check("torch", "transformers")
+    checks.require_installed("text", "torch", "transformers")
     import torch
     from transformers import AutoTokenizer
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from opal.bridge.text import encoders, extra
+from opal import checks
+from opal.bridge.text import encoders
 from opal.bridge.text.training import guesses
 from opal.bridge.text.training.batches import batches
 from opal.bridge.text.training.guesses import Skill
@@ -103,7 +104,7 @@ def grow(said: Sequence[str], settings: Growing | None = None, *, seed: int = 0)
         OSError: there is no such encoder.
         ValueError: too few texts, or the encoder is none of the BERT family.
     """
-    extra.check("torch", "transformers")
+    checks.require_installed("text", "torch", "transformers")
     import torch
 
     chosen = settings or Growing()

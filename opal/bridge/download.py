@@ -24,12 +24,12 @@ CONNECT_TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 6.0
 
 
-class CorpusError(RuntimeError):
+class DownloadError(RuntimeError):
     """A file of a corpus cannot be had, or is not the file it should be."""
 
 
 @dataclass(frozen=True)
-class Corpus:
+class Repository:
     """A public repository at one commit."""
 
     name: str
@@ -60,10 +60,10 @@ class Corpus:
         """A local, verified copy of one file.
 
         Raises:
-            CorpusError: the file is not registered, cannot be had, or has another sha256.
+            DownloadError: the file is not registered, cannot be had, or has another sha256.
         """
         if name not in self.registry():
-            raise CorpusError(
+            raise DownloadError(
                 f"the corpus {self.name!r} has no file {name!r}. See `opal data list`."
             )
         mirror = _mirror()
@@ -73,14 +73,14 @@ class Corpus:
         """Verify those of the files that are here; what a mirror holds must be complete.
 
         Raises:
-            CorpusError: a file is corrupted, or the mirror does not have it.
+            DownloadError: a file is corrupted, or the mirror does not have it.
         """
         for name in chosen:
             if _mirror() or _local(self, name).exists():
                 self.path(name)
 
 
-OPAL = Corpus(
+OPAL = Repository(
     name="opal",
     owner="Xyc-arch",
     repository="OPAL",
@@ -88,7 +88,7 @@ OPAL = Corpus(
     licence="none stated: read, never redistribute",
     describes="GPT-4 rows and published results of arXiv 2406.03628 (three tables)",
 )
-TEXTS = Corpus(
+TEXTS = Repository(
     name="worker_vs_gpt",
     owner="AndersGiovanni",
     repository="worker_vs_gpt",
@@ -96,17 +96,17 @@ TEXTS = Corpus(
     licence="MIT",
     describes="four corpora of texts, and what GPT-4 and Llama-2 made of them (EACL 2024)",
 )
-CORPORA: Mapping[str, Corpus] = {entry.name: entry for entry in (OPAL, TEXTS)}
+REPOSITORIES: Mapping[str, Repository] = {entry.name: entry for entry in (OPAL, TEXTS)}
 
 
-def corpus(name: str) -> Corpus:
+def repository(name: str) -> Repository:
     """The corpus of that name.
 
     Raises:
         UnknownNameError: there is none; the message lists those there are.
     """
-    names.check("corpus", [name], CORPORA)
-    return CORPORA[name]
+    names.check("corpus", [name], REPOSITORIES)
+    return REPOSITORIES[name]
 
 
 def listing() -> list[dict[str, Any]]:
@@ -122,23 +122,32 @@ def listing() -> list[dict[str, Any]]:
             "folder": str(_folder(entry)),
             "describes": entry.describes,
         }
-        for entry in CORPORA.values()
+        for entry in REPOSITORIES.values()
     ]
+
+
+def chosen(name: str | None = None) -> list[Repository]:
+    """The repository of that name; all of them by default.
+
+    Raises:
+        UnknownNameError: there is none; the message lists those there are.
+    """
+    return [repository(name)] if name else list(REPOSITORIES.values())
 
 
 def fetch(name: str | None = None) -> dict[str, Any]:
     """Get every file of one corpus (of all by default) and verify it.
 
     Raises:
-        CorpusError: a file cannot be had or is not the registered one.
+        DownloadError: a file cannot be had or is not the registered one.
     """
-    chosen = [corpus(name)] if name else list(CORPORA.values())
-    for entry in chosen:
+    several = chosen(name)
+    for entry in several:
         for path in entry.names():
             entry.path(path)
     return {
-        "n_files": sum(len(entry.registry()) for entry in chosen),
-        "folders": [str(_folder(entry)) for entry in chosen],
+        "n_files": sum(len(entry.registry()) for entry in several),
+        "folders": [str(_folder(entry)) for entry in several],
     }
 
 
@@ -149,11 +158,11 @@ def verify(name: str | None = None) -> dict[str, Any]:
         ``n_files``, ``n_verified``, ``missing`` and ``corrupted`` (lists of paths), ``ok``.
 
     Raises:
-        CorpusError: the mirror is no folder.
+        DownloadError: the mirror is no folder.
     """
-    chosen = [corpus(name)] if name else list(CORPORA.values())
+    several = chosen(name)
     missing, corrupted, n_files = [], [], 0
-    for entry in chosen:
+    for entry in several:
         for path, expected in entry.registry().items():
             n_files += 1
             local = _local(entry, path)
@@ -177,14 +186,14 @@ def availability(name: str = "opal") -> str | None:
     Costs a look at the folder, and a request of one small file where not everything is local. It
     answers within :data:`PROBE_TIMEOUT_S` seconds even where name resolution hangs.
     """
-    return unavailable(corpus(name))
+    return unavailable(repository(name))
 
 
-def unavailable(entry: Corpus) -> str | None:
+def unavailable(entry: Repository) -> str | None:
     """:func:`availability` of a corpus object."""
     try:
         mirror = _mirror()
-    except CorpusError as error:
+    except DownloadError as error:
         return str(error)
     if all(_local(entry, path).exists() for path in entry.names()):
         return None
@@ -199,16 +208,16 @@ def unavailable(entry: Corpus) -> str | None:
     return None
 
 
-def _probe(entry: Corpus, failure: list[Exception]) -> None:
+def _probe(entry: Repository, failure: list[Exception]) -> None:
     """Fetch one small file; a failure is left in the list."""
     name = min(entry.names(), key=lambda path: (not path.endswith(".txt"), path))
     try:
         entry.path(name)
-    except CorpusError as error:
+    except DownloadError as error:
         failure.append(error)
 
 
-def _remedy(entry: Corpus, first: str = "go online and run `opal data fetch`") -> str:
+def _remedy(entry: Repository, first: str = "go online and run `opal data fetch`") -> str:
     return (
         f"{first}, or set {MIRROR_VARIABLE} to a folder laid out as "
         f"owner/repo/commit/path that holds {entry.location}."
@@ -219,14 +228,14 @@ def _mirror() -> Path | None:
     """The folder that replaces the network, if one is named."""
     named = os.environ.get(MIRROR_VARIABLE)
     if named and not Path(named).is_dir():
-        raise CorpusError(
+        raise DownloadError(
             f"{MIRROR_VARIABLE} must name a folder laid out as owner/repo/commit/path; there is "
             f"none at {named}. Correct or unset it."
         )
     return Path(named) if named else None
 
 
-def _folder(entry: Corpus) -> Path:
+def _folder(entry: Repository) -> Path:
     """Where the files of a corpus are read from."""
     mirror = _mirror()
     if mirror:
@@ -236,7 +245,7 @@ def _folder(entry: Corpus) -> Path:
     return Path(pooch.os_cache("opal")) / entry.location
 
 
-def _local(entry: Corpus, name: str) -> Path:
+def _local(entry: Repository, name: str) -> Path:
     return _folder(entry) / name
 
 
@@ -247,14 +256,14 @@ def _registry(name: str) -> Mapping[str, str]:
 
 
 @cache
-def _mirrored(entry: Corpus, name: str, mirror: Path) -> Path:
+def _mirrored(entry: Repository, name: str, mirror: Path) -> Path:
     """A file of the mirror, verified once per process."""
     path = mirror / entry.location / name
     if not path.exists():
-        raise CorpusError(f"the mirror has no file {path}; {_remedy(entry)}")
+        raise DownloadError(f"the mirror has no file {path}; {_remedy(entry)}")
     received = _sha256(path)
     if received != entry.registry()[name]:
-        raise CorpusError(
+        raise DownloadError(
             f"{path} is corrupted: its sha256 must be {entry.registry()[name]}; got {received}. "
             f"Replace it by the file of https://github.com/{entry.owner}/{entry.repository} at "
             f"commit {entry.commit}."
@@ -263,7 +272,7 @@ def _mirrored(entry: Corpus, name: str, mirror: Path) -> Path:
 
 
 @cache
-def _downloaded(entry: Corpus, name: str) -> Path:
+def _downloaded(entry: Repository, name: str) -> Path:
     """A file of the cache, downloaded if need be; pooch writes it only when its hash matches."""
     import pooch
     import requests
@@ -282,15 +291,15 @@ def _downloaded(entry: Corpus, name: str) -> Path:
             )
         )
     except ValueError as error:
-        raise CorpusError(
+        raise DownloadError(
             f"the download of {url} is corrupted: its sha256 must be {entry.registry()[name]}; "
             f"{error} Nothing was kept; try again, or report it if it happens twice."
         ) from error
     except (requests.exceptions.RequestException, OSError) as error:
-        raise CorpusError(_not_downloaded(entry, name, error)) from error
+        raise DownloadError(_not_downloaded(entry, name, error)) from error
 
 
-def _not_downloaded(entry: Corpus, name: str, error: Exception) -> str:
+def _not_downloaded(entry: Repository, name: str, error: Exception) -> str:
     """Why a file cannot be had from the network, and whether a corrupted one is in its place."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     reason = f"HTTP status {status}" if status else type(error).__name__

@@ -8,7 +8,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from opal import runner
-from opal.bridge.corpora import MIRROR_VARIABLE
+from opal.bridge.download import MIRROR_VARIABLE
 from paper_figures import tabular as figure
 from simulations import tabular as study
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from opal.bridge import corpora
-from opal.bridge.corpora import Corpus, CorpusError
+from opal.bridge import download
+from opal.bridge.download import DownloadError, Repository
 from opal.bridge.registry import lines
 
 CONTENT = b"a,b\n1,2\n"
@@ -21,7 +21,7 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
 @dataclass(frozen=True)
-class Toy(Corpus):
+class Toy(Repository):
     """A corpus of one file, on a server of the test's own."""
 
     server: str = ""
@@ -55,7 +55,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 @pytest.fixture
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.delenv(corpora.MIRROR_VARIABLE, raising=False)
+    monkeypatch.delenv(download.MIRROR_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return tmp_path / "cache"
@@ -75,7 +75,7 @@ def test_corrupted_download_says_file_and_hashes_and_keeps_nothing(
     url, served = server
     served.write_bytes(CONTENT + b"x")
     received = hashlib.sha256(CONTENT + b"x").hexdigest()
-    with pytest.raises(CorpusError, match="corrupted") as error:
+    with pytest.raises(DownloadError, match="corrupted") as error:
         toy("c2", url).path("data/t.csv")
     assert "data/t.csv" in str(error.value)
     assert SHA in str(error.value)
@@ -89,14 +89,16 @@ def test_absent_file_on_the_server_says_how_to_get_it(
     expected = (
         r"cannot be downloaded \(HTTP status 404\); run `opal data fetch` later, or set OPAL_D"
     )
-    with pytest.raises(CorpusError, match=expected):
+    with pytest.raises(DownloadError, match=expected):
         toy("c3", server[0]).path("data/t.csv")
 
 
 def test_corrupted_file_in_the_cache_is_told_from_an_absent_one(own_cache: Path) -> None:
     """Nothing listens at the address: what is here is all there is."""
     entry = toy("c6", "http://127.0.0.1:9")
-    with pytest.raises(CorpusError, match=r"^http://127.*cannot be downloaded \(ConnectionError\)"):
+    with pytest.raises(
+        DownloadError, match=r"^http://127.*cannot be downloaded \(ConnectionError\)"
+    ):
         entry.path("data/t.csv")
     local = own_cache / "opal/me/repo/c6/data/t.csv"
     local.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +107,7 @@ def test_corrupted_file_in_the_cache_is_told_from_an_absent_one(own_cache: Path)
     expected = (
         f"^{re.escape(str(local))} is corrupted .*{SHA}; got {received}.*cannot be downloaded"
     )
-    with pytest.raises(CorpusError, match=expected):
+    with pytest.raises(DownloadError, match=expected):
         entry.path("data/t.csv")
 
 
@@ -117,47 +119,47 @@ def test_files_that_are_here_are_checked_and_none_is_downloaded(
     local = own_cache / "opal/me/repo/c7/data/t.csv"
     local.parent.mkdir(parents=True)
     local.write_bytes(b"half")
-    with pytest.raises(CorpusError, match="is corrupted"):
+    with pytest.raises(DownloadError, match="is corrupted"):
         entry.check(["data/t.csv"])
-    monkeypatch.setenv(corpora.MIRROR_VARIABLE, str(tmp_path))
-    with pytest.raises(CorpusError, match="the mirror has no file"):
+    monkeypatch.setenv(download.MIRROR_VARIABLE, str(tmp_path))
+    with pytest.raises(DownloadError, match="the mirror has no file"):
         entry.check(["data/t.csv"])
 
 
 def test_mirror_that_is_no_folder_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(corpora.MIRROR_VARIABLE, "/nonexistent")
-    expected = f"{corpora.MIRROR_VARIABLE} must name a folder .* there is none at /nonexistent"
-    for refused in (corpora.verify, corpora.listing, corpora.fetch):
-        with pytest.raises(CorpusError, match=expected):
+    monkeypatch.setenv(download.MIRROR_VARIABLE, "/nonexistent")
+    expected = f"{download.MIRROR_VARIABLE} must name a folder .* there is none at /nonexistent"
+    for refused in (download.verify, download.listing, download.fetch):
+        with pytest.raises(DownloadError, match=expected):
             refused()
-    assert re.match(expected, corpora.availability() or "")
+    assert re.match(expected, download.availability() or "")
 
 
 def test_mirror_is_read_and_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(corpora.MIRROR_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(download.MIRROR_VARIABLE, str(tmp_path))
     file = tmp_path / "me/repo/c4/data/t.csv"
     file.parent.mkdir(parents=True)
     file.write_bytes(CONTENT)
     assert toy("c4").path("data/t.csv") == file
-    assert corpora.unavailable(toy("c4")) is None
+    assert download.unavailable(toy("c4")) is None
 
 
 def test_corrupted_mirror_says_file_and_hashes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(corpora.MIRROR_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(download.MIRROR_VARIABLE, str(tmp_path))
     file = tmp_path / "me/repo/c5/data/t.csv"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"something else")
     received = hashlib.sha256(b"something else").hexdigest()
     expected = f"{re.escape(str(file))} is corrupted.*{SHA}.*{received}.*Replace it"
-    with pytest.raises(CorpusError, match=expected):
+    with pytest.raises(DownloadError, match=expected):
         toy("c5").path("data/t.csv")
 
 
 def test_incomplete_mirror_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(corpora.MIRROR_VARIABLE, str(tmp_path))
-    reason = corpora.availability()
+    monkeypatch.setenv(download.MIRROR_VARIABLE, str(tmp_path))
+    reason = download.availability()
     assert reason is not None
     assert "\n" not in reason
     assert "Xyc-arch/OPAL" in reason
@@ -165,23 +167,23 @@ def test_incomplete_mirror_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_offline_is_said_in_one_line_and_soon(offline: None) -> None:
     start = time.monotonic()
-    reason = corpora.availability()
-    assert time.monotonic() - start < corpora.PROBE_TIMEOUT_S + 2
+    reason = download.availability()
+    assert time.monotonic() - start < download.PROBE_TIMEOUT_S + 2
     assert reason is not None
     assert "\n" not in reason
     assert "opal data fetch" in reason
-    assert corpora.MIRROR_VARIABLE in reason
+    assert download.MIRROR_VARIABLE in reason
 
 
 def test_unregistered_file_and_unknown_corpus_are_refused() -> None:
-    with pytest.raises(CorpusError, match="no file 'nothing'"):
-        corpora.OPAL.path("nothing")
+    with pytest.raises(DownloadError, match="no file 'nothing'"):
+        download.OPAL.path("nothing")
     with pytest.raises(ValueError, match="did you mean 'opal'"):
-        corpora.corpus("opla")
+        download.repository("opla")
 
 
 def test_registry_holds_a_sha256_for_every_file() -> None:
-    registry = corpora.OPAL.registry()
+    registry = download.OPAL.registry()
     results = [name for name in registry if name.startswith("main/results/")]
     assert len(results) == 72
     assert all(re.fullmatch("[0-9a-f]{64}", sha) for sha in registry.values())
@@ -195,8 +197,8 @@ def test_registry_lines_are_made_from_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "n_files"), [("opal", 375), ("worker_vs_gpt", 21)])
 def test_mirror_is_whole(name: str, n_files: int, mirror: Path) -> None:
-    found = corpora.verify(name)
+    found = download.verify(name)
     assert found["ok"]
     assert found["n_verified"] == found["n_files"] == n_files
-    assert corpora.availability(name) is None
-    assert {row["corpus"]: row["n_local"] for row in corpora.listing()}[name] == n_files
+    assert download.availability(name) is None
+    assert {row["corpus"]: row["n_local"] for row in download.listing()}[name] == n_files

@@ -1,4 +1,4 @@
-"""One split of a dataset as checked tables.
+"""One split of a dataset as checked tables, and as the arrays that arms are made from.
 
 A split is a raw training table, the synthetic rows in the order they are consumed, a test table
 and, where there is one, the full source table; the label is one column, and every other column is
@@ -7,7 +7,7 @@ a feature.
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 
 from opal import names
-from opal.bridge.tabular.datasets import Dataset, find, train_header
-from opal.reading import read_table
+from opal.bridge.tabular.datasets import Dataset, read, read_source, train_header
 
 
 @dataclass(frozen=True)
@@ -81,16 +80,17 @@ def load(dataset: Dataset, task: str, method: str = "focus", seed: int = 1) -> S
     columns = [name for name in wanted if name != dataset.target] + [dataset.target]
     tables: dict[str, pd.DataFrame] = {}
     for role, prefix in (("train", "train_(?!gen)"), ("synthetic", "train_gen"), ("test", "test_")):
-        path = find(dataset, folder, rf"{prefix}.*rand{seed}\.csv")
-        if path is None and role == "synthetic":
+        found = read(dataset, folder, rf"{prefix}.*rand{seed}\.csv")
+        if found is not None:
+            tables[role] = checked(found[0], columns, needed, found[1])
+        elif role == "synthetic":
             tables[role] = tables["train"].head(0)
-            continue
-        if path is None:
+        else:
             raise ValueError(f"{dataset.name}: no {role} table of seed {seed} in {folder or '.'}.")
-        tables[role] = checked(read_table(path), columns, needed, str(path))
     for role, table in tables.items():
         _binary(table[dataset.target], f"{role} table of {dataset.name}, seed {seed}")
-    source = _source(dataset, columns)
+    whole = read_source(dataset)
+    source = whole and checked(whole[0], columns, columns, whole[1])
     return Split(dataset, task, method, seed, **tables, source=source)
 
 
@@ -148,17 +148,112 @@ def _binary(labels: pd.Series, where: str) -> None:
         )
 
 
-def _source(dataset: Dataset, columns: list[str]) -> pd.DataFrame | None:
-    """The full table: the CSV of any of the dataset's folders that belongs to no seed."""
-    found = {}
-    for folder in set(dataset.folders.values()):
-        prefix = f"{folder}/" if folder else ""
-        for name in dataset.files.names():
-            tail = name[len(prefix) :]
-            plain = re.fullmatch(r"(?!perform)[^/]*\.csv", tail)
-            if name.startswith(prefix) and plain and not re.search(r"rand\d+\.csv$", tail):
-                found[tail] = name
-    if not found:
-        return None
-    path = dataset.files.path(found[min(found)])
-    return checked(read_table(path), columns, columns, str(path))
+@dataclass(frozen=True)
+class Rows:
+    """Features ``x (n, d)``, labels ``y (n,)`` in {0, 1} and groups ``group (n,)``."""
+
+    x: np.ndarray
+    y: np.ndarray
+    group: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, index: np.ndarray) -> Rows:
+        """The rows of an index or a mask."""
+        return Rows(self.x[index], self.y[index], self.group[index])
+
+    def counts(self, n_groups: int) -> np.ndarray:
+        """Rows in each group, ``(K,)``."""
+        return np.bincount(self.group, minlength=n_groups)
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """A split as arrays; ``groups`` are 0, …, K−1 and features ``(n, d)`` floats.
+
+    Attributes:
+        novel: ``(n_synthetic,)`` True where a synthetic row equals no real row.
+        fresh: real rows of the source table that are neither in train nor in test; None without
+            a source table.
+    """
+
+    features: list[str]
+    group_names: tuple[str, ...]
+    by_attribute: bool
+    train: Rows
+    synthetic: Rows
+    test: Rows
+    novel: np.ndarray
+    fresh: Rows | None
+
+    @classmethod
+    def of(cls, split: Split) -> SplitData:
+        """The arrays of a split.
+
+        Raises:
+            ValueError: a group has no training or no test row.
+        """
+        roles = (split.train, split.synthetic, split.test)
+        train, synthetic, test = (_rows(split, table) for table in roles)
+        require_groups(split, "training", train.group)
+        require_groups(split, "test", test.group)
+        known = [t for t in (split.source, split.train, split.test) if t is not None]
+        real = set().union(*(keys(table) for table in known))
+        novel = np.array([key not in real for key in keys(split.synthetic)], dtype=bool)
+        fresh = None
+        if split.source is not None:
+            fresh = _rows(split, without(split.source, [split.train, split.test]))
+        return cls(
+            features=split.features,
+            group_names=split.group_names,
+            by_attribute=split.task == "spurious",
+            train=train,
+            synthetic=synthetic,
+            test=test,
+            novel=novel,
+            fresh=fresh,
+        )
+
+
+def require_groups(split: Split, role: str, group: np.ndarray) -> None:
+    """Check that every group has rows: the error of one without would not exist.
+
+    Raises:
+        ValueError: one has none; ``role`` says of which table.
+    """
+    absent = [name for g, name in enumerate(split.group_names) if not (group == g).any()]
+    if absent:
+        raise ValueError(
+            f"{split.dataset.name}, seed {split.seed}: every group needs {role} rows; {absent} "
+            f"has none. Use a {role} table that holds all groups, or another attribute."
+        )
+
+
+def _rows(split: Split, table: pd.DataFrame) -> Rows:
+    x = table[split.features].to_numpy(dtype=float)
+    return Rows(x, split.labels(table), split.groups(table))
+
+
+def keys(table: pd.DataFrame) -> list[bytes]:
+    """One hashable key for each row; equal keys are equal numbers in the same column order.
+
+    Whole numbers written 1 and 1.0 are the same value, and so are 0.0 and −0.0.
+    """
+    values = np.ascontiguousarray(table.to_numpy(dtype=float) + 0.0)
+    return [row.tobytes() for row in values]
+
+
+def without(table: pd.DataFrame, taken: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """``table`` less the rows of other tables, counted: a row taken once goes once.
+
+    A source table may hold identical rows of different people; only as many of them go as were
+    taken.
+    """
+    left = Counter(key for other in taken for key in keys(other[table.columns]))
+    keep = np.ones(len(table), dtype=bool)
+    for index, key in enumerate(keys(table)):
+        if left[key]:
+            left[key] -= 1
+            keep[index] = False
+    return table[keep]

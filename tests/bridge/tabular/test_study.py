@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from opal.bridge.corpora import MIRROR_VARIABLE, OPAL, CorpusError
-from opal.bridge.tabular import extra
+from opal import checks
+from opal.bridge.download import MIRROR_VARIABLE, OPAL, DownloadError
 from simulations import tabular as study
 
 TINY = study.PRESETS["tiny"]
@@ -48,14 +48,14 @@ def test_a_corrupted_table_is_found_before_the_first_cell(
     spoiled.write_text("not what was published")
     monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path))
     assert study.cells(replace(TINY, datasets=("gender",)))
-    with pytest.raises(CorpusError, match=f"{spoiled.name} is corrupted"):
+    with pytest.raises(DownloadError, match=f"{spoiled.name} is corrupted"):
         study.cells(TINY)
 
 
 def test_a_missing_package_is_told_before_the_first_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        extra, "find_spec", lambda name: None if name == "catboost" else found(name)
+        checks, "find_spec", lambda name: None if name == "catboost" else found(name)
     )
     message = r"needs catboost; install the extra: pip install 'opal-scaling\[tabular\]'"
     changes: list[dict[str, Any]] = [{"published": ("catBoost",)}, {"sound": ("catboost",)}]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from opal.bridge.tabular.rows import keys, without
-
-if TYPE_CHECKING:
-    from opal.bridge.audit import Case
+from opal.bridge.tabular.composition import Case
+from opal.bridge.tabular.splits import keys, without
 
 NEAR_SHARE = 0.05
 

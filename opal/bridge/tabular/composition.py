@@ -1,18 +1,62 @@
-"""Groups of a table, and how many rows of each there are against what was asked for."""
+"""Tables of an audit, their groups, and how many rows of each there are against what was asked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-if TYPE_CHECKING:
-    from opal.bridge.audit import Case
-
 MOST_LEVELS = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """One file of synthetic rows with the tables it must be held against.
+
+    Attributes:
+        name: file, for people.
+        synthetic: the rows that are used.
+        train: the training table that the model saw (part of).
+        test: the test table of the same split.
+        generated: all rows that the model wrote, where only some are used.
+    """
+
+    name: str
+    synthetic: pd.DataFrame
+    train: pd.DataFrame
+    test: pd.DataFrame | None = None
+    generated: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Checked cases with equal columns, and the pooled tables that shifts are measured on."""
+
+    cases: tuple[Case, ...]
+    source: pd.DataFrame | None
+    target: str
+    attributes: tuple[str, ...]
+
+    @property
+    def synthetic(self) -> pd.DataFrame:
+        """Synthetic rows of all cases."""
+        return pd.concat([case.synthetic for case in self.cases], ignore_index=True)
+
+    @property
+    def real(self) -> pd.DataFrame:
+        """The real rows to compare with: the source table, or the distinct training rows."""
+        if self.source is not None:
+            return self.source
+        trains = pd.concat([case.train for case in self.cases], ignore_index=True)
+        return trains.drop_duplicates() if len(self.cases) > 1 else trains
+
+    @property
+    def features(self) -> list[str]:
+        """Feature columns, in order."""
+        return [name for name in self.real.columns if name != self.target]
 
 
 @dataclass(frozen=True)

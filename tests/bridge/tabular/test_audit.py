@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge import audit, composition, copies, twosample
-from opal.bridge.audit import Case
-from opal.bridge.composition import Grouping
-from opal.bridge.tabular import datasets, tables
-from opal.bridge.tabular.rows import keys
+from opal.bridge import resampling
+from opal.bridge.tabular import audit, composition, copies, datasets, splits
+from opal.bridge.tabular.composition import Case, Grouping
+from opal.bridge.tabular.splits import keys
 from tests.bridge.conftest import Draw
 
 EVEN = {(0, 0): 40, (1, 0): 40, (0, 1): 40, (1, 1): 40}
@@ -23,7 +22,7 @@ def run(draw: Draw, synthetic: pd.DataFrame, **options: Any) -> dict[str, Any]:
     train, test, rest = draw(EVEN, 1), draw(EVEN, 2), draw(EVEN, 3)
     source = pd.concat([train, test, rest], ignore_index=True)
     arguments = {"source": source, "target": "y", "attributes": ["side"], "trees": 5, **options}
-    return audit.audit([Case("made.csv", synthetic, train, test)], **arguments)
+    return dict(audit.audit([Case("made.csv", synthetic, train, test)], **arguments).result)
 
 
 def test_planted_copies_are_counted(draw: Draw) -> None:
@@ -99,7 +98,7 @@ def test_recitation_does_not_push_the_auc_below_half(draw: Draw) -> None:
     """Every synthetic row is a real row: with copies in one fold the forest learns nothing."""
     real = draw({(0, 0): 150}, 1)
     groups = Grouping.of(real, "y", ())
-    row = twosample.report(real.head(75), real, ["x1", "x2", "x3"], groups, 50, 0)[0]
+    row = audit.two_sample(real.head(75), real, ["x1", "x2", "x3"], groups, 50, 0)[0]
     assert abs(row["auc"] - 0.5) < 3 * row["std_error"]
 
 
@@ -108,7 +107,7 @@ def test_equal_rows_share_a_fold(draw: Draw) -> None:
     both = pd.concat([real.head(30), real])
     row_keys = keys(both)
     is_synthetic = np.arange(90) < 30
-    fold = twosample.folds_by_row(row_keys, is_synthetic, np.random.default_rng(0))
+    fold = resampling.deal(resampling.lineages(row_keys), is_synthetic, 5, seed=0)
     assert all(
         len({f for f, k in zip(fold, row_keys, strict=True) if k == key}) == 1
         for key in set(row_keys)
@@ -187,19 +186,19 @@ def test_bad_tables_are_refused(
 
 def listed(name: str, task: str) -> dict[str, Any]:
     dataset = datasets.listed(name)
-    splits = [tables.load(dataset, task, "focus", seed) for seed in datasets.SEEDS]
+    loaded = [splits.load(dataset, task, "focus", seed) for seed in datasets.SEEDS]
     assert dataset.attribute is not None
-    assert splits[0].source is not None
+    assert loaded[0].source is not None
     cases = [
         Case(f"{s.seed}", s.synthetic.head(len(s.train)), s.train, s.test, s.synthetic)
-        for s in splits
+        for s in loaded
     ]
     return {
-        "copies": copies.report(cases, splits[0].source),
+        "copies": copies.report(cases, loaded[0].source),
         "composition": composition.report(
             cases,
-            splits[0].source,
-            Grouping.of(splits[0].source, dataset.target, (dataset.attribute,)),
+            loaded[0].source,
+            Grouping.of(loaded[0].source, dataset.target, (dataset.attribute,)),
             datasets.PROMPT_ROWS,
         ),
     }

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from opal.bridge import transcript
-from opal.bridge.tabular import datasets, tables
-from opal.bridge.tabular.rows import keys
+from opal.bridge.prompts import transcript
+from opal.bridge.tabular import datasets, splits
+from opal.bridge.tabular.splits import keys
 
 TEXT = """age is 41.0, sex is 1, y is 0.
 Here are more records:
@@ -78,7 +78,7 @@ def test_gpt4_text_is_the_published_rows(mirror: Path) -> None:
             for seed in datasets.SEEDS:
                 text = dataset.files.path(f"{dataset.folders[task, 'focus']}/4-rand{seed}.txt")
                 found = transcript.parse(text.read_text())
-                csv = tables.load(dataset, task, "focus", seed).synthetic
+                csv = splits.load(dataset, task, "focus", seed).synthetic
                 rows = pd.DataFrame(found.rows)[list(csv.columns)]
                 assert found.rejected == ()
                 assert Counter(keys(rows)) == Counter(keys(csv))

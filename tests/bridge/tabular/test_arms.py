@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from opal.bridge.tabular import arms, datasets, material, tables
+from opal.bridge.tabular import arms, datasets, splits
 from opal.bridge.tabular.arms import ARMS, Training
-from opal.bridge.tabular.material import Material, Rows
+from opal.bridge.tabular.splits import Rows, SplitData
 
 
-def toy(folder: Path, task: str = "spurious") -> Material:
+def toy(folder: Path, task: str = "spurious") -> SplitData:
     dataset = datasets.from_folder(folder, attribute="side")
-    return material.material(tables.load(dataset, task))
+    return SplitData.of(splits.load(dataset, task))
 
 
-def made(arm: str, data: Material, seed: int = 0) -> Training:
+def made(arm: str, data: SplitData, seed: int = 0) -> Training:
     return arms.build(arm, data, np.arange(len(data.train)), np.random.default_rng(seed))
 
 
@@ -78,11 +78,11 @@ def test_published_arm_takes_rows_in_file_order(folder: Path) -> None:
 def test_recited_rows_are_dropped_and_held_out_rows_are_never_copied(folder: Path) -> None:
     """Training row 0 is planted in the synthetic rows; when it is held out, so is its copy."""
     dataset = datasets.from_folder(folder, attribute="side")
-    split = tables.load(dataset, "spurious")
+    split = splits.load(dataset, "spurious")
     columns = list(split.train.columns)
     split.synthetic.loc[0, columns] = split.train.loc[0, columns].to_numpy(dtype=float)
     split.synthetic.loc[1, columns] = split.test.loc[0, columns].to_numpy(dtype=float)
-    data = material.material(split)
+    data = SplitData.of(split)
     assert not data.novel[:2].any()
     assert data.novel.sum() >= len(data.novel) - 10
     planted = next(iter(values(data.train.take(np.array([0])))))
@@ -114,15 +114,15 @@ def test_thresholds_are_base_rates(folder: Path) -> None:
 
 def test_arms_without_their_material_say_why(folder: Path, tmp_path: Path) -> None:
     inside = folder / "toy_see_small_raw40_spurious_focus"
-    dataset = datasets.from_files(
+    dataset = datasets.from_tables(
         inside / "train_colsbase_size40_total200_rand1.csv",
         inside / "test_colsbase_size200_rand1.csv",
         attribute="side",
     )
-    data = material.material(tables.load(dataset, "spurious", "focus", 0))
+    data = SplitData.of(splits.load(dataset, "spurious", "focus", 0))
     why = {arm: reason for arm in ARMS if (reason := arms.why_not(arm, data))}
     assert sorted(why) == ["real_balanced", *sorted(a for a in ARMS if a.startswith("synthetic"))]
     few = np.flatnonzero(data.train.group != 1)
     one = np.append(few, np.flatnonzero(data.train.group == 1)[:1])
-    lonely = Material(**{**vars(data), "train": data.train.take(one)})
+    lonely = SplitData(**{**vars(data), "train": data.train.take(one)})
     assert "SMOTE needs two rows" in str(arms.why_not("smote", lonely))

@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from opal import cli, records
-from opal.bridge.tabular import datasets, published, terminal
+from opal.bridge import render
+from opal.bridge.tabular import datasets, published, report
 
 LIGHT = ("--classifiers", "logistic", "--folds", "2", "--draws", "1", "--resamples", "50")
 OWN = ("audit", "a.csv", "--train", "a.csv")
@@ -275,7 +276,7 @@ def test_listed_audit_and_mirror_folder(mirror: Path, capsys: pytest.CaptureFixt
     assert found["copies"]["source"]["exact"] == 0
     assert found["n_rows"] == 250
     assert found["coding"] == "DEATH_EVENT 1: died of heart failure"
-    Console(width=120).print(terminal.audit_table(found))
+    Console(width=120).print(render.terminal(report.audit(found)))
     assert "250 synthetic rows (DEATH_EVENT 1: died of heart failure)" in capsys.readouterr().out
     error = run(capsys, *words, "--rows", "5000", status=2)
     assert "--rows must be at most 110, the number of rows of heart_failure/spurious, seed" in error
