@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from opal.bridge.llm.budget import Budget
-from opal.bridge.llm.limits import Limits
-from opal.bridge.prompts import rows
-from opal.bridge.prompts.settings import Settings
+from opal.bridge.llm.budget import Budget, Limits
+from opal.bridge.llm.request import ModelSettings
+from opal.bridge.prompts import transcript
+from opal.bridge.prompts.common import identity
 from opal.bridge.text import texts
 from opal.synthesis.resample import Duplication
 from opal.synthesis.synthesizer import Synthesizer
 
 if TYPE_CHECKING:
-    from opal.bridge.llm.door import Door
-    from opal.bridge.llm.request import Sample
+    from opal.bridge.llm.request import Client, Sample
 
 Shortage = Literal["raise", "fewer"]
 _SEEDS, _SOURCE = "seeds", "source"
@@ -37,16 +36,16 @@ class Asked:
     Attributes:
         settings: model and parameters of the requests.
         ledger: its file.
-        door: makes the way to the model; None to use the ledger alone.
+        client: makes the way to the model; None to use the ledger alone.
         budget: of all that the ledger holds.
-        limits: of the door.
+        limits: of the client.
         descriptions: what a class means, in a sentence, for texts.
         key: of the draws of seeds; not the sampler's, or each fit would buy anew.
     """
 
-    settings: Settings
+    settings: ModelSettings
     ledger: Path
-    door: Callable[[], Door] | None = None
+    client: Callable[[], Client] | None = None
     budget: Budget = field(default_factory=Budget)
     limits: Limits = field(default_factory=Limits)
     descriptions: Mapping[str, str] | None = None
@@ -85,10 +84,10 @@ class Real:
     def ids(self) -> list[str]:
         """The id of each row or text, under which lineage names it."""
         if self.are_texts:
-            return [texts.identity(text) for text in self.x]
+            return [identity(text) for text in self.x]
         names = (*self.columns, self.target)
         return [
-            texts.identity(rows.sentence(names, (*map(float, x), self.code(int(y)))))
+            identity(transcript.sentence(names, (*map(float, x), self.code(int(y)))))
             for x, y in zip(self.x, self.label, strict=True)
         ]
 
@@ -225,16 +224,18 @@ def _asked(source: Asked, real: Real, wanted: Sequence[int]) -> list[Made]:
         )
     else:
         codes = [real.code(k) for k in range(len(real.classes))]
-        groups = [rows.name_of([real.target], (code,)) for code in codes]
+        groups = [transcript.name_of([real.target], (code,)) for code in codes]
         table = pd.DataFrame(real.x, columns=list(real.columns))
         table[real.target] = [codes[k] for k in real.label]
         writer = TableWriter(table, real.target, source.settings, key=source.key)
     quotas = {group: n for group, n in zip(groups, wanted, strict=True) if n}
     if not quotas:
         return [_written([], real) for _ in groups]
-    door = None if source.door is None else source.door()
+    client = None if source.client is None else source.client()
     with Ledger(source.ledger) as ledger:
-        samples = generate(writer, quotas, door, ledger, limits=source.limits, budget=source.budget)
+        samples = generate(
+            writer, quotas, client, ledger, limits=source.limits, budget=source.budget
+        )
     return [_written([s for s in samples if s.group == group], real) for group in groups]
 
 

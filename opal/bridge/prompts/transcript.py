@@ -1,4 +1,4 @@
-"""A language model's own text, ``name is value, name is value.``, a row a line, as a table.
+"""Rows as a language model writes and reads them: ``name is value, name is value.``, one a line.
 
 Nothing is repaired: a line that is not a row is rejected with its number and the reason, so that
 what was dropped can be counted and read.
@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
-class Rejection:
+class RejectedLine:
     """A line that is not a row: its number (from 1), its text and the reason."""
 
     line: int
@@ -33,7 +33,7 @@ class Transcript:
     """The rows of a text in order, and what was rejected; blank lines are only counted."""
 
     rows: pd.DataFrame
-    rejected: tuple[Rejection, ...]
+    rejected: tuple[RejectedLine, ...]
     n_lines: int
     n_blank: int
 
@@ -58,14 +58,14 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
     lines = [line.strip() for line in text.splitlines()]
     wanted = _usual_columns(lines) if columns is None else _present(columns, lines)
     rows: list[dict[str, float]] = []
-    rejected: list[Rejection] = []
+    rejected: list[RejectedLine] = []
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
         try:
             rows.append(_row(line, wanted))
         except _NotARowError as reason:
-            rejected.append(Rejection(number, line, str(reason)))
+            rejected.append(RejectedLine(number, line, str(reason)))
     table = pd.DataFrame(rows, columns=list(wanted), dtype=float)
     return Transcript(table, tuple(rejected), len(lines), lines.count(""))
 
@@ -120,3 +120,35 @@ def _row(line: str, columns: Sequence[str]) -> dict[str, float]:
     if missing:
         raise _NotARowError(f"the row ends before it is complete; missing: {', '.join(missing)}")
     return {name: values[name] for name in columns}
+
+
+def number(value: float) -> str:
+    """The shortest text that reads back as the same number.
+
+    >>> number(41.0), number(0.1), number(-0.0)
+    ('41', '0.1', '0')
+    """
+    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))
+
+
+def sentence(columns: Sequence[str], row: Sequence[float]) -> str:
+    """A row as :func:`parse` reads it back.
+
+    >>> sentence(["age", "class"], (41.0, 1.0))
+    'age is 41, class is 1.'
+    """
+    return clause(columns, row) + "."
+
+
+def clause(columns: Sequence[str], row: Sequence[float]) -> str:
+    """``age is 41, class is 1`` without the full stop."""
+    return ", ".join(f"{name} is {number(v)}" for name, v in zip(columns, row, strict=True))
+
+
+def name_of(columns: Sequence[str], values: Sequence[float]) -> str:
+    """The name of the group that has these values.
+
+    >>> name_of(["sex", "class"], (0.0, 1.0))
+    'sex=0, class=1'
+    """
+    return ", ".join(f"{name}={number(v)}" for name, v in zip(columns, values, strict=True))

@@ -12,28 +12,16 @@ attribute   optional: what the label may spuriously go with
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
+from opal.bridge.prompts.common import identity as identity
+
 HUMAN = "human"
 COLUMNS = ("id", "text", "label", "source", "seeds")
 ATTRIBUTE = "attribute"
-_DIGITS = 16
-
-
-def identity(text: str) -> str:
-    r"""The id of a text: the same for all spellings of its characters, and for spaces around it.
-
-    >>> identity("caf\u00e9") == identity(" cafe\u0301\n")
-    True
-    """
-    canonical = unicodedata.normalize("NFC", text).strip()
-    # A lone surrogate is no character, but files of others have them.
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
 
 
 def table(

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from opal.bridge.llm.limits import Limits, Pace
+from opal.bridge.llm.budget import Limits, Pace
 
 
 class Clock:

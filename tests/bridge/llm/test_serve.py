@@ -28,14 +28,12 @@ import pandas as pd
 import torch
 
 from opal import checks, cli
-from opal.bridge.llm.budget import Budget, Prices
-from opal.bridge.llm.client import OpenAIDoor
+from opal.bridge.llm.budget import Budget, Limits, Prices
+from opal.bridge.llm.client import OpenAIClient
 from opal.bridge.llm.generate import HopelessError, generate
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.limits import Limits
 from opal.bridge.llm.report import report
-from opal.bridge.llm.request import Sample
-from opal.bridge.prompts.settings import Settings
+from opal.bridge.llm.request import ModelSettings, Sample
 from opal.bridge.prompts.text import TextWriter
 from opal.bridge.text import corpora, reading, texts
 from opal.bridge.text.audit.report import audit
@@ -109,14 +107,14 @@ def written(
 ) -> tuple[Path, TextWriter, list[Sample]]:
     """A ledger, its writer, and the samples that were asked for."""
     path = tmp_path_factory.mktemp("asked") / "ledger.sqlite"
-    writer = TextWriter(corpus.base, Settings(server.model, temperature=0.9, max_tokens=120))
+    writer = TextWriter(corpus.base, ModelSettings(server.model, temperature=0.9, max_tokens=120))
     with pytest.MonkeyPatch.context() as patch, Ledger(path) as ledger:
         patch.setenv("OPAL_TEST_KEY", KEY)
-        door = OpenAIDoor(base_url=server.url, key_variable="OPAL_TEST_KEY")
+        client = OpenAIClient(base_url=server.url, key_variable="OPAL_TEST_KEY")
         samples = generate(
             writer,
             QUOTAS,
-            door,
+            client,
             ledger,
             limits=Limits(concurrency=4),
             budget=Budget(1.0, Prices(1.0, 2.0)),
@@ -240,10 +238,10 @@ def _balanced_accuracy(train: pd.DataFrame, corpus: TextCorpus) -> float:
 
 
 def test_an_unknown_model_is_told(server: Server, corpus: TextCorpus, tmp_path: Path) -> None:
-    writer = TextWriter(corpus.base, Settings("no-such-model"))
-    door = OpenAIDoor(base_url=server.url)
+    writer = TextWriter(corpus.base, ModelSettings("no-such-model"))
+    client = OpenAIClient(base_url=server.url)
     with (
         Ledger(tmp_path / "ledger.sqlite") as ledger,
         pytest.raises((HopelessError, ValueError), match=r"(?i)model"),
     ):
-        generate(writer, {"praise": 1}, door, ledger, patience=1)
+        generate(writer, {"praise": 1}, client, ledger, patience=1)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-    from opal.bridge.llm.work import Answered
+    from opal.bridge.llm.command import Answered
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Generate(Asking):
             ValueError: the file, the flags, the endpoint or the budget break a rule.
         """
         from opal import names
-        from opal.bridge.llm import account
+        from opal.bridge.llm.command import samples_wanted
         from opal.bridge.prompts.text import TextWriter
         from opal.bridge.text import reading
 
@@ -69,7 +69,7 @@ class Generate(Asking):
             descriptions=_pairs(self.describe),
             fixed_seeds=self.fixed_seeds,
         )
-        wanted = account.quotas(
+        wanted = samples_wanted(
             writer.counts, fill_to=self.fill_to, each=self.per_class, flag="--per-class"
         )
         answered = self.ask(writer, wanted, writer.counts)
@@ -79,9 +79,10 @@ class Generate(Asking):
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """What was made, for people."""
-        from opal.bridge.llm import terminal
+        from opal.bridge import render
+        from opal.bridge.llm import report
 
-        return terminal.answered(result, "class")
+        return render.terminal(report.blocks(result, "class"))
 
     def _chosen(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Texts of the classes that are written for."""
@@ -89,11 +90,11 @@ class Generate(Asking):
 
     def _write(self, answered: Answered) -> None:
         """The samples as a table of texts, one a line, with their lineage."""
-        from opal.bridge.llm import account
+        from opal.bridge.llm import report
         from opal.bridge.text import texts
 
         lines = [
-            account.line(
+            report.line(
                 sample,
                 answered.prompts,
                 id=texts.identity(str(sample.content)),
@@ -103,7 +104,7 @@ class Generate(Asking):
             )
             for sample in answered.samples
         ]
-        account.write_lines(self.out, lines)
+        report.write_lines(self.out, lines)
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:

@@ -111,10 +111,15 @@ class Impute(Asking):
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""
-        from opal.bridge.llm import terminal
+        from opal.bridge import render
+        from opal.bridge.llm import report
         from opal.bridge.text.impute import imputed
 
-        return imputed.shown(result) if "arms" in result else terminal.answered(result, "class")
+        return (
+            imputed.shown(result)
+            if "arms" in result
+            else render.terminal(report.blocks(result, "class"))
+        )
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from opal.bridge.llm import account
+from opal.bridge.llm import report
 from opal.bridge.llm.command import Asking
 from opal.bridge.llm.request import Sample
-from opal.bridge.prompts.seeds import N_SEEDS
+from opal.bridge.prompts.common import N_SEEDS
 from opal.bridge.prompts.text import TextWriter
 from opal.bridge.text import texts
 from opal.bridge.text.impute.imputation import Task
@@ -99,10 +99,10 @@ def _table(samples: Sequence[Sample]) -> pd.DataFrame:
     )
 
 
-def _write(asking: Asking, samples: Sequence[Sample], prompts: account.Prompts) -> None:
+def _write(asking: Asking, samples: Sequence[Sample], prompts: report.Prompts) -> None:
     """The samples as a table of texts, one a line, with their lineage."""
     lines = [
-        account.line(
+        report.line(
             sample,
             prompts,
             id=texts.identity(str(sample.content)),
@@ -112,4 +112,4 @@ def _write(asking: Asking, samples: Sequence[Sample], prompts: account.Prompts) 
         )
         for sample in samples
     ]
-    account.write_lines(asking.out, lines)
+    report.write_lines(asking.out, lines)

@@ -1,15 +1,90 @@
-"""What a writer makes of a ledger: which requests are settled, and the samples in their answers."""
+"""How far a run is: which requests are settled, which come next, and the samples in the answers."""
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 
 from opal.bridge.llm.ledger import Entry, Ledger, LedgerError
-from opal.bridge.llm.quota import Quota
 from opal.bridge.llm.request import Rejection, Reply, Request, Sample, Writer
 
 
-class Book:
+class GroupState:
+    """A group's share of a run.
+
+    Args:
+        name: of the group.
+        wanted: samples.
+        per_request: samples that a request should give.
+        settled: samples that each request gave that is settled already, by index.
+        patience: requests in a row that may give nothing.
+    """
+
+    def __init__(
+        self, name: str, wanted: int, per_request: int, settled: dict[int, int], patience: int
+    ) -> None:
+        self.name = name
+        self.wanted = wanted
+        self.held = sum(settled.values())
+        self._settled = settled
+        self._per_request = per_request
+        self._flying = 0
+        self._next = 0
+        self._troubles: deque[str] = deque(maxlen=patience)
+
+    @property
+    def short(self) -> bool:
+        """Whether a further request is needed, if all on their way give what they should."""
+        return self.held + self._flying * self._per_request < self.wanted
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether too many requests in a row gave nothing."""
+        return len(self._troubles) == self._troubles.maxlen
+
+    def next(self) -> int:
+        """Index of the next request: the lowest that is not settled, skipped or on its way."""
+        while self._next in self._settled:
+            self._next += 1
+        return self._next
+
+    def start(self) -> None:
+        """The next request is on its way."""
+        self._flying += 1
+        self._next += 1
+
+    def skip(self) -> None:
+        """Leave the next request out."""
+        self._next += 1
+
+    def adopt(self, index: int, samples: int) -> None:
+        """The ledger knows what a request gave."""
+        self.held += samples
+        self._settled[index] = samples
+
+    def land(self, index: int, samples: int | None, trouble: str | None) -> None:
+        """A request came back.
+
+        Args:
+            index: of the request.
+            samples: that it gave; None if it will be asked again by a later run.
+            trouble: in a word, why it gave none.
+        """
+        self._flying -= 1
+        if samples is not None:
+            self.adopt(index, samples)
+        if trouble is None:
+            self._troubles.clear()
+        else:
+            self._troubles.append(trouble)
+
+    def troubles(self) -> str:
+        """Why the last requests gave nothing: ``12 refusal, 8 rejected``."""
+        counts = Counter(self._troubles).most_common()
+        return ", ".join(f"{count} {trouble}" for trouble, count in counts)
+
+
+class RunState:
     """A writer's run in a ledger.
 
     Args:
@@ -21,11 +96,11 @@ class Book:
         self._writer = writer
         self._ledger = ledger
 
-    def quotas(self, wanted: Mapping[str, int], patience: int) -> list[Quota]:
+    def groups(self, wanted: Mapping[str, int], patience: int) -> list[GroupState]:
         """How far each group is.
 
         Raises:
-            ValueError: a quota is negative, or answers should hold no sample.
+            ValueError: a number of samples is negative, or answers should hold no sample.
             LedgerError: the writer's requests are not those that it made before.
         """
         run, size = self._writer.identity, self._writer.per_request
@@ -36,21 +111,21 @@ class Book:
                 raise ValueError(f"a quota must be at least 0; got {number} for {group!r}.")
             self._verify(group)
         return [
-            Quota(group, number, size, self._ledger.slots(run, group), patience)
+            GroupState(group, number, size, self._ledger.slots(run, group), patience)
             for group, number in wanted.items()
         ]
 
-    def request(self, quota: Quota) -> Request:
+    def request(self, group: GroupState) -> Request:
         """The group's next request.
 
         Raises:
             ValueError: the writer made it for another place.
         """
-        index = quota.next()
-        request = self._writer.request(quota.group, index)
-        if (request.group, request.index) != (quota.group, index):
+        index = group.next()
+        request = self._writer.request(group.name, index)
+        if (request.group, request.index) != (group.name, index):
             raise ValueError(
-                f"a request must carry the group and index that it is for, {quota.group!r} and "
+                f"a request must carry the group and index that it is for, {group.name!r} and "
                 f"{index}; got {request.group!r} and {request.index}."
             )
         return request
