@@ -25,7 +25,7 @@ from opal.bridge.llm.budget import Budget, Limits, Prices
 from opal.bridge.llm.client import OpenAIClient
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.request import Gate, Message, Rejection, Reply, Request, Sample, digest
+from opal.bridge.llm.request import Gate, Message, Rejection, Reply, Request, WrittenSample, digest
 
 _PROMPT = "Write a text like these five, with other names, places and sentences. " * 10
 _BUDGET = Budget(1e6, Prices(1.0, 2.0))
@@ -66,9 +66,9 @@ class Fixed:
         message = Message("user", f"{index}. {_PROMPT}")
         return Request((message,), "model", 1.0, 1.0, 100, group, (f"{index:016x}",), index)
 
-    def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+    def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
         """The whole text."""
-        return [Sample.of(request, reply, reply.text)]
+        return [WrittenSample.of(request, reply, reply.text)]
 
 
 class Stopwatch:

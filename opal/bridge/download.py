@@ -135,22 +135,6 @@ def chosen(name: str | None = None) -> list[Repository]:
     return [repository(name)] if name else list(REPOSITORIES.values())
 
 
-def fetch(name: str | None = None) -> dict[str, Any]:
-    """Get every file of one corpus (of all by default) and verify it.
-
-    Raises:
-        DownloadError: a file cannot be had or is not the registered one.
-    """
-    several = chosen(name)
-    for entry in several:
-        for path in entry.names():
-            entry.path(path)
-    return {
-        "n_files": sum(len(entry.registry()) for entry in several),
-        "folders": [str(_folder(entry)) for entry in several],
-    }
-
-
 def verify(name: str | None = None) -> dict[str, Any]:
     """Hash what is here already and compare; nothing is downloaded.
 

@@ -20,7 +20,7 @@ from opal.synthesis.resample import Duplication
 from opal.synthesis.synthesizer import Synthesizer
 
 if TYPE_CHECKING:
-    from opal.bridge.llm.request import Client, Sample
+    from opal.bridge.llm.request import Client, WrittenSample
 
 Shortage = Literal["raise", "fewer"]
 _SEEDS, _SOURCE = "seeds", "source"
@@ -239,7 +239,7 @@ def _asked(source: Asked, real: Real, wanted: Sequence[int]) -> list[Made]:
     return [_written([s for s in samples if s.group == group], real) for group in groups]
 
 
-def _written(samples: Sequence[Sample], real: Real) -> Made:
+def _written(samples: Sequence[WrittenSample], real: Real) -> Made:
     x: np.ndarray = np.empty(len(samples), dtype=object)
     x[:] = [sample.content for sample in samples]
     if not real.are_texts:

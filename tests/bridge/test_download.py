@@ -129,7 +129,7 @@ def test_files_that_are_here_are_checked_and_none_is_downloaded(
 def test_mirror_that_is_no_folder_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(download.MIRROR_VARIABLE, "/nonexistent")
     expected = f"{download.MIRROR_VARIABLE} must name a folder .* there is none at /nonexistent"
-    for refused in (download.verify, download.listing, download.fetch):
+    for refused in (download.verify, download.listing):
         with pytest.raises(DownloadError, match=expected):
             refused()
     assert re.match(expected, download.availability() or "")

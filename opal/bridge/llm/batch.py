@@ -13,7 +13,7 @@ from opal.bridge.llm.budget import FREE, Budget, Meter, Prices, bound
 from opal.bridge.llm.client import LimitName, completion_body, read_completion
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import pending
-from opal.bridge.llm.request import RefusedError, Reply, Request, Writer
+from opal.bridge.llm.request import PromptWriter, RefusedError, Reply, Request
 
 _URL = "/v1/chat/completions"
 _NO_BUDGET = Budget()
@@ -36,7 +36,7 @@ class Loaded:
 
 
 def export(
-    writer: Writer,
+    writer: PromptWriter,
     wanted: Mapping[str, int],
     ledger: Ledger,
     path: Path,
@@ -105,11 +105,6 @@ def load(path: Path, ledger: Ledger, prices: Prices | None = None) -> Loaded:
             done += _take(ledger, waiting[key], result, price)
     ledger.flush()
     return Loaded(done, len(results) - done, len(waiting) - len(results))
-
-
-def release(ledger: Ledger) -> int:
-    """Give up the batches that wait; their requests can be asked again. Says how many."""
-    return ledger.release()
 
 
 def _line(request: Request, limit_name: LimitName) -> str:

@@ -131,7 +131,7 @@ class Meter:
         return True
 
     def settle(self, held: int, spent: int) -> None:
-        """Let go of what was held for a request, and state what it cost."""
+        """Let go of what was held for a request, and count what it cost."""
         self.held -= held
         self.spent += spent
 
@@ -197,7 +197,7 @@ class Limits:
             )
 
 
-class Pace:
+class RateLimiter:
     """Lets requests pass as fast as the limits allow, in the order in which they came.
 
     Args:

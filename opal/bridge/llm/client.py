@@ -1,4 +1,4 @@
-"""The client to any endpoint that speaks OpenAI's protocol, over ``openai.AsyncOpenAI``.
+"""A client of any endpoint that speaks OpenAI's protocol, over ``openai.AsyncOpenAI``.
 
 The client retries by itself, and waits as long as Retry-After says. Each of its attempts passes the
 gate, so that limits and budget hold for attempts and not only for requests.
@@ -128,7 +128,7 @@ class OpenAIClient:
         return self._client
 
     def _told(self, error: Exception, request: Request, *, lost: bool) -> Exception:
-        """The client's error as one of a client."""
+        """An error of the openai package as one of ours."""
         import openai
 
         billed = None if lost else NOTHING
@@ -236,7 +236,7 @@ class _Retries:
             del self._flying[key]
 
     def find(self, request: httpx2.Request) -> _Attempt:
-        """Those of the request that a client is about to send."""
+        """Those of the request that openai is about to send."""
         return self._flying[request.headers[_HEADER]]
 
 

@@ -18,7 +18,7 @@ from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.local import LocalClient
 from opal.bridge.llm.report import Prompts, estimate, prompts, usage
-from opal.bridge.llm.request import Client, GroupWriter, ModelSettings, Sample
+from opal.bridge.llm.request import Client, GroupWriter, ModelSettings, WrittenSample
 from opal.files import writable_folder
 
 DEFAULT_LEDGER = Path("results/ledger.sqlite")
@@ -29,7 +29,7 @@ class Answered:
     """Samples, their prompts by key of the request, and a JSON-able result."""
 
     result: dict[str, Any]
-    samples: list[Sample]
+    samples: list[WrittenSample]
     prompts: Prompts
 
 
@@ -229,7 +229,7 @@ def _generated(
     ledger: Ledger,
     budget: Budget,
     limits: Limits,
-) -> list[Sample]:
+) -> list[WrittenSample]:
     writable_folder(asking.out.parent)
     with progress.bar("asking", quiet=asking.json) as bar:
         return generate(
@@ -279,7 +279,7 @@ def _taken_over(asking: Asking, ledger: Ledger) -> list[str]:
             f"{found.waiting} requests still wait in a batch."
         )
     if asking.batch_release:
-        notes.append(f"{batch.release(ledger)} requests of batches are free to be asked again.")
+        notes.append(f"{ledger.release()} requests of batches are free to be asked again.")
     return notes
 
 

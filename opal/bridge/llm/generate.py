@@ -11,7 +11,7 @@ from typing import TypeVar
 from opal.bridge.llm.budget import Budget, Limits
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.loop import HopelessError, Loop
-from opal.bridge.llm.request import Client, Sample, Writer
+from opal.bridge.llm.request import Client, PromptWriter, WrittenSample
 from opal.bridge.llm.run_state import GroupState, RunState
 
 __all__ = ["HopelessError", "ReplayError", "collect", "generate"]
@@ -26,7 +26,7 @@ class ReplayError(ValueError):
 
 
 def generate(
-    writer: Writer,
+    writer: PromptWriter,
     wanted: Mapping[str, int],
     client: Client | None,
     ledger: Ledger,
@@ -36,7 +36,7 @@ def generate(
     patience: int = 20,
     distinct: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Sample]:
+) -> list[WrittenSample]:
     """As many samples of each group as its group says.
 
     They are the first of their group in the order of its requests, whatever the order in which
@@ -74,7 +74,7 @@ def generate(
 
 
 async def collect(
-    writer: Writer,
+    writer: PromptWriter,
     wanted: Mapping[str, int],
     client: Client | None,
     ledger: Ledger,
@@ -84,10 +84,10 @@ async def collect(
     patience: int = 20,
     distinct: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Sample]:
+) -> list[WrittenSample]:
     """:func:`generate` for those who have an event loop of their own."""
     state, made = RunState(writer, ledger), dict(wanted)
-    served: dict[str, list[Sample]] = {}
+    served: dict[str, list[WrittenSample]] = {}
     try:
         while True:
             shares = state.groups(made, patience)
@@ -107,12 +107,12 @@ async def collect(
             await client.close()
 
 
-def _serve(state: RunState, group: str, wanted: int, distinct: bool) -> list[Sample]:
+def _serve(state: RunState, group: str, wanted: int, distinct: bool) -> list[WrittenSample]:
     """The first samples of a group; each content once, if they are to be distinct."""
     found = list(state.samples(group, wanted))
     if not distinct:
         return found
-    first: dict[str, Sample] = {}
+    first: dict[str, WrittenSample] = {}
     for sample in found:
         content = sample.content
         text = content if isinstance(content, str) else repr(sorted(content.items()))
@@ -124,8 +124,8 @@ def _widen(
     made: dict[str, int],
     short: Mapping[str, int],
     wanted: Mapping[str, int],
-    before: Mapping[str, list[Sample]],
-    served: Mapping[str, list[Sample]],
+    before: Mapping[str, list[WrittenSample]],
+    served: Mapping[str, list[WrittenSample]],
     patience: int,
 ) -> None:
     """Make more where samples repeat.

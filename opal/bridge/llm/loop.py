@@ -6,9 +6,16 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from opal.bridge.llm.budget import Budget, Limits, Meter, Pace, bound
+from opal.bridge.llm.budget import Budget, Limits, Meter, RateLimiter, bound
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.request import Client, FailedError, FatalError, RefusedError, Request
+from opal.bridge.llm.request import (
+    NOTHING,
+    Client,
+    FailedError,
+    FatalError,
+    RefusedError,
+    Request,
+)
 from opal.bridge.llm.run_state import GroupState, RunState
 
 _FLUSH_SECONDS = 1.0
@@ -28,10 +35,10 @@ class Call:
         ledger: that knows of it before it leaves.
     """
 
-    def __init__(self, request: Request, meter: Meter, pace: Pace, ledger: Ledger) -> None:
+    def __init__(self, request: Request, meter: Meter, pace: RateLimiter, ledger: Ledger) -> None:
         self.request = request
         self.attempts = 0
-        self._meter, self._pace, self._ledger = meter, pace, ledger
+        self._meter, self._limiter, self._ledger = meter, pace, ledger
         self._tokens = sum(bound(request))
         self._worst = meter.worst(request)
         self._lost = 0
@@ -47,7 +54,7 @@ class Call:
         """
         if self.attempts and lost:
             self._lose()
-        await self._pace.admit(self._tokens)
+        await self._limiter.admit(self._tokens)
         if self.attempts == 0:
             self._ledger.sent(self.request, self._worst, self._tokens)
         else:
@@ -80,7 +87,7 @@ class Call:
         self._held = self._lost = 0
 
     def _lose(self) -> None:
-        """RunState the attempt before as lost, and hold the worst case of the next."""
+        """Count the attempt before as lost, and hold the worst case of the next."""
         self._lost += self._worst
         self._unbooked += self._worst
         if not self._meter.hold(self._worst):
@@ -118,7 +125,7 @@ class Loop:
         self._state, self._groups, self._client, self._ledger = state, groups, client, ledger
         self._limits, self._progress = limits, progress
         self._meter = Meter(budget, ledger.spent())
-        self._pace = Pace(limits, ledger.recent(2 * limits.period))
+        self._limiter = RateLimiter(limits, ledger.recent(2 * limits.period))
         self._flying: set[asyncio.Task[None]] = set()
         # One request goes first: if the key, model or address is wrong, it alone finds out.
         self._proven = False
@@ -186,7 +193,7 @@ class Loop:
 
     async def _ask(self, group: GroupState, request: Request) -> None:
         """Ask, and write down what comes of it; what goes wrong stops the loop, not the others."""
-        call = Call(request, self._meter, self._pace, self._ledger)
+        call = Call(request, self._meter, self._limiter, self._ledger)
         try:
             await self._exchange(group, call)
         except Exception as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from opal.bridge.llm.budget import FREE, UNITS, Prices, bound
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.request import Request, Sample, Writer
+from opal.bridge.llm.request import PromptWriter, Request, WrittenSample
 from opal.bridge.llm.run_state import RunState
 from opal.bridge.render import Block, Paragraph, Table
 from opal.files import write_text
@@ -20,7 +20,7 @@ Prompts = Mapping[str, Sequence[Mapping[str, str]]]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """A dry run.
 
     Attributes:
@@ -43,7 +43,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Report:
+class LedgerReport:
     """What a ledger holds.
 
     Attributes:
@@ -73,7 +73,7 @@ class Report:
     lost: float
 
 
-def pending(writer: Writer, wanted: Mapping[str, int], ledger: Ledger) -> Iterator[Request]:
+def pending(writer: PromptWriter, wanted: Mapping[str, int], ledger: Ledger) -> Iterator[Request]:
     """Requests that would give the samples wanted, if each gave what it should.
 
     Raises:
@@ -92,8 +92,8 @@ def pending(writer: Writer, wanted: Mapping[str, int], ledger: Ledger) -> Iterat
 
 
 def estimate(
-    writer: Writer, wanted: Mapping[str, int], ledger: Ledger, prices: Prices | None
-) -> Estimate:
+    writer: PromptWriter, wanted: Mapping[str, int], ledger: Ledger, prices: Prices | None
+) -> CostEstimate:
     """What it takes to have the samples wanted; nothing is sent or written.
 
     Args:
@@ -115,10 +115,10 @@ def estimate(
     if None not in found:
         likely = requests * (found[0] * price.input + found[1] * price.output) / 1e6
     held = max(total - missing, 0)
-    return Estimate(held, total, requests, tokens_in, tokens_out, most / UNITS, likely)
+    return CostEstimate(held, total, requests, tokens_in, tokens_out, most / UNITS, likely)
 
 
-def report(ledger: Ledger) -> Report:
+def report(ledger: Ledger) -> LedgerReport:
     """What was asked, answered and paid."""
     states = dict(ledger.rows("SELECT state, count(*) FROM requests GROUP BY state"))
     rejected = (
@@ -126,7 +126,7 @@ def report(ledger: Ledger) -> Report:
         "WHERE samples = 0 AND state = 'done'"
     )
     kinds = "SELECT kind, count(*) FROM requests WHERE state = 'failed' GROUP BY kind ORDER BY kind"
-    return Report(
+    return LedgerReport(
         requests=sum(states.values()),
         done=states.get("done", 0),
         waiting=states.get("exported", 0),
@@ -141,7 +141,7 @@ def report(ledger: Ledger) -> Report:
     )
 
 
-def prompts(samples: Sequence[Sample], ledger: Ledger, writer: Writer) -> Prompts:
+def prompts(samples: Sequence[WrittenSample], ledger: Ledger, writer: PromptWriter) -> Prompts:
     """The messages of the samples' requests, by key."""
     groups = dict.fromkeys(sample.group for sample in samples)
     return {
@@ -151,7 +151,7 @@ def prompts(samples: Sequence[Sample], ledger: Ledger, writer: Writer) -> Prompt
     }
 
 
-def usage(samples: Sequence[Sample], ledger: Ledger, writer: Writer) -> dict[str, Any]:
+def usage(samples: Sequence[WrittenSample], ledger: Ledger, writer: PromptWriter) -> dict[str, Any]:
     """Samples by group, repeated ones, rejections by reason, and the totals of the ledger."""
     contents = Counter(repr(sample.content) for sample in samples)
     return {
@@ -163,7 +163,9 @@ def usage(samples: Sequence[Sample], ledger: Ledger, writer: Writer) -> dict[str
     }
 
 
-def _rejected(samples: Sequence[Sample], ledger: Ledger, writer: Writer) -> Counter[str]:
+def _rejected(
+    samples: Sequence[WrittenSample], ledger: Ledger, writer: PromptWriter
+) -> Counter[str]:
     """Reasons of the writer's answers without samples, and of parts of answers with some."""
     reasons: Counter[str] = Counter()
     answered = (
@@ -188,7 +190,7 @@ def _kind(reason: str | None) -> str:
     return (reason or "unknown").split(":")[0]
 
 
-def line(sample: Sample, prompts: Prompts, **first: object) -> dict[str, object]:
+def line(sample: WrittenSample, prompts: Prompts, **first: object) -> dict[str, object]:
     """A sample as a line of a file: what comes first, then all that it came from."""
     lineage = asdict(sample)
     del lineage["content"], lineage["group"]

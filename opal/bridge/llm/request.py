@@ -170,7 +170,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Sample:
+class WrittenSample:
     """A synthetic sample and all that it comes from.
 
     Attributes:
@@ -207,7 +207,7 @@ class Sample:
         content: str | Mapping[str, object],
         place: int = 0,
         of: int = 1,
-    ) -> Sample:
+    ) -> WrittenSample:
         """Sample number ``place`` of ``of`` in a reply."""
         return cls(
             content=content,
@@ -235,7 +235,7 @@ class Rejection:
     reason: str
 
 
-class Writer(Protocol):
+class PromptWriter(Protocol):
     """Writes the prompts of a group and reads the answers."""
 
     @property
@@ -252,12 +252,12 @@ class Writer(Protocol):
         """Request 0, 1, 2, ... of a group, without end, and always the same."""
         ...
 
-    def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+    def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
         """Samples of a reply; always the same for the same reply."""
         ...
 
 
-class GroupWriter(Writer, Protocol):
+class GroupWriter(PromptWriter, Protocol):
     """A writer whose groups are known.
 
     Attributes:

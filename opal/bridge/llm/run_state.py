@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 
 from opal.bridge.llm.ledger import Entry, Ledger, LedgerError
-from opal.bridge.llm.request import Rejection, Reply, Request, Sample, Writer
+from opal.bridge.llm.request import PromptWriter, Rejection, Reply, Request, WrittenSample
 
 
 class GroupState:
@@ -92,7 +92,7 @@ class RunState:
         ledger: that holds them.
     """
 
-    def __init__(self, writer: Writer, ledger: Ledger) -> None:
+    def __init__(self, writer: PromptWriter, ledger: Ledger) -> None:
         self._writer = writer
         self._ledger = ledger
 
@@ -165,7 +165,7 @@ class RunState:
         """Settle a request whose answer is of no use."""
         self._ledger.settle(self._writer.identity, request, 0, kind)
 
-    def samples(self, group: str, wanted: int) -> Iterator[Sample]:
+    def samples(self, group: str, wanted: int) -> Iterator[WrittenSample]:
         """The first samples of a group, in the order of their requests.
 
         Answers that the writer now reads otherwise are settled anew; then fewer may come.
@@ -184,7 +184,7 @@ class RunState:
         for request, number, reason in changed:
             self._ledger.settle(run, request, number, reason)
 
-    def _parse(self, request: Request, reply: Reply) -> tuple[list[Sample], str | None]:
+    def _parse(self, request: Request, reply: Reply) -> tuple[list[WrittenSample], str | None]:
         found = self._writer.parse(request, reply)
         if isinstance(found, Rejection):
             return [], found.reason

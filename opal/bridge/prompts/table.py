@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from opal import names
-from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, Sample, digest
+from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, WrittenSample, digest
 from opal.bridge.prompts import common, transcript
 from opal.bridge.prompts.common import encoded, shortened
 
@@ -39,7 +39,7 @@ Row = tuple[float, ...]
 class Read:
     """What an answer held: samples, and a reason for each part of it that is none."""
 
-    samples: tuple[Sample, ...]
+    samples: tuple[WrittenSample, ...]
     rejections: tuple[Rejection, ...]
 
 
@@ -115,7 +115,7 @@ class TableWriter:
             _SYSTEM, "\n".join(lines), group=group, seeds=chosen, index=index
         )
 
-    def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+    def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
         """The rows of an answer; a rejection with all reasons where none is left."""
         found = self.read(request, reply)
         if found.samples:
@@ -140,7 +140,7 @@ class TableWriter:
         if len(kept) < self.per_request:
             reasons.append(f"fewer rows than asked for: {len(kept)} of {self.per_request}")
         samples = tuple(
-            Sample.of(request, reply, self._content(row), place, len(kept))
+            WrittenSample.of(request, reply, self._content(row), place, len(kept))
             for place, row in enumerate(kept)
         )
         return Read(samples, tuple(map(Rejection, reasons)))

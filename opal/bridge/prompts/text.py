@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal import names
-from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, Sample, digest
+from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, WrittenSample, digest
 from opal.bridge.prompts import common
-from opal.bridge.prompts.common import LIMIT, RejectedError, encoded, shortened
+from opal.bridge.prompts.common import LIMIT, RejectedError, bare, encoded, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,14 +112,14 @@ class TextWriter:
             _SYSTEM, "\n".join(lines), group=group, seeds=chosen, index=index
         )
 
-    def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+    def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
         """The text of an answer, or why it is none: never repaired."""
         try:
             text = written_text(reply.text)
             self._check(text, Length.of([self._shown[id_] for id_ in request.seeds]))
         except RejectedError as reason:
             return Rejection(str(reason))
-        return [Sample.of(request, reply, text)]
+        return [WrittenSample.of(request, reply, text)]
 
     def _seeds(self, group: str, index: int) -> tuple[str, ...]:
         ids = self._ids[group]

@@ -49,7 +49,7 @@ SMOTE_NEIGHBOURS = 5
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingRows:
     """What a classifier is given: rows, and weights ``(n,)`` whose mean is 1."""
 
     rows: Rows
@@ -69,7 +69,7 @@ def why_not(arm: str, data: SplitData) -> str | None:
     return None
 
 
-def build(arm: str, data: SplitData, chosen: np.ndarray, rng: np.random.Generator) -> Training:
+def build(arm: str, data: SplitData, chosen: np.ndarray, rng: np.random.Generator) -> TrainingRows:
     """Training rows and weights of an arm from the real training rows ``chosen`` (an index).
 
     Real rows that were not chosen are being held out: synthetic rows equal to one of them are
@@ -83,7 +83,7 @@ def build(arm: str, data: SplitData, chosen: np.ndarray, rng: np.random.Generato
     rows = Rows(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("x", "y", "group")))
     weight = balancing(rows.group, n_groups) if arm in WEIGHTED_ARMS else np.ones(len(rows))
     n_added = np.zeros(n_groups, dtype=int) if added is None else added.counts(n_groups)
-    return Training(rows, weight, n_added)
+    return TrainingRows(rows, weight, n_added)
 
 
 def balancing(group: np.ndarray, n_groups: int) -> np.ndarray:

@@ -87,7 +87,7 @@ def summary(result: Mapping[str, Any]) -> Iterator[Block]:
     """A sound evaluation in a terminal: one table for each setting and classifier.
 
     Args:
-        result: of :meth:`opal.bridge.tabular.evaluation.Evaluation.write`.
+        result: of :meth:`opal.bridge.tabular.sound.Evaluation.write`.
     """
     for entry in result["evaluations"]:
         title = f"{entry['dataset']}, {entry['task']}, {entry['classifier']}"
@@ -109,7 +109,7 @@ def _left_out(left_out: LeftOut) -> Iterator[Block]:
 
 def _verdicts(done: Evaluations) -> Table:
     """In how many evaluations each arm's interval lies below, around or above weighting."""
-    rows = []
+    rows: list[list[Cell]] = []
     for arm in (arm for arm in ARMS if arm != REFERENCE):
         mine = [a for entry in done for a in entry["arms"] if a["arm"] == arm]
         if mine:

@@ -33,7 +33,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Make a client to an endpoint; its client waits little between attempts."""
+    """Make a client of an endpoint; it waits little between attempts."""
     pytest.importorskip("openai", reason="needs the extra text")
     from openai import _base_client
 

@@ -1,4 +1,4 @@
-"""The client to an endpoint: faults told apart, retries under one key, and the API key kept."""
+"""The client of an endpoint: faults told apart, retries under one key, and the API key kept."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from opal.bridge.llm.request import (
     Rejection,
     Reply,
     Request,
-    Sample,
+    WrittenSample,
 )
 from tests.bridge.llm.conftest import Open, Serve
 from tests.bridge.llm.plain import Plain, indices
@@ -145,7 +145,7 @@ def test_an_identity_that_forgets_something_is_told(ledger: Ledger) -> None:
 
 def test_a_writer_that_reads_answers_otherwise_still_gets_the_exact_count(ledger: Ledger) -> None:
     class Stricter(Plain):
-        def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+        def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
             return [] if request.index == 1 else super().parse(request, reply)
 
     generate(Plain(), {"a": 4}, Scripted(), ledger)
@@ -179,7 +179,7 @@ def test_a_model_that_repeats_itself_for_ever_is_told(ledger: Ledger) -> None:
 
 def test_an_error_of_the_writer_loses_no_answer(ledger: Ledger) -> None:
     class Broken(Plain):
-        def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+        def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -16,7 +16,7 @@ import torch
 from transformers import AutoTokenizer
 
 from opal import checks, cli
-from opal.bridge.llm import decoding
+from opal.bridge.llm import local
 from opal.bridge.llm.local import LocalClient
 from opal.bridge.llm.request import (
     FailedError,
@@ -32,7 +32,7 @@ from opal.bridge.text import texts
 from tests.bridge.llm import tiny
 
 WORDS = {"good": ("fine", "superb"), "bad": ("poor", "awful")}
-NOUNS = ("play", "film", "song", "state", "meal", "trip")
+NOUNS = ("play", "film", "song", "book", "meal", "trip")
 TEXTS = [
     (label, f"The {first} was {word} and the {second} too.")
     for label, words in WORDS.items()
@@ -117,9 +117,9 @@ def test_temperature_zero_takes_the_likeliest_token(client: LocalClient, folder:
 def test_tokens_are_drawn_from_the_tempered_law(temperature: float, top_p: float) -> None:
     """Shares of 2,000 draws against the exact law, and a wrong temperature must fail."""
     scores, n = torch.tensor([0.0, 1.0, 2.0, 3.0, -1.0]), 2000
-    draw = decoding.Draw((), 0, temperature, top_p, 1)
+    draw = local.Draw((), 0, temperature, top_p, 1)
     source = torch.Generator().manual_seed(0)
-    drawn = [int(decoding._noisy(scores, draw, source).argmax()) for _ in range(n)]
+    drawn = [int(local._noisy(scores, draw, source).argmax()) for _ in range(n)]
     shares = torch.bincount(torch.tensor(drawn), minlength=5) / n
 
     def distance(temperature: float) -> float:

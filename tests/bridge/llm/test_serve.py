@@ -33,7 +33,7 @@ from opal.bridge.llm.client import OpenAIClient
 from opal.bridge.llm.generate import HopelessError, generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import report
-from opal.bridge.llm.request import ModelSettings, Sample
+from opal.bridge.llm.request import ModelSettings, WrittenSample
 from opal.bridge.prompts.text import TextWriter
 from opal.bridge.text import corpora, reading, texts
 from opal.bridge.text.audit.report import audit
@@ -104,7 +104,7 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 @pytest.fixture(scope="module")
 def written(
     server: Server, corpus: TextCorpus, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, TextWriter, list[Sample]]:
+) -> tuple[Path, TextWriter, list[WrittenSample]]:
     """A ledger, its writer, and the samples that were asked for."""
     path = tmp_path_factory.mktemp("asked") / "ledger.sqlite"
     writer = TextWriter(corpus.base, ModelSettings(server.model, temperature=0.9, max_tokens=120))
@@ -123,7 +123,7 @@ def written(
 
 
 def test_exactly_as_many_texts_of_each_class(
-    written: tuple[Path, TextWriter, list[Sample]], corpus: TextCorpus
+    written: tuple[Path, TextWriter, list[WrittenSample]], corpus: TextCorpus
 ) -> None:
     _, _, samples = written
     assert Counter(sample.group for sample in samples) == QUOTAS
@@ -136,7 +136,7 @@ def test_exactly_as_many_texts_of_each_class(
 
 
 def test_every_sample_has_its_lineage_and_its_price(
-    written: tuple[Path, TextWriter, list[Sample]], server: Server
+    written: tuple[Path, TextWriter, list[WrittenSample]], server: Server
 ) -> None:
     path, writer, samples = written
     with Ledger(path) as ledger:
@@ -159,7 +159,7 @@ def test_every_sample_has_its_lineage_and_its_price(
 
 
 def test_the_ledger_replays_without_the_server(
-    written: tuple[Path, TextWriter, list[Sample]],
+    written: tuple[Path, TextWriter, list[WrittenSample]],
 ) -> None:
     path, writer, samples = written
     with Ledger(path) as ledger:
@@ -168,7 +168,7 @@ def test_the_ledger_replays_without_the_server(
         assert report(ledger) == before
 
 
-def test_the_key_is_nowhere(written: tuple[Path, TextWriter, list[Sample]]) -> None:
+def test_the_key_is_nowhere(written: tuple[Path, TextWriter, list[WrittenSample]]) -> None:
     for file in written[0].parent.iterdir():
         assert KEY.encode() not in file.read_bytes()
 
@@ -195,7 +195,7 @@ def test_the_command_writes_samples_that_read_back(
 
 
 @pytest.fixture
-def synthetic(written: tuple[Path, TextWriter, list[Sample]]) -> pd.DataFrame:
+def synthetic(written: tuple[Path, TextWriter, list[WrittenSample]]) -> pd.DataFrame:
     """The samples as a table of texts."""
     samples = written[2]
     return texts.table(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 import pytest
 
-from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, Sample
+from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, WrittenSample
 from opal.bridge.prompts.text import TextWriter
 from opal.bridge.text import texts
 
@@ -174,7 +174,7 @@ def test_a_sample_keeps_its_lineage() -> None:
     found = writer.parse(request, answer("A slow play on boats from Peru failed."))
     assert isinstance(found, list)
     (sample,) = found
-    assert sample == Sample(
+    assert sample == WrittenSample(
         content="A slow play on boats from Peru failed.",
         group="bad",
         seeds=request.seeds,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from opal.bridge.tabular import arms, datasets, splits
-from opal.bridge.tabular.arms import ARMS, Training
+from opal.bridge.tabular.arms import ARMS, TrainingRows
 from opal.bridge.tabular.splits import Rows, SplitData
 
 
@@ -16,7 +16,7 @@ def toy(folder: Path, task: str = "spurious") -> SplitData:
     return SplitData.of(splits.load(dataset, task))
 
 
-def made(arm: str, data: SplitData, seed: int = 0) -> Training:
+def made(arm: str, data: SplitData, seed: int = 0) -> TrainingRows:
     return arms.build(arm, data, np.arange(len(data.train)), np.random.default_rng(seed))
 
 

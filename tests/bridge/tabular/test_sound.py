@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from opal.bridge.tabular import arms, classifiers, datasets, sound, splits
-from opal.bridge.tabular.arms import Training
+from opal.bridge.tabular.arms import TrainingRows
 from opal.bridge.tabular.sound import SoundSettings
 from opal.bridge.tabular.splits import Rows, SplitData
 from tests.bridge.conftest import Draw
@@ -31,8 +31,12 @@ def test_whole_weights_are_repetitions() -> None:
     rows = Rows(x, y, y)
     again = rows.take(np.repeat(np.arange(30), times))
     none = np.zeros(2, dtype=int)
-    weighted = classifiers.logistic_scores(Training(rows, times / times.mean(), none), 30, [0.1, 1])
-    repeated = classifiers.logistic_scores(Training(again, np.ones(len(again)), none), 30, [0.1, 1])
+    weighted = classifiers.logistic_scores(
+        TrainingRows(rows, times / times.mean(), none), 30, [0.1, 1]
+    )
+    repeated = classifiers.logistic_scores(
+        TrainingRows(again, np.ones(len(again)), none), 30, [0.1, 1]
+    )
     assert weighted(x) == pytest.approx(repeated(x), abs=1e-9)
 
 
@@ -86,7 +90,7 @@ def test_records_add_up(folder: Path) -> None:
     smote = metric(frame, "smote", "balanced_error")
     assert smote["value"] == pytest.approx(groups.mean())
     assert metric(frame, "smote", "worst_error")["value"] == pytest.approx(groups.max())
-    # Training has 14, 6, 6, 14 rows of the groups: the minority groups are the middle two.
+    # TrainingRows has 14, 6, 6, 14 rows of the groups: the minority groups are the middle two.
     assert metric(frame, "smote", "minority_error")["value"] == pytest.approx(
         groups.iloc[1:3].mean()
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-    from opal.bridge.tabular.audit import AuditReport
+    from opal.bridge.tabular.audit_report import AuditReport
     from opal.bridge.tabular.composition import Case
     from opal.bridge.tabular.datasets import Dataset
 
@@ -100,7 +100,7 @@ class Audit:
         Used are as many rows as the published results use.
         """
         from opal.bridge.tabular import datasets
-        from opal.bridge.tabular.audit import audit
+        from opal.bridge.tabular.audit_report import audit_cases
         from opal.bridge.tabular.composition import Case
         from opal.bridge.tabular.splits import load
 
@@ -117,7 +117,7 @@ class Audit:
             for split in splits
         ]
         audited = partial(
-            audit,
+            audit_cases,
             cases,
             source=splits[0].source,
             target=dataset.target,
@@ -128,11 +128,11 @@ class Audit:
         return name, lambda: {**audited().result, "coding": dataset.coding}
 
     def _files(self) -> AuditReport:
-        from opal.bridge.tabular.audit import audit
+        from opal.bridge.tabular.audit_report import audit_cases
         from opal.reading import read_table
 
         cases = self._cases()
-        return audit(
+        return audit_cases(
             cases,
             source=None if self.source is None else read_table(self.source),
             target=self.target or str(cases[0].train.columns[-1]),

@@ -73,7 +73,7 @@ class Evaluate:
 
     def run(self) -> dict[str, Any]:
         """Evaluate; refusals come before anything is trained or written."""
-        from opal.bridge.tabular import evaluation
+        from opal.bridge.tabular import sound
         from opal.bridge.tabular.classifiers import SoundSettings
 
         chosen = self._classifiers()
@@ -82,7 +82,7 @@ class Evaluate:
         if self.protocol == "published":
             return self._published(chosen)
         out = self.out or DEFAULT_OUT
-        found = evaluation.evaluate(
+        found = sound.evaluate_all(
             self._datasets(),
             tasks=self.tasks,
             classifiers=chosen,

@@ -53,7 +53,7 @@ class Generate(Asking):
         Raises:
             ValueError: the file, the flags, the endpoint or the budget break a rule.
         """
-        from opal.bridge.tabular.generate import generate
+        from opal.bridge.tabular.generation import generate
         from opal.reading import read_table
 
         self.settings()

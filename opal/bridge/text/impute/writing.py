@@ -11,7 +11,7 @@ import pandas as pd
 
 from opal.bridge.llm import report
 from opal.bridge.llm.command import Asking
-from opal.bridge.llm.request import Sample
+from opal.bridge.llm.request import WrittenSample
 from opal.bridge.prompts.common import N_SEEDS
 from opal.bridge.prompts.text import TextWriter
 from opal.bridge.text import texts
@@ -90,7 +90,7 @@ def _elsewhere(asking: Asking, *, fixed: bool) -> Asking:
     return replace(asking, out=beside, batch_out=batch)
 
 
-def _table(samples: Sequence[Sample]) -> pd.DataFrame:
+def _table(samples: Sequence[WrittenSample]) -> pd.DataFrame:
     return texts.table(
         [sample.content for sample in samples],
         [sample.group for sample in samples],
@@ -99,7 +99,7 @@ def _table(samples: Sequence[Sample]) -> pd.DataFrame:
     )
 
 
-def _write(asking: Asking, samples: Sequence[Sample], prompts: report.Prompts) -> None:
+def _write(asking: Asking, samples: Sequence[WrittenSample], prompts: report.Prompts) -> None:
     """The samples as a table of texts, one a line, with their lineage."""
     lines = [
         report.line(

@@ -57,6 +57,42 @@ class AuditReport:
 
 
 def audit(
+    synthetic: pd.DataFrame,
+    train: pd.DataFrame,
+    *,
+    test: pd.DataFrame | None = None,
+    source: pd.DataFrame | None = None,
+    target: str | None = None,
+    attributes: Sequence[str] = (),
+    prompt_rows: int = 0,
+    seed: int = 0,
+) -> AuditReport:
+    """Audit synthetic rows; :func:`audit_cases` for several tables of them, and what is found.
+
+    Args:
+        synthetic: the rows that are used.
+        train: the training table that their maker saw (part of).
+        test: the test table of the same split.
+        source: the full table that training and test rows were drawn from.
+        target: label column; the last column of ``train`` if None.
+        attributes: columns that, with the label, make the groups.
+        prompt_rows: see :func:`audit_cases`.
+        seed: see :func:`audit_cases`.
+
+    Raises:
+        ValueError: see :func:`audit_cases`.
+    """
+    return audit_cases(
+        [Case("synthetic rows", synthetic, train, test)],
+        source=source,
+        target=target or str(train.columns[-1]),
+        attributes=attributes,
+        prompt_rows=prompt_rows,
+        seed=seed,
+    )
+
+
+def audit_cases(
     cases: Sequence[Case],
     *,
     source: pd.DataFrame | None = None,
