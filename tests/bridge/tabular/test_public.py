@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,17 @@ def test_files_and_tables_in_memory_are_the_same(draw: Draw, tmp_path: Path) -> 
         for given in (tables, {name: tmp_path / f"{name}.csv" for name in tables})
     ]
     pd.testing.assert_frame_equal(*frames)
+
+
+def test_the_guide_says_so(draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (Path(__file__).parents[3] / "docs/tabular.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    for name, counts in {"mine": FEW, "made": EVEN, "held_out": EVEN}.items():
+        table = draw(counts, len(name)).rename(columns={"side": "sex"})
+        table.to_csv(f"{name}.csv", index=False)
+    exec(compile(code, "docs/tabular.md", "exec"), {})
+    assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".png", ".html"}
 
 
 def test_an_audit_has_tables_and_a_page(draw: Draw) -> None:
