@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from opal import runner
-from opal.bridge.corpora import MIRROR_VARIABLE
+from opal.bridge.download import MIRROR_VARIABLE
 from opal.bridge.text import reading
 from opal.bridge.text.corpus import HUMAN, corpus_of, leaks
 from opal.bridge.text.curves import evaluate

@@ -17,7 +17,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Number
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -244,7 +244,7 @@ class _Parts:
         if numbered:
             grid.add_column("#", justify="right")
         for k in part:
-            side = "left" if self.words[k] else "right"
+            side: Literal["left", "right"] = "left" if self.words[k] else "right"
             grid.add_column(Text(self.head[k]), justify=side, overflow="fold")
         for number, row in enumerate(self.cells, start=1):
             first: list[Text] = [Text(str(number))] if numbered else []

@@ -12,18 +12,17 @@ attribute   optional: what the label may spuriously go with
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from opal.bridge.prompts.common import identity
+
 HUMAN = "human"
 COLUMNS = ("id", "text", "label", "source", "seeds")
 ATTRIBUTE = "attribute"
-_DIGITS = 16
 _TESTED = 1 / 3  # of the human texts of each class, where no test texts are given
 # Each pair of tables is compared once; synthetic texts with all human ones.
 _COMPARED: Mapping[str, tuple[str, ...]] = {
@@ -31,17 +30,6 @@ _COMPARED: Mapping[str, tuple[str, ...]] = {
     "human": ("base", "test"),
     "test": (),
 }
-
-
-def identity(text: str) -> str:
-    r"""The id of a text: the same for all spellings of its characters, and for spaces around it.
-
-    >>> identity("caf\u00e9") == identity(" cafe\u0301\n")
-    True
-    """
-    canonical = unicodedata.normalize("NFC", text).strip()
-    # A lone surrogate is no character, but files of others have them.
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
 
 
 def text_table(
@@ -89,7 +77,7 @@ def validate_texts(frame: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise ValueError(
             f"a table of texts needs the columns {', '.join(COLUMNS)}; missing: "
-            f"{', '.join(missing)}. Build it with opal.bridge.text.texts.table."
+            f"{', '.join(missing)}. Build it with opal.bridge.text.text_table."
         )
     _require_strings(frame, "text", "give a text for every row, or drop the rows without")
     _require_strings(frame, "label", "label every text, or drop the rows without a label")
@@ -100,7 +88,7 @@ def validate_texts(frame: pd.DataFrame) -> pd.DataFrame:
     if any(wrong):
         raise ValueError(
             f"id must be that of the text; it is not in {_places(np.array(wrong))}. Build the "
-            "table with opal.bridge.text.texts.table."
+            "table with opal.bridge.text.text_table."
         )
     return frame
 

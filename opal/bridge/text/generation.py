@@ -11,14 +11,15 @@ import pandas as pd
 
 from opal import names
 from opal.bridge import render
-from opal.bridge.llm import account
+from opal.bridge.llm import report
+from opal.bridge.llm.command import samples_wanted
+from opal.bridge.prompts.common import identity
 from opal.bridge.prompts.text import TextWriter
-from opal.bridge.text.corpus import identity, text_table
+from opal.bridge.text.corpus import text_table
 
 if TYPE_CHECKING:
-    from opal.bridge.llm.command import Asking
-    from opal.bridge.llm.request import Sample
-    from opal.bridge.llm.work import Answered
+    from opal.bridge.llm.command import Answered, Asking
+    from opal.bridge.llm.request import WrittenSample
 
 _SHOWN = 3
 
@@ -34,7 +35,7 @@ class Generated:
     answered: Answered
 
     @property
-    def samples(self) -> Sequence[Sample]:
+    def samples(self) -> Sequence[WrittenSample]:
         """The texts with all that they come from; none if nothing was to be asked yet."""
         return self.answered.samples
 
@@ -75,7 +76,7 @@ class Generated:
     def write(self, path: Path) -> None:
         """Write the samples as a table of texts, one a line, with their lineage."""
         lines = [
-            account.line(
+            report.line(
                 sample,
                 self.answered.prompts,
                 id=identity(str(sample.content)),
@@ -85,7 +86,7 @@ class Generated:
             )
             for sample in self.samples
         ]
-        account.write_lines(path, lines)
+        report.write_lines(path, lines)
 
 
 def generate_texts(
@@ -125,5 +126,5 @@ def generate_texts(
         descriptions=descriptions,
         fixed_seeds=asking.fixed_seeds,
     )
-    wanted = account.quotas(writer.counts, fill_to=fill_to, each=per_class, flag="--per-class")
+    wanted = samples_wanted(writer.counts, fill_to=fill_to, each=per_class, flag="--per-class")
     return Generated(asking.ask(writer, wanted, writer.counts))

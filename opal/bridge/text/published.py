@@ -20,8 +20,9 @@ import pandas as pd
 from jaxtyping import Array, Key
 
 from opal import names as known_names
-from opal.bridge import corpora
-from opal.bridge.text.corpus import HUMAN, TextCorpus, faults, identity, labels_of, text_table
+from opal.bridge import download
+from opal.bridge.prompts.common import identity
+from opal.bridge.text.corpus import HUMAN, TextCorpus, faults, labels_of, text_table
 from opal.draws import as_key, named, on_host
 from opal.reading import read_strings
 from opal.settings.grammar import Grammar
@@ -69,7 +70,7 @@ def load_corpus(name: str = DEFAULT, *, key: int = 0) -> TextCorpus:
 
     Raises:
         UnknownNameError: there is no such corpus; the message lists those there are.
-        CorpusError: a file cannot be had, or is not the published one.
+        DownloadError: a file cannot be had, or is not the published one.
     """
     known_names.check("corpus of texts", [name], names())
     return grammar_corpus(key) if name == DEFAULT else _published(name)
@@ -82,7 +83,7 @@ def unavailable(name: str) -> str | None:
         UnknownNameError: there is no such corpus.
     """
     known_names.check("corpus of texts", [name], names())
-    return None if name == DEFAULT else corpora.unavailable(corpora.TEXTS)
+    return None if name == DEFAULT else download.unavailable(download.TEXTS)
 
 
 def grammar_corpus(key: int | Key[Array, ""] = 0) -> TextCorpus:
@@ -128,7 +129,7 @@ def _published(name: str) -> TextCorpus:
     column = _TEXT_COLUMNS[name]
 
     def read(file: str) -> pd.DataFrame:
-        path: Path = corpora.TEXTS.path(f"data/{name}/{file}")
+        path: Path = download.TEXTS.path(f"data/{name}/{file}")
         return read_strings(path)
 
     told: list[str] = []

@@ -19,7 +19,8 @@ from pathlib import Path
 import pandas as pd
 
 from opal import names
-from opal.bridge.text.corpus import ATTRIBUTE, COLUMNS, HUMAN, identity, text_table, validate_texts
+from opal.bridge.prompts.common import identity
+from opal.bridge.text.corpus import ATTRIBUTE, COLUMNS, HUMAN, text_table, validate_texts
 from opal.files import write_atomically
 from opal.reading import KINDS, cell, read_strings
 

@@ -28,19 +28,18 @@ import pandas as pd
 import torch
 
 from opal import checks, cli
-from opal.bridge.llm.budget import Budget, Prices
-from opal.bridge.llm.client import OpenAIDoor
+from opal.bridge.llm.budget import Budget, Limits, Prices
+from opal.bridge.llm.client import OpenAIClient
 from opal.bridge.llm.generate import HopelessError, generate
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.limits import Limits
 from opal.bridge.llm.report import report
-from opal.bridge.llm.request import Sample
-from opal.bridge.prompts.settings import Settings
+from opal.bridge.llm.request import ModelSettings, WrittenSample
+from opal.bridge.prompts.common import identity
 from opal.bridge.prompts.text import TextWriter
 from opal.bridge.text import published, reading
 from opal.bridge.text.audit.report import audit
 from opal.bridge.text.classifiers import Linear
-from opal.bridge.text.corpus import TextCorpus, identity, leaks, text_table
+from opal.bridge.text.corpus import TextCorpus, leaks, text_table
 from opal.bridge.text.encoders import TfIdf
 from tests.bridge.llm import tiny
 
@@ -106,17 +105,17 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 @pytest.fixture(scope="module")
 def written(
     server: Server, corpus: TextCorpus, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, TextWriter, list[Sample]]:
+) -> tuple[Path, TextWriter, list[WrittenSample]]:
     """A ledger, its writer, and the samples that were asked for."""
     path = tmp_path_factory.mktemp("asked") / "ledger.sqlite"
-    writer = TextWriter(corpus.base, Settings(server.model, temperature=0.9, max_tokens=120))
+    writer = TextWriter(corpus.base, ModelSettings(server.model, temperature=0.9, max_tokens=120))
     with pytest.MonkeyPatch.context() as patch, Ledger(path) as ledger:
         patch.setenv("OPAL_TEST_KEY", KEY)
-        door = OpenAIDoor(base_url=server.url, key_variable="OPAL_TEST_KEY")
+        client = OpenAIClient(base_url=server.url, key_variable="OPAL_TEST_KEY")
         samples = generate(
             writer,
             QUOTAS,
-            door,
+            client,
             ledger,
             limits=Limits(concurrency=4),
             budget=Budget(1.0, Prices(1.0, 2.0)),
@@ -125,7 +124,7 @@ def written(
 
 
 def test_exactly_as_many_texts_of_each_class(
-    written: tuple[Path, TextWriter, list[Sample]], corpus: TextCorpus
+    written: tuple[Path, TextWriter, list[WrittenSample]], corpus: TextCorpus
 ) -> None:
     _, _, samples = written
     assert Counter(sample.group for sample in samples) == QUOTAS
@@ -138,7 +137,7 @@ def test_exactly_as_many_texts_of_each_class(
 
 
 def test_every_sample_has_its_lineage_and_its_price(
-    written: tuple[Path, TextWriter, list[Sample]], server: Server
+    written: tuple[Path, TextWriter, list[WrittenSample]], server: Server
 ) -> None:
     path, writer, samples = written
     with Ledger(path) as ledger:
@@ -161,7 +160,7 @@ def test_every_sample_has_its_lineage_and_its_price(
 
 
 def test_the_ledger_replays_without_the_server(
-    written: tuple[Path, TextWriter, list[Sample]],
+    written: tuple[Path, TextWriter, list[WrittenSample]],
 ) -> None:
     path, writer, samples = written
     with Ledger(path) as ledger:
@@ -170,7 +169,7 @@ def test_the_ledger_replays_without_the_server(
         assert report(ledger) == before
 
 
-def test_the_key_is_nowhere(written: tuple[Path, TextWriter, list[Sample]]) -> None:
+def test_the_key_is_nowhere(written: tuple[Path, TextWriter, list[WrittenSample]]) -> None:
     for file in written[0].parent.iterdir():
         assert KEY.encode() not in file.read_bytes()
 
@@ -197,7 +196,7 @@ def test_the_command_writes_samples_that_read_back(
 
 
 @pytest.fixture
-def synthetic(written: tuple[Path, TextWriter, list[Sample]]) -> pd.DataFrame:
+def synthetic(written: tuple[Path, TextWriter, list[WrittenSample]]) -> pd.DataFrame:
     """The samples as a table of texts."""
     samples = written[2]
     return text_table(
@@ -240,10 +239,10 @@ def _balanced_accuracy(train: pd.DataFrame, corpus: TextCorpus) -> float:
 
 
 def test_an_unknown_model_is_told(server: Server, corpus: TextCorpus, tmp_path: Path) -> None:
-    writer = TextWriter(corpus.base, Settings("no-such-model"))
-    door = OpenAIDoor(base_url=server.url)
+    writer = TextWriter(corpus.base, ModelSettings("no-such-model"))
+    client = OpenAIClient(base_url=server.url)
     with (
         Ledger(tmp_path / "ledger.sqlite") as ledger,
         pytest.raises((HopelessError, ValueError), match=r"(?i)model"),
     ):
-        generate(writer, {"praise": 1}, door, ledger, patience=1)
+        generate(writer, {"praise": 1}, client, ledger, patience=1)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import pandas as pd
 import pytest
 
-from opal.bridge.llm.request import Rejection, Reply, Request, Sample
-from opal.bridge.prompts.settings import Settings
+from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, WrittenSample
+from opal.bridge.prompts.common import identity
 from opal.bridge.prompts.text import TextWriter
-from opal.bridge.text.corpus import identity, text_table
+from opal.bridge.text.corpus import text_table
 
 WORDS = ("long", "old", "new", "odd", "big")
-SETTINGS = Settings("some-model", temperature=0.9, top_p=0.95, max_tokens=200)
+SETTINGS = ModelSettings("some-model", temperature=0.9, top_p=0.95, max_tokens=200)
 GOOD = [f"The {word} film about trains in Norway was good." for word in WORDS]
 BAD = [f"The {word} film about trains in Norway was bad." for word in WORDS]
 HOSTILE = [
@@ -83,7 +83,7 @@ def test_fixed_seeds_are_the_same_for_all_requests() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        TextWriter(table(), Settings("other")),
+        TextWriter(table(), ModelSettings("other")),
         TextWriter(table(), SETTINGS, key=1),
         TextWriter(table(), SETTINGS, fixed_seeds=True),
         TextWriter(table(), SETTINGS, descriptions={"bad": "It was no good."}),
@@ -166,7 +166,7 @@ def test_unknown_classes_are_refused() -> None:
 )
 def test_settings_have_ranges(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Settings(**{"model": "m", **wrong})  # type: ignore[arg-type]
+        ModelSettings(**{"model": "m", **wrong})  # type: ignore[arg-type]
 
 
 def test_a_sample_keeps_its_lineage() -> None:
@@ -175,7 +175,7 @@ def test_a_sample_keeps_its_lineage() -> None:
     found = writer.parse(request, answer("A slow play on boats from Peru failed."))
     assert isinstance(found, list)
     (sample,) = found
-    assert sample == Sample(
+    assert sample == WrittenSample(
         content="A slow play on boats from Peru failed.",
         group="bad",
         seeds=request.seeds,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from opal.bridge.text.corpus import identity, labels_of, leaks, text_table, validate_texts
+from opal.bridge.prompts.common import identity
+from opal.bridge.text.corpus import labels_of, leaks, text_table, validate_texts
 
 
 def test_equal_texts_are_one() -> None:

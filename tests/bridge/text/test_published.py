@@ -14,17 +14,11 @@ import pandas as pd
 import pytest
 
 from opal import checks
-from opal.bridge import corpora as files
-from opal.bridge.corpora import Corpus
+from opal.bridge import download as files
+from opal.bridge.download import Repository
+from opal.bridge.prompts.common import identity
 from opal.bridge.text import published
-from opal.bridge.text.corpus import (
-    TextCorpus,
-    faults,
-    identity,
-    leaks,
-    text_table,
-    validate_texts,
-)
+from opal.bridge.text.corpus import TextCorpus, faults, leaks, text_table, validate_texts
 from opal.bridge.text.published import GRAMMAR, WRITERS, grammar_corpus
 from opal.settings import FiniteLaw
 
@@ -161,7 +155,7 @@ def test_what_is_kept_apart_has_nothing_of_the_test() -> None:
 
 
 @dataclass(frozen=True)
-class Toy(Corpus):
+class Toy(Repository):
     """A repository whose files are those of a folder."""
 
     def registry(self) -> Mapping[str, str]:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from opal.bridge.text.corpus import COLUMNS, identity, text_table
+from opal.bridge.prompts.common import identity
+from opal.bridge.text.corpus import COLUMNS, text_table
 from opal.bridge.text.reading import LEAST, Columns, read_texts, write_texts
 from opal.reading import read_strings
 

@@ -69,9 +69,10 @@ class Generate(Asking):
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """What was made, for people."""
-        from opal.bridge.llm import terminal
+        from opal.bridge import render
+        from opal.bridge.llm import report
 
-        return terminal.answered(result, "class")
+        return render.terminal(report.blocks(result, "class"))
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:

@@ -113,12 +113,11 @@ class Impute(Asking):
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""
         from opal.bridge import render
-        from opal.bridge.llm import terminal
+        from opal.bridge.llm import report
         from opal.bridge.text.impute.report import blocks
 
-        if "arms" not in result:
-            return terminal.answered(result, "class")
-        return render.terminal(blocks(result))
+        shown = blocks(result) if "arms" in result else report.blocks(result, "class")
+        return render.terminal(shown)
 
     def _refuse_flags(self) -> None:
         """Refuse flags that exclude one another, or that would be ignored."""

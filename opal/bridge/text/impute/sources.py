@@ -25,7 +25,7 @@ import pandas as pd
 
 from opal import checks
 from opal.bridge.llm.command import Asking
-from opal.bridge.prompts.seeds import N_SEEDS
+from opal.bridge.prompts.common import N_SEEDS
 from opal.bridge.prompts.text import TextWriter
 from opal.bridge.text import masked_lm
 from opal.bridge.text.corpus import TextCorpus, text_table

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from opal.bridge.text.corpus import ATTRIBUTE, HUMAN, identity, text_table
+from opal.bridge.prompts.common import identity
+from opal.bridge.text.corpus import ATTRIBUTE, HUMAN, text_table
 
 CLASSES = ("bad", "good")
 PLACES = ("inn", "ship")

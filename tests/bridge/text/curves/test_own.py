@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from opal.bridge.prompts.common import identity
 from opal.bridge.text import reading
-from opal.bridge.text.corpus import ATTRIBUTE, corpus_of, identity, text_table
+from opal.bridge.text.corpus import ATTRIBUTE, corpus_of, text_table
 from opal.bridge.text.curves import evaluate
 from opal.bridge.text.curves.evaluate import Settings
 from opal.bridge.text.reading import Columns, read_files

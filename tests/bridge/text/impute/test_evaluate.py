@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.text.corpus import identity, leaks, text_table
+from opal.bridge.prompts.common import identity
+from opal.bridge.text.corpus import leaks, text_table
 from opal.bridge.text.encoders import TfIdf
 from opal.bridge.text.impute import arms, claims, evaluate
 from opal.bridge.text.impute.arms import Training
