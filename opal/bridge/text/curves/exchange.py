@@ -184,11 +184,11 @@ def _crossing(
     variance = spread / len(differences) + over_tests**2
     trust = 1 / np.maximum(variance, 1e-3 * variance.max() + np.finfo(float).tiny)
     mean = isotonic_regression(differences.mean(axis=0), weights=trust).x
-    ladder, human = -(total.to_numpy(float) ** -0.5), total.index.to_numpy(float)
-    sizes = np.union1d(np.linspace(ladder[0], ladder[-1], _GRID), ladder)
-    rise = np.interp(sizes, ladder, mean)
+    grid, human = -(total.to_numpy(float) ** -0.5), total.index.to_numpy(float)
+    sizes = np.union1d(np.linspace(grid[0], grid[-1], _GRID), grid)
+    rise = np.interp(sizes, grid, mean)
     m = np.round(np.interp(sizes**-2, total.to_numpy(float), human), 6)  # 0 is 0
-    far = _QUANTILE * np.sqrt(np.interp(sizes, ladder, variance))
+    far = _QUANTILE * np.sqrt(np.interp(sizes, grid, variance))
     return _first(m, rise >= 0), _first(m, rise + far >= 0), _last(m, rise - far <= 0)
 
 

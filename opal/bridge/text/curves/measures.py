@@ -30,7 +30,6 @@ from opal.bridge.text.published import GRAMMAR, WRITERS
 from opal.estimators.wide import WideFit
 from opal.settings.finite import FiniteLaw
 
-# ==== curves.measures
 BINS = 10
 METRICS = ("macro_f1", "balanced_error", "worst_error", "balanced_risk", "calibration_error")
 _LEAST = 1e-12  # a chance below this is a rounding error
