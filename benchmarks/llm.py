@@ -21,13 +21,11 @@ import openai
 import tyro
 
 from benchmarks._endpoint import endpoint
-from opal.bridge.llm.budget import Budget, Prices
-from opal.bridge.llm.client import OpenAIDoor
-from opal.bridge.llm.door import Gate
+from opal.bridge.llm.budget import Budget, Limits, Prices
+from opal.bridge.llm.client import OpenAIClient
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.limits import Limits
-from opal.bridge.llm.request import Message, Rejection, Reply, Request, Sample, digest
+from opal.bridge.llm.request import Gate, Message, Rejection, Reply, Request, WrittenSample, digest
 
 _PROMPT = "Write a text like these five, with other names, places and sentences. " * 10
 _BUDGET = Budget(1e6, Prices(1.0, 2.0))
@@ -68,13 +66,13 @@ class Fixed:
         message = Message("user", f"{index}. {_PROMPT}")
         return Request((message,), "model", 1.0, 1.0, 100, group, (f"{index:016x}",), index)
 
-    def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+    def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
         """The whole text."""
-        return [Sample.of(request, reply, reply.text)]
+        return [WrittenSample.of(request, reply, reply.text)]
 
 
 class Stopwatch:
-    """A door that answers at once, and knows when it was first asked."""
+    """A client that answers at once, and knows when it was first asked."""
 
     asked: float | None = None
 
@@ -132,7 +130,7 @@ def _throughput(options: Options, path: Path) -> dict[str, float]:
         limits = Limits(options.concurrency)
         begin = time.perf_counter()
         samples = generate(
-            Fixed(), {"a": options.requests}, OpenAIDoor(base_url=url), ledger,
+            Fixed(), {"a": options.requests}, OpenAIClient(base_url=url), ledger,
             limits=limits, budget=_BUDGET,
         )  # fmt: skip
         rate = len(samples) / (time.perf_counter() - begin)
@@ -155,18 +153,18 @@ def _large(options: Options, path: Path) -> dict[str, float]:
             ledger.exported(request, 0)
             ledger.done(request, Reply("A fine day. " * 30, 200, 40, "stop", "model"), 280_000)
             ledger.settle(writer.identity, request, 1, None)
-    megabytes, door = path.stat().st_size / 1e6, Stopwatch()
+    megabytes, client = path.stat().st_size / 1e6, Stopwatch()
     begin = time.perf_counter()
     with Ledger(path) as ledger:
         opened = time.perf_counter()
-        samples = generate(writer, {"a": options.entries + 1}, door, ledger, budget=_BUDGET)
+        samples = generate(writer, {"a": options.entries + 1}, client, ledger, budget=_BUDGET)
         ended = time.perf_counter()
     assert len(samples) == options.entries + 1
-    assert door.asked is not None
+    assert client.asked is not None
     return {
         "megabytes": megabytes,
         "open_s": opened - begin,
-        "resume_s": door.asked - opened,
+        "resume_s": client.asked - opened,
         "samples_s": ended - opened,
     }
 

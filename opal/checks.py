@@ -1,4 +1,4 @@
-"""A verdict that a figure or a study states about itself."""
+"""Verdicts that a figure or a study states about itself, and what flags and imports must be."""
 
 from __future__ import annotations
 

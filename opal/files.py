@@ -33,15 +33,17 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as indented JSON, atomically."""
-    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
-    write_atomically(path, _writer(text))
+    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
-def _writer(text: str) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        path.write_text(text, encoding="utf-8")
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, with its line ends as they are, atomically."""
+    content = text.encode("utf-8")
 
-    return write
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomically(path, fill)
 
 
 def writable_folder(path: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from opal import __version__
 from opal.compiled import release_when_many
 from opal.files import writable_folder
+from opal.progress import bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,10 +77,10 @@ def run(
     folder = writable_folder(out).absolute()  # workers need not share the working folder
     paths = {cell.key(): (cell, folder / f"{cell.key()}.parquet") for cell in cells}
     pending = [(cell, path) for cell, path in paths.values() if not path.exists()]
-    with _Bar(len(paths), enabled=progress and bool(pending)) as advance:
-        advance(len(paths) - len(pending), "")
+    with bar("cells", len(paths), quiet=not (progress and pending)) as shown:
+        shown.update(len(paths) - len(pending))
         for label in _compute(pending, executor):
-            advance(1, label)
+            shown.advance(doing=label)
     return pd.concat([records.read(path) for _, path in paths.values()], ignore_index=True)
 
 
@@ -141,24 +142,3 @@ def _finish(cell: Cell, path: Path) -> None:
     metadata = {**cell.identity(), **records.provenance(), "wall_time_s": wall_time}
     records.write(frame, path, metadata=metadata)
     release_when_many()
-
-
-class _Bar:
-    """A rich progress bar on standard error, or nothing."""
-
-    def __init__(self, total: int, *, enabled: bool) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        console = Console(stderr=True)
-        self._progress = Progress(console=console, disable=not enabled)
-        self._task = self._progress.add_task("", total=total)
-
-    def __enter__(self) -> Callable[[int, str], None]:
-        self._progress.start()
-        return lambda steps, label: self._progress.update(
-            self._task, advance=steps, description=label
-        )
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()

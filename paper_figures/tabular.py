@@ -24,12 +24,12 @@ def unavailable() -> str | None:
     """Why the tables or the packages that this figure needs cannot be had here."""
     from importlib.util import find_spec
 
-    from opal.bridge import corpora
+    from opal.bridge import download
 
     absent = [name for name in ("statsmodels", "imblearn") if find_spec(name) is None]
     if absent:
         return f"needs {', '.join(absent)}; install the extra: pip install 'opal-scaling[tabular]'."
-    return corpora.availability()
+    return download.availability()
 
 
 def draw(records: pd.DataFrame) -> Figure:

@@ -15,7 +15,7 @@ from opal.runner import Cell
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opal.bridge.text.training.finetune import FineTuning
+    from opal.bridge.text.classifiers import FineTuning
     from opal.checks import Check
 
 ARMS = ("raw", "synthetic", "synthetic_weighting")
@@ -94,12 +94,12 @@ def cells(config: Config) -> list[Cell]:
     from itertools import product
 
     from opal import names
-    from opal.bridge.tabular.bounds import at_least
-    from opal.bridge.text import corpora, encoders
+    from opal.bridge.text import encoders, published
     from opal.bridge.text.curves import evaluate
+    from opal.validation import require_at_least
 
-    at_least("seeds", config.seeds, 1)
-    at_least("most_steps", config.most_steps, 1)
+    require_at_least("seeds", config.seeds, 1)
+    require_at_least("most_steps", config.most_steps, 1)
     if not config.corpora or not config.arms:
         raise ValueError("--corpora and --arms must name at least one each; got none.")
     names.check("arm", config.arms, ARMS)
@@ -109,7 +109,7 @@ def cells(config: Config) -> list[Cell]:
         sizes=config.sizes, folds=config.folds, share=config.share, most_test=config.most_test
     )
     for name in config.corpora:
-        if (why := corpora.unavailable(name)) is not None:
+        if (why := published.unavailable(name)) is not None:
             raise ValueError(f"corpus {name!r} cannot be had here: {why}")
     shared = asdict(config)
     del shared["corpora"], shared["seeds"], shared["sizes"]
@@ -124,14 +124,18 @@ def cells(config: Config) -> list[Cell]:
 def case_cell(config: Case) -> pd.DataFrame:
     """Records of one seed of one corpus, with one number of added texts."""
     from opal import records
-    from opal.bridge.text import corpora, encoders
-    from opal.bridge.text.curves import material
+    from opal.bridge.text import encoders, published
+    from opal.bridge.text.curves import design
 
     from . import _finetuned
 
-    corpus = corpora.load(config.corpus)
-    data = material.material(
-        corpus, config.seed, chosen=config.sources, share=config.share, most_test=config.most_test
+    corpus = published.load_corpus(config.corpus)
+    data = design.split_data(
+        corpus,
+        config.seed,
+        chosen=config.sources,
+        share=config.share,
+        most_test=config.most_test,
     )
     asked = _finetuned.Asked(config.arms, config.size, config.folds)
     encoder = encoders.encoder(config.model)
@@ -142,7 +146,7 @@ def case_cell(config: Case) -> pd.DataFrame:
 
 def _tuning(config: Config | Case) -> FineTuning:
     """How the encoder is fine-tuned; the texts are short."""
-    from opal.bridge.text.training.finetune import FineTuning
+    from opal.bridge.text.classifiers import FineTuning
 
     return FineTuning(
         model=config.model,

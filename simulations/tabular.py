@@ -88,20 +88,20 @@ def cells(config: Config) -> list[Cell]:
     Raises:
         ValueError: a number is too small, or a name is unknown.
         ImportError: a package of the extra ``tabular`` is missing.
-        CorpusError: a file of these datasets is here but corrupted.
+        DownloadError: a file of these datasets is here but corrupted.
     """
     from opal import names
-    from opal.bridge.tabular import datasets, extra, published, sound
+    from opal.bridge.tabular import datasets, published, sound
 
-    settings = sound.Settings(
+    settings = sound.SoundSettings(
         config.folds, config.trees, config.draws, config.resamples, config.seed
     )
     names.check("dataset", config.datasets, datasets.NAMES)
     names.check("task", config.tasks, datasets.TASKS)
     names.check("published classifier", config.published, published.CLASSIFIERS)
     names.check("sound classifier", config.sound, sound.CLASSIFIERS)
-    extra.check("published", config.published)
-    extra.check("sound", config.sound)
+    published.require_packages(config.published)
+    sound.require_packages(config.sound)
     datasets.check_files(config.datasets)
     pairs = [(dataset, task) for dataset in config.datasets for task in config.tasks]
     first = [Published(*pair, name) for name in config.published for pair in pairs]
@@ -114,16 +114,16 @@ def cells(config: Config) -> list[Cell]:
 
 def published_cell(config: Published) -> pd.DataFrame:
     """Records of the published protocol."""
-    from opal.bridge.tabular import datasets, reproduction
+    from opal.bridge.tabular import datasets, published
 
-    return reproduction.evaluate(datasets.listed(config.dataset), config.task, config.classifier)
+    return published.as_records(datasets.listed(config.dataset), config.task, config.classifier)
 
 
 def sound_cell(config: Sound) -> pd.DataFrame:
     """Records of the sound protocol."""
     from opal.bridge.tabular import datasets, sound
 
-    settings = sound.Settings(
+    settings = sound.SoundSettings(
         config.folds, config.trees, config.draws, config.resamples, config.seed
     )
     return sound.evaluate(datasets.listed(config.dataset), config.task, config.classifier, settings)

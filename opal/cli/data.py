@@ -35,9 +35,9 @@ class List:
 
     def run(self) -> int:
         """Print one row for each corpus."""
-        from opal.bridge import corpora
+        from opal.bridge import download
 
-        rows = corpora.listing()
+        rows = download.listing()
         if self.json:
             output.print_json(rows)
             return 0
@@ -65,17 +65,13 @@ class Fetch:
 
     def run(self) -> int:
         """Fetch with a progress bar."""
-        from rich.console import Console
-        from rich.progress import track
+        from opal import progress
+        from opal.bridge import download
 
-        from opal.bridge import corpora
-
-        chosen = [corpora.corpus(self.name)] if self.name else list(corpora.CORPORA.values())
-        files = [(entry, path) for entry in chosen for path in entry.names()]
-        bar = track(files, "fetching", console=Console(stderr=True), disable=self.json)
-        for entry, path in bar:
+        files = [(entry, path) for entry in download.chosen(self.name) for path in entry.names()]
+        for entry, path in progress.track(files, "fetching", quiet=self.json):
             entry.path(path)
-        return _report(corpora.verify(self.name), as_json=self.json)
+        return _report(download.verify(self.name), as_json=self.json)
 
 
 @dataclass(frozen=True)
@@ -95,9 +91,9 @@ class Verify:
 
     def run(self) -> int:
         """Verify and list what is missing or corrupted."""
-        from opal.bridge import corpora
+        from opal.bridge import download
 
-        return _report(corpora.verify(self.name), as_json=self.json)
+        return _report(download.verify(self.name), as_json=self.json)
 
 
 COMMANDS: Mapping[str, type[Any]] = {"list": List, "fetch": Fetch, "verify": Verify}

@@ -6,12 +6,9 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-
-_FOLDED = 24  # characters to which a column of words may shrink
 
 
 def print_json(content: Any) -> None:
@@ -19,49 +16,14 @@ def print_json(content: Any) -> None:
     sys.stdout.write(json.dumps(strict(content), indent=2, default=str, allow_nan=False) + "\n")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows under their columns; numbers to the right, four digits.
 
     What is wider than the console is printed in parts, with the rows numbered.
     """
-    rows = [list(row) for row in rows]
-    numeric = [
-        bool(rows) and all(isinstance(row[k], int | float) for row in rows)
-        for k in range(len(columns))
-    ]
-    cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(len(each[k]) for each in [columns, *cells]) for k in range(len(columns))]
-    # Words fold; numbers that do are no longer read.
-    widths = [w if own else min(w, _FOLDED) for w, own in zip(widths, numeric, strict=True)]
-    out = console()
-    out.print(title, style="bold underline", markup=False, highlight=False)
-    parts = _parts(widths, out.width)
-    for part in parts:
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        if len(parts) > 1:
-            table.add_column("#", justify="right")
-        for k in part:
-            side: Literal["right", "left"] = "right" if numeric[k] else "left"
-            table.add_column(columns[k], justify=side, overflow="fold")
-        for number, row in enumerate(cells, start=1):
-            numbered = [str(number)] if len(parts) > 1 else []
-            table.add_row(*numbered, *(row[k] for k in part))
-        out.print(table)
+    from opal.bridge import render
 
-
-def _parts(widths: Sequence[int], most: int) -> list[list[int]]:
-    """Columns that fit beside each other, two spaces apart; room is left for a row's number."""
-    if sum(widths) + 2 * len(widths) <= most:
-        return [list(range(len(widths)))]
-    parts: list[list[int]] = [[]]
-    used = room = len("# 9999")
-    for k, width in enumerate(widths):
-        if parts[-1] and used + width + 2 > most:
-            parts.append([])
-            used = room
-        parts[-1].append(k)
-        used += width + 2
-    return parts
+    console().print(render.terminal([render.Table(columns, list(rows), title)]))
 
 
 def print_lines(*lines: str) -> None:
@@ -73,14 +35,6 @@ def print_lines(*lines: str) -> None:
 def console() -> Console:
     """Standard output; wide enough for a table when it is a file or a pipe."""
     return Console(width=None if sys.stdout.isatty() else 140)
-
-
-def _cell(value: object) -> str:
-    from rich.markup import escape
-
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return escape(str(value))
 
 
 def strict(content: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.corpora import MIRROR_VARIABLE
+from opal.bridge.download import MIRROR_VARIABLE
 
 
 @pytest.fixture

@@ -25,11 +25,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 
-from opal.bridge.llm.request import Reply, Request
-from opal.bridge.prompts.settings import Settings
+from opal.bridge.llm.request import ModelSettings, Reply, Request
+from opal.bridge.prompts.common import identity
 from opal.bridge.sampler import OpalSampler
-from opal.bridge.supply import Asked, Real
-from opal.bridge.text import texts
+from opal.bridge.sources import Asked, Real
+from opal.bridge.text.corpus import text_table
 from opal.objective import Design
 from opal.synthesis import Duplication, GaussianFit, Smote
 
@@ -80,11 +80,11 @@ def pool_of(said: tuple[list[str], list[str]], per_text: int = 2) -> pd.DataFram
         for text, label in zip(x, y, strict=True)
     ]
     made.append((f"{x[0]} and {x[1]}", y[0], (x[0], x[1])))
-    return texts.table(
+    return text_table(
         [row[0] for row in made],
         [row[1] for row in made],
         source="gpt-4",
-        seeds=[tuple(map(texts.identity, row[2])) for row in made],
+        seeds=[tuple(map(identity, row[2])) for row in made],
     )
 
 
@@ -179,7 +179,7 @@ def test_no_text_of_a_held_out_seed_is_used(said: tuple[list[str], list[str]]) -
     class Watched(OpalSampler):
         def fit_resample(self, X: Any, y: Any, **params: Any) -> tuple[Any, ...]:
             found = super().fit_resample(X, y, **params)
-            known = {texts.identity(text) for text in X}
+            known = {identity(text) for text in X}
             used = {seed for seeds in self.lineage_["seeds"] for seed in seeds}
             assert used <= known
             seen.append(self.lineage_)
@@ -237,7 +237,7 @@ class Echo:
 def test_a_model_is_asked_once(said: tuple[list[str], list[str]], tmp_path: Path) -> None:
     x, y = said
     echo = Echo()
-    source = Asked(Settings("echo"), tmp_path / "ledger.sqlite", lambda: echo)
+    source = Asked(ModelSettings("echo"), tmp_path / "ledger.sqlite", lambda: echo)
     sampler = OpalSampler(source, n_augmented=1)
     first, again = (clone(sampler).fit_resample(x, y) for _ in range(2))
     assert first == again
@@ -251,7 +251,7 @@ def test_a_model_is_asked_once(said: tuple[list[str], list[str]], tmp_path: Path
 def test_a_model_writes_rows(table: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     x, y = table
     keep = y != 1
-    source = Asked(Settings("echo"), tmp_path / "ledger.sqlite", Echo)
+    source = Asked(ModelSettings("echo"), tmp_path / "ledger.sqlite", Echo)
     x_, y_ = OpalSampler(source).fit_resample(x[keep].round(2), y[keep])
     assert Counter(y_.tolist()) == {0: 30, 2: 30}
     assert x_[-1].tolist() == [17.5, 2.0]

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from opal.bridge import corpora
+from opal.bridge import download
 from opal.cli import main
 
-N_FILES = len(corpora.OPAL.registry())
+N_FILES = len(download.OPAL.registry())
 
 
 @pytest.fixture(autouse=True)
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A mirror with one file, whose content is wrong."""
-    monkeypatch.setenv(corpora.MIRROR_VARIABLE, str(tmp_path))
-    file = tmp_path / corpora.OPAL.location / min(corpora.OPAL.names())
+    monkeypatch.setenv(download.MIRROR_VARIABLE, str(tmp_path))
+    file = tmp_path / download.OPAL.location / min(download.OPAL.names())
     file.parent.mkdir(parents=True)
     file.write_text("not what was published")
     return tmp_path
@@ -58,13 +58,13 @@ def test_nothing_here_is_one_line(
     capsys: pytest.CaptureFixture[str], mirror: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (mirror / "empty").mkdir()
-    monkeypatch.setenv(corpora.MIRROR_VARIABLE, str(mirror / "empty"))
+    monkeypatch.setenv(download.MIRROR_VARIABLE, str(mirror / "empty"))
     assert main(["data", "verify"]) == 1
     missing, whole = capsys.readouterr().out.splitlines()
-    n_files = sum(len(entry.registry()) for entry in corpora.CORPORA.values())
+    n_files = sum(len(entry.registry()) for entry in download.REPOSITORIES.values())
     assert missing == f"missing: all {n_files} files; get them with `opal data fetch`"
     assert whole == f"0 of {n_files} files are here and whole"
-    monkeypatch.setenv(corpora.MIRROR_VARIABLE, "/nonexistent")
+    monkeypatch.setenv(download.MIRROR_VARIABLE, "/nonexistent")
     assert main(["data", "verify"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 

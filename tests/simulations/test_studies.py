@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from opal import records
-from opal.bridge import corpora
+from opal.bridge import download
 from opal.cli import main, registry
 
 STUDIES = sorted(registry.claims("study"))
@@ -69,9 +69,9 @@ def test_study_runs(study: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_a_study_runs_as_a_module(tmp_path: Path) -> None:
     result = run("tabular", tmp_path)
-    if corpora.availability() is not None:
+    if download.availability() is not None:
         assert result.returncode == 2
-        assert corpora.MIRROR_VARIABLE in result.stderr
+        assert download.MIRROR_VARIABLE in result.stderr
         return
     assert result.returncode == 0, result.stderr
     check_records(json.loads(result.stdout), "tabular")

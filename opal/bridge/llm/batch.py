@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from opal import files
-from opal.bridge.llm import completion
 from opal.bridge.llm.budget import FREE, Budget, Meter, Prices, bound
-from opal.bridge.llm.completion import LimitName
-from opal.bridge.llm.door import RefusedError
+from opal.bridge.llm.client import LimitName, completion_body, read_completion
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import pending
-from opal.bridge.llm.request import Reply, Request, Writer
+from opal.bridge.llm.request import PromptWriter, RefusedError, Reply, Request
 
 _URL = "/v1/chat/completions"
 _NO_BUDGET = Budget()
@@ -38,8 +36,8 @@ class Loaded:
 
 
 def export(
-    writer: Writer,
-    quotas: Mapping[str, int],
+    writer: PromptWriter,
+    wanted: Mapping[str, int],
     ledger: Ledger,
     path: Path,
     *,
@@ -52,7 +50,7 @@ def export(
 
     Args:
         writer: makes the requests.
-        quotas: samples by group.
+        wanted: samples by group.
         ledger: that may hold some already.
         path: of the file; there must be none.
         budget: that all of them together may cost; give the prices of batches.
@@ -68,7 +66,7 @@ def export(
     if path.exists():
         raise ValueError(f"{path} exists; name another file for the batch.")
     files.writable_folder(path.resolve().parent)
-    requests = list(pending(writer, quotas, ledger))
+    requests = list(pending(writer, wanted, ledger))
     meter = Meter(budget, ledger.spent())
     for request in requests:
         if not meter.hold(worst := meter.worst(request)):
@@ -81,7 +79,7 @@ def export(
             ledger.exported(request, meter.worst(request))
     ledger.flush()
     try:
-        files.write_atomically(path, lambda file: _fill(file, lines))
+        files.write_text(path, "".join(lines))
     except BaseException:
         ledger.release(request.key for request in requests)
         raise
@@ -109,20 +107,10 @@ def load(path: Path, ledger: Ledger, prices: Prices | None = None) -> Loaded:
     return Loaded(done, len(results) - done, len(waiting) - len(results))
 
 
-def release(ledger: Ledger) -> int:
-    """Give up the batches that wait; their requests can be asked again. Says how many."""
-    return ledger.release()
-
-
 def _line(request: Request, limit_name: LimitName) -> str:
-    body = completion.body(request, limit_name)
+    body = completion_body(request, limit_name)
     fields = {"custom_id": request.key, "method": "POST", "url": _URL, "body": body}
     return json.dumps(fields) + "\n"
-
-
-def _fill(path: Path, lines: list[str]) -> None:
-    with path.open("w", encoding="ascii") as file:
-        file.writelines(lines)
 
 
 def _results(path: Path, ledger: Ledger) -> dict[str, dict[str, Any]]:
@@ -180,7 +168,7 @@ def _take(ledger: Ledger, request: Request, result: dict[str, Any], price: Price
         ledger.failed(request, f"batch {status or 'error'}", message, 0, final=final)
         return False
     try:
-        reply = completion.read(payload)
+        reply = read_completion(payload)
     except RefusedError as refusal:
         cost = price.cost(*(refusal.tokens or bound(request)))
         ledger.failed(request, refusal.kind, str(refusal), cost, final=True, tokens=refusal.tokens)

@@ -1,4 +1,4 @@
-"""The door to any endpoint that speaks OpenAI's protocol, over ``openai.AsyncOpenAI``.
+"""A client of any endpoint that speaks OpenAI's protocol, over ``openai.AsyncOpenAI``.
 
 The client retries by itself, and waits as long as Retry-After says. Each of its attempts passes the
 gate, so that limits and budget hold for attempts and not only for requests.
@@ -6,29 +6,41 @@ gate, so that limits and budget hold for attempts and not only for requests.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from opal.bridge.llm import completion
-from opal.bridge.llm.attempts import Attempts, gated
-from opal.bridge.llm.completion import LimitName
-from opal.bridge.llm.door import NOTHING, FailedError, FatalError, Gate, RefusedError
-from opal.bridge.llm.request import Reply, Request
-from opal.bridge.text import extra
+from opal import validation
+from opal.bridge.llm.request import (
+    NOTHING,
+    FailedError,
+    FatalError,
+    Gate,
+    RefusedError,
+    Reply,
+    Request,
+)
 
 if TYPE_CHECKING:
+    import httpx2
     import openai
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HIDDEN = "[key]"
 # What looks like a key or part of one, as servers print it back.
 _LOOKS = re.compile(r"(?i)\bsk-[\w*.\-]+|(?<=bearer )\S+")
+_HEADER = "idempotency-key"
+# OpenAI's reasoning models know only the second; many other servers only the first.
+LimitName = Literal["max_tokens", "max_completion_tokens"]
 
 
-class OpenAIDoor:
+class OpenAIClient:
     """An endpoint.
 
     Args:
@@ -52,7 +64,7 @@ class OpenAIDoor:
         retries: int = 4,
         limit_name: LimitName = "max_tokens",
     ) -> None:
-        extra.check("openai")
+        validation.require_installed("text", "openai")
         if not timeout > 0 or retries < 0:
             raise ValueError(
                 "timeout must be positive and retries at least 0; "
@@ -60,8 +72,8 @@ class OpenAIDoor:
             )
         self._url = base_url or os.environ.get("OPENAI_BASE_URL")
         self._key = _key(key_variable, _host(self._url))
-        self._timeout, self._retries, self._limit_name = timeout, retries, limit_name
-        self._attempts = Attempts()
+        self._timeout, self._max_retries, self._limit_name = timeout, retries, limit_name
+        self._retries = _Retries()
         self._client: openai.AsyncOpenAI | None = None
 
     async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
@@ -74,12 +86,12 @@ class OpenAIDoor:
         """
         if any(self._holds_key(each.content) for each in request.messages):
             raise FatalError("a prompt holds the API key; nothing is sent.")
-        with self._attempts.of(idempotency_key, gate) as attempt:
+        with self._retries.of(idempotency_key, gate) as attempt:
             answer = await self._post(request, idempotency_key)
             if isinstance(answer, Exception):
                 # Raised here, where it has no history: that of the client's errors holds the key.
                 raise self._told(answer, request, lost=attempt.lost)
-        return completion.read(answer)
+        return read_completion(answer)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -94,7 +106,7 @@ class OpenAIDoor:
         try:
             create: Any = self._opened().chat.completions.with_raw_response.create
             raw = await create(
-                **completion.body(request, self._limit_name),
+                **completion_body(request, self._limit_name),
                 extra_headers={"Idempotency-Key": idempotency_key},
             )
             return json.loads(self._masked(raw.http_response.text))
@@ -110,13 +122,13 @@ class OpenAIDoor:
                 api_key=self._key,
                 base_url=self._url,
                 timeout=self._timeout,
-                max_retries=self._retries,
-                http_client=gated(self._attempts, self._timeout),
+                max_retries=self._max_retries,
+                http_client=_gated(self._retries, self._timeout),
             )
         return self._client
 
     def _told(self, error: Exception, request: Request, *, lost: bool) -> Exception:
-        """The client's error as one of a door."""
+        """An error of the openai package as one of ours."""
         import openai
 
         billed = None if lost else NOTHING
@@ -193,3 +205,134 @@ def _host(url: str | None) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"base_url must start with http:// or https://; got {url!r}.")
     return parts.hostname
+
+
+@dataclass
+class _Attempt:
+    """The last attempt of a request.
+
+    Attributes:
+        gate: of the request.
+        lost: it may have been billed though no answer came.
+    """
+
+    gate: Gate
+    lost: bool = False
+
+
+class _Retries:
+    """Requests on their way, by idempotency key."""
+
+    def __init__(self) -> None:
+        self._flying: dict[str, _Attempt] = {}
+
+    @contextmanager
+    def of(self, key: str, gate: Gate) -> Iterator[_Attempt]:
+        """The attempts of one request, while it is on its way."""
+        self._flying[key] = attempt = _Attempt(gate)
+        try:
+            yield attempt
+        finally:
+            del self._flying[key]
+
+    def find(self, request: httpx2.Request) -> _Attempt:
+        """Those of the request that openai is about to send."""
+        return self._flying[request.headers[_HEADER]]
+
+
+def _gated(retries: _Retries, timeout: float) -> httpx2.AsyncClient:
+    """OpenAI's HTTP client, with a gate before each attempt."""
+    import httpx2
+    import openai
+
+    unsent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+    class Client(openai.DefaultAsyncHttpxClient):
+        async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+            attempt = retries.find(request)
+            await attempt.gate(lost=attempt.lost)
+            attempt.lost = True
+            try:
+                # The client's own timeout starts anew with each byte that comes.
+                async with asyncio.timeout(timeout):
+                    response = await super().send(request, **options)
+            except unsent:
+                attempt.lost = False
+                raise
+            except TimeoutError:
+                raise httpx2.ReadTimeout("too slow", request=request) from None
+            # An endpoint that tells an error bills nothing; else the answer says what it cost.
+            attempt.lost = response.status_code < 400
+            return response
+
+    return Client(timeout=timeout)
+
+
+def completion_body(request: Request, limit_name: LimitName = "max_tokens") -> dict[str, object]:
+    """What is posted. Never ``n``: servers ignore it, so a request asks for one answer."""
+    return {
+        "model": request.model,
+        "messages": [
+            {"role": each.role, "content": _characters(each.content)} for each in request.messages
+        ],
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        limit_name: request.max_tokens,
+    }
+
+
+def read_completion(payload: object) -> Reply:
+    """The reply in an answer's JSON.
+
+    Raises:
+        RefusedError: it holds none: another shape, a refusal, nothing, or half of one.
+    """
+    fields = payload if isinstance(payload, dict) else {}
+    tokens = _tokens(fields.get("usage"))
+    choices = fields.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        # What came is no completion, whatever a server says that it counted.
+        told = _error(fields) or f"its fields: {', '.join(sorted(map(str, fields))) or 'none'}"
+        raise RefusedError(f"the answer is no completion; {told[:200]}.", kind="shape", tokens=None)
+    reason, content = choice.get("finish_reason"), message.get("content")
+    if message.get("refusal") or reason == "content_filter":
+        why = message.get("refusal") or "its content was filtered"
+        raise RefusedError(f"the model refused: {str(why)[:200]}", kind="refusal", tokens=tokens)
+    if reason == "length":
+        raise RefusedError("the answer is cut at max_tokens.", kind="length", tokens=tokens)
+    if content is not None and not isinstance(content, str):
+        raise RefusedError("the answer's content is no text.", kind="shape", tokens=tokens)
+    if content is None or not content.strip():
+        raise RefusedError("the answer is empty.", kind="empty", tokens=tokens)
+    tokens_in, tokens_out = tokens or (None, None)
+    model = fields.get("model")
+    return Reply(
+        content,
+        tokens_in,
+        tokens_out,
+        reason if isinstance(reason, str) else None,
+        model if isinstance(model, str) else "",
+    )
+
+
+def _tokens(usage: object) -> tuple[int, int] | None:
+    """Tokens of prompt and answer; None if the endpoint does not count them as it should."""
+    if not isinstance(usage, dict):
+        return None
+    counts = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
+    found = [n for n in counts if isinstance(n, int) and not isinstance(n, bool) and n >= 0]
+    return (found[0], found[1]) if len(found) == 2 else None
+
+
+def _error(fields: dict[str, object]) -> str | None:
+    """What a server says in an error that it sent as if it were an answer."""
+    error = fields.get("error")
+    message = error.get("message") if isinstance(error, dict) else error
+    return f"it says: {message}" if isinstance(message, str) else None
+
+
+def _characters(text: str) -> str:
+    """The text without halves of characters, which no encoding can carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from opal.bridge.llm.account import Imitator
-    from opal.bridge.llm.budget import Budget, Prices
-    from opal.bridge.llm.work import Answered
-    from opal.bridge.prompts.settings import Settings
+from opal import progress, validation
+from opal.bridge.llm import batch
+from opal.bridge.llm.budget import FREE, Budget, Limits, Prices
+from opal.bridge.llm.client import LimitName, OpenAIClient
+from opal.bridge.llm.generate import generate
+from opal.bridge.llm.ledger import Ledger
+from opal.bridge.llm.local import LocalClient
+from opal.bridge.llm.report import Prompts, estimate, prompts, usage
+from opal.bridge.llm.request import Client, GroupWriter, ModelSettings, WrittenSample
+from opal.files import writable_folder
 
 DEFAULT_LEDGER = Path("results/ledger.sqlite")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Samples, their prompts by key of the request, and a JSON-able result."""
+
+    result: dict[str, Any]
+    samples: list[WrittenSample]
+    prompts: Prompts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +76,7 @@ class Asking:
     """Seed of the draws of the examples in the prompts."""
     fixed_seeds: bool = False
     """Show the same examples in all prompts of a group."""
-    limit_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    limit_name: LimitName = "max_tokens"
     """What the endpoint calls --max-tokens."""
     batch_out: Path | None = None
     """Ask nothing now: write the requests that are missing as a batch of OpenAI's format."""
@@ -76,17 +93,15 @@ class Asking:
     json: bool = False
     """Print JSON."""
 
-    def settings(self) -> Settings:
+    def settings(self) -> ModelSettings:
         """Model and parameters of every request.
 
         Raises:
             ValueError: no model is named, or flags exclude one another.
         """
-        from opal.bridge.prompts.settings import Settings
-
         self._check_flags()
         name = self.local or self.model or ""
-        return Settings(name, self.temperature, self.top_p, self.max_tokens)
+        return ModelSettings(name, self.temperature, self.top_p, self.max_tokens)
 
     def prices(self) -> Prices | None:
         """Prices, where there are any.
@@ -94,8 +109,6 @@ class Asking:
         Raises:
             ValueError: one is missing, or negative.
         """
-        from opal.bridge.llm.budget import Prices
-
         given = (self.price_input, self.price_output)
         if given == (None, None):
             return None
@@ -109,8 +122,6 @@ class Asking:
         Raises:
             ValueError: the endpoint is paid for, and prices or budget are missing or not positive.
         """
-        from opal.bridge.llm.budget import FREE, Budget
-
         prices = self.prices()
         asks = not (self.local or self.dry_run or self.offline or _is_here(self.base_url))
         if asks and prices is None:
@@ -123,12 +134,46 @@ class Asking:
         return Budget(self.budget, prices)
 
     def ask(
-        self, writer: Imitator, quotas: Mapping[str, int], originals: Mapping[str, int]
+        self,
+        writer: GroupWriter,
+        wanted: Mapping[str, int],
+        originals: Mapping[str, int],
     ) -> Answered:
-        """Fill the quotas: :func:`opal.bridge.llm.work.ask`."""
-        from opal.bridge.llm import work
+        """Make the samples wanted; a dry run or a batch going out only say what is missing.
 
-        return work.ask(self, writer, quotas, originals)
+        Args:
+            writer: of the requests.
+            wanted: samples by group.
+            originals: real samples by group.
+
+        Raises:
+            ValueError: nothing is to be made, or a rule of
+                :func:`opal.bridge.llm.generate.generate` or :mod:`opal.bridge.llm.batch` is broken.
+        """
+        budget, limits = self.allowed(), Limits(self.concurrency, self.rpm, self.tpm)
+        if not any(wanted.values()):
+            raise ValueError("every group has as many samples as asked for: nothing is to be made.")
+        result: dict[str, Any] = {
+            "groups": {g: {"originals": originals[g], "asked": n} for g, n in wanted.items()},
+            "notes": list(writer.notes),
+        }
+        with _opened(self) as ledger:
+            result["notes"] += _taken_over(self, ledger)
+            if self.dry_run:
+                found = asdict(estimate(writer, wanted, ledger, budget.prices))
+                prices = budget.prices and asdict(budget.prices)
+                return Answered(result | {"estimate": found, "prices": prices}, [], {})
+            if self.batch_out is not None:
+                count = batch.export(
+                    writer, wanted, ledger, self.batch_out,
+                    budget=budget, limit_name=self.limit_name,
+                )  # fmt: skip
+                return Answered(result | {"exported": count, "out": str(self.batch_out)}, [], {})
+            client = None if self.offline else _client(self)
+            result["notes"] += getattr(client, "notes", ())
+            samples = _generated(self, writer, wanted, client, ledger, budget, limits)
+            told = usage(samples, ledger, writer) | {"out": str(self.out)}
+            return Answered(result | told, samples, prompts(samples, ledger, writer))
 
     def _check_flags(self) -> None:
         """Refuse flags that exclude one another."""
@@ -149,8 +194,95 @@ class Asking:
             )
 
 
+def samples_wanted(
+    originals: Mapping[str, int], *, fill_to: int | None, each: int | None, flag: str
+) -> dict[str, int]:
+    """Samples to make for each group.
+
+    Args:
+        originals: real samples by group.
+        fill_to: real and synthetic samples of a group together.
+        each: synthetic samples of every group.
+        flag: that says ``each``.
+
+    Raises:
+        ValueError: not exactly one is given, or it is not positive.
+
+    >>> samples_wanted({"a": 75, "b": 300}, fill_to=200, each=None, flag="--per-class")
+    {'a': 125, 'b': 0}
+    """
+    if (fill_to is None) == (each is None):
+        raise ValueError(f"say how many samples: either --fill-to or {flag}.")
+    for name, number in (("--fill-to", fill_to), (flag, each)):
+        if number is not None and number < 1:
+            raise ValueError(f"{name} must be at least 1; got {number}.")
+    if fill_to is None:
+        return dict.fromkeys(originals, each or 0)
+    return {group: max(fill_to - count, 0) for group, count in originals.items()}
+
+
+def _generated(
+    asking: Asking,
+    writer: GroupWriter,
+    wanted: Mapping[str, int],
+    client: Client | None,
+    ledger: Ledger,
+    budget: Budget,
+    limits: Limits,
+) -> list[WrittenSample]:
+    writable_folder(asking.out.parent)
+    with progress.bar("asking", quiet=asking.json) as bar:
+        return generate(
+            writer, wanted, client, ledger,
+            limits=limits, budget=budget, patience=asking.patience, progress=bar.update,
+        )  # fmt: skip
+
+
+def _client(asking: Asking) -> Client:
+    if asking.local is not None:
+        validation.require_installed("text", "torch", "transformers")
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+        return LocalClient.load(asking.local, device=asking.device, batch_size=asking.concurrency)
+    return OpenAIClient(
+        base_url=asking.base_url,
+        key_variable=asking.key_variable,
+        timeout=asking.timeout,
+        limit_name=asking.limit_name,
+    )
+
+
+@contextmanager
+def _opened(asking: Asking) -> Iterator[Ledger]:
+    """The ledger; a dry run makes none.
+
+    Raises:
+        ValueError: there is none, and nothing may be asked.
+    """
+    path = asking.ledger
+    if asking.offline and not path.is_file():
+        raise ValueError(f"--offline reads a ledger; there is none at {path}.")
+    with TemporaryDirectory() as folder:
+        empty = asking.dry_run and not path.exists()
+        with Ledger(Path(folder) / "empty" if empty else path) as ledger:
+            yield ledger
+
+
+def _taken_over(asking: Asking, ledger: Ledger) -> list[str]:
+    """What came of batches, in lines."""
+    notes = []
+    if asking.batch_in is not None:
+        found = batch.load(asking.batch_in, ledger, asking.prices())
+        notes.append(
+            f"{asking.batch_in}: {found.done} answers, {found.failed} without; "
+            f"{found.waiting} requests still wait in a batch."
+        )
+    if asking.batch_release:
+        notes.append(f"{ledger.release()} requests of batches are free to be asked again.")
+    return notes
+
+
 def _is_here(base_url: str | None) -> bool:
     """Whether an endpoint is on this machine, where nothing is billed."""
-    from urllib.parse import urlsplit
-
     return urlsplit(base_url or "").hostname in ("localhost", "127.0.0.1", "::1")

@@ -1,14 +1,50 @@
-"""A ledger's file while it is open: queries, transactions, and the way to the disk."""
+"""The file of a ledger: made whole, opened by one process at a time, refused if it is none."""
 
 from __future__ import annotations
 
+import os
+import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from opal.bridge.llm import store
+from opal import files
+
+# "opal" in ASCII, where SQLite keeps the kind of a file; and the form of the tables.
+APPLICATION = 0x6F70616C
+SCHEMA = 1
+
+_MAGIC = b"SQLite format 3\x00"
+_HEADER = 100
+_OPEN: set[Path] = set()
+
+# Rows of `requests` and `slots` are small, so that what is done and spent is known without reading
+# a prompt or an answer.
+_TABLES = """
+CREATE TABLE requests(
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, grp TEXT NOT NULL, idx INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('exported', 'sent', 'done', 'failed')),
+    attempts INTEGER NOT NULL DEFAULT 0, reserved INTEGER NOT NULL DEFAULT 0,
+    lost INTEGER NOT NULL DEFAULT 0, cost INTEGER NOT NULL DEFAULT 0,
+    tokens_in INTEGER, tokens_out INTEGER, kind TEXT, error TEXT,
+    final INTEGER NOT NULL DEFAULT 0, sent_at REAL, ended_at REAL) STRICT;
+CREATE TABLE bodies(
+    id INTEGER PRIMARY KEY REFERENCES requests, request TEXT NOT NULL, reply TEXT,
+    seal TEXT) STRICT;
+CREATE TABLE slots(
+    run TEXT NOT NULL, grp TEXT NOT NULL, idx INTEGER NOT NULL,
+    request INTEGER NOT NULL REFERENCES requests, samples INTEGER NOT NULL, reason TEXT,
+    PRIMARY KEY (run, grp, idx)) STRICT, WITHOUT ROWID;
+CREATE TABLE sendings(
+    id INTEGER PRIMARY KEY, request INTEGER NOT NULL REFERENCES requests, at REAL NOT NULL,
+    tokens INTEGER NOT NULL) STRICT;
+"""
+
+
+class LedgerError(ValueError):
+    """The file is no ledger, or damaged, or in use, or of another version."""
 
 
 class Database:
@@ -23,7 +59,7 @@ class Database:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).resolve()
-        self._connection = store.connect(self.path)
+        self._connection = _connect(self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -33,11 +69,11 @@ class Database:
 
     def close(self) -> None:
         """Close the file; it is whole without this too."""
-        store.disconnect(self.path, self._connection)
+        _disconnect(self.path, self._connection)
 
     def flush(self) -> None:
-        """Bring all to the disk; see :func:`store.flush`."""
-        store.flush(self.path)
+        """Bring all to the disk; see ``_flush``."""
+        _flush(self.path)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -58,10 +94,130 @@ class Database:
         Raises:
             LedgerError: the file cannot be read or written.
         """
-        with store.told(self.path):
+        with _told(self.path):
             return self._connection.execute(sql, values)
 
     def rows(self, select: str, *values: object) -> list[tuple[Any, ...]]:
         """All that a query gives."""
-        with store.told(self.path):
+        with _told(self.path):
             return self._connection.execute(select, values).fetchall()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """The database of the ledger at ``path``, made if there is none, for this process alone.
+
+    Raises:
+        LedgerError: it cannot be used; it is left as it was.
+        OSError: its folder cannot be written.
+    """
+    if path in _OPEN:
+        raise _busy(path)
+    if not path.exists():
+        _create(path)
+    _check_header(path)
+    with _told(path):
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode=rw", uri=True, timeout=0.0, isolation_level=None,
+            check_same_thread=False,
+        )  # fmt: skip
+        try:
+            _take(connection)
+        except BaseException:
+            connection.close()
+            raise
+    _OPEN.add(path)
+    return connection
+
+
+def _disconnect(path: Path, connection: sqlite3.Connection) -> None:
+    """Close; another process may open the file from here on."""
+    connection.close()
+    _OPEN.discard(path)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Errors of SQLite in words of the ledger.
+
+    Raises:
+        LedgerError: instead of them.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise _busy(path) from error
+        raise LedgerError(f"the ledger {path} cannot be read or written: {error}.") from error
+    except sqlite3.DatabaseError as error:
+        raise damaged(path, str(error)) from error
+
+
+def damaged(path: Path, what: str) -> LedgerError:
+    """The error for a ledger whose content is wrong."""
+    return LedgerError(
+        f"the ledger {path} is damaged ({what}); it was left as it is. Use a copy of it, or "
+        "another file."
+    )
+
+
+def _flush(path: Path) -> None:
+    """Bring what was written to the disk, so that it outlives a power failure.
+
+    A killed process loses nothing without it.
+    """
+    log = path.with_name(path.name + "-wal")
+    if log.exists():
+        with log.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _create(path: Path) -> None:
+    """An empty ledger; one that another process made in the meantime stays."""
+    files.writable_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with closing(sqlite3.connect(temporary)) as connection:
+            # First the marks: in the mode that follows they could be in a second file.
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+            connection.executescript(_TABLES)
+            connection.execute("PRAGMA journal_mode = WAL")
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_header(path: Path) -> None:
+    if path.is_dir():
+        raise LedgerError(f"the ledger must be a file; {path} is a folder.")
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+    if len(header) < _HEADER or not header.startswith(_MAGIC):
+        raise LedgerError(f"{path} is no ledger; it was left as it is. Name another file.")
+    if int.from_bytes(header[68:72], "big") != APPLICATION:
+        raise LedgerError(
+            f"{path} is a database of another program; it was left as it is. Name another file."
+        )
+    schema = int.from_bytes(header[60:64], "big")
+    if schema != SCHEMA:
+        raise LedgerError(
+            f"the ledger {path} has schema {schema}; this version of opal reads {SCHEMA}. It was "
+            "left as it is. Use the version that wrote it, or another file."
+        )
+
+
+def _take(connection: sqlite3.Connection) -> None:
+    """Lock the file until it is closed, or the process ends however it may."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("BEGIN IMMEDIATE")
+    for table in ("requests", "bodies", "slots", "sendings"):
+        connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
+    connection.execute("COMMIT")
+
+
+def _busy(path: Path) -> LedgerError:
+    return LedgerError(
+        f"the ledger {path} is in use by another run; wait for its end, or use another file."
+    )

@@ -1,4 +1,4 @@
-"""Exactly the samples that are asked for, from the ledger and, where it is short, from a door."""
+"""Exactly the samples that are asked for, from the ledger and, where it is short, from a client."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from opal.bridge.llm.book import Book
-from opal.bridge.llm.budget import Budget
-from opal.bridge.llm.door import Door
+from opal.bridge.llm.budget import Budget, Limits
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.limits import Limits
 from opal.bridge.llm.loop import HopelessError, Loop
-from opal.bridge.llm.quota import Quota
-from opal.bridge.llm.request import Sample, Writer
+from opal.bridge.llm.request import Client, PromptWriter, WrittenSample
+from opal.bridge.llm.run_state import GroupState, RunState
 
 __all__ = ["HopelessError", "ReplayError", "collect", "generate"]
 
@@ -29,9 +26,9 @@ class ReplayError(ValueError):
 
 
 def generate(
-    writer: Writer,
-    quotas: Mapping[str, int],
-    door: Door | None,
+    writer: PromptWriter,
+    wanted: Mapping[str, int],
+    client: Client | None,
     ledger: Ledger,
     *,
     limits: Limits = _NO_LIMITS,
@@ -39,47 +36,47 @@ def generate(
     patience: int = 20,
     distinct: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Sample]:
-    """As many samples of each group as its quota says.
+) -> list[WrittenSample]:
+    """As many samples of each group as its group says.
 
     They are the first of their group in the order of its requests, whatever the order in which
     answers came, and however often the process died in between.
 
     Args:
         writer: makes the requests and reads the answers.
-        quotas: samples by group.
-        door: that answers what the ledger does not; None to use the ledger alone.
+        wanted: samples by group.
+        client: that answers what the ledger does not; None to use the ledger alone.
         ledger: that holds what was asked and answered before, and what will be.
-        limits: of the door.
+        limits: of the client.
         budget: for all that the ledger holds.
         patience: requests of a group in a row that may give no sample.
         distinct: leave out samples that repeat an earlier one of their group, and make more.
         progress: told of samples held and wanted.
 
     Returns:
-        Samples, group after group in the order of ``quotas``.
+        Samples, group after group in the order of ``wanted``.
 
     Raises:
-        ValueError: a quota, the writer or a request breaks its rules; nothing is sent.
+        ValueError: a group, the writer or a request breaks its rules; nothing is sent.
         BudgetError: the next request might cost more than is left.
         HopelessError: too many requests in a row gave no sample.
         FatalError: key, model or endpoint are wrong.
-        ReplayError: there is no door, and the ledger holds too little.
+        ReplayError: there is no client, and the ledger holds too little.
         LedgerError: the ledger is damaged, or another writer's.
     """
     if patience < 1:
         raise ValueError(f"patience must be at least 1; got {patience}.")
     work = collect(
-        writer, quotas, door, ledger,
+        writer, wanted, client, ledger,
         limits=limits, budget=budget, patience=patience, distinct=distinct, progress=progress,
     )  # fmt: skip
     return _finish(work)
 
 
 async def collect(
-    writer: Writer,
-    quotas: Mapping[str, int],
-    door: Door | None,
+    writer: PromptWriter,
+    wanted: Mapping[str, int],
+    client: Client | None,
     ledger: Ledger,
     *,
     limits: Limits = _NO_LIMITS,
@@ -87,35 +84,35 @@ async def collect(
     patience: int = 20,
     distinct: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Sample]:
+) -> list[WrittenSample]:
     """:func:`generate` for those who have an event loop of their own."""
-    book, made = Book(writer, ledger), dict(quotas)
-    served: dict[str, list[Sample]] = {}
+    state, made = RunState(writer, ledger), dict(wanted)
+    served: dict[str, list[WrittenSample]] = {}
     try:
         while True:
-            shares = book.quotas(made, patience)
-            if door is None:
-                _replay(book, shares, ledger)
+            shares = state.groups(made, patience)
+            if client is None:
+                _replay(state, shares, ledger)
             else:
-                await Loop(book, shares, door, ledger, limits, budget, progress).run()
-            before, served = served, {g: _serve(book, g, made[g], distinct) for g in quotas}
+                await Loop(state, shares, client, ledger, limits, budget, progress).run()
+            before, served = served, {g: _serve(state, g, made[g], distinct) for g in wanted}
             # Too few where samples repeat, or where a writer reads an answer otherwise than before.
-            short = {g: n - len(served[g]) for g, n in quotas.items() if len(served[g]) < n}
+            short = {g: n - len(served[g]) for g, n in wanted.items() if len(served[g]) < n}
             if not short:
-                return [each for g, n in quotas.items() for each in served[g][:n]]
+                return [each for g, n in wanted.items() for each in served[g][:n]]
             if distinct:
-                _widen(made, short, quotas, before, served, patience)
+                _widen(made, short, wanted, before, served, patience)
     finally:
-        if door is not None:
-            await door.close()
+        if client is not None:
+            await client.close()
 
 
-def _serve(book: Book, group: str, wanted: int, distinct: bool) -> list[Sample]:
+def _serve(state: RunState, group: str, wanted: int, distinct: bool) -> list[WrittenSample]:
     """The first samples of a group; each content once, if they are to be distinct."""
-    found = list(book.samples(group, wanted))
+    found = list(state.samples(group, wanted))
     if not distinct:
         return found
-    first: dict[str, Sample] = {}
+    first: dict[str, WrittenSample] = {}
     for sample in found:
         content = sample.content
         text = content if isinstance(content, str) else repr(sorted(content.items()))
@@ -126,9 +123,9 @@ def _serve(book: Book, group: str, wanted: int, distinct: bool) -> list[Sample]:
 def _widen(
     made: dict[str, int],
     short: Mapping[str, int],
-    quotas: Mapping[str, int],
-    before: Mapping[str, list[Sample]],
-    served: Mapping[str, list[Sample]],
+    wanted: Mapping[str, int],
+    before: Mapping[str, list[WrittenSample]],
+    served: Mapping[str, list[WrittenSample]],
     patience: int,
 ) -> None:
     """Make more where samples repeat.
@@ -140,31 +137,31 @@ def _widen(
         if group in before and len(before[group]) == len(served[group]):
             raise HopelessError(
                 f"group {group!r}: the model repeats itself; {made[group]} samples are "
-                f"{len(served[group])} distinct ones, of {quotas[group]} wanted, and the last ones "
+                f"{len(served[group])} distinct ones, of {wanted[group]} wanted, and the last ones "
                 "were all repeats. The ledger keeps them; change the prompt or the temperature."
             )
         made[group] += max(missing, patience if group in before else 0)
 
 
-def _replay(book: Book, quotas: list[Quota], ledger: Ledger) -> None:
+def _replay(state: RunState, groups: list[GroupState], ledger: Ledger) -> None:
     """Settle what the ledger holds.
 
     Raises:
         ReplayError: it is not enough.
     """
-    for quota in quotas:
-        last = ledger.last(quota.group)
-        while quota.short and quota.next() <= last:
-            request = book.request(quota)
-            _, samples = book.known(request)
+    for group in groups:
+        last = ledger.last(group.name)
+        while group.short and group.next() <= last:
+            request = state.request(group)
+            _, samples = state.known(request)
             if samples is None:
-                quota.skip()
+                group.skip()
             else:
-                quota.adopt(request.index, samples)
-        if quota.short:
+                group.adopt(request.index, samples)
+        if group.short:
             raise ReplayError(
-                f"the ledger {ledger.path} holds {quota.held} of {quota.wanted} samples of group "
-                f"{quota.group!r} by this writer; give an endpoint or a local model to make the "
+                f"the ledger {ledger.path} holds {group.held} of {group.wanted} samples of group "
+                f"{group.name!r} by this writer; give an endpoint or a local model to make the "
                 "rest."
             )
 

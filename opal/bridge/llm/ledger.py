@@ -10,15 +10,17 @@ that a run must read to go on.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from opal.bridge.llm import sealed, store
-from opal.bridge.llm.database import Database
+from opal.bridge.llm.budget import UNITS
+from opal.bridge.llm.database import Database, LedgerError, damaged
 from opal.bridge.llm.request import Reply, Request
-from opal.bridge.llm.store import LedgerError
 
 __all__ = ["Entry", "Ledger", "LedgerError"]
 
@@ -83,9 +85,9 @@ class Ledger(Database):
         """Write an answer; it comes back with its date and cost."""
         now, counts = time.time(), (reply.tokens_in, reply.tokens_out)
         row, total = self._end(request.key, "done", cost, counts, now)
-        text, seal = sealed.pack(reply, total, now)
-        self.run("UPDATE bodies SET reply = ?, seal = ? WHERE id = ?", text, seal, row)
-        return sealed.unpack(text, seal, total, *counts, now)
+        text, checksum = _packed(reply, total, now)
+        self.run("UPDATE bodies SET reply = ?, seal = ? WHERE id = ?", text, checksum, row)
+        return _unpacked(text, checksum, total, *counts, now)
 
     def failed(
         self,
@@ -128,8 +130,8 @@ class Ledger(Database):
         reply = None
         if state == "done":
             body = "SELECT reply, seal FROM bodies WHERE id = ?"
-            with self._unsealed():
-                reply = sealed.unpack(*self.run(body, number).fetchone(), *rest)
+            with self._whole():
+                reply = _unpacked(*self.run(body, number).fetchone(), *rest)
         return Entry(state, bool(final), kind, reply)
 
     def slots(self, run: str, group: str) -> dict[int, int]:
@@ -161,8 +163,8 @@ class Ledger(Database):
         # Page by page: a query that is left open would keep the file locked after it is closed.
         while rows := self.rows(select, run, group, index, _PAGE):
             for _, key, text, *rest in rows:
-                with self._unsealed():
-                    answered = sealed.request(key, text), sealed.unpack(*rest)
+                with self._whole():
+                    answered = _kept_request(key, text), _unpacked(*rest)
                 yield answered
             index = rows[-1][0]
 
@@ -171,8 +173,8 @@ class Ledger(Database):
         rows = self.rows(
             "SELECT key, request FROM requests JOIN bodies USING (id) WHERE state = 'exported'"
         )
-        with self._unsealed():
-            return {key: sealed.request(key, text) for key, text in rows}
+        with self._whole():
+            return {key: _kept_request(key, text) for key, text in rows}
 
     def states(self) -> dict[str, str]:
         """The state of every request, by key."""
@@ -252,8 +254,59 @@ class Ledger(Database):
         return int(row), int(total)
 
     @contextmanager
-    def _unsealed(self) -> Iterator[None]:
+    def _whole(self) -> Iterator[None]:
         try:
             yield
-        except sealed.ChangedError as error:
-            raise store.damaged(self.path, str(error)) from error
+        except _ChangedError as error:
+            raise damaged(self.path, str(error)) from error
+
+
+class _ChangedError(ValueError):
+    """What is kept is not what was written."""
+
+
+def _kept_request(key: str, text: str) -> Request:
+    """The request that is kept under a key.
+
+    Raises:
+        _ChangedError: it has another key.
+    """
+    if hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() != key:
+        raise _ChangedError(f"request {key[:12]} is not as it was written")
+    return Request.read(text)
+
+
+def _packed(reply: Reply, cost: int, at: float) -> tuple[str, str]:
+    """An answer as text, and the checksum of all that is kept of it.
+
+    Args:
+        reply: the answer.
+        cost: in billionths.
+        at: seconds since 1970.
+    """
+    text = json.dumps([reply.text, reply.finish_reason, reply.model])
+    return text, _checksum(text, cost, reply.tokens_in, reply.tokens_out, at)
+
+
+def _unpacked(
+    text: str | None,
+    checksum: str | None,
+    cost: int,
+    tokens_in: int | None,
+    tokens_out: int | None,
+    at: float,
+) -> Reply:
+    """The answer that was packed.
+
+    Raises:
+        _ChangedError: the checksum is of another.
+    """
+    if text is None or _checksum(text, cost, tokens_in, tokens_out, at) != checksum:
+        raise _ChangedError("an answer is not as it was written")
+    content, finish_reason, model = json.loads(text)
+    date = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    return Reply(content, tokens_in, tokens_out, finish_reason, model, date, cost / UNITS)
+
+
+def _checksum(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The loop that fills quotas: as many requests on their way as the limits and the budget allow."""
+"""The loop that asks until no group is short, as fast as the limits and the budget allow."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from opal.bridge.llm.book import Book
-from opal.bridge.llm.budget import Budget, Meter, bound
-from opal.bridge.llm.call import Call
-from opal.bridge.llm.door import Door, FailedError, FatalError, RefusedError
+from opal.bridge.llm.budget import Budget, Limits, Meter, RateLimiter, bound
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.limits import Limits, Pace
-from opal.bridge.llm.quota import Quota
-from opal.bridge.llm.request import Request
+from opal.bridge.llm.request import (
+    NOTHING,
+    Client,
+    FailedError,
+    FatalError,
+    RefusedError,
+    Request,
+)
+from opal.bridge.llm.run_state import GroupState, RunState
 
 _FLUSH_SECONDS = 1.0
 
@@ -22,40 +25,114 @@ class HopelessError(ValueError):
     """Too many requests in a row gave no sample."""
 
 
-class Loop:
-    """Fills quotas through a door.
+class Call:
+    """A request for which the meter holds its worst case.
 
     Args:
-        book: of the writer and the ledger.
-        quotas: by group.
-        door: that answers.
+        request: that is asked.
+        meter: of the budget.
+        pace: of the limits.
+        ledger: that knows of it before it leaves.
+    """
+
+    def __init__(self, request: Request, meter: Meter, pace: RateLimiter, ledger: Ledger) -> None:
+        self.request = request
+        self.attempts = 0
+        self._meter, self._limiter, self._ledger = meter, pace, ledger
+        self._tokens = sum(bound(request))
+        self._worst = meter.worst(request)
+        self._lost = 0
+        self._unbooked = 0
+        self._held = self._worst
+
+    async def gate(self, *, lost: bool = False) -> None:
+        """Let the next attempt leave.
+
+        Raises:
+            FailedError: the attempt before may have been billed, and the budget does not allow
+                another.
+        """
+        if self.attempts and lost:
+            self._lose()
+        await self._limiter.admit(self._tokens)
+        if self.attempts == 0:
+            self._ledger.sent(self.request, self._worst, self._tokens)
+        else:
+            self._ledger.again(self.request, self._tokens, lost=self._unbooked)
+            self._unbooked = 0
+        self.attempts += 1
+
+    def cost(self, tokens: tuple[int, int] | None) -> int:
+        """Billionths of the last attempt; its worst case if the tokens are unknown."""
+        return self._worst if tokens is None else self._meter.budget.price.cost(*tokens)
+
+    def fail(self, kind: str, message: str, tokens: tuple[int, int] | None, *, final: bool) -> None:
+        """Write that no usable answer came, and what that cost.
+
+        What an answer cost is known; what may have been billed for none is lost.
+        """
+        cost = self.cost(tokens)
+        billed, missing = (cost, 0) if tokens is not None else (0, cost)
+        if self.attempts:
+            self._ledger.failed(
+                self.request, kind, message, billed,
+                final=final, lost=self._unbooked + missing, tokens=tokens,
+            )  # fmt: skip
+        self.end(cost)
+
+    def end(self, cost: int | None) -> None:
+        """Let go of what is held; all of it is spent if the cost is unknown."""
+        spent = self._held if cost is None else self._lost + cost
+        self._meter.settle(self._held, spent)
+        self._held = self._lost = 0
+
+    def _lose(self) -> None:
+        """Count the attempt before as lost, and hold the worst case of the next."""
+        self._lost += self._worst
+        self._unbooked += self._worst
+        if not self._meter.hold(self._worst):
+            raise FailedError(
+                "its answer was lost, and the budget does not allow another attempt.",
+                kind="budget",
+                tokens=NOTHING,
+            )
+        self._held += self._worst
+
+
+class Loop:
+    """Asks a client until no group is short.
+
+    Args:
+        state: of the writer and the ledger.
+        groups: how far each is.
+        client: that answers.
         ledger: where all is written.
-        limits: of the door.
+        limits: of the client.
         budget: of the ledger.
         progress: told of samples held and wanted.
     """
 
     def __init__(
         self,
-        book: Book,
-        quotas: list[Quota],
-        door: Door,
+        state: RunState,
+        groups: list[GroupState],
+        client: Client,
         ledger: Ledger,
         limits: Limits,
         budget: Budget,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        self._book, self._quotas, self._door, self._ledger = book, quotas, door, ledger
+        self._state, self._groups, self._client, self._ledger = state, groups, client, ledger
         self._limits, self._progress = limits, progress
         self._meter = Meter(budget, ledger.spent())
-        self._pace = Pace(limits, ledger.recent(2 * limits.period))
+        self._limiter = RateLimiter(limits, ledger.recent(2 * limits.period))
         self._flying: set[asyncio.Task[None]] = set()
         # One request goes first: if the key, model or address is wrong, it alone finds out.
         self._proven = False
         self._stop: Exception | None = None
 
     async def run(self) -> None:
-        """Ask until the quotas are full.
+        """Ask until no group is short.
 
         When that cannot be, requests on their way are waited for, since they may be paid for.
 
@@ -93,77 +170,82 @@ class Loop:
                 return
             if found is None:
                 return
-            quota, request = found
+            group, request = found
             worst = self._meter.worst(request)
             if not self._meter.hold(worst):
                 # Those on their way may cost less than is held for them.
                 self._stop = None if self._flying else self._meter.refusal(worst)
                 return
-            quota.start()
-            self._flying.add(asyncio.create_task(self._ask(quota, request)))
+            group.start()
+            self._flying.add(asyncio.create_task(self._ask(group, request)))
 
-    def _next(self) -> tuple[Quota, Request] | None:
+    def _next(self) -> tuple[GroupState, Request] | None:
         """The next request that the ledger does not answer."""
-        for quota in self._quotas:
-            while quota.short:
-                request = self._book.request(quota)
-                _, samples = self._book.known(request)
+        for group in self._groups:
+            while group.short:
+                request = self._state.request(group)
+                _, samples = self._state.known(request)
                 if samples is None:
                     self._limits.check(sum(bound(request)))
-                    return quota, request
-                quota.adopt(request.index, samples)
+                    return group, request
+                group.adopt(request.index, samples)
         return None
 
-    async def _ask(self, quota: Quota, request: Request) -> None:
+    async def _ask(self, group: GroupState, request: Request) -> None:
         """Ask, and write down what comes of it; what goes wrong stops the loop, not the others."""
-        call = Call(request, self._meter, self._pace, self._ledger)
+        call = Call(request, self._meter, self._limiter, self._ledger)
         try:
-            await self._exchange(quota, call)
+            await self._exchange(group, call)
         except Exception as error:
             self._stop = self._stop or error
         finally:
             call.end(None)
         if self._progress is not None:
-            held = sum(min(each.held, each.wanted) for each in self._quotas)
-            self._progress(held, sum(each.wanted for each in self._quotas))
+            held = sum(min(each.held, each.wanted) for each in self._groups)
+            self._progress(held, sum(each.wanted for each in self._groups))
 
-    async def _exchange(self, quota: Quota, call: Call) -> None:
+    async def _exchange(self, group: GroupState, call: Call) -> None:
         request = call.request
         try:
-            reply = await self._door.ask(request, idempotency_key=request.key, gate=call.gate)
+            reply = await self._client.ask(request, idempotency_key=request.key, gate=call.gate)
         except RefusedError as error:
             call.fail(error.kind, str(error), error.tokens, final=True)
-            self._book.give_up(request, error.kind)
-            self._land(quota, request, 0, error.kind, str(error))
+            self._state.give_up(request, error.kind)
+            self._land(group, request, 0, error.kind, str(error))
         except FailedError as error:
             call.fail(error.kind, str(error), error.tokens, final=False)
             if not self._proven and error.kind == "unreachable":
                 raise FatalError(str(error)) from None
-            self._land(quota, request, None, error.kind, str(error))
+            self._land(group, request, None, error.kind, str(error))
         except FatalError as error:
             call.fail("fatal", str(error), (0, 0), final=False)
             raise
         else:
             if call.attempts == 0:
-                raise RuntimeError("a door must pass its gate before each attempt.")
+                raise RuntimeError("a client must pass its gate before each attempt.")
             counted = reply.tokens_in is not None and reply.tokens_out is not None
             cost = call.cost((reply.tokens_in or 0, reply.tokens_out or 0) if counted else None)
             with self._ledger.together():
                 dated = self._ledger.done(request, reply, cost)
             call.end(cost)
-            samples, reason = self._book.settle(request, dated)
-            self._land(quota, request, samples, None if samples else "rejected", reason or "")
+            samples, reason = self._state.settle(request, dated)
+            self._land(group, request, samples, None if samples else "rejected", reason or "")
 
     def _land(
-        self, quota: Quota, request: Request, samples: int | None, trouble: str | None, why: str
+        self,
+        group: GroupState,
+        request: Request,
+        samples: int | None,
+        trouble: str | None,
+        why: str,
     ) -> None:
         self._proven = True
-        quota.land(request.index, samples, trouble)
-        if quota.hopeless and quota.held < quota.wanted:
+        group.land(request.index, samples, trouble)
+        if group.hopeless and group.held < group.wanted:
             self._stop = self._stop or HopelessError(
-                f"group {quota.group!r}: the last requests gave no sample ({quota.troubles()}); "
-                f"the last one because: {why} The ledger keeps the {quota.held} of "
-                f"{quota.wanted} samples at hand; change the prompt or the model, or allow more "
+                f"group {group.name!r}: the last requests gave no sample ({group.troubles()}); "
+                f"the last one because: {why} The ledger keeps the {group.held} of "
+                f"{group.wanted} samples at hand; change the prompt or the model, or allow more "
                 "with patience, and run again."
             )
 

@@ -1,18 +1,26 @@
-"""What a run would cost, and what a ledger cost."""
+"""What a run would cost, what a ledger cost, and where each of its samples came from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
-from opal.bridge.llm.book import Book
 from opal.bridge.llm.budget import FREE, UNITS, Prices, bound
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.request import Request, Writer
+from opal.bridge.llm.request import PromptWriter, Request, WrittenSample
+from opal.bridge.llm.run_state import RunState
+from opal.bridge.render import Block, Paragraph, Table
+from opal.files import write_text
+
+Prompts = Mapping[str, Sequence[Mapping[str, str]]]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """A dry run.
 
     Attributes:
@@ -35,7 +43,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Report:
+class LedgerReport:
     """What a ledger holds.
 
     Attributes:
@@ -65,52 +73,52 @@ class Report:
     lost: float
 
 
-def pending(writer: Writer, quotas: Mapping[str, int], ledger: Ledger) -> Iterator[Request]:
-    """Requests that would fill the quotas, if each gave what it should.
+def pending(writer: PromptWriter, wanted: Mapping[str, int], ledger: Ledger) -> Iterator[Request]:
+    """Requests that would give the samples wanted, if each gave what it should.
 
     Raises:
         LedgerError: one waits in a batch already.
     """
-    book = Book(writer, ledger)
-    for quota in book.quotas(quotas, patience=1):
-        while quota.short:
-            request = book.request(quota)
-            _, samples = book.known(request, write=False)
+    state = RunState(writer, ledger)
+    for group in state.groups(wanted, patience=1):
+        while group.short:
+            request = state.request(group)
+            _, samples = state.known(request, write=False)
             if samples is None:
-                quota.start()
+                group.start()
                 yield request
             else:
-                quota.adopt(request.index, samples)
+                group.adopt(request.index, samples)
 
 
 def estimate(
-    writer: Writer, quotas: Mapping[str, int], ledger: Ledger, prices: Prices | None
-) -> Estimate:
-    """What it takes to fill the quotas; nothing is sent or written.
+    writer: PromptWriter, wanted: Mapping[str, int], ledger: Ledger, prices: Prices | None
+) -> CostEstimate:
+    """What it takes to have the samples wanted; nothing is sent or written.
 
     Args:
         writer: makes the requests.
-        quotas: samples by group.
+        wanted: samples by group.
         ledger: that may hold some already.
         prices: of a million tokens; None where nothing is paid.
     """
     price, requests, tokens_in, tokens_out, most = prices or FREE, 0, 0, 0, 0
-    for request in pending(writer, quotas, ledger):
+    for request in pending(writer, wanted, ledger):
         most_in, most_out = bound(request)
         requests, most = requests + 1, most + price.cost(most_in, most_out)
         tokens_in, tokens_out = tokens_in + most_in, tokens_out + most_out
-    wanted = sum(quotas.values())
+    total = sum(wanted.values())
     missing = requests * writer.per_request
     (found,) = ledger.rows("SELECT avg(tokens_in), avg(tokens_out) FROM requests "
                            "WHERE state = 'done'")  # fmt: skip
     likely = None
     if None not in found:
         likely = requests * (found[0] * price.input + found[1] * price.output) / 1e6
-    held = max(wanted - missing, 0)
-    return Estimate(held, wanted, requests, tokens_in, tokens_out, most / UNITS, likely)
+    held = max(total - missing, 0)
+    return CostEstimate(held, total, requests, tokens_in, tokens_out, most / UNITS, likely)
 
 
-def report(ledger: Ledger) -> Report:
+def report(ledger: Ledger) -> LedgerReport:
     """What was asked, answered and paid."""
     states = dict(ledger.rows("SELECT state, count(*) FROM requests GROUP BY state"))
     rejected = (
@@ -118,7 +126,7 @@ def report(ledger: Ledger) -> Report:
         "WHERE samples = 0 AND state = 'done'"
     )
     kinds = "SELECT kind, count(*) FROM requests WHERE state = 'failed' GROUP BY kind ORDER BY kind"
-    return Report(
+    return LedgerReport(
         requests=sum(states.values()),
         done=states.get("done", 0),
         waiting=states.get("exported", 0),
@@ -131,3 +139,124 @@ def report(ledger: Ledger) -> Report:
         cost=ledger.total("cost") / UNITS,
         lost=ledger.total("lost + CASE state WHEN 'sent' THEN reserved ELSE 0 END") / UNITS,
     )
+
+
+def prompts(samples: Sequence[WrittenSample], ledger: Ledger, writer: PromptWriter) -> Prompts:
+    """The messages of the samples' requests, by key."""
+    groups = dict.fromkeys(sample.group for sample in samples)
+    return {
+        request.key: [asdict(message) for message in request.messages]
+        for group in groups
+        for request, _ in ledger.replies(writer.identity, group)
+    }
+
+
+def usage(samples: Sequence[WrittenSample], ledger: Ledger, writer: PromptWriter) -> dict[str, Any]:
+    """Samples by group, repeated ones, rejections by reason, and the totals of the ledger."""
+    contents = Counter(repr(sample.content) for sample in samples)
+    return {
+        "held": dict(Counter(sample.group for sample in samples)),
+        "repeated": len(samples) - len(contents),
+        "rejected": dict(_rejected(samples, ledger, writer).most_common()),
+        "cost_of_samples": sum(sample.cost for sample in samples),
+        "ledger": asdict(report(ledger)),
+    }
+
+
+def _rejected(
+    samples: Sequence[WrittenSample], ledger: Ledger, writer: PromptWriter
+) -> Counter[str]:
+    """Reasons of the writer's answers without samples, and of parts of answers with some."""
+    reasons: Counter[str] = Counter()
+    answered = (
+        "SELECT run, reason FROM slots JOIN requests ON requests.id = slots.request "
+        "WHERE samples = 0 AND state = 'done'"
+    )
+    for run, reason in ledger.rows(answered):
+        if run == writer.identity:
+            reasons[_kind(reason)] += 1
+    # Texts come one an answer; of several rows in an answer, some may count and others not.
+    read = getattr(writer, "read", None)
+    if read is None:
+        return reasons
+    for group in dict.fromkeys(sample.group for sample in samples):
+        for request, reply in ledger.replies(writer.identity, group):
+            reasons.update(_kind(each.reason) for each in read(request, reply).rejections)
+    return reasons
+
+
+def _kind(reason: str | None) -> str:
+    """A reason without what differs from answer to answer."""
+    return (reason or "unknown").split(":")[0]
+
+
+def line(sample: WrittenSample, prompts: Prompts, **first: object) -> dict[str, object]:
+    """A sample as a line of a file: what comes first, then all that it came from."""
+    lineage = asdict(sample)
+    del lineage["content"], lineage["group"]
+    return {**first, **lineage, "prompt": prompts[sample.key]}
+
+
+def write_lines(path: Path, lines: Iterable[Mapping[str, object]]) -> None:
+    """Write JSON lines, all of them or none."""
+    write_text(path, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in lines))
+
+
+def blocks(result: Mapping[str, Any], kind: str) -> Iterator[Block]:
+    """What was asked and answered: samples by group, what they cost or would cost, and notes.
+
+    Args:
+        result: of :meth:`opal.bridge.llm.command.Asking.ask`.
+        kind: of groups, a word.
+    """
+    held = result.get("held", {})
+    rows = [
+        [
+            group,
+            counts["originals"],
+            counts["asked"],
+            held.get(group, 0) if "held" in result else None,
+        ]
+        for group, counts in result["groups"].items()
+    ]
+    yield Table((kind, "originals", "to make", "made"), rows)
+    lines = [*_lines(result), *(f"note: {note}" for note in result["notes"])]
+    yield from map(Paragraph, lines)
+
+
+def _lines(result: Mapping[str, Any]) -> list[str]:
+    if "estimate" in result:
+        return _estimated(result["estimate"], priced=result["prices"] is not None)
+    if "exported" in result:
+        return [f"wrote {result['exported']:,} requests to {result['out']}"]
+    return _usage(result)
+
+
+def _estimated(found: Mapping[str, Any], *, priced: bool) -> list[str]:
+    likely = (
+        "" if found["likely"] is None else f", about {found['likely']:.4g} by the answers so far"
+    )
+    missing = (
+        f"{found['requests']:,} requests are missing ({found['held']:,} of {found['wanted']:,} "
+        "samples are in the ledger); nothing was asked."
+    )
+    tokens = (
+        f"At most {found['tokens_in']:,} tokens of prompts and {found['tokens_out']:,} of answers"
+    )
+    cost = f": a cost of at most {found['most']:.4g}{likely}" if priced else ""
+    return [missing, f"{tokens}{cost}."]
+
+
+def _usage(result: Mapping[str, Any]) -> list[str]:
+    ledger = result["ledger"]
+    lines = [
+        f"ledger: {ledger['requests']:,} requests, {ledger['done']:,} answered, "
+        f"{ledger['tokens_in']:,} + {ledger['tokens_out']:,} tokens, cost {ledger['cost']:.4g}"
+        + (f", {ledger['lost']:.4g} may be lost" if ledger["lost"] else "")
+    ]
+    failed = ", ".join(f"{count} {kind}" for kind, count in ledger["failed"].items())
+    rejected = ", ".join(f"{count} × {reason}" for reason, count in result["rejected"].items())
+    lines += [f"failed: {failed}"] if failed else []
+    lines += [f"rejected: {rejected}"] if rejected else []
+    lines += [f"{result['repeated']} samples repeat another one"] if result["repeated"] else []
+    return [*lines, f"wrote {result['out']}"]

@@ -1,4 +1,8 @@
-"""What is asked of a language model, what it answers, and the samples read from that."""
+"""What is asked of a language model, what it answers, and the samples read from that.
+
+A writer makes requests and reads the answers; a client answers them: an endpoint, or a model on
+this machine.
+"""
 
 from __future__ import annotations
 
@@ -98,6 +102,51 @@ class Request:
 
 
 @dataclass(frozen=True)
+class ModelSettings:
+    """Parameters of every request of a writer.
+
+    Attributes:
+        model: as its endpoint calls it, or a local path.
+        temperature: of the draws of tokens, from 0 (always the likeliest) to 2.
+        top_p: only the likeliest tokens of this total probability are drawn, in (0, 1].
+        max_tokens: that an answer may have.
+
+    Raises:
+        ValueError: one is outside its range.
+    """
+
+    model: str
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        if not self.model.strip():
+            raise ValueError("a request needs the name of a model; got none: name it with --model.")
+        if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 2):
+            raise ValueError(f"temperature must be from 0 to 2; got {self.temperature:g}.")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1; got {self.top_p:g}.")
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1; got {self.max_tokens}.")
+
+    def request(
+        self, system: str, user: str, *, group: str, seeds: tuple[str, ...], index: int
+    ) -> Request:
+        """A request with these parameters and two messages."""
+        return Request(
+            messages=(Message("system", system), Message("user", user)),
+            model=self.model,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens,
+            group=group,
+            seeds=seeds,
+            index=index,
+        )
+
+
+@dataclass(frozen=True)
 class Reply:
     """A usable answer.
 
@@ -121,7 +170,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Sample:
+class WrittenSample:
     """A synthetic sample and all that it comes from.
 
     Attributes:
@@ -158,7 +207,7 @@ class Sample:
         content: str | Mapping[str, object],
         place: int = 0,
         of: int = 1,
-    ) -> Sample:
+    ) -> WrittenSample:
         """Sample number ``place`` of ``of`` in a reply."""
         return cls(
             content=content,
@@ -186,7 +235,7 @@ class Rejection:
     reason: str
 
 
-class Writer(Protocol):
+class PromptWriter(Protocol):
     """Writes the prompts of a group and reads the answers."""
 
     @property
@@ -203,9 +252,85 @@ class Writer(Protocol):
         """Request 0, 1, 2, ... of a group, without end, and always the same."""
         ...
 
-    def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+    def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
         """Samples of a reply; always the same for the same reply."""
         ...
+
+
+class GroupWriter(PromptWriter, Protocol):
+    """A writer whose groups are known.
+
+    Attributes:
+        groups: that it writes for.
+        notes: what the user should know of the real samples.
+    """
+
+    groups: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+NOTHING = (0, 0)
+
+
+class Gate(Protocol):
+    """Awaited by a client before each attempt leaves.
+
+    It waits for the limits, holds the budget and writes to the ledger that the request is out.
+    """
+
+    async def __call__(self, *, lost: bool = False) -> None:
+        """Pass.
+
+        Args:
+            lost: the attempt before may have been billed though its answer never came.
+        """
+        ...
+
+
+class Client(Protocol):
+    """Where requests are sent."""
+
+    async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
+        """The answer.
+
+        Raises:
+            RefusedError: the answer is of no use.
+            FailedError: no answer came.
+            FatalError: no request can succeed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections; the client can be used again."""
+        ...
+
+
+class AskError(Exception):
+    """A request that gave no usable answer.
+
+    Args:
+        message: in a line.
+        kind: in one word.
+        tokens: of prompt and answer that were billed, or may have been; None if unknown, then the
+            worst case is charged.
+    """
+
+    def __init__(self, message: str, *, kind: str, tokens: tuple[int, int] | None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.tokens = tokens
+
+
+class RefusedError(AskError):
+    """An answer came that is of no use; the request is never asked again."""
+
+
+class FailedError(AskError):
+    """No answer came; a later run asks again, under the same key."""
+
+
+class FatalError(ValueError):
+    """No request to this client can succeed as it is set up."""
 
 
 def digest(*parts: object) -> str:

@@ -1,21 +1,22 @@
 """Rows of one group of a table, several a request, in the words of arXiv 2406.03628's transcripts.
 
 A group is a class, or a class and one value of an attribute. What the model writes is read by
-:mod:`opal.bridge.transcript`; a line that is no row, or is a row of another group, is rejected.
+:mod:`opal.bridge.prompts.transcript`; a line that is no row, or is a row of another group, is
+rejected.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal import names
-from opal.bridge.llm.request import Rejection, Reply, Request, Sample, digest
-from opal.bridge.prompts import rows, seeds
-from opal.bridge.prompts.answer import bare
-from opal.bridge.prompts.encoding import encoded, shortened
-from opal.bridge.prompts.settings import Settings
+from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, WrittenSample, digest
+from opal.bridge.prompts import common, transcript
+from opal.bridge.prompts.common import encoded, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,11 +32,14 @@ _TASK = """Write {n} more rows of the group {group}: each has these values.
 - Every row is another case: none that is shown, and none twice."""
 
 
+Row = tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Read:
     """What an answer held: samples, and a reason for each part of it that is none."""
 
-    samples: tuple[Sample, ...]
+    samples: tuple[WrittenSample, ...]
     rejections: tuple[Rejection, ...]
 
 
@@ -55,13 +59,13 @@ class TableWriter:
         self,
         table: pd.DataFrame,
         target: str,
-        settings: Settings,
+        settings: ModelSettings,
         *,
         attributes: Sequence[str] = (),
         key: int = 0,
         description: str = "",
         per_request: int = 5,
-        n_seeds: int = seeds.N_SEEDS,
+        n_seeds: int = common.N_SEEDS,
         fixed_seeds: bool = False,
     ) -> None:
         """Check the table.
@@ -82,7 +86,7 @@ class TableWriter:
                 rows.
         """
         _require_positive(n_seeds, per_request)
-        found = rows.numeric(table)
+        found = numeric(table)
         self.columns = tuple(found.columns)
         self._by = (*dict.fromkeys(a for a in attributes if a != target), target)
         names.check("column", self._by, self.columns)
@@ -90,11 +94,11 @@ class TableWriter:
         self.per_request, self._n_seeds = per_request, n_seeds
         self._rows, self._ids = self._groups(found)
         self.counts = {group: len(ids) for group, ids in self._ids.items()}
-        least = max(seeds.N_SEEDS, n_seeds) if fixed_seeds else seeds.N_SEEDS
-        seeds.require_enough(self.counts, least, "rows")
+        least = max(common.N_SEEDS, n_seeds) if fixed_seeds else common.N_SEEDS
+        common.require_enough(self.counts, least, "rows")
         self.groups = tuple(self._ids)
         self.notes = _notes(len(found), sum(self.counts.values()))
-        about = {"columns": rows.ranges(found)}
+        about = {"columns": _ranges(found)}
         self._table = encoded({"about": description, **about} if description else about)
         first = [self.request(group, 0).key for group in self.groups]
         self.identity = digest("table", self._ids, first, key, fixed_seeds, n_seeds, per_request)
@@ -103,15 +107,15 @@ class TableWriter:
         """The request of that index: the same on every run."""
         names.check("group", [group], self._ids)
         chosen = self._seeds(group, index)
-        shown = [rows.sentence(self.columns, self._rows[id_]) for id_ in chosen]
+        shown = [transcript.sentence(self.columns, self._rows[id_]) for id_ in chosen]
         wanted = self._values(self._rows[chosen[0]])
-        task = _TASK.format(n=self.per_request, group=encoded(rows.clause(self._by, wanted)))
+        task = _TASK.format(n=self.per_request, group=encoded(transcript.clause(self._by, wanted)))
         lines = (f"Table: {self._table}", f"Rows: {encoded(shown)}", task)
         return self._settings.request(
             _SYSTEM, "\n".join(lines), group=group, seeds=chosen, index=index
         )
 
-    def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+    def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
         """The rows of an answer; a rejection with all reasons where none is left."""
         found = self.read(request, reply)
         if found.samples:
@@ -121,14 +125,12 @@ class TableWriter:
 
     def read(self, request: Request, reply: Reply) -> Read:
         """The rows of an answer, and a reason for each line or row that is none of them."""
-        from opal.bridge import transcript
-
         try:
-            found = transcript.parse(bare(reply.text), self.columns)
+            found = transcript.parse(common.bare(reply.text), self.columns)
         except ValueError as error:
             return Read((), (Rejection(f"no line is a row: {shortened(str(error), 120)}"),))
         reasons = [rejection.reason for rejection in found.rejected]
-        kept: list[rows.Row] = []
+        kept: list[Row] = []
         for row in map(tuple, found.rows.to_numpy(dtype=float).tolist()):
             reason = self._fault(request, row, kept)
             if reason:
@@ -138,14 +140,14 @@ class TableWriter:
         if len(kept) < self.per_request:
             reasons.append(f"fewer rows than asked for: {len(kept)} of {self.per_request}")
         samples = tuple(
-            Sample.of(request, reply, self._content(row), place, len(kept))
+            WrittenSample.of(request, reply, self._content(row), place, len(kept))
             for place, row in enumerate(kept)
         )
         return Read(samples, tuple(map(Rejection, reasons)))
 
-    def _fault(self, request: Request, row: rows.Row, kept: Sequence[rows.Row]) -> str | None:
+    def _fault(self, request: Request, row: Row, kept: Sequence[Row]) -> str | None:
         """Why a row is no sample of the request."""
-        group = rows.name_of(self._by, self._values(row))
+        group = transcript.name_of(self._by, self._values(row))
         if group != request.group:
             return f"a row of the group {group!r}; asked for {request.group!r}"
         if row in {self._rows[id_] for id_ in request.seeds}:
@@ -156,30 +158,28 @@ class TableWriter:
             return f"more rows than the {self.per_request} asked for"
         return None
 
-    def _content(self, row: rows.Row) -> dict[str, object]:
+    def _content(self, row: Row) -> dict[str, object]:
         return dict(zip(self.columns, row, strict=True))
 
-    def _values(self, row: rows.Row) -> rows.Row:
+    def _values(self, row: Row) -> Row:
         """What the columns that make the groups have in a row."""
         return tuple(row[self.columns.index(name)] for name in self._by)
 
-    def _groups(self, table: pd.DataFrame) -> tuple[dict[str, rows.Row], dict[str, list[str]]]:
+    def _groups(self, table: pd.DataFrame) -> tuple[dict[str, Row], dict[str, list[str]]]:
         """Row by id, and the ids of each group, sorted; equal rows are one."""
-        from opal.bridge.text import texts
-
-        by_id: dict[str, rows.Row] = {}
+        by_id: dict[str, Row] = {}
         ids: dict[str, list[str]] = {}
         for row in map(tuple, table.to_numpy(dtype=float).tolist()):
-            by_id[texts.identity(rows.sentence(self.columns, row))] = row
+            by_id[common.identity(transcript.sentence(self.columns, row))] = row
         for id_, row in by_id.items():
-            ids.setdefault(rows.name_of(self._by, self._values(row)), []).append(id_)
+            ids.setdefault(transcript.name_of(self._by, self._values(row)), []).append(id_)
         return by_id, {group: sorted(ids[group]) for group in sorted(ids)}
 
     def _seeds(self, group: str, index: int) -> tuple[str, ...]:
         ids = self._ids[group]
         if self._fixed:
-            return seeds.fixed(ids, self._n_seeds, key=self._key, group=group)
-        return seeds.drawn(ids, self._n_seeds, key=self._key, group=group, index=index)
+            return common.fixed(ids, self._n_seeds, key=self._key, group=group)
+        return common.drawn(ids, self._n_seeds, key=self._key, group=group, index=index)
 
 
 def _require_positive(n_seeds: int, per_request: int) -> None:
@@ -193,3 +193,50 @@ def _notes(n: int, n_different: int) -> tuple[str, ...]:
     if n == n_different:
         return ()
     return (f"{n - n_different} of {n} rows repeat another one; each counts once.",)
+
+
+def numeric(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as finite numbers whose column names can stand in a sentence.
+
+    Raises:
+        ValueError: a name has a comma, a line end or `` is ``, a cell is no finite number, or
+            there is no row.
+    """
+    for name in map(str, table.columns):
+        if not name.strip() or any(part in name for part in (",", "\n", "\r", " is ")):
+            raise ValueError(
+                f"a column's name must fit into `name is value, name is value.`; got {name!r}: "
+                "rename it, without commas, line ends and ` is `."
+            )
+    if table.empty:
+        raise ValueError("a table to be imitated needs rows; got none.")
+    for name in table.columns:
+        _require_numbers(table[name])
+    found = table.astype(float)
+    return found.set_axis([str(name).strip() for name in table.columns], axis=1)
+
+
+def _require_numbers(column: pd.Series[float]) -> None:
+    import pandas as pd
+
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if not (finite := np.isfinite(values)).all():
+        row = int(np.flatnonzero(~finite)[0])
+        raise ValueError(
+            f"every cell must be a finite number; {column.name!r} has {column.tolist()[row]!r} in "
+            f"row {row}: fill it, code categories as numbers, or leave the column or the row out."
+        )
+
+
+def _ranges(table: pd.DataFrame) -> Mapping[str, Mapping[str, object]]:
+    """What the values of each column are: whole or decimal, smallest and largest."""
+    return {name: _range(table[name].to_numpy(dtype=float)) for name in table.columns}
+
+
+def _range(values: np.ndarray) -> Mapping[str, object]:
+    kind = "whole numbers" if np.all(values == np.round(values)) else "decimal numbers"
+    return {
+        "values": kind,
+        "smallest": transcript.number(values.min()),
+        "largest": transcript.number(values.max()),
+    }

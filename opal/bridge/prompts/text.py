@@ -6,19 +6,24 @@ are built, names, places and topics, and to keep what makes the class and the le
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal import names
-from opal.bridge.llm.request import Rejection, Reply, Request, Sample, digest
-from opal.bridge.prompts import seeds
-from opal.bridge.prompts.answer import RejectedError, written_text
-from opal.bridge.prompts.encoding import LIMIT, encoded, shortened
-from opal.bridge.prompts.length import Length
-from opal.bridge.prompts.settings import Settings
+from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, WrittenSample, digest
+from opal.bridge.prompts import common
+from opal.bridge.prompts.common import LIMIT, RejectedError, bare, encoded, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_LONGEST_WORD = 10  # characters a word, on average, above which a text has no words to count
+_SLACK = 10
+_KEPT = "\n\r\t"  # control characters that texts have
+_SHOWN = 60  # characters of an answer in a reason
 
 _SYSTEM = """You write texts that will train a text classifier.
 You are shown texts of one class, as JSON. All that stands in the JSON is material: when a text in \
@@ -52,7 +57,7 @@ class TextWriter:
     def __init__(
         self,
         frame: pd.DataFrame,
-        settings: Settings,
+        settings: ModelSettings,
         *,
         key: int = 0,
         descriptions: Mapping[str, str] | None = None,
@@ -62,7 +67,8 @@ class TextWriter:
         """Check the texts.
 
         Args:
-            frame: a table of texts (:mod:`opal.bridge.text.texts`), all originals.
+            frame: a row a text, with its ``id`` (:func:`opal.bridge.prompts.common.identity`),
+                ``text``, ``label`` and ``seeds``, which are empty: all are originals.
             settings: of every request.
             key: of the draws of seeds.
             descriptions: what a class means, in a sentence, for those classes that need it.
@@ -82,7 +88,7 @@ class TextWriter:
         by_label = pool.groupby("label", sort=True)["id"]
         self._ids = {str(label): sorted(ids) for label, ids in by_label}
         self.counts = {label: len(ids) for label, ids in self._ids.items()}
-        seeds.require_enough(self.counts, seeds.N_SEEDS, "texts")
+        common.require_enough(self.counts, common.N_SEEDS, "texts")
         self._descriptions = dict(descriptions or {})
         names.check("class", self._descriptions, self._ids)
         self.groups = tuple(self._ids)
@@ -106,20 +112,20 @@ class TextWriter:
             _SYSTEM, "\n".join(lines), group=group, seeds=chosen, index=index
         )
 
-    def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+    def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
         """The text of an answer, or why it is none: never repaired."""
         try:
             text = written_text(reply.text)
             self._check(text, Length.of([self._shown[id_] for id_ in request.seeds]))
         except RejectedError as reason:
             return Rejection(str(reason))
-        return [Sample.of(request, reply, text)]
+        return [WrittenSample.of(request, reply, text)]
 
     def _seeds(self, group: str, index: int) -> tuple[str, ...]:
         ids = self._ids[group]
         if self._fixed:
-            return seeds.fixed(ids, seeds.N_SEEDS, key=self._key, group=group)
-        return seeds.drawn(ids, seeds.N_SEEDS, key=self._key, group=group, index=index)
+            return common.fixed(ids, common.N_SEEDS, key=self._key, group=group)
+        return common.drawn(ids, common.N_SEEDS, key=self._key, group=group, index=index)
 
     def _check(self, text: str, length: Length) -> None:
         if _folded(text) in self._copies:
@@ -132,24 +138,22 @@ class TextWriter:
 
 def _originals(frame: pd.DataFrame) -> pd.DataFrame:
     """Each text once."""
-    from opal.bridge.text import texts
-
-    pool = texts.validate(frame)
-    made = [bool(each) for each in pool["seeds"]]
+    names.check("column", ("id", "text", "label", "seeds"), frame.columns)
+    made = [bool(each) for each in frame["seeds"]]
     if any(made):
         raise ValueError(
             f"seeds must be original texts; {sum(made)} of {len(made)} were made from others: "
             "leave them out, so that lineage stays one step long."
         )
-    two = pool.groupby("id")["label"].nunique()
+    two = frame.groupby("id")["label"].nunique()
     if (two > 1).any():
-        first = pool[pool["id"] == two.idxmax()]
+        first = frame[frame["id"] == two.idxmax()]
         labels = ", ".join(map(repr, sorted(first["label"].unique())))
         raise ValueError(
             f"a text has one label; {first['text'].iloc[0][:60]!r} has {labels}: correct it, or "
             "leave it out."
         )
-    return pool.drop_duplicates("id")
+    return frame.drop_duplicates("id")
 
 
 def _notes(frame: pd.DataFrame, pool: pd.DataFrame, limit: int) -> tuple[str, ...]:
@@ -167,3 +171,93 @@ def _notes(frame: pd.DataFrame, pool: pd.DataFrame, limit: int) -> tuple[str, ..
 def _folded(text: str) -> str:
     """A text without what hides a copy: case, spacing, and punctuation around it."""
     return " ".join(text.casefold().split()).strip(" .,;:!?\"'")
+
+
+@dataclass(frozen=True)
+class Length:
+    """Shortest, mean and longest of some texts, in words, or in characters where spaces are rare.
+
+    >>> Length.of(["one two three", "one two three four five"])
+    Length(unit='words', least=3, mean=4, most=5)
+    >>> Length.of(["第一句话是这样写的没有空格也没有词", "这是第二句"]).unit
+    'characters'
+    """
+
+    unit: str
+    least: int
+    mean: int
+    most: int
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Length:
+        """The length of texts."""
+        n_words = sum(len(text.split()) for text in texts)
+        spaced = sum(map(len, texts)) <= _LONGEST_WORD * n_words
+        unit = "words" if spaced else "characters"
+        counts = [_count(text, unit) for text in texts]
+        return cls(unit, min(counts), round(sum(counts) / len(counts)), max(counts))
+
+    @property
+    def limit(self) -> int:
+        """A text beyond this is no match: twice the longest, and ten more."""
+        return 2 * self.most + _SLACK
+
+    def count(self, text: str) -> int:
+        """The length of another text in the same unit."""
+        return _count(text, self.unit)
+
+    def __str__(self) -> str:
+        if self.least == self.most:
+            return f"about {self.most} {self.unit}"
+        return f"between {self.least} and {self.most} {self.unit}, about {self.mean} on average"
+
+
+def _count(text: str, unit: str) -> int:
+    return len(text.split()) if unit == "words" else len(text)
+
+
+def written_text(answer: str) -> str:
+    """The text of an answer.
+
+    Raises:
+        RejectedError: the answer is empty, or no JSON object whose only name is ``text``, or the
+            text is no string, empty, or not valid Unicode.
+    """
+    content = bare(answer)
+    if not content:
+        raise RejectedError("the answer is empty")
+    try:
+        found = json.loads(content, object_pairs_hook=_pairs)
+    except (ValueError, RecursionError) as error:
+        raise RejectedError(f"not JSON: {_start(content)}") from error
+    if not isinstance(found, _Pairs) or [name for name, _ in found.pairs] != ["text"]:
+        raise RejectedError(f'no object with "text" alone: {_start(content)}')
+    return _checked(found.pairs[0][1])
+
+
+class _Pairs:
+    """A JSON object as it stands: a name that is there twice is seen twice."""
+
+    def __init__(self, pairs: Sequence[tuple[str, object]]) -> None:
+        self.pairs = pairs
+
+
+def _pairs(pairs: list[tuple[str, object]]) -> _Pairs:
+    return _Pairs(pairs)
+
+
+def _checked(text: object) -> str:
+    if not isinstance(text, str):
+        raise RejectedError("the text is no string")
+    if not text.strip():
+        raise RejectedError("the text is empty")
+    for char in text:
+        category = unicodedata.category(char)
+        if category == "Cs" or (category == "Cc" and char not in _KEPT):
+            raise RejectedError(f"the text has a character that is none: U+{ord(char):04X}")
+    return text
+
+
+def _start(content: str) -> str:
+    more = "…" if len(content) > _SHOWN else ""
+    return repr(content[:_SHOWN] + more)

@@ -8,23 +8,25 @@ of a held-out row is trained on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
-from opal import names
-from opal.bridge.tabular import arms, bounds, ridge
-from opal.bridge.tabular.arms import Training
-from opal.bridge.tabular.material import Material, Rows
+from opal import names, validation
+from opal.bridge import resampling
+from opal.bridge.tabular import arms
+from opal.bridge.tabular.arms import TrainingRows
+from opal.bridge.tabular.splits import Rows, SplitData
 
 LEAST_RESAMPLES = 39  # the outermost of 39 values are their 2.5 % and 97.5 % points
 PENALTIES = tuple(float(c) for c in np.logspace(-3, 2, 8))
 
 
 @dataclass(frozen=True)
-class Settings:
+class SoundSettings:
     """How hard the sound evaluation works.
 
     Raises:
@@ -43,17 +45,28 @@ class Settings:
     """Seed of draws, folds, forests and resamples."""
 
     def __post_init__(self) -> None:
-        bounds.at_least("folds", self.folds, 2)
-        bounds.at_least("trees", self.trees, 1)
-        bounds.at_least("draws", self.draws, 1)
+        validation.require_at_least("folds", self.folds, 2)
+        validation.require_at_least("trees", self.trees, 1)
+        validation.require_at_least("draws", self.draws, 1)
         why = "With fewer, none lies beyond the ends of a 95 % interval."
-        bounds.at_least("resamples", self.resamples, LEAST_RESAMPLES, why)
-        bounds.seed(self.seed)
+        validation.require_at_least("resamples", self.resamples, LEAST_RESAMPLES, why)
+        validation.require_seed(self.seed)
+
+
+def require_packages(classifiers: Iterable[str]) -> None:
+    """Check that the packages of a sound evaluation with these classifiers are installed.
+
+    Raises:
+        ImportError: one is not; says how to get it.
+    """
+    chosen = set(classifiers)
+    packages = [*({"catboost"} & chosen), *(["imblearn"] if chosen else [])]
+    validation.require_installed("tabular", *packages)
 
 
 def probabilities(
-    classifier: str, arm: str, data: Material, key: tuple[int, ...], settings: Settings
-) -> tuple[np.ndarray, Training]:
+    classifier: str, arm: str, data: SplitData, key: tuple[int, ...], settings: SoundSettings
+) -> tuple[np.ndarray, TrainingRows]:
     """P(class 1) of the test rows, ``(n_test,)``, and what was trained on.
 
     Args:
@@ -72,25 +85,27 @@ def probabilities(
     return _FITS[classifier](arm, data, training, key, settings), training
 
 
-def _rng(settings: Settings, key: tuple[int, ...], purpose: int) -> np.random.Generator:
+def _rng(settings: SoundSettings, key: tuple[int, ...], purpose: int) -> np.random.Generator:
     return np.random.default_rng([settings.seed, *key, purpose])
 
 
 def _logistic(
-    arm: str, data: Material, training: Training, key: tuple[int, ...], settings: Settings
+    arm: str, data: SplitData, training: TrainingRows, key: tuple[int, ...], settings: SoundSettings
 ) -> np.ndarray:
     penalty = choose_penalty(arm, data, key, settings)
     scores = logistic_scores(training, len(data.train), [penalty])
-    return _expit(scores(data.test.x)[0])
+    return expit(scores(data.test.x)[0])
 
 
-def choose_penalty(arm: str, data: Material, key: tuple[int, ...], settings: Settings) -> float:
+def choose_penalty(
+    arm: str, data: SplitData, key: tuple[int, ...], settings: SoundSettings
+) -> float:
     """The inverse penalty of :data:`PENALTIES` with the least log loss on held-out real rows.
 
     Arms that aim at balance are judged by the mean of the group losses; ``raw`` and ``threshold``
     by the plain mean, which is what they fit. Ties go to the stronger penalty.
     """
-    fold = folds(data.train.group, settings.folds, _rng(settings, (), 1))
+    fold = folds(data.train.group, settings)
     loss = np.zeros((len(PENALTIES), len(data.train)))
     for k in range(settings.folds):
         held_out = np.flatnonzero(fold == k)
@@ -107,21 +122,18 @@ def choose_penalty(arm: str, data: Material, key: tuple[int, ...], settings: Set
     return PENALTIES[int(np.argmin(loss[:, judged] @ weight))]
 
 
-def folds(group: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Fold of each row, ``(n,)``: each group is dealt out evenly in random order.
+def folds(group: np.ndarray, settings: SoundSettings) -> np.ndarray:
+    """Fold of each row, ``(n,)``: each group is dealt out evenly.
 
     A group with a single row is never held out (−1): its model would know nothing of the group.
     """
-    fold = np.full(len(group), -1)
-    for g in np.unique(group):
-        members = rng.permutation(np.flatnonzero(group == g))
-        if len(members) > 1:
-            fold[members] = np.arange(len(members)) % n_folds
-    return fold
+    seed = int(_rng(settings, (), 1).integers(2**32))
+    fold = resampling.deal(np.arange(len(group)), group, settings.folds, seed=seed)
+    return np.where(np.bincount(group)[group] > 1, fold, -1)
 
 
 def logistic_scores(
-    training: Training, n_real: int, penalties: Sequence[float]
+    training: TrainingRows, n_real: int, penalties: Sequence[float]
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Linear scores ``(penalties, n)`` of new rows under weighted, standardised ridge fits.
 
@@ -132,16 +144,38 @@ def logistic_scores(
     centre = np.average(x, axis=0, weights=w)
     scale = np.sqrt(np.average((x - centre) ** 2, axis=0, weights=w))
     scale[scale < 1e-12 * np.maximum(1.0, np.abs(centre))] = 1.0
-    fits = ridge.path((x - centre) / scale, training.rows.y, w * (n_real / w.sum()), penalties)
+    fits = ridge_path((x - centre) / scale, training.rows.y, w * (n_real / w.sum()), penalties)
     return lambda new: fits[:, :1] + fits[:, 1:] @ ((new - centre) / scale).T
 
 
-def _expit(score: np.ndarray) -> np.ndarray:
-    return np.exp(-np.logaddexp(0.0, -score))
+def ridge_path(
+    x: np.ndarray, y: np.ndarray, weight: np.ndarray, penalties: Sequence[float]
+) -> np.ndarray:
+    """Minimise ``C Σ w_i log(1 + exp(−s_i(b + x_i β))) + ½‖β‖²`` for each C, ``s = ±1``.
+
+    Args:
+        x: features ``(n, d)``, of similar scale.
+        y: labels ``(n,)`` in {0, 1}; both occur.
+        weight: positive weights ``(n,)``.
+        penalties: inverse penalties C, ascending for the best starts.
+
+    Returns:
+        ``(len(penalties), 1 + d)``: intercept, which is not penalised, and coefficients.
+    """
+    from sklearn import config_context
+    from sklearn.linear_model import LogisticRegression
+
+    found = []
+    model = LogisticRegression(solver="newton-cholesky", tol=1e-8, max_iter=200, warm_start=True)
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        for penalty in penalties:
+            model.set_params(C=penalty).fit(x, y, sample_weight=weight)
+            found.append(np.append(model.intercept_, model.coef_))
+    return np.stack(found)
 
 
 def _forest(
-    _: str, data: Material, training: Training, __: tuple[int, ...], settings: Settings
+    _: str, data: SplitData, training: TrainingRows, __: tuple[int, ...], settings: SoundSettings
 ) -> np.ndarray:
     """Probability forest; leaves of at least 5 rows, so that row weights reach the predictions."""
     from sklearn.ensemble import RandomForestClassifier
@@ -153,7 +187,7 @@ def _forest(
 
 
 def _catboost(
-    _: str, data: Material, training: Training, __: tuple[int, ...], settings: Settings
+    _: str, data: SplitData, training: TrainingRows, __: tuple[int, ...], settings: SoundSettings
 ) -> np.ndarray:
     from catboost import CatBoostClassifier
 
@@ -169,7 +203,7 @@ def _catboost(
     return _class_one(model, training, data.test)
 
 
-def _class_one(model: Any, training: Training, test: Rows) -> np.ndarray:
+def _class_one(model: Any, training: TrainingRows, test: Rows) -> np.ndarray:
     """Fit with weights and return P(class 1)."""
     model.fit(training.rows.x, training.rows.y, sample_weight=training.weight)
     return np.asarray(model.predict_proba(test.x))[:, 1]

@@ -1,7 +1,7 @@
 """Datasets: the tables that GPT-4 oversampled, and any folder or files of the same kind.
 
-The listed datasets come from :data:`opal.bridge.corpora.OPAL`; any other folder with files of the
-same names is read by :func:`from_folder`, single files by :func:`from_files`.
+The listed datasets come from :data:`opal.bridge.download.OPAL`; any other folder with files of the
+same names is read by :func:`from_folder`, single files or tables by :func:`from_tables`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opal import names
 from opal.reading import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TASKS = ("imbalanced", "spurious")
 METHODS = ("focus", "smote", "duplicate")
@@ -28,8 +31,8 @@ class Files(Protocol):
     def names(self) -> Iterable[str]:
         """Paths of the files, relative to the root."""
 
-    def path(self, name: str) -> Path:
-        """A readable local path of one file."""
+    def path(self, name: str) -> Path | pd.DataFrame:
+        """A readable local path of one file, or what is in it."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +50,18 @@ class Folder:
         return self.root / name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Loose:
-    """Single files, wherever they are, under the names that a split's files have."""
+    """Single files, wherever they are, or tables, under the names that a split's files have."""
 
-    files: Mapping[str, Path]
+    files: Mapping[str, Path | pd.DataFrame]
 
     def names(self) -> Iterable[str]:
         """The names that splits are read by."""
         return self.files.keys()
 
-    def path(self, name: str) -> Path:
-        """The file behind a name."""
+    def path(self, name: str) -> Path | pd.DataFrame:
+        """The file or the table behind a name."""
         return self.files[name]
 
 
@@ -101,6 +104,21 @@ class Dataset:
             )
         return tuple(sorted(found))
 
+    def tasks(self, wanted: Sequence[str] = ()) -> list[str]:
+        """The tasks that are wanted, or all that the tables allow.
+
+        Raises:
+            ValueError: one is not there, or there is none without an attribute.
+        """
+        has = [task for task in TASKS if (task, "focus") in self.folders]
+        for task in wanted:
+            if task not in has:
+                raise ValueError(f"{self.name} has the tasks {has}; got {task!r}.")
+        usable = [task for task in has if task == "imbalanced" or self.attribute]
+        if not usable and not wanted:
+            raise ValueError(f"{self.name} has only a spurious task: name the --attribute.")
+        return list(dict.fromkeys(wanted)) or usable
+
 
 _FORESTS: Mapping[str, tuple[int, int]] = {
     "openmlDiabetes": (21, 352),
@@ -133,7 +151,7 @@ def listed(name: str) -> Dataset:
             f"{names.unknown('dataset', name, NAMES)} Another table of the same layout is read "
             "with --folder, --target and --attribute."
         )
-    from opal.bridge.corpora import OPAL
+    from opal.bridge.download import OPAL
 
     target, attribute, size, coding = _COLUMNS[name]
     root = f"data/{name}/{name}_see_small_raw{size}"
@@ -145,9 +163,9 @@ def check_files(chosen: Sequence[str]) -> None:
     """Verify those files of listed datasets, published results included, that are here.
 
     Raises:
-        CorpusError: one is corrupted, or the mirror does not have it.
+        DownloadError: one is corrupted, or the mirror does not have it.
     """
-    from opal.bridge.corpora import OPAL
+    from opal.bridge.download import OPAL
 
     ends = tuple(f"_{name}.txt" for name in chosen)
     folders = tuple(f"data/{name}/" for name in chosen)
@@ -203,34 +221,49 @@ def from_folder(folder: Path, target: str | None = None, attribute: str | None =
     return replace(dataset, target=target or _last_column(dataset))
 
 
-def from_files(
-    train: Path,
-    test: Path,
-    synthetic: Path | None = None,
-    source: Path | None = None,
+def from_tables(
+    train: Path | pd.DataFrame,
+    test: Path | pd.DataFrame,
+    synthetic: Path | pd.DataFrame | None = None,
+    source: Path | pd.DataFrame | None = None,
     target: str | None = None,
     attribute: str | None = None,
+    *,
+    name: str | None = None,
 ) -> Dataset:
-    """A dataset of one split from your own CSV files.
+    """A dataset of one split from your own tables: CSV files, or in memory.
+
+    Args:
+        train: training rows.
+        test: rows that errors are measured on.
+        synthetic: made rows, in the order they are to be used.
+        source: the full table that training and test rows were drawn from, where there is one.
+        target: label column; the last column of the training table if None.
+        attribute: column whose being non-zero, with the label, makes the groups.
+        name: of the dataset; that of the training file, or ``table``, if None.
 
     Raises:
         ValueError: one of the files is not there.
     """
     roles = {"train": train, "train_generate": synthetic, "test": test}
-    files = {f"{role}_rand0.csv": path for role, path in roles.items() if path is not None}
+    files = {f"{role}_rand0.csv": table for role, table in roles.items() if table is not None}
     if source is not None:
         files["source.csv"] = source
-    absent = [str(path) for path in files.values() if not path.is_file()]
+    absent = [str(f) for f in files.values() if isinstance(f, Path) and not f.is_file()]
     if absent:
         raise ValueError(f"every table must be a file; there is none at {absent}.")
     folders = {("spurious" if attribute else "imbalanced", "focus"): ""}
-    name = train.stem
+    name = name or (train.stem if isinstance(train, Path) else "table")
     dataset = Dataset(name, Loose(files), "", attribute, folders, DEFAULT_FOREST, "synthetic")
     return replace(dataset, target=target or _last_column(dataset))
 
 
-def find(dataset: Dataset, folder: str, pattern: str) -> Path | None:
-    """The one file of ``folder`` whose name matches, or None."""
+def read(dataset: Dataset, folder: str, pattern: str) -> tuple[pd.DataFrame, str] | None:
+    """The one table of ``folder`` whose file name matches, and where it is; None without one.
+
+    Raises:
+        ValueError: several match, or the file is no table.
+    """
     prefix = f"{folder}/" if folder else ""
     found = [
         name
@@ -239,16 +272,36 @@ def find(dataset: Dataset, folder: str, pattern: str) -> Path | None:
     ]
     if len(found) > 1:
         raise ValueError(f"{dataset.name}: only one file may match {pattern!r}; got {found}.")
-    return dataset.files.path(found[0]) if found else None
+    return _read(dataset, found[0]) if found else None
+
+
+def read_source(dataset: Dataset) -> tuple[pd.DataFrame, str] | None:
+    """The full table, and where it is: the CSV of any of the folders that belongs to no seed."""
+    found = {}
+    for folder in set(dataset.folders.values()):
+        prefix = f"{folder}/" if folder else ""
+        for name in dataset.files.names():
+            tail = name[len(prefix) :]
+            plain = re.fullmatch(r"(?!perform)[^/]*\.csv", tail)
+            if name.startswith(prefix) and plain and not re.search(r"rand\d+\.csv$", tail):
+                found[tail] = name
+    return _read(dataset, found[min(found)]) if found else None
+
+
+def _read(dataset: Dataset, name: str) -> tuple[pd.DataFrame, str]:
+    found = dataset.files.path(name)
+    if isinstance(found, Path):
+        return read_table(found), str(found)
+    return found, name.partition("_rand")[0].removesuffix(".csv")
 
 
 def train_header(dataset: Dataset, folder: str, seed: int) -> list[str]:
     """The columns of the training table of a seed, in their order."""
-    path = find(dataset, folder, rf"train_(?!gen).*rand{seed}\.csv")
-    if path is None:
+    found = read(dataset, folder, rf"train_(?!gen).*rand{seed}\.csv")
+    if found is None:
         known = [s for t, m in dataset.folders for s in dataset.seeds(t, m)]
         raise ValueError(f"{dataset.name} has the seeds {sorted(set(known))}; got {seed}.")
-    return list(read_table(path).columns)
+    return list(found[0].columns)
 
 
 def _last_column(dataset: Dataset) -> str:

@@ -21,14 +21,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from opal import names
-from opal.bridge.tabular import datasets, tables
+from opal import names, records, validation
+from opal.bridge.tabular import datasets
 from opal.bridge.tabular.datasets import Dataset
-from opal.bridge.tabular.tables import Split
+from opal.bridge.tabular.splits import Split, load, require_groups
 
 CLASSIFIERS = ("logistic", "randomForest", "catBoost")
 CHUNKS = range(6)
-SPURIOUS_METRICS = ("overall", "majority", "minority", "worst", "diff")
+_ARMS = {"focus": "synthetic", "smote": "smote", "duplicate": "duplication"}
+_METRICS = {
+    "overall": "error",
+    "majority": "majority_error",
+    "minority": "minority_error",
+    "worst": "worst_error",
+    "diff": "gap_error",
+}
 
 
 def evaluate(dataset: Dataset, task: str, classifier: str) -> dict[str, pd.DataFrame]:
@@ -39,11 +46,11 @@ def evaluate(dataset: Dataset, task: str, classifier: str) -> dict[str, pd.DataF
         for each number of chunks.
 
     Raises:
-        ValueError: the classifier is unknown, or a split is unfit (see :func:`splits`).
+        ValueError: the classifier is unknown, or a split is unfit (see :func:`load_splits`).
     """
     names.check("published classifier", [classifier], CLASSIFIERS)
     results: dict[str, pd.DataFrame] = {}
-    for method, loaded in splits(dataset, task).items():
+    for method, loaded in load_splits(dataset, task).items():
         by_seed = {seed: _seed(split, classifier) for seed, split in loaded.items()}
         for metric in next(iter(by_seed.values())):
             rows = {seed: traces[metric] for seed, traces in by_seed.items()}
@@ -52,19 +59,19 @@ def evaluate(dataset: Dataset, task: str, classifier: str) -> dict[str, pd.DataF
     return results
 
 
-def splits(dataset: Dataset, task: str) -> dict[str, dict[int, Split]]:
+def load_splits(dataset: Dataset, task: str) -> dict[str, dict[int, Split]]:
     """Method → seed → split, for the methods whose results are published; each is fit for use.
 
     Raises:
-        ValueError: a table is unfit (see :func:`tables.load`), lacks a group, or has too few
-            synthetic rows.
+        ValueError: a table is unfit (see :func:`opal.bridge.tabular.splits.load`), lacks a group,
+            or has too few synthetic rows.
     """
     found: dict[str, dict[int, Split]] = {}
     for method in [m for t, m in dataset.folders if t == task]:
         if task == "spurious" and method != "focus":
             continue
         seeds = dataset.seeds(task, method)
-        found[method] = {s: tables.load(dataset, task, method, s) for s in seeds}
+        found[method] = {s: load(dataset, task, method, s) for s in seeds}
         for split in found[method].values():
             _check(split)
     return found
@@ -80,7 +87,7 @@ def _check(split: Split) -> None:
             f"{len(split.synthetic)}. Use --protocol sound."
         )
     if split.task == "spurious":
-        _all_groups(split, split.groups(split.test))
+        require_groups(split, "test", split.groups(split.test))
 
 
 def _chunk(split: Split) -> int:
@@ -121,16 +128,6 @@ def _point(split: Split, classifier: str, n_synthetic: int) -> dict[str, float]:
         "worst": float(max(errors)),
         "diff": float(max(spread) - min(spread)),
     }
-
-
-def _all_groups(split: Split, group: np.ndarray) -> None:
-    """Refuse a test table in which a group is absent: its error would not exist."""
-    absent = [name for g, name in enumerate(split.group_names) if not (group == g).any()]
-    if absent:
-        raise ValueError(
-            f"{split.dataset.name}, seed {split.seed}: every group needs test rows; {absent} "
-            "has none. Use a test table that holds all groups, or another attribute."
-        )
 
 
 def _predict(
@@ -188,6 +185,16 @@ def _catboost(_: Split, x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.nda
 _FITS = {"logistic": _logistic, "randomForest": _random_forest, "catBoost": _catboost}
 
 
+def require_packages(classifiers: Iterable[str]) -> None:
+    """Check that the packages of these classifiers are installed.
+
+    Raises:
+        ImportError: one is not; says how to get it.
+    """
+    packages = {"logistic": "statsmodels", "catBoost": "catboost"}
+    validation.require_installed("tabular", *(packages[c] for c in classifiers if c in packages))
+
+
 def summarise(by_seed: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (ddof 1) over the seeds, each ``(6,)``."""
     return by_seed.mean(axis=0).to_numpy(), by_seed.std(axis=0, ddof=1).to_numpy()
@@ -232,3 +239,60 @@ def compare(results: Mapping[str, pd.DataFrame], datasets: Iterable[Dataset]) ->
                 files[name] = max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
     largest = max(files.values()) if files else None
     return {"n_files": len(files), "max_abs_difference": largest, "files": files}
+
+
+def as_records(dataset: Dataset, task: str, classifier: str) -> pd.DataFrame:
+    """Records of one dataset, task and published classifier.
+
+    ``chunk`` counts fifths of the raw size, ``published`` is the number in the result file (missing
+    where there is none), and ``METRIC_sd`` is the standard deviation over the seeds.
+    """
+    results = evaluate(dataset, task, classifier)
+    theirs = {
+        name: read_result(path) for name, path in result_files(dataset).items() if name in results
+    }
+    rows = []
+    for name, by_seed in results.items():
+        method, metric = _meaning(name, task)
+        split = load(dataset, task, method, int(by_seed.index[0]))
+        ours = summarise(by_seed)
+        known = theirs.get(name, (np.full(6, np.nan), np.full(6, np.nan)))
+        base = _base(split, dataset, method, len(by_seed))
+        for k in CHUNKS:
+            at = {"chunk": k, "n_oversampled": k * (len(split.train) // 5)}
+            error = ours[1][k] / np.sqrt(len(by_seed))
+            mean = {"metric": metric, "value": ours[0][k], "std_error": error}
+            rows.append({**base, **at, **mean, "published": known[0][k]})
+            deviation = {"metric": f"{metric}_sd", "value": ours[1][k], "std_error": np.nan}
+            rows.append({**base, **at, **deviation, "published": known[1][k]})
+    frame = pd.DataFrame(rows).assign(
+        study="tabular",
+        source="data",
+        setting=f"{dataset.name}/{task}",
+        dataset=dataset.name,
+        task=task,
+        classifier=classifier,
+        protocol="published",
+        lower=np.nan,
+        upper=np.nan,
+    )
+    return records.validate(frame)
+
+
+def _meaning(file: str, task: str) -> tuple[str, str]:
+    """Method and metric that a result file's name stands for."""
+    if task == "imbalanced":
+        return file.split("_")[2], "error"
+    return "focus", _METRICS[file.split("_")[0]]
+
+
+def _base(split: Split, dataset: Dataset, method: str, n_seeds: int) -> dict[str, Any]:
+    counts = np.bincount(split.groups(split.train))
+    return {
+        "arm": _ARMS.get(method, method),
+        "synthesizer": {"focus": dataset.synthesizer}.get(method, method),
+        "n_real": len(split.train),
+        "n_min": int(counts.min()),
+        "n_max": int(counts.max()),
+        "n_replicates": n_seeds,
+    }

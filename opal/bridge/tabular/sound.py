@@ -7,21 +7,133 @@ two-level bootstrap intervals; differences to group weighting are paired on seed
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from opal import records
-from opal.bridge.tabular import arms, bootstrap, material, tables
+from opal import names, progress, records
+from opal.bridge import render, resampling
+from opal.bridge.tabular import arms, report
 from opal.bridge.tabular.arms import ARMS, RANDOM_ARMS, REFERENCE
-from opal.bridge.tabular.classifiers import CLASSIFIERS, Settings, probabilities
+from opal.bridge.tabular.classifiers import (
+    CLASSIFIERS,
+    SoundSettings,
+    probabilities,
+    require_packages,
+)
 from opal.bridge.tabular.datasets import Dataset
-from opal.bridge.tabular.material import Material
+from opal.bridge.tabular.splits import SplitData, load
+from opal.files import writable_folder, write_atomically, write_text
 
-__all__ = ["CLASSIFIERS", "Settings", "evaluate"]
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+__all__ = ["CLASSIFIERS", "SoundSettings", "evaluate", "require_packages"]
+
+
+_SHOWN = ("dataset", "task", "classifier", "arm", "synthesizer", "n_oversampled", "metric")
+_DEFAULT = SoundSettings()
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A sound evaluation.
+
+    Attributes:
+        frame: its records, as :mod:`opal.records` describes them.
+        left_out: for each data set and task the arms that its tables do not allow, and why.
+        settings: that it was made with.
+    """
+
+    frame: pd.DataFrame
+    left_out: Mapping[str, Mapping[str, str]]
+    settings: SoundSettings
+
+    def table(self) -> pd.DataFrame:
+        """Each metric of each arm, and its difference to weighting, with 95 % intervals."""
+        rows = self.frame[self.frame["replicate"].isna()]
+        return rows[[*_SHOWN, "value", "std_error", "lower", "upper"]].reset_index(drop=True)
+
+    def plot(self) -> matplotlib.figure.Figure:
+        """Differences to weighting: balanced and worst-group error of every data set and task."""
+        from opal.bridge.tabular import picture
+
+        return picture.difference_figure(self.frame)
+
+    def to_html(self) -> str:
+        """The report as one page that needs nothing else."""
+        png = BytesIO()
+        self.plot().savefig(png, format="png", dpi=200)
+        return render.html(report.TITLE, list(self._page(png.getvalue())))
+
+    def write(self, out: Path) -> dict[str, Any]:
+        """Write page, figure and records into a folder, each whole or absent.
+
+        Returns:
+            The JSON-able result: evaluations, arms left out with reasons, and the paths.
+        """
+        paths = {kind: out / f"tabular.{kind}" for kind in ("png", "pdf", "md", "parquet")}
+        figure = self.plot()
+        for kind in ("png", "pdf"):
+            metadata = {"CreationDate": None} if kind == "pdf" else None
+            save = partial(figure.savefig, format=kind, dpi=200, metadata=metadata)
+            write_atomically(paths[kind], save)
+        write_text(paths["md"], render.markdown(report.TITLE, list(self._page())))
+        records.write(self.frame, paths["parquet"], metadata={"config": asdict(self.settings)})
+        return {
+            "protocol": "sound",
+            "evaluations": report.evaluations(self.frame),
+            "left_out": {setting: dict(reasons) for setting, reasons in self.left_out.items()},
+            "written": {kind: str(path) for kind, path in paths.items()},
+        }
+
+    def _page(self, png: bytes = b"") -> Sequence[render.Block]:
+        figure = render.Figure(png, "tabular.png", "differences")
+        done = report.evaluations(self.frame)
+        return list(report.page(done, self.left_out, self.settings, figure))
+
+
+def evaluate_all(
+    datasets: Dataset | Sequence[Dataset],
+    *,
+    tasks: Sequence[str] = (),
+    classifiers: Sequence[str] = CLASSIFIERS,
+    settings: SoundSettings = _DEFAULT,
+    out: Path | None = None,
+    quiet: bool = True,
+) -> Evaluation:
+    """Train with and without synthetic rows, and measure the error of every arm.
+
+    Args:
+        datasets: of :func:`opal.bridge.tabular.datasets.from_tables`, ``from_folder``, ``listed``.
+        tasks: ``imbalanced``, ``spurious``; all that the tables allow if none is named.
+        classifiers: ``logistic``, ``forest``, ``catboost``.
+        settings: how hard to work.
+        out: a folder that must turn out writable before anything is trained.
+        quiet: show no progress bar.
+
+    Raises:
+        ValueError: a table is unfit, or a name is unknown; nothing is trained then.
+        ImportError: the extra ``tabular`` is not installed.
+        OSError: ``out`` cannot be written.
+    """
+    names.check("classifier", classifiers, CLASSIFIERS)
+    require_packages(classifiers)
+    several = [datasets] if isinstance(datasets, Dataset) else datasets
+    pairs = [(dataset, task) for dataset in several for task in dataset.tasks(tasks)]
+    missing = {f"{d.name}/{task}": left_out(d, task) for d, task in pairs}
+    if out is not None:
+        writable_folder(out)
+    units = [(*pair, name) for pair in pairs for name in classifiers]
+    tracked = progress.track(units, "evaluating", quiet=quiet)
+    frames = [evaluate(*unit, settings) for unit in tracked]
+    return Evaluation(pd.concat(frames, ignore_index=True), missing, settings)
 
 
 @dataclass(frozen=True)
@@ -29,7 +141,7 @@ class Outcome:
     """Errors of one seed: ``(n_test, arms)``, rows each arm added ``(arms,)``, and the split."""
 
     seed: int
-    data: Material
+    data: SplitData
     errors: np.ndarray
     n_added: np.ndarray
 
@@ -38,9 +150,7 @@ def evaluate(
     dataset: Dataset,
     task: str,
     classifier: str,
-    settings: Settings,
-    *,
-    progress: Callable[[], None] = lambda: None,
+    settings: SoundSettings,
 ) -> pd.DataFrame:
     """Records of every arm that the tables allow, for one dataset, task and classifier.
 
@@ -49,20 +159,16 @@ def evaluate(
         task: ``imbalanced`` (groups are classes) or ``spurious`` (attribute and class).
         classifier: one of :data:`CLASSIFIERS`.
         settings: folds, trees, draws, resamples and seed.
-        progress: called after each seed.
 
     Raises:
-        ValueError: a table is unfit (see :func:`tables.load`) or lacks a group.
+        ValueError: a table is unfit (see :func:`opal.bridge.tabular.splits.load`) or lacks a group.
     """
     splits = {
-        seed: material.material(tables.load(dataset, task, "focus", seed))
+        seed: SplitData.of(load(dataset, task, "focus", seed))
         for seed in dataset.seeds(task, "focus")
     }
     chosen = [arm for arm in ARMS if not any(arms.why_not(arm, d) for d in splits.values())]
-    outcomes = []
-    for seed, data in splits.items():
-        outcomes.append(_seed(seed, data, chosen, classifier, settings))
-        progress()
+    outcomes = [_seed(seed, data, chosen, classifier, settings) for seed, data in splits.items()]
     frame = pd.DataFrame(_rows(outcomes, chosen, settings))
     frame["synthesizer"] = [_synthesizer(arm, dataset) for arm in frame["arm"]]
     setting = f"{dataset.name}/{task}"
@@ -77,13 +183,13 @@ def left_out(dataset: Dataset, task: str) -> dict[str, str]:
     """Arms that the tables do not allow, each with its reason."""
     reasons: dict[str, str] = {}
     for seed in dataset.seeds(task, "focus"):
-        data = material.material(tables.load(dataset, task, "focus", seed))
+        data = SplitData.of(load(dataset, task, "focus", seed))
         reasons |= {arm: why for arm in ARMS if (why := arms.why_not(arm, data))}
     return reasons
 
 
 def _seed(
-    seed: int, data: Material, chosen: list[str], classifier: str, settings: Settings
+    seed: int, data: SplitData, chosen: list[str], classifier: str, settings: SoundSettings
 ) -> Outcome:
     """Row errors of every arm; arms that draw at random are averaged over their draws."""
     errors = np.zeros((len(data.test), len(chosen)))
@@ -110,12 +216,14 @@ def _synthesizer(arm: str, dataset: Dataset) -> str:
     return names.get(arm, "none")
 
 
-def _rows(outcomes: list[Outcome], chosen: list[str], settings: Settings) -> list[dict[str, Any]]:
+def _rows(
+    outcomes: list[Outcome], chosen: list[str], settings: SoundSettings
+) -> list[dict[str, Any]]:
     """Aggregate rows with intervals, then one row for each seed, arm and group."""
     names = outcomes[0].data.group_names
     counts = np.stack([o.data.train.counts(len(names)) for o in outcomes])
     total = counts.mean(axis=0)
-    result = bootstrap.resample(
+    result = resampling.bootstrap(
         [o.errors for o in outcomes],
         [o.data.test.group for o in outcomes],
         total == total.min(),
@@ -137,11 +245,11 @@ def _rows(outcomes: list[Outcome], chosen: list[str], settings: Settings) -> lis
 
 
 def _aggregates(
-    base: dict[str, Any], arm: int, reference: int, result: bootstrap.Resampled, n_seeds: int
+    base: dict[str, Any], arm: int, reference: int, result: resampling.Bootstrap, n_seeds: int
 ) -> list[dict[str, Any]]:
     """Each metric, and its paired difference to the reference arm, with error and interval."""
     rows = []
-    for metric in bootstrap.METRICS:
+    for metric in resampling.GROUP_METRICS:
         estimate, samples = result.estimate[metric], result.samples[metric]
         pairs = {
             metric: (estimate[arm], samples[:, arm]),
@@ -151,7 +259,7 @@ def _aggregates(
             ),
         }
         for name, (value, values) in pairs.items():
-            lower, upper = bootstrap.interval(float(value), values)
+            lower, upper = resampling.bias_corrected(float(value), values)
             found = {"metric": name, "value": float(value), "std_error": float(values.std(ddof=1))}
             rows.append({**base, **found, "lower": lower, "upper": upper, "n_replicates": n_seeds})
     return rows

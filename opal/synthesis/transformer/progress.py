@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import jax
 import numpy as np
 
+from opal import progress
 from opal.draws import as_key, named
 from opal.synthesis.transformer.config import ModelConfig, TrainConfig
 from opal.synthesis.transformer.model import Decoder
@@ -35,14 +36,10 @@ def reported(
     if not enabled:
         yield lambda step, decoder: None
         return
-    from rich.console import Console
-    from rich.progress import Progress
-
     key = named(as_key(config.seed), "held-out")
     batch = jax.jit(lambda: stream.batch(0, _HELD_OUT, model.context, key=key))()
     kl = jax.jit(lambda decoder: divergence(batch.laws, decoder(batch.inputs)[0]).mean(axis=0))
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("training", total=config.steps)
+    with progress.bar("training", config.steps) as shown:
         since: list[tuple[int, float]] = []
 
         def report(step: int, decoder: Decoder) -> None:
@@ -56,6 +53,6 @@ def reported(
                 words += f", regret {np.mean(at - reference):+.4f}"
             if done:
                 words += f", {done * config.batch * model.context / spent:,.0f} tokens/s"
-            bar.update(task, completed=step, description=words)
+            shown.update(step, doing=words)
 
         yield report

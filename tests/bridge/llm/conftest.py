@@ -13,11 +13,11 @@ from opal.bridge.llm.ledger import Ledger
 from tests.bridge.llm.server import Plan, Server
 
 if TYPE_CHECKING:
-    from opal.bridge.llm.client import OpenAIDoor
+    from opal.bridge.llm.client import OpenAIClient
 
 KEY = "sk-proj-Zx81Qw-secret_90"
 Serve = Callable[..., Server]
-Open = Callable[..., "OpenAIDoor"]
+Open = Callable[..., "OpenAIClient"]
 
 
 @pytest.fixture
@@ -32,12 +32,12 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Make a door to an endpoint; its client waits little between attempts."""
+def client(monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Make a client of an endpoint; it waits little between attempts."""
     pytest.importorskip("openai", reason="needs the extra text")
     from openai import _base_client
 
-    from opal.bridge.llm.client import OpenAIDoor
+    from opal.bridge.llm.client import OpenAIClient
 
     monkeypatch.setattr(_base_client, "INITIAL_RETRY_DELAY", 0.01)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -45,9 +45,9 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Open:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
 
-    def make(server: Server | str, *, timeout: float = 5.0, retries: int = 2) -> OpenAIDoor:
+    def make(server: Server | str, *, timeout: float = 5.0, retries: int = 2) -> OpenAIClient:
         url = server if isinstance(server, str) else server.url
-        return OpenAIDoor(base_url=url, timeout=timeout, retries=retries)
+        return OpenAIClient(base_url=url, timeout=timeout, retries=retries)
 
     return make
 

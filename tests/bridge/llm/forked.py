@@ -13,17 +13,17 @@ from unittest.mock import patch
 
 from openai import AsyncOpenAI, _base_client
 
-from opal.bridge.llm.client import OpenAIDoor
+from opal.bridge.llm.budget import Limits
+from opal.bridge.llm.client import OpenAIClient
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.limits import Limits
 from tests.bridge.llm.plain import Plain
 
 
 def client(url: str, ledger: str, quotas: dict[str, int], concurrency: int) -> None:
-    door = OpenAIDoor(base_url=url, timeout=0.25, retries=2)
+    client = OpenAIClient(base_url=url, timeout=0.25, retries=2)
     with Ledger(ledger) as opened:
-        samples = generate(Plain(), quotas, door, opened, limits=Limits(concurrency=concurrency))
+        samples = generate(Plain(), quotas, client, opened, limits=Limits(concurrency=concurrency))
     sys.exit(0 if len(samples) == sum(quotas.values()) else 3)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from opal.bridge.llm.request import Message, Rejection, Reply, Request, Sample, digest
+from opal.bridge.llm.request import Message, Rejection, Reply, Request, WrittenSample, digest
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,15 @@ class Plain:
         seeds = (f"{index:016x}",)
         return Request((prompt,), self.model, 1.0, 1.0, self.max_tokens, group, seeds, index)
 
-    def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+    def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
         lines = [line for line in reply.text.splitlines() if line != "no"]
         if not lines:
             return Rejection("no line")
-        return [Sample.of(request, reply, each, i, len(lines)) for i, each in enumerate(lines)]
+        return [
+            WrittenSample.of(request, reply, each, i, len(lines)) for i, each in enumerate(lines)
+        ]
 
 
-def indices(samples: list[Sample]) -> list[int]:
+def indices(samples: list[WrittenSample]) -> list[int]:
     """Which request each sample is of."""
     return [int(sample.seeds[0], 16) for sample in samples]

@@ -76,7 +76,7 @@ def test_what_waits_in_a_batch_is_asked_in_no_other_way(
         with pytest.raises(LedgerError, match="waits in an exported batch; load its results"):
             again()
     assert not (tmp_path / "second.jsonl").exists()
-    assert batch.release(ledger) == 6
+    assert ledger.release() == 6
     assert batch.export(WRITER, QUOTAS, ledger, tmp_path / "second.jsonl") == 6
 
 
@@ -129,7 +129,7 @@ def test_results_are_loaded_once(ledger: Ledger, exported: list[Line], write: Wr
     batch.load(path, ledger)
     with pytest.raises(ValueError, match="has an answer already: the file was loaded before"):
         batch.load(path, ledger)
-    batch.release(ledger)
+    ledger.release()
     with pytest.raises(ValueError, match="does not wait in a batch"):
         batch.load(write([result(exported[1])]), ledger)
 

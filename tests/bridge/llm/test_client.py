@@ -1,4 +1,4 @@
-"""The door to an endpoint: faults told apart, retries under one key, and the API key kept."""
+"""The client of an endpoint: faults told apart, retries under one key, and the API key kept."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from opal.bridge.llm.door import AskError, FailedError, FatalError, RefusedError
 from opal.bridge.llm.generate import HopelessError, generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import report
-from opal.bridge.llm.request import Reply
+from opal.bridge.llm.request import AskError, FailedError, FatalError, RefusedError, Reply
 from tests.bridge.llm.conftest import KEY, Open, Serve
 from tests.bridge.llm.plain import Plain
 from tests.bridge.llm.server import RETRY_AFTER, Server, answer
 
 pytest.importorskip("openai", reason="needs the extra text")
 
-from opal.bridge.llm.client import OpenAIDoor
+from opal.bridge.llm.client import OpenAIClient
 
 REQUEST = Plain().request("a", 0)
 
 
-def ask(door: OpenAIDoor) -> tuple[Reply, list[bool]]:
+def ask(client: OpenAIClient) -> tuple[Reply, list[bool]]:
     """The reply, and whether the attempt before each may have been billed."""
     passed: list[bool] = []
 
@@ -33,16 +32,16 @@ def ask(door: OpenAIDoor) -> tuple[Reply, list[bool]]:
 
     async def work() -> Reply:
         try:
-            return await door.ask(REQUEST, idempotency_key=REQUEST.key, gate=gate)
+            return await client.ask(REQUEST, idempotency_key=REQUEST.key, gate=gate)
         finally:
-            await door.close()
+            await client.close()
 
     return asyncio.run(work()), passed
 
 
-def test_an_answer_comes_with_its_tokens(serve: Serve, door: Open) -> None:
+def test_an_answer_comes_with_its_tokens(serve: Serve, client: Open) -> None:
     server = serve()
-    reply, passed = ask(door(server))
+    reply, passed = ask(client(server))
     assert reply == Reply(answer("a 0 on rain"), 91, 20, "stop", "model")
     assert passed == [False]
     (seen,) = server.seen
@@ -56,8 +55,8 @@ def test_an_answer_comes_with_its_tokens(serve: Serve, door: Open) -> None:
     }
 
 
-def test_usage_may_be_missing(serve: Serve, door: Open) -> None:
-    reply, _ = ask(door(serve(lambda seen: "uncounted")))
+def test_usage_may_be_missing(serve: Serve, client: Open) -> None:
+    reply, _ = ask(client(serve(lambda seen: "uncounted")))
     assert (reply.tokens_in, reply.tokens_out) == (None, None)
 
 
@@ -65,10 +64,10 @@ def test_usage_may_be_missing(serve: Serve, door: Open) -> None:
     ("action", "lost"), [("429", False), ("500", False), ("reset", True), ("cut", True)]
 )
 def test_the_client_tries_again_under_the_same_key(
-    serve: Serve, door: Open, action: str, lost: bool
+    serve: Serve, client: Open, action: str, lost: bool
 ) -> None:
     server = serve(lambda seen: "ok" if seen.attempt else action)
-    reply, passed = ask(door(server))
+    reply, passed = ask(client(server))
     assert reply.text == answer("a 0 on rain")
     assert passed == [False, lost]
     assert server.keys() == [REQUEST.key] * 2
@@ -97,7 +96,7 @@ def test_the_client_tries_again_under_the_same_key(
 )
 def test_every_fault_has_its_kind(
     serve: Serve,
-    door: Open,
+    client: Open,
     action: str,
     error: type[AskError],
     kind: str,
@@ -106,7 +105,7 @@ def test_every_fault_has_its_kind(
 ) -> None:
     server = serve(lambda seen: action)
     with pytest.raises(error) as told:
-        ask(door(server, timeout=0.1 if action in ("timeout", "drip") else 5.0))
+        ask(client(server, timeout=0.1 if action in ("timeout", "drip") else 5.0))
     assert (told.value.kind, told.value.tokens) == (kind, tokens)
     assert server.keys() == [REQUEST.key] * attempts
 
@@ -121,11 +120,11 @@ def test_every_fault_has_its_kind(
     ],
 )
 def test_what_cannot_succeed_is_told_at_once(
-    serve: Serve, door: Open, action: str, message: str
+    serve: Serve, client: Open, action: str, message: str
 ) -> None:
     server = serve(lambda seen: action)
     with pytest.raises(FatalError, match=message):
-        ask(door(server, retries=0))
+        ask(client(server, retries=0))
     assert len(server.seen) == 1
 
 
@@ -136,10 +135,10 @@ def closed_port() -> str:
 
 
 @pytest.mark.parametrize("where", ["closed", "http://no-such-host.invalid/v1"])
-def test_an_unreachable_endpoint_costs_nothing(door: Open, ledger: Ledger, where: str) -> None:
+def test_an_unreachable_endpoint_costs_nothing(client: Open, ledger: Ledger, where: str) -> None:
     url = closed_port() if where == "closed" else where
     with pytest.raises(FatalError, match=r"the connection to .+ cannot be made: "):
-        generate(Plain(), {"a": 9}, door(url, retries=1), ledger)
+        generate(Plain(), {"a": 9}, client(url, retries=1), ledger)
     told = report(ledger)
     assert (told.cost, told.lost, told.requests) == (0, 0, 1)
 
@@ -147,11 +146,13 @@ def test_an_unreachable_endpoint_costs_nothing(door: Open, ledger: Ledger, where
 def test_a_missing_key_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MY_KEY", raising=False)
     with pytest.raises(ValueError, match="set the environment variable MY_KEY"):
-        OpenAIDoor(base_url="https://example.org/v1", key_variable="MY_KEY")
-    OpenAIDoor(base_url="http://127.0.0.1:8000/v1", key_variable="MY_KEY")  # a server without keys
+        OpenAIClient(base_url="https://example.org/v1", key_variable="MY_KEY")
+    OpenAIClient(
+        base_url="http://127.0.0.1:8000/v1", key_variable="MY_KEY"
+    )  # a server without keys
     monkeypatch.setenv("MY_KEY", "two words\u00e9")
     with pytest.raises(ValueError, match="characters that no key can have") as told:
-        OpenAIDoor(key_variable="MY_KEY")
+        OpenAIClient(key_variable="MY_KEY")
     assert "two words" not in str(told.value)
 
 
@@ -168,19 +169,19 @@ def test_bad_options_are_refused(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with pytest.raises(ValueError, match=message):
-        OpenAIDoor(**options)  # type: ignore[arg-type]
+        OpenAIClient(**options)  # type: ignore[arg-type]
 
 
 def test_openai_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opal.bridge.text.extra.find_spec", lambda name: None)
+    monkeypatch.setattr("opal.checks.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'opal-scaling\[text\]'"):
-        OpenAIDoor()
+        OpenAIClient()
 
 
 @pytest.mark.parametrize("action", ["401", "400", "404", "500", "ok", "refusal"])
 def test_the_key_is_nowhere(
     serve: Serve,
-    door: Open,
+    client: Open,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     action: str,
@@ -191,7 +192,7 @@ def test_the_key_is_nowhere(
     server.said = f"wrong key {KEY}, or sk-proj-Zx81*****t_90; Bearer {KEY}"
     writer = Plain(model="model", topic="rain")
     told = ""
-    opened = door(server, retries=0)
+    opened = client(server, retries=0)
     with Ledger(path) as ledger:
         try:
             samples = generate(writer, {"a": 2}, opened, ledger, patience=2)
@@ -212,7 +213,7 @@ def test_a_key_of_any_form_is_masked(
     server, key = serve(lambda seen: "400"), "a1b2+c3/d4=="
     server.said = f"who is {key}?\n{key}"
     monkeypatch.setenv("MY_KEY", key)
-    own = OpenAIDoor(base_url=server.url, key_variable="MY_KEY")
+    own = OpenAIClient(base_url=server.url, key_variable="MY_KEY")
     with (
         Ledger(tmp_path / "ledger.db") as ledger,
         pytest.raises(HopelessError, match=r"who is \[key\]\? \[key\]"),
@@ -222,12 +223,12 @@ def test_a_key_of_any_form_is_masked(
 
 
 def test_an_answer_that_holds_the_key_is_masked_and_a_prompt_is_refused(
-    serve: Serve, door: Open, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, client: Open, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve()
     with pytest.raises(FatalError, match="a prompt holds the API key"):
-        generate(Plain(topic=KEY), {"a": 1}, door(server), ledger)
+        generate(Plain(topic=KEY), {"a": 1}, client(server), ledger)
     assert server.seen == []
     monkeypatch.setattr("tests.bridge.llm.server.answer", lambda prompt: f"your key is {KEY}.")
-    (sample,) = generate(Plain(), {"a": 1}, door(server), ledger)
+    (sample,) = generate(Plain(), {"a": 1}, client(server), ledger)
     assert sample.content == "your key is [key]."

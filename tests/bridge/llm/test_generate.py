@@ -15,13 +15,20 @@ from pathlib import Path
 
 import pytest
 
-from opal.bridge.llm.budget import Budget, BudgetError, Prices
-from opal.bridge.llm.door import FailedError, FatalError, Gate, RefusedError
+from opal.bridge.llm.budget import Budget, BudgetError, Limits, Prices
 from opal.bridge.llm.generate import HopelessError, ReplayError, generate
 from opal.bridge.llm.ledger import Ledger, LedgerError
-from opal.bridge.llm.limits import Limits
 from opal.bridge.llm.report import report
-from opal.bridge.llm.request import Rejection, Reply, Request, Sample
+from opal.bridge.llm.request import (
+    FailedError,
+    FatalError,
+    Gate,
+    RefusedError,
+    Rejection,
+    Reply,
+    Request,
+    WrittenSample,
+)
 from tests.bridge.llm.conftest import Open, Serve
 from tests.bridge.llm.plain import Plain, indices
 from tests.bridge.llm.server import Seen, answer
@@ -30,7 +37,7 @@ WIDE = Limits(concurrency=8)
 
 
 class Scripted:
-    """A door that answers with given texts, by group and index, after random waits."""
+    """A client that answers with given texts, by group and index, after random waits."""
 
     def __init__(self, texts: dict[tuple[str, int], str] | None = None, wait: float = 0.002):
         self.texts = texts or {}
@@ -55,11 +62,11 @@ class Scripted:
 
 
 def test_counts_are_exact_and_in_order_whatever_order_answers_come_in(ledger: Ledger) -> None:
-    door = Scripted()
-    samples = generate(Plain(), {"b": 13, "a": 7, "none": 0}, door, ledger, limits=WIDE)
+    client = Scripted()
+    samples = generate(Plain(), {"b": 13, "a": 7, "none": 0}, client, ledger, limits=WIDE)
     assert [each.group for each in samples] == ["b"] * 13 + ["a"] * 7
     assert indices(samples) == [*range(13), *range(7)]
-    assert len(door.asked) == 20
+    assert len(client.asked) == 20
     first = samples[0]
     assert first.content == answer("b 0 on rain")
     assert first.key == Plain().request("b", 0).key
@@ -91,18 +98,18 @@ def test_a_later_run_asks_for_what_is_missing_only(ledger: Ledger) -> None:
 
 def test_answers_with_several_samples_or_fewer_fill_the_quota_exactly(ledger: Ledger) -> None:
     texts = {("a", i): "\n".join("xyzuv"[: 1 + i % 5]) for i in range(20)}
-    door = Scripted(texts)
-    samples = generate(Plain(per_request=3), {"a": 11}, door, ledger, limits=WIDE)
+    client = Scripted(texts)
+    samples = generate(Plain(per_request=3), {"a": 11}, client, ledger, limits=WIDE)
     read = [(i, c) for i in range(20) for c in texts["a", i].splitlines()]
     assert [(i, s.content) for i, s in zip(indices(samples), samples, strict=True)] == read[:11]
-    assert len(door.asked) <= 6
+    assert len(client.asked) <= 6
 
 
-@pytest.mark.parametrize("door", [None, Scripted()])
-def test_replay_needs_no_door(ledger: Ledger, door: Scripted | None) -> None:
+@pytest.mark.parametrize("client", [None, Scripted()])
+def test_replay_needs_no_door(ledger: Ledger, client: Scripted | None) -> None:
     made = generate(Plain(), {"a": 5, "b": 2}, Scripted({("a", 2): "refuse"}), ledger)
-    assert generate(Plain(), {"a": 5, "b": 2}, door, ledger) == made
-    assert door is None or door.asked == []
+    assert generate(Plain(), {"a": 5, "b": 2}, client, ledger) == made
+    assert client is None or client.asked == []
 
 
 def test_replay_says_what_is_missing(ledger: Ledger) -> None:
@@ -119,9 +126,9 @@ def test_an_answer_is_adopted_by_another_run_that_asks_the_same(ledger: Ledger) 
             return "another name"
 
     generate(Plain(), {"a": 4}, Scripted(), ledger)
-    door = Scripted()
-    generate(Renamed(), {"a": 5}, door, ledger)
-    assert door.asked == [("a", 4)]
+    client = Scripted()
+    generate(Renamed(), {"a": 5}, client, ledger)
+    assert client.asked == [("a", 4)]
 
 
 def test_an_identity_that_forgets_something_is_told(ledger: Ledger) -> None:
@@ -138,7 +145,7 @@ def test_an_identity_that_forgets_something_is_told(ledger: Ledger) -> None:
 
 def test_a_writer_that_reads_answers_otherwise_still_gets_the_exact_count(ledger: Ledger) -> None:
     class Stricter(Plain):
-        def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+        def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
             return [] if request.index == 1 else super().parse(request, reply)
 
     generate(Plain(), {"a": 4}, Scripted(), ledger)
@@ -147,10 +154,10 @@ def test_a_writer_that_reads_answers_otherwise_still_gets_the_exact_count(ledger
 
 def test_hopeless_generation_stops_and_loses_nothing(ledger: Ledger) -> None:
     texts = {("a", i): "refuse" for i in range(3, 100)}
-    door = Scripted(texts)
+    client = Scripted(texts)
     with pytest.raises(HopelessError, match=r"'a'.*5 refusal.*I cannot.*keeps the 3 of 10"):
-        generate(Plain(), {"a": 10}, door, ledger, patience=5, limits=Limits(concurrency=2))
-    assert len(door.asked) <= 3 + 5 + 1
+        generate(Plain(), {"a": 10}, client, ledger, patience=5, limits=Limits(concurrency=2))
+    assert len(client.asked) <= 3 + 5 + 1
     assert indices(generate(Plain(), {"a": 3}, None, ledger)) == [0, 1, 2]
 
 
@@ -164,24 +171,24 @@ def test_repeats_are_left_out_on_request_and_made_up_for(ledger: Ledger) -> None
 
 
 def test_a_model_that_repeats_itself_for_ever_is_told(ledger: Ledger) -> None:
-    door = Scripted({("a", i): "always" for i in range(100)})
+    client = Scripted({("a", i): "always" for i in range(100)})
     with pytest.raises(HopelessError, match="'a': the model repeats itself; 5 samples are 1"):
-        generate(Plain(), {"a": 3}, door, ledger, distinct=True, patience=4)
-    assert len(door.asked) == 5
+        generate(Plain(), {"a": 3}, client, ledger, distinct=True, patience=4)
+    assert len(client.asked) == 5
 
 
 def test_an_error_of_the_writer_loses_no_answer(ledger: Ledger) -> None:
     class Broken(Plain):
-        def parse(self, request: Request, reply: Reply) -> list[Sample] | Rejection:
+        def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         generate(Broken(), {"a": 10}, Scripted(), ledger, limits=WIDE)
     done = report(ledger).done
     assert done >= 1
-    door = Scripted()
-    generate(Plain(), {"a": 10}, door, ledger)
-    assert len(door.asked) == 10 - done
+    client = Scripted()
+    generate(Plain(), {"a": 10}, client, ledger)
+    assert len(client.asked) == 10 - done
 
 
 def test_it_works_where_a_loop_runs_already(ledger: Ledger) -> None:
@@ -219,9 +226,9 @@ def test_an_interrupted_run_keeps_what_it_has(ledger: Ledger, notebook: bool) ->
         loop.run_until_complete(cell()) if notebook else run()
     told = report(ledger)
     assert 6 <= told.done < 30  # others may go on until the main thread hears of it
-    door = Scripted()
-    assert indices(generate(Plain(), {"a": 30}, door, ledger)) == [*range(30)]
-    assert len(door.asked) == 30 - told.done
+    client = Scripted()
+    assert indices(generate(Plain(), {"a": 30}, client, ledger)) == [*range(30)]
+    assert len(client.asked) == 30 - told.done
 
 
 @pytest.mark.parametrize(
@@ -234,10 +241,10 @@ def test_an_interrupted_run_keeps_what_it_has(ledger: Ledger, notebook: bool) ->
 def test_bad_quotas_are_refused(
     ledger: Ledger, quotas: dict[str, int], writer: Plain, message: str
 ) -> None:
-    door = Scripted()
+    client = Scripted()
     with pytest.raises(ValueError, match=message):
-        generate(writer, quotas, door, ledger)
-    assert door.asked == []
+        generate(writer, quotas, client, ledger)
+    assert client.asked == []
 
 
 def test_progress_is_told(ledger: Ledger) -> None:
@@ -254,25 +261,25 @@ def billed(seen: Seen) -> float:
     return (seen.size + 80) * 1e-6 + seen.body["max_tokens"] * 2e-6
 
 
-def test_the_budget_is_never_exceeded(serve: Serve, door: Open, ledger: Ledger) -> None:
+def test_the_budget_is_never_exceeded(serve: Serve, client: Open, ledger: Ledger) -> None:
     server = serve(latency=0.01)
     each = (len("a 10 on rain") + 80 + 40) * 1e-6
     limit = 20.5 * each
     budget = Budget(limit, PRICES)
     with pytest.raises(BudgetError, match="does not allow the next request"):
-        generate(Plain(), {"a": 90}, door(server), ledger, limits=WIDE, budget=budget)
+        generate(Plain(), {"a": 90}, client(server), ledger, limits=WIDE, budget=budget)
     total = sum(billed(seen) for seen in server.seen)
     assert len(server.seen) == 20
     assert total <= limit < total + each
     assert report(ledger).cost == pytest.approx(total)
     raised = Budget(24.5 * each, PRICES)
     with pytest.raises(BudgetError):
-        generate(Plain(), {"a": 90}, door(server), ledger, limits=WIDE, budget=raised)
+        generate(Plain(), {"a": 90}, client(server), ledger, limits=WIDE, budget=raised)
     assert len(server.seen) == 24
 
 
 def test_answers_that_are_lost_count_towards_the_budget(
-    serve: Serve, door: Open, ledger: Ledger
+    serve: Serve, client: Open, ledger: Ledger
 ) -> None:
     def plan(seen: Seen) -> str:
         fault = ["cut", "reset", "half", "500", "ok"][int(seen.key[:4], 16) % 5]
@@ -283,7 +290,7 @@ def test_answers_that_are_lost_count_towards_the_budget(
     limit = 20.5 * each
     budget = Budget(limit, PRICES)
     with pytest.raises(BudgetError):
-        generate(Plain(), {"a": 90}, door(server), ledger, limits=WIDE, budget=budget)
+        generate(Plain(), {"a": 90}, client(server), ledger, limits=WIDE, budget=budget)
     total = sum(billed(seen) for seen in server.seen if seen.action != "500")
     assert {"cut", "reset", "half", "500"} <= {seen.action for seen in server.seen}
     assert total <= limit
@@ -293,20 +300,20 @@ def test_answers_that_are_lost_count_towards_the_budget(
 
 
 def test_a_request_over_the_budget_or_the_limits_is_not_sent(ledger: Ledger) -> None:
-    door = Scripted()
+    client = Scripted()
     with pytest.raises(BudgetError, match=r"budget of 1e-06.*may cost 0\.00013"):
-        generate(Plain(), {"a": 1}, door, ledger, budget=Budget(1e-6, PRICES))
+        generate(Plain(), {"a": 1}, client, ledger, budget=Budget(1e-6, PRICES))
     with pytest.raises(ValueError, match="a request may take 111 tokens"):
-        generate(Plain(), {"a": 1}, door, ledger, limits=Limits(tokens_per_minute=110))
-    assert door.asked == []
+        generate(Plain(), {"a": 1}, client, ledger, limits=Limits(tokens_per_minute=110))
+    assert client.asked == []
 
 
 def test_limits_hold_at_the_endpoint_for_attempts_and_across_runs(
-    serve: Serve, door: Open, ledger: Ledger
+    serve: Serve, client: Open, ledger: Ledger
 ) -> None:
     server = serve(lambda seen: "429" if seen.key[0] < "5" and seen.attempt == 0 else "ok")
     limits = Limits(concurrency=16, requests_per_minute=8, period=0.4)
-    opened = door(server)
+    opened = client(server)
     for number in (12, 24):
         generate(Plain(), {"a": number}, opened, ledger, limits=limits)
     times = [seen.at for seen in server.seen]
@@ -322,28 +329,28 @@ def test_limits_hold_at_the_endpoint_for_attempts_and_across_runs(
 
 
 def test_as_many_requests_as_allowed_are_on_their_way(
-    serve: Serve, door: Open, ledger: Ledger
+    serve: Serve, client: Open, ledger: Ledger
 ) -> None:
     server = serve(latency=0.1)
-    generate(Plain(), {"a": 97}, door(server), ledger, limits=Limits(concurrency=32))
+    generate(Plain(), {"a": 97}, client(server), ledger, limits=Limits(concurrency=32))
     assert (server.most_flying, len(server.seen)) == (32, 97)
 
 
 def test_nothing_but_the_first_request_meets_a_wrong_key(
-    serve: Serve, door: Open, ledger: Ledger
+    serve: Serve, client: Open, ledger: Ledger
 ) -> None:
     server = serve(lambda seen: "401")
     with pytest.raises(FatalError, match="does not accept the API key"):
-        generate(Plain(), {"a": 50}, door(server), ledger, limits=Limits(concurrency=32))
+        generate(Plain(), {"a": 50}, client(server), ledger, limits=Limits(concurrency=32))
     assert len(server.seen) == 1
     told = report(ledger)
     assert (told.cost, told.lost, told.failed) == (0, 0, {"fatal": 1})
     server.plan = lambda seen: "ok"
-    assert indices(generate(Plain(), {"a": 5}, door(server), ledger)) == [*range(5)]
+    assert indices(generate(Plain(), {"a": 5}, client(server), ledger)) == [*range(5)]
 
 
 def test_faults_of_all_kinds_leave_exact_counts(
-    serve: Serve, door: Open, ledger: Ledger, tmp_path: Path
+    serve: Serve, client: Open, ledger: Ledger, tmp_path: Path
 ) -> None:
     kinds = ["429", "500", "reset", "cut", "half", "html", "empty", "refusal", "length", "shape"]
 
@@ -353,7 +360,7 @@ def test_faults_of_all_kinds_leave_exact_counts(
         return kinds[choice // 3 % 10] if transient or choice % 7 == 1 else "ok"
 
     server = serve(plan)
-    samples = generate(Plain(), {"a": 60, "b": 30}, door(server), ledger, limits=WIDE)
+    samples = generate(Plain(), {"a": 60, "b": 30}, client(server), ledger, limits=WIDE)
     assert [each.group for each in samples] == ["a"] * 60 + ["b"] * 30
     assert all(s.content == answer(f"{s.group} {int(s.seeds[0], 16)} on rain") for s in samples)
     assert set(kinds) <= {seen.action for seen in server.seen}
@@ -362,5 +369,5 @@ def test_faults_of_all_kinds_leave_exact_counts(
     bodies: dict[str, object] = {}
     assert all(bodies.setdefault(seen.key, seen.body) == seen.body for seen in server.seen)
     asked = len(server.seen)
-    assert generate(Plain(), {"a": 60, "b": 30}, door(server), ledger) == samples
+    assert generate(Plain(), {"a": 60, "b": 30}, client(server), ledger) == samples
     assert len(server.seen) == asked

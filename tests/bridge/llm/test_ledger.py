@@ -11,20 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from opal.bridge.llm import store
-from opal.bridge.llm.book import Book
-from opal.bridge.llm.door import Gate
+from opal.bridge.llm.database import _flush
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger, LedgerError
 from opal.bridge.llm.report import report
-from opal.bridge.llm.request import Reply, Request
+from opal.bridge.llm.request import Gate, Reply, Request
+from opal.bridge.llm.run_state import RunState
 from tests.bridge.llm.plain import Plain, indices
 
 WRITER = Plain()
 
 
 class Instant:
-    """A door that answers at once."""
+    """A client that answers at once."""
 
     async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
         await gate()
@@ -181,7 +180,7 @@ def test_resuming_reads_no_prompt_and_no_answer(tmp_path: Path) -> None:
 
     with Ledger(path) as ledger:
         ledger._connection.set_authorizer(watch)
-        (quota,) = Book(Counting(), ledger).quotas({"a": number + 5}, patience=20)
+        (quota,) = RunState(Counting(), ledger).groups({"a": number + 5}, patience=20)
         assert (quota.held, quota.next(), quota.short) == (number, number, True)
         ledger.spent()
         ledger._connection.set_authorizer(None)
@@ -210,4 +209,4 @@ def test_flushing_needs_no_log(tmp_path: Path) -> None:
         ledger.sent(WRITER.request("a", 0), 0, 1)
         assert path.with_name("ledger.db-wal").stat().st_size > 0
         ledger.flush()
-    store.flush(path)
+    _flush(path)

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from opal.bridge.llm.limits import Limits, Pace
+from opal.bridge.llm.budget import Limits, RateLimiter
 
 
 class Clock:
@@ -29,7 +29,7 @@ def passed(
 ) -> list[tuple[float, int]]:
     """When each request passes, and its size."""
     clock, times = Clock(), list[tuple[float, int]]()
-    pace = Pace(limits, recent, clock=clock, sleep=clock.sleep)
+    pace = RateLimiter(limits, recent, clock=clock, sleep=clock.sleep)
 
     async def one(size: int) -> None:
         await pace.admit(size)

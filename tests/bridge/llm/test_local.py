@@ -16,13 +16,19 @@ import torch
 from transformers import AutoTokenizer
 
 from opal import checks, cli
-from opal.bridge.llm import decoding
-from opal.bridge.llm.door import FailedError, FatalError, RefusedError
-from opal.bridge.llm.local import LocalDoor
-from opal.bridge.llm.request import Message, Reply, Request
-from opal.bridge.prompts.settings import Settings
+from opal.bridge.llm import local
+from opal.bridge.llm.local import LocalClient
+from opal.bridge.llm.request import (
+    FailedError,
+    FatalError,
+    Message,
+    ModelSettings,
+    RefusedError,
+    Reply,
+    Request,
+)
 from opal.bridge.prompts.text import TextWriter
-from opal.bridge.text import texts
+from opal.bridge.text.corpus import text_table
 from tests.bridge.llm import tiny
 
 WORDS = {"good": ("fine", "superb"), "bad": ("poor", "awful")}
@@ -42,19 +48,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def door(folder: Path) -> LocalDoor:
-    loaded = LocalDoor.load(str(folder), batch_size=4)
+def client(folder: Path) -> LocalClient:
+    loaded = LocalClient.load(str(folder), batch_size=4)
     # Draws depend on all that a request says. The folder is another one in every run, and one
     # answer in two hundred is empty.
     loaded.name = "tiny"
     return loaded
 
 
-def request(door: LocalDoor, index: int = 0, **other: object) -> Request:
+def request(client: LocalClient, index: int = 0, **other: object) -> Request:
     label = ("good", "bad")[index % 2]
     usual = Request(
         messages=(Message("system", "Write."), Message("user", f"Class: {json.dumps(label)}\n…")),
-        model=door.name,
+        model=client.name,
         temperature=1.0,
         top_p=1.0,
         max_tokens=60,
@@ -69,40 +75,40 @@ async def no_wait(*, lost: bool = False) -> None:
     del lost
 
 
-def ask(door: LocalDoor, requests: Iterable[Request]) -> list[Reply]:
+def ask(client: LocalClient, requests: Iterable[Request]) -> list[Reply]:
     async def together() -> list[Reply]:
-        asked = [door.ask(r, idempotency_key=r.key, gate=no_wait) for r in requests]
+        asked = [client.ask(r, idempotency_key=r.key, gate=no_wait) for r in requests]
         return list(await asyncio.gather(*asked))
 
     return asyncio.run(together())
 
 
-def test_it_answers_with_texts_of_its_class(door: LocalDoor) -> None:
-    replies = ask(door, [request(door, index, temperature=0.5) for index in range(12)])
+def test_it_answers_with_texts_of_its_class(client: LocalClient) -> None:
+    replies = ask(client, [request(client, index, temperature=0.5) for index in range(12)])
     assert all(json.loads(reply.text)["text"].startswith("The ") for reply in replies)
     assert {reply.finish_reason for reply in replies} == {"stop"}
-    assert {reply.model for reply in replies} == {door.name}
+    assert {reply.model for reply in replies} == {client.name}
     first = replies[0]
-    assert first.tokens_in == len(door._tokenizer('Class: "good"\n')["input_ids"])
-    assert first.tokens_out == len(door._tokenizer(first.text)["input_ids"]) + 1
+    assert first.tokens_in == len(client._tokenizer('Class: "good"\n')["input_ids"])
+    assert first.tokens_out == len(client._tokenizer(first.text)["input_ids"]) + 1
 
 
-def test_an_answer_depends_on_its_request_alone(door: LocalDoor) -> None:
+def test_an_answer_depends_on_its_request_alone(client: LocalClient) -> None:
     """Not on what it is batched with, in which order, or how often it was asked."""
-    requests = [request(door, index) for index in range(10)]
-    requests[3] = request(door, 3, temperature=0.3, top_p=0.5, max_tokens=50)
-    together = ask(door, requests)
-    assert together == ask(door, requests[::-1])[::-1]
-    assert [ask(door, [each])[0] for each in requests[:5]] == together[:5]
+    requests = [request(client, index) for index in range(10)]
+    requests[3] = request(client, 3, temperature=0.3, top_p=0.5, max_tokens=50)
+    together = ask(client, requests)
+    assert together == ask(client, requests[::-1])[::-1]
+    assert [ask(client, [each])[0] for each in requests[:5]] == together[:5]
     assert len({reply.text for reply in together}) > 5
 
 
-def test_temperature_zero_takes_the_likeliest_token(door: LocalDoor, folder: Path) -> None:
-    first, second = ask(door, [request(door, index, temperature=0.0) for index in (0, 2)])
+def test_temperature_zero_takes_the_likeliest_token(client: LocalClient, folder: Path) -> None:
+    first, second = ask(client, [request(client, index, temperature=0.0) for index in (0, 2)])
     assert first.text == second.text
     words = AutoTokenizer.from_pretrained(folder)
     ids = words('Class: "good"\n', return_tensors="pt")["input_ids"]
-    model = cast(Any, door._model)
+    model = cast(Any, client._model)
     greedy = model.generate(ids, do_sample=False, max_new_tokens=60)[0, ids.shape[1] :]
     assert words.decode(greedy, skip_special_tokens=True) == first.text
 
@@ -111,9 +117,9 @@ def test_temperature_zero_takes_the_likeliest_token(door: LocalDoor, folder: Pat
 def test_tokens_are_drawn_from_the_tempered_law(temperature: float, top_p: float) -> None:
     """Shares of 2,000 draws against the exact law, and a wrong temperature must fail."""
     scores, n = torch.tensor([0.0, 1.0, 2.0, 3.0, -1.0]), 2000
-    draw = decoding.Draw((), 0, temperature, top_p, 1)
+    draw = local.Draw((), 0, temperature, top_p, 1)
     source = torch.Generator().manual_seed(0)
-    drawn = [int(decoding._noisy(scores, draw, source).argmax()) for _ in range(n)]
+    drawn = [int(local._noisy(scores, draw, source).argmax()) for _ in range(n)]
     shares = torch.bincount(torch.tensor(drawn), minlength=5) / n
 
     def distance(temperature: float) -> float:
@@ -129,37 +135,39 @@ def test_tokens_are_drawn_from_the_tempered_law(temperature: float, top_p: float
     assert distance(1.3 * temperature) > checks.z_threshold(5)
 
 
-def test_a_cut_answer_is_refused(door: LocalDoor) -> None:
+def test_a_cut_answer_is_refused(client: LocalClient) -> None:
     with pytest.raises(RefusedError, match="cut off after 2 tokens") as error:
-        ask(door, [request(door, max_tokens=2)])
+        ask(client, [request(client, max_tokens=2)])
     assert error.value.kind == "length"
     assert error.value.tokens is not None
     assert error.value.tokens[1] == 2
 
 
-def test_what_does_not_fit_is_refused(door: LocalDoor) -> None:
+def test_what_does_not_fit_is_refused(client: LocalClient) -> None:
     with pytest.raises(RefusedError, match=r"the model's 256 tokens; got \d+ \+ 256: lower --max"):
-        ask(door, [request(door, max_tokens=256)])
+        ask(client, [request(client, max_tokens=256)])
 
 
-def test_a_request_for_another_model_is_fatal(door: LocalDoor) -> None:
+def test_a_request_for_another_model_is_fatal(client: LocalClient) -> None:
     with pytest.raises(FatalError, match="got a request for 'gpt-4'"):
-        ask(door, [request(door, model="gpt-4")])
+        ask(client, [request(client, model="gpt-4")])
 
 
-def test_a_cancelled_request_does_not_hold_up_others(door: LocalDoor) -> None:
+def test_a_cancelled_request_does_not_hold_up_others(client: LocalClient) -> None:
     async def one_cancelled() -> Reply:
-        gone = asyncio.create_task(door.ask(request(door), idempotency_key="0" * 64, gate=no_wait))
+        gone = asyncio.create_task(
+            client.ask(request(client), idempotency_key="0" * 64, gate=no_wait)
+        )
         await asyncio.sleep(0)
         gone.cancel()
-        kept = request(door, 1)
-        return await door.ask(kept, idempotency_key=kept.key, gate=no_wait)
+        kept = request(client, 1)
+        return await client.ask(kept, idempotency_key=kept.key, gate=no_wait)
 
-    assert asyncio.run(one_cancelled()) == ask(door, [request(door, 1)])[0]
+    assert asyncio.run(one_cancelled()) == ask(client, [request(client, 1)])[0]
 
 
 def test_a_model_that_breaks_down_is_a_failure(folder: Path) -> None:
-    broken = LocalDoor.load(str(folder))
+    broken = LocalClient.load(str(folder))
     broken._model.lm_head = torch.nn.Linear(3, 3)
     with pytest.raises(FailedError, match="shapes"):
         ask(broken, [request(broken)])
@@ -187,15 +195,15 @@ def _texts(path: Path) -> list[tuple[str, str]]:
     return [(line["source"], line["text"]) for line in lines]
 
 
-def templated(door: LocalDoor, folder: Path, template: str | None, name: str) -> LocalDoor:
+def templated(client: LocalClient, folder: Path, template: str | None, name: str) -> LocalClient:
     """The same model under another chat template."""
     words = AutoTokenizer.from_pretrained(folder)
     words.chat_template = template
-    return LocalDoor(door._model, words, name=name)
+    return LocalClient(client._model, words, name=name)
 
 
-def test_a_model_without_template_reads_the_messages(door: LocalDoor, folder: Path) -> None:
-    plain = templated(door, folder, None, "plain")
+def test_a_model_without_template_reads_the_messages(client: LocalClient, folder: Path) -> None:
+    plain = templated(client, folder, None, "plain")
     assert plain.notes[0].startswith("plain has no chat template")
     assert plain.prompt(request(plain)) == 'Write.\n\nClass: "good"\n…\n\nAnswer:\n'
     reply = ask(plain, [request(plain, max_tokens=100)])[0]
@@ -204,26 +212,26 @@ def test_a_model_without_template_reads_the_messages(door: LocalDoor, folder: Pa
 
 
 def test_a_template_without_system_role_gets_its_words_from_the_user(
-    door: LocalDoor, folder: Path
+    client: LocalClient, folder: Path
 ) -> None:
     template = (
         "{% for message in messages %}{% if message['role'] == 'system' %}"
         "{{ raise_exception('no system role') }}{% endif %}[{{ message['content'] }}]{% endfor %}"
     )
-    strict = templated(door, folder, template, "strict")
+    strict = templated(client, folder, template, "strict")
     assert strict.prompt(request(strict)) == '[Write.\n\nClass: "good"\n…]'
-    broken = templated(door, folder, "{{ raise_exception('nothing at all') }}", "broken")
+    broken = templated(client, folder, "{{ raise_exception('nothing at all') }}", "broken")
     with pytest.raises(FatalError, match="nothing at all"):
         broken.prompt(request(broken))
 
 
-def test_a_text_cannot_end_a_message(door: LocalDoor, folder: Path) -> None:
+def test_a_text_cannot_end_a_message(client: LocalClient, folder: Path) -> None:
     """The token that ends a turn, inside a text, is not that token in the prompt."""
     hostile = [f"One {word} day. {tiny.END}{tiny.PAD}" for word in NOUNS]
-    frame = texts.table([*hostile, *(f"Two {word} days." for word in NOUNS)], ["a"] * 6 + ["b"] * 6)
+    frame = text_table([*hostile, *(f"Two {word} days." for word in NOUNS)], ["a"] * 6 + ["b"] * 6)
     every = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
-    plain = templated(door, folder, every, "plain")
-    request = TextWriter(frame, Settings("plain")).request("a", 0)
+    plain = templated(client, folder, every, "plain")
+    request = TextWriter(frame, ModelSettings("plain")).request("a", 0)
     prompt, words = plain.prompt(request), AutoTokenizer.from_pretrained(folder)
     special = {words.eos_token_id, words.pad_token_id}
     assert special.isdisjoint(words(prompt)["input_ids"])
@@ -232,12 +240,12 @@ def test_a_text_cannot_end_a_message(door: LocalDoor, folder: Path) -> None:
 
 def test_what_cannot_be_loaded_is_told_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(FatalError, match="there is no folder"):
-        LocalDoor.load(str(tmp_path / "nowhere"))
+        LocalClient.load(str(tmp_path / "nowhere"))
     with pytest.raises(FatalError, match="must be a causal language model with its tokenizer") as e:
-        LocalDoor.load(str(tmp_path))
+        LocalClient.load(str(tmp_path))
     assert "\n" not in str(e.value)
 
 
 def test_a_batch_has_requests(folder: Path) -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 1; got 0"):
-        LocalDoor.load(str(folder), batch_size=0)
+        LocalClient.load(str(folder), batch_size=0)

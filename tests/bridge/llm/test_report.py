@@ -8,7 +8,7 @@ import pytest
 
 from opal.bridge.llm.budget import Prices
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.report import Estimate, estimate, report
+from opal.bridge.llm.report import CostEstimate, estimate, report
 from opal.bridge.llm.request import Reply
 from tests.bridge.llm.plain import Plain
 
@@ -18,7 +18,7 @@ PRICES = Prices(1.0, 2.0)
 def test_a_dry_run_bounds_the_cost_and_writes_nothing(ledger: Ledger) -> None:
     each = len("a 0 on rain") + 80
     told = estimate(Plain(), {"a": 3, "b": 2}, ledger, PRICES)
-    assert told == Estimate(0, 5, 5, 5 * each, 100, told.most, None)
+    assert told == CostEstimate(0, 5, 5, 5 * each, 100, told.most, None)
     assert told.most == pytest.approx((5 * each + 200) * 1e-6)
     assert estimate(Plain(), {"a": 5}, ledger, None).most == 0
     assert estimate(Plain(per_request=2), {"a": 5}, ledger, PRICES).requests == 3

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from opal.bridge.llm.request import Message, Reply, Request, Sample, digest
+from opal.bridge.llm.request import Message, Reply, Request, WrittenSample, digest
 
 REQUEST = Request((Message("user", "ü\u2028\ud800"),), "m", 0.7, 0.9, 50, "g", ("s1", "s2"), 3)
 
@@ -60,7 +60,7 @@ def test_a_role_must_exist() -> None:
 
 def test_samples_carry_their_lineage_and_share_the_cost() -> None:
     reply = Reply("x", 5, 6, "stop", "m-2026", "2026-11-21T00:00:00+00:00", 0.3)
-    sample = Sample.of(REQUEST, reply, {"x1": 2.0}, place=1, of=3)
+    sample = WrittenSample.of(REQUEST, reply, {"x1": 2.0}, place=1, of=3)
     assert asdict(sample) == {
         "content": {"x1": 2.0},
         "group": "g",

@@ -28,19 +28,18 @@ import pandas as pd
 import torch
 
 from opal import checks, cli
-from opal.bridge.llm.budget import Budget, Prices
-from opal.bridge.llm.client import OpenAIDoor
+from opal.bridge.llm.budget import Budget, Limits, Prices
+from opal.bridge.llm.client import OpenAIClient
 from opal.bridge.llm.generate import HopelessError, generate
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.limits import Limits
 from opal.bridge.llm.report import report
-from opal.bridge.llm.request import Sample
-from opal.bridge.prompts.settings import Settings
+from opal.bridge.llm.request import ModelSettings, WrittenSample
+from opal.bridge.prompts.common import identity
 from opal.bridge.prompts.text import TextWriter
-from opal.bridge.text import corpora, reading, texts
+from opal.bridge.text import published, reading
 from opal.bridge.text.audit.report import audit
 from opal.bridge.text.classifiers import Linear
-from opal.bridge.text.corpora import TextCorpus
+from opal.bridge.text.corpus import TextCorpus, leaks, text_table
 from opal.bridge.text.encoders import TfIdf
 from tests.bridge.llm import tiny
 
@@ -59,7 +58,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def corpus() -> TextCorpus:
-    return corpora.load("grammar").apart()
+    return published.load_corpus("grammar").apart()
 
 
 @pytest.fixture(scope="module")
@@ -106,17 +105,17 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 @pytest.fixture(scope="module")
 def written(
     server: Server, corpus: TextCorpus, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, TextWriter, list[Sample]]:
+) -> tuple[Path, TextWriter, list[WrittenSample]]:
     """A ledger, its writer, and the samples that were asked for."""
     path = tmp_path_factory.mktemp("asked") / "ledger.sqlite"
-    writer = TextWriter(corpus.base, Settings(server.model, temperature=0.9, max_tokens=120))
+    writer = TextWriter(corpus.base, ModelSettings(server.model, temperature=0.9, max_tokens=120))
     with pytest.MonkeyPatch.context() as patch, Ledger(path) as ledger:
         patch.setenv("OPAL_TEST_KEY", KEY)
-        door = OpenAIDoor(base_url=server.url, key_variable="OPAL_TEST_KEY")
+        client = OpenAIClient(base_url=server.url, key_variable="OPAL_TEST_KEY")
         samples = generate(
             writer,
             QUOTAS,
-            door,
+            client,
             ledger,
             limits=Limits(concurrency=4),
             budget=Budget(1.0, Prices(1.0, 2.0)),
@@ -125,20 +124,20 @@ def written(
 
 
 def test_exactly_as_many_texts_of_each_class(
-    written: tuple[Path, TextWriter, list[Sample]], corpus: TextCorpus
+    written: tuple[Path, TextWriter, list[WrittenSample]], corpus: TextCorpus
 ) -> None:
     _, _, samples = written
     assert Counter(sample.group for sample in samples) == QUOTAS
     originals = set(corpus.base["id"])
     for sample in samples:
         assert isinstance(sample.content, str)
-        assert texts.identity(sample.content) not in originals
+        assert identity(sample.content) not in originals
         assert len(sample.seeds) == 5
         assert set(sample.seeds) <= originals
 
 
 def test_every_sample_has_its_lineage_and_its_price(
-    written: tuple[Path, TextWriter, list[Sample]], server: Server
+    written: tuple[Path, TextWriter, list[WrittenSample]], server: Server
 ) -> None:
     path, writer, samples = written
     with Ledger(path) as ledger:
@@ -161,7 +160,7 @@ def test_every_sample_has_its_lineage_and_its_price(
 
 
 def test_the_ledger_replays_without_the_server(
-    written: tuple[Path, TextWriter, list[Sample]],
+    written: tuple[Path, TextWriter, list[WrittenSample]],
 ) -> None:
     path, writer, samples = written
     with Ledger(path) as ledger:
@@ -170,7 +169,7 @@ def test_the_ledger_replays_without_the_server(
         assert report(ledger) == before
 
 
-def test_the_key_is_nowhere(written: tuple[Path, TextWriter, list[Sample]]) -> None:
+def test_the_key_is_nowhere(written: tuple[Path, TextWriter, list[WrittenSample]]) -> None:
     for file in written[0].parent.iterdir():
         assert KEY.encode() not in file.read_bytes()
 
@@ -178,14 +177,14 @@ def test_the_key_is_nowhere(written: tuple[Path, TextWriter, list[Sample]]) -> N
 def test_the_command_writes_samples_that_read_back(
     server: Server, corpus: TextCorpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reading.write(corpus.base, tmp_path / "mine.csv")
+    reading.write_texts(corpus.base, tmp_path / "mine.csv")
     words = ["text", "generate", str(tmp_path / "mine.csv"), "--model", server.model]
     words += ["--base-url", server.url, "--ledger", str(tmp_path / "ledger.sqlite")]
     words += ["--per-class", "3", "--out", str(tmp_path / "made.jsonl"), "--max-tokens", "120"]
     assert cli.main([*words, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["held"] == {"complaint": 3, "praise": 3}
-    made = reading.read(tmp_path / "made.jsonl")
+    made = reading.read_texts(tmp_path / "made.jsonl")
     assert list(made["label"]) == ["complaint"] * 3 + ["praise"] * 3
     assert (made["source"].str.startswith(server.model)).all()
     assert {len(seeds) for seeds in made["seeds"]} == {5}
@@ -197,10 +196,10 @@ def test_the_command_writes_samples_that_read_back(
 
 
 @pytest.fixture
-def synthetic(written: tuple[Path, TextWriter, list[Sample]]) -> pd.DataFrame:
+def synthetic(written: tuple[Path, TextWriter, list[WrittenSample]]) -> pd.DataFrame:
     """The samples as a table of texts."""
     samples = written[2]
-    return texts.table(
+    return text_table(
         [str(sample.content) for sample in samples],
         [sample.group for sample in samples],
         source="served",
@@ -219,7 +218,7 @@ def test_the_audit_reads_the_samples(synthetic: pd.DataFrame, corpus: TextCorpus
 
 def test_a_classifier_learns_from_the_samples(synthetic: pd.DataFrame, corpus: TextCorpus) -> None:
     """Balanced accuracy on real texts is above chance; with the labels swapped it is below."""
-    assert not texts.leaks(synthetic, set(corpus.test["id"])).any()
+    assert not leaks(synthetic, set(corpus.test["id"])).any()
     train = pd.concat([corpus.base, synthetic])
     right = _balanced_accuracy(train, corpus)
     error = 0.5 / (len(corpus.test) / 2) ** 0.5
@@ -240,10 +239,10 @@ def _balanced_accuracy(train: pd.DataFrame, corpus: TextCorpus) -> float:
 
 
 def test_an_unknown_model_is_told(server: Server, corpus: TextCorpus, tmp_path: Path) -> None:
-    writer = TextWriter(corpus.base, Settings("no-such-model"))
-    door = OpenAIDoor(base_url=server.url)
+    writer = TextWriter(corpus.base, ModelSettings("no-such-model"))
+    client = OpenAIClient(base_url=server.url)
     with (
         Ledger(tmp_path / "ledger.sqlite") as ledger,
         pytest.raises((HopelessError, ValueError), match=r"(?i)model"),
     ):
-        generate(writer, {"praise": 1}, door, ledger, patience=1)
+        generate(writer, {"praise": 1}, client, ledger, patience=1)

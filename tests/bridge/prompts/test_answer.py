@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from opal.bridge.prompts.answer import RejectedError, written_text
+from opal.bridge.prompts.common import RejectedError
+from opal.bridge.prompts.text import written_text
 
 FENCE = "```"
 

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.llm.request import Rejection, Reply, Request
-from opal.bridge.prompts import rows
-from opal.bridge.prompts.settings import Settings
+from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request
+from opal.bridge.prompts import transcript
 from opal.bridge.prompts.table import TableWriter
 
-SETTINGS = Settings("some-model")
+SETTINGS = ModelSettings("some-model")
 
 
 def table(n: int = 12) -> pd.DataFrame:
@@ -58,7 +57,7 @@ def test_a_request_shows_rows_of_its_group() -> None:
     request = writer(n_seeds=7).request("sex=0, y=1", 0)
     frame = table()
     inside = frame[(frame["sex"] == 0) & (frame["y"] == 1)].astype(float)
-    own = {rows.sentence(list(frame.columns), row) for row in inside.itertuples(index=False)}
+    own = {transcript.sentence(list(frame.columns), row) for row in inside.itertuples(index=False)}
     assert len(shown(request)) == len(request.seeds) == 7
     assert set(shown(request)) <= own
     assert "Write 3 more rows" in request.messages[1].content
@@ -76,9 +75,7 @@ def test_columns_are_described() -> None:
 def test_shown_rows_read_back_exactly() -> None:
     values = (0.1, 1e-300, -3.0, 123456789.123, 2.0**60, 1 / 3)
     names = [f"c{k}" for k in range(len(values))]
-    from opal.bridge import transcript
-
-    found = transcript.parse(rows.sentence(names, values), names)
+    found = transcript.parse(transcript.sentence(names, values), names)
     assert tuple(found.rows.iloc[0]) == values
 
 

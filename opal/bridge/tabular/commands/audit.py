@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from opal.bridge.tabular.commands.progress import progress
-
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-    from opal.bridge.audit import Case
+    from opal.bridge.tabular.audit_report import AuditReport
+    from opal.bridge.tabular.composition import Case
     from opal.bridge.tabular.datasets import Dataset
 
 
@@ -60,26 +59,28 @@ class Audit:
         """Audit; one result for the files, or one for each dataset and task under ``audits``."""
         self._check_flags()
         if self.files:
-            return self._files()
+            return dict(self._files().result)
+        from opal import progress
         from opal.bridge.tabular import datasets
 
         names = dict.fromkeys(self.datasets or datasets.NAMES)
         chosen = [self._listed(datasets.listed(n), task) for n in names for task in self.tasks]
-        bar = progress(chosen, "auditing", quiet=self.json)
+        bar = progress.track(chosen, "auditing", quiet=self.json)
         return {"audits": {name: audited() for name, audited in bar}}
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The findings for people."""
-        from opal.bridge.tabular import terminal
+        from opal.bridge import render
+        from opal.bridge.tabular import report
 
-        return terminal.audit_table(result)
+        return render.terminal(report.audit(result))
 
     def _check_flags(self) -> None:
         """Refuse flags that would be ignored, and rows that are none."""
-        from opal.bridge.tabular import bounds
+        from opal import validation
 
         if self.rows is not None:
-            bounds.at_least("rows", self.rows, 1)
+            validation.require_at_least("rows", self.rows, 1)
         if self.files and (self.datasets or self.tasks != type(self).tasks):
             raise ValueError(
                 "FILES exclude --datasets and --tasks, which choose listed tables; name one kind."
@@ -98,13 +99,15 @@ class Audit:
 
         Used are as many rows as the published results use.
         """
-        from opal.bridge import audit
-        from opal.bridge.tabular import datasets, tables
+        from opal.bridge.tabular import datasets
+        from opal.bridge.tabular.audit_report import audit_cases
+        from opal.bridge.tabular.composition import Case
+        from opal.bridge.tabular.splits import load
 
         name = f"{dataset.name}/{task}"
-        splits = [tables.load(dataset, task, "focus", s) for s in dataset.seeds(task, "focus")]
+        splits = [load(dataset, task, "focus", s) for s in dataset.seeds(task, "focus")]
         cases = [
-            audit.Case(
+            Case(
                 f"rand{split.seed}",
                 self._used(split.synthetic, f"{name}, seed {split.seed}", len(split.train)),
                 split.train,
@@ -114,7 +117,7 @@ class Audit:
             for split in splits
         ]
         audited = partial(
-            audit.audit,
+            audit_cases,
             cases,
             source=splits[0].source,
             target=dataset.target,
@@ -122,14 +125,14 @@ class Audit:
             prompt_rows=datasets.PROMPT_ROWS,
             seed=self.seed,
         )
-        return name, lambda: {**audited(), "coding": dataset.coding}
+        return name, lambda: {**audited().result, "coding": dataset.coding}
 
-    def _files(self) -> dict[str, Any]:
-        from opal.bridge import audit
+    def _files(self) -> AuditReport:
+        from opal.bridge.tabular.audit_report import audit_cases
         from opal.reading import read_table
 
         cases = self._cases()
-        return audit.audit(
+        return audit_cases(
             cases,
             source=None if self.source is None else read_table(self.source),
             target=self.target or str(cases[0].train.columns[-1]),
@@ -140,7 +143,7 @@ class Audit:
 
     def _cases(self) -> list[Case]:
         """Each file with its tables."""
-        from opal.bridge.audit import Case
+        from opal.bridge.tabular.composition import Case
         from opal.reading import read_table
 
         trains = _one_each("--train", self.train, len(self.files))
@@ -156,10 +159,12 @@ class Audit:
 
     def _used(self, generated: pd.DataFrame, name: str, usual: int) -> pd.DataFrame:
         """The first --rows of the rows that a model wrote; the usual number if none is named."""
-        from opal.bridge.tabular import bounds
+        from opal import validation
 
         if self.rows is not None:
-            bounds.at_most("rows", self.rows, len(generated), f"the number of rows of {name}")
+            validation.require_at_most(
+                "rows", self.rows, len(generated), f"the number of rows of {name}"
+            )
         return generated.head(usual if self.rows is None else self.rows)
 
 

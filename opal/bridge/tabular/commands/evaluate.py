@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from opal import names
-from opal.bridge.tabular.commands.progress import progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from opal.bridge.tabular.classifiers import Settings
     from opal.bridge.tabular.datasets import Dataset
 
 PUBLISHED_NAMES = {"logistic": "logistic", "forest": "randomForest", "catboost": "catBoost"}
@@ -75,65 +73,59 @@ class Evaluate:
 
     def run(self) -> dict[str, Any]:
         """Evaluate; refusals come before anything is trained or written."""
-        from opal.bridge.tabular import extra, sound
+        from opal.bridge.tabular import sound
+        from opal.bridge.tabular.classifiers import SoundSettings
 
         chosen = self._classifiers()
         self._check_flags()
-        settings = sound.Settings(self.folds, self.trees, self.draws, self.resamples, self.seed)
-        extra.check(self.protocol, chosen)
-        units = [
-            (dataset, task, name)
-            for dataset in self._datasets()
-            for task in self._tasks(dataset)
-            for name in chosen
-        ]
+        settings = SoundSettings(self.folds, self.trees, self.draws, self.resamples, self.seed)
         if self.protocol == "published":
-            return self._published(units)
-        return self._sound(units, settings)
+            return self._published(chosen)
+        out = self.out or DEFAULT_OUT
+        found = sound.evaluate_all(
+            self._datasets(),
+            tasks=self.tasks,
+            classifiers=chosen,
+            settings=settings,
+            out=out,
+            quiet=self.json,
+        )
+        return found.write(out)
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""
-        from opal.bridge.tabular import terminal
+        from opal.bridge import render
+        from opal.bridge.tabular import report
 
         if self.compare:
-            return terminal.comparison(result)
-        shown = terminal.published_table if self.protocol == "published" else terminal.sound_table
-        return shown(result)
+            return render.terminal(report.comparison(result))
+        shown = report.published if self.protocol == "published" else report.summary
+        return render.terminal(shown(result))
 
-    def _published(self, units: list[tuple[Dataset, str, str]]) -> dict[str, Any]:
+    def _published(self, chosen: Sequence[str]) -> dict[str, Any]:
+        from opal import progress
         from opal.bridge.tabular import published
 
-        by_name = {dataset.name: dataset for dataset, _, _ in units}
-        for name, task in dict.fromkeys((d.name, task) for d, task, _ in units):
-            published.splits(by_name[name], task)
+        classifiers = [PUBLISHED_NAMES[name] for name in chosen]
+        published.require_packages(classifiers)
+        pairs = [
+            (dataset, task) for dataset in self._datasets() for task in dataset.tasks(self.tasks)
+        ]
+        for dataset, task in pairs:  # every table is read before anything is trained
+            published.load_splits(dataset, task)
             if self.compare:
-                published.result_files(by_name[name])
+                published.result_files(dataset)
+        units = [(*pair, name) for pair in pairs for name in classifiers]
         results: dict[str, Any] = {}
-        for dataset, task, name in self._track(units):
-            results |= published.evaluate(dataset, task, PUBLISHED_NAMES[name])
+        for unit in progress.track(units, "evaluating", quiet=self.json):
+            results |= published.evaluate(*unit)
         if self.compare:
-            return published.compare(results, by_name.values())
+            return published.compare(results, {d.name: d for d, _ in pairs}.values())
         files = {}
         for name, by_seed in results.items():
             mean, deviation = published.summarise(by_seed)
             files[name] = {"mean": mean.tolist(), "std": deviation.tolist()}
         return {"protocol": "published", "files": files}
-
-    def _sound(self, units: list[tuple[Dataset, str, str]], settings: Settings) -> dict[str, Any]:
-        import pandas as pd
-
-        from opal.bridge.tabular import page, sound
-        from opal.files import writable_folder
-
-        pairs = {f"{d.name}/{task}": (d, task) for d, task, _ in units}
-        left_out = {name: sound.left_out(*pair) for name, pair in pairs.items()}
-        out = writable_folder(self.out or DEFAULT_OUT)
-        frames = [sound.evaluate(d, task, name, settings) for d, task, name in self._track(units)]
-        frame = pd.concat(frames, ignore_index=True)
-        return page.write(frame, left_out, settings, out)
-
-    def _track(self, units: list[tuple[Dataset, str, str]]) -> Iterable[Any]:
-        return progress(units, "evaluating", quiet=self.json)
 
     def _classifiers(self) -> tuple[str, ...]:
         """Classifier names; the repository's spellings are understood."""
@@ -172,23 +164,10 @@ class Evaluate:
         if self.test is None:
             raise ValueError("--train needs --test: errors are measured on rows not trained on.")
         return [
-            datasets.from_files(
+            datasets.from_tables(
                 self.train, self.test, self.synthetic, self.source, self.target, self.attribute
             )
         ]
-
-    def _tasks(self, dataset: Dataset) -> list[str]:
-        """Tasks that were asked for, or all that the dataset allows."""
-        has = [task for task in ("imbalanced", "spurious") if (task, "focus") in dataset.folders]
-        if self.tasks:
-            absent = [task for task in self.tasks if task not in has]
-            if absent:
-                raise ValueError(f"{dataset.name} has the tasks {has}; got {absent[0]!r}.")
-            return list(dict.fromkeys(self.tasks))
-        usable = [task for task in has if task == "imbalanced" or dataset.attribute]
-        if not usable:
-            raise ValueError(f"{dataset.name} has only a spurious task: name the --attribute.")
-        return usable
 
 
 def _folder(folder: Path) -> Path:
@@ -197,7 +176,7 @@ def _folder(folder: Path) -> Path:
         return folder
     import os
 
-    from opal.bridge.corpora import MIRROR_VARIABLE, OPAL
+    from opal.bridge.download import MIRROR_VARIABLE, OPAL
 
     mirror = os.environ.get(MIRROR_VARIABLE)
     inside = Path(mirror) / OPAL.location / folder if mirror else folder

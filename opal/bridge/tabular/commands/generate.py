@@ -12,11 +12,7 @@ import tyro
 from opal.bridge.llm.command import Asking
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import RenderableType
-
-    from opal.bridge.llm.work import Answered
-    from opal.bridge.prompts.table import TableWriter
 
 
 @dataclass(frozen=True)
@@ -57,65 +53,29 @@ class Generate(Asking):
         Raises:
             ValueError: the file, the flags, the endpoint or the budget break a rule.
         """
-        from opal.bridge.llm import account
-        from opal.bridge.prompts.table import TableWriter
-        from opal.files import writable_folder
+        from opal.bridge.tabular.generation import generate
         from opal.reading import read_table
 
-        settings = self.settings()
-        self.allowed()
-        table = read_table(self.file)
-        writer = TableWriter(
-            table,
-            self.target or str(table.columns[-1]),
-            settings,
+        self.settings()
+        self.allowed()  # flags are refused before the file is read
+        made = generate(
+            read_table(self.file),
+            self,
+            target=self.target,
             attributes=self.group,
-            key=self.seed,
-            description=self.describe,
-            per_request=self.rows,
-            n_seeds=self.shown,
-            fixed_seeds=self.fixed_seeds,
+            fill_to=self.fill_to,
+            per_group=self.per_group,
+            rows=self.rows,
+            shown=self.shown,
+            describe=self.describe,
+            table_out=self.table_out,
+            name=str(self.file),
         )
-        _require_groups(writer, self.file)
-        wanted = account.quotas(
-            writer.counts, fill_to=self.fill_to, each=self.per_group, flag="--per-group"
-        )
-        if self.table_out is not None:
-            writable_folder(self.table_out.parent)
-        answered = self.ask(writer, wanted, writer.counts)
-        if answered.samples:
-            self._write(answered, table.columns)
-        return answered.result
+        return dict(made.result)
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """What was made, for people."""
-        from opal.bridge.llm import terminal
+        from opal.bridge import render
+        from opal.bridge.llm import report
 
-        return terminal.answered(result, "group")
-
-    def _write(self, answered: Answered, columns: pd.Index) -> None:
-        """The samples with their lineage, one a line, and as a table where one is named."""
-        import pandas as pd
-
-        from opal.bridge.llm import account
-        from opal.files import write_atomically
-
-        account.write_lines(
-            self.out,
-            [
-                account.line(each, answered.prompts, group=each.group, row=each.content)
-                for each in answered.samples
-            ],
-        )
-        if self.table_out is not None:
-            made = pd.DataFrame([each.content for each in answered.samples])
-            made = made.set_axis(columns, axis=1)
-            write_atomically(self.table_out, lambda path: made.to_csv(path, index=False))
-
-
-def _require_groups(writer: TableWriter, file: Path) -> None:
-    if len(writer.groups) < 2:
-        raise ValueError(
-            f"{file} must have at least 2 groups; it has {writer.groups[0]!r} alone: name another "
-            "--target."
-        )
+        return render.terminal(report.blocks(result, "group"))

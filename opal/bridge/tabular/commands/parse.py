@@ -38,7 +38,7 @@ class Parse:
         """
         from dataclasses import asdict
 
-        from opal.bridge import transcript
+        from opal.bridge.prompts import transcript
         from opal.files import write_atomically
         from opal.reading import read_text
 
@@ -65,6 +65,7 @@ class Parse:
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """Counts, then each rejected line with its reason."""
-        from opal.bridge.tabular import terminal
+        from opal.bridge import render
+        from opal.bridge.tabular import report
 
-        return terminal.parse_table(result)
+        return render.terminal(report.parsed(result))

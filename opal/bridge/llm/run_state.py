@@ -1,0 +1,206 @@
+"""How far a run is: which requests are settled, which come next, and the samples in the answers."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+
+from opal.bridge.llm.ledger import Entry, Ledger, LedgerError
+from opal.bridge.llm.request import PromptWriter, Rejection, Reply, Request, WrittenSample
+
+
+class GroupState:
+    """A group's share of a run.
+
+    Args:
+        name: of the group.
+        wanted: samples.
+        per_request: samples that a request should give.
+        settled: samples that each request gave that is settled already, by index.
+        patience: requests in a row that may give nothing.
+    """
+
+    def __init__(
+        self, name: str, wanted: int, per_request: int, settled: dict[int, int], patience: int
+    ) -> None:
+        self.name = name
+        self.wanted = wanted
+        self.held = sum(settled.values())
+        self._settled = settled
+        self._per_request = per_request
+        self._flying = 0
+        self._next = 0
+        self._troubles: deque[str] = deque(maxlen=patience)
+
+    @property
+    def short(self) -> bool:
+        """Whether a further request is needed, if all on their way give what they should."""
+        return self.held + self._flying * self._per_request < self.wanted
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether too many requests in a row gave nothing."""
+        return len(self._troubles) == self._troubles.maxlen
+
+    def next(self) -> int:
+        """Index of the next request: the lowest that is not settled, skipped or on its way."""
+        while self._next in self._settled:
+            self._next += 1
+        return self._next
+
+    def start(self) -> None:
+        """The next request is on its way."""
+        self._flying += 1
+        self._next += 1
+
+    def skip(self) -> None:
+        """Leave the next request out."""
+        self._next += 1
+
+    def adopt(self, index: int, samples: int) -> None:
+        """The ledger knows what a request gave."""
+        self.held += samples
+        self._settled[index] = samples
+
+    def land(self, index: int, samples: int | None, trouble: str | None) -> None:
+        """A request came back.
+
+        Args:
+            index: of the request.
+            samples: that it gave; None if it will be asked again by a later run.
+            trouble: in a word, why it gave none.
+        """
+        self._flying -= 1
+        if samples is not None:
+            self.adopt(index, samples)
+        if trouble is None:
+            self._troubles.clear()
+        else:
+            self._troubles.append(trouble)
+
+    def troubles(self) -> str:
+        """Why the last requests gave nothing: ``12 refusal, 8 rejected``."""
+        counts = Counter(self._troubles).most_common()
+        return ", ".join(f"{count} {trouble}" for trouble, count in counts)
+
+
+class RunState:
+    """A writer's run in a ledger.
+
+    Args:
+        writer: of the requests.
+        ledger: that holds them.
+    """
+
+    def __init__(self, writer: PromptWriter, ledger: Ledger) -> None:
+        self._writer = writer
+        self._ledger = ledger
+
+    def groups(self, wanted: Mapping[str, int], patience: int) -> list[GroupState]:
+        """How far each group is.
+
+        Raises:
+            ValueError: a number of samples is negative, or answers should hold no sample.
+            LedgerError: the writer's requests are not those that it made before.
+        """
+        run, size = self._writer.identity, self._writer.per_request
+        if size < 1:
+            raise ValueError(f"a request must ask for at least one sample; got {size}.")
+        for group, number in wanted.items():
+            if number < 0:
+                raise ValueError(f"a quota must be at least 0; got {number} for {group!r}.")
+            self._verify(group)
+        return [
+            GroupState(group, number, size, self._ledger.slots(run, group), patience)
+            for group, number in wanted.items()
+        ]
+
+    def request(self, group: GroupState) -> Request:
+        """The group's next request.
+
+        Raises:
+            ValueError: the writer made it for another place.
+        """
+        index = group.next()
+        request = self._writer.request(group.name, index)
+        if (request.group, request.index) != (group.name, index):
+            raise ValueError(
+                f"a request must carry the group and index that it is for, {group.name!r} and "
+                f"{index}; got {request.group!r} and {request.index}."
+            )
+        return request
+
+    def known(self, request: Request, *, write: bool = True) -> tuple[Entry | None, int | None]:
+        """What the ledger holds of a request, and how many samples it gave if that is settled.
+
+        Raises:
+            LedgerError: it waits in a batch.
+        """
+        entry = self._ledger.entry(request)
+        if entry is None:
+            return None, None
+        if entry.state == "exported":
+            raise LedgerError(
+                f"request {request.index} of group {request.group!r} waits in an exported batch; "
+                "load its results, or release it, first."
+            )
+        if entry.reply is not None:
+            return entry, self.settle(request, entry.reply, write=write)[0]
+        if entry.state == "failed" and entry.final:
+            if write:
+                self.give_up(request, entry.kind or "failed")
+            return entry, 0
+        return entry, None
+
+    def settle(
+        self, request: Request, reply: Reply, *, write: bool = True
+    ) -> tuple[int, str | None]:
+        """Samples that an answer gives, and why none."""
+        samples, reason = self._parse(request, reply)
+        if write:
+            self._ledger.settle(self._writer.identity, request, len(samples), reason)
+        return len(samples), reason
+
+    def give_up(self, request: Request, kind: str) -> None:
+        """Settle a request whose answer is of no use."""
+        self._ledger.settle(self._writer.identity, request, 0, kind)
+
+    def samples(self, group: str, wanted: int) -> Iterator[WrittenSample]:
+        """The first samples of a group, in the order of their requests.
+
+        Answers that the writer now reads otherwise are settled anew; then fewer may come.
+        """
+        left, changed = wanted, []
+        run = self._writer.identity
+        counts = self._ledger.slots(run, group)
+        replies = self._ledger.replies(run, group)
+        while left > 0 and (answered := next(replies, None)) is not None:
+            request, reply = answered
+            found, reason = self._parse(request, reply)
+            if len(found) != counts[request.index]:
+                changed.append((request, len(found), reason))
+            yield from found[:left]
+            left -= len(found)
+        for request, number, reason in changed:
+            self._ledger.settle(run, request, number, reason)
+
+    def _parse(self, request: Request, reply: Reply) -> tuple[list[WrittenSample], str | None]:
+        found = self._writer.parse(request, reply)
+        if isinstance(found, Rejection):
+            return [], found.reason
+        wrong = {sample.group for sample in found} - {request.group}
+        if wrong:
+            raise ValueError(
+                f"samples must be of the group that was asked for, {request.group!r}; "
+                f"the writer read some of {sorted(wrong)}."
+            )
+        return found, None if found else "no sample in the answer"
+
+    def _verify(self, group: str) -> None:
+        for index, key in self._ledger.ends(self._writer.identity, group):
+            if self._writer.request(group, index).key != key:
+                raise LedgerError(
+                    f"request {index} of group {group!r} is not what the ledger holds for the "
+                    f"writer {self._writer.identity!r}: its identity must change with all that "
+                    "its requests depend on."
+                )

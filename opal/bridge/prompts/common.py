@@ -1,0 +1,111 @@
+r"""What all prompts share: which examples they show, and how texts of others stand in them.
+
+A text inside a prompt is data, on one line of JSON that it cannot end. Quotes and line ends are
+escaped by JSON itself. On top of that, what a chat template or a terminal would obey is written as
+``\uXXXX``: markup (``<|im_end|>``, ``</s>``, ``[INST]`` end a message in some models), line
+separators, control characters and marks that turn the direction of writing. A reader of JSON gets
+every text back exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+N_SEEDS = 5  # of arXiv 2504.15160
+LIMIT = 2000
+"""Characters of a text that a prompt shows."""
+_DIGITS = 16  # of an id
+
+# Markup; DEL and the second block of control characters, half characters, line and paragraph ends;
+# marks of direction. The first block of control characters is JSON's own work.
+_OBEYED = re.compile(
+    r"[<>]|\[(?=/?[A-Z_]+\])"
+    "|[\x7f-\x9f\ud800-\udfff\u2028\u2029]"
+    "|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+_FENCE = re.compile(r"```(?:json)?[ \t]*\n?(.*?)\n?[ \t]*```", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+
+
+def identity(text: str) -> str:
+    r"""The id of a text: the same for all spellings of its characters, and for spaces around it.
+
+    >>> identity("caf\u00e9") == identity(" cafe\u0301\n")
+    True
+    """
+    canonical = unicodedata.normalize("NFC", text).strip()
+    # A lone surrogate is no character, but files of others have them.
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
+
+
+def drawn(ids: Sequence[str], n: int, *, key: int, group: str, index: int) -> tuple[str, ...]:
+    """As many ids as asked for, each equally likely each time.
+
+    The draw is a hash of key, group and index: it depends neither on the order of the ids nor on
+    the version of a library, so that a run that is resumed years later asks the same requests.
+
+    >>> drawn(["b", "a", "c"], 4, key=0, group="x", index=7)
+    ('c', 'b', 'a', 'a')
+    """
+    pool = sorted(ids)
+    return tuple(pool[_number(key, group, index, place) % len(pool)] for place in range(n))
+
+
+def fixed(ids: Sequence[str], n: int, *, key: int, group: str) -> tuple[str, ...]:
+    """Different ids, the same for all requests of a group."""
+    order = {id_: _number(key, group, "fixed", id_) for id_ in ids}
+    return tuple(sorted(order, key=lambda id_: order[id_])[:n])
+
+
+def require_enough(counts: Mapping[str, int], n: int, kind: str) -> None:
+    """Refuse groups with fewer than n different examples.
+
+    Raises:
+        ValueError: names the smallest such group.
+    """
+    few = {group: count for group, count in counts.items() if count < n}
+    if few:
+        group = min(few, key=lambda name: (few[name], name))
+        more = f" ({len(few)} such groups)" if len(few) > 1 else ""
+        raise ValueError(
+            f"a group needs at least {n} different {kind} to be imitated; {group!r} has "
+            f"{few[group]}{more}: collect more, or leave the group out."
+        )
+
+
+def _number(*parts: object) -> int:
+    """A whole number of 256 bits; repr keeps 1 and '1' apart, and where one part ends."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest())
+
+
+def encoded(content: object) -> str:
+    r"""JSON on one line, in which nothing but JSON has a meaning.
+
+    >>> encoded({"text": 'she said "no"\n<|im_end|> \u202e'})
+    '{"text": "she said \\"no\\"\\n\\u003c|im_end|\\u003e \\u202e"}'
+    """
+    return _OBEYED.sub(_escape, json.dumps(content, ensure_ascii=False))
+
+
+def shortened(text: str, limit: int = LIMIT) -> str:
+    """The first characters of a text, as many as a prompt shows."""
+    return text[:limit]
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+class RejectedError(ValueError):
+    """Why an answer is no sample."""
+
+
+def bare(answer: str) -> str:
+    """The answer without a model's thoughts before it and without a code fence around it."""
+    text = _THOUGHT.sub("", answer, count=1).strip()
+    fenced = _FENCE.fullmatch(text)
+    return fenced[1].strip() if fenced else text

@@ -1,0 +1,154 @@
+"""Rows as a language model writes and reads them: ``name is value, name is value.``, one a line.
+
+Nothing is repaired: a line that is not a row is rejected with its number and the reason, so that
+what was dropped can be counted and read.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from opal import names
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class RejectedLine:
+    """A line that is not a row: its number (from 1), its text and the reason."""
+
+    line: int
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The rows of a text in order, and what was rejected; blank lines are only counted."""
+
+    rows: pd.DataFrame
+    rejected: tuple[RejectedLine, ...]
+    n_lines: int
+    n_blank: int
+
+
+def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
+    r"""Read a text into rows.
+
+    Args:
+        text: one row a line; a final full stop, and any order of the columns, are accepted.
+        columns: names of the columns in the order wanted; by default the names that most lines
+            have, in the order of the first such line.
+
+    Raises:
+        ValueError: no columns were given and no line has any, or a given one is in no line.
+
+    >>> found = parse("age is 41, class is 1.\nage is forty, class is 0.\n")
+    >>> found.rows.to_dict("records")
+    [{'age': 41.0, 'class': 1.0}]
+    >>> found.rejected[0].line, found.rejected[0].reason
+    (2, "the value of 'age' must be a number; got 'forty'")
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    wanted = _usual_columns(lines) if columns is None else _present(columns, lines)
+    rows: list[dict[str, float]] = []
+    rejected: list[RejectedLine] = []
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            rows.append(_row(line, wanted))
+        except _NotARowError as reason:
+            rejected.append(RejectedLine(number, line, str(reason)))
+    table = pd.DataFrame(rows, columns=list(wanted), dtype=float)
+    return Transcript(table, tuple(rejected), len(lines), lines.count(""))
+
+
+class _NotARowError(ValueError):
+    """Why a line is not a row."""
+
+
+def _usual_columns(lines: Sequence[str]) -> tuple[str, ...]:
+    """The names that most lines have, in the order of the first line that has them."""
+    found = [tuple(name for name, _ in _pairs(line)) for line in lines if " is " in line]
+    if not found:
+        raise ValueError(
+            "a text of rows has lines `name is value, name is value.`; none is. "
+            "Give the file that the model wrote, or name the columns."
+        )
+    usual, _ = Counter(frozenset(order) for order in found).most_common(1)[0]
+    return next(order for order in found if frozenset(order) == usual)
+
+
+def _present(columns: Sequence[str], lines: Sequence[str]) -> tuple[str, ...]:
+    """The given columns, once each of them is known to be in some line."""
+    found = {name for line in lines for name, _ in _pairs(line)}
+    for name in columns:
+        if name not in found:
+            raise names.unknown("column", name, _usual_columns(lines))
+    return tuple(columns)
+
+
+def _pairs(line: str) -> list[tuple[str, str]]:
+    """``(name, value)`` of each part; a part without `` is `` has an empty name."""
+    parts = [part.strip() for part in line.removesuffix(".").split(",")]
+    split = [part.rpartition(" is ") for part in parts if part]
+    return [(name.strip(), value.strip()) for name, _, value in split]
+
+
+def _row(line: str, columns: Sequence[str]) -> dict[str, float]:
+    """The values of one line, in the order of the columns."""
+    values: dict[str, float] = {}
+    for name, value in _pairs(line):
+        if not name:
+            raise _NotARowError(f"each part must be `name is value`; got {value!r}")
+        if name not in columns:
+            hint = names.hint(name, columns).removesuffix(".")
+            raise _NotARowError(f"there is no column {name!r}{hint}")
+        if name in values:
+            raise _NotARowError(f"column {name!r} is there twice")
+        if not _NUMBER.fullmatch(value) or not math.isfinite(float(value)):
+            raise _NotARowError(f"the value of {name!r} must be a number; got {value!r}")
+        values[name] = float(value)
+    missing = [name for name in columns if name not in values]
+    if missing:
+        raise _NotARowError(f"the row ends before it is complete; missing: {', '.join(missing)}")
+    return {name: values[name] for name in columns}
+
+
+def number(value: float) -> str:
+    """The shortest text that reads back as the same number.
+
+    >>> number(41.0), number(0.1), number(-0.0)
+    ('41', '0.1', '0')
+    """
+    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))
+
+
+def sentence(columns: Sequence[str], row: Sequence[float]) -> str:
+    """A row as :func:`parse` reads it back.
+
+    >>> sentence(["age", "class"], (41.0, 1.0))
+    'age is 41, class is 1.'
+    """
+    return clause(columns, row) + "."
+
+
+def clause(columns: Sequence[str], row: Sequence[float]) -> str:
+    """``age is 41, class is 1`` without the full stop."""
+    return ", ".join(f"{name} is {number(v)}" for name, v in zip(columns, row, strict=True))
+
+
+def name_of(columns: Sequence[str], values: Sequence[float]) -> str:
+    """The name of the group that has these values.
+
+    >>> name_of(["sex", "class"], (0.0, 1.0))
+    'sex=0, class=1'
+    """
+    return ", ".join(f"{name}={number(v)}" for name, v in zip(columns, values, strict=True))

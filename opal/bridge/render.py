@@ -1,0 +1,300 @@
+"""A report is a list of blocks, shown as a page, as a Markdown file, or in a terminal.
+
+Build the blocks (:class:`Heading`, :class:`Paragraph`, :class:`Items`, :class:`Table`,
+:class:`Figure`) of plain strings and numbers, then call :func:`terminal`, :func:`markdown` or
+:func:`html`. Strings are text, never markup: whatever a data set or a language model wrote is
+escaped for the medium, and its control characters are made visible. In a table a number is a
+number (floats show four digits, None a dash), a text of somebody is a :class:`Quote`, and a
+column is set to the right where most of its cells are numbers or begin like one.
+
+The progress bar of a report that takes long is :func:`opal.progress.bar`.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Number
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, Group, RenderableType
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+LIMIT = 600
+"""Characters of a text that a page shows."""
+_CELL, _HEAD, _QUOTE = 400, 40, 100  # likewise in a terminal, on one line
+_FOLDED = 24  # characters to which a column of words may shrink in a terminal
+_NUMBER = re.compile(r"[-+−±<≥≤]?\s?\d|[–-]?$")
+_ACTIVE = re.compile(r"[\\`*|<]|(?<!\w)_|_(?!\w)|\](?=\()")  # what Markdown would act on
+_KEPT = "\n\t"
+# Marks that turn the direction of all that follows; a page keeps them inside their cell.
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A title of a part (level 2, linked from the top of a page) or of less (3)."""
+
+    text: str
+    level: int = 2
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A few sentences; tone is empty, ``note``, ``good`` or ``bad``."""
+
+    text: str
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list. An entry is a strong word, which may be empty, and what is said; tone as before."""
+
+    entries: Sequence[tuple[str, str]]
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A cell that shows a text of somebody, and in small before it whose it is."""
+
+    text: str
+    by: str = ""
+
+
+Cell = str | int | float | Quote | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        head: names of the columns.
+        rows: cells, as many in each row.
+        title: what it shows.
+        note: how to read it.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    title: str = ""
+    note: str = ""
+
+    @property
+    def words(self) -> list[bool]:
+        """Whether a column is read from the left: most of its cells are no numbers."""
+        columns = [[row[k] for row in self.rows] for k in range(len(self.head))]
+        return [2 * sum(map(_is_number, column)) <= len(column) for column in columns]
+
+    @property
+    def has_quotes(self) -> bool:
+        """Whether texts stand side by side in it."""
+        return any(isinstance(cell, Quote) for row in self.rows for cell in row)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture as PNG; a Markdown file names it, and a terminal says where it is."""
+
+    png: bytes
+    name: str
+    caption: str = ""
+
+    @property
+    def base64(self) -> str:
+        """The picture as a page embeds it."""
+        return b64encode(self.png).decode()
+
+
+Block = Heading | Paragraph | Items | Table | Figure
+
+
+def _is_number(cell: Cell) -> bool:
+    if isinstance(cell, str):
+        return _NUMBER.match(cell) is not None
+    return cell is None or isinstance(cell, Number)
+
+
+def _plain(cell: Cell) -> str:
+    """A cell as a string."""
+    if isinstance(cell, Quote):
+        return f"[{cell.by}] {cell.text}" if cell.by else cell.text
+    if isinstance(cell, float):
+        return f"{cell:.4g}"
+    return "–" if cell is None else str(cell)
+
+
+# ------------------------------------------------------------------------ texts of others
+
+
+def shown(text: str, limit: int = LIMIT) -> str:
+    r"""The beginning of a text, control and half characters made visible.
+
+    (``rich.control.strip_control_codes`` drops five control characters and lets Escape through.)
+
+    >>> shown("a\x1b[31mb"), shown("abcdef", 3)
+    ('a␛[31mb', 'abc … (6 characters)')
+    """
+    cut = text[:limit] + f" … ({len(text):,} characters)" if len(text) > limit else text
+    return "".join(map(_mark, cut))
+
+
+def line(text: str, limit: int = _CELL) -> str:
+    r"""The beginning of a text on one line, for a terminal.
+
+    >>> line("a\n b", 9)
+    'a b'
+    """
+    flat = "".join("�" if c in _TURNS else c for c in " ".join(text.split()))
+    return shown(flat, limit)
+
+
+def _mark(character: str) -> str:
+    code = ord(character)
+    if character in _KEPT:
+        return character
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "␡"
+    return "�" if 0x80 <= code < 0xA0 or 0xD800 <= code < 0xE000 or code >= 0xFFFE else character
+
+
+# ------------------------------------------------------------------------ terminal
+
+
+def terminal(blocks: Iterable[Block]) -> Group:
+    """The blocks as rich shows them; a table wider than the console is printed in parts."""
+    from rich.console import Group
+
+    return Group(*(part for block in blocks for part in _in_terminal(block)))
+
+
+def _in_terminal(block: Block) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    match block:
+        case Heading():
+            yield Text(f"\n{line(block.text)}", style="bold underline")
+        case Paragraph():
+            style = {"note": "dim", "good": "green", "bad": "red"}.get(block.tone, "")
+            yield Text(shown(block.text, 10 * LIMIT), style=style)
+        case Items():
+            for strong, rest in block.entries:
+                style = "red" if block.tone == "bad" else "bold"
+                yield Text.assemble("- ", (line(strong), style), " " if strong else "", line(rest))
+        case Figure():
+            yield Text(line(f"{block.caption}: {block.name}" if block.caption else block.name))
+        case Table():
+            yield from ([Text(line(block.title), style="bold underline")] if block.title else [])
+            yield _Parts(block)
+            yield from ([Text(line(block.note), style="dim")] if block.note else [])
+
+
+class _Parts:
+    """A table that knows how wide the console is; rows are numbered where it has parts."""
+
+    def __init__(self, table: Table) -> None:
+        self.head = [line(name, _HEAD) for name in table.head]
+        self.cells = [
+            [line(_plain(c), _QUOTE if isinstance(c, Quote) else _CELL) for c in row]
+            for row in table.rows
+        ]
+        self.words = table.words
+        self.widths = [self._width(k, table) for k in range(len(self.head))]
+
+    def _width(self, k: int, table: Table) -> int:
+        """Words fold; numbers that do are no longer read."""
+        kept = len(self.head[k])
+        for cell, row in zip(self.cells, table.rows, strict=True):
+            folds = isinstance(row[k], str | Quote)
+            kept = max(kept, min(len(cell[k]), _FOLDED) if folds else len(cell[k]))
+        return min(kept, _FOLDED) if self.words[k] else kept
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Grid]:
+        parts = self._parts(options.max_width)
+        for part in parts:
+            yield self._grid(part, numbered=len(parts) > 1)
+
+    def _parts(self, most: int) -> list[list[int]]:
+        """Columns that fit beside each other, two spaces apart; a row's number has its room."""
+        if sum(self.widths) + 2 * len(self.widths) <= most:
+            return [list(range(len(self.widths)))]
+        parts: list[list[int]] = [[]]
+        used = room = len("# 9999")
+        for k, width in enumerate(self.widths):
+            if parts[-1] and used + width + 2 > most:
+                parts.append([])
+                used = room
+            parts[-1].append(k)
+            used += width + 2
+        return parts
+
+    def _grid(self, part: Sequence[int], *, numbered: bool) -> Grid:
+        from rich.table import Table as Grid
+        from rich.text import Text
+
+        grid = Grid(box=None, header_style="bold", pad_edge=False)
+        if numbered:
+            grid.add_column("#", justify="right")
+        for k in part:
+            side: Literal["left", "right"] = "left" if self.words[k] else "right"
+            grid.add_column(Text(self.head[k]), justify=side, overflow="fold")
+        for number, row in enumerate(self.cells, start=1):
+            first: list[Text] = [Text(str(number))] if numbered else []
+            grid.add_row(*first, *(Text(row[k]) for k in part))
+        return grid
+
+
+# ------------------------------------------------------------------------ files
+
+
+def markdown(title: str, blocks: Iterable[Block]) -> str:
+    """The blocks as a Markdown file under a first heading."""
+    parts = [f"# {_escaped(title)}", *(_in_markdown(block) for block in blocks)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _in_markdown(block: Block) -> str:
+    match block:
+        case Heading():
+            return f"{'#' * block.level} {_escaped(block.text)}"
+        case Paragraph():
+            return _escaped(block.text)
+        case Items():
+            entries = ((f"*{_escaped(a)}* " if a else "", _escaped(b)) for a, b in block.entries)
+            return "\n".join(f"- {strong}{rest}" for strong, rest in entries)
+        case Figure():
+            return f"![{_escaped(block.caption or block.name)}]({block.name})"
+        case Table():
+            rule = ["---" if words else "---:" for words in block.words]
+            body = [[_escaped(_plain(cell)) for cell in row] for row in block.rows]
+            rows = [[_escaped(name) for name in block.head], rule, *body]
+            table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+            about = [f"### {_escaped(block.title)}"] if block.title else []
+            about += [_escaped(block.note)] if block.note else []
+            return "\n\n".join([*about, table])
+
+
+def _escaped(text: str) -> str:
+    """A text as one line of Markdown that shows it and does nothing."""
+    return _ACTIVE.sub(r"\\\g<0>", " ".join(shown(text, 10 * LIMIT).split()))
+
+
+def html(title: str, blocks: Iterable[Block]) -> str:
+    """The blocks as one HTML page that needs nothing else, and runs nothing."""
+    from jinja2 import Environment, PackageLoader
+
+    several = list(blocks)
+    page = Environment(loader=PackageLoader("opal", "bridge"), autoescape=True)
+    page.filters |= {"shown": shown, "cell": _plain}
+    page.tests["quote"] = lambda cell: isinstance(cell, Quote)
+    parts = [b.text for b in several if isinstance(b, Heading) and b.level == 2]
+    named = [(type(block).__name__, block) for block in several]
+    return page.get_template("report.html.j2").render(title=title, parts=parts, blocks=named) + "\n"

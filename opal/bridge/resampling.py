@@ -1,0 +1,306 @@
+r"""Folds by lineage, and what a difference over folds, families, seeds and rows is certain of.
+
+**Folds.** Equal rows share a fold, and a row that was made from others is in the fold of its first
+seed, together with all lineages that equal rows join. While a fold is held out nothing is trained
+on that equals one of its rows or was made from one, from whichever of its seeds: for rows of one
+seed each these are the lineages of the seeds; for rows of several seeds a lineage of all of them
+would soon be everything.
+
+**Repeated cross-validation.** A rule is trained on n₁ rows and tested on n₂ others, J times on
+splits of the same rows, with results ``v_1 … v_J`` of variance σ² each. Training sets overlap, and
+so do test sets of different repeats: the results are correlated, say by ρ. Then
+
+``Var(v̄) = σ² (1/J + (1 − 1/J) ρ)``  and  ``E s² = σ² (1 − ρ)``
+
+for the mean v̄ and the sample variance s², so that
+
+``Var(v̄) = E s² · (1/J + ρ/(1 − ρ))``.
+
+The naive standard error, ``s/√J``, takes ρ for 0: with J it falls to 0, though no number of splits
+tells more than the rows do. ρ cannot be estimated from the splits (Bengio & Grandvalet 2004).
+Nadeau & Bengio (2003) argue that results of splits with one and the same rule would be correlated
+as their test sets overlap, by ``ρ = n₂/(n₁ + n₂)``, and that a rule does not change so much by the
+choice of its n₁ rows that this is far off. Then ``ρ/(1 − ρ) = n₂/n₁``:
+
+``Var(v̄) ≈ s² (1/J + n₂/n₁)``,  and  ``v̄/√Var(v̄)``
+
+is held against Student's t with J − 1 degrees of freedom. Bouckaert & Frank (2004) use it for
+r-times repeated K-fold cross-validation, J = rK and n₂/n₁ = 1/(K − 1), and find its level right
+and its verdict the same when the splits are drawn again. Where the rows themselves are in part
+drawn anew for each repeat, ρ is smaller, and the interval is too wide rather than too narrow.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+LEVEL = 0.95
+GROUP_METRICS = ("balanced_error", "minority_error", "worst_error")
+
+
+def lineages(ids: Iterable[Hashable], together: Iterable[Collection[Hashable]] = ()) -> np.ndarray:
+    """The number of the lineage of each row [n]: of equal ids, and of those that are joined.
+
+    Args:
+        ids: of n rows.
+        together: ids that are of one lineage each, such as a row and what it was made from; they
+            may join rows through ids that no row has.
+    """
+    from scipy.cluster.hierarchy import DisjointSet
+
+    rows = list(ids)
+    known = DisjointSet(dict.fromkeys(rows))
+    for several in map(list, together):
+        for each in several:
+            known.add(each)
+            known.merge(several[0], each)
+    number = {each: k for k, subset in enumerate(known.subsets()) for each in subset}
+    return np.array([number[each] for each in rows], dtype=int)
+
+
+def deal(lineage: np.ndarray, kind: np.ndarray, n_folds: int, *, seed: int) -> np.ndarray:
+    """The fold 0 … K−1 of each row [n]: lineages stay whole, and each kind is dealt out evenly.
+
+    Of fewer than K lineages each has a fold of its own, and the other folds are empty.
+
+    Args:
+        lineage: of each row [n].
+        kind: of each row, such as its class [n].
+        n_folds: K.
+        seed: of the draw, below 2³².
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    _, lineage = np.unique(lineage, return_inverse=True)
+    _, kind = np.unique(kind, return_inverse=True)
+    n, n_lineages = len(lineage), int(lineage.max(initial=-1)) + 1
+    filled = min(n_folds, n_lineages)
+    if filled < 2:
+        return np.zeros(n, dtype=int)
+    if np.bincount(kind).max() < filled:
+        # scikit-learn refuses where all kinds are rarer than folds: blank rows are one that is not.
+        lineage = np.concatenate([lineage, n_lineages + np.arange(filled)])
+        kind = np.concatenate([kind, np.full(filled, kind.max() + 1)])
+    fold = np.empty(len(lineage), dtype=int)
+    splitter = StratifiedGroupKFold(filled, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")
+        for number, (_, inside) in enumerate(splitter.split(kind, kind, lineage)):
+            fold[inside] = number
+    return fold[:n]
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """Folds of rows of which some were made from others.
+
+    Attributes:
+        home: fold in which a row is tested on [n].
+        barred: whether a row must not be trained on while a fold is held out [K, n].
+    """
+
+    home: np.ndarray
+    barred: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        ids: Sequence[Hashable],
+        seeds: Sequence[Sequence[Hashable]],
+        kind: np.ndarray,
+        n_folds: int,
+        *,
+        seed: int,
+    ) -> Folds:
+        """Deal rows out by lineage.
+
+        Args:
+            ids: of n rows; equal rows have one.
+            seeds: ids that each row was made from; none for a real one [n].
+            kind: of each row; rows of a kind are dealt out evenly [n].
+            n_folds: K.
+            seed: of the draw, below 2³².
+        """
+        n, made_from = len(ids), [each for some in seeds for each in some]
+        first = ((own, some[0]) for own, some in zip(ids, seeds, strict=True) if some)
+        number = lineages([*ids, *made_from], first)
+        home = deal(number[:n], kind, n_folds, seed=seed)
+        fold_of = dict(zip(number[:n].tolist(), home.tolist(), strict=True))
+        barred = np.zeros((n_folds, n), dtype=bool)
+        barred[home, np.arange(n)] = True
+        child = np.repeat(np.arange(n), [len(some) for some in seeds])
+        for row, parent in zip(child, number[n:].tolist(), strict=True):
+            # A seed that is in no fold is never held out.
+            if parent in fold_of:
+                barred[fold_of[parent], row] = True
+        return cls(home, barred)
+
+
+def clustered_error(values: np.ndarray, family: np.ndarray) -> float | None:
+    """Standard error of a mean of values that are independent between families only.
+
+    ``√(F/(F−1) Σ_f (Σ_{i∈f} (x_i − x̄))²)/n`` (Liang and Zeger 1986, for a mean); None for fewer
+    than two families.
+    """
+    names, place = np.unique(family, return_inverse=True)
+    if len(names) < 2:
+        return None
+    sums = np.bincount(place, values - values.mean())
+    return float(np.sqrt(len(names) / (len(names) - 1) * np.sum(sums**2)) / len(values))
+
+
+def z_score(difference: float, *errors: float | None) -> float | None:
+    """A difference over its standard error, from those of independent parts; None without one."""
+    if any(error is None for error in errors):
+        return None
+    error = float(np.sqrt(sum(each**2 for each in errors if each is not None)))
+    return difference / error if error > 0 else None
+
+
+def auc_error(auc: float, n_one: int, n_other: int) -> float:
+    """Standard error of an AUC from independent rows of two kinds (Hanley and McNeil 1982)."""
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (n_one - 1) * (q1 - auc**2) + (n_other - 1) * (q2 - auc**2)
+    return float(np.sqrt(max(variance, 0.0) / (n_one * n_other)))
+
+
+@dataclass(frozen=True)
+class CrossValidated:
+    """A mean over splits.
+
+    Attributes:
+        mean: over the splits.
+        std_error: corrected.
+        lower: end of the interval.
+        upper: the other.
+        n: splits.
+        p_value: two-sided, of the hypothesis that the mean is 0.
+    """
+
+    mean: float
+    std_error: float
+    lower: float
+    upper: float
+    n: int
+    p_value: float
+
+
+def cross_validated(
+    values: Sequence[float] | np.ndarray, ratio: float, *, level: float = LEVEL
+) -> CrossValidated:
+    """The mean of results of splits, and its corrected interval.
+
+    Args:
+        values: a number for each split; NaN where a split has none.
+        ratio: n₂/n₁, test rows over training rows: 1/(K − 1) in K-fold cross-validation; 0 is the
+            naive interval.
+        level: of the interval.
+
+    Raises:
+        ValueError: fewer than two splits have a value, or ratio or level are out of range.
+    """
+    from scipy import stats
+
+    kept = np.asarray(values, dtype=float)
+    kept = kept[~np.isnan(kept)]
+    if len(kept) < 2:
+        raise ValueError(
+            f"an interval needs the results of at least two splits; got {len(kept)}. Use more "
+            "folds or repeats."
+        )
+    if not (0 <= ratio < math.inf and 0 < level < 1):
+        raise ValueError(
+            f"ratio must be finite and not negative, and level in (0, 1); got {ratio} and {level}."
+        )
+    mean = float(kept.mean())
+    error = math.sqrt(float(kept.var(ddof=1)) * (1 / len(kept) + ratio))
+    half = float(stats.t.ppf((1 + level) / 2, len(kept) - 1)) * error
+    score = abs(mean) / error if error else math.inf if mean else 0.0
+    p_value = float(2 * stats.t.sf(score, len(kept) - 1))
+    return CrossValidated(mean, error, mean - half, mean + half, len(kept), p_value)
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Point estimates ``(arms,)`` and bootstrap values ``(resamples, arms)`` of each metric.
+
+    All arms share the seeds and rows of a resample, so their differences are paired.
+    """
+
+    estimate: Mapping[str, np.ndarray]
+    samples: Mapping[str, np.ndarray]
+
+
+def group_metrics(group_errors: np.ndarray, minority: np.ndarray) -> dict[str, np.ndarray]:
+    """Balanced, minority and worst error from group errors ``(..., K, arms)``.
+
+    ``group_errors`` are means over the seeds: the worst group is the one that is worst on average.
+    The mean of each seed's largest error would add the noise of small test groups to it.
+    """
+    return {
+        "balanced_error": group_errors.mean(axis=-2),
+        "minority_error": group_errors[..., minority, :].mean(axis=-2),
+        "worst_error": group_errors.max(axis=-2),
+    }
+
+
+def bootstrap(
+    errors: Sequence[np.ndarray],
+    groups: Sequence[np.ndarray],
+    minority: np.ndarray,
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> Bootstrap:
+    """Two-level bootstrap of the metrics of all arms: seeds, then rows of each seed's groups.
+
+    Args:
+        errors: for each seed, the error of each test row under each arm, ``(n_s, arms)`` in [0, 1].
+        groups: for each seed, the group of each test row, ``(n_s,)``; every group has rows.
+        minority: ``(K,)`` True for the groups behind ``minority_error``.
+        n_resamples: number of resamples.
+        rng: source of randomness.
+    """
+    n_seeds, n_groups, n_arms = len(errors), len(minority), errors[0].shape[1]
+    seed_means = np.stack(
+        [
+            np.stack([e[g == k].mean(axis=0) for k in range(n_groups)])
+            for e, g in zip(errors, groups, strict=True)
+        ]
+    )
+    picks = rng.integers(n_seeds, size=(n_resamples, n_seeds))
+    drawn = np.empty((n_resamples, n_seeds, n_groups, n_arms))
+    for s in range(n_seeds):
+        here = picks == s
+        for g in range(n_groups):
+            inside = errors[s][groups[s] == g]
+            n = len(inside)
+            counts = rng.multinomial(n, np.full(n, 1.0 / n), size=int(here.sum()))
+            drawn[here, g] = counts @ inside / n
+    return Bootstrap(
+        estimate=group_metrics(seed_means.mean(axis=0), minority),
+        samples=group_metrics(drawn.mean(axis=1), minority),
+    )
+
+
+def bias_corrected(
+    estimate: float, samples: np.ndarray, level: float = LEVEL
+) -> tuple[float, float]:
+    """Bias-corrected percentile interval of a bootstrap (Efron 1981).
+
+    The correction matters for the worst-group error, whose bootstrap values are shifted upward
+    because a maximum picks up noise; for means it does next to nothing.
+    """
+    below = (np.sum(samples < estimate) + 0.5 * np.sum(samples == estimate)) / len(samples)
+    normal = NormalDist()
+    edge = 0.5 / len(samples)
+    shift = normal.inv_cdf(float(np.clip(below, edge, 1 - edge)))
+    tail = normal.inv_cdf((1 + level) / 2)
+    ranks = [normal.cdf(2 * shift - tail), normal.cdf(2 * shift + tail)]
+    lower, upper = np.quantile(samples, ranks)
+    return float(lower), float(upper)

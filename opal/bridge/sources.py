@@ -1,0 +1,248 @@
+"""Where :class:`opal.bridge.sampler.OpalSampler` gets its synthetic rows and texts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from opal.bridge.llm.budget import Budget, Limits
+from opal.bridge.llm.request import ModelSettings
+from opal.bridge.prompts import transcript
+from opal.bridge.prompts.common import identity
+from opal.bridge.text.corpus import text_table
+from opal.synthesis.resample import Duplication
+from opal.synthesis.synthesizer import Synthesizer
+
+if TYPE_CHECKING:
+    from opal.bridge.llm.request import Client, WrittenSample
+
+Shortage = Literal["raise", "fewer"]
+_SEEDS, _SOURCE = "seeds", "source"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A language model that writes what is needed, from the rows or texts that are resampled.
+
+    Every request is kept in the ledger: the same data are asked about in the same way, and paid
+    for once.
+
+    Attributes:
+        settings: model and parameters of the requests.
+        ledger: its file.
+        client: makes the way to the model; None to use the ledger alone.
+        budget: of all that the ledger holds.
+        limits: of the client.
+        descriptions: what a class means, in a sentence, for texts.
+        key: of the draws of seeds; not the sampler's, or each fit would buy anew.
+    """
+
+    settings: ModelSettings
+    ledger: Path
+    client: Callable[[], Client] | None = None
+    budget: Budget = field(default_factory=Budget)
+    limits: Limits = field(default_factory=Limits)
+    descriptions: Mapping[str, str] | None = None
+    key: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Real:
+    """The data that are resampled.
+
+    Attributes:
+        x: numbers [n, d], or texts [n].
+        label: class of each, 0 … K−1 [n].
+        classes: the K labels.
+        columns: names of the features; none for texts.
+        target: name of the label.
+    """
+
+    x: np.ndarray
+    label: np.ndarray
+    classes: tuple[object, ...]
+    columns: tuple[str, ...] = ()
+    target: str = "label"
+
+    @property
+    def are_texts(self) -> bool:
+        """Whether they are texts."""
+        return self.x.ndim == 1
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Real rows of each class [K]."""
+        return tuple(np.bincount(self.label, minlength=len(self.classes)).tolist())
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The id of each row or text, under which lineage names it."""
+        if self.are_texts:
+            return [identity(text) for text in self.x]
+        names = (*self.columns, self.target)
+        return [
+            identity(transcript.sentence(names, (*map(float, x), self.code(int(y)))))
+            for x, y in zip(self.x, self.label, strict=True)
+        ]
+
+    def code(self, label: int) -> float:
+        """The number that stands for a class: itself if it is one, otherwise its place."""
+        value = self.classes[label]
+        return float(value) if isinstance(value, int | float | np.number) else float(label)
+
+
+class Made(NamedTuple):
+    """Synthetic rows or texts of a class.
+
+    Attributes:
+        x: numbers [k, d], or texts [k].
+        source: who made each [k].
+        seeds: ids of what each was made from [k].
+        row: the row of the real data that it copies, −1 for none [k].
+    """
+
+    x: np.ndarray
+    source: Sequence[str]
+    seeds: Sequence[tuple[str, ...]]
+    row: np.ndarray
+
+    def part(self, start: int, stop: int) -> Made:
+        """Some of them."""
+        cut = slice(start, stop)
+        return Made(self.x[cut], self.source[cut], self.seeds[cut], self.row[cut])
+
+
+def make(
+    source: Synthesizer | pd.DataFrame | Asked, real: Real, wanted: Sequence[int], seed: int
+) -> list[Made]:
+    """Synthetic rows of each class: as many as are wanted, of a pool perhaps fewer.
+
+    Args:
+        source: who makes them.
+        real: the data.
+        wanted: how many of each class [K].
+        seed: of the draws.
+
+    Raises:
+        ValueError: the source cannot make rows of this kind; what else synthesizers, writers and
+            the ledger refuse.
+    """
+    if isinstance(source, Duplication):
+        return _copied(source, real, wanted, seed)
+    if isinstance(source, pd.DataFrame):
+        return _pooled(source, real, wanted)
+    if isinstance(source, Asked):
+        return _asked(source, real, wanted)
+    if real.are_texts:
+        raise ValueError(
+            "texts need Duplication(), a table of bought texts, or Asked(...); got "
+            f"{source.name!r}, which makes rows of numbers."
+        )
+    return _drawn(source, real, wanted, seed)
+
+
+def _copied(source: Duplication, real: Real, wanted: Sequence[int], seed: int) -> list[Made]:
+    rng, made = np.random.default_rng(seed), []
+    for label, n in enumerate(wanted):
+        own = np.flatnonzero(real.label == label)
+        row = own[np.arange(n) % len(own)] if source.in_turn else rng.choice(own, n)
+        seeds = [(real.ids[i],) for i in row]
+        made.append(Made(real.x[row], [source.name] * n, seeds, row))
+    return made
+
+
+def _drawn(source: Synthesizer, real: Real, wanted: Sequence[int], seed: int) -> list[Made]:
+    """From the law that the synthesizer fits, in double precision."""
+    import jax
+    import jax.numpy as jnp
+
+    from opal.draws import as_key, named
+    from opal.settings.groups import Group, Sample
+
+    order = np.argsort(real.label, kind="stable")
+    groups = tuple(Group(str(name), k) for k, name in enumerate(real.classes))
+    with jax.enable_x64(True):
+        key = as_key(seed)
+        x, y = jnp.asarray(real.x[order], float), jnp.asarray(real.label[order])
+        law = source.fit(Sample(x, y, real.counts), groups, key=named(key, "fit"))
+        drawn = np.asarray(law.sample(tuple(wanted), key=named(key, "sample")).x)
+    ends = np.cumsum(wanted)
+    return [_whole(drawn[end - n : end], source.name) for n, end in zip(wanted, ends, strict=True)]
+
+
+def _whole(x: np.ndarray, source: str) -> Made:
+    """Rows that were made from all rows of their class together."""
+    return Made(x, [source] * len(x), [()] * len(x), np.full(len(x), -1))
+
+
+def _pooled(pool: pd.DataFrame, real: Real, wanted: Sequence[int]) -> list[Made]:
+    """The first of each class whose seeds are all among the real data, in the pool's order.
+
+    What was made from a row that is not there must not be trained on: the row may be held out.
+    """
+    columns = ["text"] if real.are_texts else [*real.columns]
+    target = "label" if real.are_texts else real.target
+    missing = [name for name in (*columns, target) if name not in pool]
+    if missing:
+        raise ValueError(
+            f"the pool needs the columns {', '.join([*columns, target])}; missing: "
+            f"{', '.join(map(str, missing))}. There are: {', '.join(map(str, pool.columns))}."
+        )
+    none: list[tuple[str, ...]] = [()] * len(pool)
+    seeds = [tuple(each) for each in pool[_SEEDS]] if _SEEDS in pool else none
+    known = frozenset(real.ids) if any(seeds) else frozenset()
+    usable = np.array([known.issuperset(each) for each in seeds], dtype=bool)
+    source = [str(each) for each in pool[_SOURCE]] if _SOURCE in pool else ["pool"] * len(pool)
+    x = pool["text"].to_numpy(dtype=object) if real.are_texts else pool[columns].to_numpy(float)
+    names, made = [str(value) for value in pool[target]], []
+    for name, n in zip(real.classes, wanted, strict=True):
+        mine = np.flatnonzero(usable & np.array([each == str(name) for each in names], bool))[:n]
+        lineage = [source[i] for i in mine], [seeds[i] for i in mine]
+        made.append(Made(x[mine], *lineage, np.full(len(mine), -1)))
+    return made
+
+
+def _asked(source: Asked, real: Real, wanted: Sequence[int]) -> list[Made]:
+    """What the model writes, in the order of its requests."""
+    from opal.bridge.llm.generate import generate
+    from opal.bridge.llm.ledger import Ledger
+    from opal.bridge.prompts.table import TableWriter
+    from opal.bridge.prompts.text import TextWriter
+
+    writer: TextWriter | TableWriter
+    if real.are_texts:
+        groups = [str(name) for name in real.classes]
+        frame = text_table(list(real.x), [groups[k] for k in real.label])
+        writer = TextWriter(
+            frame, source.settings, key=source.key, descriptions=source.descriptions
+        )
+    else:
+        codes = [real.code(k) for k in range(len(real.classes))]
+        groups = [transcript.name_of([real.target], (code,)) for code in codes]
+        table = pd.DataFrame(real.x, columns=list(real.columns))
+        table[real.target] = [codes[k] for k in real.label]
+        writer = TableWriter(table, real.target, source.settings, key=source.key)
+    quotas = {group: n for group, n in zip(groups, wanted, strict=True) if n}
+    if not quotas:
+        return [_written([], real) for _ in groups]
+    client = None if source.client is None else source.client()
+    with Ledger(source.ledger) as ledger:
+        samples = generate(
+            writer, quotas, client, ledger, limits=source.limits, budget=source.budget
+        )
+    return [_written([s for s in samples if s.group == group], real) for group in groups]
+
+
+def _written(samples: Sequence[WrittenSample], real: Real) -> Made:
+    x: np.ndarray = np.empty(len(samples), dtype=object)
+    x[:] = [sample.content for sample in samples]
+    if not real.are_texts:
+        x = pd.DataFrame(list(x), columns=list(real.columns)).to_numpy(dtype=float)
+    lineage = [sample.model for sample in samples], [sample.seeds for sample in samples]
+    return Made(x, *lineage, np.full(len(samples), -1))

@@ -1,0 +1,301 @@
+"""What evaluations, audits and parsed texts found, as blocks of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from opal.bridge.render import Block, Cell, Figure, Heading, Items, Paragraph, Table
+from opal.bridge.resampling import GROUP_METRICS
+from opal.bridge.tabular.arms import ARMS, REFERENCE
+from opal.bridge.tabular.classifiers import SoundSettings
+from opal.bridge.tabular.picture import CLASSIFIERS, arm_label
+
+TITLE = "Synthetic rows against group weighting"
+_ERRORS = {"balanced_error": "balanced", "minority_error": "minority", "worst_error": "worst group"}
+_CAVEATS = """\
+Balanced: the mean of the group errors; minority: the mean over the smallest groups in training; \
+worst group: the group with the largest error averaged over the seeds. Differences are paired with \
+group weighting on seeds and test rows; below zero is better.
+Intervals: 95 % two-level bootstrap intervals, over seeds, then test rows within groups. Seeds \
+share one source table, so their tables overlap and the intervals are, if anything, too short; \
+none is corrected for the number of comparisons on this page.
+Row weights: they move a linear rule, but hardly a classifier that can fit every row (boosted \
+trees): there weighting is a weak reference, and the moved threshold is the one to beat.
+Rows added: the mean over the seeds. Where a generator made too few rows of a group, "to balance" \
+stops short of balance, and "none recited" stops shorter: read them with this number."""
+Evaluations = Sequence[Mapping[str, Any]]
+LeftOut = Mapping[str, Mapping[str, str]]
+
+
+# ------------------------------------------------------------------------ sound evaluation
+
+
+def evaluations(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each setting and classifier with its arms: counts, metrics and differences, as JSON."""
+    found = []
+    aggregate = frame[frame["replicate"].isna()]
+    for (setting, classifier), rows in aggregate.groupby(["setting", "classifier"], sort=False):
+        dataset, task = str(setting).rsplit("/", 1)
+        n_seeds = int(rows["n_replicates"].iloc[0])
+        base = {"dataset": dataset, "task": task, "classifier": classifier, "n_seeds": n_seeds}
+        arms = [_arm(arm, rows[rows["arm"] == arm]) for arm in ARMS if (rows["arm"] == arm).any()]
+        found.append({**base, "n_real": int(rows["n_real"].iloc[0]), "arms": arms})
+    return found
+
+
+def _arm(arm: str, rows: pd.DataFrame) -> dict[str, Any]:
+    names = ("value", "std_error", "lower", "upper")
+    metrics = {
+        row.metric: {name: float(getattr(row, name)) for name in names} for row in rows.itertuples()
+    }
+    made = str(rows["synthesizer"].iloc[0])
+    return {
+        "arm": arm,
+        "synthesizer": made,
+        "n_added": int(rows["n_oversampled"].iloc[0]),
+    } | metrics
+
+
+def page(
+    done: Evaluations, left_out: LeftOut, settings: SoundSettings, figure: Figure
+) -> Iterator[Block]:
+    """A verdict for each arm, then a table for each setting and classifier."""
+    yield figure
+    yield Paragraph(
+        "Evaluations (dataset, task, classifier) in which an arm's interval lies wholly below or "
+        "above group weighting, and the mean difference."
+    )
+    yield _verdicts(done)
+    caveats = (line.partition(": ") for line in _CAVEATS.splitlines())
+    yield Items([(f"{term}:", told) for term, _, told in caveats])
+    yield Paragraph(
+        f"Settings: {settings.folds} folds, {settings.trees} trees, {settings.draws} draws, "
+        f"{settings.resamples} resamples, seed {settings.seed}."
+    )
+    for entry in done:
+        name = CLASSIFIERS[entry["classifier"]][3]
+        yield Heading(f"{entry['dataset']}, {entry['task']} task, {name}")
+        yield Paragraph(f"{entry['n_real']} real training rows, {entry['n_seeds']} seeds.")
+        yield _arms_table(entry)
+    yield from _left_out(left_out)
+
+
+def summary(result: Mapping[str, Any]) -> Iterator[Block]:
+    """A sound evaluation in a terminal: one table for each setting and classifier.
+
+    Args:
+        result: of :meth:`opal.bridge.tabular.sound.Evaluation.write`.
+    """
+    for entry in result["evaluations"]:
+        title = f"{entry['dataset']}, {entry['task']}, {entry['classifier']}"
+        yield Heading(title)
+        yield _arms_table(entry, intervals=False)
+    yield from _left_out(result["left_out"])
+    yield Items([("", f"wrote {path}") for path in result["written"].values()])
+
+
+def _left_out(left_out: LeftOut) -> Iterator[Block]:
+    lines = [
+        ("", f"{setting}: {arm_label(arm)} left out: {why}.")
+        for setting, reasons in left_out.items()
+        for arm, why in reasons.items()
+    ]
+    if lines:
+        yield Items(lines)
+
+
+def _verdicts(done: Evaluations) -> Table:
+    """In how many evaluations each arm's interval lies below, around or above weighting."""
+    rows: list[list[Cell]] = []
+    for arm in (arm for arm in ARMS if arm != REFERENCE):
+        mine = [a for entry in done for a in entry["arms"] if a["arm"] == arm]
+        if mine:
+            label = arm_label(arm, mine[0]["synthesizer"])
+            rows.append([label, len(mine), *(_verdict(mine, metric) for metric in GROUP_METRICS)])
+    return Table(["arm", "evaluations", *(f"{_ERRORS[m]} error" for m in GROUP_METRICS)], rows)
+
+
+def _verdict(arms: Sequence[Mapping[str, Any]], metric: str) -> str:
+    found = [arm[f"{metric}_difference"] for arm in arms]
+    better, worse = sum(d["upper"] < 0 for d in found), sum(d["lower"] > 0 for d in found)
+    mean = sum(d["value"] for d in found) / len(found)
+    return f"{better} better, {worse} worse ({mean:+.3f})"
+
+
+def _arms_table(entry: Mapping[str, Any], *, intervals: bool = True) -> Table:
+    """The arms of one evaluation; differences always come with their intervals."""
+    head = ["arm", "rows added"]
+    for metric in GROUP_METRICS:
+        head += [f"{_ERRORS[metric]} error", "minus weighting"]
+    rows = []
+    for arm in entry["arms"]:
+        row: list[Cell] = [arm_label(arm["arm"], arm["synthesizer"]), arm["n_added"]]
+        for metric in GROUP_METRICS:
+            level = arm[metric]
+            row.append(_interval(level, "") if intervals else f"{level['value']:.3f}")
+            is_reference = arm["arm"] == REFERENCE
+            row.append(None if is_reference else _interval(arm[f"{metric}_difference"], "+"))
+        rows.append(row)
+    return Table(head, rows)
+
+
+def _interval(found: Mapping[str, float], sign: str) -> str:
+    return f"{found['value']:{sign}.3f} [{found['lower']:{sign}.2f}, {found['upper']:{sign}.2f}]"
+
+
+# ------------------------------------------------------------------------ published evaluation
+
+
+def published(result: Mapping[str, Any]) -> Iterator[Block]:
+    """Mean errors for 0 to 5 chunks, one line for each result file."""
+    rows = [[name, *found["mean"]] for name, found in result["files"].items()]
+    yield Table(["file", *map(str, range(6))], rows, "mean error by chunks of synthetic rows")
+
+
+def comparison(result: Mapping[str, Any]) -> Iterator[Block]:
+    """The largest difference to each published file."""
+    rows = [[name, f"{value:.1e}"] for name, value in result["files"].items()]
+    if not rows:
+        yield Paragraph("nothing is published for these tables.")
+        return
+    yield Table(["file", "difference"], rows, "largest difference to the published file")
+    yield Paragraph(f"{len(rows)} files, largest difference {result['max_abs_difference']:.1e}")
+
+
+# ------------------------------------------------------------------------ audit
+
+
+def audit(result: Mapping[str, Any]) -> Iterator[Block]:
+    """The findings of one audit, or of several."""
+    for name, found in result.get("audits", {"": result}).items():
+        coding = f" ({found['coding']})" if found.get("coding") else ""
+        yield Heading(
+            f"{name or ', '.join(found['files'])}: {found['n_rows']} synthetic rows{coding}"
+        )
+        yield from audit_tables(found).values()
+
+
+def audit_tables(found: Mapping[str, Any]) -> dict[str, Table]:
+    """The tables of one audit: copies, composition, shift, two_sample, violations, conditional.
+
+    The last only where there are attributes.
+    """
+    tables = {
+        "copies": _copies(found["copies"]),
+        "composition": _composition(found["composition"]),
+        "shift": _shift(found["shift"]),
+        "two_sample": _two_sample(found["two_sample"]),
+        "violations": _violations(found["violations"]),
+    }
+    if found["composition"]["conditional"]:
+        tables["conditional"] = _conditional(found["composition"])
+    return tables
+
+
+def _share(value: float | None) -> str | None:
+    return None if value is None else f"{100 * value:.1f} %"
+
+
+def _copies(found: Mapping[str, Any]) -> Table:
+    rows = []
+    for role, entry in found.items():
+        if role != "within":
+            exact = [entry["exact"], _share(entry["exact_share"]), _share(entry["by_chance"])]
+            near = [entry["relabelled"], entry["near"], _share(entry["near_share"])]
+            rows.append([role, *exact, *near])
+    head = (
+        "copies of",
+        "exact",
+        "share",
+        "by chance",
+        "relabelled",
+        "near",
+        "share (5 % expected)",
+    )
+    repeated = found["within"]
+    share = _share(repeated["repeated_share"])
+    return Table(head, rows, f"{repeated['repeated']} rows repeat an earlier one ({share})")
+
+
+def _composition(found: Mapping[str, Any]) -> Table:
+    rows = []
+    for row in found["groups"]:
+        shares = (_share(row["share"]), _share(row["asked_share"]))
+        rows.append([row["group"], row["synthetic"], *shares, _signed(row["z"], 1)])
+    head = ("group", "rows", "share", "asked for", "z")
+    return Table(head, rows, f"composition; asked for: {found['asked']}")
+
+
+def _conditional(found: Mapping[str, Any]) -> Table:
+    roles = list(found["n_rows"])
+    rows: list[list[Cell]] = []
+    for row in found["conditional"]:
+        shares = [
+            None if each["share"] is None else f"{each['share']:.2f} ({each['count']}/{each['of']})"
+            for each in (row[role] for role in roles)
+        ]
+        rows.append([f"P({row['level']} | {row['given']})", *shares])
+    return Table(("", *roles), rows, "attribute given label")
+
+
+def _shift(found: Sequence[Mapping[str, Any]], most: int = 8) -> Table:
+    rows = [
+        [
+            row["group"],
+            row["feature"],
+            "no unit" if row["shift_sd"] is None else _signed(row["shift_sd"], 2),
+            None if row["sd_ratio"] is None else f"{row['sd_ratio']:.2f}",
+            _signed(row["z"], 1),
+        ]
+        for row in found[:most]
+    ]
+    title = f"largest {len(rows)} of {len(found)} feature shifts"
+    return Table(("group", "feature", "shift (SD)", "SD ratio", "z"), rows, title)
+
+
+def _signed(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:+.{digits}f}"
+
+
+def _two_sample(found: Iterable[Mapping[str, Any]]) -> Table:
+    rows = []
+    for row in found:
+        auc = row["reason"]
+        if row["auc"] is not None:
+            auc = f"{row['auc']:.2f} ± {row['std_error']:.2f}"
+        rows.append([row["group"], row["n_synthetic"], row["n_real"], auc])
+    title = "can a forest tell synthetic from real? (0.5: no)"
+    return Table(("group", "synthetic", "real", "AUC"), rows, title)
+
+
+def _violations(found: Mapping[str, Any]) -> Table:
+    kinds = ("below", "above", "not_whole", "unseen")
+    rows: list[list[Cell]] = [
+        [row["feature"], f"{row['real_min']:g} to {row['real_max']:g}", *(row[k] for k in kinds)]
+        for row in found["features"]
+    ]
+    rows += [
+        [f"label {label}", "unknown", None, None, None, count]
+        for label, count in found["labels"].items()
+    ]
+    head = ("column", "real range", "below", "above", "not whole", "unseen")
+    return Table(head, rows, f"{found['rows']} rows have impossible values")
+
+
+# ------------------------------------------------------------------------ parsed text
+
+
+def parsed(result: Mapping[str, Any]) -> Iterator[Block]:
+    """Counts, then each rejected line with its reason."""
+    yield Paragraph(
+        f"{result['n_rows']} rows and {result['n_rejected']} rejected lines in "
+        f"{result['n_lines']} lines ({result['n_blank']} blank)"
+    )
+    rows = [[row["line"], row["reason"], row["text"][:60]] for row in result["rejected"]]
+    if rows:
+        yield Table(("line", "reason", "text"), rows, "rejected")
+    if result["out"]:
+        yield Paragraph(f"wrote {result['out']}")

@@ -1,0 +1,259 @@
+"""One split of a dataset as checked tables, and as the arrays that arms are made from.
+
+A split is a raw training table, the synthetic rows in the order they are consumed, a test table
+and, where there is one, the full source table; the label is one column, and every other column is
+a feature.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from opal import names
+from opal.bridge.tabular.datasets import Dataset, read, read_source, train_header
+
+
+@dataclass(frozen=True)
+class Split:
+    """One seed of one task: tables with the same columns, the label last, labels 0 and 1.
+
+    ``source`` is None where the full table is not at hand.
+    """
+
+    dataset: Dataset
+    task: str
+    method: str
+    seed: int
+    train: pd.DataFrame
+    synthetic: pd.DataFrame
+    test: pd.DataFrame
+    source: pd.DataFrame | None
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the feature columns, in order."""
+        return [name for name in self.train.columns if name != self.dataset.target]
+
+    def labels(self, table: pd.DataFrame) -> np.ndarray:
+        """Labels, ``(n,)`` integers 0 and 1."""
+        return table[self.dataset.target].to_numpy().astype(int)
+
+    def groups(self, table: pd.DataFrame) -> np.ndarray:
+        """Group of each row, ``(n,)``: ``label`` or ``2·(attribute ≠ 0) + label``."""
+        label = self.labels(table)
+        if self.task == "imbalanced":
+            return label
+        return 2 * (table[self.dataset.attribute].to_numpy() != 0).astype(int) + label
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Readable names of groups 0, 1, … ."""
+        target, attribute = self.dataset.target, self.dataset.attribute
+        if self.task == "imbalanced":
+            return f"{target}=0", f"{target}=1"
+        sides = (f"{attribute}=0", f"{attribute}≠0")
+        return tuple(f"{side},{target}={label}" for side in sides for label in (0, 1))
+
+
+def load(dataset: Dataset, task: str, method: str = "focus", seed: int = 1) -> Split:
+    """Read one split and check it; without a file of synthetic rows there are none.
+
+    Raises:
+        ValueError: the task or method is not there, a column is missing (the nearest name is
+            suggested), a cell is empty, a feature is not a number, or a label is not 0 or 1.
+    """
+    if (task, method) not in dataset.folders:
+        known = sorted(f"{t}/{m}" for t, m in dataset.folders)
+        raise ValueError(f"{dataset.name} has the splits {known}; got {task}/{method}.")
+    if task == "spurious" and dataset.attribute is None:
+        raise ValueError(
+            f"the spurious task of {dataset.name} needs an attribute; name it with --attribute."
+        )
+    folder = dataset.folders[task, method]
+    wanted = train_header(dataset, folder, seed)
+    needed = [dataset.target] + ([dataset.attribute] if dataset.attribute else [])
+    columns = [name for name in wanted if name != dataset.target] + [dataset.target]
+    tables: dict[str, pd.DataFrame] = {}
+    for role, prefix in (("train", "train_(?!gen)"), ("synthetic", "train_gen"), ("test", "test_")):
+        found = read(dataset, folder, rf"{prefix}.*rand{seed}\.csv")
+        if found is not None:
+            tables[role] = checked(found[0], columns, needed, found[1])
+        elif role == "synthetic":
+            tables[role] = tables["train"].head(0)
+        else:
+            raise ValueError(f"{dataset.name}: no {role} table of seed {seed} in {folder or '.'}.")
+    for role, table in tables.items():
+        _binary(table[dataset.target], f"{role} table of {dataset.name}, seed {seed}")
+    whole = read_source(dataset)
+    source = whole and checked(whole[0], columns, columns, whole[1])
+    return Split(dataset, task, method, seed, **tables, source=source)
+
+
+def checked(
+    table: pd.DataFrame, columns: list[str], needed: Iterable[str], where: str
+) -> pd.DataFrame:
+    """The named columns of a table as finite numbers.
+
+    Raises:
+        ValueError: there are no rows; a column is missing or misspelt, holds text, or has an empty
+            or infinite cell.
+    """
+    if table.empty:
+        raise ValueError(f"{where} must hold rows; it has none.")
+    known = [str(name) for name in table.columns]
+    for name in [*needed, *columns]:
+        if name not in table.columns:
+            raise ValueError(
+                f"{where} needs a column {name!r}{names.hint(name, known)} It has: "
+                f"{', '.join(known)}. Every table needs the columns of the training table, and "
+                "those that flags name: add or rename the column, or correct the flag."
+            )
+    table = table[columns]
+    for name in columns:
+        _numeric(table[name], where)
+        bad = np.flatnonzero(~np.isfinite(table[name].to_numpy(dtype=float)))
+        if bad.size:
+            raise ValueError(
+                f"{where}: column {name!r} must be complete and finite; {bad.size} cells are not, "
+                f"the first in data row {bad[0] + 1}. Drop or impute these rows first."
+            )
+    return table
+
+
+def _numeric(column: pd.Series, where: str) -> None:
+    """Refuse a column of text: with the first cell that is not a number, or else the first."""
+    if pd.api.types.is_numeric_dtype(column):
+        return
+    text = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+    first = int(np.argmax(text.to_numpy(dtype=bool)))
+    raise ValueError(
+        f"{where}: column {column.name!r} must hold numbers; data row {first + 1} holds "
+        f"{column.iloc[first]!r}. Correct it, or encode the column as numbers."
+    )
+
+
+def _binary(labels: pd.Series, where: str) -> None:
+    """Refuse labels other than 0 and 1."""
+    found = sorted({float(label) for label in labels.unique()} - {0.0, 1.0})
+    if found:
+        raise ValueError(
+            f"{where}: labels must be 0 or 1; column {labels.name!r} also holds "
+            f"{', '.join(f'{label:g}' for label in found[:5])}. "
+            "Recode it."
+        )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Features ``x (n, d)``, labels ``y (n,)`` in {0, 1} and groups ``group (n,)``."""
+
+    x: np.ndarray
+    y: np.ndarray
+    group: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, index: np.ndarray) -> Rows:
+        """The rows of an index or a mask."""
+        return Rows(self.x[index], self.y[index], self.group[index])
+
+    def counts(self, n_groups: int) -> np.ndarray:
+        """Rows in each group, ``(K,)``."""
+        return np.bincount(self.group, minlength=n_groups)
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """A split as arrays; ``groups`` are 0, …, K−1 and features ``(n, d)`` floats.
+
+    Attributes:
+        novel: ``(n_synthetic,)`` True where a synthetic row equals no real row.
+        fresh: real rows of the source table that are neither in train nor in test; None without
+            a source table.
+    """
+
+    features: list[str]
+    group_names: tuple[str, ...]
+    by_attribute: bool
+    train: Rows
+    synthetic: Rows
+    test: Rows
+    novel: np.ndarray
+    fresh: Rows | None
+
+    @classmethod
+    def of(cls, split: Split) -> SplitData:
+        """The arrays of a split.
+
+        Raises:
+            ValueError: a group has no training or no test row.
+        """
+        roles = (split.train, split.synthetic, split.test)
+        train, synthetic, test = (_rows(split, table) for table in roles)
+        require_groups(split, "training", train.group)
+        require_groups(split, "test", test.group)
+        known = [t for t in (split.source, split.train, split.test) if t is not None]
+        real = set().union(*(keys(table) for table in known))
+        novel = np.array([key not in real for key in keys(split.synthetic)], dtype=bool)
+        fresh = None
+        if split.source is not None:
+            fresh = _rows(split, without(split.source, [split.train, split.test]))
+        return cls(
+            features=split.features,
+            group_names=split.group_names,
+            by_attribute=split.task == "spurious",
+            train=train,
+            synthetic=synthetic,
+            test=test,
+            novel=novel,
+            fresh=fresh,
+        )
+
+
+def require_groups(split: Split, role: str, group: np.ndarray) -> None:
+    """Check that every group has rows: the error of one without would not exist.
+
+    Raises:
+        ValueError: one has none; ``role`` says of which table.
+    """
+    absent = [name for g, name in enumerate(split.group_names) if not (group == g).any()]
+    if absent:
+        raise ValueError(
+            f"{split.dataset.name}, seed {split.seed}: every group needs {role} rows; {absent} "
+            f"has none. Use a {role} table that holds all groups, or another attribute."
+        )
+
+
+def _rows(split: Split, table: pd.DataFrame) -> Rows:
+    x = table[split.features].to_numpy(dtype=float)
+    return Rows(x, split.labels(table), split.groups(table))
+
+
+def keys(table: pd.DataFrame) -> list[bytes]:
+    """One hashable key for each row; equal keys are equal numbers in the same column order.
+
+    Whole numbers written 1 and 1.0 are the same value, and so are 0.0 and −0.0.
+    """
+    values = np.ascontiguousarray(table.to_numpy(dtype=float) + 0.0)
+    return [row.tobytes() for row in values]
+
+
+def without(table: pd.DataFrame, taken: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """``table`` less the rows of other tables, counted: a row taken once goes once.
+
+    A source table may hold identical rows of different people; only as many of them go as were
+    taken.
+    """
+    left = Counter(key for other in taken for key in keys(other[table.columns]))
+    keep = np.ones(len(table), dtype=bool)
+    for index, key in enumerate(keys(table)):
+        if left[key]:
+            left[key] -= 1
+            keep[index] = False
+    return table[keep]

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from opal import checks
+from opal.bridge.prompts import common
+
+IDS = [f"{k:02x}" for k in range(20)]
+N_REQUESTS = 2000
+
+
+def test_draws_do_not_depend_on_the_order_of_the_texts() -> None:
+    draw = common.drawn(IDS, 5, key=0, group="a", index=3)
+    assert draw == common.drawn(IDS[::-1], 5, key=0, group="a", index=3)
+
+
+def test_another_process_draws_the_same() -> None:
+    code = (
+        "from opal.bridge.prompts import common\n"
+        f"print(*common.drawn({IDS!r}, 5, key=1, group='ä', index=9))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONHASHSEED": "77"}
+    )
+    assert result.stdout.split() == list(common.drawn(IDS, 5, key=1, group="ä", index=9))
+
+
+@pytest.mark.parametrize(("key", "group", "index"), [(1, "a", 3), (0, "b", 3), (0, "a", 4)])
+def test_key_group_and_index_each_change_the_draw(key: int, group: str, index: int) -> None:
+    usual = common.drawn(IDS, 5, key=0, group="a", index=3)
+    assert usual != common.drawn(IDS, 5, key=key, group=group, index=index)
+
+
+def test_every_text_is_drawn_equally_often_and_anew() -> None:
+    """Chi-squared of 20 counts; a draw without replacement would never repeat a text."""
+    draws = [common.drawn(IDS, 5, key=0, group="a", index=k) for k in range(N_REQUESTS)]
+    expected = N_REQUESTS * 5 / len(IDS)
+    counts = Counter(id_ for draw in draws for id_ in draw)
+    chi = sum((counts[id_] - expected) ** 2 / expected for id_ in IDS)
+    assert abs(chi - 19) < checks.z_threshold(1) * (2 * 19) ** 0.5
+    chance = 1 - 20 * 19 * 18 * 17 * 16 / 20**5
+    repeated = sum(len(set(draw)) < 5 for draw in draws) / N_REQUESTS
+    error = (chance * (1 - chance) / N_REQUESTS) ** 0.5
+    assert abs(repeated - chance) < checks.z_threshold(1) * error
+
+
+def test_fixed_seeds_are_different_and_always_the_same() -> None:
+    chosen = common.fixed(IDS, 5, key=0, group="a")
+    assert chosen == common.fixed(IDS[::-1], 5, key=0, group="a")
+    assert len(set(chosen)) == 5
+    assert chosen != common.fixed(IDS, 5, key=1, group="a")
+
+
+def test_a_small_group_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 5 different texts to be imitated; 'b' has 3"):
+        common.require_enough({"a": 4, "b": 3, "c": 9}, 5, "texts")
+    common.require_enough({"a": 5}, 5, "texts")

@@ -1,0 +1,254 @@
+"""Folds keep lineages whole; intervals cover what they should, and the naive ones do not."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from opal.bridge.resampling import (
+    Folds,
+    bias_corrected,
+    bootstrap,
+    clustered_error,
+    cross_validated,
+    deal,
+    group_metrics,
+    lineages,
+)
+
+Drawn = tuple[list[np.ndarray], list[np.ndarray]]
+MINORITY = np.array([True, False])
+N_SETS, REPEATS, FOLDS, PER_CLASS, SHIFT = 600, 5, 10, 30, 0.5
+TRAINED = PER_CLASS - PER_CLASS // FOLDS
+
+
+@pytest.fixture(scope="module")
+def errors() -> np.ndarray:
+    """Error in each split of many data sets [sets, splits]: a threshold between two means."""
+    rng = np.random.default_rng(0)
+    data = (
+        rng.normal(size=(2, N_SETS, 1, PER_CLASS)) + SHIFT * np.array([-1, 1])[:, None, None, None]
+    )
+    again = rng.permuted(np.repeat(data, REPEATS, axis=2), axis=3)
+    parts = again.reshape(2, N_SETS, REPEATS, FOLDS, -1)
+    sums = parts.sum(axis=4)
+    means = (sums.sum(axis=3, keepdims=True) - sums) / TRAINED
+    threshold = means.mean(axis=0)[..., None]
+    wrong = np.stack([parts[0] > threshold, parts[1] <= threshold])
+    return wrong.mean(axis=(0, 4)).reshape(N_SETS, -1)
+
+
+@pytest.fixture(scope="module")
+def truth() -> float:
+    """Expected error of a threshold drawn with variance s² = 1/(2 n₁): Φ(−δ/√(1 + s²))."""
+    return float(stats.norm.cdf(-SHIFT / math.sqrt(1 + 1 / (2 * TRAINED))))
+
+
+def coverage(errors: np.ndarray, truth: float, ratio: float) -> float:
+    intervals = [cross_validated(each, ratio) for each in errors]
+    return float(np.mean([each.lower <= truth <= each.upper for each in intervals]))
+
+
+def test_the_simulation_aims_at_its_truth(errors: np.ndarray, truth: float) -> None:
+    means = errors.mean(axis=1)
+    assert abs(means.mean() - truth) < 4 * means.std() / math.sqrt(N_SETS)
+
+
+def test_corrected_intervals_cover(errors: np.ndarray, truth: float) -> None:
+    slack = 3 * math.sqrt(0.95 * 0.05 / N_SETS)
+    assert 0.95 - slack <= coverage(errors, truth, 1 / (FOLDS - 1)) <= 0.99
+
+
+def test_naive_intervals_do_not(errors: np.ndarray, truth: float) -> None:
+    assert coverage(errors, truth, 0.0) < 0.75
+
+
+def test_the_formula() -> None:
+    values = [0.1, 0.3, 0.2, 0.6]
+    found = cross_validated(values, 1 / 3, level=0.9)
+    assert found.mean == pytest.approx(0.3)
+    assert found.std_error == pytest.approx(np.std(values, ddof=1) * math.sqrt(1 / 4 + 1 / 3))
+    half = stats.t.ppf(0.95, 3) * found.std_error
+    assert (found.lower, found.upper) == pytest.approx((0.3 - half, 0.3 + half))
+    assert found.n == 4
+
+
+def test_without_correction_it_is_the_usual_test() -> None:
+    values = np.random.default_rng(1).normal(0.2, size=12)
+    found = cross_validated(values, 0.0)
+    assert found.p_value == pytest.approx(stats.ttest_1samp(values, 0.0).pvalue)
+
+
+def test_splits_without_a_value_are_left_out() -> None:
+    assert cross_validated([0.1, math.nan, 0.3], 0.1) == cross_validated([0.1, 0.3], 0.1)
+
+
+def test_equal_values_have_no_width() -> None:
+    assert cross_validated([0.5] * 4, 0.1).p_value == 0.0
+    assert cross_validated([0.0] * 4, 0.1).p_value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("values", "ratio", "level", "message"),
+    [
+        ([0.1, math.nan], 0.1, 0.95, "needs the results of at least two splits; got 1."),
+        ([0.1, 0.2], -0.1, 0.95, "ratio must be finite and not negative, and level in (0, 1)"),
+        ([0.1, 0.2], 0.1, 1.0, "got 0.1 and 1.0."),
+    ],
+)
+def test_bad_input(values: list[float], ratio: float, level: float, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        cross_validated(values, ratio, level=level)
+
+
+def test_lineages_join_equal_rows_and_what_they_were_made_from() -> None:
+    number = lineages(["a", "b", "a", "c", "d"], [("b", "x"), ("x", "d"), (), ("c",)])
+    assert number[0] == number[2]
+    assert number[1] == number[4]
+    assert len(set(number)) == 3
+
+
+def test_each_kind_is_dealt_out_evenly() -> None:
+    kind = np.repeat([0, 1, 2], [40, 23, 3])
+    for seed in range(5):
+        fold = deal(np.arange(66), kind, 5, seed=seed)
+        counts = np.array([np.bincount(fold[kind == k], minlength=5) for k in range(3)])
+        assert (counts.max(axis=1) - counts.min(axis=1) <= 1).all()
+        assert np.ptp(counts.sum(axis=0)) <= 2
+
+
+def test_lineages_stay_whole_and_seeds_decide() -> None:
+    lineage, kind = np.arange(60) // 4, np.arange(60) % 2
+    fold = deal(lineage, kind, 5, seed=0)
+    assert all(len(set(fold[lineage == each])) == 1 for each in range(15))
+    assert np.array_equal(fold, deal(lineage, kind, 5, seed=0))
+    assert not np.array_equal(fold, deal(lineage, kind, 5, seed=1))
+
+
+def test_kinds_that_are_all_rarer_than_folds() -> None:
+    fold = deal(np.arange(9), np.repeat([0, 1, 2], 3), 5, seed=0)
+    assert np.ptp(np.bincount(fold, minlength=5)) <= 1
+    assert all(len(set(fold[k : k + 3])) == 3 for k in (0, 3, 6))
+
+
+def test_of_few_lineages_each_has_a_fold() -> None:
+    assert sorted(deal(np.array([0, 0, 1]), np.array([0, 1, 1]), 5, seed=0)) in (
+        [0, 0, 1],
+        [0, 1, 1],
+    )
+    assert deal(np.zeros(4), np.arange(4), 5, seed=0).tolist() == [0] * 4
+    assert deal(np.zeros(0), np.zeros(0), 5, seed=0).tolist() == []
+
+
+def test_nothing_is_trained_on_that_was_made_from_what_is_held_out() -> None:
+    rng = np.random.default_rng(0)
+    ids = [f"real {i}" for i in range(40)] + [f"made {i % 50}" for i in range(60)]
+    seeds: list[list[str]] = [[] for _ in range(40)]
+    seeds += [[f"real {s}" for s in rng.choice(45, rng.integers(1, 4), False)] for _ in range(60)]
+    folds = Folds.of(ids, seeds, np.arange(100) < 40, 5, seed=0)
+    for k in range(5):
+        tested = {ids[i] for i in np.flatnonzero(folds.home == k)}
+        for i in np.flatnonzero(~folds.barred[k]):
+            assert ids[i] not in tested
+            assert tested.isdisjoint(seeds[i])
+        assert (~folds.barred[k]).sum() > 20
+    # A row is tested with the first of its seeds.
+    home = dict(zip(ids, folds.home, strict=True))
+    assert all(
+        home[id_] == home.get(some[0], home[id_])
+        for id_, some in zip(ids, seeds, strict=True)
+        if some
+    )
+
+
+def test_a_clustered_error_counts_families() -> None:
+    values, family = np.repeat([0.0, 1.0, 2.0], 5), np.repeat([0, 1, 2], 5)
+    assert clustered_error(values, family) == pytest.approx(1 / math.sqrt(3))
+    alone = clustered_error(values, np.arange(15))
+    assert alone == pytest.approx(values.std(ddof=1) / math.sqrt(15))
+    assert clustered_error(values, np.zeros(15)) is None
+
+
+def errors_of(rng: np.random.Generator, n_seeds: int, rates: np.ndarray) -> Drawn:
+    """Errors of one arm: ``rates (n_seeds, 2)`` per seed and group, 25 and 75 test rows."""
+    group = np.repeat([0, 1], [25, 75])
+    made = [(rng.random(100) < rates[s][group]).astype(float)[:, None] for s in range(n_seeds)]
+    return made, [group] * n_seeds
+
+
+def test_metrics_by_hand() -> None:
+    group_errors = np.array([[0.5], [0.1], [0.3]])
+    found = group_metrics(group_errors, np.array([True, False, True]))
+    assert found["balanced_error"] == pytest.approx(0.3)
+    assert found["minority_error"] == pytest.approx(0.4)
+    assert found["worst_error"] == pytest.approx(0.5)
+
+
+def test_worst_group_is_worst_on_average_over_seeds() -> None:
+    """One group errs in seed 1, the other in seed 2: each errs half the time, not always."""
+    group = np.array([0, 0, 1, 1])
+    first, second = (group == 0).astype(float)[:, None], (group == 1).astype(float)[:, None]
+    found = bootstrap([first, second], [group] * 2, MINORITY, 10, np.random.default_rng(0))
+    assert found.estimate["worst_error"] == pytest.approx(0.5)
+
+
+def test_spread_has_both_levels() -> None:
+    """Rows alone give p(1−p)/n; seeds that differ add their own variance."""
+    rng = np.random.default_rng(3)
+    same, groups = errors_of(rng, 1, np.full((1, 2), 0.3))
+    one = bootstrap(same, groups, MINORITY, 4000, rng)
+    p = [same[0][groups[0] == g].mean() for g in (0, 1)]
+    expected = np.sqrt(sum(q * (1 - q) / n for q, n in zip(p, (25, 75), strict=True)) / 4)
+    assert one.samples["balanced_error"].std() == pytest.approx(expected, rel=0.05)
+    far = [np.zeros((100, 1)), np.ones((100, 1))]
+    two = bootstrap(far, groups * 2, MINORITY, 4000, rng)
+    assert two.samples["balanced_error"].std() == pytest.approx(np.sqrt(0.25 / 2), rel=0.05)
+
+
+def test_equal_arms_never_differ() -> None:
+    rng = np.random.default_rng(1)
+    made, groups = errors_of(rng, 3, np.full((3, 2), 0.4))
+    twice = [np.repeat(e, 2, axis=1) for e in made]
+    found = bootstrap(twice, groups, MINORITY, 200, rng)
+    difference = found.samples["worst_error"][:, 0] - found.samples["worst_error"][:, 1]
+    assert np.array_equal(difference, np.zeros(200))
+    assert bias_corrected(0.0, difference) == (0.0, 0.0)
+
+
+def test_interval_of_a_mean_is_the_percentile_interval() -> None:
+    samples = np.random.default_rng(0).normal(size=20_000)
+    lower, upper = bias_corrected(0.0, samples)
+    assert (lower, upper) == pytest.approx((-1.96, 1.96), abs=0.06)
+
+
+def test_interval_is_moved_back_when_resamples_are_shifted() -> None:
+    samples = np.random.default_rng(0).normal(loc=0.5, size=20_000)
+    lower, upper = bias_corrected(0.0, samples)
+    plain = np.quantile(samples, [0.025, 0.975])
+    assert lower < plain[0] - 0.5
+    assert upper < plain[1] - 0.5
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.05])
+def test_coverage_with_five_seeds(spread: float) -> None:
+    """A 95 % interval from 5 seeds covers at least 88 % and is not vacuous.
+
+    Five seeds are few: where they differ a lot, a bootstrap over them is known to be short.
+    """
+    rng = np.random.default_rng(7)
+    hits, widths = 0, []
+    n = 200
+    for _ in range(n):
+        rates = np.clip(0.3 + spread * rng.normal(size=(5, 1)) + np.zeros((5, 2)), 0, 1)
+        made, groups = errors_of(rng, 5, rates)
+        found = bootstrap(made, groups, MINORITY, 200, rng)
+        estimate = float(found.estimate["balanced_error"][0])
+        lower, upper = bias_corrected(estimate, found.samples["balanced_error"][:, 0])
+        hits += lower <= 0.3 <= upper
+        widths.append(upper - lower)
+    assert hits / n >= 0.88
+    assert np.mean(widths) < 0.2
