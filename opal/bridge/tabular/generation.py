@@ -12,7 +12,7 @@ import pandas as pd
 from opal.bridge import render
 from opal.bridge.llm import report
 from opal.bridge.llm.command import Answered, Asking, samples_wanted
-from opal.bridge.prompts.table import TableWriter
+from opal.bridge.prompts.table import TablePrompter
 from opal.files import writable_folder, write_atomically
 
 
@@ -93,7 +93,7 @@ def generate(
     """
     settings = asking.settings()
     asking.allowed()
-    writer = TableWriter(
+    prompter = TablePrompter(
         table,
         target or str(table.columns[-1]),
         settings,
@@ -101,18 +101,18 @@ def generate(
         key=asking.seed,
         description=describe,
         per_request=rows,
-        n_seeds=shown,
+        n_examples=shown,
         fixed_seeds=asking.fixed_seeds,
     )
-    if len(writer.groups) < 2:
+    if len(prompter.groups) < 2:
         raise ValueError(
-            f"{name} must have at least 2 groups; it has {writer.groups[0]!r} alone: name another "
-            "--target."
+            f"{name} must have at least 2 groups; it has {prompter.groups[0]!r} alone: name "
+            "another --target."
         )
-    wanted = samples_wanted(writer.counts, fill_to=fill_to, each=per_group, flag="--per-group")
+    wanted = samples_wanted(prompter.counts, fill_to=fill_to, each=per_group, flag="--per-group")
     if table_out is not None:
         writable_folder(table_out.parent)
-    answered = asking.ask(writer, wanted, writer.counts)
+    answered = asking.ask(prompter, wanted, prompter.counts)
     made = GeneratedRows(answered, tuple(map(str, table.columns)))
     if answered.samples:
         made._write(asking.out, table_out)

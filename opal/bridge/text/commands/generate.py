@@ -54,7 +54,7 @@ class Generate(Asking):
         """
         from opal import names
         from opal.bridge.llm.command import samples_wanted
-        from opal.bridge.prompts.text import TextWriter
+        from opal.bridge.prompts.text import TextPrompter
         from opal.bridge.text import reading
 
         settings = self.settings()
@@ -62,7 +62,7 @@ class Generate(Asking):
         columns = reading.Columns(text=self.text_column, label=self.label_column)
         frame = reading.read(self.file, columns)
         names.check("class", self.classes, frame["label"].unique())
-        writer = TextWriter(
+        writer = TextPrompter(
             self._chosen(frame),
             settings,
             key=self.seed,

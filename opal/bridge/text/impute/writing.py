@@ -12,8 +12,8 @@ import pandas as pd
 from opal.bridge.llm import report
 from opal.bridge.llm.command import Asking
 from opal.bridge.llm.request import WrittenSample
-from opal.bridge.prompts.common import N_SEEDS
-from opal.bridge.prompts.text import TextWriter
+from opal.bridge.prompts.common import N_EXAMPLES
+from opal.bridge.prompts.text import TextPrompter
 from opal.bridge.text import texts
 from opal.bridge.text.impute.imputation import Task
 from opal.bridge.text.impute.imputing import Trial
@@ -29,7 +29,7 @@ def quota(trial: Trial, n_original: int, *, fixed: bool) -> int:
     together.
     """
     missing = trial.fill_to - n_original
-    share = (1 - 1 / trial.n_folds) ** (N_SEEDS - 1)
+    share = (1 - 1 / trial.n_folds) ** (N_EXAMPLES - 1)
     return missing if fixed else math.ceil(_SPARE * missing / share)
 
 
@@ -71,8 +71,8 @@ def written(
 
 def _writer(
     asking: Asking, task: Task, meant: Mapping[str, str] | None, *, fixed: bool
-) -> TextWriter:
-    return TextWriter(
+) -> TextPrompter:
+    return TextPrompter(
         task.originals,
         asking.settings(),
         key=asking.seed,
