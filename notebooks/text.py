@@ -23,19 +23,19 @@
 
 # %%
 import os
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from opal.bridge.text import corpora, encoders, texts
-from opal.bridge.text.audit.report import audit as audited
-from opal.bridge.text.audit.report import tables
-from opal.bridge.text.curves import evaluate, exchange
+from opal.bridge import text
 from opal.plotting import SERIES
 
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: two seeds, three sizes
-SEEDS = range(2 if TINY else 6)
+SEEDS = 2 if TINY else 6
 SIZES = (60, 250, 500) if TINY else (30, 60, 120, 250, 500, 1000, 2000)
 
 # %% [markdown]
@@ -48,7 +48,7 @@ SIZES = (60, 250, 500) if TINY else (30, 60, 120, 250, 500, 1000, 2000)
 # attribute back when it was asked for the rare pairs.
 
 # %%
-corpus = corpora.load("grammar")
+corpus = text.load_corpus("grammar")
 counts = {
     name: frame.groupby(["label", "attribute"]).size()
     for name, frame in (("base", corpus.base), ("test", corpus.test), *corpus.synthetic.items())
@@ -61,6 +61,21 @@ seed_text = corpus.base.set_index("id")["text"][made["seeds"][0]]
 print(f"seed:  {seed_text}\nmade:  {made['text']}\nas:    {made['label']}, {made['attribute']}")
 
 # %% [markdown]
+# Texts of your own are a table in a file: CSV, JSON, Parquet, a data set of the Hugging Face hub.
+# Which column is the text and which the class is guessed where there is no doubt. The human texts
+# of a table, and those that a model made of them, become a corpus like the one above.
+
+# %%
+with TemporaryDirectory() as folder:
+    mine, samples = Path(folder, "mine.csv"), Path(folder, "samples.jsonl")
+    corpus.base.rename(columns={"label": "class"})[["text", "class"]].to_csv(mine, index=False)
+    text.write_texts(corpus.synthetic["faithful"][:300], samples)
+    human, synthetic = text.read_texts(mine), text.read_texts(samples)
+own = text.corpus_of(pd.concat([human, synthetic], ignore_index=True))
+print(f"{len(own.base)} base texts, {len(own.test)} to test on, of classes {own.labels}")
+human.head(3)
+
+# %% [markdown]
 # ## Lineage
 #
 # A text that was made from a held-out text knows something of it. So it is held out as well: it is
@@ -69,7 +84,7 @@ print(f"seed:  {seed_text}\nmade:  {made['text']}\nas:    {made['label']}, {made
 
 # %%
 held_out = corpus.base["id"].iloc[:48]
-lost = texts.leaks(corpus.synthetic["faithful"], held_out)
+lost = text.leaks(corpus.synthetic["faithful"], held_out)
 print(f"{lost.sum()} of {len(lost)} texts of the faithful writer are held out with them")
 
 # %% [markdown]
@@ -81,60 +96,33 @@ print(f"{lost.sum()} of {len(lost)} texts of the faithful writer are held out wi
 # words occur, so the exact error of each is known.
 
 # %%
-settings = evaluate.Settings(encoder="words", sizes=SIZES, strength=10.0)
-records = pd.concat([evaluate.evaluate(corpus, seed, settings) for seed in SEEDS])
-table = evaluate.summary(records)
-
-NAMES = {"human": "human texts", "faithful": "faithful writer", "biased": "biased writer"}
-LOOKS = dict(zip(NAMES, SERIES[::2], strict=False))
-
-
-def chosen(frame, source="data", **values):
-    """Rows with these values, in the order of their sizes."""
-    for name, value in values.items():
-        frame = frame[frame[name] == value]
-    return frame[frame["source"] == source].sort_values("added")
-
-
-def curve(axes, metric, arm):
-    """Test texts (points, 95 % intervals) and exact values (lines) against N."""
-    for index, (writer, look) in enumerate(LOOKS.items()):
-        rows = chosen(table, metric=metric, arm=arm, synthesizer=writer)
-        exact = chosen(table, "theory", metric=metric, arm=arm, synthesizer=writer)
-        style = {"color": look.colour, "label": NAMES[writer]}
-        at = rows["added"] * 1.06 ** (index - 1)
-        axes.errorbar(at, rows["value"], 1.96 * rows["std_error"], fmt=look.marker, **style)
-        axes.plot(exact["added"], exact["value"], color=look.colour, linestyle=look.dashes)
-    free = chosen(table, "theory", metric=metric, arm="weighting")["value"].iloc[0]
-    axes.axhline(free, color="black", linewidth=0.8, label="weighting, nothing added")
-    axes.set(xscale="log", xlabel="added texts N")
-    axes.set_xticks(SIZES[::2], labels=[f"{n:,}" for n in SIZES[::2]])
-    axes.minorticks_off()
-
-
-figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.4), layout="constrained", sharey=True)
-for panel, metric in zip(axes, ("balanced_error", "worst_error"), strict=True):
-    curve(panel, metric, "synthetic_weighting")
-    panel.set_title(metric.replace("_", " "))
-best = chosen(records, "theory", metric="balanced_error", arm="best")["value"].iloc[0]
-axes[0].axhline(best, color="black", linestyle=":", linewidth=0.8, label="best rule there is")
-axes[0].set_ylabel("error")
-handles, labels = axes[0].get_legend_handles_labels()
-figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
-plt.show()
+found = text.evaluate_texts(corpus, seeds=SEEDS, encoder="words", sizes=SIZES, strength=10.0)
+found.plot()
 
 # %% [markdown]
-# Weighting the groups costs nothing, and is what added texts have to beat. The faithful writer's
-# texts go on helping; the biased writer's soon meet a floor. Points are what you would see on 2,000
-# test texts, lines what is true of the same rules. All points share their test texts, so they lie
-# off their lines together; the error bars hold that, differences between arms little of it.
+# Weighting the groups costs nothing, and is what added texts have to beat (black line). The
+# faithful writer's texts go on helping; the biased writer's soon meet a floor. Points are what you
+# would see on 2,000 test texts, lines what is true of the same rules. All points share their test
+# texts, so they lie off their lines together; the error bars hold that, differences between arms
+# little of it.
 #
 # With ever more texts of a writer, and no others, a rule tends to that writer's own best rule. Its
-# error is the floor that no number of texts gets below:
+# error is the floor that no number of texts gets below. The best rule there is has no writer:
 
 # %%
-limits = records[(records["arm"] == "limit") & (records["metric"] == "balanced_error")]
-limits.groupby("synthesizer")["value"].mean().round(3).to_frame("balanced error with endless texts")
+table = found.table()
+
+
+def chosen(source="data", **values):
+    """Means over seeds with these values, in the order of their sizes."""
+    rows = table[table["source"] == source]
+    for name, value in values.items():
+        rows = rows[rows[name] == value]
+    return rows.sort_values("added")
+
+
+ends = pd.concat([chosen("theory", arm=arm, metric="balanced_error") for arm in ("best", "limit")])
+ends.set_index("synthesizer")["value"].round(3).to_frame("balanced error with endless texts")
 
 # %% [markdown]
 # ## The weight of added texts
@@ -144,17 +132,17 @@ limits.groupby("synthesizer")["value"].mean().round(3).to_frame("balanced error 
 # exact and on test texts.
 
 # %%
+records = found.records
 pilot = records[(records["arm"] == "pilot") & (records["metric"] == "balanced_risk")]
-pilot = evaluate.summary(pilot.assign(weight=pilot["alpha"]), (*evaluate.KEYS, "weight"))
+free = chosen("theory", metric="balanced_risk", arm="weighting")["value"].iloc[0]
 figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
-free = chosen(table, "theory", metric="balanced_risk", arm="weighting")["value"].iloc[0]
-for writer in ("faithful", "biased"):
-    look, own = LOOKS[writer], pilot[pilot["synthesizer"] == writer]
-    own = own[own["added"] == own["added"].max()].sort_values("alpha")
-    rows, exact = (own[own["source"] == kind] for kind in ("data", "theory"))
-    style = {"color": look.colour, "label": f"{NAMES[writer]}, N = {rows['added'].max():,}"}
-    axes.errorbar(rows["alpha"], rows["value"], 1.96 * rows["std_error"], fmt=look.marker, **style)
-    alpha, risk = np.r_[0, exact["alpha"]], np.r_[free, exact["value"]]
+for writer, look in zip(("faithful", "biased"), SERIES[::2], strict=False):
+    rows = pilot[pilot["synthesizer"] == writer]
+    rows = rows[rows["added"] == rows["added"].max()]
+    mean = rows.groupby(["source", "alpha"])["value"].mean()
+    named = {"color": look.colour, "label": f"{writer} writer, N = {rows['added'].max():,}"}
+    axes.plot(mean["data"].index, mean["data"], look.marker, **named)
+    alpha, risk = np.r_[0, mean["theory"].index], np.r_[free, mean["theory"]]
     axes.plot(alpha, risk, color=look.colour, linestyle=look.dashes)
 axes.plot(0, free, "ks", label="weighting, nothing added")
 axes.set(xlabel="weight α of the added texts", ylabel="log loss, groups alike (nats)")
@@ -173,61 +161,52 @@ ratios.groupby(["synthesizer", "replicate"])["rho"].first().unstack("replicate")
 # ## What they are worth in human texts
 #
 # N texts are worth as many human ones as lead to the same error, read off the measured curves. The
-# interval holds every number of human texts whose difference to the N texts is within chance.
-# Because rules are known exactly here, the same number can be read off the exact curves.
+# interval holds every number of human texts whose difference to the N texts is within chance; `inf`
+# is more than there are. Because rules are known exactly here, the same number can be read off the
+# exact curves.
 
 
 # %%
-def read_off(writer, size):
-    """Human texts with the same exact error, between the sizes that were tried."""
+def read_off(writer):
+    """Human texts with the same exact error as the most of a writer's, between the sizes tried."""
     kind = {"metric": "balanced_error", "arm": "synthetic_weighting"}
-    human = chosen(table, "theory", synthesizer="human", **kind)
-    mine = chosen(table, "theory", synthesizer=writer, **kind)
-    alone = chosen(table, "theory", metric="balanced_error", arm="weighting")["value"].iloc[0]
-    error = mine.set_index("added")["value"][size]
+    human = chosen("theory", synthesizer="human", **kind)
+    alone = chosen("theory", metric="balanced_error", arm="weighting")["value"].iloc[0]
+    error = chosen("theory", synthesizer=writer, **kind)["value"].iloc[-1]
     sizes, errors = np.r_[0, human["added"]], np.minimum.accumulate(np.r_[alone, human["value"]])
     return float(np.interp(-error, -errors, sizes))
 
 
-def said(number):
-    """A number of human texts; ``∞`` if more are needed than there are."""
-    return f"{number:,.0f}" if np.isfinite(number) else "∞"
-
-
-rows = []
-for writer in ("faithful",) if TINY else ("faithful", "biased"):
-    pair = exchange.curve(records, "human"), exchange.curve(records, writer)
-    noise = exchange.errors_over_tests(records, writer)
-    for each in exchange.worth(*pair, (250, SIZES[-1]), test_error=noise):
-        worth = f"{said(each.human)} [{said(each.low)}, {said(each.high)}]"
-        exact = round(read_off(writer, each.added))
-        rows.append({"writer": writer, "N": each.added, "worth": worth, "exact": exact})
-pd.DataFrame(rows)
+worth = found.worth().set_index("source").drop(index="human")
+worth["exact"] = [read_off(writer) for writer in worth.index]
+worth[["added", "worth", "worth_low", "worth_high", "exact"]].round(0)
 
 # %% [markdown]
 # Where both curves are nearly flat, a small difference of errors is a large number of texts: the
 # interval is wide, and its end is often open. All seeds share the test texts, so more seeds do not
 # narrow it much; more test texts do.
 #
+# The same table says what a pilot on half of the texts would advise, and what came of it:
+
+# %%
+columns = ["advice", "wanted", "wanted_alpha", "promised", "measured", "measured_error", "came"]
+worth.reindex(columns=columns).round(3)
+
+# %% [markdown]
 # ## Why: the audit
 #
 # An audit compares a writer's texts with what real texts do among themselves. A finding has to be
-# beyond chance, over all comparisons, and large enough to matter.
+# beyond chance, over all comparisons, and large enough to matter. `to_html()` is a page with the
+# worst texts side by side.
 
 # %%
-real, made = tables(corpus)
+audited = corpus
 if TINY:
-    real = {name: frame[:300] for name, frame in real.items()}
-    made = {"biased": made["biased"][:200]}
-found = audited(real, made, encoder=encoders.TfIdf())
+    few = {"biased": corpus.synthetic["biased"][:200]}
+    audited = replace(corpus, human=corpus.human[:300], test=corpus.test[:300], synthetic=few)
+report = text.audit_texts(audited)
 pd.set_option("display.max_colwidth", None)
-pd.DataFrame(
-    [
-        {"writer": writer, "class": each["class"], "kind": each["kind"], "finding": each["said"]}
-        for writer, report in found.items()
-        for each in report["verdicts"]["findings"]
-    ]
-)
+report.table()
 
 # %% [markdown]
 # ## From a terminal, with your own texts

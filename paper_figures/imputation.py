@@ -93,7 +93,7 @@ def _scores(axes: Axes, rows: pd.DataFrame) -> None:
 
 def _gaps(axes: Axes, rows: pd.DataFrame) -> None:
     """Gap of the filled arms, with sound and with naive folds, and of a rule that saw none."""
-    from opal.bridge.text.impute.verdicts import PUBLISHED_GAP
+    from opal.bridge.text.impute.claims import PUBLISHED_GAP
 
     sizes, series = _sizes(rows), []
     for source, look in zip(_sources(rows), _WRITERS, strict=False):

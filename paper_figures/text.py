@@ -25,10 +25,10 @@ def draw(records: pd.DataFrame) -> Figure:
     """A column for each corpus and encoder, a row for each metric."""
     import matplotlib as mpl
 
-    from opal.bridge.text.curves import picture
+    from opal.bridge.text.curves import report
 
-    with mpl.rc_context(picture.STYLE):
-        return picture.draw(records)
+    with mpl.rc_context(report.STYLE):
+        return report.draw(records)
 
 
 def checks(records: pd.DataFrame) -> list[Check]:
@@ -36,6 +36,6 @@ def checks(records: pd.DataFrame) -> list[Check]:
 
     What the synthetic texts are worth is a finding, and not a check.
     """
-    from opal.bridge.text.curves import agreement
+    from opal.bridge.text.curves import exchange
 
-    return agreement.checks(records)
+    return exchange.checks(records)

@@ -14,14 +14,12 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from opal.bridge.text import features
-from opal.bridge.text.curves import arms, ratio
-from opal.bridge.text.curves.material import Material
+from opal.bridge.text.classifiers import FineTuned, FineTuning, fine_tune
+from opal.bridge.text.curves import design, train
+from opal.bridge.text.curves.design import SplitData
 from opal.bridge.text.curves.measures import Measure, measures, std_error
-from opal.bridge.text.curves.trained import Trained
-from opal.bridge.text.encoders import Encoder
-from opal.bridge.text.features import Features
-from opal.bridge.text.training.finetune import FineTuned, FineTuning, fine_tune
+from opal.bridge.text.curves.train import Trained
+from opal.bridge.text.encoders import Encoder, Features, features_of
 from opal.draws import as_key, named, on_host
 
 FROZEN, TUNED, CONTRAST = "frozen", "fine-tuned", "contrast"
@@ -65,13 +63,13 @@ class Both:
 
 
 def compared(
-    data: Material, seed: int, encoder: Encoder, settings: FineTuning, asked: Asked
+    data: SplitData, seed: int, encoder: Encoder, settings: FineTuning, asked: Asked
 ) -> pd.DataFrame:
     """Records of one seed, without the columns that name the study, the setting and the seed."""
     data = cut(data, asked.size)
     said = data.frame["text"].tolist()
-    known = features.of(encoder, said)
-    strength = ratio.strength(data, known, seed, n_folds=asked.folds)
+    known = features_of(encoder, said)
+    strength = train.tune_strength(data, known, seed, n_folds=asked.folds)
     found = []
     for frozen in _linear(data, known, seed, strength, asked):
         rows, weights = frozen.training.rows, frozen.training.weights
@@ -90,7 +88,7 @@ def compared(
     return pd.DataFrame(told).assign(strength=strength, n_classes=len(data.labels))
 
 
-def cut(data: Material, most: int) -> Material:
+def cut(data: SplitData, most: int) -> SplitData:
     """The same texts without those added after the first ``most`` of each source."""
     added = {name: order[:most] for name, order in data.added.items()}
     rows = np.concatenate([data.base, *added.values(), data.test])  # ascending
@@ -106,24 +104,24 @@ def cut(data: Material, most: int) -> Material:
 
 
 def _linear(
-    data: Material, known: Features, seed: int, strength: float, asked: Asked
+    data: SplitData, known: Features, seed: int, strength: float, asked: Asked
 ) -> Iterator[Trained]:
     """The linear rules; that of weighting comes first."""
     rng = on_host(named(as_key(seed), "duplicates"))
     planned: list[tuple[Any, ...]] = [
-        (arm, arms.baseline(arm, data, data.base, rng), "none", 0)
-        for arm in (arms.REFERENCE, *(arm for arm in asked.arms if arm in arms.BASELINES))
+        (arm, design.baseline(arm, data, data.base, rng), "none", 0)
+        for arm in (design.REFERENCE, *(arm for arm in asked.arms if arm in design.BASELINES))
     ]
     for source, order in data.added.items():
         planned += [
-            (arm, arms.adding(arm, data, data.base, order), source, len(order))
+            (arm, design.adding(arm, data, data.base, order), source, len(order))
             for arm in asked.arms
-            if arm in arms.ADDING and len(order) == asked.size
+            if arm in design.ADDING and len(order) == asked.size
         ]
     for arm, training, source, size in planned:
         x = known.given(training.rows)
         with threadpool_limits(1):  # the matrices are small
-            rule = arms.train(data, x, training, strength=strength)
+            rule = design.fit_rule(data, x, training, strength=strength)
         yield Trained.of(data, x, arm, training, rule, source, size)
 
 
@@ -137,7 +135,7 @@ def _ending(rule: FineTuned) -> dict[str, float]:
     }
 
 
-def _rows(both: Both, reference: Both, data: Material) -> Iterator[dict[str, Any]]:
+def _rows(both: Both, reference: Both, data: SplitData) -> Iterator[dict[str, Any]]:
     """Every metric of each classifier, its difference to weighting, and their contrast."""
     same = both.frozen.described(data) | {"source": "data", "group": "all"} | dict(both.described)
     for metric in METRICS:

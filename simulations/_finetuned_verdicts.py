@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from opal.bridge.text import texts
+from opal.bridge.text.corpus import HUMAN
 from simulations._finetuned import CONTRAST, FROZEN, METRICS, TUNED
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _of_corpus(rows: pd.DataFrame) -> tuple[str, float]:
 def checks(records: pd.DataFrame) -> list[Check]:
     """Fine-tuning learns its training texts, both beat chance, and human texts help both."""
     found = [_learned(records), _above_chance(records)]
-    if (records["synthesizer"] == texts.HUMAN).any():
+    if (records["synthesizer"] == HUMAN).any():
         found += [_human_texts_help(records, classifier) for classifier in (FROZEN, TUNED)]
     return found
 
@@ -170,7 +170,7 @@ def _human_texts_help(records: pd.DataFrame, classifier: str) -> Check:
     from opal.checks import at_least
 
     rows = records[
-        (records["synthesizer"] == texts.HUMAN)
+        (records["synthesizer"] == HUMAN)
         & (records["classifier"] == classifier)
         & (records["metric"] == "balanced_error" + _CHANGE)
     ]

@@ -14,7 +14,7 @@ from opal.runner import Cell
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opal.bridge.text.training.finetune import FineTuning
+    from opal.bridge.text.classifiers import FineTuning
     from opal.checks import Check
 
 ARMS = ("raw", "synthetic", "synthetic_weighting")
@@ -93,7 +93,7 @@ def cells(config: Config) -> list[Cell]:
     from itertools import product
 
     from opal import names
-    from opal.bridge.text import corpora, encoders
+    from opal.bridge.text import encoders, published
     from opal.bridge.text.curves import evaluate
     from opal.checks import require_at_least
 
@@ -108,7 +108,7 @@ def cells(config: Config) -> list[Cell]:
         sizes=config.sizes, folds=config.folds, share=config.share, most_test=config.most_test
     )
     for name in config.corpora:
-        if (why := corpora.unavailable(name)) is not None:
+        if (why := published.unavailable(name)) is not None:
             raise ValueError(f"corpus {name!r} cannot be had here: {why}")
     shared = asdict(config)
     del shared["corpora"], shared["seeds"], shared["sizes"]
@@ -123,12 +123,12 @@ def cells(config: Config) -> list[Cell]:
 def case_cell(config: Case) -> pd.DataFrame:
     """Records of one seed of one corpus, with one number of added texts."""
     from opal import records
-    from opal.bridge.text import corpora, encoders
-    from opal.bridge.text.curves import material
+    from opal.bridge.text import encoders, published
+    from opal.bridge.text.curves import design
     from simulations import _finetuned
 
-    corpus = corpora.load(config.corpus)
-    data = material.material(
+    corpus = published.load_corpus(config.corpus)
+    data = design.split_data(
         corpus,
         config.seed,
         chosen=config.sources,
@@ -144,7 +144,7 @@ def case_cell(config: Case) -> pd.DataFrame:
 
 def _tuning(config: Config | Case) -> FineTuning:
     """How the encoder is fine-tuned; the texts are short."""
-    from opal.bridge.text.training.finetune import FineTuning
+    from opal.bridge.text.classifiers import FineTuning
 
     return FineTuning(
         model=config.model,

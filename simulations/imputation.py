@@ -87,8 +87,8 @@ def cells(config: Config) -> list[Cell]:
         ImportError: the extra ``text`` is missing and needed.
     """
     from opal import checks, names
-    from opal.bridge.text import corpora, encoders
-    from opal.bridge.text.impute.imputing import Trial
+    from opal.bridge.text import encoders, published
+    from opal.bridge.text.impute.evaluate import Trial
 
     if not config.classes or not config.n_originals:
         raise ValueError("name at least one class and one number of originals.")
@@ -107,7 +107,7 @@ def cells(config: Config) -> list[Cell]:
     found = []
     for name in config.classes:
         corpus, _, category = name.partition("/")
-        names.check("corpus of texts", [corpus], corpora.names())
+        names.check("corpus of texts", [corpus], published.names())
         if not category:
             raise ValueError(f"classes are CORPUS/CLASS; got {name!r}.")
         found.append(Cell(case_cell, Case(corpus, category, **shared), name))
@@ -116,24 +116,25 @@ def cells(config: Config) -> list[Cell]:
 
 def case_cell(config: Case) -> pd.DataFrame:
     """Records of one class."""
-    from opal.bridge.text import corpora, encoders
-    from opal.bridge.text.impute import filling, imputing, learners, means, neighbours
-    from opal.bridge.text.impute.tasks import of_corpus
+    from opal.bridge.text import encoders, published
+    from opal.bridge.text.impute import claims, evaluate, sources
+    from opal.bridge.text.impute.arms import ARMS
+    from opal.bridge.text.impute.task import of_corpus
 
-    corpus = corpora.load(config.corpus, key=config.seed)
+    corpus = published.load_corpus(config.corpus, key=config.seed)
     task = of_corpus(corpus, config.category, n_others=config.n_others)
     have = len(task.originals)
     sizes = {n or have for n in config.n_originals}
     chosen = tuple(sorted(n for n in sizes if n <= have and n < config.fill_to))
-    arms = tuple(config.arms) or filling.ARMS
-    trial = imputing.Trial(
+    arms = tuple(config.arms) or ARMS
+    trial = evaluate.Trial(
         chosen, config.fill_to, config.folds, config.repeats, arms, seed=config.seed
     )
     if config.masked_model:
-        task = neighbours.with_neighbours(task, trial, config.masked_model, corpus)
-    frame = imputing.evaluate(task, trial, learners.linear(encoders.encoder(config.encoder)))
-    source = "simulation" if config.corpus == corpora.DEFAULT else "data"
-    table = means.summarise(frame, task, trial, source=source)
+        task = sources.with_neighbours(task, trial, config.masked_model, corpus)
+    frame = evaluate.evaluate(task, trial, evaluate.linear(encoders.encoder(config.encoder)))
+    source = "simulation" if config.corpus == published.DEFAULT else "data"
+    table = claims.summarise(frame, task, trial, source=source)
     return table.assign(encoder=config.encoder, notes="; ".join(task.notes))
 
 
@@ -182,10 +183,10 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from opal.bridge.text.impute import imputed, means, verdicts
+    from opal.bridge.text.impute import claims, report
 
-    table = pd.concat([records, means.pooled(records)], ignore_index=True)
-    return imputed.compared(verdicts.claims(table))
+    table = pd.concat([records, claims.pooled(records)], ignore_index=True)
+    return report.compared(claims.claims(table))
 
 
 if __name__ == "__main__":

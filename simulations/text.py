@@ -59,16 +59,16 @@ def cells(config: Config) -> list[Cell]:
     """
     from dataclasses import replace
 
-    from opal.bridge.text import features
-    from opal.bridge.text.corpora import DEFAULT
-    from opal.bridge.text.curves import cells
+    from opal.bridge.text.curves import evaluate
     from opal.bridge.text.curves.evaluate import Settings
+    from opal.bridge.text.encoders import WORDS, encoder
+    from opal.bridge.text.published import DEFAULT
     from opal.checks import require_at_least
 
     require_at_least("seeds", config.seeds, 1)
     if not config.corpora:
         raise ValueError("--corpora must name at least one corpus; got none.")
-    features.named(config.encoder)
+    encoder(config.encoder)
     settings = Settings(
         encoder=config.encoder,
         sources=config.sources,
@@ -77,23 +77,23 @@ def cells(config: Config) -> list[Cell]:
         share=config.share,
         most_test=config.most_test,
     )
-    found = cells.of_corpora(config.corpora, settings, config.seeds)
-    if config.exact and DEFAULT in config.corpora and config.encoder != features.WORDS:
-        words = replace(settings, encoder=features.WORDS)
-        found += cells.of_corpora((DEFAULT,), words, config.seeds)
+    found = evaluate.of_corpora(config.corpora, settings, config.seeds)
+    if config.exact and DEFAULT in config.corpora and config.encoder != WORDS:
+        words = replace(settings, encoder=WORDS)
+        found += evaluate.of_corpora((DEFAULT,), words, config.seeds)
     return found
 
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """What must hold whatever the texts are, and exact errors where there are any."""
-    from opal.bridge.text.curves import agreement
+    from opal.bridge.text.curves import exchange
 
-    return agreement.checks(records)
+    return exchange.checks(records)
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
     """Floors, what a synthetic text is worth, and what came of the plan, for each corpus."""
-    from opal.bridge.text.curves.comparison import comparison
+    from opal.bridge.text.curves.plan import comparison
 
     return comparison(records)
 

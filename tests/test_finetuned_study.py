@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from opal import records
-from opal.bridge.text.corpora import TextCorpus
-from opal.bridge.text.curves import material
+from opal.bridge.text.classifiers import FineTuning, fine_tune
+from opal.bridge.text.corpus import TextCorpus
+from opal.bridge.text.curves import design
 from opal.bridge.text.curves.evaluate import Settings, evaluate
 from opal.bridge.text.encoders import encoder
-from opal.bridge.text.grammar import grammar_corpus
-from opal.bridge.text.training.finetune import FineTuning, fine_tune
+from opal.bridge.text.published import grammar_corpus
 from opal.names import UnknownNameError
 from simulations import _finetuned, _finetuned_verdicts
 from simulations import finetuned as study
@@ -70,7 +70,7 @@ def tuning(model: str) -> FineTuning:
 @pytest.fixture(scope="module")
 def frame(corpus: TextCorpus, tuning: FineTuning) -> pd.DataFrame:
     """A seed by the narrow model, every arm at one of two sizes."""
-    data = material.material(corpus, 0, most_test=300)
+    data = design.split_data(corpus, 0, most_test=300)
     asked = [_finetuned.Asked(study.ARMS, 60, 3), _finetuned.Asked(("raw", "synthetic"), 240, 3)]
     chosen = encoder(tuning.model)
     found = [_finetuned.compared(data, 0, chosen, tuning, each) for each in asked]
@@ -133,7 +133,7 @@ def test_the_frozen_rule_is_that_of_the_evaluation(
     joined = own.merge(other, left_index=True, right_index=True, suffixes=("", " known"))
     assert len(joined) == len(own)
     for column in ("value", "std_error", "n_real", "total"):
-        np.testing.assert_allclose(joined[column], joined[f"{column} known"], atol=2e-3)
+        np.testing.assert_allclose(joined[column], joined[f"{column} known"], atol=4e-3)
 
 
 def test_how_training_ended_is_told(frame: pd.DataFrame) -> None:
@@ -161,7 +161,7 @@ def test_training_ends_where_it_is_told_and_half_precision_is_close(
 
 
 def test_what_is_cut_is_not_there_and_the_rest_is_the_same() -> None:
-    whole = material.material(grammar_corpus(), 1, most_test=200)
+    whole = design.split_data(grammar_corpus(), 1, most_test=200)
     some = _finetuned.cut(whole, 70)
     assert len(some.frame) == len(whole.base) + 3 * 70 + 200
     for name, rows in some.added.items():

@@ -12,10 +12,11 @@ import pytest
 
 from opal import runner
 from opal.bridge.download import MIRROR_VARIABLE
-from opal.bridge.text import reading, texts
-from opal.bridge.text.curves import cells, own
+from opal.bridge.text import reading
+from opal.bridge.text.corpus import HUMAN, corpus_of, leaks
+from opal.bridge.text.curves import evaluate
 from opal.bridge.text.curves.evaluate import Settings
-from opal.bridge.text.grammar import grammar_corpus
+from opal.bridge.text.published import grammar_corpus
 from opal.cli import main
 from simulations import text as study
 
@@ -56,7 +57,7 @@ def test_every_corpus_and_seed_is_a_cell_that_travels() -> None:
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
-    chosen = cells.of_corpora(("grammar",), SETTINGS, 2)
+    chosen = evaluate.of_corpora(("grammar",), SETTINGS, 2)
     runner.run(chosen[:1], tmp_path, progress=False)
     (first,) = tmp_path.glob("*.parquet")
     before = first.stat().st_mtime_ns
@@ -76,34 +77,34 @@ def frame() -> pd.DataFrame:
 
 
 def test_base_texts_are_those_that_were_seeds(frame: pd.DataFrame) -> None:
-    found = own.corpus(frame)
+    found = corpus_of(frame)
     seeds = {seed for made in found.synthetic["faithful"]["seeds"] for seed in made}
     assert set(found.base["id"]) <= seeds
     assert not set(found.base["id"]) & set(found.human["id"])
     assert len(found.test) == pytest.approx(640 / 3, abs=2)
     apart = found.apart()
-    assert not texts.leaks(apart.synthetic["faithful"], set(found.test["id"])).any()
-    given = own.corpus(frame, grammar_corpus().test[:50])
+    assert not leaks(apart.synthetic["faithful"], set(found.test["id"])).any()
+    given = corpus_of(frame, grammar_corpus().test[:50])
     assert len(given.test) == 50
     assert len(given.base) + len(given.human) == 640
 
 
 def test_a_class_without_base_texts_is_refused(frame: pd.DataFrame) -> None:
-    praise = frame[(frame["source"] != texts.HUMAN) | (frame["label"] == "praise")]
-    test = frame[(frame["source"] == texts.HUMAN) & (frame["label"] == "complaint")]
+    praise = frame[(frame["source"] != HUMAN) | (frame["label"] == "praise")]
+    test = frame[(frame["source"] == HUMAN) & (frame["label"] == "complaint")]
     with pytest.raises(ValueError, match="'complaint' has 0"):
-        own.corpus(praise, test)
+        corpus_of(praise, test)
 
 
 def test_texts_of_unknown_origin_are_noted(frame: pd.DataFrame) -> None:
     rootless = frame.assign(seeds=[()] * len(frame))
-    assert "faithful: no text says what it was made from" in own.corpus(rootless).notes[0]
+    assert "faithful: no text says what it was made from" in corpus_of(rootless).notes[0]
 
 
 def test_a_file_of_one_s_own_is_evaluated(
     frame: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reading.write(frame, tmp_path / "mine.jsonl")
+    reading.write_texts(frame, tmp_path / "mine.jsonl")
     args = ["text", "evaluate", "--file", str(tmp_path / "mine.jsonl"), "--seeds", "1"]
     args += ["--sizes", "30", "60", "--out", str(tmp_path / "out")]
     assert main(args) == 0

@@ -56,12 +56,10 @@ def lineages(ids: Iterable[Hashable], together: Iterable[Collection[Hashable]] =
 
     rows = list(ids)
     known = DisjointSet(dict.fromkeys(rows))
-    for several in together:
+    for several in map(list, together):
         for each in several:
             known.add(each)
-        first, *others = several or (None,)
-        for other in others:
-            known.merge(first, other)
+            known.merge(several[0], each)
     number = {each: k for k, subset in enumerate(known.subsets()) for each in subset}
     return np.array([number[each] for each in rows], dtype=int)
 
@@ -155,6 +153,14 @@ def clustered_error(values: np.ndarray, family: np.ndarray) -> float | None:
         return None
     sums = np.bincount(place, values - values.mean())
     return float(np.sqrt(len(names) / (len(names) - 1) * np.sum(sums**2)) / len(values))
+
+
+def z_score(difference: float, *errors: float | None) -> float | None:
+    """A difference over its standard error, from those of independent parts; None without one."""
+    if any(error is None for error in errors):
+        return None
+    error = float(np.sqrt(sum(each**2 for each in errors if each is not None)))
+    return difference / error if error > 0 else None
 
 
 def auc_error(auc: float, n_one: int, n_other: int) -> float:

@@ -49,7 +49,7 @@ class OpalSampler(BaseOverSampler):
             ``Smote(5)`` or ``GaussianFit(0.1)`` (tables), ``Duplication()`` (the default), a
             DataFrame of bought samples, or :class:`opal.bridge.sources.Asked`. A DataFrame has the
             features and the label of a table, or is a table of texts
-            (:mod:`opal.bridge.text.texts`); where it has a column ``seeds``, samples are used only
+            (:mod:`opal.bridge.text.corpus`); where it has a column ``seeds``, samples are used only
             if all the rows they were made from are in X: in cross-validation none comes from a
             held-out row.
         sampling_strategy: which classes are filled up, and how far, as in imbalanced-learn.

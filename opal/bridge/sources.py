@@ -15,7 +15,7 @@ from opal.bridge.llm.budget import Budget, Limits
 from opal.bridge.llm.request import ModelSettings
 from opal.bridge.prompts import transcript
 from opal.bridge.prompts.common import identity
-from opal.bridge.text import texts
+from opal.bridge.text.corpus import text_table
 from opal.synthesis.resample import Duplication
 from opal.synthesis.synthesizer import Synthesizer
 
@@ -218,7 +218,7 @@ def _asked(source: Asked, real: Real, wanted: Sequence[int]) -> list[Made]:
     prompter: TextPrompter | TablePrompter
     if real.are_texts:
         groups = [str(name) for name in real.classes]
-        frame = texts.table(list(real.x), [groups[k] for k in real.label])
+        frame = text_table(list(real.x), [groups[k] for k in real.label])
         prompter = TextPrompter(
             frame, source.settings, key=source.key, descriptions=source.descriptions
         )

@@ -26,9 +26,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 
 from opal.bridge.llm.request import ModelSettings, Reply, Request
+from opal.bridge.prompts.common import identity
 from opal.bridge.sampler import OpalSampler
 from opal.bridge.sources import Asked, Real
-from opal.bridge.text import texts
+from opal.bridge.text.corpus import text_table
 from opal.objective import Design
 from opal.synthesis import Duplication, GaussianFit, Smote
 
@@ -79,11 +80,11 @@ def pool_of(said: tuple[list[str], list[str]], per_text: int = 2) -> pd.DataFram
         for text, label in zip(x, y, strict=True)
     ]
     made.append((f"{x[0]} and {x[1]}", y[0], (x[0], x[1])))
-    return texts.table(
+    return text_table(
         [row[0] for row in made],
         [row[1] for row in made],
         source="gpt-4",
-        seeds=[tuple(map(texts.identity, row[2])) for row in made],
+        seeds=[tuple(map(identity, row[2])) for row in made],
     )
 
 
@@ -178,7 +179,7 @@ def test_no_text_of_a_held_out_seed_is_used(said: tuple[list[str], list[str]]) -
     class Watched(OpalSampler):
         def fit_resample(self, X: Any, y: Any, **params: Any) -> tuple[Any, ...]:
             found = super().fit_resample(X, y, **params)
-            known = {texts.identity(text) for text in X}
+            known = {identity(text) for text in X}
             used = {seed for seeds in self.lineage_["seeds"] for seed in seeds}
             assert used <= known
             seen.append(self.lineage_)

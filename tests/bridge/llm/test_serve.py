@@ -34,11 +34,12 @@ from opal.bridge.llm.generate import HopelessError, generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import report
 from opal.bridge.llm.request import ModelSettings, WrittenSample
+from opal.bridge.prompts.common import identity
 from opal.bridge.prompts.text import TextPrompter
-from opal.bridge.text import corpora, reading, texts
+from opal.bridge.text import published, reading
 from opal.bridge.text.audit.report import audit
 from opal.bridge.text.classifiers import Linear
-from opal.bridge.text.corpora import TextCorpus
+from opal.bridge.text.corpus import TextCorpus, leaks, text_table
 from opal.bridge.text.encoders import TfIdf
 from tests.bridge.llm import tiny
 
@@ -57,7 +58,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def corpus() -> TextCorpus:
-    return corpora.load("grammar").apart()
+    return published.load_corpus("grammar").apart()
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,7 @@ def test_exactly_as_many_texts_of_each_class(
     originals = set(corpus.base["id"])
     for sample in samples:
         assert isinstance(sample.content, str)
-        assert texts.identity(sample.content) not in originals
+        assert identity(sample.content) not in originals
         assert len(sample.seeds) == 5
         assert set(sample.seeds) <= originals
 
@@ -178,14 +179,14 @@ def test_the_key_is_nowhere(written: tuple[Path, TextPrompter, list[WrittenSampl
 def test_the_command_writes_samples_that_read_back(
     server: Server, corpus: TextCorpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reading.write(corpus.base, tmp_path / "mine.csv")
+    reading.write_texts(corpus.base, tmp_path / "mine.csv")
     words = ["text", "generate", str(tmp_path / "mine.csv"), "--model", server.model]
     words += ["--base-url", server.url, "--ledger", str(tmp_path / "ledger.sqlite")]
     words += ["--per-class", "3", "--out", str(tmp_path / "made.jsonl"), "--max-tokens", "120"]
     assert cli.main([*words, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["held"] == {"complaint": 3, "praise": 3}
-    made = reading.read(tmp_path / "made.jsonl")
+    made = reading.read_texts(tmp_path / "made.jsonl")
     assert list(made["label"]) == ["complaint"] * 3 + ["praise"] * 3
     assert (made["source"].str.startswith(server.model)).all()
     assert {len(seeds) for seeds in made["seeds"]} == {5}
@@ -200,7 +201,7 @@ def test_the_command_writes_samples_that_read_back(
 def synthetic(written: tuple[Path, TextPrompter, list[WrittenSample]]) -> pd.DataFrame:
     """The samples as a table of texts."""
     samples = written[2]
-    return texts.table(
+    return text_table(
         [str(sample.content) for sample in samples],
         [sample.group for sample in samples],
         source="served",
@@ -219,7 +220,7 @@ def test_the_audit_reads_the_samples(synthetic: pd.DataFrame, corpus: TextCorpus
 
 def test_a_classifier_learns_from_the_samples(synthetic: pd.DataFrame, corpus: TextCorpus) -> None:
     """Balanced accuracy on real texts is above chance; with the labels swapped it is below."""
-    assert not texts.leaks(synthetic, set(corpus.test["id"])).any()
+    assert not leaks(synthetic, set(corpus.test["id"])).any()
     train = pd.concat([corpus.base, synthetic])
     right = _balanced_accuracy(train, corpus)
     error = 0.5 / (len(corpus.test) / 2) ** 0.5

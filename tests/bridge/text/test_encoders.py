@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from opal.bridge.text.cache import VectorCache
-from opal.bridge.text.classifiers import Linear, Tuned
-from opal.bridge.text.encoders import Frozen, TfIdf, encoder
-from opal.bridge.text.training.finetune import FineTuning, fine_tune
+from opal.bridge.text.classifiers import FineTuning, Linear, Tuned, fine_tune
+from opal.bridge.text.encoders import Frozen, TfIdf, VectorCache, encoder
 from opal.names import UnknownNameError
 
 TEXTS = [

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from opal.bridge.text.audit.stock import Near, Stock, by_class
+from opal.bridge.text.audit.tables import AuditData, Near, by_class
 
 NEAR = 0.8
 """Cosine of four letters in a row from which two texts count as nearly the same."""
@@ -14,7 +14,7 @@ MOST_OTHERS = 2000
 _LEAST_WORDS = 5
 
 
-def report(stock: Stock, source: str, seed: int) -> dict[str, list[dict[str, Any]]]:
+def copies(data: AuditData, writer: str, seed: int) -> dict[str, list[dict[str, Any]]]:
     """Copies of ``base``, ``human`` and ``test``, class by class.
 
     - ``exact``: the same text (spaces around it and composition of characters aside);
@@ -27,15 +27,15 @@ def report(stock: Stock, source: str, seed: int) -> dict[str, list[dict[str, Any
       to 2,000 of all classes: what would be found without copying. ``of`` 0: there are no others.
     """
     rng = np.random.default_rng(seed)
-    return {role: _role(stock, source, role, rng) for role in stock.real}
+    return {role: _role(data, writer, role, rng) for role in data.real}
 
 
-def kinds(stock: Stock, ours: np.ndarray, near: Near, role: str) -> dict[str, np.ndarray]:
+def kinds(data: AuditData, ours: np.ndarray, near: Near, role: str) -> dict[str, np.ndarray]:
     """Which of the rows are which kind of copy, as masks."""
-    theirs = stock.own(stock.real[role])
-    exact = stock.own(ours)["id"].isin(theirs["id"]).to_numpy()
-    equal = np.isin(stock.key[ours], stock.key[stock.real[role]])
-    inside = [_holds(stock, a, b) for a, b in zip(ours, near.row, strict=True)]
+    theirs = data.own(data.real[role])
+    exact = data.own(ours)["id"].isin(theirs["id"]).to_numpy()
+    equal = np.isin(data.key[ours], data.key[data.real[role]])
+    inside = [_holds(data, a, b) for a, b in zip(ours, near.row, strict=True)]
     return {
         "exact": exact,
         "folded": equal & ~exact,
@@ -43,25 +43,27 @@ def kinds(stock: Stock, ours: np.ndarray, near: Near, role: str) -> dict[str, np
     }
 
 
-def _holds(stock: Stock, ours: int, theirs: int) -> bool:
+def _holds(data: AuditData, ours: int, theirs: int) -> bool:
     """Whether a text contains the other one, and the other is long enough for that to count."""
-    if len(stock.words[theirs]) < _LEAST_WORDS:
+    if len(data.words[theirs]) < _LEAST_WORDS:
         return False
-    return f" {stock.folded[theirs]} " in f" {stock.folded[ours]} "
+    return f" {data.folded[theirs]} " in f" {data.folded[ours]} "
 
 
-def _role(stock: Stock, source: str, role: str, rng: np.random.Generator) -> list[dict[str, Any]]:
-    ours, others = stock.made[source], stock.rest(role)
+def _role(
+    data: AuditData, writer: str, role: str, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    ours, others = data.made[writer], data.rest(role)
     if len(others) > MOST_OTHERS:
         others = np.sort(rng.choice(others, MOST_OTHERS, replace=False))
-    found = kinds(stock, ours, stock.near(source, role), role)
+    found = kinds(data, ours, data.near(writer, role), role)
     natural = {kind: np.zeros(0, bool) for kind in found}
     if len(others):
-        natural = kinds(stock, others, stock.nearest(others, stock.real[role]), role)
-    relabelled = _relabelled(stock, ours, role)
-    label = stock.frame["label"].to_numpy()
+        natural = kinds(data, others, data.nearest(others, data.real[role]), role)
+    relabelled = _relabelled(data, ours, role)
+    label = data.frame["label"].to_numpy()
     rows = []
-    for name, inside in by_class(stock, ours, stock.labels):
+    for name, inside in by_class(data, ours, data.labels):
         if not inside.any():
             continue
         same = np.ones(len(others), bool) if inside.all() else label[others] == name
@@ -69,7 +71,7 @@ def _role(stock: Stock, source: str, role: str, rng: np.random.Generator) -> lis
         row: dict[str, Any] = {"class": name, "n": int(inside.sum())}
         row |= {kind: int((mask & inside).sum()) for kind, mask in found.items()}
         row["relabelled"] = int((copied & relabelled).sum())
-        row["distinct"] = len(set(stock.key[ours[copied]]))
+        row["distinct"] = len(set(data.key[ours[copied]]))
         equal = natural["exact"] | natural["folded"]
         row["chance"] = {
             "of": int(same.sum()),
@@ -80,7 +82,7 @@ def _role(stock: Stock, source: str, role: str, rng: np.random.Generator) -> lis
     return rows
 
 
-def _relabelled(stock: Stock, ours: np.ndarray, role: str) -> np.ndarray:
-    pairs = set(zip(stock.key[stock.real[role]], stock.label[stock.real[role]], strict=True))
-    mine = zip(stock.key[ours], stock.label[ours], strict=True)
+def _relabelled(data: AuditData, ours: np.ndarray, role: str) -> np.ndarray:
+    pairs = set(zip(data.key[data.real[role]], data.label[data.real[role]], strict=True))
+    mine = zip(data.key[ours], data.label[ours], strict=True)
     return np.array([pair not in pairs for pair in mine], dtype=bool)

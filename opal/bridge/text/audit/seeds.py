@@ -8,27 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from opal.bridge.text.audit.errors import clustered
-from opal.bridge.text.audit.stock import Stock, by_class
+from opal.bridge.resampling import clustered_error
+from opal.bridge.text.audit.tables import AuditData, by_class, family
 
 LEVELS = (0.85, 0.87, 0.90)
 
 
-def closest(stock: Stock, ours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def closest(data: AuditData, ours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Row of each text's most similar own seed, −1 without one, and the similarity, NaN without."""
-    place = {key: row for row, key in reversed([*enumerate(stock.key)])}
-    pairs = [(k, place[s]) for k, row in enumerate(ours) for s in set(stock.seed_keys[row])]
+    place = {key: row for row, key in reversed([*enumerate(data.key)])}
+    pairs = [(k, place[s]) for k, row in enumerate(ours) for s in set(data.seed_keys[row])]
     row, best = np.full(len(ours), -1), np.full(len(ours), np.nan)
     if not pairs:
         return row, best
     k, seed = np.array(pairs).T
-    cosine = stock.similarity(ours[k], seed)
+    cosine = data.similarity(ours[k], seed)
     order = np.lexsort((seed, cosine))
     row[k[order]], best[k[order]] = seed[order], cosine[order]
     return row, best
 
 
-def report(stock: Stock, source: str, seed: int) -> list[dict[str, Any]]:
+def seeds(data: AuditData, writer: str, seed: int) -> list[dict[str, Any]]:
     """Similarity to the own seeds and coverage of the seeds, class by class.
 
     Similarity is that to the most similar own seed; beside it stands that to as many other base
@@ -42,46 +42,45 @@ def report(stock: Stock, source: str, seed: int) -> list[dict[str, Any]]:
     is a test text.
     """
     rng = np.random.default_rng(seed)
-    ours = stock.made[source]
-    _, similar = closest(stock, ours)
-    others = _to_others(stock, ours, rng)
+    ours = data.made[writer]
+    _, similar = closest(data, ours)
+    others = _to_others(data, ours, rng)
     rows = []
-    for name, inside in by_class(stock, ours, stock.labels):
+    for name, inside in by_class(data, ours, data.labels):
         if inside.any():
             row: dict[str, Any] = {"class": name, "n": int(inside.sum())}
-            row |= _similarity(stock, ours[inside], similar[inside], others[inside])
-            row |= _coverage(stock, ours[inside], whole=bool(inside.all()))
+            row |= _similarity(data, ours[inside], similar[inside], others[inside])
+            row |= _coverage(data, ours[inside], whole=bool(inside.all()))
             rows.append(row)
     return rows
 
 
-def _to_others(stock: Stock, ours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _to_others(data: AuditData, ours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The largest similarity to as many random base texts of the class as there are seeds."""
-    found, base = np.full(len(ours), np.nan), stock.real["base"]
-    for label in np.unique(stock.label[ours]):
-        pool = base[stock.label[base] == label]
-        mine = np.flatnonzero(stock.label[ours] == label)
-        for k in range(max((len(stock.seed_keys[ours[i]]) for i in mine), default=0)):
-            some = mine[[len(stock.seed_keys[ours[i]]) > k for i in mine]]
+    found, base = np.full(len(ours), np.nan), data.real["base"]
+    for label in np.unique(data.label[ours]):
+        pool = base[data.label[base] == label]
+        mine = np.flatnonzero(data.label[ours] == label)
+        for k in range(max((len(data.seed_keys[ours[i]]) for i in mine), default=0)):
+            some = mine[[len(data.seed_keys[ours[i]]) > k for i in mine]]
             other = pool[rng.integers(len(pool), size=len(some))] if len(pool) else pool
             if not len(other):
                 continue
             apart = [
-                stock.key[b] not in stock.seed_keys[a]
-                for a, b in zip(ours[some], other, strict=True)
+                data.key[b] not in data.seed_keys[a] for a, b in zip(ours[some], other, strict=True)
             ]
             some, other = some[apart], other[apart]
-            found[some] = np.fmax(found[some], stock.similarity(ours[some], other))
+            found[some] = np.fmax(found[some], data.similarity(ours[some], other))
     return found
 
 
 def _similarity(
-    stock: Stock, ours: np.ndarray, similar: np.ndarray, others: np.ndarray
+    data: AuditData, ours: np.ndarray, similar: np.ndarray, others: np.ndarray
 ) -> dict[str, Any]:
     known = np.isfinite(similar)
     row: dict[str, Any] = {"with_seeds": int(known.sum())}
     row["similarity"] = float(similar[known].mean()) if known.any() else None
-    row["std_error"] = clustered(similar[known], family(stock, ours[known]))
+    row["std_error"] = clustered_error(similar[known], family(data, ours[known]))
     row["p95"] = float(np.quantile(similar[known], 0.95)) if known.any() else None
     row |= {f"over_{level:g}": int((similar[known] >= level).sum()) for level in LEVELS}
     row["to_others"] = float(np.nanmean(others)) if np.isfinite(others).any() else None
@@ -90,21 +89,21 @@ def _similarity(
     return row
 
 
-def _coverage(stock: Stock, ours: np.ndarray, *, whole: bool) -> dict[str, Any]:
-    base, test = stock.real["base"], stock.real.get("test", np.array([], dtype=int))
-    label = stock.label[ours[0]]
-    pool = base if whole else base[stock.label[base] == label]
-    own, hidden = set(stock.key[pool].tolist()), set(stock.own(test)["id"])
-    named = [len(seeds) for seeds in stock.own(ours)["seeds"]]
+def _coverage(data: AuditData, ours: np.ndarray, *, whole: bool) -> dict[str, Any]:
+    base, test = data.real["base"], data.real.get("test", np.array([], dtype=int))
+    label = data.label[ours[0]]
+    pool = base if whole else base[data.label[base] == label]
+    own, hidden = set(data.key[pool].tolist()), set(data.own(test)["id"])
+    named = [len(seeds) for seeds in data.own(ours)["seeds"]]
     labels: dict[int, set[int]] = {}
-    for key, of in zip(stock.key[base].tolist(), stock.label[base].tolist(), strict=True):
+    for key, of in zip(data.key[base].tolist(), data.label[base].tolist(), strict=True):
         labels.setdefault(key, set()).add(of)
-    seeds = [stock.seed_keys[row] for row in ours]
+    seeds = [data.seed_keys[row] for row in ours]
     uses = Counter(key for keys in seeds for key in keys if key in own)
     draws = sum(uses.values())
-    expected, spread = _expected(stock, pool, uses)
+    expected, spread = _expected(data, pool, uses)
     strange = [
-        any(key in labels and int(stock.label[row]) not in labels[key] for key in keys)
+        any(key in labels and int(data.label[row]) not in labels[key] for key in keys)
         for row, keys in zip(ours, seeds, strict=True)
     ]
     return {
@@ -118,16 +117,16 @@ def _coverage(stock: Stock, ours: np.ndarray, *, whole: bool) -> dict[str, Any]:
         "seedless": sum(not each for each in named),
         "unknown": sum(len(keys) < each for keys, each in zip(seeds, named, strict=True)),
         "foreign": sum(strange),
-        "leaked": sum(not hidden.isdisjoint(each) for each in stock.own(ours)["seeds"]),
+        "leaked": sum(not hidden.isdisjoint(each) for each in data.own(ours)["seeds"]),
     }
 
 
-def _expected(stock: Stock, pool: np.ndarray, uses: Mapping[int, int]) -> tuple[float, float]:
+def _expected(data: AuditData, pool: np.ndarray, uses: Mapping[int, int]) -> tuple[float, float]:
     """How many seeds would be met if those of each class and attribute were drawn at random."""
-    group = stock.label[pool] * max(len(stock.attributes), 1) + stock.attribute[pool]
+    group = data.label[pool] * max(len(data.attributes), 1) + data.attribute[pool]
     parts = []
     for one in np.unique(group):
-        keys = set(stock.key[pool[group == one]].tolist())
+        keys = set(data.key[pool[group == one]].tolist())
         parts.append(occupied(sum(uses.get(key, 0) for key in keys), len(keys)))
     means, spreads = np.array(parts).reshape(-1, 2).T
     return float(means.sum()), float(np.sqrt(np.sum(spreads**2)))
@@ -144,9 +143,3 @@ def occupied(draws: int, n: int) -> tuple[float, float]:
     none, neither = (1 - 1 / n) ** draws, max(1 - 2 / n, 0.0) ** draws
     variance = n * none + n * (n - 1) * neither - (n * none) ** 2
     return n * (1 - none), float(np.sqrt(max(variance, 0.0)))
-
-
-def family(stock: Stock, rows: np.ndarray) -> np.ndarray:
-    """What texts share that are no independent draws: their first seed, or else themselves [n]."""
-    found = [stock.seed_keys[row][0] if stock.seed_keys[row] else stock.key[row] for row in rows]
-    return np.array(found, dtype=int)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-    from opal.bridge.text.encoders import Encoder
-
-Tables = tuple[dict[str, "pd.DataFrame"], dict[str, "pd.DataFrame"], tuple[str, ...]]
+    from opal.bridge.text.corpus import TextCorpus
+    from opal.bridge.text.reading import Columns
 
 
 @dataclass(frozen=True)
@@ -68,41 +67,36 @@ class Audit:
             ImportError: the encoder needs the extra ``text``.
             OSError: the page cannot be written.
         """
-        from opal import checks
+        from opal import checks, names
         from opal.bridge.text import encoders
-        from opal.bridge.text.audit import page
+        from opal.bridge.text.audit.report import STEPS, audit_texts
         from opal.files import writable_folder
+        from opal.progress import bar
 
         self._check_flags()
         checks.require_seed(self.seed)
-        encoder = encoders.encoder(self.encoder)
+        encoders.encoder(self.encoder)
         writable_folder(self.out.parent)
-        units = {"files": self._files()} if self.files else self._corpora()
-        result = {"audits": self._audits(units, encoder), "written": str(self.out)}
-        page.write(result, self.out)
-        return result
+        corpora = [self._files()] if self.files else self._corpora()
+        for corpus in corpora:
+            names.check("source", self.sources, corpus.synthetic)
+        total = STEPS * sum(len(self.sources or corpus.synthetic) for corpus in corpora)
+        with bar("auditing", total, quiet=self.json) as shown:
+            found = audit_texts(
+                *corpora,
+                sources=self.sources,
+                features=self.encoder,
+                seed=self.seed,
+                progress=lambda step: shown.advance(doing=step[:60]),
+            )
+        return found.write(self.out)
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The findings for people."""
-        from opal.bridge.text.audit import terminal
+        from opal.bridge import render
+        from opal.bridge.text.audit.report import blocks
 
-        return terminal.table(result)
-
-    def _audits(self, units: Mapping[str, Tables], encoder: Encoder) -> dict[str, Any]:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        from opal.bridge.text.audit.report import STEPS, audit
-
-        total = STEPS * sum(len(made) for _, made, _ in units.values())
-        audits = {}
-        with Progress(console=Console(stderr=True), disable=self.json, transient=True) as bar:
-            task = bar.add_task("auditing", total=total)
-            for name, (real, made, notes) in units.items():
-                tell = _telling(bar, task, name)
-                found = audit(real, made, encoder=encoder, seed=self.seed, progress=tell)
-                audits[name] = {"sources": found, "notes": list(notes)}
-        return audits
+        return render.terminal(blocks(result, brief=True))
 
     def _check_flags(self) -> None:
         """Refuse flags that would be ignored."""
@@ -117,70 +111,61 @@ class Audit:
         if given and not self.files:
             raise ValueError(f"--{given[0].replace('_', '-')} needs FILES to audit; got none.")
 
-    def _corpora(self) -> dict[str, Tables]:
-        """The corpora that are asked for, with the sources that are."""
+    def _corpora(self) -> list[TextCorpus]:
+        """The corpora that are asked for."""
         from opal import names
-        from opal.bridge.text import corpora
-        from opal.bridge.text.audit.report import tables
+        from opal.bridge.text import published
 
-        units: dict[str, Tables] = {}
-        names.check("corpus of texts", self.corpus, corpora.names())
-        for name in dict.fromkeys(self.corpus or (corpora.DEFAULT,)):
-            corpus = corpora.load(name)
-            real, made = tables(corpus)
-            names.check("source", self.sources, made)
-            chosen = {each: made[each] for each in self.sources or made}
-            units[name] = real, chosen, corpus.notes
-        return units
+        names.check("corpus of texts", self.corpus, published.names())
+        return [
+            published.load_corpus(name)
+            for name in dict.fromkeys(self.corpus or (published.DEFAULT,))
+        ]
 
-    def _files(self) -> Tables:
+    def _files(self) -> TextCorpus:
         """Real tables by role, and the texts of all files by their source."""
         import pandas as pd
 
-        from opal import names
+        from opal.bridge.text.corpus import TextCorpus, labels_of
+        from opal.bridge.text.reading import Columns, present
 
         notes: list[str] = []
-        roles = {"base": self.train, "human": self.human, "test": self.test}
-        paths = {role: path for role, path in roles.items() if path is not None}
-        there = {path: _columns(path) for path in (*paths.values(), *self.files)}
-        for name in _COLUMNS.values():
-            wanted = getattr(self, name)
-            if wanted is not None and not any(wanted in columns for columns in there.values()):
-                every = dict.fromkeys(column for columns in there.values() for column in columns)
-                raise names.unknown("column", wanted, every)
-        real = {role: self._read(path, there[path], notes) for role, path in paths.items()}
-        parts = [self._read(path, there[path], notes, path.stem) for path in self.files]
+        given = {"base": self.train, "human": self.human, "test": self.test}
+        paths = {role: path for role, path in given.items() if path is not None}
+        columns = Columns(**{role: getattr(self, flag) for role, flag in _COLUMNS.items()})
+        there = present([*paths.values(), *self.files], columns)
+        real = {role: _read(path, there[path], notes) for role, path in paths.items()}
+        parts = [_read(path, there[path], notes, path.stem) for path in self.files]
         whole = pd.concat(parts, ignore_index=True)
         made = {
             str(source): frame.reset_index(drop=True)
             for source, frame in whole.groupby("source", sort=False)
         }
-        names.check("source", self.sources, made)
-        return real, {each: made[each] for each in self.sources or made}, tuple(notes)
+        none = real["base"][:0]
+        human, test = real.get("human", none), real.get("test", none)
+        labels = labels_of(*real.values(), whole)
+        return TextCorpus("files", labels, real["base"], human, test, made, tuple(notes))
 
-    def _read(
-        self, path: Path, there: list[str], notes: list[str], source: str | None = None
-    ) -> pd.DataFrame:
-        """A file of real texts, or of synthetic ones of a source that it may name itself."""
-        from opal.bridge.text import reading, texts
-        from opal.reading import read_strings
 
-        named = {
-            role: getattr(self, flag)
-            for role, flag in _COLUMNS.items()
-            if getattr(self, flag) in there
-        }
-        frame = reading.read(
-            path,
-            reading.Columns(**named),
-            source=source or texts.HUMAN,
-            n_classes=1 if source else 2,
-            drop_contradictions=True,
-        )
-        left = len(read_strings(path)) - len(frame)
-        if left:
-            notes.append(f"{path}: {left} texts occur with several labels and are left out")
-        return frame
+def _read(
+    path: Path, columns: Columns, notes: list[str], source: str | None = None
+) -> pd.DataFrame:
+    """A file of real texts, or of synthetic ones of a source that it may name itself."""
+    from opal.bridge.text import reading
+    from opal.bridge.text.corpus import HUMAN
+    from opal.reading import read_strings
+
+    frame = reading.read_texts(
+        path,
+        columns,
+        source=source or HUMAN,
+        n_classes=1 if source else 2,
+        drop_contradictions=True,
+    )
+    left = len(read_strings(path)) - len(frame)
+    if left:
+        notes.append(f"{path}: {left} texts occur with several labels and are left out")
+    return frame
 
 
 _COLUMNS = {
@@ -189,17 +174,3 @@ _COLUMNS = {
     "attribute": "attribute_column",
     "seed": "seed_column",
 }
-
-
-def _columns(path: Path) -> list[str]:
-    from opal.reading import read_strings
-
-    return [str(name) for name in read_strings(path).columns]
-
-
-def _telling(bar: Any, task: Any, name: str) -> Callable[[str], None]:
-    def tell(step: str) -> None:
-        bar.update(task, description=f"{name}, {step}"[:60].replace("[", "("))
-        bar.advance(task)
-
-    return tell

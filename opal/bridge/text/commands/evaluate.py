@@ -82,7 +82,7 @@ class Evaluate:
             ImportError: the extra ``text`` is not installed and an encoder needs it.
         """
         from opal import executors, runner
-        from opal.bridge.text.curves import result as curves
+        from opal.bridge.text.curves.report import Evaluation
         from opal.files import writable_folder
 
         self._check_flags()
@@ -92,20 +92,21 @@ class Evaluate:
         folder = writable_folder(self.out / "cells")
         with executors.executor(self.workers, None, folder) as executor:
             frame = runner.run(cells, folder, executor=executor, progress=not self.json)
-        return curves.write(frame, self.out, asdict(settings))
+        return Evaluation(frame, asdict(settings)).write(self.out)
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""
-        from opal.bridge.text.curves import result as curves
+        from opal.bridge import render
+        from opal.bridge.text.curves.report import blocks
 
-        return curves.table(result)
+        return render.terminal(blocks(result))
 
     def _settings(self) -> Settings:
-        from opal.bridge.text import features
         from opal.bridge.text.curves.evaluate import SIZES, Settings
+        from opal.bridge.text.encoders import encoder
 
         chosen = self.encoder or ("minilm" if self.preset == "full" else "tfidf")
-        features.named(chosen)
+        encoder(chosen)
         return Settings(
             encoder=chosen,
             sources=self.sources,
@@ -115,25 +116,25 @@ class Evaluate:
         )
 
     def _share(self) -> float:
-        from opal.bridge.text.curves import material
+        from opal.bridge.text.curves import design
 
-        usual = material.SHARE if self.file is None else 1.0
+        usual = design.SHARE if self.file is None else 1.0
         return usual if self.share is None else self.share
 
     def _cells(self, settings: Settings) -> list[Cell]:
-        from opal.bridge.text import corpora
-        from opal.bridge.text.curves import cells
+        from opal.bridge.text import published
+        from opal.bridge.text.curves import evaluate
         from opal.checks import require_at_least
 
         seeds = self.seeds if self.seeds is not None else (10 if self.preset == "full" else 5)
         require_at_least("seeds", seeds, 1)
         if self.file is not None:
-            return cells.of_file(
+            return evaluate.of_file(
                 self.file, self.test, self._columns(), settings, seeds, self.synthetic
             )
-        everything = corpora.names()
+        everything = published.names()
         default = everything[1:] if self.preset == "full" else everything[:1]
-        return cells.of_corpora(self.corpus or default, settings, seeds)
+        return evaluate.of_corpora(self.corpus or default, settings, seeds)
 
     def _columns(self) -> tuple[str | None, ...]:
         return (

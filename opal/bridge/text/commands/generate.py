@@ -12,10 +12,7 @@ import tyro
 from opal.bridge.llm.command import Asking
 
 if TYPE_CHECKING:
-    import pandas as pd
     from rich.console import RenderableType
-
-    from opal.bridge.llm.command import Answered
 
 
 @dataclass(frozen=True)
@@ -52,30 +49,23 @@ class Generate(Asking):
         Raises:
             ValueError: the file, the flags, the endpoint or the budget break a rule.
         """
-        from opal import names
-        from opal.bridge.llm.command import samples_wanted
-        from opal.bridge.prompts.text import TextPrompter
         from opal.bridge.text import reading
+        from opal.bridge.text.generation import generate_texts
 
-        settings = self.settings()
+        self.settings()
         self.allowed()
         columns = reading.Columns(text=self.text_column, label=self.label_column)
-        frame = reading.read(self.file, columns)
-        names.check("class", self.classes, frame["label"].unique())
-        writer = TextPrompter(
-            self._chosen(frame),
-            settings,
-            key=self.seed,
+        made = generate_texts(
+            reading.read_texts(self.file, columns),
+            self,
+            fill_to=self.fill_to,
+            per_class=self.per_class,
+            classes=self.classes,
             descriptions=_pairs(self.describe),
-            fixed_seeds=self.fixed_seeds,
         )
-        wanted = samples_wanted(
-            writer.counts, fill_to=self.fill_to, each=self.per_class, flag="--per-class"
-        )
-        answered = self.ask(writer, wanted, writer.counts)
-        if answered.samples:
-            self._write(answered)
-        return answered.result
+        if made.samples:
+            made.write(self.out)
+        return made.result()
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """What was made, for people."""
@@ -83,28 +73,6 @@ class Generate(Asking):
         from opal.bridge.llm import report
 
         return render.terminal(report.blocks(result, "class"))
-
-    def _chosen(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Texts of the classes that are written for."""
-        return frame[frame["label"].isin(self.classes)] if self.classes else frame
-
-    def _write(self, answered: Answered) -> None:
-        """The samples as a table of texts, one a line, with their lineage."""
-        from opal.bridge.llm import report
-        from opal.bridge.text import texts
-
-        lines = [
-            report.line(
-                sample,
-                answered.prompts,
-                id=texts.identity(str(sample.content)),
-                text=sample.content,
-                label=sample.group,
-                source=sample.model,
-            )
-            for sample in answered.samples
-        ]
-        report.write_lines(self.out, lines)
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:

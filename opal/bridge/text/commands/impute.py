@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,9 +12,12 @@ import tyro
 from opal.bridge.llm.command import Asking
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import RenderableType
 
-    from opal.bridge.text.impute.imputing import Progress
+    from opal.bridge.text.corpus import TextCorpus
+    from opal.bridge.text.impute.evaluate import Learner, Trial
+    from opal.bridge.text.impute.task import Task
 
 
 @dataclass(frozen=True)
@@ -87,47 +89,136 @@ class Impute(Asking):
         Raises:
             ValueError: file, flags or endpoint break a rule.
         """
-        from opal.bridge.text.commands import imputable
-        from opal.bridge.text.impute import imputed, imputing, means, neighbours, writing
+        from opal.bridge.text.impute import sources
+        from opal.bridge.text.impute.report import imputation
+        from opal.progress import bar
 
-        imputable.check(self)
-        learner = imputable.learner(self)
-        task, corpus = imputable.task(self)
-        trial = imputable.trial(self, task)
+        self._refuse_flags()
+        learner = self._learner()
+        task, corpus = self._task()
+        trial = self._trial(task)
         task.check(trial.n_originals, trial.fill_to, trial.n_folds)
-        asks = self.model is not None or self.local is not None
         told: dict[str, Any] = {}
-        if asks:
-            task, told = writing.written(self, task, trial, self.describe)
+        if self.model is not None or self.local is not None:
+            task, told = sources.written(self, task, trial, self.describe)
             if not task.synthetic:
                 return told
         if self.masked_model is not None:
-            task = neighbours.with_neighbours(task, trial, self.masked_model, corpus)
-        with _progress(quiet=self.json) as advance:
-            frame = imputing.evaluate(task, trial, learner, advance)
-        source = "simulation" if imputable.is_grammar(self) else "data"
-        table = means.summarise(frame, task, trial, source=source)
-        return told | imputed.result(table, task, trial)
+            task = sources.with_neighbours(task, trial, self.masked_model, corpus)
+        source = "simulation" if self._is_grammar() else "data"
+        with bar("folds", trial.n_repeats * trial.n_folds, quiet=self.json) as shown:
+            found = imputation(task, trial, learner, source=source, progress=shown.update)
+        return told | found.result()
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""
         from opal.bridge import render
         from opal.bridge.llm import report
-        from opal.bridge.text.impute import imputed
+        from opal.bridge.text.impute.report import blocks
 
-        return (
-            imputed.shown(result)
-            if "arms" in result
-            else render.terminal(report.blocks(result, "class"))
+        shown = blocks(result) if "arms" in result else report.blocks(result, "class")
+        return render.terminal(shown)
+
+    def _refuse_flags(self) -> None:
+        """Refuse flags that exclude one another, or that would be ignored."""
+        from opal.bridge.text.impute.sources import GROWN
+
+        if self.file is not None and self.corpus is not None:
+            raise ValueError("a file and --corpus exclude one another; name one.")
+        asks = [name for name in ("model", "local", "base_url") if getattr(self, name) is not None]
+        of_file = [name for name in ("synthetic", "fixed_seeds") if getattr(self, name)]
+        if self.file is None and asks + of_file:
+            raise ValueError(
+                f"--{(asks + of_file)[0].replace('_', '-')} needs a file of texts; a corpus has "
+                "synthetic texts of its own. Name the file."
+            )
+        if self.file is not None and self.masked_model == GROWN:
+            raise ValueError(
+                f"--masked-model {GROWN} grows on texts of a corpus that are not tried; a file has "
+                "none. Name the folder of a model."
+            )
+        if self.synthetic is not None and asks:
+            raise ValueError(f"--synthetic and --{asks[0]} exclude one another; name one.")
+        if self.fixed_seeds and not asks:
+            raise ValueError("--fixed-seeds asks a model; name one with --model or --local.")
+        if self.encoder is not None and self.classifier is not None:
+            raise ValueError("--encoder and --classifier exclude one another; name one.")
+        if asks:
+            self.settings()
+            self.allowed()
+
+    def _is_grammar(self) -> bool:
+        return self.file is None and self.corpus in (None, "grammar")
+
+    def _learner(self) -> Learner:
+        """What is trained; packages that it needs are asked for."""
+        from opal import checks, names
+        from opal.bridge.text import encoders
+        from opal.bridge.text.classifiers import PRESETS, Tuned
+        from opal.bridge.text.impute import evaluate
+
+        if self.masked_model is not None or self.classifier is not None:
+            checks.require_installed("text", "torch", "transformers")
+        if self.classifier is not None:
+            names.check("classifier", [self.classifier], PRESETS)
+            return evaluate.trained(Tuned(PRESETS[self.classifier]))
+        usual = "tfidf" if self._is_grammar() else encoders.MINILM
+        return evaluate.linear(encoders.encoder(self.encoder or usual))
+
+    def _task(self) -> tuple[Task, TextCorpus | None]:
+        """Texts of the class and of the others, without what is yet to be written; the corpus."""
+        from opal.bridge.text import published
+        from opal.bridge.text.impute import report, task
+
+        if self.file is None:
+            corpus = published.load_corpus(self.corpus or published.DEFAULT, key=self.seed)
+            n_others = self.fill_to if self.others is None else self.others
+            return report.task_of(corpus, self.category, n_others=n_others), corpus
+        name = self.file.stem
+        found = report.task_of(self._read(), self.category, name=name, n_others=self.others)
+        if found.synthetic or not self.n_original:
+            return found, None
+        # A model is shown the originals at hand: they are the same in all repeats.
+        if len(self.n_original) > 1:
+            raise ValueError(
+                "texts are asked for from one set of originals; name one --n-original, got "
+                f"{' '.join(map(str, self.n_original))}."
+            )
+        found.check(self.n_original, self.fill_to, self.folds)
+        return task.reduced(found, self.n_original[0], seed=self.seed), None
+
+    def _read(self) -> pd.DataFrame:
+        """The file's texts, and those of --synthetic."""
+        import pandas as pd
+
+        from opal.bridge.text import reading
+
+        columns = reading.Columns(text=self.text_column, label=self.label_column)
+        frame = reading.read_texts(self.file or "", columns, least=reading.LEAST)
+        if self.drop_duplicates:
+            frame = frame[~frame["id"].duplicated() | (frame["seeds"].str.len() > 0)]
+        if self.synthetic is None:
+            return frame
+        made = reading.read_texts(
+            self.synthetic,
+            reading.Columns(seed=self.seed_column),
+            source=self.synthetic.stem,
+            n_classes=1,
         )
+        return pd.concat([frame, made[made["seeds"].str.len() > 0]], ignore_index=True)
 
+    def _trial(self, found: Task) -> Trial:
+        """How the task is tried."""
+        from opal.bridge.text.impute import report
+        from opal.bridge.text.impute.arms import ARMS
+        from opal.bridge.text.impute.evaluate import Trial
 
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Progress]:
-    """A progress bar on standard error, told of folds done and of all."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), disable=quiet, transient=True) as bar:
-        task = bar.add_task("folds", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        usual = () if self.file is not None else report.USUAL
+        return Trial(
+            report.sizes(found, self.n_original, self.fill_to, usual),
+            self.fill_to,
+            self.folds,
+            self.repeats,
+            self.arms or ARMS,
+            self.seed,
+        )

@@ -1,12 +1,16 @@
-"""Learning curves of texts: what N added texts of each source are worth, arm by arm.
+"""Learning curves of texts: what N added texts of each writer are worth, arm by arm.
 
-:func:`evaluate` is one seed of one corpus; :func:`summary` averages over seeds.
+:func:`evaluate` is one seed of one corpus, :func:`summary` averages over seeds, and
+:func:`of_corpora` and :func:`of_file` make independent cells: one for each corpus, encoder, seed.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,21 +18,22 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from opal import records
-from opal.bridge.text import features, texts
-from opal.bridge.text.corpora import TextCorpus
-from opal.bridge.text.curves import exact, ladder, material, pilot, purchase, ratio
-from opal.bridge.text.curves.arms import ADDING, REFERENCE
-from opal.bridge.text.curves.material import Material
+from opal.bridge.text import published
+from opal.bridge.text.corpus import HUMAN, TextCorpus, corpus_of
+from opal.bridge.text.curves import design, measures, train
+from opal.bridge.text.curves.design import ADDING, REFERENCE, SplitData
 from opal.bridge.text.curves.measures import Measure, std_error
-from opal.bridge.text.curves.trained import Trained
-from opal.bridge.text.features import Features
+from opal.bridge.text.curves.train import Trained
+from opal.bridge.text.encoders import WORDS, Features, encoder, features_of
+from opal.bridge.text.reading import Columns, read_files
 from opal.checks import require_at_least
+from opal.runner import Cell
 
 STUDY = "text"
 SIZES = (30, 60, 120, 250, 500, 1000, 2000, 4000)
 AGAINST = "balanced_error_against"
 """Metric: the difference to each number (column ``against``) of human texts, weighted alike."""
-TRIED = (pilot.ARM, purchase.ARM)
+TRIED = (train.PILOT, train.PURCHASE)
 """Arms of many weights: what a plan is made from, and what it is held against."""
 KEYS = ("setting", "encoder", "synthesizer", "arm", "added", "metric", "group", "source")
 """What names a number, seeds apart."""
@@ -54,9 +59,9 @@ class Settings:
     encoder: str = "tfidf"
     sources: tuple[str, ...] = ()
     sizes: tuple[int, ...] = SIZES
-    folds: int = ratio.FOLDS
-    share: float = material.SHARE
-    most_test: int = material.MOST_TEST
+    folds: int = train.FOLDS
+    share: float = design.SHARE
+    most_test: int = design.MOST_TEST
     strength: float | None = None
 
     def __post_init__(self) -> None:
@@ -81,22 +86,18 @@ def evaluate(corpus: TextCorpus, seed: int, settings: Settings) -> pd.DataFrame:
     Raises:
         ValueError: the corpus has no texts for some part, or too few for the folds.
     """
-    data = material.material(
-        corpus,
-        seed,
-        chosen=settings.sources,
-        share=settings.share,
-        most_test=settings.most_test,
+    data = design.split_data(
+        corpus, seed, chosen=settings.sources, share=settings.share, most_test=settings.most_test
     )
     _require_texts(data, settings)
-    known = features.of(features.named(settings.encoder), data.frame["text"].tolist())
+    known = features_of(encoder(settings.encoder), data.frame["text"].tolist())
     # The matrices are small: threads wait for each other longer than they work.
     with threadpool_limits(1):
         trained, strength = _trained(data, known, seed, settings)
     rows = [row for each in trained for row in each.rows(data, _references(each, trained))]
     rows += _against(data, trained)
-    if settings.encoder == features.WORDS:
-        rows += exact.rows(data, trained)
+    if settings.encoder == WORDS:
+        rows += _exact(data, trained)
     frame = pd.DataFrame(rows)
     return records.validate(
         frame.assign(
@@ -109,60 +110,6 @@ def evaluate(corpus: TextCorpus, seed: int, settings: Settings) -> pd.DataFrame:
             converged=all(each.rule.converged for each in trained),
         )
     )
-
-
-def _require_texts(data: Material, settings: Settings) -> None:
-    """Each source needs texts for one size, or it would be left out without a word."""
-    for source, order in data.added.items():
-        if len(order) < min(settings.sizes):
-            raise ValueError(
-                f"{source!r} has {len(order)} texts whose seeds were all drawn, fewer than the "
-                f"least of --sizes, {min(settings.sizes)}. Name a smaller size, a larger --share "
-                "of the base texts, or other --sources."
-            )
-
-
-def _trained(
-    data: Material, known: Features, seed: int, settings: Settings
-) -> tuple[list[Trained], float]:
-    """The rules of all arms, and the C of their penalty."""
-    strength = settings.strength or ratio.strength(data, known, seed, n_folds=settings.folds)
-    ratios = ratio.choose(data, known, seed, n_folds=settings.folds, strength=strength)
-    alone = ladder.alone(data, known, seed, strength)
-    grown = ladder.grown(data, known, ratios, settings.sizes, strength)
-    tried = pilot.trained(data, known, seed, settings.sizes, strength)
-    bought = purchase.trained(data, known, settings.sizes, strength)
-    return [*alone, *grown, *tried, *bought], strength
-
-
-def _references(each: Trained, trained: Sequence[Trained]) -> dict[str, Mapping[str, Measure]]:
-    """What a rule is compared with, by what the difference is called."""
-    found = {"difference": next(t.measured for t in trained if t.arm == REFERENCE)}
-    if each.arm in ADDING and each.source != texts.HUMAN:
-        alike = (each.arm, texts.HUMAN, each.added)
-        for human in trained:
-            if (human.arm, human.source, human.added) == alike:
-                found["to_human"] = human.measured
-    return found
-
-
-def _against(data: Material, trained: Sequence[Trained]) -> Iterator[dict[str, Any]]:
-    """Balanced errors of group-weighted generators' texts, less those of all numbers of human."""
-    weighted = [each for each in trained if each.arm == "synthetic_weighting"]
-    human = [each for each in weighted if each.source == texts.HUMAN]
-    alone = [each for each in trained if each.arm == REFERENCE]
-    for made in weighted:
-        if made.source == texts.HUMAN or not human:
-            continue
-        own = made.described(data) | {"source": "data", "group": "all", "metric": AGAINST}
-        value, influence = made.measured["balanced_error"]
-        for other in (*alone, *human):
-            reference = other.measured["balanced_error"]
-            yield own | {
-                "against": other.added,
-                "value": value - reference.value,
-                "std_error": std_error(influence - reference.influence),
-            }
 
 
 def summary(frame: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:
@@ -188,3 +135,206 @@ def summary(frame: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:
     return found.drop(columns=["spread", "tested"]).assign(
         std_error=error, lower=found["value"] - 1.96 * error, upper=found["value"] + 1.96 * error
     )
+
+
+@dataclass(frozen=True)
+class Named:
+    """One seed of a corpus that has a name.
+
+    Attributes:
+        corpus: its name.
+        seed: of base texts, orders and folds.
+        settings: how it is evaluated.
+    """
+
+    corpus: str
+    seed: int
+    settings: Settings
+
+    def load(self) -> TextCorpus:
+        """The corpus, read once a process."""
+        return _named(self.corpus)
+
+
+@dataclass(frozen=True)
+class Own:
+    """One seed of a file of one's own (:mod:`opal.bridge.text.reading`).
+
+    Attributes:
+        file: labelled texts.
+        test: more of them to test on; part of the file if None.
+        synthetic: files of texts that a model wrote.
+        digest: of all files, so that a changed file is evaluated again.
+        columns: names of the columns text, label, attribute, seed, source, id; None to guess.
+        seed: of base texts, orders and folds.
+        settings: how it is evaluated.
+    """
+
+    file: str
+    test: str | None
+    synthetic: tuple[str, ...]
+    digest: str
+    columns: tuple[str | None, ...]
+    seed: int
+    settings: Settings
+
+    def load(self) -> TextCorpus:
+        """The corpus, read once a process."""
+        return _own(self.file, self.test, self.synthetic, self.columns, self.digest)
+
+
+def of_corpora(names: tuple[str, ...], settings: Settings, seeds: int) -> list[Cell]:
+    """Cells of named corpora.
+
+    Raises:
+        UnknownNameError: there is no such corpus.
+        ValueError: a corpus cannot be had here; says why.
+    """
+    for name in names:
+        if (why := published.unavailable(name)) is not None:
+            raise ValueError(f"corpus {name!r} cannot be had here: {why}")
+    chosen = [Named(name, seed, settings) for name in names for seed in range(seeds)]
+    return [
+        Cell(evaluated, each, f"{each.corpus} {settings.encoder} seed {each.seed}")
+        for each in chosen
+    ]
+
+
+def of_file(
+    file: Path,
+    test: Path | None,
+    columns: tuple[str | None, ...],
+    settings: Settings,
+    seeds: int,
+    synthetic: tuple[Path, ...] = (),
+) -> list[Cell]:
+    """Cells of a file of one's own; files are read at once, so that refusals come first.
+
+    Args:
+        file: labelled texts.
+        test: texts to test on.
+        columns: names of the columns text, label, attribute, seed, source, id; None to guess.
+        settings: how the texts are evaluated.
+        seeds: number of cells.
+        synthetic: files of texts that a model wrote.
+
+    Raises:
+        ValueError: a file cannot be read, or holds too little.
+    """
+    every = [file, *([test] if test is not None else []), *synthetic]
+    for each in every:
+        if not each.is_file():
+            raise ValueError(f"labelled texts are read from a file; there is none at {each}.")
+    parts = [hashlib.sha256(each.read_bytes()).digest() for each in every]
+    own = Own(
+        str(file.absolute()),
+        str(test.absolute()) if test is not None else None,
+        tuple(str(each.absolute()) for each in synthetic),
+        hashlib.sha256(b"".join(parts)).hexdigest(),
+        columns,
+        0,
+        settings,
+    )
+    own.load()
+    chosen = [replace(own, seed=seed) for seed in range(seeds)]
+    return [Cell(evaluated, each, f"{file.name} seed {each.seed}") for each in chosen]
+
+
+def evaluated(config: Named | Own) -> pd.DataFrame:
+    """Records of one seed."""
+    return evaluate(config.load(), config.seed, config.settings)
+
+
+def _require_texts(data: SplitData, settings: Settings) -> None:
+    """Each writer needs texts for one size, or it would be left out without a word."""
+    for writer, order in data.added.items():
+        if len(order) < min(settings.sizes):
+            raise ValueError(
+                f"{writer!r} has {len(order)} texts whose seeds were all drawn, fewer than the "
+                f"least of --sizes, {min(settings.sizes)}. Name a smaller size, a larger --share "
+                "of the base texts, or other --sources."
+            )
+
+
+def _trained(
+    data: SplitData, known: Features, seed: int, settings: Settings
+) -> tuple[list[Trained], float]:
+    """The rules of all arms, and the C of their penalty."""
+    strength = settings.strength or train.tune_strength(data, known, seed, n_folds=settings.folds)
+    ratios = train.tune_alpha(data, known, seed, n_folds=settings.folds, strength=strength)
+    trainer = train.Trainer(data, known, seed, strength)
+    trained = [
+        *train.alone(trainer),
+        *train.grown(trainer, ratios, settings.sizes),
+        *train.pilot(trainer, settings.sizes),
+        *train.purchases(trainer, settings.sizes),
+    ]
+    return trained, strength
+
+
+def _references(each: Trained, trained: Sequence[Trained]) -> dict[str, Mapping[str, Measure]]:
+    """What a rule is compared with, by what the difference is called."""
+    found = {"difference": next(t.measured for t in trained if t.arm == REFERENCE)}
+    if each.arm in ADDING and each.writer != HUMAN:
+        alike = (each.arm, HUMAN, each.added)
+        for human in trained:
+            if (human.arm, human.writer, human.added) == alike:
+                found["to_human"] = human.measured
+    return found
+
+
+def _against(data: SplitData, trained: Sequence[Trained]) -> Iterator[dict[str, Any]]:
+    """Balanced errors of group-weighted generators' texts, less those of all numbers of human."""
+    weighted = [each for each in trained if each.arm == "synthetic_weighting"]
+    human = [each for each in weighted if each.writer == HUMAN]
+    alone = [each for each in trained if each.arm == REFERENCE]
+    for made in weighted:
+        if made.writer == HUMAN or not human:
+            continue
+        own = made.described(data) | {"source": "data", "group": "all", "metric": AGAINST}
+        value, influence = made.measured["balanced_error"]
+        for other in (*alone, *human):
+            reference = other.measured["balanced_error"]
+            yield own | {
+                "against": other.added,
+                "value": value - reference.value,
+                "std_error": std_error(influence - reference.influence),
+            }
+
+
+def _exact(data: SplitData, trained: Sequence[Trained]) -> Iterator[dict[str, Any]]:
+    """Exact errors and risks, ``source`` theory.
+
+    Of each rule that was trained (``balanced_error_control`` is what a wrong law, that of the
+    biased writer, says of it); of the best rule (arm ``best``); and of the rules that endless texts
+    of each writer, given the seeds drawn, would lead to (arm ``limit``).
+    """
+    exact = measures.exact([each.rule for each in trained])
+    for each, found in zip(trained, exact, strict=True):
+        same = each.described(data) | {"source": "theory"}
+        yield from (same | {"metric": name, "value": value} for name, value in found.items())
+    same = trained[0].described(data) | {"source": "theory"}
+    for writer, found in measures.limits(data).items():
+        made = writer != "none"
+        own = {"arm": "limit" if made else "best", "synthesizer": writer, "alpha": float(made)}
+        for name, value in found.items():
+            yield same | own | {"metric": name, "value": value}
+
+
+@lru_cache(maxsize=2)
+def _named(name: str) -> TextCorpus:
+    return published.load_corpus(name)
+
+
+@lru_cache(maxsize=1)
+def _own(
+    file: str,
+    test: str | None,
+    synthetic: tuple[str, ...],
+    columns: tuple[str | None, ...],
+    digest: str,
+) -> TextCorpus:
+    del digest  # a file that has changed is another one
+    held_out = None if test is None else Path(test)
+    frame, tested = read_files(Path(file), held_out, [*map(Path, synthetic)], Columns(*columns))
+    return corpus_of(frame, tested, name=Path(file).stem)

@@ -1,4 +1,4 @@
-r"""What a rule's probabilities on test texts are worth, and how much of it is luck of the draw.
+"""What a rule's probabilities on test texts are worth, and how much of it is luck of the draw.
 
 Each measure m is a smooth function of sums over test texts; ``h_i`` is the first-order change of m
 by text i, of mean zero in what is averaged, so that ``Σ h_i²`` estimates m's variance over test
@@ -12,15 +12,25 @@ balanced_risk      mean over groups of the log loss, in nats
 calibration_error  how far the chance that a rule gives its prediction is from how often it is
                    right, in bins of equally many texts, groups equally frequent
 ================== ===============================================================================
+
+On the grammar's words the errors and risks of a rule are known exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from opal.bridge.text.curves.design import SplitData
+from opal.bridge.text.published import GRAMMAR, WRITERS
+from opal.estimators.wide import WideFit
+from opal.settings.finite import FiniteLaw
+
+# ==== curves.measures
 BINS = 10
 METRICS = ("macro_f1", "balanced_error", "worst_error", "balanced_risk", "calibration_error")
 _LEAST = 1e-12  # a chance below this is a rounding error
@@ -60,6 +70,59 @@ def measures(p: np.ndarray, y: np.ndarray, group: np.ndarray) -> Mapping[str, Me
 def std_error(influence: np.ndarray) -> float:
     """Standard error over test texts."""
     return float(np.sqrt(np.sum(influence**2)))
+
+
+def exact(rules: Sequence[WideFit]) -> list[dict[str, float]]:
+    """Exact errors and risks of two-class rules on the grammar's words.
+
+    ``balanced_error_control`` is what a wrong law, that of the biased writer, says of a rule.
+    """
+    theta = np.stack([np.append(r.w[:, 1] - r.w[:, 0], r.b[1] - r.b[0]) for r in rules])
+    wrong = under(WRITERS["biased"].law(GRAMMAR), theta)[1].mean(axis=1)
+    return [
+        found | {"balanced_error_control": float(control)}
+        for found, control in zip(_exact(theta), wrong, strict=True)
+    ]
+
+
+def limits(data: SplitData) -> dict[str, dict[str, float]]:
+    """Exact errors and risks of the best rule (``none``), and of endless texts of each writer.
+
+    The writers are given the base texts that were drawn.
+    """
+    meanings = np.array([GRAMMAR.parse(text) for text in data.frame["text"].iloc[data.base]])
+    own = np.array(data.groups)[data.group[data.base]]
+    seeds = [meanings[own == group.name] for group in GRAMMAR.groups]
+    laws = {"none": GRAMMAR.law}
+    laws |= {name: writer.given(GRAMMAR, seeds) for name, writer in WRITERS.items()}
+    with jax.enable_x64(True):
+        ends = np.stack([np.asarray(law.optimum()) for law in laws.values()])
+    return dict(zip(laws, _exact(ends), strict=True))
+
+
+def _exact(theta: np.ndarray) -> list[dict[str, float]]:
+    risk, error = under(GRAMMAR.law, theta)
+    columns = {
+        "balanced_error": error.mean(axis=1),
+        "worst_error": error.max(axis=1),
+        "balanced_risk": risk.mean(axis=1),
+    }
+    return [
+        dict(zip(columns, map(float, row), strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]
+
+
+def under(law: FiniteLaw, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Risk and error of each rule in each group of a law [rules, G]."""
+    with jax.enable_x64(True):
+        risk, error = _compiled(law, jnp.asarray(theta, dtype=float))
+    return np.asarray(risk), np.asarray(error)
+
+
+@jax.jit
+def _compiled(law: FiniteLaw, theta: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return jax.vmap(lambda one: (law.group_risk(one), law.group_error(one)))(theta)
 
 
 def _mean(values: np.ndarray, inside: np.ndarray) -> Measure:

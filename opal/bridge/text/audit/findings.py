@@ -1,0 +1,336 @@
+"""What is wrong: beyond chance, and large enough to matter; and the worst texts that show it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from opal.bridge.text.audit import copies, seeds
+from opal.bridge.text.audit.labels import Seen
+from opal.bridge.text.audit.tables import ALL, AuditData
+from opal.checks import z_threshold
+
+LEVEL = 0.01
+PER_CLASS = 3
+_CLOSE = 0.85
+
+
+@dataclass(frozen=True)
+class Test:
+    """A comparison with what is normal.
+
+    Attributes:
+        kind: what is compared.
+        name: class, or all of them.
+        z: how far beyond it, positive is worse; infinite for what must never be.
+        matters: whether it is large enough to matter.
+        said: the finding in words.
+    """
+
+    kind: str
+    name: str
+    z: float
+    matters: bool
+    said: str
+
+
+def verdicts(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The findings of an audit, worst first.
+
+    A finding matters and lies beyond ``threshold``, which holds the chance of any false one below
+    1 % over all ``n_tests`` comparisons.
+    """
+    tests = [test for part in _PARTS for test in part(found)]
+    threshold = z_threshold(max(len(tests), 1), LEVEL)
+    guilty = [test for test in tests if test.matters and test.z > threshold]
+    # Of several numbers that say the same of a class, the clearest one speaks.
+    clearest = {(test.kind, test.name): test for test in sorted(guilty, key=lambda test: test.z)}
+    guilty = list(clearest.values())
+    guilty.sort(key=lambda test: (_order(test.kind), test.name != ALL, -test.z))
+    return {
+        "n_tests": len(tests),
+        "threshold": threshold,
+        "findings": [
+            {"kind": t.kind, "class": t.name, "z": min(t.z, 99.0), "said": t.said} for t in guilty
+        ],
+    }
+
+
+def examples(seen: Seen, writer: str, score: np.ndarray) -> list[dict[str, Any]]:
+    """At most three texts of each kind and class, the worst first.
+
+    Each has its ``kind``, ``class``, ``text`` and ``why``, and where there is one the ``other``
+    text and what that is (``role``). Kinds: copies and near copies of each real table, texts
+    closest to a seed of theirs, texts that the classifier gives another class most surely, the most
+    repeated ones, and those most easily told from real ones, by their ``score`` [n], the
+    probability that each is synthetic.
+    """
+    data = seen.data
+    ours, text = data.made[writer], data.frame["text"].tolist()
+    found: list[dict[str, Any]] = []
+    for kind in _kinds(seen, writer, score):
+        for number, name in enumerate(data.labels):
+            candidates = np.flatnonzero((data.label[ours] == number) & (kind.value > 0))
+            order = candidates[np.argsort(-kind.value[candidates], kind="stable")]
+            for i in _different(data, ours, order):
+                other = kind.other[i]
+                row = {"kind": kind.name, "class": name, "why": kind.why(i), "text": text[ours[i]]}
+                row["other"] = text[other] if other >= 0 else None
+                found.append(row | {"role": kind.role if other >= 0 else None})
+    return found
+
+
+def percent(share: float) -> str:
+    """A share in words."""
+    return f"{100 * share:.0f} %"
+
+
+def _beyond(count: int, of: int, natural: int, natural_of: int) -> float:
+    """How far a count lies above a natural rate, as the z of Fisher's exact one-sided test.
+
+    Where there is nothing to learn the rate from, an equally large set without a case stands in.
+    """
+    from scipy.stats import fisher_exact, norm
+
+    if not natural_of:
+        natural, natural_of = 0, of
+    table = [[count, of - count], [natural, natural_of - natural]]
+    return float(norm.isf(max(fisher_exact(table, alternative="greater").pvalue, 1e-300)))
+
+
+def _order(kind: str) -> int:
+    kinds = ("leak", "copies", "near copies", "labels", "attribute", "repeated", "openings")
+    return kinds.index(kind) if kind in kinds else len(kinds)
+
+
+def _copies(found: Mapping[str, Any]) -> Iterator[Test]:
+    for role, rows in found["copies"].items():
+        for row in rows:
+            n, chance = row["n"], row["chance"]
+            for kind, count in (
+                ("copies", row["exact"] + row["folded"]),
+                ("near copies", row["near"]),
+            ):
+                z = _beyond(count, n, chance[kind.split()[0]], chance["of"])
+                said = f"{count} of {n} texts are {kind} of {role} texts"
+                if chance["of"]:
+                    said += f"; of {chance['of']} other real texts {chance[kind.split()[0]]} are"
+                yield Test(kind, row["class"], z, count > 0, said)
+
+
+def _seeds(found: Mapping[str, Any]) -> Iterator[Test]:
+    for row in found["seeds"]:
+        name, n = row["class"], row["n"]
+        for kind, said in (
+            ("leaked", "were made from test texts"),
+            ("foreign", "have a seed of another class"),
+            ("unknown", "have a seed that no table holds"),
+        ):
+            if name == ALL or len(found["seeds"]) == 1:
+                sure = math.inf if row[kind] else 0.0
+                what = "leak" if kind == "leaked" else "seeds"
+                yield Test(what, name, sure, row[kind] > 0, f"{row[kind]} of {n} texts {said}")
+        if row["with_seeds"]:
+            yield _similar(row)
+        if row["expected"]:
+            gap = row["expected"] - row["used"]
+            z = gap / row["expected_error"] if row["expected_error"] > 0 else math.inf * gap
+            share = f"{row['used']} of {row['base']} base texts were used as seeds"
+            said = f"{share}; {row['expected']:.0f} would be if seeds were drawn at random"
+            yield Test("coverage", name, z if gap > 0 else 0.0, gap > 0.1 * row["expected"], said)
+
+
+def _similar(row: Mapping[str, Any]) -> Test:
+    count, n = row["over_0.9"], row["with_seeds"]
+    z = _beyond(count, n, row["others_over"], row["others"])
+    said = f"{count} of {n} texts have a similarity of .90 or more to a seed of theirs"
+    return Test("similarity", row["class"], z, count > 0.01 * n, said)
+
+
+def _variety(found: Mapping[str, Any]) -> Iterator[Test]:
+    for row in found["variety"]:
+        name, n = row["class"], row["n"]
+        if row["contradictory"]:
+            said = f"{row['contradictory']} of {n} texts occur in another class too"
+            yield Test("labels", name, math.inf, True, said)
+        if row["reason"] is not None:
+            continue
+        for k in (1, 2, 3):
+            a = row[f"distinct_{k}"]
+            said = f"distinct-{k} is {a['synthetic']:.2f} against {a['real']:.2f} of real texts"
+            yield Test("variety", name, -_z(a), a["synthetic"] < 0.9 * a["real"], said)
+        for k in (3, 4, 5):
+            a = row[f"opening_{k}"]
+            words, share = _first(row["openings"])
+            said = (
+                f"{percent(a['synthetic'])} of texts share their first {k} words with another, "
+                f"against {percent(a['real'])} of real texts; {percent(share)} begin "
+                f"“{words}”"
+            )
+            yield Test("openings", name, _z(a), a["synthetic"] > a["real"] + 0.05, said)
+        a = row["repeated"]
+        said = (
+            f"{row['n_repeated']} of {n} texts repeat an earlier one, the most frequent one "
+            f"{row['most']} times; of equally many, {percent(a['synthetic'])} equal another one, "
+            f"against {percent(a['real'])} of real texts"
+        )
+        yield Test("repeated", name, _z(a), a["synthetic"] > a["real"] + 0.01, said)
+
+
+def _shift(found: Mapping[str, Any]) -> Iterator[Test]:
+    for row in found["shift"]:
+        if row["reason"] is not None:
+            continue
+        name = row["class"]
+        if row["shift_sd"] is not None and row["length_z"] is not None:
+            said = (
+                f"texts have {row['words']:.1f} words against {row['real_words']:.1f} of real "
+                f"texts ({row['shift_sd']:+.2f} SD)"
+            )
+            yield Test("length", name, abs(row["length_z"]), abs(row["shift_sd"]) > 0.2, said)
+        a, unseen = row["divergence"], row["unseen"]
+        said = (
+            f"other words than in real texts: divergence {a['synthetic']:.2f} against "
+            f"{a['real']:.2f}, words unseen {percent(unseen['synthetic'])} against "
+            f"{percent(unseen['real'])}"
+        )
+        if row["more"]:
+            said += "; more often " + ", ".join(f"“{w['word']}”" for w in row["more"][:4])
+        yield Test("vocabulary", name, _z(a), a["synthetic"] > 1.1 * a["real"], said)
+
+
+def _labels(found: Mapping[str, Any]) -> Iterator[Test]:
+    for row in found["labels"]:
+        if row["reason"] is not None or row["z"] is None:
+            continue
+        said = (
+            f"a classifier of real texts agrees with {percent(row['agree'])} of the labels, "
+            f"against {percent(row['real_agree'])} of those of real texts"
+        )
+        if row["instead"]:
+            said += f"; it often sees {row['instead']} ({percent(row['instead_share'])})"
+        matters = row["agree"] < row["real_agree"] - 0.05
+        yield Test("labels", row["class"], -row["z"], matters, said)
+
+
+def _two_sample(found: Mapping[str, Any]) -> Iterator[Test]:
+    for row in found["two_sample"]:
+        if row["reason"] is None:
+            z = (row["auc"] - 0.5) / row["std_error"] if row["std_error"] > 0 else math.inf
+            said = (
+                f"a classifier tells them from real texts with AUC {row['auc']:.2f} ± "
+                f"{row['std_error']:.2f} (real from real: {row['null']:.2f})"
+            )
+            yield Test("recognisable", row["class"], z, row["auc"] > 0.6, said)
+
+
+def _composition(found: Mapping[str, Any]) -> Iterator[Test]:
+    for row in (found["composition"] or {"seen": []})["seen"]:
+        if row["z"] is None or row["real"] is None:
+            continue
+        rebuilt = (row["real"] - row["stated"]) * (row["seen"] - row["expected"]) > 0
+        said = (
+            f"{percent(row['seen'])} of texts read as “{row['attribute']}”, where "
+            f"{percent(row['expected'])} would if they were as stated; in base texts the share is "
+            f"{percent(row['real'])}: the model rebuilt the correlation"
+        )
+        matters = rebuilt and row["seen"] - row["expected"] > 0.05
+        yield Test("attribute", row["class"], row["z"], matters, said)
+
+
+_PARTS: Sequence[Any] = (
+    _copies, _seeds, _variety, _shift, _labels, _two_sample, _composition,
+)  # fmt: skip
+
+
+def _z(compared: Mapping[str, Any]) -> float:
+    return 0.0 if compared["z"] is None else float(compared["z"])
+
+
+def _first(openings: Sequence[Mapping[str, Any]]) -> tuple[str, float]:
+    return (openings[0]["words"], openings[0]["share"]) if openings else ("", 0.0)
+
+
+class _Kind(NamedTuple):
+    """One way to be bad.
+
+    Attributes:
+        name: of the kind.
+        value: badness of each text; 0 is not at all [n].
+        other: row of the real text to show beside it, −1 for none [n].
+        role: what that text is.
+        why: the reason for the text of a number.
+    """
+
+    name: str
+    value: np.ndarray
+    other: np.ndarray
+    role: str
+    why: Callable[[int], str]
+
+
+def _different(data: AuditData, ours: np.ndarray, order: np.ndarray) -> Iterator[int]:
+    """The first texts that do not repeat one before."""
+    shown: set[int] = set()
+    for i in order:
+        if len(shown) < PER_CLASS and data.key[ours[i]] not in shown:
+            shown.add(int(data.key[ours[i]]))
+            yield int(i)
+
+
+def _kinds(seen: Seen, writer: str, score: np.ndarray) -> Iterator[_Kind]:
+    data = seen.data
+    ours = data.made[writer]
+    for role in data.real:
+        yield from _copied(data, writer, role)
+    row, similar = seeds.closest(data, ours)
+    close = np.where(np.nan_to_num(similar) >= _CLOSE, np.nan_to_num(similar), 0.0)
+    yield _Kind("close to its seed", close, row, "its seed", _number("similarity", similar))
+    yield _doubted(seen, writer, row)
+    counts = Counter(data.key[ours].tolist())
+    often = np.array([counts[int(key)] for key in data.key[ours]], float)
+    value = np.where(often > 1, often, 0.0)
+    yield _Kind("repeated", value, row, "its seed", lambda i: f"written {often[i]:.0f} times")
+    told, near = np.where(np.nan_to_num(score) > 0.5, score, 0.0), data.near(writer, "base")
+    why = _number("P(synthetic)", score)
+    yield _Kind("easily told", told, near.row, "nearest base text", why)
+
+
+def _copied(data: AuditData, writer: str, role: str) -> Iterator[_Kind]:
+    """Copies and near copies of a real table."""
+    ours, near = data.made[writer], data.near(writer, role)
+    kinds = copies.kinds(data, ours, near, role)
+    place = {int(data.key[row]): int(row) for row in data.real[role][::-1]}
+    same = np.array([place.get(int(data.key[row]), -1) for row in ours])
+    equal = (kinds["exact"] | kinds["folded"]).astype(float)
+
+    def how(i: int) -> str:
+        return "word for word" if kinds["exact"][i] else "but for case, marks and spacing"
+
+    yield _Kind(f"copy of {role}", equal, same, f"a text of {role}", how)
+    close = np.where(kinds["near"], near.cosine, 0.0)
+    why = _number("cosine", near.cosine)
+    yield _Kind(f"near copy of {role}", close, near.row, f"a text of {role}", why)
+
+
+def _doubted(seen: Seen, writer: str, row: np.ndarray) -> _Kind:
+    """Texts to which the classifier gives another class."""
+    labels, mine = seen.data.labels, seen.of(writer)
+    p, own = seen.label[mine], seen.data.label[seen.rows[mine]]
+    other, of_own = p.max(axis=1), p[np.arange(len(own)), own]
+    doubt = np.where(np.isfinite(of_own) & (other > of_own), other - of_own, 0.0)
+
+    def why(i: int) -> str:
+        instead = labels[int(p[i].argmax())]
+        return f"P({labels[own[i]]}) = {of_own[i]:.2f}, P({instead}) = {other[i]:.2f}"
+
+    return _Kind("label doubted", doubt, row, "its seed", why)
+
+
+def _number(name: str, values: np.ndarray) -> Callable[[int], str]:
+    return lambda i: f"{name} {values[i]:.2f}"

@@ -1,0 +1,284 @@
+"""Labelled texts: a table of them, one row a text, and a corpus of several tables.
+
+=========== ====================================================================================
+id          16 hexadecimal digits of the sha256 of the text: equal texts are one
+text        the text, as it came
+label       its class
+source      ``human``, or the name of the model that wrote it
+seeds       ids of the texts that it was made from; none for a human's
+attribute   optional: what the label may spuriously go with
+=========== ====================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from opal.bridge.prompts.common import identity
+
+HUMAN = "human"
+COLUMNS = ("id", "text", "label", "source", "seeds")
+ATTRIBUTE = "attribute"
+_TESTED = 1 / 3  # of the human texts of each class, where no test texts are given
+# Each pair of tables is compared once; synthetic texts with all human ones.
+_COMPARED: Mapping[str, tuple[str, ...]] = {
+    "base": ("test",),
+    "human": ("base", "test"),
+    "test": (),
+}
+
+
+def text_table(
+    text: Sequence[object],
+    label: Sequence[object],
+    *,
+    source: str = HUMAN,
+    seeds: Iterable[Collection[str]] | None = None,
+    attribute: Sequence[object] | None = None,
+) -> pd.DataFrame:
+    """A table of texts of one source.
+
+    Args:
+        text: n strings.
+        label: their classes, strings.
+        source: ``human``, or the name of the model that wrote them.
+        seeds: ids of the texts that each was made from; none by default.
+        attribute: of each text, a string, if there is one.
+
+    Raises:
+        ValueError: the rules of :func:`validate`, or columns of different lengths.
+    """
+    made_from = [()] * len(text) if seeds is None else [tuple(each) for each in seeds]
+    columns = {"text": list(text), "label": list(label), "seeds": made_from}
+    if attribute is not None:
+        columns[ATTRIBUTE] = list(attribute)
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"every text needs each of its columns once; got lengths {lengths}.")
+    frame = pd.DataFrame({"source": [source] * len(text), **columns})
+    _require_strings(frame, "text", "give a text for every row, or drop the rows without")
+    frame.insert(0, "id", [identity(each) for each in frame["text"]])
+    rest = [ATTRIBUTE] if attribute is not None else []
+    return validate_texts(frame[[*COLUMNS, *rest]])
+
+
+def validate_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table, once it is known to follow the rules.
+
+    Raises:
+        ValueError: a column is missing, a text or label is no string or empty, an id is not that
+            of its text.
+    """
+    missing = [name for name in COLUMNS if name not in frame]
+    if missing:
+        raise ValueError(
+            f"a table of texts needs the columns {', '.join(COLUMNS)}; missing: "
+            f"{', '.join(missing)}. Build it with opal.bridge.text.text_table."
+        )
+    _require_strings(frame, "text", "give a text for every row, or drop the rows without")
+    _require_strings(frame, "label", "label every text, or drop the rows without a label")
+    _require_strings(frame, "source", "name the model, or write 'human'")
+    if ATTRIBUTE in frame:
+        _require_strings(frame, ATTRIBUTE, "give an attribute for every text, or leave it out")
+    wrong = [i != identity(text) for i, text in zip(frame["id"], frame["text"], strict=True)]
+    if any(wrong):
+        raise ValueError(
+            f"id must be that of the text; it is not in {_places(np.array(wrong))}. Build the "
+            "table with opal.bridge.text.text_table."
+        )
+    return frame
+
+
+def leaks(frame: pd.DataFrame, held_out: Collection[str]) -> np.ndarray:
+    """Which texts must not be trained on while others are held out [n].
+
+    Those that equal a held-out text, those that were made from one, and all that equal such a
+    one: a model may write the same text from two seeds.
+
+    Args:
+        frame: n texts.
+        held_out: ids.
+    """
+    hidden = frozenset(held_out)
+    made = [not hidden.isdisjoint(seeds) for seeds in frame["seeds"]]
+    hidden |= set(frame["id"][np.array(made, dtype=bool)])
+    return frame["id"].isin(hidden).to_numpy()
+
+
+def made_from(frame: pd.DataFrame, at_hand: Collection[str]) -> np.ndarray:
+    """Which texts were made from none but those of the ids at hand [n]; human ones are."""
+    known = frozenset(at_hand)
+    return np.array([known.issuperset(seeds) for seeds in frame["seeds"]], dtype=bool)
+
+
+def labels_of(*frames: pd.DataFrame) -> tuple[str, ...]:
+    """All classes of the tables, sorted."""
+    return tuple(sorted({label for frame in frames for label in frame["label"].unique()}))
+
+
+@dataclass(frozen=True)
+class TextCorpus:
+    """Tables of texts of one task.
+
+    Attributes:
+        name: of the corpus.
+        labels: all classes, sorted.
+        base: the few human texts that synthetic ones were made from.
+        human: more human texts, to compare with.
+        test: human texts to test on.
+        synthetic: the texts of each source; their seeds are base texts.
+        notes: what one must know before one trusts a number: overlaps, repetitions, omissions.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    base: pd.DataFrame
+    human: pd.DataFrame
+    test: pd.DataFrame
+    synthetic: Mapping[str, pd.DataFrame]
+    notes: tuple[str, ...] = ()
+
+    def apart(self) -> TextCorpus:
+        """The corpus without what leaks: train on this one.
+
+        No text of ``base``, ``human`` or ``synthetic`` equals a test text or was made from one, and
+        none of ``human`` equals a base text.
+        """
+        test = frozenset(self.test["id"])
+        base = _without(self.base, test)
+        return replace(
+            self,
+            base=base,
+            human=_without(self.human, test | frozenset(base["id"])),
+            synthetic={name: _without(frame, test) for name, frame in self.synthetic.items()},
+        )
+
+    def tables(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """All tables with their names."""
+        yield from (("base", self.base), ("human", self.human), ("test", self.test))
+        yield from self.synthetic.items()
+
+
+def faults(corpus: TextCorpus) -> tuple[str, ...]:
+    """What is repeated, contradicted or on both sides, a line each; nothing that does not occur."""
+    found = [
+        (table, n, len(frame), what)
+        for table, frame in corpus.tables()
+        for n, what in _found(corpus, table, frame)
+        if n
+    ]
+    return tuple(f"{table}: {n} of {of} {what}" for table, n, of, what in found)
+
+
+def corpus_of(
+    frame: pd.DataFrame, test: pd.DataFrame | None = None, *, name: str = "own", key: int = 0
+) -> TextCorpus:
+    """Base, human, test and synthetic texts of a table.
+
+    Base texts are those that a synthetic text was made from, and those of classes without synthetic
+    texts; where there are none, half of the human texts that are not tested on. All other human
+    texts can be added.
+
+    Args:
+        frame: texts of humans, and of generators if there are any.
+        test: human texts to test on; a third of the table's, at random, if None.
+        name: of the corpus.
+        key: chooses test and base texts.
+
+    Raises:
+        ValueError: too few human texts, or a test text of a class that the table lacks.
+    """
+    from opal.draws import as_key, named, on_host
+
+    human = frame[frame["source"] == HUMAN]
+    rest = frame[frame["source"] != HUMAN]
+    rng = on_host(named(as_key(key), "own texts"))
+    if test is None:
+        chosen = _share(human, _TESTED, rng)
+        test, human = human[chosen], human[~chosen]
+    seeds = {seed for made in rest["seeds"] for seed in made}
+    is_base = human["id"].isin(seeds).to_numpy()
+    if is_base.any():
+        is_base = is_base | ~human["label"].isin(human["label"][is_base]).to_numpy()
+    else:
+        is_base = _share(human, 0.5, rng)
+    base, more = human[is_base], human[~is_base]
+    _require(base, test)
+    synthetic = {
+        str(source): each.reset_index(drop=True) for source, each in rest.groupby("source")
+    }
+    base, more, test = (each.reset_index(drop=True) for each in (base, more, test))
+    labels = labels_of(base, more, test, *synthetic.values())
+    found = TextCorpus(name, labels, base, more, test, synthetic)
+    unknown = tuple(
+        f"{source}: no text says what it was made from, so that nothing can be held out with it"
+        for source, each in synthetic.items()
+        if not any(each["seeds"])
+    )
+    return replace(found, notes=(*unknown, *faults(found)))
+
+
+def _without(frame: pd.DataFrame, held_out: frozenset[str]) -> pd.DataFrame:
+    return frame[~leaks(frame, held_out)].reset_index(drop=True)
+
+
+def _found(corpus: TextCorpus, table: str, frame: pd.DataFrame) -> Iterator[tuple[int, str]]:
+    """How many rows of a table have each of the faults that are looked for."""
+    ids = frame["id"]
+    n_labels = frame.groupby("id")["label"].transform("nunique")
+    yield int(ids.duplicated().sum()), "repeat an earlier text"
+    yield int((n_labels > 1).sum()), "occur with another label too"
+    for other in _COMPARED.get(table, ("base", "human", "test")):
+        yield int(ids.isin(getattr(corpus, other)["id"]).sum()), f"equal a text of {other}"
+    if table not in corpus.synthetic:
+        return
+    seed = frame["seeds"].str[0]
+    n_seeds = seed.groupby(ids).transform("nunique")
+    yield int((n_seeds > 1).sum()), "were made from several seeds, word for word the same"
+    yield int((~seed.isin(corpus.base["id"])).sum()), "have a seed that is not in base"
+    yield int(seed.isin(corpus.test["id"]).sum()), "have a seed that is in test"
+    label = corpus.base.drop_duplicates("id").set_index("id")["label"]
+    strange = seed.isin(label.index) & (seed.map(label) != frame["label"])
+    yield int(strange.sum()), "have a seed of another class"
+
+
+def _share(frame: pd.DataFrame, share: float, rng: np.random.Generator) -> np.ndarray:
+    """A share of each class's different texts, with all their repetitions [n]."""
+    chosen: set[str] = set()
+    for _, ids in frame.drop_duplicates("id").groupby("label")["id"]:
+        chosen.update(rng.permutation(ids.to_numpy())[: round(share * len(ids))])
+    return frame["id"].isin(chosen).to_numpy()
+
+
+def _require(base: pd.DataFrame, test: pd.DataFrame) -> None:
+    """Every class that is tested needs base texts to be trained on, and be folded."""
+    counts = base.drop_duplicates("id")["label"].value_counts()
+    for label in labels_of(base, test):
+        if counts.get(label, 0) < 2:
+            raise ValueError(
+                f"every class needs two different base texts, which synthetic texts were made "
+                f"from; {label!r} has {counts.get(label, 0)}. Give more human texts of it, or "
+                "leave it out."
+            )
+
+
+def _require_strings(frame: pd.DataFrame, name: str, remedy: str) -> None:
+    values = frame[name]
+    wrong = np.array([not isinstance(value, str) or not value.strip() for value in values], bool)
+    if wrong.any():
+        got = values.to_numpy()[wrong][0]
+        raise ValueError(
+            f"{name} must be a string that is not empty; got {got!r} in {_places(wrong)}: {remedy}."
+        )
+
+
+def _places(wrong: np.ndarray) -> str:
+    """``row 3`` or ``rows 3, 5, 9 and 12 more``, counted from 0."""
+    rows = np.flatnonzero(wrong)
+    shown = ", ".join(str(row) for row in rows[:3])
+    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+    return f"row{'s' if len(rows) > 1 else ''} {shown}{more}"

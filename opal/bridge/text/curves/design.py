@@ -1,0 +1,337 @@
+"""What an evaluation of texts trains on: the texts of one seed, and the arms.
+
+A seed draws a share of the base texts: the data that a user has. Synthetic texts are at hand only
+if all the texts that they were made from were drawn. Added texts have one random order a seed, in
+which groups take turns, so that the first N are nested in the first 2N and as balanced as the
+writer allows.
+
+n_g real texts of group g are at hand, and N_g of the N added ones are of it. Weights are those of
+:class:`opal.objective.Design`; the penalty of all arms is ``λ = 1/(2 C n_eff)`` for weights of sum
+one, with ``n_eff = (Σω)²/Σω²``, which is n for equal weights and does not jump when a weight
+leaves zero.
+
+=================== ============================================================================
+raw                 the real texts
+threshold           the same rule, its probabilities moved to where classes are equally frequent
+weighting           the real texts, each group with the same total weight
+duplication         real texts drawn again until every group is as large as the largest
+synthetic           + N texts, each with the weight of a real one
+synthetic_weighting the same texts, each group with the same total weight
+synthetic_alpha     weighting with weight 1 − α, and α on the added texts of each group;
+                    ``α(N) = ρN/(n + ρN)``, where ρ is what an added text weighs in real ones
+=================== ============================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Array, Key
+
+from opal import names
+from opal.bridge.resampling import deal, lineages
+from opal.bridge.text.classifiers import STRENGTH, ridge
+from opal.bridge.text.corpus import ATTRIBUTE, HUMAN, TextCorpus, leaks, made_from
+from opal.draws import as_key, named, on_host
+from opal.estimators.wide import WideFit, fit_wide
+from opal.objective import Design
+from opal.synthesis.resample import Duplication
+
+SHARE = 0.5
+MOST_TEST = 2000
+BASELINES = ("raw", "threshold", "weighting", "duplication")
+ADDING = ("synthetic", "synthetic_weighting", "synthetic_alpha")
+REFERENCE = "weighting"
+RATIOS = (0.0, 0.1, 0.3, 1.0, 3.0)
+"""ρ that are tried."""
+
+
+@dataclass(frozen=True, eq=False)
+class SplitData:
+    """The texts of one seed.
+
+    Attributes:
+        labels: names of the K classes.
+        groups: names of the G groups: classes, or pairs (class, attribute) where all tables have
+            an attribute.
+        frame: all texts, in the order base, sources, test.
+        y: class of each text [n].
+        group: group of each text [n].
+        base: rows of the base texts that were drawn.
+        added: rows of each source, in the order in which they are added.
+        test: rows of the test texts.
+    """
+
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+    frame: pd.DataFrame
+    y: np.ndarray
+    group: np.ndarray
+    base: np.ndarray
+    added: Mapping[str, np.ndarray]
+    test: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """A fold of the base texts, as rows of the split's frame.
+
+    Attributes:
+        base: base texts to train on.
+        added: texts of each source that may be trained on with them, in their order.
+        held_out: base texts to test on.
+    """
+
+    base: np.ndarray
+    added: Mapping[str, np.ndarray]
+    held_out: np.ndarray
+
+
+def sources(corpus: TextCorpus) -> tuple[str, ...]:
+    """Everything that can be added to a corpus: its generators, and fresh human texts."""
+    generators = tuple(name for name, frame in corpus.synthetic.items() if len(frame))
+    return (*generators, *((HUMAN,) if len(corpus.human) else ()))
+
+
+def split_data(
+    corpus: TextCorpus,
+    seed: int,
+    *,
+    chosen: Collection[str] = (),
+    share: float = SHARE,
+    most_test: int = MOST_TEST,
+) -> SplitData:
+    """The texts of a seed. The test texts are the same for all seeds.
+
+    Args:
+        corpus: what leaks is taken out of it first.
+        seed: decides which base texts are drawn and in which order texts are added.
+        chosen: of :func:`sources`; all of them by default.
+        share: of the base texts that are drawn, of each class; at least one text.
+        most_test: test texts beyond these are left out at random.
+
+    Raises:
+        ValueError: a source that is not there, a share outside (0, 1], a class without a base text,
+            no test text.
+    """
+    corpus = corpus.apart()
+    names.check("source", chosen, sources(corpus))
+    if not 0 < share <= 1:
+        raise ValueError(f"--share is a share of the base texts, in (0, 1]; got {share}.")
+    key = as_key(seed)
+    base = _drawn(corpus.base, share, named(key, "base"))
+    at_hand = frozenset(base["id"])
+    added = {}
+    for name in chosen or sources(corpus):
+        pool = corpus.human if name == HUMAN else corpus.synthetic[name]
+        added[name] = _in_turns(pool[usable(pool, at_hand)], named(key, f"order {name}"))
+    test = _thinned(corpus.test, most_test)
+    return _stacked(corpus, base, added, test)
+
+
+def usable(
+    frame: pd.DataFrame, at_hand: Collection[str], held_out: Collection[str] = ()
+) -> np.ndarray:
+    """Which texts may be trained on [n]: all seeds are at hand, and nothing of them is held out.
+
+    ``at_hand`` are ids of the base texts that are trained on, ``held_out`` those tested on.
+    """
+    return made_from(frame, at_hand) & ~leaks(frame, held_out)
+
+
+def folds(data: SplitData, n_folds: int, seed: int) -> Iterator[Fold]:
+    """Folds of the base texts by lineage; equal texts share one, classes are spread evenly.
+
+    Raises:
+        ValueError: fewer different base texts than folds, or fewer than two folds.
+    """
+    ids = data.frame["id"].to_numpy()
+    base = ids[data.base]
+    different = len(np.unique(base))
+    if not 2 <= n_folds <= different:
+        raise ValueError(
+            f"--folds must be 2 to {different}, the number of different base texts; got {n_folds}."
+        )
+    draw = int(on_host(named(as_key(seed), "folds")).integers(2**32))
+    fold = deal(lineages(base), data.y[data.base], n_folds, seed=draw)
+    for k in range(n_folds):
+        train, held_out = data.base[fold != k], data.base[fold == k]
+        sides = ids[train], ids[held_out]
+        added = {
+            name: rows[usable(data.frame.iloc[rows], *sides)] for name, rows in data.added.items()
+        }
+        yield Fold(train, added, held_out)
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What a rule is trained on.
+
+    Attributes:
+        rows: of the split's frame; a row may be there several times [n].
+        weights: ω > 0 [n].
+        alpha: share of the weight that the objective's augmented part has.
+    """
+
+    rows: np.ndarray
+    weights: np.ndarray
+    alpha: float = 0.0
+
+
+def baseline(arm: str, data: SplitData, base: np.ndarray, rng: np.random.Generator) -> Training:
+    """An arm of :data:`BASELINES`; ``threshold`` trains what ``raw`` does.
+
+    ``base`` are the rows of the real texts, and ``rng`` draws the duplicates.
+    """
+    if arm == "weighting":
+        return Training(base, even(data.group[base]))
+    if arm == "duplication":
+        counts = np.bincount(data.group[base])
+        lacking = np.where(counts > 0, counts.max() - counts, 0)
+        again = [rng.choice(base[data.group[base] == g], m) for g, m in enumerate(lacking) if m]
+        base = np.concatenate([base, *again])
+    return Training(base, np.ones(len(base)))
+
+
+def adding(
+    arm: str, data: SplitData, base: np.ndarray, added: np.ndarray, ratio: float = 1.0
+) -> Training:
+    """An arm of :data:`ADDING` with base texts [n] and added ones [N].
+
+    ``ratio`` is the ρ of ``synthetic_alpha``.
+    """
+    rows = np.concatenate([base, added])
+    if arm == "synthetic":
+        return Training(rows, np.ones(len(rows)))
+    if arm == "synthetic_weighting":
+        return Training(rows, even(data.group[rows]))
+    return mixture(data, base, added, ratio * len(added) / (len(base) + ratio * len(added)))
+
+
+def mixture(data: SplitData, base: np.ndarray, added: np.ndarray, alpha: float) -> Training:
+    """The objective of group weighting with α on the added texts."""
+    rows = np.concatenate([base, added])
+    weights = mixed(data.group[base], data.group[added], alpha)
+    return Training(rows[weights > 0], weights[weights > 0], alpha)
+
+
+def even(group: np.ndarray) -> np.ndarray:
+    """Weights of sum one under which all groups that are present weigh the same [n]."""
+    return mixed(group, np.empty(0, dtype=int), 0.0)
+
+
+def mixed(real: np.ndarray, added: np.ndarray, alpha: float) -> np.ndarray:
+    """The objective's weights of real texts, then of added ones, of sum one [n + N].
+
+    Every group that is present weighs the same; in it, real texts have 1 − α and added texts α of
+    the weight. Where a group lacks one kind, the other has all of it. ``real`` and ``added`` are
+    the groups of the texts [n], [N].
+    """
+    n_groups = 1 + int(max(real.max(initial=0), added.max(initial=0)))
+    n, m = (np.bincount(each, minlength=n_groups) for each in (real, added))
+    n_present = int(np.count_nonzero(n + m))
+    weights = np.zeros((2, n_groups))
+    for g in np.flatnonzero(n + m):
+        share = alpha if n[g] and m[g] else float(n[g] == 0)
+        weights[:, g] = _of_group(max(int(n[g]), 1), int(m[g]), share, n_present)
+    return np.concatenate([weights[0][real], weights[1][added]])
+
+
+def fit_rule(
+    data: SplitData,
+    x: Any,
+    training: Training,
+    *,
+    strength: float = STRENGTH,
+    start: WideFit | None = None,
+) -> WideFit:
+    """Fit a weighted logistic rule on features of all texts [n, d].
+
+    ``strength`` is C, and ``start`` a rule to begin with.
+    """
+    weights = training.weights / training.weights.sum()
+    penalty = ridge(weights, strength)
+    y, k = data.y[training.rows], len(data.labels)
+    return fit_wide(x[training.rows], y, weights, n_classes=k, ridge=penalty, start=start)
+
+
+def moved(rule: WideFit, y: np.ndarray) -> WideFit:
+    """The rule as it would be if classes were equally frequent: ``b_k − log n_k``.
+
+    It was trained on texts of equal weight, of classes ``y`` [n].
+    """
+    counts = np.bincount(y, minlength=len(rule.b))
+    return replace(rule, b=rule.b - np.log(np.maximum(counts, 1)))
+
+
+def _of_group(n: int, m: int, alpha: float, n_groups: int) -> tuple[float, float]:
+    """What the objective gives a real and an added text of a group with n and m of them."""
+    design = Design(
+        (n,) * n_groups,
+        Duplication(),  # stands for whoever wrote the added texts
+        n_augmented=m,
+        alpha=alpha,
+        oversample="none",
+        weighting="group",
+    )
+    weights = design.row_weights()
+    return float(weights.real[0]), float(weights.augmented[0])
+
+
+def _drawn(base: pd.DataFrame, share: float, key: Key[Array, ""]) -> pd.DataFrame:
+    """A share of each class's different texts, with all their repetitions."""
+    rng, chosen = on_host(key), []
+    for _, ids in base.drop_duplicates("id").groupby("label")["id"]:
+        size = max(1, round(share * len(ids)))
+        chosen.append(rng.choice(ids.to_numpy(), size, replace=False))
+    drawn = np.concatenate(chosen) if chosen else np.empty(0, dtype=object)
+    return base[base["id"].isin(drawn)]
+
+
+def _in_turns(frame: pd.DataFrame, key: Key[Array, ""]) -> pd.DataFrame:
+    """The texts in a random order in which groups take turns, as long as they have any."""
+    rng = on_host(key)
+    mixed = frame.iloc[rng.permutation(len(frame))]
+    columns = [name for name in ("label", ATTRIBUTE) if name in mixed]
+    turn = mixed.groupby(columns).cumcount().to_numpy()
+    return mixed.iloc[np.lexsort((rng.random(len(mixed)), turn))]
+
+
+def _thinned(test: pd.DataFrame, most: int) -> pd.DataFrame:
+    if len(test) <= most:
+        return test
+    rows = on_host(named(as_key(0), "test")).choice(len(test), most, replace=False)
+    return test.iloc[np.sort(rows)]
+
+
+def _stacked(
+    corpus: TextCorpus, base: pd.DataFrame, added: Mapping[str, pd.DataFrame], test: pd.DataFrame
+) -> SplitData:
+    tables = {"": base, **added, " ": test}  # no source has a blank name
+    ends = np.cumsum([len(table) for table in tables.values()])
+    rows = dict(zip(tables, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
+    frame = pd.concat(list(tables.values()), ignore_index=True)
+    y = np.array([corpus.labels.index(label) for label in frame["label"]])
+    group, groups = y, corpus.labels
+    if all(ATTRIBUTE in table for table in tables.values()):
+        pairs = frame["label"] + ", " + frame[ATTRIBUTE]
+        groups = tuple(sorted(pairs.unique()))
+        group = np.array([groups.index(pair) for pair in pairs])
+    _require(base, test, corpus.labels)
+    own = {name: rows[name] for name in added}
+    return SplitData(corpus.labels, groups, frame, y, group, rows[""], own, rows[" "])
+
+
+def _require(base: pd.DataFrame, test: pd.DataFrame, labels: tuple[str, ...]) -> None:
+    if test.empty:
+        raise ValueError("an evaluation needs texts to test on; the corpus has none. Add some.")
+    absent = [label for label in labels if label not in set(base["label"])]
+    if absent:
+        raise ValueError(
+            f"every class needs a base text of its own; {absent[0]!r} has none. Add texts of it, "
+            "or leave the class out."
+        )

@@ -1,0 +1,304 @@
+"""The plan that a pilot makes of how many texts to buy, and what the purchases brought.
+
+The plan is made from log losses, the risk that its law is of (docs/theory.md, section 12). Like all
+that an evaluation says, it is about these base texts: the draws of its law are of the mean over
+seeds. :func:`comparison` puts it beside what added texts are worth
+(:mod:`opal.bridge.text.curves.exchange`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal.bridge.text.corpus import HUMAN
+from opal.bridge.text.curves import train
+from opal.bridge.text.curves.evaluate import KEYS, summary
+from opal.bridge.text.curves.exchange import ARM, curve, errors_over_tests, law, worth
+from opal.scaling.evidence import laws_of
+from opal.scaling.exchange import Mixture
+from opal.scaling.fit import Fit
+from opal.scaling.pilot import fit_pilot
+from opal.scaling.plan import Plan, plan
+from opal.scaling.purchase import Option
+from opal.scaling.terms import MIN_GAIN
+
+DRAWS = 400
+"""Draws of the law: an end of an interval that decides must not be that of two or three of them."""
+
+
+@dataclass(frozen=True)
+class PurchasePlan:
+    """What a pilot advises, of the purchase that was trained nearest to what its law recommends.
+
+    Attributes:
+        says: ``buy`` or ``none`` if the interval of the gain lies on one side of the least gain
+            that counts (a share :data:`opal.scaling.terms.MIN_GAIN` of the excess), else ``open``.
+        why: in a sentence.
+        wanted: N over all groups and α that the law recommends; where it recommends none, those of
+            the best purchase.
+        tried: N and α of the purchase that was trained nearest to it.
+        promised: the gain in log loss over weighting that the law expects of it, and the ends of
+            its 95 % interval.
+    """
+
+    says: str
+    why: str
+    wanted: tuple[int, float]
+    tried: tuple[int, float]
+    promised: tuple[float, float, float]
+
+
+def pilot_rows(records: pd.DataFrame, writer: str) -> pd.DataFrame:
+    """A pilot's table: n and N for each group, α, log loss and seed (:mod:`opal.scaling.pilot`)."""
+    chosen = records[(records["metric"] == "balanced_risk") & (records["source"] == "data")]
+    own = (chosen["arm"] == train.PILOT) & chosen["synthesizer"].isin(["none", writer])
+    rows = chosen[own | (chosen["arm"] == "weighting")]
+    n_groups = groups(records)
+    # Seeds differ a little in their counts; the law is of the means.
+    part = rows["n_real"].where(rows["n_real"] > 0).groupby(rows["replicate"]).rank("dense")
+    n = rows["n_each"].groupby(part).transform("mean")
+    frame = pd.DataFrame(
+        {
+            "n": n.fillna(n.max()),
+            "N": rows["added"] / n_groups,
+            "alpha": rows["alpha"],
+            "value": rows["value"],
+            "seed": rows["replicate"].astype(int),
+        }
+    )
+    # Resampling counts rows: the advice must not depend on the order in which seeds were run.
+    return frame.sort_values(list(frame.columns), ignore_index=True)
+
+
+def plan_purchase(records: pd.DataFrame, writer: str) -> PurchasePlan:
+    """What a pilot on at most half the texts advises.
+
+    The budget buys the largest size, and human texts cannot be bought. Intervals join the spread
+    of the law's draws with the error over test texts, which all points share.
+
+    Raises:
+        ValueError: the pilot has too few points, or nothing was trained beyond it.
+    """
+    frame = pilot_rows(records, writer)
+    trained = purchases(records, writer, "balanced_risk")
+    if trained.empty:
+        raise ValueError(f"no purchase of {writer} was trained.")
+    fitted = fit_pilot(frame, seed="seed", n_bootstrap=DRAWS)
+    n_groups, n = groups(records), float(frame["n"].max())
+    made = plan(
+        fitted,
+        n_real=n,
+        n_groups=n_groups,
+        price_real=np.inf,
+        price_synthetic=1.0,
+        budget=float(trained["added"].max()),
+    )
+    best = _asked(made)
+    wanted = best.n_augmented * n_groups, best.alpha
+    tried = _nearest(trained, *wanted)
+    noise = _error_over_tests(records, writer, tried[1])
+    gain = _gain(fitted, n, (tried[0] / n_groups, tried[1]), noise)
+    says, why = _decided(gain, MIN_GAIN * made.excess)
+    return PurchasePlan(says, why, wanted, tried, gain)
+
+
+def groups(records: pd.DataFrame) -> int:
+    """Number of groups with test texts."""
+    return int(records.loc[records["group"] != "all", "group"].nunique())
+
+
+def purchases(records: pd.DataFrame, writer: str, metric: str) -> pd.DataFrame:
+    """Gains over weighting of the purchases that most seeds could make, by N and α.
+
+    Returns:
+        Columns ``added``, ``alpha``, ``gain``, ``error`` (standard error, paired with weighting).
+    """
+    own = (records["arm"] == train.PURCHASE) & (records["synthesizer"] == writer)
+    rows = records[own & (records["metric"] == f"{metric}_difference")]
+    rows = rows[rows["source"] == "data"]
+    table = summary(rows.assign(weight=rows["alpha"]), (*KEYS, "weight"))
+    table = table[table["n_replicates"] == table["n_replicates"].max()]
+    found = table.assign(alpha=table["weight"], gain=-table["value"], error=table["std_error"])
+    return found[["added", "alpha", "gain", "error"]].reset_index(drop=True)
+
+
+def realised(records: pd.DataFrame, writer: str, advised: PurchasePlan) -> dict[str, Any]:
+    """What the purchase brought that the advice is about, and what the best one did.
+
+    Returns:
+        ``measured`` and ``measured_error``: gain in log loss over weighting, and its standard
+        error; ``less_error`` and ``less_error_error``: the same of the balanced error; ``best``,
+        ``best_error``, ``best_added``, ``best_alpha``: the purchase with the largest gain, or none
+        if no gain is above 0; ``regret``: what the advice gains less than that, too large on
+        average since the best is the luckiest too; ``came``: ``gain`` or ``loss`` if the measured
+        interval excludes 0, else ``open``.
+    """
+    risk = purchases(records, writer, "balanced_risk")
+    error = purchases(records, writer, "balanced_error")
+    measured, wrong = (_at(table, advised.tried) for table in (risk, error))
+    best = risk.loc[risk["gain"].idxmax()]
+    none = best["gain"] <= 0
+    made = measured[0] if advised.says == "buy" else 0.0
+    return {
+        "measured": measured[0],
+        "measured_error": measured[1],
+        "less_error": wrong[0],
+        "less_error_error": wrong[1],
+        "best": 0.0 if none else float(best["gain"]),
+        "best_error": 0.0 if none else float(best["error"]),
+        "best_added": 0 if none else int(best["added"]),
+        "best_alpha": 0.0 if none else float(best["alpha"]),
+        "regret": max(float(best["gain"]), 0.0) - made,
+        "came": _side(*measured),
+    }
+
+
+def comparison(records: pd.DataFrame) -> pd.DataFrame:
+    """A row for each corpus, encoder and writer of added texts.
+
+    Returns:
+        Columns ``floor``, ``floor_low``, ``floor_high`` (of the balanced error); ``worth``,
+        ``worth_low``, ``worth_high`` (human texts that ``added`` texts are worth); ``advice``
+        (buy, none or open), ``wanted``, ``wanted_alpha`` (N and α that the plan's law likes best),
+        ``tried``, ``tried_alpha`` (the trained purchase nearest to them), ``promised``,
+        ``promised_low``, ``promised_high`` (its gain in log loss by the law), and those of
+        :func:`opal.bridge.text.curves.plan.realised`. Where a number is missing, ``floor_why``,
+        ``worth_why`` or ``plan_why`` says why; ``plan_why`` also says what decided.
+    """
+    data = records[records["source"] == "data"]
+    return pd.DataFrame(
+        [
+            row
+            for _, each in data.groupby(["setting", "encoder"], sort=False)
+            for row in _compared(each)
+        ]
+    )
+
+
+def _asked(made: Plan) -> Option:
+    """The purchase that is recommended, or the best of those that are not."""
+    if made.chosen.n_augmented:
+        return made.chosen
+    return next(each for each in made.alternatives if each.strategy == "augment")
+
+
+def _nearest(trained: pd.DataFrame, added: float, alpha: float) -> tuple[int, float]:
+    """The trained purchase of the nearest size, and of those the nearest weight."""
+    sizes, weights = trained["added"].unique(), trained["alpha"].unique()
+    size = sizes[np.argmin(np.abs(sizes - added))]
+    return int(size), float(weights[np.argmin(np.abs(weights - alpha))])
+
+
+def _error_over_tests(records: pd.DataFrame, writer: str, alpha: float) -> float:
+    """Standard error over test texts of the pilot's gain, at its largest size and this weight."""
+    rows = records[
+        (records["arm"] == train.PILOT)
+        & (records["synthesizer"] == writer)
+        & (records["metric"] == "balanced_risk_difference")
+        & (records["source"] == "data")
+    ]
+    rows = rows[rows["added"] == rows.groupby("replicate")["added"].transform("max")]
+    far = (rows["alpha"] - alpha).abs()
+    near = rows[far == far.min()]
+    return float(np.sqrt(np.mean(np.square(near["std_error"]))))
+
+
+def _gain(
+    fitted: Fit, n: float, at: tuple[float, float], noise: float
+) -> tuple[float, float, float]:
+    """The gain that a law promises for N and α, and the ends of its interval."""
+    law, draws = laws_of(fitted)
+
+    def gain(each: Mixture) -> np.ndarray:
+        return np.asarray(each.excess(n, 1, 0.0) - each.excess(n, *at))
+
+    moved = gain(law if draws is None else draws)
+    moved = moved + noise * np.random.default_rng(0).standard_normal(moved.shape)
+    low, high = np.quantile(moved, [0.025, 0.975])
+    return float(gain(law)), float(low), float(high)
+
+
+def _decided(gain: tuple[float, float, float], least: float) -> tuple[str, str]:
+    _, low, high = gain
+    if low > least:
+        return "buy", f"the promised gain is above {least:.2g}, the least that counts"
+    if high <= least:
+        return "none", f"the promised gain is below {least:.2g}, the least that counts"
+    return "open", f"the interval of the promised gain includes {least:.2g}, the least that counts"
+
+
+def _at(table: pd.DataFrame, point: tuple[int, float]) -> tuple[float, float]:
+    row = table[(table["added"] == point[0]) & (table["alpha"] == point[1])].iloc[0]
+    return float(row["gain"]), float(row["error"])
+
+
+def _side(value: float, error: float) -> str:
+    if abs(value) <= 1.96 * error:
+        return "open"
+    return "gain" if value > 0 else "loss"
+
+
+def _compared(records: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    own = dict.fromkeys(records.loc[records["arm"] == ARM, "synthesizer"])
+    points = {writer: curve(records, writer) for writer in own}
+    human = points.get(HUMAN)
+    for writer, each in points.items():
+        largest = int(each["added"].max())
+        row: dict[str, Any] = {
+            "setting": records["setting"].iloc[0],
+            "encoder": records["encoder"].iloc[0],
+            "source": writer,
+            "added": largest,
+            **_floor(each),
+        }
+        if writer != HUMAN:
+            row |= _worth(human, each, largest, records, writer) | _advised(records, writer)
+        yield row
+
+
+def _floor(points: pd.DataFrame) -> dict[str, Any]:
+    try:
+        floor = law(points).params["E"]
+    except ValueError as error:  # too few sizes, or a flat curve: there is no law
+        return {"floor_why": _sentence(error)}
+    return {"floor": floor.estimate, "floor_low": floor.low, "floor_high": floor.high}
+
+
+def _worth(
+    human: pd.DataFrame | None, points: pd.DataFrame, size: int, records: pd.DataFrame, writer: str
+) -> dict[str, Any]:
+    if human is None:
+        return {"worth_why": "there are no human texts beyond the base texts to compare with"}
+    error = errors_over_tests(records, writer)
+    (found,) = worth(human, points, (size,), test_error=error)
+    return {"worth": found.human, "worth_low": found.low, "worth_high": found.high}
+
+
+def _advised(records: pd.DataFrame, writer: str) -> dict[str, Any]:
+    try:
+        made = plan_purchase(records, writer)
+    except ValueError as error:
+        return {"plan_why": _sentence(error)}
+    promised, low, high = made.promised
+    return {
+        "advice": made.says,
+        "plan_why": made.why,
+        "wanted": made.wanted[0],
+        "wanted_alpha": made.wanted[1],
+        "tried": made.tried[0],
+        "tried_alpha": made.tried[1],
+        "promised": promised,
+        "promised_low": low,
+        "promised_high": high,
+        **realised(records, writer, made),
+    }
+
+
+def _sentence(error: ValueError) -> str:
+    """What it says, on one line."""
+    return " ".join(str(error).split()).rstrip(".")

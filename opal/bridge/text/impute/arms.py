@@ -1,0 +1,262 @@
+"""The arms of imputation: what each trains on in one fold, and which synthetic texts test it.
+
+m is the number of texts of the class among the fold's training texts of a full data set (.9 of what
+it is filled to, in ten folds); n' are those of them that are at hand. All other classes are the
+same in every arm, each of their texts with weight 1.
+
+=============== ===============================================================================
+raw             the n' originals
+weighting       the same, with weight m/n' each
+duplication     the same, and m − n' draws from them with replacement
+synthetic       the same, and m − n' synthetic texts whose seeds are all trained on
+fixed_seeds     the same, from five seeds alone; where none were written for it, the few texts at
+                hand that have one of five originals as their only seed, repeated in turn
+drawn_seeds     as many different texts as fixed_seeds has, likewise repeated, whatever their seeds:
+                what it is compared with, for fewer texts may do worse whatever their seeds are
+ssmba           the same, from neighbours of the originals
+naive_folds     as synthetic or ssmba, but folds know no lineage: a control that must look too good
+all_real        m original texts
+=============== ===============================================================================
+
+A synthetic text belongs to the held-out side of a fold if any of its seeds does: a rule that has
+seen one of two texts with a common seed has seen part of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Array, Key
+
+from opal.bridge.text.corpus import leaks, made_from
+from opal.bridge.text.impute.task import Drawn, Task
+from opal.draws import named, on_host
+
+BASELINES = ("raw", "weighting", "duplication")
+WRITTEN = ("synthetic", "fixed_seeds", "drawn_seeds", "ssmba", "naive_folds")
+ALL_REAL = "all_real"
+ARMS = (*BASELINES, *WRITTEN, ALL_REAL)
+N_FIXED = 5
+NONE = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Synthetic texts of one writer, made from the originals at hand.
+
+    Attributes:
+        frame: each text once, in the order in which they are used.
+        rows: of these texts among all texts of a data set.
+        naive: a fold of each that knows no lineage.
+    """
+
+    frame: pd.DataFrame
+    rows: np.ndarray
+    naive: np.ndarray
+
+
+Pools = dict[int, dict[str, dict[str, Pool]]]
+"""Pools by number of originals, by the arm that uses them, by writer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One fold of a data set with n originals at hand; all texts are rows of it.
+
+    Attributes:
+        number: of the fold.
+        ids: of all rows.
+        held_out: original texts to test on.
+        others: of other classes, to train on.
+        own: originals at hand, to train on, in order.
+        real: of the class, to train on: ``own`` and what would have to be labelled.
+        m: texts of the class when it is filled.
+        fill: synthetic texts of the naive arm, over all folds.
+    """
+
+    number: int
+    ids: np.ndarray
+    held_out: np.ndarray
+    others: np.ndarray
+    own: np.ndarray
+    real: np.ndarray
+    m: int
+    fill: int
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What an arm trains on.
+
+    Attributes:
+        arm: its name.
+        writer: of its synthetic texts, or ``none``.
+        rows: of the data set; a row may be there several times [k].
+        weights: ω > 0 [k].
+        tests: for each writer, synthetic texts that were not trained on, and have a seed held out.
+        n_category: texts of the class among ``rows``.
+    """
+
+    arm: str
+    writer: str
+    rows: np.ndarray
+    weights: np.ndarray
+    tests: Mapping[str, np.ndarray]
+    n_category: int
+
+
+def trainings(
+    fold: Fold,
+    pools: Mapping[str, Mapping[str, Pool]],
+    arms: tuple[str, ...],
+    rng: np.random.Generator,
+) -> Iterator[Training]:
+    """What each arm trains on in this fold, those without texts left out.
+
+    ``pools`` are texts by writer, for the arms ``synthetic``, ``fixed_seeds`` (where texts were
+    written from fixed seeds) and ``ssmba``; ``rng`` draws the duplicates.
+    """
+    written = pools.get("synthetic", {})
+    for arm in (each for each in BASELINES if each in arms):
+        yield _baseline(arm, fold, written, rng)
+    if ALL_REAL in arms and len(fold.real) > len(fold.own):
+        yield _training(ALL_REAL, NONE, fold, fold.real, written)
+    for writer, pool in written.items():
+        if "synthetic" in arms:
+            added = pool.rows[_free(fold, pool)]
+            yield _training("synthetic", writer, fold, _filled(fold, added), {writer: pool})
+        if "naive_folds" in arms:
+            yield _naive(fold, writer, pool)
+        if writer not in pools.get("fixed_seeds", {}):
+            yield from _few(fold, writer, pool, arms)
+    for arm in ("fixed_seeds", "ssmba"):
+        for writer, pool in pools.get(arm, {}).items() if arm in arms else ():
+            added = pool.rows[_free(fold, pool)]
+            yield _training(arm, writer, fold, _filled(fold, added), {writer: pool})
+    for writer, pool in pools.get("ssmba", {}).items() if "naive_folds" in arms else ():
+        yield _naive(fold, writer, pool)
+
+
+def pools(
+    task: Task, drawn: Drawn, n_originals: tuple[int, ...], n_folds: int, *, key: Key[Array, ""]
+) -> tuple[Pools, pd.DataFrame]:
+    """Pools for each number of originals, and all texts of the data set.
+
+    ``n_folds`` is that of the folds that know no lineage, and ``key`` that of the data set.
+    """
+    kinds: dict[str, Mapping[str, pd.DataFrame]] = {
+        "synthetic": task.synthetic,
+        "fixed_seeds": task.fixed,
+        "ssmba": {} if task.ssmba is None else {str(task.ssmba["source"].iloc[0]): task.ssmba},
+    }
+    mine = drawn.frame["id"][: drawn.n_category]
+    parts, end = [drawn.frame], len(drawn.frame)
+    found: Pools = {n: {kind: {} for kind in kinds} for n in n_originals}
+    for kind, writer, whole in [(k, s, w) for k, by in kinds.items() for s, w in by.items()]:
+        rng = on_host(named(key, f"{kind} {writer}"))
+        made = _in_turn(whole, frozenset(mine[: max(n_originals)]), rng)
+        rows = np.arange(end, end + len(made))
+        for n in n_originals:
+            here = made_from(made, frozenset(mine[:n]))
+            if here.any():
+                naive = rng.permutation(np.arange(here.sum()) % n_folds)
+                pool = Pool(made[here].reset_index(drop=True), rows[here], naive)
+                found[n][kind][writer] = pool
+        parts.append(made)
+        end += len(made)
+    return found, pd.concat(parts, ignore_index=True)
+
+
+def testable(
+    synthetic: pd.DataFrame, held_out: Collection[str], trained: Collection[str]
+) -> np.ndarray:
+    """Which synthetic texts may be tested on [n]: a seed is held out, and none was trained on.
+
+    ``held_out`` and ``trained`` are ids.
+    """
+    hidden = frozenset(held_out)
+    made = np.array([not hidden.isdisjoint(seeds) for seeds in synthetic["seeds"]], dtype=bool)
+    return made & ~synthetic["id"].isin(frozenset(trained)).to_numpy(dtype=bool)
+
+
+def _baseline(
+    arm: str, fold: Fold, written: Mapping[str, Pool], rng: np.random.Generator
+) -> Training:
+    if arm == "weighting":
+        return _training(arm, NONE, fold, fold.own, written, fold.m / len(fold.own))
+    missing = fold.m - len(fold.own) if arm == "duplication" else 0
+    return _training(
+        arm, NONE, fold, np.concatenate([fold.own, rng.choice(fold.own, max(missing, 0))]), written
+    )
+
+
+def _training(
+    arm: str,
+    writer: str,
+    fold: Fold,
+    category: np.ndarray,
+    pools: Mapping[str, Pool],
+    weight: float = 1.0,
+) -> Training:
+    rows = np.concatenate([fold.others, category])
+    weights = np.concatenate([np.ones(len(fold.others)), np.full(len(category), weight)])
+    sides = fold.ids[fold.held_out], fold.ids[rows]
+    tests = {name: pool.rows[testable(pool.frame, *sides)] for name, pool in pools.items()}
+    return Training(arm, writer, rows, weights, tests, len(category))
+
+
+def _free(fold: Fold, pool: Pool) -> np.ndarray:
+    """Which texts may be trained on: nothing of them is held out [n]."""
+    return ~leaks(pool.frame, fold.ids[fold.held_out])
+
+
+def _filled(fold: Fold, added: np.ndarray) -> np.ndarray:
+    return np.concatenate([fold.own, added[: max(fold.m - len(fold.own), 0)]])
+
+
+def _few(fold: Fold, writer: str, pool: Pool, arms: tuple[str, ...]) -> Iterator[Training]:
+    """Texts at hand of five seeds, and as many of any seeds."""
+    fixed = _few_seeds(fold, pool)
+    drawn = pool.rows[_free(fold, pool)][: len(fixed)]
+    for arm, added in (("fixed_seeds", fixed), ("drawn_seeds", drawn)):
+        if arm in arms and len(added):
+            repeated = np.resize(added, max(fold.m - len(fold.own), len(added)))
+            yield _training(arm, writer, fold, _filled(fold, repeated), {writer: pool})
+
+
+def _few_seeds(fold: Fold, pool: Pool) -> np.ndarray:
+    """Texts of the first five originals that have any of their own."""
+    free = _free(fold, pool)
+    there = {id_ for seeds in pool.frame["seeds"][free] if len(seeds) == 1 for id_ in seeds}
+    few = frozenset([id_ for id_ in fold.ids[fold.own] if id_ in there][:N_FIXED])
+    return pool.rows[free & made_from(pool.frame, few)]
+
+
+def _naive(fold: Fold, writer: str, pool: Pool) -> Training:
+    """Folds of synthetic texts by themselves: their seeds may be on the other side."""
+    chosen, number = pool.rows[: fold.fill], pool.naive[: fold.fill]
+    category = np.concatenate([fold.own, chosen[number != fold.number]])
+    plain = _training("naive_folds", writer, fold, category, {})
+    tests = {writer: chosen[number == fold.number]}
+    return replace(plain, tests=tests)
+
+
+def _in_turn(
+    synthetic: pd.DataFrame, originals: frozenset[str], rng: np.random.Generator
+) -> pd.DataFrame:
+    """Synthetic texts made from these originals alone, each once, their first seeds taking turns.
+
+    A text that was written several times has the seeds of all times: it is held out with each.
+    """
+    seeds: dict[str, tuple[str, ...]] = {}
+    for id_, each in zip(synthetic["id"], synthetic["seeds"], strict=True):
+        seeds[id_] = tuple(dict.fromkeys((*seeds.get(id_, ()), *each)))
+    once = synthetic.drop_duplicates("id")
+    once = once.assign(seeds=[seeds[id_] for id_ in once["id"]])
+    known = once[made_from(once, originals) & once["seeds"].map(bool).to_numpy()]
+    shuffled = known.iloc[rng.permutation(len(known))]
+    turn = shuffled.groupby(shuffled["seeds"].str[0]).cumcount()
+    return shuffled.iloc[np.argsort(turn.to_numpy(), kind="stable")].reset_index(drop=True)

@@ -1,0 +1,247 @@
+"""Means of imputation over folds and corpora, and whether the claims of arXiv 2504.15160 hold.
+
+The claims: from 75 originals on, synthetic texts do as well as a full sample of original ones; at
+50, F1 on synthetic texts exceeds that on original ones by 2 to 4 %. Intervals are corrected
+(:func:`opal.bridge.resampling.cross_validated`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal import records
+from opal.bridge.resampling import LEVEL, cross_validated
+from opal.bridge.text.impute import arms
+from opal.bridge.text.impute.evaluate import Trial
+from opal.bridge.text.impute.task import Task
+
+STUDY = "imputation"
+CASE = ["n_original", "arm", "synthesizer"]
+SPLIT = ["repeat", "fold"]
+REFERENCES = (arms.ALL_REAL, "weighting", "raw")
+MARGIN = 0.02
+"""F1 that is given up without being missed: the least overfitting that the paper calls moderate."""
+PUBLISHED_GAP = (0.02, 0.04)
+NOT_JUDGED = "not judged"
+PLAIN = ("raw", "weighting", arms.ALL_REAL)
+ABLATIONS = (
+    ("synthetic", "weighting"),
+    ("synthetic", "ssmba"),
+    ("fixed_seeds", "drawn_seeds"),
+    ("fixed_seeds", "synthetic"),
+)
+"""Arms whose F1 and gap are compared with those of another filled one."""
+
+
+def summarise(frame: pd.DataFrame, task: Task, trial: Trial, *, source: str) -> pd.DataFrame:
+    """Records of an evaluation: mean, corrected standard error and interval of each measure.
+
+    Args:
+        frame: of :func:`opal.bridge.text.impute.evaluate.evaluate`.
+        task: that was evaluated.
+        trial: how.
+        source: ``data`` or ``simulation``.
+
+    Returns:
+        Beside the standard columns: ``tested``, ``lower``, ``upper``, ``p_value``, and
+        ``n_full``, the original texts of the class in a data set, of which ``fill_to`` are a full
+        sample. Metrics are ``f1``, ``recall``, ``n_trained``, ``n_different``; ``f1_synthetic``
+        and ``gap``; and paired differences, ``f1_minus_all_real``, ``f1_minus_weighting``,
+        ``f1_minus_raw``, ``gap_minus_all_real``; of naive folds ``gap_minus_synthetic`` and
+        ``gap_minus_ssmba``; of synthetic texts ``f1_minus_ssmba`` and ``gap_minus_ssmba``; of fixed
+        seeds ``f1_minus_drawn_seeds`` and ``gap_minus_drawn_seeds``, or, if they were written for
+        it, ``…_minus_synthetic``.
+    """
+    ratio = 1 / (trial.n_folds - 1)
+    whole = pd.concat([frame, *_differences(frame)], ignore_index=True)
+    rows = []
+    for case, part in whole.groupby([*CASE, "tested", "metric"], sort=False):
+        if part["value"].notna().sum() < 2:
+            continue
+        found = cross_validated(part["value"].to_numpy(), ratio)
+        rows.append(
+            {
+                **dict(zip([*CASE, "tested", "metric"], case, strict=True)),
+                "value": found.mean,
+                "std_error": found.std_error,
+                "lower": found.lower,
+                "upper": found.upper,
+                "p_value": found.p_value,
+                "n_replicates": found.n,
+            }
+        )
+    table = pd.DataFrame(rows).rename(columns={"n_original": "n_min"})
+    return records.validate(
+        table.assign(
+            study=STUDY,
+            source=source,
+            setting=task.name,
+            n_real=table["n_min"] + len(task.others),
+            n_max=int(task.others["label"].value_counts().max()),
+            n_oversampled=trial.fill_to - table["n_min"],
+            n_full=min(trial.fill_to, len(task.originals) + len(task.spare)),
+        )
+    )
+
+
+def pooled(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over the corpora of all rows that several of them have, under the setting ``all``.
+
+    Classes of a corpus share texts: their errors count as one and the same. Corpora are
+    independent, and intervals are normal.
+    """
+    case = ["n_min", "arm", "synthesizer", "tested", "metric"]
+    corpus = table["setting"].str.partition("/")[0].rename("corpus")
+    of_corpus = {"value": "mean", "std_error": "mean", "n_full": "min", "n_oversampled": "max"}
+    each = table.groupby([*case, corpus])[[*of_corpus]].agg(of_corpus)
+    squares = each.assign(std_error=each["std_error"] ** 2).groupby(level=case)
+    found = squares.agg(
+        value=("value", "mean"),
+        std_error=("std_error", "sum"),
+        n_full=("n_full", "min"),
+        n_oversampled=("n_oversampled", "max"),
+        corpora=("value", "size"),
+    )
+    found = found[found["corpora"] > 1].reset_index()
+    error = np.sqrt(found["std_error"]) / found["corpora"]
+    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
+    return found.assign(
+        setting="all", std_error=error, lower=found["value"] - half, upper=found["value"] + half
+    )
+
+
+def claims(table: pd.DataFrame, *, margin: float = MARGIN) -> pd.DataFrame:
+    """Whether the published claims hold, for each setting, source and number of originals.
+
+    Args:
+        table: of :func:`opal.bridge.text.impute.claims.summarise`, of any number of tasks.
+        margin: F1 that may be lost.
+
+    Returns:
+        ``f1`` of the filled class, and of the arms without synthetic texts; its
+        ``difference`` to the full sample with its interval and ``full_sample``: ``holds`` if the
+        loss is at most the margin on all of the interval, ``fails`` if all of it is below 0,
+        ``open`` otherwise, and :data:`NOT_JUDGED` where the class has too few original texts for a
+        full sample, ``n_full`` instead of ``n_asked``; ``gap`` with its interval and
+        ``gap_published``: ``agrees`` if it meets 2 to 4 %, ``open`` if it also meets 0 and 8 %,
+        ``smaller`` or ``larger`` otherwise;
+        ``gap_all_real``, of a rule that saw no synthetic text; ``naive_adds``, what folds without
+        lineage add to the gap. What has no full sample has the words ``unknown``. Then, with
+        intervals, F1 minus that of weighting, F1 and gap minus those of SSMBA, and those of fixed
+        seeds minus those of equally many texts of seeds drawn anew, where there are such arms.
+    """
+    synthetic = table[table["arm"] == "synthetic"]
+    rows = []
+    for (setting, source, n), part in synthetic.groupby(["setting", "synthesizer", "n_min"]):
+        loss = _one(part, "f1_minus_all_real")
+        gap = _one(part, "gap")
+        same = table[(table["setting"] == setting) & (table["n_min"] == n)]
+        same = same[same["tested"] == source]
+        real, naive = (same[same["arm"] == arm] for arm in (arms.ALL_REAL, "naive_folds"))
+        n_full, n_asked = int(part["n_full"].min()), int(n + part["n_oversampled"].max())
+        rows.append(
+            {
+                "setting": setting,
+                "synthesizer": source,
+                "n_original": int(n),
+                "f1": _one(part, "f1")["value"],
+                **_references(table, setting, n),
+                "difference": loss["value"],
+                "lower": loss["lower"],
+                "upper": loss["upper"],
+                "full_sample": _full_sample(loss, margin, enough=n_full >= n_asked),
+                "n_full": n_full,
+                "n_asked": n_asked,
+                "gap": gap["value"],
+                "gap_lower": gap["lower"],
+                "gap_upper": gap["upper"],
+                "gap_published": _published(gap),
+                "gap_all_real": _one(real, "gap")["value"],
+                "naive_adds": _one(naive, "gap_minus_synthetic")["value"],
+                **_ablations(table, setting, source, n),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _differences(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """Paired differences, fold by fold."""
+    tested, source = [*SPLIT, "n_original", "tested"], [*SPLIT, "n_original", "synthesizer"]
+
+    def among(*arms: str) -> pd.DataFrame:
+        return frame[frame["arm"].isin(arms)]
+
+    found = [_minus(frame, "f1", reference, tested) for reference in REFERENCES]
+    found.append(_minus(frame, "gap", arms.ALL_REAL, tested))
+    found.append(_minus(among("naive_folds", "synthetic"), "gap", "synthetic", tested))
+    found.append(_minus(among("naive_folds", "ssmba"), "gap", "ssmba", tested))
+    fixed = "drawn_seeds" if "drawn_seeds" in set(frame["arm"]) else "synthetic"
+    for metric in ("f1", "gap"):
+        found.append(_minus(among("synthetic", "ssmba"), metric, "ssmba", [*SPLIT, "n_original"]))
+        found.append(_minus(among("fixed_seeds", fixed), metric, fixed, source))
+    return found
+
+
+def _minus(frame: pd.DataFrame, metric: str, reference: str, on: list[str]) -> pd.DataFrame:
+    """A measure minus that of another arm in the same fold, where ``on`` agrees."""
+    rows = frame[frame["metric"] == metric]
+    base = rows.loc[rows["arm"] == reference, [*on, "value"]]
+    joined = rows[rows["arm"] != reference].merge(base, on=on, suffixes=("", "_reference"))
+    return joined.assign(
+        value=joined["value"] - joined["value_reference"], metric=f"{metric}_minus_{reference}"
+    ).drop(columns="value_reference")
+
+
+def _references(table: pd.DataFrame, setting: str, n: int) -> dict[str, float]:
+    """F1 of the arms without synthetic texts."""
+    case = table[(table["setting"] == setting) & (table["n_min"] == n)]
+    return {f"f1_{arm}": _one(case[case["arm"] == arm], "f1")["value"] for arm in PLAIN}
+
+
+def _ablations(table: pd.DataFrame, setting: str, source: str, n: int) -> dict[str, float]:
+    """Differences to other arms, and of fixed seeds, with their intervals."""
+    case = (table["setting"] == setting) & (table["synthesizer"] == source) & (table["n_min"] == n)
+    found: dict[str, float] = {}
+    for arm, reference in ABLATIONS:
+        part = table[case & (table["arm"] == arm)]
+        for metric in ("f1", "gap"):
+            known = _one(part, f"{metric}_minus_{reference}")
+            name = f"{arm}_{metric}_minus_{reference}"
+            if not np.isnan(known["value"]):
+                found |= {name: known["value"]}
+                found |= {f"{name}_{end}": known[end] for end in ("lower", "upper")}
+    return found
+
+
+def _one(part: pd.DataFrame, metric: str) -> Mapping[str, Any]:
+    rows = part[part["metric"] == metric]
+    if rows.empty:
+        return dict.fromkeys(("value", "lower", "upper"), np.nan)
+    return {str(name): value for name, value in rows.iloc[0].items()}
+
+
+def _full_sample(loss: Mapping[str, Any], margin: float, *, enough: bool) -> str:
+    if np.isnan(loss["value"]):
+        return "unknown"
+    if not enough:
+        return NOT_JUDGED
+    if loss["lower"] >= -margin:
+        return "holds"
+    return "fails" if loss["upper"] < 0 else "open"
+
+
+def _published(gap: Mapping[str, Any]) -> str:
+    low, high = PUBLISHED_GAP
+    if np.isnan(gap["value"]):
+        return "unknown"
+    if gap["upper"] < low:
+        return "smaller"
+    if gap["lower"] > high:
+        return "larger"
+    # An interval that holds no gap and twice the published one says nothing.
+    return "open" if gap["lower"] <= 0 and gap["upper"] >= 2 * high else "agrees"

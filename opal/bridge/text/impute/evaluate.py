@@ -1,0 +1,252 @@
+"""Repeated cross-validation of imputation: F1 of the class on original and on synthetic texts.
+
+All arms of a fold are tested on the same held-out original texts, of which P are of the class:
+``F1 = 2 TP/(2 TP + FP + FN)``. On synthetic texts F1 is what it would be if the P were synthetic:
+with the recall r of the synthetic texts that were not trained on and have a seed held out, and the
+same false positives, ``F1 = 2rP/(rP + FP + P)``. The gap between the two, the paper's overfitting,
+is thus one of recall alone, whatever the number of synthetic texts.
+
+What is trained is a :data:`Learner`: a linear rule on features, or any classifier of texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Array, Key
+from threadpoolctl import threadpool_limits
+
+from opal import names
+from opal.bridge.resampling import deal, lineages
+from opal.bridge.text.classifiers import STRENGTH, Classifier, ridge
+from opal.bridge.text.encoders import Encoder, features_of
+from opal.bridge.text.impute import arms
+from opal.bridge.text.impute.arms import Fold, Training
+from opal.bridge.text.impute.task import Drawn, Task, draw
+from opal.draws import as_key, named, on_host
+from opal.estimators.wide import fit_wide
+
+_TOLERANCE = 1e-4
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is done.
+
+    Attributes:
+        n_originals: texts of the class that are at hand, each a case of its own.
+        fill_to: originals and added texts together.
+        n_folds: of a repeat.
+        n_repeats: of the cross-validation, each with a draw of the data set.
+        arms: of :data:`opal.bridge.text.impute.arms.ARMS`.
+        seed: of all draws.
+    """
+
+    n_originals: tuple[int, ...]
+    fill_to: int = 200
+    n_folds: int = 10
+    n_repeats: int = 10
+    arms: tuple[str, ...] = arms.ARMS
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the arms and the repeats."""
+        names.check("arm", self.arms, arms.ARMS)
+        if self.n_repeats < 1:
+            raise ValueError(f"repeats must be at least 1; got {self.n_repeats}.")
+
+    def key(self, name: str, repeat: int) -> Key[Array, ""]:
+        """Of all draws of a repeat of the task of that name."""
+        return named(as_key(self.seed), f"imputation {name} {repeat}")
+
+
+class Fit(Protocol):
+    """A rule on all texts of a data set, trained on some of them."""
+
+    def __call__(
+        self, rows: np.ndarray, y: np.ndarray, weights: np.ndarray, tested: np.ndarray, seed: int
+    ) -> np.ndarray:
+        """Predicted classes of the tested texts, after training on ``rows`` with labels y."""
+        ...
+
+
+Learner = Callable[[Sequence[str], int], Fit]
+"""From all texts of a data set and the number of classes to what is trained on some of them."""
+
+
+def evaluate(
+    task: Task, trial: Trial, learner: Learner, progress: Progress | None = None
+) -> pd.DataFrame:
+    """The results of each fold.
+
+    Args:
+        task: what is filled.
+        trial: how it is tried.
+        learner: what is trained.
+        progress: told how many folds are done, and of how many.
+
+    Returns:
+        Columns ``repeat``, ``fold``, ``n_original``, ``arm``, ``synthesizer``, ``tested`` (whose
+        texts stand in for the class, or ``human``), ``metric``, ``value``. ``all_real`` is there
+        once for every ``n_original``, with the same F1 on original texts.
+
+    Raises:
+        ValueError: task and trial do not fit.
+    """
+    task.check(trial.n_originals, trial.fill_to, trial.n_folds)
+    total, rows = trial.n_repeats * trial.n_folds, []
+    for repeat in range(trial.n_repeats):
+        key = trial.key(task.name, repeat)
+        # The matrices are small: threads wait for each other longer than they work.
+        with threadpool_limits(1):
+            for number, found in enumerate(_repeat(task, trial, learner, key)):
+                rows += [{"repeat": repeat, "fold": number, **each} for each in found]
+                if progress is not None:
+                    progress(repeat * trial.n_folds + number + 1, total)
+    return pd.DataFrame(rows)
+
+
+def split(
+    frame: pd.DataFrame,
+    n_folds: int,
+    *,
+    key: Key[Array, ""],
+    together: Iterable[Collection[str]] = (),
+) -> np.ndarray:
+    """The fold 0 … K−1 of each original text [n].
+
+    Every class has as many texts in each fold as in any other, up to one. Equal texts are in one
+    fold, and so are those of ids that belong ``together``, such as those that one text was made
+    from. Another key gives another split: repeat it.
+
+    Raises:
+        ValueError: K is below 2 or above the number of different texts, or a text was made from
+            others.
+    """
+    made, different = sum(bool(seeds) for seeds in frame["seeds"]), frame["id"].nunique()
+    if made:
+        raise ValueError(
+            f"folds are of original texts; {made} of {len(frame)} were made from others. Leave "
+            "them out: what may be trained on follows from their seeds."
+        )
+    if not 2 <= n_folds <= different:
+        raise ValueError(
+            f"folds must be at least 2, and at most the number of different texts, {different}; "
+            f"got {n_folds}."
+        )
+    seed = int(on_host(key).integers(2**32))
+    return deal(lineages(frame["id"], together), frame["label"].to_numpy(), n_folds, seed=seed)
+
+
+def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
+    """Weighted logistic regression on features; ``λ = 1/(2 C n_eff)`` for weights of sum one."""
+
+    def of(said: Sequence[str], n_classes: int) -> Fit:
+        given = features_of(chosen, said)
+
+        def fit(
+            rows: np.ndarray, y: np.ndarray, weights: np.ndarray, tested: np.ndarray, seed: int
+        ) -> np.ndarray:
+            del seed
+            x = given.given(rows)
+            penalty = ridge(weights, strength)
+            rule = fit_wide(
+                x[rows], y, weights, n_classes=n_classes, ridge=penalty, tolerance=_TOLERANCE
+            )
+            predicted: np.ndarray = rule.scores(x[tested]).argmax(axis=1)
+            return predicted
+
+        return fit
+
+    return of
+
+
+def trained(classifier: Classifier) -> Learner:
+    """Any classifier of texts, as a fine-tuned encoder."""
+
+    def of(said: Sequence[str], n_classes: int) -> Fit:
+        def fit(
+            rows: np.ndarray, y: np.ndarray, weights: np.ndarray, tested: np.ndarray, seed: int
+        ) -> np.ndarray:
+            own = [said[i] for i in rows]
+            rule = classifier.fit(own, y, weights, n_classes=n_classes, seed=seed)
+            return rule.probabilities([said[i] for i in tested]).argmax(axis=1)
+
+        return fit
+
+    return of
+
+
+def _repeat(
+    task: Task, trial: Trial, learner: Learner, key: Key[Array, ""]
+) -> Iterator[list[dict[str, Any]]]:
+    """The results of each fold of one data set."""
+    drawn = draw(task, trial.fill_to, key=key)
+    together = [seeds for each in task.fixed.values() for seeds in each["seeds"]]
+    fold_of = split(drawn.frame, trial.n_folds, key=named(key, "folds"), together=together)
+    pools, frame = arms.pools(task, drawn, trial.n_originals, trial.n_folds, key=key)
+    known = {label: k for k, label in enumerate(task.labels)}
+    y = frame["label"].map(known).to_numpy()
+    fit = learner(frame["text"].tolist(), len(known))
+    target = known[task.category]
+    for number in range(trial.n_folds):
+        found: list[dict[str, Any]] = []
+        seed = int(on_host(named(key, f"fit {number}")).integers(2**31))
+        held_out = np.flatnonzero(fold_of == number)
+        for n in trial.n_originals:
+            fold = _fold(drawn, frame, fold_of, number, n, trial)
+            rng = on_host(named(key, f"duplication {n} {number}"))
+            for training in arms.trainings(fold, pools[n], trial.arms, rng):
+                result = _result(training, held_out, y, target, fit, seed)
+                about = {"n_original": n, "arm": training.arm, "synthesizer": training.writer}
+                found += [about | each for each in result]
+        yield found
+
+
+def _fold(
+    drawn: Drawn, frame: pd.DataFrame, fold_of: np.ndarray, number: int, n: int, trial: Trial
+) -> Fold:
+    train = np.flatnonzero(fold_of != number)
+    real = train[train < drawn.n_category]
+    return Fold(
+        number,
+        frame["id"].to_numpy(dtype=object),
+        np.flatnonzero(fold_of == number),
+        train[train >= drawn.n_category],
+        real[real < n],
+        real,
+        round(trial.fill_to * len(real) / drawn.n_category),
+        trial.fill_to - n,
+    )
+
+
+def _result(
+    training: Training, held_out: np.ndarray, y: np.ndarray, target: int, fit: Fit, seed: int
+) -> Iterator[dict[str, Any]]:
+    """Measures of one trained arm, by whose texts stand for the class."""
+    tests = {writer: rows for writer, rows in training.tests.items() if len(rows)}
+    tested = np.concatenate([held_out, *tests.values()])
+    labels = y[training.rows]
+    said = fit(training.rows, labels, training.weights, tested, seed) == target
+    true = y[held_out] == target
+    said_held_out, rest = said[: len(held_out)], said[len(held_out) :]
+    positives, false = int(true.sum()), int((said_held_out & ~true).sum())
+
+    def f1(recall: float) -> float:
+        return 2 * recall * positives / (recall * positives + false + positives)
+
+    recall = float(said_held_out[true].mean())
+    different = len(np.unique(training.rows[len(training.rows) - training.n_category :]))
+    first = {"f1": f1(recall), "recall": recall}
+    first |= {"n_trained": float(training.n_category), "n_different": float(different)}
+    yield from ({"tested": "human", "metric": k, "value": v} for k, v in first.items())
+    ends = np.cumsum([len(rows) for rows in tests.values()], dtype=int)
+    for writer, part in zip(tests, np.split(rest, ends)[:-1], strict=True):
+        other = f1(float(part.mean()))
+        yield {"tested": writer, "metric": "f1_synthetic", "value": other}
+        yield {"tested": writer, "metric": "gap", "value": other - first["f1"]}

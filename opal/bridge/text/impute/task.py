@@ -1,0 +1,184 @@
+"""A small class to be filled with synthetic texts (arXiv 2504.15160), and the texts it is tried on.
+
+One draw of a task is a data set of original texts: as many of the class as it is to be filled to,
+and those of the other classes. Of the former only the first n count as at hand: the rest is what an
+annotator would still have to label, and is trained on by the arm ``all_real`` alone. All arms and
+all n are tested on the same held-out original texts.
+
+:func:`of_corpus` and :func:`of_frame` are the tasks that a corpus, and a table of one's own, set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Array, Key
+
+from opal import names
+from opal.bridge.text.corpus import TextCorpus, labels_of
+from opal.bridge.text.reading import LEAST
+from opal.draws import as_key, named, on_host
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Texts of a class and of the others.
+
+    Attributes:
+        name: used in records.
+        category: the class that is filled.
+        originals: its texts that synthetic ones were made from.
+        spare: its other original texts.
+        others: original texts of the other classes, those that are used first in front.
+        synthetic: texts of the class, by who wrote them; their seeds are ``originals``.
+        fixed: the same, all made from the same few seeds.
+        ssmba: texts of :mod:`opal.bridge.text.impute.sources`, or None.
+        notes: what was left out.
+    """
+
+    name: str
+    category: str
+    originals: pd.DataFrame
+    spare: pd.DataFrame
+    others: pd.DataFrame
+    synthetic: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    fixed: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    ssmba: pd.DataFrame | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All classes, sorted."""
+        return labels_of(self.originals, self.others)
+
+    def check(self, n_originals: tuple[int, ...], fill_to: int, n_folds: int) -> None:
+        """Check what is asked of the task, before anything is spent.
+
+        Raises:
+            ValueError: there is one class only or too few texts of this one, or the numbers do not
+                fit one another.
+        """
+        have = len(self.originals)
+        if not len(self.others):
+            raise ValueError(
+                f"there must be texts of other classes than {self.category!r}; there are none."
+            )
+        if have < LEAST:
+            raise ValueError(
+                f"a class must have at least {LEAST} different texts; {self.category!r} has "
+                f"{have}. Add texts, or choose another class."
+            )
+        if not n_originals:
+            raise ValueError("name at least one number of originals; got none.")
+        for n in n_originals:
+            if not LEAST <= n <= have:
+                raise ValueError(
+                    f"n_original must be {LEAST} to {have}, the texts of {self.category!r} that "
+                    f"synthetic ones are made from; got {n}."
+                )
+            if n >= fill_to:
+                raise ValueError(
+                    f"fill_to must exceed the number of originals, {n}; got {fill_to}: nothing is "
+                    "to be filled."
+                )
+        if not 2 <= n_folds <= min(n_originals):
+            raise ValueError(
+                f"folds must be at least 2, and at most the number of originals, "
+                f"{min(n_originals)}, so that each has one to test on; got {n_folds}."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """One data set of a task.
+
+    Attributes:
+        frame: original texts, those of the class first.
+        n_category: of the class; the first n of them are at hand.
+    """
+
+    frame: pd.DataFrame
+    n_category: int
+
+
+def draw(task: Task, fill_to: int, *, key: Key[Array, ""]) -> Drawn:
+    """A data set: originals in random order, then spare texts in random order, up to the fill."""
+    rng = on_host(named(key, "data"))
+    mine = [part.iloc[rng.permutation(len(part))] for part in (task.originals, task.spare)]
+    category = pd.concat(mine, ignore_index=True)[:fill_to]
+    frame = pd.concat([category, task.others], ignore_index=True)
+    return Drawn(frame, len(category))
+
+
+def of_corpus(corpus: TextCorpus, category: str, *, n_others: int | None) -> Task:
+    """The task that a corpus with synthetic texts sets.
+
+    Base texts of the class are its originals, its human texts are spare. Texts that occur with two
+    labels are left out, and so is what leaks from or into the corpus's test texts.
+
+    Args:
+        corpus: as published.
+        category: a class of it.
+        n_others: texts of each other class, at most, base texts first; None for all.
+
+    Raises:
+        UnknownNameError: there is no such class.
+    """
+    names.check("class", [category], corpus.labels)
+    apart = corpus.apart()
+    known = pd.concat([apart.base, apart.human], ignore_index=True)
+    clear = known[known.groupby("id")["label"].transform("nunique") == 1].drop_duplicates("id")
+    mine, base = clear["label"] == category, clear["id"].isin(frozenset(apart.base["id"]))
+    others = clear[~mine]
+    if n_others is not None:
+        others = others[others.groupby("label").cumcount() < n_others]
+    lost = len(known.drop_duplicates("id")) - len(clear)
+    notes = (f"{lost} texts that occur with two labels are left out",) if lost else ()
+    return Task(
+        f"{corpus.name}/{category}",
+        category,
+        clear[mine & base],
+        clear[mine & ~base],
+        others,
+        {name: _of(frame, category) for name, frame in apart.synthetic.items()},
+        notes=notes,
+    )
+
+
+def of_frame(frame: pd.DataFrame, category: str, *, name: str, n_others: int | None = None) -> Task:
+    """The task that a table of one's own sets: rows with seeds are its synthetic texts.
+
+    Raises:
+        UnknownNameError: there is no such class.
+        ValueError: an original text occurs twice.
+    """
+    names.check("class", [category], frame["label"].unique())
+    made = np.array([bool(seeds) for seeds in frame["seeds"]], dtype=bool)
+    original, synthetic = frame[~made], frame[made]
+    again = int(original["id"].duplicated().sum())
+    if again:
+        first = original[original["id"].duplicated()]["text"].iloc[0]
+        raise ValueError(
+            f"each original text must be there once; {again} of {len(original)} repeat another, "
+            f"such as {first[:60]!r}. Drop them (--drop-duplicates)."
+        )
+    mine = original["label"] == category
+    others = original[~mine]
+    if n_others is not None:
+        others = others[others.groupby("label").cumcount() < n_others]
+    by_source = {str(source): _of(each, category) for source, each in synthetic.groupby("source")}
+    return Task(name, category, original[mine], original[:0], others, by_source)
+
+
+def reduced(task: Task, n: int, *, seed: int = 0) -> Task:
+    """The task with n originals at hand, drawn once; the others are spare."""
+    rng = on_host(named(as_key(seed), f"at hand {task.name}"))
+    order = task.originals.iloc[rng.permutation(len(task.originals))]
+    return replace(task, originals=order[:n], spare=pd.concat([order[n:], task.spare]))
+
+
+def _of(frame: pd.DataFrame, category: str) -> pd.DataFrame:
+    return frame[frame["label"] == category].reset_index(drop=True)

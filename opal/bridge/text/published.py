@@ -1,0 +1,216 @@
+"""The corpora that are known by name: four published ones, and a grammar's.
+
+The published ones are those of "The Parrot Dilemma" (Møller et al., EACL 2024): human texts, and
+about nine texts that GPT-4 and Llama-2-70B made of each of a few hundred of them. They are read as
+they were published; what one must know about them is in :attr:`TextCorpus.notes`.
+
+The grammar's is always at hand: its sentences, and those of two writers of known quality. Its laws
+are finite (:class:`opal.settings.grammar.Grammar`): the error of the best rule, and the bias of
+each writer, given the base texts at hand too, are exact sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Array, Key
+
+from opal import names as known_names
+from opal.bridge import download
+from opal.bridge.prompts.common import identity
+from opal.bridge.text.corpus import HUMAN, TextCorpus, faults, labels_of, text_table
+from opal.draws import as_key, named, on_host
+from opal.reading import read_strings
+from opal.settings.grammar import Grammar
+from opal.synthesis.writer import Writer
+
+DEFAULT = "grammar"
+# What is classified: in ten-dim a sentence, whose column "text" is the paragraph around it.
+_TEXT_COLUMNS: Mapping[str, str] = {
+    "hypo-l": "text",
+    "sentiment": "text",
+    "ten-dim": "h_text",
+    "crowdflower": "text",
+}
+_SOURCES: Mapping[str, str] = {
+    "gpt-4": "balanced_gpt-4_augmented.json",
+    "llama-2-70b": "balanced_llama-2-70b_augmented.json",
+}
+GRAMMAR = Grammar.reviews()
+_NEUTRAL = (("plain", "busy", "quiet"), ("fresh", "polite", "pleasant"))
+WRITERS: Mapping[str, Writer] = {
+    "faithful": Writer(confusion=0.02, echo=0.3, name="faithful"),
+    "biased": Writer(
+        confusion=0.15,
+        favour=0.35,
+        favourites=_NEUTRAL,
+        rebuild=0.8,
+        link=0.95,
+        echo=0.2,
+        name="biased",
+    ),
+}
+SHARES = (0.25, 0.75)
+"""Of the classes in base and human texts; synthetic and test texts are as many of each group."""
+N_BASE, N_HUMAN = 240, 4000
+PER_GROUP_TEST, PER_GROUP_SYNTHETIC = 500, 1000
+
+
+def names() -> tuple[str, ...]:
+    """The corpora that :func:`load_corpus` knows."""
+    return (DEFAULT, *_TEXT_COLUMNS)
+
+
+def load_corpus(name: str = DEFAULT, *, key: int = 0) -> TextCorpus:
+    """The corpus of a name of :func:`names`; ``key`` is that of the grammar's texts.
+
+    Raises:
+        UnknownNameError: there is no such corpus; the message lists those there are.
+        DownloadError: a file cannot be had, or is not the published one.
+    """
+    known_names.check("corpus of texts", [name], names())
+    return grammar_corpus(key) if name == DEFAULT else _published(name)
+
+
+def unavailable(name: str) -> str | None:
+    """None if the corpus can be loaded here; otherwise a line that says what is missing.
+
+    Raises:
+        UnknownNameError: there is no such corpus.
+    """
+    known_names.check("corpus of texts", [name], names())
+    return None if name == DEFAULT else download.unavailable(download.TEXTS)
+
+
+def grammar_corpus(key: int | Key[Array, ""] = 0) -> TextCorpus:
+    """The corpus of a key.
+
+    The attribute of a synthetic text is the one that its writer was asked for. Its seed is drawn
+    from the base texts of its class and attribute, with replacement.
+    """
+    root = named(as_key(key), "grammar corpus")
+    base, human, test = _drawn(root)
+    tables = {"base": base, "human": human, "test": test}
+    groups = {name: np.concatenate(_groups(each)) for name, each in tables.items()}
+    meanings = {name: np.concatenate(each) for name, each in tables.items()}
+    asked = np.repeat(np.arange(GRAMMAR.n_groups), PER_GROUP_SYNTHETIC)
+    picked = {}
+    for name, writer in WRITERS.items():
+        picked[name] = _seeds(groups["base"], asked, named(root, f"seeds {name}"))
+        seeds = meanings["base"][picked[name]]
+        meanings[name] = writer.rewrite(GRAMMAR, seeds, asked, key=named(root, name))
+        groups[name] = asked
+    said = _said(meanings, named(root, "sentences"))
+    frames = {name: _frame(said[name], groups[name], source=HUMAN) for name in tables}
+    ids = np.array(frames["base"]["id"])
+    synthetic = {
+        name: _frame(said[name], asked, source=name, seeds=[(i,) for i in ids[picked[name]]])
+        for name in WRITERS
+    }
+    mixed = {
+        name: _shuffled(each, named(root, name)) for name, each in (frames | synthetic).items()
+    }
+    corpus = TextCorpus(
+        DEFAULT,
+        tuple(sorted(GRAMMAR.labels)),
+        mixed["base"],
+        mixed["human"],
+        mixed["test"],
+        {name: mixed[name] for name in WRITERS},
+    )
+    return replace(corpus, notes=faults(corpus))
+
+
+def _published(name: str) -> TextCorpus:
+    column = _TEXT_COLUMNS[name]
+
+    def read(file: str) -> pd.DataFrame:
+        path: Path = download.TEXTS.path(f"data/{name}/{file}")
+        return read_strings(path)
+
+    told: list[str] = []
+    human = {}
+    for role in ("base", "train", "test"):
+        whole = _told(read(f"{role}.json"), column, role, told)
+        human[role] = text_table(whole[column].tolist(), whole["target"].tolist())
+    synthetic = {}
+    for source, file in _SOURCES.items():
+        whole = _told(read(file), f"augmented_{column}", source, told)
+        synthetic[source] = text_table(
+            whole[f"augmented_{column}"].tolist(),
+            whole["target"].tolist(),
+            source=source,
+            seeds=[(identity(seed),) for seed in whole[column]],
+        )
+    labels = labels_of(*human.values(), *synthetic.values())
+    corpus = TextCorpus(name, labels, human["base"], human["train"], human["test"], synthetic)
+    return replace(corpus, notes=(*told, *faults(corpus)))
+
+
+def _told(rows: pd.DataFrame, column: str, table: str, told: list[str]) -> pd.DataFrame:
+    """The rows that have a text and a label; how many have none is added to what is told."""
+    held = pd.Series(True, index=rows.index)
+    for needed in (column, "target"):
+        held &= rows[needed].map(lambda value: isinstance(value, str) and bool(value.strip()))
+    if not held.all():
+        told.append(f"{table}: {(~held).sum()} of {len(rows)} rows without text or label left out")
+    return rows[held]
+
+
+def _drawn(key: Key[Array, ""]) -> tuple[list[np.ndarray], ...]:
+    """Meanings of base, human and test texts, group by group: three parts of one draw."""
+    sizes = np.stack(
+        [
+            GRAMMAR.counts(N_BASE, SHARES),
+            GRAMMAR.counts(N_HUMAN, SHARES),
+            [PER_GROUP_TEST] * GRAMMAR.n_groups,
+        ],
+        axis=1,
+    )
+    totals = sizes.sum(axis=1).tolist()
+    drawn = np.split(GRAMMAR.draw(totals, key=key), np.cumsum(totals)[:-1])
+    parts = [np.split(each, np.cumsum(size)[:-1]) for each, size in zip(drawn, sizes, strict=True)]
+    return tuple([part[k] for part in parts] for k in range(3))
+
+
+def _groups(parts: list[np.ndarray]) -> list[np.ndarray]:
+    return [np.full(len(part), g) for g, part in enumerate(parts)]
+
+
+def _seeds(base: np.ndarray, asked: np.ndarray, key: Key[Array, ""]) -> np.ndarray:
+    """For each text asked for, the row of a base text of its group."""
+    order = np.argsort(base, kind="stable")
+    sizes = np.bincount(base, minlength=GRAMMAR.n_groups)
+    starts = np.cumsum(sizes) - sizes
+    within = on_host(key).random(len(asked)) * sizes[asked]
+    return order[starts[asked] + np.floor(within).astype(int)]
+
+
+def _said(meanings: Mapping[str, np.ndarray], key: Key[Array, ""]) -> dict[str, list[str]]:
+    """Sentences of all tables, from one draw."""
+    said = GRAMMAR.sentences(np.concatenate(list(meanings.values())), key=key)
+    ends = np.cumsum([len(each) for each in meanings.values()]).tolist()
+    starts = [0, *ends[:-1]]
+    return {name: said[start:end] for name, start, end in zip(meanings, starts, ends, strict=True)}
+
+
+def _frame(
+    said: list[str], groups: np.ndarray, *, source: str, seeds: list[tuple[str, ...]] | None = None
+) -> pd.DataFrame:
+    known = [GRAMMAR.groups[g] for g in groups]
+    return text_table(
+        said,
+        [GRAMMAR.labels[group.label] for group in known],
+        source=source,
+        seeds=seeds,
+        attribute=[GRAMMAR.attributes[group.attribute or 0] for group in known],
+    )
+
+
+def _shuffled(frame: pd.DataFrame, key: Key[Array, ""]) -> pd.DataFrame:
+    order = on_host(named(key, "order")).permutation(len(frame))
+    return frame.iloc[order].reset_index(drop=True)

@@ -1,1 +1,0 @@
-"""Transformers that are trained here: fine-tuned classifiers and grown masked models."""

@@ -1,0 +1,148 @@
+"""The command ``opal text impute``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from opal.bridge.text import reading
+from opal.bridge.text.impute.task import Task
+from opal.cli import main
+from tests.bridge.text.impute import toy
+from tests.bridge.text.impute.toy import BAD, said, written
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return toy.task()
+
+
+@pytest.fixture
+def mine(tmp_path: Path, task: Task) -> Path:
+    """A file of one's own: 20 texts of the class bad, 40 and 30 of others."""
+    frame = pd.concat([task.originals[:20], task.others])
+    path = tmp_path / "mine.csv"
+    frame[["text", "label"]].to_csv(path, index=False)
+    return path
+
+
+FEW = ("--fill-to", "40", "--folds", "4", "--repeats", "1", "--encoder", "tfidf")
+
+
+def test_a_file_with_synthetic_texts(
+    mine: Path, task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = written(np.random.default_rng(1), task.originals[:20], 150, 5)
+    reading.write_texts(made, tmp_path / "made.jsonl")
+    words = ["text", "impute", str(mine), "--class", "bad", *FEW, "--json"]
+    assert main([*words, "--synthetic", str(tmp_path / "made.jsonl")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    arms = {row["arm"] for row in found["arms"]}
+    assert {"raw", "weighting", "duplication", "synthetic"} <= arms
+    assert "all_real" not in arms
+    assert any("no full sample" in note for note in found["notes"])
+    assert found["claims"][0]["full_sample"] == "unknown"
+
+
+def test_the_table_for_people(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["text", "impute", str(mine), "--class", "bad", *FEW, "--n-original", "15"]) == 0
+    printed = capsys.readouterr().out
+    assert "all_real" in printed  # the other five texts of the class
+    assert "no synthetic texts: name a model" in printed
+
+
+def test_a_model_of_this_machine_is_asked(
+    mine: Path, task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From prompts to verdicts; run again, the ledger answers."""
+    pytest.importorskip("torch", reason="needs the extra text")
+    from tests.bridge.llm import tiny
+
+    taught = [("bad", line) for line in said(np.random.default_rng(9), BAD, 40, "t")]
+    model = tiny.causal(tmp_path / "model", taught, steps=120)
+    ledger, out = tmp_path / "ledger.sqlite", tmp_path / "samples.jsonl"
+    words = ["text", "impute", str(mine), "--class", "bad", "--fill-to", "26", "--folds", "3"]
+    words += ["--repeats", "1", "--encoder", "tfidf", "--json", "--ledger", str(ledger)]
+    words += ["--local", str(model), "--max-tokens", "60", "--out", str(out)]
+    assert main([*words, "--dry-run"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["groups"]["bad"] == {"originals": 20, "asked": 34}
+    assert not ledger.exists()
+    assert main(words) == 0
+    first = json.loads(capsys.readouterr().out)
+    synthetic = [row for row in first["arms"] if row["arm"] == "synthetic"]
+    assert [row["synthesizer"] for row in synthetic] == [str(model)]
+    made = reading.read_texts(out, n_classes=1)
+    assert len(made) == 34
+    assert {len(seeds) <= 5 for seeds in made["seeds"]} == {True}
+    assert main([*words, "--offline"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["arms"] == first["arms"]
+
+
+Rows = Callable[[pd.DataFrame], pd.DataFrame]
+CASES: list[tuple[Rows, tuple[str, ...], str]] = [
+    (lambda f: f, ("--class", "bda"), "unknown class 'bda'; did you mean 'bad'?"),
+    (lambda f: f.replace({"label": {"bad": None}}), (), "label"),
+    (lambda f: f[f["label"] == "bad"], (), "there must be at least 2 classes"),
+    (lambda f: f[16:], (), "a class must have at least 5 texts; 'bad' has 4"),
+    (lambda f: pd.concat([f, f[:3]]), (), "3 of 93 repeat another"),
+    (lambda f: f, ("--n-original", "21"), "n_original must be 5 to 20"),
+    (lambda f: f, ("--n-original", "20", "--fill-to", "20"), "fill_to must exceed the number of"),
+    (lambda f: f, ("--folds", "21"), "folds must be at least 2, and at most the number of"),
+    (lambda f: f, ("--arms", "rwa"), "unknown arm 'rwa'; did you mean 'raw'?"),
+    (lambda f: f, ("--n-original", "10", "12"), "name one --n-original, got 10 12."),
+]
+
+
+@pytest.mark.parametrize(("change", "words", "message"), CASES)
+def test_refused_before_anything_is_asked(
+    mine: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Rows,
+    words: tuple[str, ...],
+    message: str,
+) -> None:
+    change(pd.read_csv(mine)).to_csv(mine, index=False)
+    ledger = tmp_path / "ledger.sqlite"
+    asking = ("--local", str(tmp_path / "no model"), "--ledger", str(ledger))
+    chosen = () if "--class" in words else ("--class", "bad")
+    status = main(["text", "impute", str(mine), *chosen, "--encoder", "tfidf", *asking, *words])
+    assert status == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not ledger.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--model", "gpt"), "--model needs a file of texts; a corpus has synthetic texts"),
+        (("--corpus", "gramar"), "unknown corpus of texts 'gramar'; did you mean 'grammar'?"),
+        (("x.csv", "--corpus", "grammar"), "a file and --corpus exclude one another"),
+        (("x.csv", "--fixed-seeds"), "--fixed-seeds asks a model; name one"),
+        (("x.csv", "--masked-model", "grown"), "--masked-model grown grows on texts of a corpus"),
+        (("--encoder", "tfidf", "--classifier", "minilm"), "--encoder and --classifier exclude"),
+        (("--classifier", "minilmm"), "unknown classifier 'minilmm'; did you mean 'minilm'?"),
+        (("--class", "prais"), "unknown class 'prais'; did you mean 'praise'?"),
+        (("x.csv", "--model", "gpt"), "an endpoint has prices"),
+    ],
+)
+def test_flags_that_do_not_fit(
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["text", "impute", *words]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_duplicates_can_be_dropped(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.read_csv(mine)
+    pd.concat([frame, frame[:3]]).to_csv(mine, index=False)
+    words = ["text", "impute", str(mine), "--class", "bad", *FEW, "--drop-duplicates", "--json"]
+    assert main([*words, "--arms", "raw"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"]["originals"] == 20

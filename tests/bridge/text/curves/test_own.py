@@ -1,0 +1,136 @@
+"""A corpus of a table of one's own: which texts are base texts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from opal.bridge.prompts.common import identity
+from opal.bridge.text import reading
+from opal.bridge.text.corpus import ATTRIBUTE, corpus_of, text_table
+from opal.bridge.text.curves import evaluate
+from opal.bridge.text.curves.evaluate import Settings
+from opal.bridge.text.reading import Columns, read_files
+from opal.cli import main
+
+RARE, COMMON = (
+    [f"{label} text number {i}" for i in range(n)] for label, n in (("a", 9), ("b", 30))
+)
+HUMAN = text_table(RARE + COMMON, ["a"] * 9 + ["b"] * 30)
+TEST = text_table(["held out", "kept apart"], ["a", "b"])
+
+
+def made(n: int) -> pd.DataFrame:
+    """Texts of class a alone, each made from one of the first n."""
+    seeds = [(identity(text),) for text in RARE[:n]]
+    return text_table([f"made {i}" for i in range(n)], ["a"] * n, source="model", seeds=seeds)
+
+
+def test_a_class_that_no_text_was_written_for_is_trained_on_as_it_is() -> None:
+    found = corpus_of(pd.concat([HUMAN, made(6)]), TEST)
+    assert sorted(found.base["text"]) == sorted([*RARE[:6], *COMMON])
+    assert sorted(found.human["text"]) == sorted(RARE[6:])
+
+
+def test_half_of_the_texts_are_base_texts_where_none_was_written() -> None:
+    found = corpus_of(HUMAN, TEST)
+    assert found.base["label"].value_counts().to_dict() == {"a": 4, "b": 15}
+    assert len(found.human) == 20
+
+
+def test_a_single_base_text_of_a_class_is_too_few() -> None:
+    with pytest.raises(ValueError, match=r"two different base texts.*'a' has 1"):
+        corpus_of(pd.concat([HUMAN, made(1)]), TEST)
+
+
+GUESSED = (None,) * 6
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Files: a person's texts, two models' texts, test texts."""
+    reading.write_texts(HUMAN, tmp_path / "mine.csv")
+    reading.write_texts(TEST, tmp_path / "held_out.csv")
+    reading.write_texts(made(6), tmp_path / "samples.jsonl")
+    reading.write_texts(made(4).assign(source="other"), tmp_path / "more.csv")
+    return tmp_path
+
+
+def of_files(folder: Path, *synthetic: str, seeds: int = 2) -> list[evaluate.Own]:
+    """Configurations of an evaluation of the files."""
+    paths = tuple(folder / name for name in synthetic)
+    settings = Settings(encoder="tfidf", sizes=(4,), share=1.0)
+    mine, test = folder / "mine.csv", folder / "held_out.csv"
+    found = evaluate.of_file(mine, test, GUESSED, settings, seeds, paths)
+    return [cell.config for cell in found if isinstance(cell.config, evaluate.Own)]
+
+
+def test_files_of_synthetic_texts_are_as_good_as_one_file(folder: Path) -> None:
+    first, second = of_files(folder, "samples.jsonl", "more.csv")
+    assert (first.seed, second.seed) == (0, 1)
+    apart = first.load()
+    others = made(4).assign(source="other")
+    whole = corpus_of(pd.concat([HUMAN, made(6), others], ignore_index=True), TEST, name="mine")
+    assert set(apart.synthetic) == {"model", "other"}
+    for name in ("base", "human", "test"):
+        pd.testing.assert_frame_equal(getattr(apart, name), getattr(whole, name))
+    for name, frame in whole.synthetic.items():
+        pd.testing.assert_frame_equal(apart.synthetic[name], frame)
+
+
+def test_a_changed_file_is_evaluated_again(folder: Path) -> None:
+    before, _ = of_files(folder, "samples.jsonl")
+    assert of_files(folder, "samples.jsonl")[0] == before
+    reading.write_texts(made(5), folder / "samples.jsonl")
+    after, _ = of_files(folder, "samples.jsonl")
+    assert after.digest != before.digest
+    assert after == replace(before, digest=after.digest)
+
+
+def test_a_file_without_sources_is_a_model_of_its_own_name(folder: Path) -> None:
+    rows = ["text,label,seed"]
+    rows += [f"written {i},a,{text}" for i, text in enumerate(RARE[:5])]
+    (folder / "llama.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    columns = (None, None, None, "seed", None, None)
+    mine = folder / "mine.csv"
+    frame, test = read_files(mine, None, [folder / "llama.csv"], Columns(*columns))
+    assert test is None
+    written = frame[frame["source"] == "llama"]
+    assert list(written["seeds"]) == [(identity(text),) for text in RARE[:5]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "change", "message"),
+    [
+        ((None, "labl", None, None, None, None), {}, "unknown column 'labl'; did you mean 'label'"),
+        (GUESSED, {"source": "human"}, r"--synthetic are a model's; .*samples.jsonl calls some"),
+        (
+            (None, None, "attribute", None, None, None),
+            {"attribute": "x"},
+            "all files need the attribute; .*mine.csv has no column 'attribute'",
+        ),
+    ],
+)
+def test_unfit_files_are_refused(
+    folder: Path, columns: tuple[str | None, ...], change: dict[str, str], message: str
+) -> None:
+    reading.write_texts(made(6).assign(**change), folder / "samples.jsonl")
+    with pytest.raises(ValueError, match=message):
+        read_files(folder / "mine.csv", None, [folder / "samples.jsonl"], Columns(*columns))
+
+
+def test_an_attribute_that_not_all_files_have_is_left_out(folder: Path) -> None:
+    reading.write_texts(made(6).assign(attribute="x"), folder / "samples.jsonl")
+    found, _ = read_files(folder / "mine.csv", None, [folder / "samples.jsonl"], Columns(*GUESSED))
+    assert ATTRIBUTE not in found
+
+
+def test_synthetic_files_need_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = str(folder / "samples.jsonl")
+    assert main(["text", "evaluate", "--synthetic", samples]) != 0
+    assert "--synthetic needs --file" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"there is none at .*absent.jsonl"):
+        of_files(folder, "absent.jsonl")
