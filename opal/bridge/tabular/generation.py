@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,7 @@ class GeneratedRows:
     answered: Answered
     columns: tuple[str, ...]
 
-    @property
-    def result(self) -> Mapping[str, Any]:
+    def result(self) -> dict[str, Any]:
         """JSON-able: groups, notes, rejections, and what the ledger holds."""
         return self.answered.result
 
@@ -42,7 +41,7 @@ class GeneratedRows:
 
     def to_html(self) -> str:
         """What was asked and answered as one page that needs nothing else."""
-        return render.html("Rows from a language model", report.blocks(self.result, "group"))
+        return render.html("Rows from a language model", report.blocks(self.result(), "group"))
 
     def _write(self, lines: Path, table: Path | None) -> None:
         """The samples with their lineage, one a line, and as a table where one is named."""
@@ -55,7 +54,7 @@ class GeneratedRows:
             write_atomically(table, lambda path: self.table().to_csv(path, index=False))
 
 
-def generate(
+def generate_rows(
     table: pd.DataFrame,
     asking: Asking,
     *,

@@ -42,7 +42,7 @@ _DEFAULT = SoundSettings()
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class TableEvaluation:
     """A sound evaluation.
 
     Attributes:
@@ -99,7 +99,7 @@ class Evaluation:
         return list(report.page(done, self.left_out, self.settings, figure))
 
 
-def evaluate_all(
+def evaluate_rows(
     datasets: Dataset | Sequence[Dataset],
     *,
     tasks: Sequence[str] = (),
@@ -107,7 +107,7 @@ def evaluate_all(
     settings: SoundSettings = _DEFAULT,
     out: Path | None = None,
     quiet: bool = True,
-) -> Evaluation:
+) -> TableEvaluation:
     """Train with and without synthetic rows, and measure the error of every arm.
 
     Args:
@@ -133,7 +133,7 @@ def evaluate_all(
     units = [(*pair, name) for pair in pairs for name in classifiers]
     tracked = progress.track(units, "evaluating", quiet=quiet)
     frames = [evaluate(*unit, settings) for unit in tracked]
-    return Evaluation(pd.concat(frames, ignore_index=True), missing, settings)
+    return TableEvaluation(pd.concat(frames, ignore_index=True), missing, settings)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Evaluate:
         if self.protocol == "published":
             return self._published(chosen)
         out = self.out or DEFAULT_OUT
-        found = sound.evaluate_all(
+        found = sound.evaluate_rows(
             self._datasets(),
             tasks=self.tasks,
             classifiers=chosen,
