@@ -68,8 +68,9 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Close the file; it is whole without this too."""
-        _disconnect(self.path, self._connection)
+        """Close the file, which another may open from here on; it is whole without this too."""
+        self._connection.close()
+        _OPEN.discard(self.path)
 
     def flush(self) -> None:
         """Bring all to the disk; see ``_flush``."""
@@ -127,12 +128,6 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise
     _OPEN.add(path)
     return connection
-
-
-def _disconnect(path: Path, connection: sqlite3.Connection) -> None:
-    """Close; another process may open the file from here on."""
-    connection.close()
-    _OPEN.discard(path)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Audit:
+class AuditRows:
     """Find recited rows, shifts, giveaways, impossible values and wrong groups in synthetic rows.
 
     Without FILES it audits the GPT-4 rows of arXiv 2406.03628 that its results use.

@@ -20,7 +20,7 @@ SOUND_ONLY = {"out", "folds", "trees", "draws", "resamples", "seed"}
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class EvaluateRows:
     """Train with and without synthetic rows, and report the error of every arm.
 
     Without --folder or --train these are the three tables of arXiv 2406.03628. The sound protocol

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Generate(Asking):
+class GenerateRows(Asking):
     """Let a language model write rows of the small groups of a table of numbers.
 
     Every request and answer is kept in a ledger: a run that was stopped goes on with the same
@@ -82,7 +82,7 @@ class Generate(Asking):
 
 
 @dataclass(frozen=True)
-class Parse:
+class ParseRows:
     """Read a model's own text, `name is value, name is value.`, into rows; report what is not one.
 
     Example:
