@@ -146,18 +146,18 @@ def _ask(peer: openai.OpenAI, index: int) -> None:
 
 
 def _large(options: Options, path: Path) -> dict[str, float]:
-    writer = Fixed()
+    prompter = Fixed()
     with Ledger(path) as ledger, ledger.together():
         for index in range(options.entries):
-            request = writer.request("a", index)
+            request = prompter.request("a", index)
             ledger.exported(request, 0)
             ledger.done(request, Reply("A fine day. " * 30, 200, 40, "stop", "model"), 280_000)
-            ledger.settle(writer.identity, request, 1, None)
+            ledger.settle(prompter.identity, request, 1, None)
     megabytes, client = path.stat().st_size / 1e6, Stopwatch()
     begin = time.perf_counter()
     with Ledger(path) as ledger:
         opened = time.perf_counter()
-        samples = generate(writer, {"a": options.entries + 1}, client, ledger, budget=_BUDGET)
+        samples = generate(prompter, {"a": options.entries + 1}, client, ledger, budget=_BUDGET)
         ended = time.perf_counter()
     assert len(samples) == options.entries + 1
     assert client.asked is not None

@@ -31,13 +31,16 @@ class Bar:
 
 
 @contextmanager
-def bar(doing: str, total: int | None = None, *, quiet: bool = False) -> Iterator[Bar]:
-    """A bar on standard error while the context is open; nothing of it stays.
+def bar(
+    doing: str, total: int | None = None, *, quiet: bool = False, stays: bool = False
+) -> Iterator[Bar]:
+    """A bar on standard error while the context is open.
 
     Args:
         doing: what goes on, in a word or two.
         total: steps; None while nobody knows.
         quiet: show nothing.
+        stays: leave the last line, also in a file, for it says how the work ended.
     """
     from rich.console import Console
     from rich.progress import (
@@ -60,7 +63,7 @@ def bar(doing: str, total: int | None = None, *, quiet: bool = False) -> Iterato
         *columns,
         console=Console(stderr=True),
         disable=quiet,
-        transient=True,
+        transient=not stays,
         speed_estimate_period=math.inf,
     ) as progress:
         yield Bar(progress, progress.add_task(doing, total=total))

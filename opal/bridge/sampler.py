@@ -272,7 +272,7 @@ def _lineage(real: sources.Real, parts: Sequence[tuple[str, int, Made]]) -> pd.D
     }
     for kind, _, each in parts:
         columns["kind"] += [kind] * len(each.x)
-        columns["source"] += each.source
+        columns["source"] += each.writer
         columns["seeds"] += each.seeds
         columns["row"] += each.row.tolist()
     return pd.DataFrame(columns)

@@ -102,20 +102,20 @@ class Made(NamedTuple):
 
     Attributes:
         x: numbers [k, d], or texts [k].
-        source: who made each [k].
+        writer: who made each [k].
         seeds: ids of what each was made from [k].
         row: the row of the real data that it copies, −1 for none [k].
     """
 
     x: np.ndarray
-    source: Sequence[str]
+    writer: Sequence[str]
     seeds: Sequence[tuple[str, ...]]
     row: np.ndarray
 
     def part(self, start: int, stop: int) -> Made:
         """Some of them."""
         cut = slice(start, stop)
-        return Made(self.x[cut], self.source[cut], self.seeds[cut], self.row[cut])
+        return Made(self.x[cut], self.writer[cut], self.seeds[cut], self.row[cut])
 
 
 def make(
@@ -130,7 +130,7 @@ def make(
         seed: of the draws.
 
     Raises:
-        ValueError: the source cannot make rows of this kind; what else synthesizers, writers and
+        ValueError: the source cannot make rows of this kind; what else synthesizers, prompters and
             the ledger refuse.
     """
     if isinstance(source, Duplication):
@@ -212,14 +212,14 @@ def _asked(source: Asked, real: Real, wanted: Sequence[int]) -> list[Made]:
     """What the model writes, in the order of its requests."""
     from opal.bridge.llm.generate import generate
     from opal.bridge.llm.ledger import Ledger
-    from opal.bridge.prompts.table import TableWriter
-    from opal.bridge.prompts.text import TextWriter
+    from opal.bridge.prompts.table import TablePrompter
+    from opal.bridge.prompts.text import TextPrompter
 
-    writer: TextWriter | TableWriter
+    prompter: TextPrompter | TablePrompter
     if real.are_texts:
         groups = [str(name) for name in real.classes]
         frame = text_table(list(real.x), [groups[k] for k in real.label])
-        writer = TextWriter(
+        prompter = TextPrompter(
             frame, source.settings, key=source.key, descriptions=source.descriptions
         )
     else:
@@ -227,14 +227,14 @@ def _asked(source: Asked, real: Real, wanted: Sequence[int]) -> list[Made]:
         groups = [transcript.name_of([real.target], (code,)) for code in codes]
         table = pd.DataFrame(real.x, columns=list(real.columns))
         table[real.target] = [codes[k] for k in real.label]
-        writer = TableWriter(table, real.target, source.settings, key=source.key)
+        prompter = TablePrompter(table, real.target, source.settings, key=source.key)
     quotas = {group: n for group, n in zip(groups, wanted, strict=True) if n}
     if not quotas:
         return [_written([], real) for _ in groups]
     client = None if source.client is None else source.client()
     with Ledger(source.ledger) as ledger:
         samples = generate(
-            writer, quotas, client, ledger, limits=source.limits, budget=source.budget
+            prompter, quotas, client, ledger, limits=source.limits, budget=source.budget
         )
     return [_written([s for s in samples if s.group == group], real) for group in groups]
 

@@ -15,9 +15,14 @@ Example:
 
 def main(args: Sequence[str]) -> int:
     """Run one of the tabular commands, which know what they compute and how it is shown."""
-    from opal.bridge.tabular.commands import Audit, Evaluate, Generate, Parse
+    from opal.bridge.tabular.commands import AuditRows, EvaluateRows, GenerateRows, ParseRows
 
-    commands = {"generate": Generate, "evaluate": Evaluate, "audit": Audit, "parse": Parse}
+    commands = {
+        "generate": GenerateRows,
+        "evaluate": EvaluateRows,
+        "audit": AuditRows,
+        "parse": ParseRows,
+    }
     command = choose(commands, args, prog="opal tabular", description=DESCRIPTION)
     result = command.run()
     if command.json:

@@ -13,7 +13,7 @@ from opal.bridge.llm.budget import FREE, Budget, Meter, Prices, bound
 from opal.bridge.llm.client import LimitName, completion_body, read_completion
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import pending
-from opal.bridge.llm.request import PromptWriter, RefusedError, Reply, Request
+from opal.bridge.llm.request import Prompter, RefusedError, Reply, Request
 
 _URL = "/v1/chat/completions"
 _NO_BUDGET = Budget()
@@ -36,7 +36,7 @@ class Loaded:
 
 
 def export(
-    writer: PromptWriter,
+    prompter: Prompter,
     wanted: Mapping[str, int],
     ledger: Ledger,
     path: Path,
@@ -49,7 +49,7 @@ def export(
     They are not asked in any other way until their results are loaded or they are released.
 
     Args:
-        writer: makes the requests.
+        prompter: makes the requests.
         wanted: samples by group.
         ledger: that may hold some already.
         path: of the file; there must be none.
@@ -66,7 +66,7 @@ def export(
     if path.exists():
         raise ValueError(f"{path} exists; name another file for the batch.")
     files.writable_folder(path.resolve().parent)
-    requests = list(pending(writer, wanted, ledger))
+    requests = list(pending(prompter, wanted, ledger))
     meter = Meter(budget, ledger.spent())
     for request in requests:
         if not meter.hold(worst := meter.worst(request)):

@@ -18,7 +18,7 @@ from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.local import LocalClient
 from opal.bridge.llm.report import Prompts, estimate, prompts, usage
-from opal.bridge.llm.request import Client, GroupWriter, ModelSettings, WrittenSample
+from opal.bridge.llm.request import Client, GroupPrompter, ModelSettings, WrittenSample
 from opal.files import writable_folder
 
 DEFAULT_LEDGER = Path("results/ledger.sqlite")
@@ -135,14 +135,14 @@ class Asking:
 
     def ask(
         self,
-        writer: GroupWriter,
+        prompter: GroupPrompter,
         wanted: Mapping[str, int],
         originals: Mapping[str, int],
     ) -> Answered:
         """Make the samples wanted; a dry run or a batch going out only say what is missing.
 
         Args:
-            writer: of the requests.
+            prompter: of the requests.
             wanted: samples by group.
             originals: real samples by group.
 
@@ -155,25 +155,25 @@ class Asking:
             raise ValueError("every group has as many samples as asked for: nothing is to be made.")
         result: dict[str, Any] = {
             "groups": {g: {"originals": originals[g], "asked": n} for g, n in wanted.items()},
-            "notes": list(writer.notes),
+            "notes": list(prompter.notes),
         }
         with _opened(self) as ledger:
             result["notes"] += _taken_over(self, ledger)
             if self.dry_run:
-                found = asdict(estimate(writer, wanted, ledger, budget.prices))
+                found = asdict(estimate(prompter, wanted, ledger, budget.prices))
                 prices = budget.prices and asdict(budget.prices)
                 return Answered(result | {"estimate": found, "prices": prices}, [], {})
             if self.batch_out is not None:
                 count = batch.export(
-                    writer, wanted, ledger, self.batch_out,
+                    prompter, wanted, ledger, self.batch_out,
                     budget=budget, limit_name=self.limit_name,
                 )  # fmt: skip
                 return Answered(result | {"exported": count, "out": str(self.batch_out)}, [], {})
             client = None if self.offline else _client(self)
             result["notes"] += getattr(client, "notes", ())
-            samples = _generated(self, writer, wanted, client, ledger, budget, limits)
-            told = usage(samples, ledger, writer) | {"out": str(self.out)}
-            return Answered(result | told, samples, prompts(samples, ledger, writer))
+            samples = _generated(self, prompter, wanted, client, ledger, budget, limits)
+            told = usage(samples, ledger, prompter) | {"out": str(self.out)}
+            return Answered(result | told, samples, prompts(samples, ledger, prompter))
 
     def _check_flags(self) -> None:
         """Refuse flags that exclude one another."""
@@ -223,7 +223,7 @@ def samples_wanted(
 
 def _generated(
     asking: Asking,
-    writer: GroupWriter,
+    prompter: GroupPrompter,
     wanted: Mapping[str, int],
     client: Client | None,
     ledger: Ledger,
@@ -233,7 +233,7 @@ def _generated(
     writable_folder(asking.out.parent)
     with progress.bar("asking", quiet=asking.json) as bar:
         return generate(
-            writer, wanted, client, ledger,
+            prompter, wanted, client, ledger,
             limits=limits, budget=budget, patience=asking.patience, progress=bar.update,
         )  # fmt: skip
 

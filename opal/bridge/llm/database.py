@@ -68,8 +68,9 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Close the file; it is whole without this too."""
-        _disconnect(self.path, self._connection)
+        """Close the file, which another may open from here on; it is whole without this too."""
+        self._connection.close()
+        _OPEN.discard(self.path)
 
     def flush(self) -> None:
         """Bring all to the disk; see ``_flush``."""
@@ -127,12 +128,6 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise
     _OPEN.add(path)
     return connection
-
-
-def _disconnect(path: Path, connection: sqlite3.Connection) -> None:
-    """Close; another process may open the file from here on."""
-    connection.close()
-    _OPEN.discard(path)
 
 
 @contextmanager
@@ -208,12 +203,19 @@ def _check_header(path: Path) -> None:
 
 
 def _take(connection: sqlite3.Connection) -> None:
-    """Lock the file until it is closed, or the process ends however it may."""
+    """Lock the file until it is closed, or the process ends however it may, and check it.
+
+    SQLite checks the tables of small rows whole. Prompts and answers it would have to read, which
+    takes seconds; each has a checksum that is held against it when it is read.
+    """
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("BEGIN IMMEDIATE")
-    for table in ("requests", "bodies", "slots", "sendings"):
-        connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
+    for table in ("requests", "slots", "sendings"):
+        (found,) = connection.execute(f"PRAGMA quick_check({table})").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+    connection.execute("SELECT * FROM bodies LIMIT 1").fetchone()
     connection.execute("COMMIT")
 
 

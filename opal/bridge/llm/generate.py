@@ -11,7 +11,7 @@ from typing import TypeVar
 from opal.bridge.llm.budget import Budget, Limits
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.loop import HopelessError, Loop
-from opal.bridge.llm.request import Client, PromptWriter, WrittenSample
+from opal.bridge.llm.request import Client, Prompter, WrittenSample
 from opal.bridge.llm.run_state import GroupState, RunState
 
 __all__ = ["HopelessError", "ReplayError", "collect", "generate"]
@@ -26,7 +26,7 @@ class ReplayError(ValueError):
 
 
 def generate(
-    writer: PromptWriter,
+    prompter: Prompter,
     wanted: Mapping[str, int],
     client: Client | None,
     ledger: Ledger,
@@ -43,7 +43,7 @@ def generate(
     answers came, and however often the process died in between.
 
     Args:
-        writer: makes the requests and reads the answers.
+        prompter: makes the requests and reads the answers.
         wanted: samples by group.
         client: that answers what the ledger does not; None to use the ledger alone.
         ledger: that holds what was asked and answered before, and what will be.
@@ -57,24 +57,24 @@ def generate(
         Samples, group after group in the order of ``wanted``.
 
     Raises:
-        ValueError: a group, the writer or a request breaks its rules; nothing is sent.
+        ValueError: a group, the prompter or a request breaks its rules; nothing is sent.
         BudgetError: the next request might cost more than is left.
         HopelessError: too many requests in a row gave no sample.
         FatalError: key, model or endpoint are wrong.
         ReplayError: there is no client, and the ledger holds too little.
-        LedgerError: the ledger is damaged, or another writer's.
+        LedgerError: the ledger is damaged, or another prompter's.
     """
     if patience < 1:
         raise ValueError(f"patience must be at least 1; got {patience}.")
     work = collect(
-        writer, wanted, client, ledger,
+        prompter, wanted, client, ledger,
         limits=limits, budget=budget, patience=patience, distinct=distinct, progress=progress,
     )  # fmt: skip
     return _finish(work)
 
 
 async def collect(
-    writer: PromptWriter,
+    prompter: Prompter,
     wanted: Mapping[str, int],
     client: Client | None,
     ledger: Ledger,
@@ -86,7 +86,7 @@ async def collect(
     progress: Callable[[int, int], None] | None = None,
 ) -> list[WrittenSample]:
     """:func:`generate` for those who have an event loop of their own."""
-    state, made = RunState(writer, ledger), dict(wanted)
+    state, made = RunState(prompter, ledger), dict(wanted)
     served: dict[str, list[WrittenSample]] = {}
     try:
         while True:
@@ -96,7 +96,7 @@ async def collect(
             else:
                 await Loop(state, shares, client, ledger, limits, budget, progress).run()
             before, served = served, {g: _serve(state, g, made[g], distinct) for g in wanted}
-            # Too few where samples repeat, or where a writer reads an answer otherwise than before.
+            # Too few where samples repeat, or where an answer is read otherwise than before.
             short = {g: n - len(served[g]) for g, n in wanted.items() if len(served[g]) < n}
             if not short:
                 return [each for g, n in wanted.items() for each in served[g][:n]]
@@ -161,7 +161,7 @@ def _replay(state: RunState, groups: list[GroupState], ledger: Ledger) -> None:
         if group.short:
             raise ReplayError(
                 f"the ledger {ledger.path} holds {group.held} of {group.wanted} samples of group "
-                f"{group.name!r} by this writer; give an endpoint or a local model to make the "
+                f"{group.name!r} by this prompter; give an endpoint or a local model to make the "
                 "rest."
             )
 

@@ -103,7 +103,7 @@ class Loop:
     """Asks a client until no group is short.
 
     Args:
-        state: of the writer and the ledger.
+        state: of the prompter and the ledger.
         groups: how far each is.
         client: that answers.
         ledger: where all is written.

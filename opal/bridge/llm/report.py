@@ -11,7 +11,7 @@ from typing import Any
 
 from opal.bridge.llm.budget import FREE, UNITS, Prices, bound
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.request import PromptWriter, Request, WrittenSample
+from opal.bridge.llm.request import Prompter, Request, WrittenSample
 from opal.bridge.llm.run_state import RunState
 from opal.bridge.render import Block, Paragraph, Table
 from opal.files import write_text
@@ -73,13 +73,13 @@ class LedgerReport:
     lost: float
 
 
-def pending(writer: PromptWriter, wanted: Mapping[str, int], ledger: Ledger) -> Iterator[Request]:
+def pending(prompter: Prompter, wanted: Mapping[str, int], ledger: Ledger) -> Iterator[Request]:
     """Requests that would give the samples wanted, if each gave what it should.
 
     Raises:
         LedgerError: one waits in a batch already.
     """
-    state = RunState(writer, ledger)
+    state = RunState(prompter, ledger)
     for group in state.groups(wanted, patience=1):
         while group.short:
             request = state.request(group)
@@ -92,23 +92,23 @@ def pending(writer: PromptWriter, wanted: Mapping[str, int], ledger: Ledger) -> 
 
 
 def estimate(
-    writer: PromptWriter, wanted: Mapping[str, int], ledger: Ledger, prices: Prices | None
+    prompter: Prompter, wanted: Mapping[str, int], ledger: Ledger, prices: Prices | None
 ) -> CostEstimate:
     """What it takes to have the samples wanted; nothing is sent or written.
 
     Args:
-        writer: makes the requests.
+        prompter: makes the requests.
         wanted: samples by group.
         ledger: that may hold some already.
         prices: of a million tokens; None where nothing is paid.
     """
     price, requests, tokens_in, tokens_out, most = prices or FREE, 0, 0, 0, 0
-    for request in pending(writer, wanted, ledger):
+    for request in pending(prompter, wanted, ledger):
         most_in, most_out = bound(request)
         requests, most = requests + 1, most + price.cost(most_in, most_out)
         tokens_in, tokens_out = tokens_in + most_in, tokens_out + most_out
     total = sum(wanted.values())
-    missing = requests * writer.per_request
+    missing = requests * prompter.per_request
     (found,) = ledger.rows("SELECT avg(tokens_in), avg(tokens_out) FROM requests "
                            "WHERE state = 'done'")  # fmt: skip
     likely = None
@@ -141,46 +141,44 @@ def report(ledger: Ledger) -> LedgerReport:
     )
 
 
-def prompts(samples: Sequence[WrittenSample], ledger: Ledger, writer: PromptWriter) -> Prompts:
+def prompts(samples: Sequence[WrittenSample], ledger: Ledger, prompter: Prompter) -> Prompts:
     """The messages of the samples' requests, by key."""
     groups = dict.fromkeys(sample.group for sample in samples)
     return {
         request.key: [asdict(message) for message in request.messages]
         for group in groups
-        for request, _ in ledger.replies(writer.identity, group)
+        for request, _ in ledger.replies(prompter.identity, group)
     }
 
 
-def usage(samples: Sequence[WrittenSample], ledger: Ledger, writer: PromptWriter) -> dict[str, Any]:
+def usage(samples: Sequence[WrittenSample], ledger: Ledger, prompter: Prompter) -> dict[str, Any]:
     """Samples by group, repeated ones, rejections by reason, and the totals of the ledger."""
     contents = Counter(repr(sample.content) for sample in samples)
     return {
         "held": dict(Counter(sample.group for sample in samples)),
         "repeated": len(samples) - len(contents),
-        "rejected": dict(_rejected(samples, ledger, writer).most_common()),
+        "rejected": dict(_rejected(samples, ledger, prompter).most_common()),
         "cost_of_samples": sum(sample.cost for sample in samples),
         "ledger": asdict(report(ledger)),
     }
 
 
-def _rejected(
-    samples: Sequence[WrittenSample], ledger: Ledger, writer: PromptWriter
-) -> Counter[str]:
-    """Reasons of the writer's answers without samples, and of parts of answers with some."""
+def _rejected(samples: Sequence[WrittenSample], ledger: Ledger, prompter: Prompter) -> Counter[str]:
+    """Reasons of the prompter's answers without samples, and of parts of answers with some."""
     reasons: Counter[str] = Counter()
     answered = (
         "SELECT run, reason FROM slots JOIN requests ON requests.id = slots.request "
         "WHERE samples = 0 AND state = 'done'"
     )
     for run, reason in ledger.rows(answered):
-        if run == writer.identity:
+        if run == prompter.identity:
             reasons[_kind(reason)] += 1
     # Texts come one an answer; of several rows in an answer, some may count and others not.
-    read = getattr(writer, "read", None)
+    read = getattr(prompter, "read", None)
     if read is None:
         return reasons
     for group in dict.fromkeys(sample.group for sample in samples):
-        for request, reply in ledger.replies(writer.identity, group):
+        for request, reply in ledger.replies(prompter.identity, group):
             reasons.update(_kind(each.reason) for each in read(request, reply).rejections)
     return reasons
 

@@ -1,6 +1,6 @@
 """What is asked of a language model, what it answers, and the samples read from that.
 
-A writer makes requests and reads the answers; a client answers them: an endpoint, or a model on
+A prompter makes requests and reads the answers; a client answers them: an endpoint, or a model on
 this machine.
 """
 
@@ -103,7 +103,7 @@ class Request:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Parameters of every request of a writer.
+    """Parameters of every request of a prompter.
 
     Attributes:
         model: as its endpoint calls it, or a local path.
@@ -235,7 +235,7 @@ class Rejection:
     reason: str
 
 
-class PromptWriter(Protocol):
+class Prompter(Protocol):
     """Writes the prompts of a group and reads the answers."""
 
     @property
@@ -257,8 +257,8 @@ class PromptWriter(Protocol):
         ...
 
 
-class GroupWriter(PromptWriter, Protocol):
-    """A writer whose groups are known.
+class GroupPrompter(Prompter, Protocol):
+    """A prompter whose groups are known.
 
     Attributes:
         groups: that it writes for.

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 
 from opal.bridge.llm.ledger import Entry, Ledger, LedgerError
-from opal.bridge.llm.request import PromptWriter, Rejection, Reply, Request, WrittenSample
+from opal.bridge.llm.request import Prompter, Rejection, Reply, Request, WrittenSample
 
 
 class GroupState:
@@ -85,15 +85,15 @@ class GroupState:
 
 
 class RunState:
-    """A writer's run in a ledger.
+    """A prompter's run in a ledger.
 
     Args:
-        writer: of the requests.
+        prompter: of the requests.
         ledger: that holds them.
     """
 
-    def __init__(self, writer: PromptWriter, ledger: Ledger) -> None:
-        self._writer = writer
+    def __init__(self, prompter: Prompter, ledger: Ledger) -> None:
+        self._prompter = prompter
         self._ledger = ledger
 
     def groups(self, wanted: Mapping[str, int], patience: int) -> list[GroupState]:
@@ -101,9 +101,9 @@ class RunState:
 
         Raises:
             ValueError: a number of samples is negative, or answers should hold no sample.
-            LedgerError: the writer's requests are not those that it made before.
+            LedgerError: the prompter's requests are not those that it made before.
         """
-        run, size = self._writer.identity, self._writer.per_request
+        run, size = self._prompter.identity, self._prompter.per_request
         if size < 1:
             raise ValueError(f"a request must ask for at least one sample; got {size}.")
         for group, number in wanted.items():
@@ -119,10 +119,10 @@ class RunState:
         """The group's next request.
 
         Raises:
-            ValueError: the writer made it for another place.
+            ValueError: the prompter made it for another place.
         """
         index = group.next()
-        request = self._writer.request(group.name, index)
+        request = self._prompter.request(group.name, index)
         if (request.group, request.index) != (group.name, index):
             raise ValueError(
                 f"a request must carry the group and index that it is for, {group.name!r} and "
@@ -158,20 +158,20 @@ class RunState:
         """Samples that an answer gives, and why none."""
         samples, reason = self._parse(request, reply)
         if write:
-            self._ledger.settle(self._writer.identity, request, len(samples), reason)
+            self._ledger.settle(self._prompter.identity, request, len(samples), reason)
         return len(samples), reason
 
     def give_up(self, request: Request, kind: str) -> None:
         """Settle a request whose answer is of no use."""
-        self._ledger.settle(self._writer.identity, request, 0, kind)
+        self._ledger.settle(self._prompter.identity, request, 0, kind)
 
     def samples(self, group: str, wanted: int) -> Iterator[WrittenSample]:
         """The first samples of a group, in the order of their requests.
 
-        Answers that the writer now reads otherwise are settled anew; then fewer may come.
+        Answers that the prompter now reads otherwise are settled anew; then fewer may come.
         """
         left, changed = wanted, []
-        run = self._writer.identity
+        run = self._prompter.identity
         counts = self._ledger.slots(run, group)
         replies = self._ledger.replies(run, group)
         while left > 0 and (answered := next(replies, None)) is not None:
@@ -185,22 +185,22 @@ class RunState:
             self._ledger.settle(run, request, number, reason)
 
     def _parse(self, request: Request, reply: Reply) -> tuple[list[WrittenSample], str | None]:
-        found = self._writer.parse(request, reply)
+        found = self._prompter.parse(request, reply)
         if isinstance(found, Rejection):
             return [], found.reason
         wrong = {sample.group for sample in found} - {request.group}
         if wrong:
             raise ValueError(
                 f"samples must be of the group that was asked for, {request.group!r}; "
-                f"the writer read some of {sorted(wrong)}."
+                f"the prompter read some of {sorted(wrong)}."
             )
         return found, None if found else "no sample in the answer"
 
     def _verify(self, group: str) -> None:
-        for index, key in self._ledger.ends(self._writer.identity, group):
-            if self._writer.request(group, index).key != key:
+        for index, key in self._ledger.ends(self._prompter.identity, group):
+            if self._prompter.request(group, index).key != key:
                 raise LedgerError(
                     f"request {index} of group {group!r} is not what the ledger holds for the "
-                    f"writer {self._writer.identity!r}: its identity must change with all that "
+                    f"prompter {self._prompter.identity!r}: its identity must change with all that "
                     "its requests depend on."
                 )

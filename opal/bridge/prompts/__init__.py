@@ -1,5 +1,5 @@
 """Prompts that ask a language model for samples of one group, and answers read back as samples.
 
-A writer draws the seeds of each request anew, shows them as data, and reads the answer strictly:
-what breaks a rule is rejected with its reason and never repaired.
+A prompter draws the examples of each request anew, shows them as data, and reads the answer
+strictly: what breaks a rule is rejected with its reason and never repaired.
 """

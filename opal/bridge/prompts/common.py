@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-N_SEEDS = 5  # of arXiv 2504.15160
+N_EXAMPLES = 5  # of arXiv 2504.15160
 LIMIT = 2000
 """Characters of a text that a prompt shows."""
 _DIGITS = 16  # of an id

@@ -43,7 +43,7 @@ class Read:
     rejections: tuple[Rejection, ...]
 
 
-class TableWriter:
+class TablePrompter:
     """Asks for ``per_request`` rows of one group a request.
 
     Attributes:
@@ -65,7 +65,7 @@ class TableWriter:
         key: int = 0,
         description: str = "",
         per_request: int = 5,
-        n_seeds: int = common.N_SEEDS,
+        n_examples: int = common.N_EXAMPLES,
         fixed_seeds: bool = False,
     ) -> None:
         """Check the table.
@@ -78,35 +78,35 @@ class TableWriter:
             key: of the draws of seeds.
             description: what the table is of, in a sentence.
             per_request: rows to ask for at once.
-            n_seeds: rows of the group that a prompt shows.
+            n_examples: rows of the group that a prompt shows.
             fixed_seeds: show the same rows in all requests of a group.
 
         Raises:
             ValueError: a column is missing or not numeric, or a group has fewer than five different
                 rows.
         """
-        _require_positive(n_seeds, per_request)
+        _require_positive(n_examples, per_request)
         found = numeric(table)
         self.columns = tuple(found.columns)
         self._by = (*dict.fromkeys(a for a in attributes if a != target), target)
         names.check("column", self._by, self.columns)
         self._settings, self._key, self._fixed = settings, key, fixed_seeds
-        self.per_request, self._n_seeds = per_request, n_seeds
+        self.per_request, self._n_examples = per_request, n_examples
         self._rows, self._ids = self._groups(found)
         self.counts = {group: len(ids) for group, ids in self._ids.items()}
-        least = max(common.N_SEEDS, n_seeds) if fixed_seeds else common.N_SEEDS
+        least = max(common.N_EXAMPLES, n_examples) if fixed_seeds else common.N_EXAMPLES
         common.require_enough(self.counts, least, "rows")
         self.groups = tuple(self._ids)
         self.notes = _notes(len(found), sum(self.counts.values()))
         about = {"columns": _ranges(found)}
         self._table = encoded({"about": description, **about} if description else about)
         first = [self.request(group, 0).key for group in self.groups]
-        self.identity = digest("table", self._ids, first, key, fixed_seeds, n_seeds, per_request)
+        self.identity = digest("table", self._ids, first, key, fixed_seeds, n_examples, per_request)
 
     def request(self, group: str, index: int) -> Request:
         """The request of that index: the same on every run."""
         names.check("group", [group], self._ids)
-        chosen = self._seeds(group, index)
+        chosen = self._examples(group, index)
         shown = [transcript.sentence(self.columns, self._rows[id_]) for id_ in chosen]
         wanted = self._values(self._rows[chosen[0]])
         task = _TASK.format(n=self.per_request, group=encoded(transcript.clause(self._by, wanted)))
@@ -175,17 +175,17 @@ class TableWriter:
             ids.setdefault(transcript.name_of(self._by, self._values(row)), []).append(id_)
         return by_id, {group: sorted(ids[group]) for group in sorted(ids)}
 
-    def _seeds(self, group: str, index: int) -> tuple[str, ...]:
+    def _examples(self, group: str, index: int) -> tuple[str, ...]:
         ids = self._ids[group]
         if self._fixed:
-            return common.fixed(ids, self._n_seeds, key=self._key, group=group)
-        return common.drawn(ids, self._n_seeds, key=self._key, group=group, index=index)
+            return common.fixed(ids, self._n_examples, key=self._key, group=group)
+        return common.drawn(ids, self._n_examples, key=self._key, group=group, index=index)
 
 
-def _require_positive(n_seeds: int, per_request: int) -> None:
-    if n_seeds < 1 or per_request < 1:
+def _require_positive(n_examples: int, per_request: int) -> None:
+    if n_examples < 1 or per_request < 1:
         raise ValueError(
-            f"a request shows and asks for at least 1 row; got {n_seeds} and {per_request}."
+            f"a request shows and asks for at least 1 row; got {n_examples} and {per_request}."
         )
 
 

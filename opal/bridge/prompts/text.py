@@ -41,7 +41,7 @@ the topic.
 Answer: {{"text": "the text you wrote"}}"""
 
 
-class TextWriter:
+class TextPrompter:
     """Asks for one text a request.
 
     Attributes:
@@ -88,7 +88,7 @@ class TextWriter:
         by_label = pool.groupby("label", sort=True)["id"]
         self._ids = {str(label): sorted(ids) for label, ids in by_label}
         self.counts = {label: len(ids) for label, ids in self._ids.items()}
-        common.require_enough(self.counts, common.N_SEEDS, "texts")
+        common.require_enough(self.counts, common.N_EXAMPLES, "texts")
         self._descriptions = dict(descriptions or {})
         names.check("class", self._descriptions, self._ids)
         self.groups = tuple(self._ids)
@@ -99,7 +99,7 @@ class TextWriter:
     def request(self, group: str, index: int) -> Request:
         """The request of that index: the same on every run."""
         names.check("class", [group], self._ids)
-        chosen = self._seeds(group, index)
+        chosen = self._examples(group, index)
         shown = [self._shown[id_] for id_ in chosen]
         meaning = self._descriptions.get(group)
         lines = [
@@ -121,11 +121,11 @@ class TextWriter:
             return Rejection(str(reason))
         return [WrittenSample.of(request, reply, text)]
 
-    def _seeds(self, group: str, index: int) -> tuple[str, ...]:
+    def _examples(self, group: str, index: int) -> tuple[str, ...]:
         ids = self._ids[group]
         if self._fixed:
-            return common.fixed(ids, common.N_SEEDS, key=self._key, group=group)
-        return common.drawn(ids, common.N_SEEDS, key=self._key, group=group, index=index)
+            return common.fixed(ids, common.N_EXAMPLES, key=self._key, group=group)
+        return common.drawn(ids, common.N_EXAMPLES, key=self._key, group=group, index=index)
 
     def _check(self, text: str, length: Length) -> None:
         if _folded(text) in self._copies:

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from opal.bridge.tabular.splits import Rows, SplitData
+from opal.bridge.tabular.splits import Rows, SplitArrays
 from opal.objective import Design
 
 ARMS = (
@@ -57,7 +57,7 @@ class TrainingRows:
     n_added: np.ndarray  # (K,) rows beyond the real ones
 
 
-def why_not(arm: str, data: SplitData) -> str | None:
+def why_not(arm: str, data: SplitArrays) -> str | None:
     """Why an arm cannot be made from these data; None if it can."""
     counts = data.train.counts(len(data.group_names))
     if arm == "smote" and (counts[counts < counts.max()] < 2).any():
@@ -69,7 +69,9 @@ def why_not(arm: str, data: SplitData) -> str | None:
     return None
 
 
-def build(arm: str, data: SplitData, chosen: np.ndarray, rng: np.random.Generator) -> TrainingRows:
+def build(
+    arm: str, data: SplitArrays, chosen: np.ndarray, rng: np.random.Generator
+) -> TrainingRows:
     """Training rows and weights of an arm from the real training rows ``chosen`` (an index).
 
     Real rows that were not chosen are being held out: synthetic rows equal to one of them are
@@ -96,7 +98,7 @@ def balancing(group: np.ndarray, n_groups: int) -> np.ndarray:
     return len(group) * weight[group]
 
 
-def thresholds(data: SplitData, rows: Rows) -> np.ndarray:
+def thresholds(data: SplitArrays, rows: Rows) -> np.ndarray:
     """Probability above which class 1 is predicted, ``(n,)``, for the ``threshold`` arm.
 
     The base rate of class 1 among training rows, or among those with the same attribute: where
@@ -108,7 +110,7 @@ def thresholds(data: SplitData, rows: Rows) -> np.ndarray:
     return np.array(rate)[rows.group // 2]
 
 
-def _not_held_out(data: SplitData, chosen: np.ndarray) -> np.ndarray:
+def _not_held_out(data: SplitArrays, chosen: np.ndarray) -> np.ndarray:
     """``(n_synthetic,)`` True where a synthetic row equals no training row that is held out."""
     held_out = np.setdiff1d(np.arange(len(data.train)), chosen)
     if not held_out.size or not len(data.synthetic):
@@ -132,7 +134,7 @@ def _nothing(*_: object) -> None:
     return None
 
 
-def _duplicates(data: SplitData, real: Rows, _: np.ndarray, rng: np.random.Generator) -> Rows:
+def _duplicates(data: SplitArrays, real: Rows, _: np.ndarray, rng: np.random.Generator) -> Rows:
     lacking = _lacking(real, len(data.group_names))
     picks = [
         rng.choice(np.flatnonzero(real.group == g), m, replace=True)
@@ -142,7 +144,7 @@ def _duplicates(data: SplitData, real: Rows, _: np.ndarray, rng: np.random.Gener
     return real.take(np.concatenate(picks) if picks else np.empty(0, dtype=int))
 
 
-def _smote(data: SplitData, real: Rows, _: np.ndarray, rng: np.random.Generator) -> Rows:
+def _smote(data: SplitArrays, real: Rows, _: np.ndarray, rng: np.random.Generator) -> Rows:
     """imbalanced-learn's SMOTE, one group at a time, on features scaled by their SD in ``real``."""
     scale = real.x.std(axis=0)
     scale[scale == 0] = 1.0
@@ -173,18 +175,18 @@ def _smote_group(x: np.ndarray, inside: np.ndarray, m: int, rng: np.random.Gener
     return np.asarray(made[len(x) :])
 
 
-def _published(data: SplitData, _: Rows, usable: np.ndarray, __: np.random.Generator) -> Rows:
+def _published(data: SplitArrays, _: Rows, usable: np.ndarray, __: np.random.Generator) -> Rows:
     used = np.arange(len(data.synthetic)) < len(data.train)
     return data.synthetic.take(used & usable)
 
 
-def _balanced(data: SplitData, real: Rows, usable: np.ndarray, _: np.random.Generator) -> Rows:
+def _balanced(data: SplitArrays, real: Rows, usable: np.ndarray, _: np.random.Generator) -> Rows:
     return data.synthetic.take(
         _first(data.synthetic, _lacking(real, len(data.group_names)), usable)
     )
 
 
-def _novel(data: SplitData, real: Rows, usable: np.ndarray, rng: np.random.Generator) -> Rows:
+def _novel(data: SplitArrays, real: Rows, usable: np.ndarray, rng: np.random.Generator) -> Rows:
     return _balanced(data, real, usable & data.novel, rng)
 
 
@@ -194,7 +196,7 @@ def _first(rows: Rows, wanted: np.ndarray, usable: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate(picks)).astype(int)
 
 
-def _fresh(data: SplitData, real: Rows, usable: np.ndarray, rng: np.random.Generator) -> Rows:
+def _fresh(data: SplitArrays, real: Rows, usable: np.ndarray, rng: np.random.Generator) -> Rows:
     if data.fresh is None:
         raise ValueError("the arm real_balanced needs a source table; there is none.")
     n_groups = len(data.group_names)
@@ -208,7 +210,9 @@ def _fresh(data: SplitData, real: Rows, usable: np.ndarray, rng: np.random.Gener
     return data.fresh.take(np.concatenate(picks).astype(int))
 
 
-_ADDERS: Mapping[str, Callable[[SplitData, Rows, np.ndarray, np.random.Generator], Rows | None]] = {
+_ADDERS: Mapping[
+    str, Callable[[SplitArrays, Rows, np.ndarray, np.random.Generator], Rows | None]
+] = {
     "raw": _nothing,
     "threshold": _nothing,
     "weighting": _nothing,

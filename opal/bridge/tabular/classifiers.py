@@ -19,7 +19,7 @@ from opal import names, validation
 from opal.bridge import resampling
 from opal.bridge.tabular import arms
 from opal.bridge.tabular.arms import TrainingRows
-from opal.bridge.tabular.splits import Rows, SplitData
+from opal.bridge.tabular.splits import Rows, SplitArrays
 
 LEAST_RESAMPLES = 39  # the outermost of 39 values are their 2.5 % and 97.5 % points
 PENALTIES = tuple(float(c) for c in np.logspace(-3, 2, 8))
@@ -65,7 +65,7 @@ def require_packages(classifiers: Iterable[str]) -> None:
 
 
 def probabilities(
-    classifier: str, arm: str, data: SplitData, key: tuple[int, ...], settings: SoundSettings
+    classifier: str, arm: str, data: SplitArrays, key: tuple[int, ...], settings: SoundSettings
 ) -> tuple[np.ndarray, TrainingRows]:
     """P(class 1) of the test rows, ``(n_test,)``, and what was trained on.
 
@@ -90,7 +90,11 @@ def _rng(settings: SoundSettings, key: tuple[int, ...], purpose: int) -> np.rand
 
 
 def _logistic(
-    arm: str, data: SplitData, training: TrainingRows, key: tuple[int, ...], settings: SoundSettings
+    arm: str,
+    data: SplitArrays,
+    training: TrainingRows,
+    key: tuple[int, ...],
+    settings: SoundSettings,
 ) -> np.ndarray:
     penalty = choose_penalty(arm, data, key, settings)
     scores = logistic_scores(training, len(data.train), [penalty])
@@ -98,7 +102,7 @@ def _logistic(
 
 
 def choose_penalty(
-    arm: str, data: SplitData, key: tuple[int, ...], settings: SoundSettings
+    arm: str, data: SplitArrays, key: tuple[int, ...], settings: SoundSettings
 ) -> float:
     """The inverse penalty of :data:`PENALTIES` with the least log loss on held-out real rows.
 
@@ -175,7 +179,7 @@ def ridge_path(
 
 
 def _forest(
-    _: str, data: SplitData, training: TrainingRows, __: tuple[int, ...], settings: SoundSettings
+    _: str, data: SplitArrays, training: TrainingRows, __: tuple[int, ...], settings: SoundSettings
 ) -> np.ndarray:
     """Probability forest; leaves of at least 5 rows, so that row weights reach the predictions."""
     from sklearn.ensemble import RandomForestClassifier
@@ -187,7 +191,7 @@ def _forest(
 
 
 def _catboost(
-    _: str, data: SplitData, training: TrainingRows, __: tuple[int, ...], settings: SoundSettings
+    _: str, data: SplitArrays, training: TrainingRows, __: tuple[int, ...], settings: SoundSettings
 ) -> np.ndarray:
     from catboost import CatBoostClassifier
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pandas as pd
 from opal.bridge import render
 from opal.bridge.llm import report
 from opal.bridge.llm.command import Answered, Asking, samples_wanted
-from opal.bridge.prompts.table import TableWriter
+from opal.bridge.prompts.table import TablePrompter
 from opal.files import writable_folder, write_atomically
 
 
@@ -28,8 +28,7 @@ class GeneratedRows:
     answered: Answered
     columns: tuple[str, ...]
 
-    @property
-    def result(self) -> Mapping[str, Any]:
+    def result(self) -> dict[str, Any]:
         """JSON-able: groups, notes, rejections, and what the ledger holds."""
         return self.answered.result
 
@@ -42,7 +41,7 @@ class GeneratedRows:
 
     def to_html(self) -> str:
         """What was asked and answered as one page that needs nothing else."""
-        return render.html("Rows from a language model", report.blocks(self.result, "group"))
+        return render.html("Rows from a language model", report.blocks(self.result(), "group"))
 
     def _write(self, lines: Path, table: Path | None) -> None:
         """The samples with their lineage, one a line, and as a table where one is named."""
@@ -55,7 +54,7 @@ class GeneratedRows:
             write_atomically(table, lambda path: self.table().to_csv(path, index=False))
 
 
-def generate(
+def generate_rows(
     table: pd.DataFrame,
     asking: Asking,
     *,
@@ -93,7 +92,7 @@ def generate(
     """
     settings = asking.settings()
     asking.allowed()
-    writer = TableWriter(
+    prompter = TablePrompter(
         table,
         target or str(table.columns[-1]),
         settings,
@@ -101,18 +100,18 @@ def generate(
         key=asking.seed,
         description=describe,
         per_request=rows,
-        n_seeds=shown,
+        n_examples=shown,
         fixed_seeds=asking.fixed_seeds,
     )
-    if len(writer.groups) < 2:
+    if len(prompter.groups) < 2:
         raise ValueError(
-            f"{name} must have at least 2 groups; it has {writer.groups[0]!r} alone: name another "
-            "--target."
+            f"{name} must have at least 2 groups; it has {prompter.groups[0]!r} alone: name "
+            "another --target."
         )
-    wanted = samples_wanted(writer.counts, fill_to=fill_to, each=per_group, flag="--per-group")
+    wanted = samples_wanted(prompter.counts, fill_to=fill_to, each=per_group, flag="--per-group")
     if table_out is not None:
         writable_folder(table_out.parent)
-    answered = asking.ask(writer, wanted, writer.counts)
+    answered = asking.ask(prompter, wanted, prompter.counts)
     made = GeneratedRows(answered, tuple(map(str, table.columns)))
     if answered.samples:
         made._write(asking.out, table_out)

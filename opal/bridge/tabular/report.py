@@ -87,7 +87,7 @@ def summary(result: Mapping[str, Any]) -> Iterator[Block]:
     """A sound evaluation in a terminal: one table for each setting and classifier.
 
     Args:
-        result: of :meth:`opal.bridge.tabular.sound.Evaluation.write`.
+        result: of :meth:`opal.bridge.tabular.sound.TableEvaluation.write`.
     """
     for entry in result["evaluations"]:
         title = f"{entry['dataset']}, {entry['task']}, {entry['classifier']}"

@@ -28,7 +28,7 @@ from opal.bridge.tabular.classifiers import (
     require_packages,
 )
 from opal.bridge.tabular.datasets import Dataset
-from opal.bridge.tabular.splits import SplitData, load
+from opal.bridge.tabular.splits import SplitArrays, load
 from opal.files import writable_folder, write_atomically, write_text
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _DEFAULT = SoundSettings()
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class TableEvaluation:
     """A sound evaluation.
 
     Attributes:
@@ -99,7 +99,7 @@ class Evaluation:
         return list(report.page(done, self.left_out, self.settings, figure))
 
 
-def evaluate_all(
+def evaluate_rows(
     datasets: Dataset | Sequence[Dataset],
     *,
     tasks: Sequence[str] = (),
@@ -107,7 +107,7 @@ def evaluate_all(
     settings: SoundSettings = _DEFAULT,
     out: Path | None = None,
     quiet: bool = True,
-) -> Evaluation:
+) -> TableEvaluation:
     """Train with and without synthetic rows, and measure the error of every arm.
 
     Args:
@@ -133,7 +133,7 @@ def evaluate_all(
     units = [(*pair, name) for pair in pairs for name in classifiers]
     tracked = progress.track(units, "evaluating", quiet=quiet)
     frames = [evaluate(*unit, settings) for unit in tracked]
-    return Evaluation(pd.concat(frames, ignore_index=True), missing, settings)
+    return TableEvaluation(pd.concat(frames, ignore_index=True), missing, settings)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Outcome:
     """Errors of one seed: ``(n_test, arms)``, rows each arm added ``(arms,)``, and the split."""
 
     seed: int
-    data: SplitData
+    data: SplitArrays
     errors: np.ndarray
     n_added: np.ndarray
 
@@ -164,7 +164,7 @@ def evaluate(
         ValueError: a table is unfit (see :func:`opal.bridge.tabular.splits.load`) or lacks a group.
     """
     splits = {
-        seed: SplitData.of(load(dataset, task, "focus", seed))
+        seed: SplitArrays.of(load(dataset, task, "focus", seed))
         for seed in dataset.seeds(task, "focus")
     }
     chosen = [arm for arm in ARMS if not any(arms.why_not(arm, d) for d in splits.values())]
@@ -183,13 +183,13 @@ def left_out(dataset: Dataset, task: str) -> dict[str, str]:
     """Arms that the tables do not allow, each with its reason."""
     reasons: dict[str, str] = {}
     for seed in dataset.seeds(task, "focus"):
-        data = SplitData.of(load(dataset, task, "focus", seed))
+        data = SplitArrays.of(load(dataset, task, "focus", seed))
         reasons |= {arm: why for arm in ARMS if (why := arms.why_not(arm, data))}
     return reasons
 
 
 def _seed(
-    seed: int, data: SplitData, chosen: list[str], classifier: str, settings: SoundSettings
+    seed: int, data: SplitArrays, chosen: list[str], classifier: str, settings: SoundSettings
 ) -> Outcome:
     """Row errors of every arm; arms that draw at random are averaged over their draws."""
     errors = np.zeros((len(data.test), len(chosen)))

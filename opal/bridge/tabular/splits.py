@@ -169,7 +169,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class SplitData:
+class SplitArrays:
     """A split as arrays; ``groups`` are 0, …, K−1 and features ``(n, d)`` floats.
 
     Attributes:
@@ -188,7 +188,7 @@ class SplitData:
     fresh: Rows | None
 
     @classmethod
-    def of(cls, split: Split) -> SplitData:
+    def of(cls, split: Split) -> SplitArrays:
         """The arrays of a split.
 
         Raises:

@@ -14,7 +14,7 @@ from opal.bridge import render
 from opal.bridge.llm import report
 from opal.bridge.llm.command import samples_wanted
 from opal.bridge.prompts.common import identity
-from opal.bridge.prompts.text import TextWriter
+from opal.bridge.prompts.text import TextPrompter
 from opal.bridge.text.corpus import text_table
 
 if TYPE_CHECKING:
@@ -119,12 +119,12 @@ def generate_texts(
     settings = asking.settings()
     asking.allowed()
     names.check("class", classes, frame["label"].unique())
-    writer = TextWriter(
+    prompter = TextPrompter(
         frame[frame["label"].isin(classes)] if classes else frame,
         settings,
         key=asking.seed,
         descriptions=descriptions,
         fixed_seeds=asking.fixed_seeds,
     )
-    wanted = samples_wanted(writer.counts, fill_to=fill_to, each=per_class, flag="--per-class")
-    return Generated(asking.ask(writer, wanted, writer.counts))
+    wanted = samples_wanted(prompter.counts, fill_to=fill_to, each=per_class, flag="--per-class")
+    return Generated(asking.ask(prompter, wanted, prompter.counts))

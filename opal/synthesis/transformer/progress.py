@@ -39,7 +39,7 @@ def reported(
     key = named(as_key(config.seed), "held-out")
     batch = jax.jit(lambda: stream.batch(0, _HELD_OUT, model.context, key=key))()
     kl = jax.jit(lambda decoder: divergence(batch.laws, decoder(batch.inputs)[0]).mean(axis=0))
-    with progress.bar("training", config.steps) as shown:
+    with progress.bar("training", config.steps, stays=True) as shown:
         since: list[tuple[int, float]] = []
 
         def report(step: int, decoder: Decoder) -> None:

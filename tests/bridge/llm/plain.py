@@ -1,4 +1,4 @@
-"""A writer of the plainest prompts, for tests and for processes that tests kill."""
+"""A prompter of the plainest prompts, for tests and for processes that tests kill."""
 
 from __future__ import annotations
 

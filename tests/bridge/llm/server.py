@@ -81,16 +81,16 @@ class Server:
         """Keys asked, in order; those of an action only, if one is named."""
         return [each.key for each in self.seen if action in (None, each.action)]
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, prompter: asyncio.StreamWriter) -> None:
         try:
-            while await self._exchange(reader, writer):
+            while await self._exchange(reader, prompter):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
-            writer.close()
+            prompter.close()
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _exchange(self, reader: asyncio.StreamReader, prompter: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
         body = json.loads(await reader.readexactly(int(fields["content-length"])))
@@ -103,29 +103,29 @@ class Server:
         self.most_flying = max(self.most_flying, self.flying)
         try:
             await asyncio.sleep(self.latency)
-            return await self._act(action, seen, writer)
+            return await self._act(action, seen, prompter)
         finally:
             self.flying -= 1
 
-    async def _act(self, action: str, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    async def _act(self, action: str, seen: Seen, prompter: asyncio.StreamWriter) -> bool:
         if action == "timeout":
             await asyncio.sleep(60)
             return False
         if action == "drip":
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+            prompter.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
             for _ in range(1000):
-                writer.write(b" ")
-                await writer.drain()
+                prompter.write(b" ")
+                await prompter.drain()
                 await asyncio.sleep(0.02)
         if action == "reset":
-            writer.transport.abort()
+            prompter.transport.abort()
             return False
         status, payload, headers = self._answer(action, seen)
         length = len(payload) + (100 if action == "cut" else 0)
         lines = [f"HTTP/1.1 {status} told", "content-type: application/json"]
         lines += [f"content-length: {length}", *(f"{k}: {v}" for k, v in headers.items())]
-        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + payload)
-        await writer.drain()
+        prompter.write("\r\n".join(lines).encode() + b"\r\n\r\n" + payload)
+        await prompter.drain()
         return action != "cut"
 
     def _answer(self, action: str, seen: Seen) -> tuple[int, bytes, dict[str, str]]:

@@ -190,12 +190,12 @@ def test_the_key_is_nowhere(
     server, path = serve(lambda seen: action), tmp_path / "ledger.db"
     # The endpoint prints the key back, whole and in part, in errors, answers and its model's name.
     server.said = f"wrong key {KEY}, or sk-proj-Zx81*****t_90; Bearer {KEY}"
-    writer = Plain(model="model", topic="rain")
+    prompter = Plain(model="model", topic="rain")
     told = ""
     opened = client(server, retries=0)
     with Ledger(path) as ledger:
         try:
-            samples = generate(writer, {"a": 2}, opened, ledger, patience=2)
+            samples = generate(prompter, {"a": 2}, opened, ledger, patience=2)
             told += repr(samples)
         except ValueError as error:
             told += repr(error) + str(error.__cause__) + str(error.__context__)

@@ -232,18 +232,18 @@ def test_an_interrupted_run_keeps_what_it_has(ledger: Ledger, notebook: bool) ->
 
 
 @pytest.mark.parametrize(
-    ("quotas", "writer", "message"),
+    ("quotas", "prompter", "message"),
     [
         ({"a": -1}, Plain(), "quota must be at least 0; got -1 for 'a'"),
         ({"a": 1}, Plain(per_request=0), "at least one sample; got 0"),
     ],
 )
 def test_bad_quotas_are_refused(
-    ledger: Ledger, quotas: dict[str, int], writer: Plain, message: str
+    ledger: Ledger, quotas: dict[str, int], prompter: Plain, message: str
 ) -> None:
     client = Scripted()
     with pytest.raises(ValueError, match=message):
-        generate(writer, quotas, client, ledger)
+        generate(prompter, quotas, client, ledger)
     assert client.asked == []
 
 

@@ -27,7 +27,7 @@ from opal.bridge.llm.request import (
     Reply,
     Request,
 )
-from opal.bridge.prompts.text import TextWriter
+from opal.bridge.prompts.text import TextPrompter
 from opal.bridge.text.corpus import text_table
 from tests.bridge.llm import tiny
 
@@ -231,7 +231,7 @@ def test_a_text_cannot_end_a_message(client: LocalClient, folder: Path) -> None:
     frame = text_table([*hostile, *(f"Two {word} days." for word in NOUNS)], ["a"] * 6 + ["b"] * 6)
     every = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
     plain = templated(client, folder, every, "plain")
-    request = TextWriter(frame, ModelSettings("plain")).request("a", 0)
+    request = TextPrompter(frame, ModelSettings("plain")).request("a", 0)
     prompt, words = plain.prompt(request), AutoTokenizer.from_pretrained(folder)
     special = {words.eos_token_id, words.pad_token_id}
     assert special.isdisjoint(words(prompt)["input_ids"])

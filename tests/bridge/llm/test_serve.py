@@ -35,7 +35,7 @@ from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import report
 from opal.bridge.llm.request import ModelSettings, WrittenSample
 from opal.bridge.prompts.common import identity
-from opal.bridge.prompts.text import TextWriter
+from opal.bridge.prompts.text import TextPrompter
 from opal.bridge.text import published, reading
 from opal.bridge.text.audit.report import audit
 from opal.bridge.text.classifiers import Linear
@@ -105,26 +105,28 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 @pytest.fixture(scope="module")
 def written(
     server: Server, corpus: TextCorpus, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, TextWriter, list[WrittenSample]]:
-    """A ledger, its writer, and the samples that were asked for."""
+) -> tuple[Path, TextPrompter, list[WrittenSample]]:
+    """A ledger, its prompter, and the samples that were asked for."""
     path = tmp_path_factory.mktemp("asked") / "ledger.sqlite"
-    writer = TextWriter(corpus.base, ModelSettings(server.model, temperature=0.9, max_tokens=120))
+    prompter = TextPrompter(
+        corpus.base, ModelSettings(server.model, temperature=0.9, max_tokens=120)
+    )
     with pytest.MonkeyPatch.context() as patch, Ledger(path) as ledger:
         patch.setenv("OPAL_TEST_KEY", KEY)
         client = OpenAIClient(base_url=server.url, key_variable="OPAL_TEST_KEY")
         samples = generate(
-            writer,
+            prompter,
             QUOTAS,
             client,
             ledger,
             limits=Limits(concurrency=4),
             budget=Budget(1.0, Prices(1.0, 2.0)),
         )
-    return path, writer, samples
+    return path, prompter, samples
 
 
 def test_exactly_as_many_texts_of_each_class(
-    written: tuple[Path, TextWriter, list[WrittenSample]], corpus: TextCorpus
+    written: tuple[Path, TextPrompter, list[WrittenSample]], corpus: TextCorpus
 ) -> None:
     _, _, samples = written
     assert Counter(sample.group for sample in samples) == QUOTAS
@@ -137,19 +139,19 @@ def test_exactly_as_many_texts_of_each_class(
 
 
 def test_every_sample_has_its_lineage_and_its_price(
-    written: tuple[Path, TextWriter, list[WrittenSample]], server: Server
+    written: tuple[Path, TextPrompter, list[WrittenSample]], server: Server
 ) -> None:
-    path, writer, samples = written
+    path, prompter, samples = written
     with Ledger(path) as ledger:
         found = report(ledger)
         requests = {
             request.key: request
             for group in QUOTAS
-            for request, _ in ledger.replies(writer.identity, group)
+            for request, _ in ledger.replies(prompter.identity, group)
         }
     for sample in samples:
         request = requests[sample.key]
-        assert request == writer.request(request.group, request.index)
+        assert request == prompter.request(request.group, request.index)
         assert (sample.seeds, sample.temperature) == (request.seeds, 0.9)
         assert sample.model.startswith(server.model)
         assert sample.date.startswith("20")
@@ -160,16 +162,16 @@ def test_every_sample_has_its_lineage_and_its_price(
 
 
 def test_the_ledger_replays_without_the_server(
-    written: tuple[Path, TextWriter, list[WrittenSample]],
+    written: tuple[Path, TextPrompter, list[WrittenSample]],
 ) -> None:
-    path, writer, samples = written
+    path, prompter, samples = written
     with Ledger(path) as ledger:
         before = report(ledger)
-        assert generate(writer, QUOTAS, None, ledger) == samples
+        assert generate(prompter, QUOTAS, None, ledger) == samples
         assert report(ledger) == before
 
 
-def test_the_key_is_nowhere(written: tuple[Path, TextWriter, list[WrittenSample]]) -> None:
+def test_the_key_is_nowhere(written: tuple[Path, TextPrompter, list[WrittenSample]]) -> None:
     for file in written[0].parent.iterdir():
         assert KEY.encode() not in file.read_bytes()
 
@@ -196,7 +198,7 @@ def test_the_command_writes_samples_that_read_back(
 
 
 @pytest.fixture
-def synthetic(written: tuple[Path, TextWriter, list[WrittenSample]]) -> pd.DataFrame:
+def synthetic(written: tuple[Path, TextPrompter, list[WrittenSample]]) -> pd.DataFrame:
     """The samples as a table of texts."""
     samples = written[2]
     return text_table(
@@ -208,7 +210,7 @@ def synthetic(written: tuple[Path, TextWriter, list[WrittenSample]]) -> pd.DataF
 
 
 def test_the_audit_reads_the_samples(synthetic: pd.DataFrame, corpus: TextCorpus) -> None:
-    """The writer lets no copy through; the audit finds the one that is put among the samples."""
+    """The prompter lets no copy through; the audit finds the one that is put among the samples."""
     recited = synthetic.assign(id=corpus.base["id"].iloc[0], text=corpus.base["text"].iloc[0])
     given = pd.concat([synthetic.iloc[1:], recited.iloc[:1]], ignore_index=True)
     found = audit({"base": corpus.base}, {"served": given}, encoder=TfIdf())["served"]
@@ -239,10 +241,10 @@ def _balanced_accuracy(train: pd.DataFrame, corpus: TextCorpus) -> float:
 
 
 def test_an_unknown_model_is_told(server: Server, corpus: TextCorpus, tmp_path: Path) -> None:
-    writer = TextWriter(corpus.base, ModelSettings("no-such-model"))
+    prompter = TextPrompter(corpus.base, ModelSettings("no-such-model"))
     client = OpenAIClient(base_url=server.url)
     with (
         Ledger(tmp_path / "ledger.sqlite") as ledger,
         pytest.raises((HopelessError, ValueError), match=r"(?i)model"),
     ):
-        generate(writer, {"praise": 1}, client, ledger, patience=1)
+        generate(prompter, {"praise": 1}, client, ledger, patience=1)

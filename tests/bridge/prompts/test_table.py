@@ -8,7 +8,7 @@ import pytest
 
 from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request
 from opal.bridge.prompts import transcript
-from opal.bridge.prompts.table import TableWriter
+from opal.bridge.prompts.table import TablePrompter
 
 SETTINGS = ModelSettings("some-model")
 
@@ -43,18 +43,18 @@ ROW = "age is {age}, dose mg is {dose}, sex is 0, y is 1."
 THREE = "\n".join(ROW.format(age=30 + k, dose=k / 8) for k in range(3))
 
 
-def writer(**options: object) -> TableWriter:
+def prompter(**options: object) -> TablePrompter:
     usual: dict[str, object] = {"attributes": ("sex", "y"), "per_request": 3}
-    return TableWriter(table(), "y", SETTINGS, **{**usual, **options})  # type: ignore[arg-type]
+    return TablePrompter(table(), "y", SETTINGS, **{**usual, **options})  # type: ignore[arg-type]
 
 
 def test_groups_are_label_and_attributes() -> None:
-    assert writer().groups == ("sex=0, y=0", "sex=0, y=1", "sex=1, y=0", "sex=1, y=1")
-    assert writer(attributes=()).groups == ("y=0", "y=1")
+    assert prompter().groups == ("sex=0, y=0", "sex=0, y=1", "sex=1, y=0", "sex=1, y=1")
+    assert prompter(attributes=()).groups == ("y=0", "y=1")
 
 
 def test_a_request_shows_rows_of_its_group() -> None:
-    request = writer(n_seeds=7).request("sex=0, y=1", 0)
+    request = prompter(n_examples=7).request("sex=0, y=1", 0)
     frame = table()
     inside = frame[(frame["sex"] == 0) & (frame["y"] == 1)].astype(float)
     own = {transcript.sentence(list(frame.columns), row) for row in inside.itertuples(index=False)}
@@ -65,7 +65,7 @@ def test_a_request_shows_rows_of_its_group() -> None:
 
 
 def test_columns_are_described() -> None:
-    first = writer(description="Patients.").request("sex=0, y=1", 0).messages[1].content
+    first = prompter(description="Patients.").request("sex=0, y=1", 0).messages[1].content
     found = json.loads(first.split("\n")[0].removeprefix("Table: "))
     assert found["about"] == "Patients."
     assert found["columns"]["sex"] == {"values": "whole numbers", "smallest": "0", "largest": "1"}
@@ -80,7 +80,7 @@ def test_shown_rows_read_back_exactly() -> None:
 
 
 def test_an_answer_of_rows_is_read() -> None:
-    one = writer()
+    one = prompter()
     request = one.request("sex=0, y=1", 0)
     found = one.parse(request, reply(THREE))
     assert isinstance(found, list)
@@ -108,14 +108,14 @@ def test_an_answer_of_rows_is_read() -> None:
     ],
 )
 def test_each_fault_has_its_reason_and_the_rest_counts(text: str, kept: int, reason: str) -> None:
-    one = writer()
+    one = prompter()
     found = one.read(one.request("sex=0, y=1", 0), reply(text))
     assert len(found.samples) == kept
     assert any(reason in rejection.reason for rejection in found.rejections)
 
 
 def test_a_copy_of_a_shown_row_is_rejected() -> None:
-    one = writer()
+    one = prompter()
     request = one.request("sex=0, y=1", 0)
     copy = shown(request)[0].replace("sex is 0", "sex is 0.0")
     found = one.read(request, reply(f"{THREE.splitlines()[0]}\n{copy}"))
@@ -134,7 +134,7 @@ def test_a_copy_of_a_shown_row_is_rejected() -> None:
     ],
 )
 def test_an_answer_without_samples_is_a_rejection(text: str, reason: str) -> None:
-    one = writer()
+    one = prompter()
     found = one.parse(one.request("sex=0, y=1", 0), reply(text))
     assert isinstance(found, Rejection)
     assert reason in found.reason
@@ -142,16 +142,21 @@ def test_an_answer_without_samples_is_a_rejection(text: str, reason: str) -> Non
 
 
 def test_requests_do_not_depend_on_the_order_of_the_rows() -> None:
-    usual = writer()
-    turned = TableWriter(table()[::-1], "y", SETTINGS, attributes=("sex",), per_request=3)
+    usual = prompter()
+    turned = TablePrompter(table()[::-1], "y", SETTINGS, attributes=("sex",), per_request=3)
     assert usual.identity == turned.identity
-    others = (writer(key=1), writer(per_request=4), writer(n_seeds=6), writer(fixed_seeds=True))
+    others = (
+        prompter(key=1),
+        prompter(per_request=4),
+        prompter(n_examples=6),
+        prompter(fixed_seeds=True),
+    )
     assert usual.identity not in {other.identity for other in others}
 
 
 def test_duplicates_count_once_and_are_told() -> None:
     frame = pd.concat([table(), table().head(2)])
-    one = TableWriter(frame, "y", SETTINGS)
+    one = TablePrompter(frame, "y", SETTINGS)
     assert one.notes == ("2 of 50 rows repeat another one; each counts once.",)
 
 
@@ -168,11 +173,11 @@ def test_duplicates_count_once_and_are_told() -> None:
         (table().rename(columns={"y": "Y"}), {}, "unknown column 'y'; did you mean 'Y'"),
         (table(), {"attributes": ("sx",)}, "unknown column 'sx'; did you mean 'sex'"),
         (table(), {"per_request": 0}, "at least 1 row; got 5 and 0"),
-        (table(), {"fixed_seeds": True, "n_seeds": 13}, "at least 13 different rows"),
+        (table(), {"fixed_seeds": True, "n_examples": 13}, "at least 13 different rows"),
     ],
 )
 def test_what_cannot_be_imitated_is_refused(
     frame: pd.DataFrame, options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message.replace("?", r"\?")):
-        TableWriter(frame, "y", SETTINGS, **{"attributes": ("sex",), **options})  # type: ignore[arg-type]
+        TablePrompter(frame, "y", SETTINGS, **{"attributes": ("sex",), **options})  # type: ignore[arg-type]

@@ -8,15 +8,15 @@ import pytest
 
 from opal.bridge.tabular import arms, datasets, splits
 from opal.bridge.tabular.arms import ARMS, TrainingRows
-from opal.bridge.tabular.splits import Rows, SplitData
+from opal.bridge.tabular.splits import Rows, SplitArrays
 
 
-def toy(folder: Path, task: str = "spurious") -> SplitData:
+def toy(folder: Path, task: str = "spurious") -> SplitArrays:
     dataset = datasets.from_folder(folder, attribute="side")
-    return SplitData.of(splits.load(dataset, task))
+    return SplitArrays.of(splits.load(dataset, task))
 
 
-def made(arm: str, data: SplitData, seed: int = 0) -> TrainingRows:
+def made(arm: str, data: SplitArrays, seed: int = 0) -> TrainingRows:
     return arms.build(arm, data, np.arange(len(data.train)), np.random.default_rng(seed))
 
 
@@ -82,7 +82,7 @@ def test_recited_rows_are_dropped_and_held_out_rows_are_never_copied(folder: Pat
     columns = list(split.train.columns)
     split.synthetic.loc[0, columns] = split.train.loc[0, columns].to_numpy(dtype=float)
     split.synthetic.loc[1, columns] = split.test.loc[0, columns].to_numpy(dtype=float)
-    data = SplitData.of(split)
+    data = SplitArrays.of(split)
     assert not data.novel[:2].any()
     assert data.novel.sum() >= len(data.novel) - 10
     planted = next(iter(values(data.train.take(np.array([0])))))
@@ -119,10 +119,10 @@ def test_arms_without_their_material_say_why(folder: Path, tmp_path: Path) -> No
         inside / "test_colsbase_size200_rand1.csv",
         attribute="side",
     )
-    data = SplitData.of(splits.load(dataset, "spurious", "focus", 0))
+    data = SplitArrays.of(splits.load(dataset, "spurious", "focus", 0))
     why = {arm: reason for arm in ARMS if (reason := arms.why_not(arm, data))}
     assert sorted(why) == ["real_balanced", *sorted(a for a in ARMS if a.startswith("synthetic"))]
     few = np.flatnonzero(data.train.group != 1)
     one = np.append(few, np.flatnonzero(data.train.group == 1)[:1])
-    lonely = SplitData(**{**vars(data), "train": data.train.take(one)})
+    lonely = SplitArrays(**{**vars(data), "train": data.train.take(one)})
     assert "SMOTE needs two rows" in str(arms.why_not("smote", lonely))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from opal.bridge import resampling
-from opal.bridge.tabular import audit_report, composition, copies, datasets, splits
+from opal.bridge.tabular import audit, composition, copies, datasets, splits
 from opal.bridge.tabular.composition import Case, Grouping
 from opal.bridge.tabular.splits import keys
 from tests.bridge.conftest import Draw
@@ -22,9 +22,7 @@ def run(draw: Draw, synthetic: pd.DataFrame, **options: Any) -> dict[str, Any]:
     train, test, rest = draw(EVEN, 1), draw(EVEN, 2), draw(EVEN, 3)
     source = pd.concat([train, test, rest], ignore_index=True)
     arguments = {"source": source, "target": "y", "attributes": ["side"], "trees": 5, **options}
-    return dict(
-        audit_report.audit_cases([Case("made.csv", synthetic, train, test)], **arguments).result
-    )
+    return audit.audit_cases([Case("made.csv", synthetic, train, test)], **arguments).result()
 
 
 def test_planted_copies_are_counted(draw: Draw) -> None:
@@ -100,7 +98,7 @@ def test_recitation_does_not_push_the_auc_below_half(draw: Draw) -> None:
     """Every synthetic row is a real row: with copies in one fold the forest learns nothing."""
     real = draw({(0, 0): 150}, 1)
     groups = Grouping.of(real, "y", ())
-    row = audit_report.two_sample(real.head(75), real, ["x1", "x2", "x3"], groups, 50, 0)[0]
+    row = audit.two_sample(real.head(75), real, ["x1", "x2", "x3"], groups, 50, 0)[0]
     assert abs(row["auc"] - 0.5) < 3 * row["std_error"]
 
 

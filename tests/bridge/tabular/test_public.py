@@ -19,11 +19,11 @@ LIGHT = tabular.SoundSettings(folds=2, draws=1, resamples=50)
 
 
 def test_every_name_is_there_and_nothing_is_loaded_before() -> None:
-    assert sorted(tabular._HOMES) == sorted(tabular.__all__)
+    assert sorted(tabular._HOME) == sorted(tabular.__all__)
     for name in tabular.__all__:
         assert callable(getattr(tabular, name))
-    with pytest.raises(AttributeError, match="no attribute 'evaluat'; it has"):
-        tabular.evaluat  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'evaluate'; it has"):
+        tabular.evaluate  # noqa: B018
     code = "import sys, opal.bridge.tabular; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
@@ -31,7 +31,7 @@ def test_every_name_is_there_and_nothing_is_loaded_before() -> None:
 
 def test_rows_in_memory_are_evaluated(draw: Draw) -> None:
     dataset = tabular.from_tables(draw(FEW, 1), draw(EVEN, 2), draw(EVEN, 3), target="y")
-    found = tabular.evaluate(dataset, classifiers=("logistic",), settings=LIGHT)
+    found = tabular.evaluate_rows(dataset, classifiers=("logistic",), settings=LIGHT)
     table = found.table()
     assert {"raw", "smote", "synthetic"} <= set(table["arm"])
     assert (table["lower"] <= table["upper"]).all()
@@ -47,7 +47,7 @@ def test_files_and_tables_in_memory_are_the_same(draw: Draw, tmp_path: Path) -> 
     for name, table in tables.items():
         table.to_csv(tmp_path / f"{name}.csv", index=False)
     frames = [
-        tabular.evaluate(
+        tabular.evaluate_rows(
             tabular.from_tables(**given, target="y", name="mine"),
             classifiers=("logistic",),
             settings=LIGHT,
@@ -71,7 +71,7 @@ def test_the_guide_says_so(draw: Draw, tmp_path: Path, monkeypatch: pytest.Monke
 def test_an_audit_has_tables_and_a_page(draw: Draw) -> None:
     train = draw(FEW, 1)
     made = pd.concat([train.head(5), draw(EVEN, 3)], ignore_index=True)
-    found = tabular.audit(made, train, test=draw(EVEN, 2), target="y", attributes=["side"])
+    found = tabular.audit_rows(made, train, test=draw(EVEN, 2), target="y", attributes=["side"])
     copies = found.table("copies").set_index("copies of")
     assert copies.loc["train", "exact"] == 5
     assert len(found.table("two_sample")) == 4
@@ -86,8 +86,8 @@ def test_a_model_writes_rows(draw: Draw, tmp_path: Path, monkeypatch: pytest.Mon
     asking = tabular.Asking(
         model="m", base_url="http://127.0.0.1:9", ledger=tmp_path / "l.db", dry_run=True
     )
-    made = tabular.generate(draw(FEW, 1), asking, target="y", fill_to=50)
-    assert made.result["groups"]["y=0"] == {"originals": 16, "asked": 34}
+    made = tabular.generate_rows(draw(FEW, 1), asking, target="y", fill_to=50)
+    assert made.result()["groups"]["y=0"] == {"originals": 16, "asked": 34}
     assert made.table().empty
     assert list(made.table().columns) == ["x1", "x2", "x3", "side", "y"]
     assert "Rows from a language model" in made.to_html()

@@ -9,7 +9,7 @@ import pytest
 from opal.bridge.tabular import arms, classifiers, datasets, sound, splits
 from opal.bridge.tabular.arms import TrainingRows
 from opal.bridge.tabular.sound import SoundSettings
-from opal.bridge.tabular.splits import Rows, SplitData
+from opal.bridge.tabular.splits import Rows, SplitArrays
 from tests.bridge.conftest import Draw
 
 LIGHT = SoundSettings(folds=3, trees=30, draws=1, resamples=200)
@@ -43,13 +43,13 @@ def test_whole_weights_are_repetitions() -> None:
 def test_penalty_is_strong_for_noise_and_weak_for_signal(folder: Path) -> None:
     dataset = datasets.from_folder(folder, attribute="side")
     split = splits.load(dataset, "spurious")
-    signal = classifiers.choose_penalty("raw", SplitData.of(split), (1, 0, 0), LIGHT)
+    signal = classifiers.choose_penalty("raw", SplitArrays.of(split), (1, 0, 0), LIGHT)
     noise = split.train.copy()
     rng = np.random.default_rng(5)
     noise[["x1", "x2", "x3"]] = rng.normal(size=(len(noise), 3))
     noise["y"] = rng.permutation(noise["y"])
     noisy = splits.Split(**{**vars(split), "train": noise})
-    lost = classifiers.choose_penalty("raw", SplitData.of(noisy), (1, 0, 0), LIGHT)
+    lost = classifiers.choose_penalty("raw", SplitArrays.of(noisy), (1, 0, 0), LIGHT)
     assert lost < signal
 
 

@@ -3,9 +3,8 @@
 Importing this package is cheap; everything heavy waits inside the functions.
 """
 
-from opal.bridge.tabular.commands.audit import Audit
-from opal.bridge.tabular.commands.evaluate import Evaluate
-from opal.bridge.tabular.commands.generate import Generate
-from opal.bridge.tabular.commands.parse import Parse
+from opal.bridge.tabular.commands.audit import AuditRows
+from opal.bridge.tabular.commands.evaluate import EvaluateRows
+from opal.bridge.tabular.commands.generate import GenerateRows, ParseRows
 
-__all__ = ["Audit", "Evaluate", "Generate", "Parse"]
+__all__ = ["AuditRows", "EvaluateRows", "GenerateRows", "ParseRows"]

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-    from opal.bridge.tabular.audit_report import AuditReport
+    from opal.bridge.tabular.audit import TableAudit
     from opal.bridge.tabular.composition import Case
     from opal.bridge.tabular.datasets import Dataset
 
 
 @dataclass(frozen=True)
-class Audit:
+class AuditRows:
     """Find recited rows, shifts, giveaways, impossible values and wrong groups in synthetic rows.
 
     Without FILES it audits the GPT-4 rows of arXiv 2406.03628 that its results use.
@@ -59,7 +59,7 @@ class Audit:
         """Audit; one result for the files, or one for each dataset and task under ``audits``."""
         self._check_flags()
         if self.files:
-            return dict(self._files().result)
+            return self._files().result()
         from opal import progress
         from opal.bridge.tabular import datasets
 
@@ -100,7 +100,7 @@ class Audit:
         Used are as many rows as the published results use.
         """
         from opal.bridge.tabular import datasets
-        from opal.bridge.tabular.audit_report import audit_cases
+        from opal.bridge.tabular.audit import audit_cases
         from opal.bridge.tabular.composition import Case
         from opal.bridge.tabular.splits import load
 
@@ -125,10 +125,10 @@ class Audit:
             prompt_rows=datasets.PROMPT_ROWS,
             seed=self.seed,
         )
-        return name, lambda: {**audited().result, "coding": dataset.coding}
+        return name, lambda: {**audited().result(), "coding": dataset.coding}
 
-    def _files(self) -> AuditReport:
-        from opal.bridge.tabular.audit_report import audit_cases
+    def _files(self) -> TableAudit:
+        from opal.bridge.tabular.audit import audit_cases
         from opal.reading import read_table
 
         cases = self._cases()

@@ -20,7 +20,7 @@ SOUND_ONLY = {"out", "folds", "trees", "draws", "resamples", "seed"}
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class EvaluateRows:
     """Train with and without synthetic rows, and report the error of every arm.
 
     Without --folder or --train these are the three tables of arXiv 2406.03628. The sound protocol
@@ -82,7 +82,7 @@ class Evaluate:
         if self.protocol == "published":
             return self._published(chosen)
         out = self.out or DEFAULT_OUT
-        found = sound.evaluate_all(
+        found = sound.evaluate_rows(
             self._datasets(),
             tasks=self.tasks,
             classifiers=chosen,

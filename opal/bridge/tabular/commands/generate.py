@@ -1,4 +1,4 @@
-"""``opal tabular generate``."""
+"""``opal tabular generate`` and ``parse``: rows asked of a model, or read from its text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Generate(Asking):
+class GenerateRows(Asking):
     """Let a language model write rows of the small groups of a table of numbers.
 
     Every request and answer is kept in a ledger: a run that was stopped goes on with the same
@@ -53,12 +53,12 @@ class Generate(Asking):
         Raises:
             ValueError: the file, the flags, the endpoint or the budget break a rule.
         """
-        from opal.bridge.tabular.generation import generate
+        from opal.bridge.tabular.generation import generate_rows
         from opal.reading import read_table
 
         self.settings()
         self.allowed()  # flags are refused before the file is read
-        made = generate(
+        made = generate_rows(
             read_table(self.file),
             self,
             target=self.target,
@@ -71,7 +71,7 @@ class Generate(Asking):
             table_out=self.table_out,
             name=str(self.file),
         )
-        return dict(made.result)
+        return made.result()
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """What was made, for people."""
@@ -79,3 +79,61 @@ class Generate(Asking):
         from opal.bridge.llm import report
 
         return render.terminal(report.blocks(result, "group"))
+
+
+@dataclass(frozen=True)
+class ParseRows:
+    """Read a model's own text, `name is value, name is value.`, into rows; report what is not one.
+
+    Example:
+        opal tabular parse 4-rand1.txt --out rows.csv
+    """
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """The text, one row a line."""
+    columns: tuple[str, ...] = ()
+    """Columns in the order wanted; by default those that most lines have."""
+    out: Path | None = None
+    """CSV file for the rows."""
+    json: bool = False
+    """Print JSON, rows included."""
+
+    def run(self) -> dict[str, Any]:
+        """Parse, and write the rows where a file is named.
+
+        Raises:
+            ValueError: the file is no text, a named column is in no line, or no line is a row.
+        """
+        from dataclasses import asdict
+
+        from opal.bridge.prompts import transcript
+        from opal.files import write_atomically
+        from opal.reading import read_text
+
+        found = transcript.parse(read_text(self.file), self.columns or None)
+        if found.rows.empty:
+            first = found.rejected[0]
+            raise ValueError(
+                f"{self.file} needs a line that is a row; line {first.line} is none: "
+                f"{first.reason}. Correct the text, or name the columns that it has."
+            )
+        if self.out is not None:
+            write_atomically(self.out, lambda path: found.rows.to_csv(path, index=False))
+        return {
+            "file": str(self.file),
+            "columns": list(found.rows.columns),
+            "n_lines": found.n_lines,
+            "n_blank": found.n_blank,
+            "n_rows": len(found.rows),
+            "n_rejected": len(found.rejected),
+            "rejected": [asdict(rejection) for rejection in found.rejected],
+            "rows": found.rows.to_numpy().tolist(),
+            "out": str(self.out) if self.out else None,
+        }
+
+    def table(self, result: Mapping[str, Any]) -> RenderableType:
+        """Counts, then each rejected line with its reason."""
+        from opal.bridge import render
+        from opal.bridge.tabular import report
+
+        return render.terminal(report.parsed(result))

@@ -25,8 +25,8 @@ import pandas as pd
 
 from opal import validation
 from opal.bridge.llm.command import Asking
-from opal.bridge.prompts.common import N_SEEDS
-from opal.bridge.prompts.text import TextWriter
+from opal.bridge.prompts.common import N_EXAMPLES
+from opal.bridge.prompts.text import TextPrompter
 from opal.bridge.text import masked_lm
 from opal.bridge.text.corpus import TextCorpus, text_table
 from opal.bridge.text.generation import Generated
@@ -48,7 +48,7 @@ def quota(trial: Trial, n_original: int, *, fixed: bool) -> int:
     together.
     """
     missing = trial.fill_to - n_original
-    share = (1 - 1 / trial.n_folds) ** (N_SEEDS - 1)
+    share = (1 - 1 / trial.n_folds) ** (N_EXAMPLES - 1)
     return missing if fixed else math.ceil(_SPARE * missing / share)
 
 
@@ -71,7 +71,7 @@ def written(
     told: dict[str, Any] = {}
     pools: list[Mapping[str, pd.DataFrame]] = []
     # All writers are made before the first is asked: each may refuse the texts.
-    own = partial(TextWriter, task.originals, settings, key=asking.seed, descriptions=meant)
+    own = partial(TextPrompter, task.originals, settings, key=asking.seed, descriptions=meant)
     kinds = (False, True) if asking.fixed_seeds else (False,)
     writers = [(fixed, own(fixed_seeds=fixed)) for fixed in kinds]
     for fixed, writer in writers:

@@ -27,15 +27,15 @@ _REAL_PER_SYNTHETIC = 5
 
 
 @dataclass(frozen=True)
-class AuditReport:
+class TableAudit:
     """What an audit found.
 
     Attributes:
-        result: JSON-able: ``n_rows``, ``files``, ``copies``, ``shift``, ``two_sample``,
+        findings: JSON-able: ``n_rows``, ``files``, ``copies``, ``shift``, ``two_sample``,
             ``violations``, ``composition``; see the functions that make them.
     """
 
-    result: Mapping[str, Any]
+    findings: Mapping[str, Any]
 
     def table(self, name: str = "composition") -> pd.DataFrame:
         """One of its tables, as a reader sees it.
@@ -47,16 +47,20 @@ class AuditReport:
         Raises:
             UnknownNameError: there is no such table.
         """
-        tables = report.audit_tables(self.result)
+        tables = report.audit_tables(self.findings)
         names.check("table of an audit", [name], tables)
         return pd.DataFrame(list(tables[name].rows), columns=list(tables[name].head))
 
+    def result(self) -> dict[str, Any]:
+        """What ``opal tabular audit --json`` prints."""
+        return dict(self.findings)
+
     def to_html(self) -> str:
         """The report as one page that needs nothing else."""
-        return render.html("Audit of synthetic rows", list(report.audit(self.result)))
+        return render.html("Audit of synthetic rows", list(report.audit(self.findings)))
 
 
-def audit(
+def audit_rows(
     synthetic: pd.DataFrame,
     train: pd.DataFrame,
     *,
@@ -66,7 +70,7 @@ def audit(
     attributes: Sequence[str] = (),
     prompt_rows: int = 0,
     seed: int = 0,
-) -> AuditReport:
+) -> TableAudit:
     """Audit synthetic rows; :func:`audit_cases` for several tables of them, and what is found.
 
     Args:
@@ -101,7 +105,7 @@ def audit_cases(
     prompt_rows: int = 0,
     trees: int = 100,
     seed: int = 0,
-) -> AuditReport:
+) -> TableAudit:
     """Audit one or more files of synthetic rows of the same table.
 
     Args:
@@ -139,7 +143,7 @@ def audit_cases(
         "violations": violations(tables.synthetic, tables.real, target),
         "composition": composition.report(tables.cases, tables.source, groups, prompt_rows),
     }
-    return AuditReport(found)
+    return TableAudit(found)
 
 
 def shift(tables: Tables, groups: Grouping) -> list[dict[str, Any]]:
