@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -61,6 +62,37 @@ SERIES: Sequence[Look] = (
 )
 
 
+_COLOURS = ("#56B4E9", "#D55E00", "#0072B2", "#CC79A7", "#009E73", "#E69F00", "#000000")
+_MARKERS = ("P", "X", "<", "*", "p", ">", "h", "d", "8")
+_DASHES = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1.5, 1)))
+
+
+def looks(names: Iterable[Any], known: Mapping[Any, Look] | None = None) -> dict[Any, Look]:
+    """A look for each name: its own where it is ``known``, else the next that no other has.
+
+    Names that are known come first, in the order of ``known``; the others as they come.
+
+    >>> list(looks(["mine", "oracle", "raw"], ARMS))
+    ['raw', 'oracle', 'mine']
+    >>> len({look[:3] for look in looks(range(40)).values()})
+    40
+    """
+    given = known or {}
+    asked = list(dict.fromkeys(names))
+    taken = {(look.colour, look.marker) for look in given.values()}
+    free = (look for look in _every_look() if (look.colour, look.marker) not in taken)
+    found = {name: look for name, look in given.items() if name in asked}
+    return found | {name: next(free) for name in asked if name not in given}
+
+
+def _every_look() -> Iterator[Look]:
+    """The looks of series, then others: 63 pairs of colour and marker before one recurs."""
+    yield from SERIES
+    for index in count():
+        colour, marker = _COLOURS[index % 7], _MARKERS[index % 9]
+        yield Look(colour, marker, _DASHES[index % 4])
+
+
 def paper_style() -> AbstractContextManager[None]:
     """Matplotlib settings at the size at which a paper prints."""
     import matplotlib as mpl
@@ -87,21 +119,24 @@ def points(axes: Axes, simulated: pd.DataFrame, x: str, look: Look, label: str =
     )
 
 
-def line(axes: Axes, theory: pd.DataFrame, x: str, look: Look) -> None:
+def line(axes: Axes, theory: pd.DataFrame, x: str, look: Look, label: str = "") -> None:
     """Predicted values against column ``x``."""
-    rows = theory.sort_values(x)
-    axes.plot(rows[x], rows["value"], linestyle=look.dashes or "none", color=look.colour, zorder=2)
+    rows, style = theory.sort_values(x), look.dashes or "none"
+    axes.plot(rows[x], rows["value"], linestyle=style, color=look.colour, label=label, zorder=2)
 
 
-def curves(
-    axes: Axes, records: pd.DataFrame, x: str, metric: str, looks: Mapping[str, Look]
-) -> None:
-    """Every arm's simulation and theory of one metric, with a legend entry for each arm."""
+def curves(axes: Axes, records: pd.DataFrame, x: str, metric: str) -> None:
+    """Every arm's simulation and theory of one metric, with a legend entry for each arm there is.
+
+    Arms that :data:`ARMS` does not know get looks of their own; those without rows get nothing.
+    """
     chosen = records[(records["metric"] == metric) & (records["group"] == "all")]
-    for arm, look in looks.items():
+    for arm, look in looks(chosen["arm"], ARMS).items():
         rows = chosen[chosen["arm"] == arm]
-        line(axes, rows[rows["source"] == "theory"], x, look)
-        points(axes, rows[rows["source"] == "simulation"], x, look, label=arm)
+        simulated = rows[rows["source"] == "simulation"]
+        line(axes, rows[rows["source"] == "theory"], x, look, "" if len(simulated) else arm)
+        if len(simulated):
+            points(axes, simulated, x, look, label=arm)
 
 
 def agreement(records: pd.DataFrame, metric: str, on: Sequence[str]) -> pd.DataFrame:

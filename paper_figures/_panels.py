@@ -49,7 +49,7 @@ def arms_against(
     panels = list(axes)
     places = sorted(records[x].unique())
     for panel, metric in zip(panels, metrics, strict=True):
-        plotting.curves(panel, records, x, metric, plotting.ARMS)
+        plotting.curves(panel, records, x, metric)
         panel.set(xlabel=xlabel, ylabel=LABELS[metric], yscale="log")
         panel.set_xticks(places, [f"{place:g}" for place in places])
         if metric in ticks:

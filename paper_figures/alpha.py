@@ -28,7 +28,8 @@ def draw(records: pd.DataFrame) -> Figure:
     excess = records[records["metric"] == "excess_balanced_risk"]
     with plotting.paper_style():
         figure, axes = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
-        for (shift, rows), look in zip(excess.groupby("shift"), plotting.SERIES, strict=False):
+        for shift, look in plotting.looks(sorted(excess["shift"].unique())).items():
+            rows = excess[excess["shift"] == shift]
             simulated = rows[rows["source"] == "simulation"]
             plotting.line(axes, rows[rows["source"] == "theory"], "alpha", look)
             grid = simulated[~simulated["is_optimum"]]

@@ -55,9 +55,9 @@ def _curves(panel: Axes, table: pd.DataFrame) -> None:
 
     from opal import plotting
 
-    arms = table.groupby(["weighting", "n_augmented", "alpha"])
-    for ((weighting, n, alpha), rows), series in zip(arms, plotting.SERIES, strict=False):
-        look = series._replace(filled=weighting != "opal")
+    arms = dict(list(table.groupby(["weighting", "n_augmented", "alpha"])))
+    for (weighting, n, alpha), series in plotting.looks(arms).items():
+        rows, look = arms[weighting, n, alpha], series._replace(filled=weighting != "opal")
         sizes = rows.groupby("n_min")
         error = sizes["std_error_simulated"].agg(lambda e: (e**2).sum() ** 0.5 / len(e))
         mean = sizes[["predicted", "simulated"]].mean().assign(std_error=error).reset_index()

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from opal.checks import Check
-    from opal.plotting import Look
 
 STUDIES = ("generator_capacity",)
 CAPTION = (
@@ -62,7 +61,9 @@ def _plateau(panel: Axes, records: pd.DataFrame, table: pd.DataFrame) -> None:
     kl = kl[kl["width"].eq(smallest["width"].iloc[0]) & kl["depth"].eq(smallest["depth"].iloc[0])]
     best = kl[(kl["arm"] == of.BAYES) & (kl["tokens"] == kl["tokens"].min())]
     plotting.line(panel, best, "n_real", plotting.ARMS["raw"]._replace(dashes="-"))
-    for run, look in zip(smallest.itertuples(), _looks(len(smallest)), strict=True):
+    for run, look in zip(
+        smallest.itertuples(), plotting.looks(smallest.index).values(), strict=True
+    ):
         rows = kl[(kl["arm"] == of.TRANSFORMER) & (kl["tokens"] == run.tokens)]
         style = look._replace(filled=not run.held_out)
         plotting.points(panel, rows, "n_real", style, label=_amount(run.tokens))
@@ -86,8 +87,8 @@ def _regret(panel: Axes, table: pd.DataFrame, x: str, by: str, names: dict[int, 
     """Regret and the law against one column, a series for each value of another."""
     from opal import plotting
 
-    groups = list(table.groupby(by))
-    for (value, rows), look in zip(groups, _looks(len(groups)), strict=True):
+    for value, look in plotting.looks(sorted(table[by].unique())).items():
+        rows = table[table[by] == value]
         panel.plot(
             *(rows[x], rows["predicted"]), linestyle=look.dashes, color=look.colour, zorder=2
         )
@@ -100,13 +101,6 @@ def _regret(panel: Axes, table: pd.DataFrame, x: str, by: str, names: dict[int, 
     places = sorted(table[x].unique())
     panel.set_xticks(places, [_amount(place) for place in places])
     panel.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
-
-
-def _looks(n: int) -> list[Look]:
-    """As many looks as there are series; markers repeat after five."""
-    from opal import plotting
-
-    return [plotting.SERIES[index % len(plotting.SERIES)] for index in range(n)]
 
 
 def _amount(number: float) -> str:

@@ -46,8 +46,9 @@ def draw(records: pd.DataFrame) -> Figure:
         figure, axes = plt.subplots(
             1, n_panels, figsize=(1.4 + 2.3 * n_panels, 3.3), layout="constrained"
         )
-        for index, (panel, (_, rows)) in enumerate(zip(axes, alphabets, strict=False)):
-            look = plotting.SERIES[index % len(plotting.SERIES)]
+        looks = plotting.looks(range(len(alphabets)))
+        for index, (panel, (_, rows)) in enumerate(zip(axes[:-1], alphabets, strict=True)):
+            look = looks[index]
             _curves(panel, rows, look, found)
             _ratio(axes[-1], rows, look)
         axes[0].set_ylabel("KL from the true law (nats)")

@@ -35,8 +35,8 @@ def draw(records: pd.DataFrame) -> Figure:
             1, 2, figsize=(6.4, 2.7), sharex=True, sharey=True, layout="constrained"
         )
         for panel, (loss, title) in zip(axes, TITLES.items(), strict=True):
-            looks = dict(zip(("exact", "rotated", "shrunk"), plotting.SERIES, strict=False))
-            for quality, look in looks.items():
+            qualities = [*dict.fromkeys(("exact", "rotated", "shrunk", *rows["quality"].dropna()))]
+            for quality, look in plotting.looks(qualities).items():
                 curve = rows[(rows["loss"] == loss) & (rows["quality"] == quality)]
                 plotting.line(panel, curve[curve["source"] == "theory"], "alpha", look)
                 simulated = curve[curve["source"] == "simulation"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opal.plotting import ARMS, SERIES, Look
+from opal.plotting import ARMS, SERIES, Look, looks
 
 from ._panels import study
 
@@ -25,7 +25,7 @@ CAPTION = (
     "corrected resampled intervals of repeated cross-validation."
 )
 BASELINES = ("raw", "weighting", "duplication")
-_WRITERS = (SERIES[0], SERIES[3])
+_WRITERS = {"gpt-4": SERIES[0], "llama-2-70b": SERIES[3]}
 _REAL = "#555555"
 _NAMES = {"gpt-4": "GPT-4", "llama-2-70b": "Llama 2"}
 
@@ -74,7 +74,7 @@ def _scores(axes: Axes, rows: pd.DataFrame) -> None:
     sizes, sources = _sizes(rows), _sources(rows)
     human = rows[rows["tested"] == "human"]
     series = [(human, "f1", arm, "none", ARMS[arm], arm) for arm in BASELINES]
-    for source, look in zip(sources, _WRITERS, strict=False):
+    for source, look in looks(sources, _WRITERS).items():
         own = rows[rows["tested"] == source]
         name = f"filled by {_NAMES.get(source, source)}"
         hollow = look._replace(filled=False, dashes=(0, (1, 1.5)))
@@ -98,7 +98,7 @@ def _gaps(axes: Axes, rows: pd.DataFrame) -> None:
     from opal.bridge.text.impute.claims import PUBLISHED_GAP
 
     sizes, series = _sizes(rows), []
-    for source, look in zip(_sources(rows), _WRITERS, strict=False):
+    for source, look in looks(_sources(rows), _WRITERS).items():
         name = _NAMES.get(source, source)
         naive = Look(look.colour, "x", (0, (1, 1)), size=4.5)
         control = look._replace(filled=False, marker="_", size=7, dashes=(0, (4, 2)))

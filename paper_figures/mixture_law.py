@@ -52,7 +52,7 @@ def _curves(axes: Axes, rows: pd.DataFrame) -> None:
     sizes = list(rows[["n_max", "n_augmented"]].drop_duplicates().itertuples(index=False))
     crossed = [size for size in sizes if _is_crossed(size, sizes)]
     chosen = [crossed[0], crossed[len(crossed) // 2], crossed[-1]]
-    for (n, size), look in zip(chosen, plotting.SERIES, strict=False):
+    for (n, size), look in plotting.looks(chosen).items():
         at = rows[(rows["n_max"] == n) & (rows["n_augmented"] == size)]
         plotting.line(axes, at[at["metric"] == of.LAW], "alpha", look)
         simulated = at[at["metric"] == of.EXCESS]

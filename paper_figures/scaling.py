@@ -37,11 +37,14 @@ def draw(records: pd.DataFrame) -> Figure:
         figure, axes = plt.subplots(
             1, len(levels), figsize=(6.8, 2.9), sharey=True, layout="constrained", squeeze=False
         )
-        looks = iter(plotting.SERIES)
-        series = {
-            (face, bias): next(looks)._replace(filled=face == of.SEQUENCE)
+        generators = [
+            (face, bias)
             for face in (of.SEQUENCE, of.KERNEL)
             for bias in sorted(excess.loc[excess["face"] == face, "bias"].unique())
+        ]
+        series = {
+            generator: look._replace(filled=generator[0] == of.SEQUENCE)
+            for generator, look in plotting.looks(generators).items()
         }
         for panel, s in zip(axes[0], levels, strict=True):
             rows = excess[excess["smoothness"] == s]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from opal import records, validation
+from opal import plotting, records, validation
 from opal.bridge import render
 from opal.bridge.text.corpus import HUMAN, TextCorpus
 from opal.bridge.text.curves import exchange
@@ -20,7 +20,7 @@ from opal.bridge.text.curves.evaluate import AGAINST, TRIED, Settings, evaluate,
 from opal.bridge.text.curves.plan import comparison
 from opal.bridge.text.encoders import WORDS
 from opal.files import write_atomically
-from opal.plotting import PAPER, SERIES, Look
+from opal.plotting import Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ _SHOWN = ("macro_f1", "balanced_error", "worst_error", "balanced_risk", "calibra
 _HEADS = ("macro-F1", "balanced error", "worst error", "log loss", "calibration error")
 Row = Mapping[str, Any]
 Progress = Callable[[int, int], None]
-STYLE: dict[Any, Any] = {**PAPER, "axes.titlesize": 7.5, "savefig.dpi": "figure"}
+STYLE: dict[Any, Any] = {**plotting.PAPER, "axes.titlesize": 7.5, "savefig.dpi": "figure"}
 # Metric, arm, and what the axis says.
 ROWS: Sequence[tuple[str, str, str]] = (
     ("macro_f1", "synthetic_weighting", "macro-F1"),
@@ -162,7 +162,7 @@ def blocks(result: Mapping[str, Any]) -> list[render.Block]:
 def looks(sources: Sequence[str]) -> dict[str, Look]:
     """Human texts first, then the generators, each with a shape and dashes of its own."""
     ordered = sorted(sources, key=lambda writer: (writer != HUMAN, writer != "faithful"))
-    return {writer: SERIES[index % len(SERIES)] for index, writer in enumerate(ordered)}
+    return plotting.looks(ordered)
 
 
 def draw(records: pd.DataFrame, compared: pd.DataFrame | None = None) -> Figure:
