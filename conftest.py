@@ -63,7 +63,7 @@ def check_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
 # Shapes and dtypes in the annotations of the numerical rooms hold whenever a test calls them.
 NUMERICAL_ROOMS = (
     *("draws", "losses", "newton", "settings", "synthesis", "objective"),
-    *("estimators", "risk", "simulate", "regression", "theory"),
+    *("estimators", "risk", "simulation", "regression", "theory"),
 )
 install_import_hook([f"opal.{room}" for room in NUMERICAL_ROOMS], "conftest.check_shapes")
 

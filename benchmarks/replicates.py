@@ -29,7 +29,7 @@ import tyro
 from threadpoolctl import threadpool_limits
 
 from benchmarks._peer import Peer, fastest, time_of
-from opal import risk, simulate
+from opal import risk, simulation
 from opal.draws import as_key, replicate_keys
 from opal.estimators import fit_logistic
 from opal.objective import Design, RowWeights
@@ -137,7 +137,7 @@ def _replicates(size: Size, peer: Peer) -> tuple[Callable[[], object], Callable[
     """Whole replicates on each side."""
     setting, design, rng = size.setting, size.design, np.random.default_rng(0)
     ours = partial(
-        simulate.replicate_metrics,
+        simulation.replicate_metrics,
         *(setting, design),
         key=0,
         n_replicates=size.n_opal,
@@ -151,11 +151,11 @@ def _fits(size: Size, peer: Peer) -> tuple[Callable[[], object], Callable[[], ob
     rng = np.random.default_rng(0)
     x = np.stack([peer.draw(peer.labels, rng) for _ in range(size.n_opal)])
     y, weights = jax.device_put(peer.labels), jax.device_put(peer.weights / size.n)
-    chunk = simulate.default_chunk_size(size.d, size.design, size.n_opal)
+    chunk = simulation.default_chunk_size(size.d, size.design, size.n_opal)
 
     @jax.jit
     def fit(x: jax.Array) -> jax.Array:
-        return simulate.map_in_chunks(lambda rows: fit_logistic(rows, y, weights).theta, x, chunk)
+        return simulation.map_in_chunks(lambda rows: fit_logistic(rows, y, weights).theta, x, chunk)
 
     on_device = jax.device_put(x)
     return (
@@ -168,12 +168,12 @@ def _shares(size: Size, seconds: float) -> dict[str, float]:
     """Shares of a replicate's time: drawing and risk are timed alone, fitting is the rest."""
     law, design = size.setting.law, size.design
     weights = RowWeights(*(np.asarray(w) for w in design.row_weights()))
-    chunk = simulate.default_chunk_size(size.d, design, size.n_opal)
+    chunk = simulation.default_chunk_size(size.d, design, size.n_opal)
 
     def draw(index: jax.Array) -> jax.Array:
         key = replicate_keys(as_key(0), index[None])[0]
         none = (design.n_oversampled, (0, 0))
-        rows, w = simulate.training_rows(law, None, weights, design.counts, none, key=key)
+        rows, w = simulation.training_rows(law, None, weights, design.counts, none, key=key)
         return rows.x.sum() + w.sum()
 
     def metrics(theta: jax.Array) -> dict[str, jax.Array]:
@@ -181,7 +181,7 @@ def _shares(size: Size, seconds: float) -> dict[str, float]:
         return {name: v for name, v in values.items() if name != "calibration_error"}
 
     def alone(function: Callable[..., Any], over: np.ndarray) -> float:
-        mapped = jax.jit(lambda values: simulate.map_in_chunks(function, values, chunk))
+        mapped = jax.jit(lambda values: simulation.map_in_chunks(function, values, chunk))
         work = partial(lambda values: jax.block_until_ready(mapped(values)), jax.device_put(over))
         work()
         return min(time_of(work) for _ in range(5)) / len(over) / seconds
@@ -200,7 +200,7 @@ def _memory(n_replicates: int) -> dict[str, Any]:
 def _many_replicates(n_replicates: int) -> dict[str, Any]:
     size = Size(*_MEMORY_SIZE, n_replicates, 0)
     start = time.perf_counter()
-    simulate.replicate_metrics(size.setting, size.design, key=0, n_replicates=n_replicates)
+    simulation.replicate_metrics(size.setting, size.design, key=0, n_replicates=n_replicates)
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "n_replicates": n_replicates,

@@ -90,14 +90,14 @@ def draws(work: Work) -> pd.DataFrame:
 def replicates(work: Work) -> pd.DataFrame:
     """Mean excess risk of a logistic regression of two Gaussian classes, n = 1000, d = 20."""
     # Workers that draw only need no JAX.
-    from opal import simulate
+    from opal import simulation
     from opal.objective import Design
     from opal.settings.gaussian_mixture import GaussianMixture
 
     start = time.process_time()
     setting = GaussianMixture(np.stack([np.zeros(20), np.full(20, 0.3)]))
     design = Design((900, 100), weighting="group")
-    metrics = simulate.replicate_metrics(setting, design, key=work.seed, n_replicates=work.size)
+    metrics = simulation.replicate_metrics(setting, design, key=work.seed, n_replicates=work.size)
     value = float(metrics["excess_balanced_risk"].mean())
     return _record(value, time.process_time() - start)
 

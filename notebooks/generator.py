@@ -34,7 +34,7 @@ from opal import Design, GaussianFit, GaussianMixture, Oracle, baselines
 from opal.draws import as_key, named, replicate_keys
 from opal.plotting import ARMS, SERIES
 from opal.settings.tokens import Alphabet, Prior, TokenSetting
-from opal.simulate import replicate_metrics
+from opal.simulation import replicate_metrics
 from opal.synthesis.transformer.cached import trained
 from opal.synthesis.transformer.gaussian_generator import GaussianGenerator
 from opal.synthesis.transformer.gaussian_stream import GaussianStream

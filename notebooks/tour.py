@@ -28,7 +28,7 @@ import pandas as pd
 
 from opal import Bias, Design, Duplication, GaussianFit, GaussianMixture, Oracle, baselines
 from opal.plotting import ARMS, SERIES, line, points
-from opal.simulate import compare, simulate
+from opal.simulation import compare, simulate
 from opal.theory.optimal import best_minority_size, weight_curve
 from opal.theory.predict import expand, predict
 

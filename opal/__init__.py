@@ -1,12 +1,16 @@
 """Theory and simulation of the scaling law of synthetic oversampling and augmentation.
 
-Importing ``opal`` is cheap: rooms (``opal.settings``), names (``opal.Design``) load on first use,
-so that ``opal --help`` does without JAX. The verbs stay in their rooms:
-:func:`opal.simulate.simulate`, :func:`opal.theory.predict.predict`.
+Importing ``opal`` is cheap: rooms (``opal.settings``), nouns (``opal.Design``) and verbs
+(``opal.simulate``) load on first use, so that ``opal --help`` does without JAX.
 
 >>> import opal
->>> opal.Design(counts=(500, 50), synthesizer=opal.Smote()).n_oversampled
+>>> setting = opal.GaussianMixture([[-1.0, 0.0], [1.0, 0.0]])
+>>> design = opal.Design(counts=(500, 50), synthesizer=opal.Oracle(setting.law))
+>>> design.n_oversampled
 (0, 450)
+>>> predicted = opal.predict(setting, design).set_index(["metric", "group"])["value"]
+>>> float(round(predicted["excess_balanced_risk", "all"], 4))
+0.0013
 """
 
 from __future__ import annotations
@@ -17,32 +21,65 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from opal.objective import Design, baselines
-    from opal.settings import GaussianLaw, GaussianMixture, Group, Sample, SpuriousCorrelation
-    from opal.synthesis import Adasyn, Bias, Duplication, GaussianFit, Oracle, Smote
+    from opal.scaling.fit import fit
+    from opal.scaling.plan import plan
+    from opal.settings import (
+        Alphabet,
+        Bias,
+        GaussianLaw,
+        GaussianMixture,
+        Grammar,
+        Group,
+        Sample,
+        SpuriousCorrelation,
+        TokenSetting,
+    )
+    from opal.simulation import compare, simulate
+    from opal.synthesis import Adasyn, Duplication, GaussianFit, Oracle, Smote
+    from opal.theory.optimal import best_minority_size, weight_curve
+    from opal.theory.predict import predict
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "objective": ("Design", "baselines"),
-    "settings": ("GaussianLaw", "GaussianMixture", "Group", "Sample", "SpuriousCorrelation"),
-    "synthesis": ("Adasyn", "Bias", "Duplication", "GaussianFit", "Oracle", "Smote"),
+    "scaling.fit": ("fit",),
+    "scaling.plan": ("plan",),
+    "settings": (
+        *("Alphabet", "Bias", "GaussianLaw", "GaussianMixture", "Grammar", "Group", "Sample"),
+        *("SpuriousCorrelation", "TokenSetting"),
+    ),
+    "simulation": ("compare", "simulate"),
+    "synthesis": ("Adasyn", "Duplication", "GaussianFit", "Oracle", "Smote"),
+    "theory.optimal": ("best_minority_size", "weight_curve"),
+    "theory.predict": ("predict",),
 }
 _HOME = {name: room for room, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Adasyn",
+    "Alphabet",
     "Bias",
     "Design",
     "Duplication",
     "GaussianFit",
     "GaussianLaw",
     "GaussianMixture",
+    "Grammar",
     "Group",
     "Oracle",
     "Sample",
     "Smote",
     "SpuriousCorrelation",
+    "TokenSetting",
     "baselines",
+    "best_minority_size",
+    "compare",
+    "fit",
+    "plan",
+    "predict",
+    "simulate",
+    "weight_curve",
 ]
 
 

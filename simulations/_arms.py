@@ -74,7 +74,7 @@ def measure(
     """Simulated arms with paired differences, and theory for the arms whose law is known."""
     import pandas as pd
 
-    from opal.simulate import compare
+    from opal.simulation import compare
     from opal.theory.predict import predict
 
     options = {"key": config.seed, "n_replicates": config.n_replicates, "study": study}

@@ -18,7 +18,7 @@ from opal.settings import TokenSetting
 from opal.settings.finite import FiniteLaw
 from opal.settings.groups import Sample
 from opal.settings.tokens import Alphabet
-from opal.simulate import fit, map_in_chunks
+from opal.simulation import fit, map_in_chunks
 from opal.synthesis.transformer.model import Decoder
 from opal.theory.end_to_end import excess_of_seeds
 
@@ -45,7 +45,7 @@ def after_seeds(
 ) -> Seeds:
     """Show the first real rows of each group to the generator, in every replicate.
 
-    They are the first rows of :func:`opal.simulate.replicate_metrics` under the same key. Each
+    They are the first rows of :func:`opal.simulation.replicate_metrics` under the same key. Each
     group is a class, and is shown fewer seeds than the decoder's context.
     """
     held = first_rows(law, decoder.config.context - 1, key=key, n_replicates=n_replicates)
@@ -77,7 +77,7 @@ def trained_excess(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Excess balanced risk of whole replicates, each with a generator's law of its own.
 
-    They train on the rows of :func:`opal.simulate.training_rows` under the same key; ``made`` is
+    They train on the rows of :func:`opal.simulation.training_rows` under the same key; ``made`` is
     the law of their synthetic rows [R, G, d, K], whatever the design's synthesizer is. Designs of
     at ``most`` so many real rows of each group [G] share a compilation. Returned are the excess,
     exact given the rule, and whether the rows were separable [R].

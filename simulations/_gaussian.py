@@ -188,7 +188,7 @@ def after_seeds(
     key: int | Key[Array, ""],
     n_replicates: int,
 ) -> Seeds:
-    """Seeds and laws of the replicates of :func:`opal.simulate.simulate` under the same key."""
+    """Seeds and laws of the replicates of :func:`opal.simulation.simulate` under the same key."""
     with jax.enable_x64(True):
         keys = replicate_keys(as_key(key), jnp.arange(n_replicates))
         read = shown(generator, counts)

@@ -73,7 +73,7 @@ def measure_shift(at: Shift) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from opal.simulate import simulate
+    from opal.simulation import simulate
     from opal.theory.optimal import weight_curve
     from opal.theory.predict import predict
 

@@ -90,7 +90,7 @@ def _check(config: Config) -> None:
 
 def simulate_draw(draw: Draw) -> pd.DataFrame:
     """The excess risk of one design, simulated."""
-    from opal.simulate import simulate
+    from opal.simulation import simulate
 
     setting, _, kind, design = drawn_design(draw)
     key = draw.config.seed * 100_003 + draw.index

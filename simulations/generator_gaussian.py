@@ -281,7 +281,7 @@ def measure_arms(at: Point) -> pd.DataFrame:
     """Every arm on the same real rows, and the theory of the transformer's arms."""
     import pandas as pd
 
-    from opal.simulate import replicate_metrics
+    from opal.simulation import replicate_metrics
 
     maker, truth, n = generator(at.config), classes(at.case), at.config.n_replicates
     arms = designs(at, maker)

@@ -191,7 +191,7 @@ def _simulate_gaussian(sweep: Sweep) -> pd.DataFrame:
     import pandas as pd
 
     from opal import records, risk
-    from opal.simulate import replicate_metrics
+    from opal.simulation import replicate_metrics
 
     setting, maker = _gaussian(sweep.scenario)
     n_replicates = sweep.n_replicates

@@ -140,7 +140,7 @@ def _simulate(
     """Excess of each design on the same draws; the last one is the predicted optimum."""
     import pandas as pd
 
-    from opal.simulate import simulate
+    from opal.simulation import simulate
 
     key = draw.config.seed * 100_003 + draw.index
     frames = []

@@ -28,7 +28,7 @@ RANKS = {
     "records": 6,
     "runner": 7,
     "executors": 7,
-    "simulate": 7,
+    "simulation": 7,
     "regression": 7,
     "theory": 7,
     "scaling": 7,
@@ -37,7 +37,7 @@ RANKS = {
     "cli": 10,
 }
 # Theory reads a setting's parameters only: agreement with a simulation is evidence because of it.
-THEORY_NEVER = {"synthesis", "estimators", "simulate", "regression", "runner", "bridge"}
+THEORY_NEVER = {"synthesis", "estimators", "simulation", "regression", "runner", "bridge"}
 HEAVY = {"torch", "transformers", "openai", "datasets", "sentence_transformers"}
 SOURCES = sorted(ROOT.glob("opal/**/*.py"))
 
@@ -126,7 +126,7 @@ def test_every_room_has_a_rank() -> None:
         ("opal.objective", "from .cli import main"),
         ("opal.theory.asymptotics", "from opal.estimators import logistic"),
         ("opal.theory.asymptotics", "from ..synthesis.oracle import Oracle"),
-        ("opal.theory.asymptotics", "from opal import simulate"),
+        ("opal.theory.asymptotics", "from opal import simulation"),
         ("opal.runner", "from opal.theory import asymptotics"),
         ("opal.bridge.texts", "import torch"),
         ("opal.bridge.texts", "if TESTING:\n    import torch"),

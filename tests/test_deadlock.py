@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import opal
-from opal import simulate as simulation
+from opal import simulation
 from opal.objective import Design, RowWeights
 from opal.settings import GaussianLaw, GaussianMixture
 from opal.synthesis import Adasyn, Duplication, GaussianFit, Oracle
@@ -101,7 +101,7 @@ def test_replicates_use_cholesky_only(name: str) -> None:
 HOUSE = Path(opal.__file__).parent
 ROOMS = ("settings", "synthesis", "estimators", "theory")
 SOURCES = [path for room in ROOMS for path in sorted((HOUSE / room).glob("**/*.py"))]
-SOURCES += [HOUSE / f"{room}.py" for room in ("newton", "risk", "simulate")]
+SOURCES += [HOUSE / f"{room}.py" for room in ("newton", "risk", "simulation")]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")

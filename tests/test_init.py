@@ -42,3 +42,10 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_unknown_room_names_what_exists() -> None:
     with pytest.raises(AttributeError, match=r"no attribute 'plotingg'; it has \[.*'records'"):
         _ = opal.plotingg
+
+
+def test_no_public_name_is_hidden_by_a_room() -> None:
+    """Importing a room would bind its name over that of the function."""
+    assert not {*opal.__all__} & {*opal._rooms()}
+    assert {"simulate", "compare", "predict", "fit", "plan"} <= {*opal.__all__}
+    assert all(callable(getattr(opal, name)) for name in opal.__all__)

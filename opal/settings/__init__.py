@@ -1,5 +1,6 @@
 """True laws: small immutable objects that are their equations."""
 
+from opal.settings.bias import Bias
 from opal.settings.finite import FiniteLaw
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.gaussian_mixture import GaussianMixture
@@ -11,6 +12,7 @@ from opal.settings.wording import Slot, Wording
 
 __all__ = [
     "Alphabet",
+    "Bias",
     "FiniteLaw",
     "GaussianLaw",
     "GaussianMixture",

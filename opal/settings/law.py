@@ -64,7 +64,7 @@ class Law(Protocol):
 
 @runtime_checkable
 class TrueLaw(Law, Protocol):
-    """A law that rules are trained for: what :func:`opal.simulate.simulate` asks of a truth.
+    """A law that rules are trained for: what :func:`opal.simulation.simulate` asks of a truth.
 
     With :class:`SmoothLaw`, its optimum is :func:`balanced_optimum`. A law of two classes may have
     a ``calibration_error(theta)``, the mean of ``|P(y = 1 | u) − σ(u)|`` over the score u of a

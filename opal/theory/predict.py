@@ -36,7 +36,7 @@ def predict(
     order: Order = "self-consistent",
     study: str = "predict",
 ) -> pd.DataFrame:
-    """Predict what :func:`opal.simulate.simulate` would measure.
+    """Predict what :func:`opal.simulation.simulate` would measure.
 
     The balanced excess risk is an exact average over the estimator's Gaussian law. Its expansion to
     order 1/n is also reported, whole (``excess_first_order``) and by part (``excess_bias``,

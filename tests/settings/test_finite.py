@@ -15,7 +15,7 @@ from opal import checks, losses
 from opal.losses import LOSSES, Loss
 from opal.objective import Design
 from opal.settings import Alphabet, FiniteLaw, Group, Sample, TokenSetting
-from opal.simulate import replicate_metrics, simulate
+from opal.simulation import replicate_metrics, simulate
 from opal.synthesis import Bias, Duplication, GaussianFit, Oracle, Smote
 
 N_TOKENS, RANK = 6, 2

@@ -14,7 +14,7 @@ from opal.checks import agrees, misses
 from opal.draws import as_key, named, replicate_keys
 from opal.objective import Design, RowWeights
 from opal.settings import Alphabet, TokenSetting
-from opal.simulate import fit, training_rows
+from opal.simulation import fit, training_rows
 from opal.synthesis import Oracle
 from opal.synthesis.transformer.model import Decoder, ModelConfig
 from simulations import end_to_end as study

@@ -19,7 +19,7 @@ from opal.objective import Design
 from opal.settings import FiniteLaw, Sample
 from opal.settings.groups import Group
 from opal.settings.tokens import Alphabet, TokenSetting
-from opal.simulate import replicate_metrics, simulate
+from opal.simulation import replicate_metrics, simulate
 from opal.synthesis import Law, Synthesizer
 from opal.synthesis.transformer.generator import (
     PairGenerator,

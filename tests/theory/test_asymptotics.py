@@ -16,7 +16,7 @@ from opal import checks, records
 from opal.objective import Design, RowCounts, RowWeights
 from opal.settings import GaussianMixture, SpuriousCorrelation
 from opal.settings.setting import GaussianSetting
-from opal.simulate import replicate_metrics, simulate
+from opal.simulation import replicate_metrics, simulate
 from opal.synthesis import Bias, Duplication, GaussianFit, Oracle
 from opal.theory.asymptotics import Asymptotics, asymptotics
 from opal.theory.predict import expand, predict

@@ -14,7 +14,7 @@ import opal.theory.predict as predict_module
 from opal.objective import Design, RowCounts, RowWeights
 from opal.settings import GaussianMixture
 from opal.settings.setting import GaussianSetting
-from opal.simulate import replicate_metrics
+from opal.simulation import replicate_metrics
 from opal.synthesis import Bias, Duplication, GaussianFit, Oracle
 from opal.theory.asymptotics import Asymptotics
 from opal.theory.cavity import SelfConsistent, self_consistent

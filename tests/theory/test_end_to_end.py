@@ -16,7 +16,7 @@ from opal.draws import as_key, named, replicate_keys
 from opal.newton import minimise
 from opal.objective import Design
 from opal.settings import Alphabet, FiniteLaw, Group, Sample, TokenSetting
-from opal.simulate import replicate_metrics
+from opal.simulation import replicate_metrics
 from opal.theory.end_to_end import Excess, draw_seeds, excess_of_seeds, first_order
 
 D, R, REPLICATES = 12, 2, 600

@@ -19,7 +19,7 @@ from opal import records
 from opal.draws import as_key
 from opal.objective import Design, RowWeights, baselines
 from opal.settings import GaussianMixture, Sample
-from opal.simulate import compare, replicate_metrics, simulate, training_rows
+from opal.simulation import compare, replicate_metrics, simulate, training_rows
 from opal.synthesis import Adasyn, Bias, Duplication, GaussianFit, Oracle, Smote, Synthesizer
 
 SETTING = GaussianMixture(
