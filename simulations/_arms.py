@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from opal.objective import Design
-    from opal.settings.setting import GaussianSetting
+    from opal.settings.setting import GaussianSetting, Setting
     from opal.synthesis import Synthesizer
 
 REFERENCE = "weighting"
@@ -69,7 +69,7 @@ def _require_seeds(
 
 
 def measure(
-    setting: GaussianSetting, designs: dict[str, Design], config: Any, study: str
+    setting: Setting, designs: dict[str, Design], config: Any, study: str
 ) -> pd.DataFrame:
     """Simulated arms with paired differences, and theory for the arms whose law is known."""
     import pandas as pd
