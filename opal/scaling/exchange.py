@@ -18,7 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
+from opal.scaling.fit import Fit
 from opal.scaling.laws import LAWS, Columns, Law
+
+FitOrParams = Fit | Mapping[str, float]
 
 _GRID = np.concatenate([[0.0], np.geomspace(1e-3, 0.1, 41), np.linspace(0.1, 1.0, 181)[1:]])
 _AMPLITUDE = (1e-9, np.inf)  # what a table of small weights does not show stays a number
@@ -193,3 +196,47 @@ def cross_law(beta: float = 1.0) -> CrossLaw:
         grid={"log_q": mixture.grid["log_q"]},
         least_sizes=mixture.least_sizes,
     )
+
+
+def laws_of(fitted: FitOrParams, subsample: float | None = None) -> tuple[Mixture, Mixture | None]:
+    """The law at its estimate, and its bootstrap draws.
+
+    Raises:
+        ValueError: the law is no mixture, or ``subsample`` is no share.
+    """
+    if subsample is not None and not 0 < subsample < 1:
+        raise ValueError(
+            f"subsample is the share of one pool that each seed draws, in (0, 1); got {subsample}. "
+            "Leave it out if seeds have samples of their own."
+        )
+    if not isinstance(fitted, Fit):
+        return Mixture.of(fitted), None
+    if subsample is not None and fitted.roles.seed is None:
+        raise ValueError(
+            "subsample says what share of one pool each seed drew, so rows need a column of seeds; "
+            f"got {subsample} and no column. Name it, or leave subsample out."
+        )
+    if fitted.settings.link != "identity":
+        raise ValueError(
+            f"a plan weighs risks and needs a fit without a link; got {fitted.settings.link!r}. "
+            "Fit with link identity."
+        )
+    names = fitted.law.params
+    exponent = {"beta": fitted.law.beta} if isinstance(fitted.law, CrossLaw) else {}
+    estimate = {name: fitted.params[name].estimate for name in names}
+    law = Mixture.of({**estimate, **exponent})
+    values = fitted.draws
+    if subsample is not None:
+        centre = np.array([estimate[name] for name in names])
+        wider = np.sqrt(widening(fitted, subsample))
+        low = np.array([fitted.law.bounds[name][0] for name in names])
+        values = np.maximum(centre + wider * (values - centre), low)
+    columns = {name: values[:, index] for index, name in enumerate(names)}
+    return law, Mixture.of({**columns, **exponent})
+
+
+def widening(fitted: Fit, subsample: float | None) -> float:
+    """Variance under fresh pools over that of a mean of seeds (docs/theory.md, section 12.3)."""
+    if subsample is None:
+        return 1.0
+    return float(fitted.n_seeds * subsample / (1 - subsample))

@@ -19,8 +19,8 @@ _MOST_LEFT_OUT = 600  # clusters; with more, weights do not change when one is l
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Sampling spread of estimates near the optimum φ.
+class SamplingCovariance:
+    """Sampling covariance of estimates near the optimum φ.
 
     Attributes:
         problem: the fit.
