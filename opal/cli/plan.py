@@ -259,7 +259,7 @@ def _show_next(
         "points": [point._asdict() for point in found.points],
         "pool": pool,
         "cost": funds.cost(pool - owned),
-        "n_seeds": fitted.frame[fitted.roles.seed].nunique() if fitted.roles.seed else 1,
+        "n_seeds": fitted.n_seeds,
         "subsample": command.subsample,
         "decided": advice.decided,
         "gain_std_error": {"now": found.std_error, "after": list(found.std_errors)},

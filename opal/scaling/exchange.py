@@ -12,7 +12,7 @@ With ``s = A_s N^{-β}`` and ``r = A_r n^{-β}``, the risk above the law's floor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -60,16 +60,12 @@ class Mixture:
                 f"a plan needs a mixture law, with the parameters E, R_s, A_s, A_r; "
                 f"got {list(params)}. Fit law 'mixture' to columns of n, N and alpha."
             )
-        known = {name: np.asarray(params[name], float) for name in cls.names() if name in params}
+        own = [field.name for field in fields(cls) if field.name in params]
+        known = {name: np.asarray(params[name], float) for name in own}
         for name in ("R_s", "A_s", "A_r", "beta"):
             if np.any(~np.isfinite(known.get(name, 1.0)) | (known.get(name, 1.0) < 0)):
                 raise ValueError(f"{name} must be finite and at least 0; got {params[name]!r}.")
         return cls(**known)
-
-    @staticmethod
-    def names() -> tuple[str, ...]:
-        """Names of the parameters."""
-        return ("R_s", "A_s", "A_r", "beta", "C", "E")
 
     def excess(self, n: ArrayLike, N: ArrayLike, alpha: ArrayLike) -> np.ndarray:
         """f(n, N, α); draws and designs broadcast."""
@@ -98,15 +94,12 @@ class Mixture:
 
     def _quadratic_alpha(self, n: float, N: float) -> float:
         """``α* = (A_r/n − C)/(A_r/n + R_s + A_s/N − 2C)``, clipped (equation 12.2)."""
-        real, synthetic, cross = self._parts(n, N)
+        real, cross = float(np.asarray(self.A_r) / n), float(np.asarray(self.C))
+        synthetic = float(np.asarray(self.R_s) + np.asarray(self.A_s) / N)
         curvature = real + synthetic - 2 * cross
         if curvature <= 0:  # a line, or worse: an end is best
             return float(synthetic < real)
         return float(np.clip((real - cross) / curvature, 0.0, 1.0))
-
-    def _parts(self, n: float, N: float) -> tuple[float, float, float]:
-        real, synthetic = np.asarray(self.A_r) / n, np.asarray(self.R_s) + np.asarray(self.A_s) / N
-        return float(real), float(synthetic), float(np.asarray(self.C))
 
     def n_equivalent(self, excess: ArrayLike) -> np.ndarray:
         """Real samples per group with this risk above E; infinite where no number has it."""

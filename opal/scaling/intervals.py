@@ -192,44 +192,43 @@ def bootstrap_draws(covariance: SamplingCovariance, n_draws: int, *, seed: int) 
     Deviations are widened by √(S/(S−1)): S seeds drawn with replacement scatter that much less.
     """
     rng = np.random.default_rng(seed)
-    clusters = np.unique(covariance.problem.clusters, return_inverse=True)[1].reshape(-1)
-    n_clusters = int(clusters.max()) + 1
-    by_cluster = n_clusters < covariance.problem.n_rows or covariance.problem.robust
-    refit = _resampled if by_cluster else _perturbed
-    found = np.stack([refit(covariance, clusters, rng) for _ in range(n_draws)])
+    problem = covariance.problem
+    n_clusters = int(problem.clusters.max()) + 1
+    by_cluster = n_clusters < problem.n_rows or problem.robust
+    again = _resampled if by_cluster else _perturbed
+    found = np.stack(
+        [
+            descend(again(covariance, rng), covariance.phi, tolerance=_TOLERANCE)
+            for _ in range(n_draws)
+        ]
+    )
     widening = np.sqrt(n_clusters / (n_clusters - 1)) if by_cluster else 1.0
-    low, high = covariance.problem.bounds
+    low, high = problem.bounds
     return np.clip(covariance.phi + widening * (found - covariance.phi), low, high)
 
 
-def _resampled(
-    covariance: SamplingCovariance, clusters: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """One fit to clusters drawn with replacement."""
-    n = int(clusters.max()) + 1
-    times = np.bincount(rng.integers(n, size=n), minlength=n)[clusters]
-    rows = np.repeat(np.arange(len(clusters)), times)
+def _resampled(covariance: SamplingCovariance, rng: np.random.Generator) -> Problem:
+    """Clusters drawn with replacement."""
     problem = covariance.problem
-    again = replace(
+    n = int(problem.clusters.max()) + 1
+    times = np.bincount(rng.integers(n, size=n), minlength=n)[problem.clusters]
+    rows = np.repeat(np.arange(problem.n_rows), times)
+    return replace(
         problem,
         x={name: column[rows] for name, column in problem.x.items()},
         y=problem.y[rows],
         root_weights=problem.root_weights[rows],
-        clusters=clusters[rows],
+        clusters=problem.clusters[rows],
     )
-    return descend(again, covariance.phi, tolerance=_TOLERANCE)
 
 
-def _perturbed(
-    covariance: SamplingCovariance, _clusters: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """One fit to the fitted curve with new noise."""
+def _perturbed(covariance: SamplingCovariance, rng: np.random.Generator) -> Problem:
+    """The fitted curve with new noise."""
     problem = covariance.problem
     scale = 1.0 if covariance.kind == "known" else 0.0
     noise = np.sqrt(max(covariance.inflation, scale)) / problem.root_weights
     f, _slopes = problem.model(covariance.phi)
-    again = replace(problem, y=f + noise * rng.standard_normal(len(f)))
-    return descend(again, covariance.phi, tolerance=_TOLERANCE)
+    return replace(problem, y=f + noise * rng.standard_normal(len(f)))
 
 
 def percentile_interval(

@@ -103,7 +103,7 @@ def plan(
     funds = Budget(
         tuple(float(n) for n in counts), price_real, price_synthetic, budget, min_gain, level
     )
-    check_strategies(strategies)
+    names.check("strategy", strategies, STRATEGIES)
     planner = Planner(*laws_of(fitted, subsample), funds, _measured_best(fitted))
     best = planner.best()
     said = [*_of_pool(fitted, subsample), *_warnings(fitted, funds, best)]
@@ -112,15 +112,6 @@ def plan(
         return advice
     told = _of_measured(fitted, planner.law, min_gain * planner.excess)
     return replace(advice, warnings=(*told, *advice.warnings))
-
-
-def check_strategies(strategies: Sequence[str]) -> None:
-    """Check that strategies exist.
-
-    Raises:
-        ValueError: one does not; says what there is, and the nearest match.
-    """
-    names.check("strategy", strategies, STRATEGIES)
 
 
 def _decide(planner: Planner, best: Option, strategies: Sequence[str], said: list[str]) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -92,7 +92,7 @@ class Problem:
         x: its variables, ``[rows]`` each.
         y: what it is fitted to, on the link's scale, ``[rows]``.
         root_weights: what residuals are multiplied by, ``[rows]``.
-        clusters: rows of one number are not independent of each other (a seed), ``[rows]``.
+        clusters: numbers from 0, ``[rows]``; rows of one number (a seed) are not independent.
         loss: one of :data:`LOSSES`.
     """
 
@@ -172,10 +172,6 @@ class Problem:
         absent = unseen & self.is_log
         linear = np.array([name in self.law.linear for name in self.law.params])
         return absent | (unseen & ~self.is_log & ~linear & bool(absent.any()))
-
-    def reweighted(self, factors: np.ndarray) -> Problem:
-        """The problem with residuals multiplied by further factors ``[rows]``."""
-        return replace(self, root_weights=self.root_weights * factors)
 
 
 def build_problem(

@@ -180,7 +180,7 @@ class Planner:
             budget.cost(N, bought),
             self.excess - left,
             self._interval(lambda law: law.excess(n, max(N, 1), alpha)),
-            self._n_equivalent(left),
+            float(self.law.n_equivalent(left)),
         )
 
     def balance(self) -> Option:
@@ -198,7 +198,7 @@ class Planner:
 
         value = float(left(self.law))
         money = float(np.sum(largest - counts)) * self.budget.price_synthetic
-        ci, worth = self._interval(left), self._n_equivalent(value)
+        ci, worth = self._interval(left), float(self.law.n_equivalent(value))
         return Option("balance", 0, 0.0, 0, money, self.excess - value, ci, worth)
 
     @property
@@ -221,9 +221,6 @@ class Planner:
         tail = (1 - self.budget.level) / 2
         low, high = np.quantile(gains, [tail, 1 - tail])
         return float(low), float(high)
-
-    def _n_equivalent(self, left: float) -> float:
-        return float(self.law.n_equivalent(left))
 
     def best(self, money: float | None = None, *, real: bool = True) -> Option:
         """The best N, α and number of real samples for ``money`` (the budget if None).
