@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from opal.scaling.covariance import SamplingCovariance
 from opal.scaling.fit import Fit, fit
@@ -145,6 +145,25 @@ def test_variances_of_points_are_drawn_to_their_trend() -> None:
     assert np.abs(np.log(found / true)).max() < 0.5
     raw = [np.std(true[point == k] * rng.standard_normal(5), ddof=1) for k in range(20)]
     assert np.abs(np.log(np.array(raw) / true[::5])).max() > 0.5
+
+
+def test_the_trend_counts_for_its_own_degrees_of_freedom() -> None:
+    """Equation 11.2 by hand, where points scatter far more than their replicates would let them."""
+    d, k = 30, 40
+    rng = np.random.default_rng(1)
+    true = 1 / stats.chi2(3).rvs(k, random_state=rng)
+    y = np.concatenate([rng.normal(scale=np.sqrt(v), size=d + 1) for v in true])
+    point = np.repeat(np.arange(k), d + 1)
+    found = replicate_errors(y, point, np.zeros((len(y), 1)))
+    own = y.reshape(k, d + 1).var(axis=1, ddof=1)
+    logs = np.log(own) - special.digamma(d / 2) + np.log(d / 2)
+    more = logs.var(ddof=1) - special.polygamma(1, d / 2)
+    d0 = 2 * optimize.brentq(lambda half: special.polygamma(1, half) - more, 0.1, 1000)
+    assert d0 < d / 5
+    trend = np.exp(logs.mean() + special.digamma(d0 / 2) - np.log(d0 / 2))
+    expected = np.sqrt((d0 * trend + d * own) / (d0 + d))
+    assert found is not None
+    np.testing.assert_allclose(found[:: d + 1], expected, rtol=2e-3)
 
 
 def test_without_replicates_or_scatter_there_is_no_variance() -> None:
