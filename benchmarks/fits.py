@@ -136,7 +136,7 @@ def _compare_squares(tables: list[tuple[pd.DataFrame, np.ndarray]]) -> list[dict
     _ours(tables[0][0], "least-squares")  # warm
     for frame, truth in tables:
         ours, result = _ours(frame, "least-squares")
-        weights = result.spread.problem.root_weights
+        weights = result.covariance.problem.root_weights
         found: list[Found | None] = [ours]
         found += [_curve_fit(frame, s, 1 / weights) for s in ((1.0,) * 5, PLAUSIBLE)]
         columns, y = frame[["x1", "x2"]].to_numpy().T, frame["y"].to_numpy()
@@ -200,7 +200,7 @@ def _compare_huber(
     for frame, _ in tables:
         ours, result = _ours(frame, "huber-log")
         theirs, their_seconds = hoffmann(frame, starts)
-        problem = result.spread.problem
+        problem = result.covariance.problem
         costs = [problem.deviance(problem.coordinates(v))[0] for v in (ours.values, theirs)]
         seconds.append((ours.seconds, their_seconds))
         excesses.append(costs[0] / costs[1] - 1)

@@ -50,7 +50,7 @@ def draw(records: pd.DataFrame) -> Figure:
     from matplotlib import pyplot as plt
 
     from opal import plotting
-    from opal.scaling.terms import MIN_GAIN
+    from opal.scaling.purchase import MIN_GAIN
 
     table = gains(records)
     kinds = {

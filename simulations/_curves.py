@@ -12,8 +12,8 @@ from opal import records
 from opal.objective import Design
 from opal.regression import kernel_ridge_excess, sequence_excess
 from opal.risk import mean_and_std_error
-from opal.scaling import forms
-from opal.scaling.law import Columns, Law
+from opal.scaling import laws
+from opal.scaling.laws import Columns, Law
 from opal.settings.sequence import SobolevRegression
 from opal.theory.rates import Smoother, best_bandwidth
 
@@ -159,7 +159,7 @@ def product_law() -> Law:
         linear=("A",),
         nonlinear=names,
         columns=lambda nonlinear, x: decay(nonlinear, x)[:, None],
-        assemble=forms.in_order,
+        assemble=laws.in_order,
         grid=dict.fromkeys(names, (0.25, 0.5, 1.0, 2.0)),
         least_sizes=2,
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from opal.scaling.fitted import Fit
+    from opal.scaling.fit import Fit
 
 RUN = ("width", "depth", "params", "tokens")
 COLUMNS = {"x1": "width", "x2": "depth", "x3": "tokens"}

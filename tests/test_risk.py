@@ -111,6 +111,21 @@ def test_summaries_are_what_they_are_called() -> None:
         np.testing.assert_allclose(found[name], value, atol=1e-15, err_msg=name)
 
 
+def test_the_worst_error_need_not_be_that_of_the_worst_risk() -> None:
+    """One group has a few rows that are far off, the other has many that are a little off."""
+    setting = GaussianMixture(
+        [[[-2.0, 0.0], [16.0, 0.0]], [[-0.2, 0.0], [-0.2, 0.0]]],
+        mode_weights=[[0.9, 0.1], [0.5, 0.5]],
+    )
+    found = metrics_of(setting.law, jnp.array([2.0, 0.0, 0.0]), COUNTS)
+    assert int(found["risk"].argmax()) != int(found["error"].argmax())
+    margin = np.array([2.0, -16.0, -0.2])
+    errors = stats.norm.sf(margin)
+    expected = max(0.9 * errors[0] + 0.1 * errors[1], errors[2])
+    np.testing.assert_allclose(found["worst_error"], expected, rtol=1e-6)
+    np.testing.assert_allclose(found["worst_risk"], found["risk"].max())
+
+
 def test_excess_is_over_the_best_risk(exact: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(exact["excess_balanced_risk"], exact["balanced_risk"] - 0.25)
     without = jax.eval_shape(lambda t: risk.exact_metrics(MIXTURE.law, t, COUNTS), THETA)

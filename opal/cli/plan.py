@@ -209,7 +209,7 @@ def _with_interval(value: float, ends: tuple[float, float]) -> str:
 def _show_first(command: Command) -> int:
     """A pilot to begin with, on a tenth of the budget."""
     from opal.scaling.pilot import first_points
-    from opal.scaling.terms import Terms
+    from opal.scaling.purchase import Budget
 
     _check_price(command)
     if not command.n_real or command.budget is None:
@@ -217,12 +217,12 @@ def _show_first(command: Command) -> int:
             "a pilot to begin with needs --n-real, the real samples of each group, and --budget, "
             f"a tenth of which it spends; got {list(command.n_real)} and {command.budget}."
         )
-    terms = Terms(_counts(command), command.price_real, command.price_synthetic, command.budget)
-    points = first_points(terms.n, terms.largest_size // 10)
+    funds = Budget(_counts(command), command.price_real, command.price_synthetic, command.budget)
+    points = first_points(funds.n, funds.largest_size // 10)
     report = {
         "points": [point._asdict() for point in points],
-        "pool": terms.largest_size // 10,
-        "cost": terms.cost(terms.largest_size // 10),
+        "pool": funds.largest_size // 10,
+        "cost": funds.cost(funds.largest_size // 10),
         "n_seeds": _SEEDS,
         "subsample": _SHARE,
     }
@@ -238,18 +238,18 @@ def _show_next(
     budget: float,
 ) -> int:
     """The points that narrow the interval of the gain most."""
-    from opal.scaling.proposal import propose
-    from opal.scaling.terms import Terms
+    from opal.scaling.pilot import propose
+    from opal.scaling.purchase import Budget
 
-    terms = Terms(n_real, command.price_real, command.price_synthetic, budget)
+    funds = Budget(n_real, command.price_real, command.price_synthetic, budget)
     share = command.subsample or 1.0
     owned = round(max(point.N for point in done) / share)
-    pool = max(terms.largest_size // 10, owned)
+    pool = max(funds.largest_size // 10, owned)
     question = next((o for o in advice.alternatives if o.strategy == "augment"), advice.chosen)
     found = propose(
         fitted,
         question,
-        n=terms.n,
+        n=funds.n,
         largest_pool=share * pool,
         subsample=command.subsample,
         n_points=command.n_points,
@@ -258,8 +258,8 @@ def _show_next(
     report = {
         "points": [point._asdict() for point in found.points],
         "pool": pool,
-        "cost": terms.cost(pool - owned),
-        "n_seeds": fitted.frame[fitted.roles.seed].nunique() if fitted.roles.seed else 1,
+        "cost": funds.cost(pool - owned),
+        "n_seeds": fitted.n_seeds,
         "subsample": command.subsample,
         "decided": advice.decided,
         "gain_std_error": {"now": found.std_error, "after": list(found.std_errors)},

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from opal.scaling import laws, links, table
+from opal.scaling import laws, table
 from opal.scaling.fit import Fit, fit
 from opal.scaling.laws import Law
+from opal.scaling.problem import LINKS
 from opal.scaling.table import Roles
 
 
@@ -72,11 +73,11 @@ def _row(
 ) -> dict[str, object]:
     """How one law fares on the rows that were held out."""
     at = table.columns_of(held, law, roles)
-    link = fitted.settings.link
+    link = LINKS[fitted.settings.link]
     y, predicted = held[roles.y].to_numpy(float), fitted.predict(at)
-    residuals = links.forward(y, link) - links.forward(predicted, link)
+    residuals = link.forward(y) - link.forward(predicted)
     if std_error is not None:
-        residuals = residuals / (held[std_error].to_numpy(float) * links.slope(y, link))
+        residuals = residuals / (held[std_error].to_numpy(float) * link.slope(y))
     means = held.assign(predicted=predicted).groupby(list(dict.fromkeys(roles.x.values())))
     points = means[[roles.y]].mean().reset_index()
     low, high = fitted.predict_interval(table.columns_of(points, law, roles))

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from opal.scaling.covariance import SamplingCovariance
 from opal.scaling.laws import Columns, Law
-from opal.scaling.spread import Spread
 from opal.scaling.table import Roles
 from opal.scaling.weights import points
 
@@ -38,18 +38,20 @@ def of_sizes(law: Law, x: Columns, columns: Mapping[str, str]) -> Iterator[str]:
             )
 
 
-def of_params(spread: Spread, intervals: Mapping[str, tuple[float, float]]) -> Iterator[str]:
+def of_params(
+    covariance: SamplingCovariance, intervals: Mapping[str, tuple[float, float]]
+) -> Iterator[str]:
     """Parameters on a bound, and parameters that the table does not identify."""
-    law, gone = spread.problem.law, spread.problem.gone(spread.phi)
-    values = np.where(gone, 0.0, spread.problem.values(spread.phi))
-    yield from _singular(law.params, spread.problem.residuals(spread.phi)[1])
+    law, gone = covariance.problem.law, covariance.problem.gone(covariance.phi)
+    values = np.where(gone, 0.0, covariance.problem.values(covariance.phi))
+    yield from _singular(law.params, covariance.problem.residuals(covariance.phi)[1])
     for index, name in enumerate(law.params):
         low, high = law.bounds[name]
         left, right = intervals[name]
         amplitude = name in law.amplitudes
-        faint = amplitude and spread.idle[index]
+        faint = amplitude and covariance.idle[index]
         room = min(values[index] - low, high - values[index])
-        size = 1.0 if np.isfinite(high) else float(np.abs(spread.problem.y).max())
+        size = 1.0 if np.isfinite(high) else float(np.abs(covariance.problem.y).max())
         close = 1e-6 * min(max(size, abs(values[index])), high - low)
         at_bound = not amplitude and not gone[index] and room <= close
         if faint or at_bound:
@@ -57,7 +59,7 @@ def of_params(spread: Spread, intervals: Mapping[str, tuple[float, float]]) -> I
                 f"{name} is at its bound ({values[index]:.3g}): the table does not show this part "
                 "of the law; try a law without it."
             )
-        if is_open(name, left, right, law, float(np.ptp(spread.problem.y))):
+        if is_open(name, left, right, law, float(np.ptp(covariance.problem.y))):
             yield (
                 f"{name} is not identified: its interval [{left:.3g}, {right:.3g}] is open. "
                 "Add sizes where this part of the law changes."
@@ -92,20 +94,20 @@ def _singular(params: tuple[str, ...], slopes: np.ndarray) -> Iterator[str]:
         yield f"not identified: the table cannot tell {names} apart; only their sum is fitted."
 
 
-def of_noise(spread: Spread) -> Iterator[str]:
+def of_noise(covariance: SamplingCovariance) -> Iterator[str]:
     """A law that does not fit: means that lie farther off than their noise allows."""
-    problem = spread.problem
-    if spread.kind == "known" and spread.n_free > 0:
-        deviance = problem.deviance(spread.phi)[0]
-        if stats.chi2.sf(deviance, spread.n_free) < _LACK_LEVEL:
+    problem = covariance.problem
+    if covariance.kind == "known" and covariance.n_free > 0:
+        deviance = problem.deviance(covariance.phi)[0]
+        if stats.chi2.sf(deviance, covariance.n_free) < _LACK_LEVEL:
             yield (
-                f"the law misses the values by {np.sqrt(spread.inflation):.1f} times their "
+                f"the law misses the values by {np.sqrt(covariance.inflation):.1f} times their "
                 "standard errors: intervals are widened by this factor, and another law may fit."
             )
-    if spread.kind != "clusters":
+    if covariance.kind != "clusters":
         return
-    point = points(np.stack([problem.x[name] for name in problem.law.variables], axis=1))
-    r = problem.residuals(spread.phi)[0]
+    point = points([problem.x[name] for name in problem.law.variables])
+    r = problem.residuals(covariance.phi)[0]
     count = np.bincount(point)
     if count.min() < 3:
         return

@@ -12,13 +12,16 @@ With ``s = A_s N^{-β}`` and ``r = A_r n^{-β}``, the risk above the law's floor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
+from opal.scaling.fit import Fit
 from opal.scaling.laws import LAWS, Columns, Law
+
+FitOrParams = Fit | Mapping[str, float]
 
 _GRID = np.concatenate([[0.0], np.geomspace(1e-3, 0.1, 41), np.linspace(0.1, 1.0, 181)[1:]])
 _AMPLITUDE = (1e-9, np.inf)  # what a table of small weights does not show stays a number
@@ -57,16 +60,12 @@ class Mixture:
                 f"a plan needs a mixture law, with the parameters E, R_s, A_s, A_r; "
                 f"got {list(params)}. Fit law 'mixture' to columns of n, N and alpha."
             )
-        known = {name: np.asarray(params[name], float) for name in cls.names() if name in params}
+        own = [field.name for field in fields(cls) if field.name in params]
+        known = {name: np.asarray(params[name], float) for name in own}
         for name in ("R_s", "A_s", "A_r", "beta"):
             if np.any(~np.isfinite(known.get(name, 1.0)) | (known.get(name, 1.0) < 0)):
                 raise ValueError(f"{name} must be finite and at least 0; got {params[name]!r}.")
         return cls(**known)
-
-    @staticmethod
-    def names() -> tuple[str, ...]:
-        """Names of the parameters."""
-        return ("R_s", "A_s", "A_r", "beta", "C", "E")
 
     def excess(self, n: ArrayLike, N: ArrayLike, alpha: ArrayLike) -> np.ndarray:
         """f(n, N, α); draws and designs broadcast."""
@@ -95,15 +94,12 @@ class Mixture:
 
     def _quadratic_alpha(self, n: float, N: float) -> float:
         """``α* = (A_r/n − C)/(A_r/n + R_s + A_s/N − 2C)``, clipped (equation 12.2)."""
-        real, synthetic, cross = self._parts(n, N)
+        real, cross = float(np.asarray(self.A_r) / n), float(np.asarray(self.C))
+        synthetic = float(np.asarray(self.R_s) + np.asarray(self.A_s) / N)
         curvature = real + synthetic - 2 * cross
         if curvature <= 0:  # a line, or worse: an end is best
             return float(synthetic < real)
         return float(np.clip((real - cross) / curvature, 0.0, 1.0))
-
-    def _parts(self, n: float, N: float) -> tuple[float, float, float]:
-        real, synthetic = np.asarray(self.A_r) / n, np.asarray(self.R_s) + np.asarray(self.A_s) / N
-        return float(real), float(synthetic), float(np.asarray(self.C))
 
     def n_equivalent(self, excess: ArrayLike) -> np.ndarray:
         """Real samples per group with this risk above E; infinite where no number has it."""
@@ -193,3 +189,47 @@ def cross_law(beta: float = 1.0) -> CrossLaw:
         grid={"log_q": mixture.grid["log_q"]},
         least_sizes=mixture.least_sizes,
     )
+
+
+def laws_of(fitted: FitOrParams, subsample: float | None = None) -> tuple[Mixture, Mixture | None]:
+    """The law at its estimate, and its bootstrap draws.
+
+    Raises:
+        ValueError: the law is no mixture, or ``subsample`` is no share.
+    """
+    if subsample is not None and not 0 < subsample < 1:
+        raise ValueError(
+            f"subsample is the share of one pool that each seed draws, in (0, 1); got {subsample}. "
+            "Leave it out if seeds have samples of their own."
+        )
+    if not isinstance(fitted, Fit):
+        return Mixture.of(fitted), None
+    if subsample is not None and fitted.roles.seed is None:
+        raise ValueError(
+            "subsample says what share of one pool each seed drew, so rows need a column of seeds; "
+            f"got {subsample} and no column. Name it, or leave subsample out."
+        )
+    if fitted.settings.link != "identity":
+        raise ValueError(
+            f"a plan weighs risks and needs a fit without a link; got {fitted.settings.link!r}. "
+            "Fit with link identity."
+        )
+    names = fitted.law.params
+    exponent = {"beta": fitted.law.beta} if isinstance(fitted.law, CrossLaw) else {}
+    estimate = {name: fitted.params[name].estimate for name in names}
+    law = Mixture.of({**estimate, **exponent})
+    values = fitted.draws
+    if subsample is not None:
+        centre = np.array([estimate[name] for name in names])
+        wider = np.sqrt(widening(fitted, subsample))
+        low = np.array([fitted.law.bounds[name][0] for name in names])
+        values = np.maximum(centre + wider * (values - centre), low)
+    columns = {name: values[:, index] for index, name in enumerate(names)}
+    return law, Mixture.of({**columns, **exponent})
+
+
+def widening(fitted: Fit, subsample: float | None) -> float:
+    """Variance under fresh pools over that of a mean of seeds (docs/theory.md, section 12.3)."""
+    if subsample is None:
+        return 1.0
+    return float(fitted.n_seeds * subsample / (1 - subsample))

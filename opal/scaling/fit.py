@@ -2,21 +2,189 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from opal.scaling import bootstrap, diagnostics, laws, optimum, profile, refusals
-from opal.scaling.fitted import Estimate, Fit
-from opal.scaling.laws import Law
-from opal.scaling.pose import Settings, on_link, pose
-from opal.scaling.spread import Spread
+from opal.files import write_json
+from opal.reading import read_text
+from opal.scaling import diagnostics, intervals, laws, solver, table
+from opal.scaling.covariance import SamplingCovariance
+from opal.scaling.laws import Columns, Law
+from opal.scaling.problem import LINKS, Settings, build_problem, on_link
 from opal.scaling.table import Roles
 
-__all__ = ["Estimate", "Fit", "fit"]
-
+SCHEMA_VERSION = 1
 _MANY_SEEDS = 20  # from here on a bootstrap over them is about as wide as it should be
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """``estimate`` and ``ci``."""
+        return {"estimate": self.estimate, "ci": [self.low, self.high]}
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted law.
+
+    Attributes:
+        law: the functional form; on a link's scale if there is one.
+        params: estimate and interval of each parameter.
+        frame: the rows it was fitted to, with the columns of ``roles``.
+        roles: which column is what.
+        settings: how it was fitted.
+        warnings: what a reader must know.
+    """
+
+    law: Law
+    params: Mapping[str, Estimate]
+    frame: pd.DataFrame = field(repr=False)
+    roles: Roles
+    settings: Settings
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.frame)
+
+    @property
+    def n_seeds(self) -> int:
+        """Number of seeds; 1 where rows have none."""
+        return 1 if self.roles.seed is None else self.frame[self.roles.seed].nunique()
+
+    @cached_property
+    def covariance(self) -> SamplingCovariance:
+        """The problem at its optimum, with its sampling covariance."""
+        problem, kind, replicates = build_problem(self.law, self.frame, self.roles, self.settings)
+        values = np.array([self.params[name].estimate for name in self.law.params])
+        return SamplingCovariance(problem, problem.coordinates(values), kind, replicates)
+
+    @cached_property
+    def draws(self) -> np.ndarray:
+        """Bootstrap draws ``[n_bootstrap, p]`` of the parameters, in the order of the law."""
+        covariance, settings = self.covariance, self.settings
+        found = intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)
+        return covariance.problem.values(found)
+
+    def predict(self, x: Columns) -> np.ndarray:
+        """Values of the metric at ``x``, ``[rows]``."""
+        values = {name: estimate.estimate for name, estimate in self.params.items()}
+        return LINKS[self.settings.link].inverse(self.law.predict(values, x))
+
+    def predict_draws(self, x: Columns) -> np.ndarray:
+        """Values of the metric at ``x`` for each bootstrap draw, ``[n_bootstrap, rows]``."""
+        arrays = self.law.arrays(x)
+        values = np.stack([self.law.derivatives(draw, arrays)[0] for draw in self.draws])
+        return LINKS[self.settings.link].inverse(values)
+
+    def predict_interval(self, x: Columns) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends of the intervals of the curve at ``x``, ``[rows]`` each."""
+        arrays, level = self.law.arrays(x), self.settings.level
+        n = len(next(iter(arrays.values())))
+        if self.settings.intervals == "bootstrap":
+            samples, best = self.predict_draws(x), self.predict(x)
+            ends = [intervals.percentile_interval(best[i], samples[:, i], level) for i in range(n)]
+        else:
+            rows = [{name: column[i : i + 1] for name, column in arrays.items()} for i in range(n)]
+            ends = [intervals.of_prediction(self.covariance, row, level) for row in rows]
+            ends = [tuple(LINKS[self.settings.link].inverse(np.array(end))) for end in ends]
+        low, high = np.array(ends, float).reshape(n, 2).T
+        return low, high
+
+    def predictions(self, x: Columns) -> list[dict[str, Any]]:
+        """Each point of ``x`` with its ``estimate`` and ``ci``, for JSON."""
+        arrays = self.law.arrays(x)
+        self.law.check_x(arrays)
+        best, (low, high) = self.predict(arrays), self.predict_interval(arrays)
+        return [
+            {
+                "x": {name: float(column[i]) for name, column in arrays.items()},
+                **Estimate(float(best[i]), float(low[i]), float(high[i])).to_dict(),
+            }
+            for i in range(len(best))
+        ]
+
+    def beyond(self, factor: float = 10.0) -> dict[str, np.ndarray]:
+        """Points whose sizes are ``factor`` times the largest, for each weight in the table."""
+        x = table.columns_of(self.frame, self.law, self.roles)
+        others = [name for name in self.law.variables if name not in self.law.sizes]
+        weights = np.unique(x[others[0]]) if others else np.zeros(1)
+        sizes = {name: np.full(len(weights), factor * x[name].max()) for name in self.law.sizes}
+        return {**sizes, **dict.fromkeys(others, weights)}
+
+    def to_dict(self, at: Columns | None = None) -> dict[str, Any]:
+        """The fit as JSON-able fields, with predictions at ``at`` (:meth:`beyond` if None)."""
+        points = self.beyond() if at is None else self.law.arrays(at)
+        seen = table.columns_of(self.frame, self.law, self.roles)
+        far = diagnostics.of_extrapolation(self.law, seen, points)
+        return {
+            "law": self.law.name,
+            "equation": self.law.equation,
+            "loss": self.settings.loss,
+            "link": self.settings.link,
+            "level": self.settings.level,
+            "intervals": self.settings.intervals,
+            "params": {name: estimate.to_dict() for name, estimate in self.params.items()},
+            "predictions": self.predictions(points),
+            "warnings": [*self.warnings, *far],
+            "n_rows": self.n_rows,
+        }
+
+    def save(self, path: Path | str) -> None:
+        """Write the fit, its rows included, as JSON; numbers keep full precision."""
+        stored = {
+            "schema_version": SCHEMA_VERSION,
+            "law": self.law.name,
+            "params": {name: asdict(estimate) for name, estimate in self.params.items()},
+            "rows": {name: self.frame[name].tolist() for name in self.roles.columns},
+            "roles": {**asdict(self.roles), "x": dict(self.roles.x)},
+            "settings": asdict(self.settings),
+            "warnings": list(self.warnings),
+        }
+        write_json(Path(path), stored)
+
+    @classmethod
+    def load(cls, path: Path | str, *, law: Law | None = None) -> Fit:
+        """Read a fit that :meth:`save` wrote.
+
+        Args:
+            path: the file.
+            law: needed for a law of one's own, which a file cannot hold.
+
+        Raises:
+            ValueError: the file is of another schema version, or its law is unknown.
+        """
+        stored = json.loads(read_text(Path(path)))
+        if stored.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(
+                f"{path} has fit schema version {stored.get('schema_version')!r}, this opal reads "
+                f"{SCHEMA_VERSION}. Fit again."
+            )
+        settings = Settings(**stored["settings"])
+        roles = Roles(**stored["roles"])
+        return cls(
+            law=on_link(laws.get(stored["law"]) if law is None else law, settings.link),
+            params={name: Estimate(**values) for name, values in stored["params"].items()},
+            frame=pd.DataFrame(stored["rows"])[roles.columns],
+            roles=roles,
+            settings=settings,
+            warnings=tuple(stored["warnings"]),
+        )
 
 
 def fit(
@@ -57,32 +225,37 @@ def fit(
     settings = Settings(loss, link, level, intervals, n_bootstrap, key)
     settings.check()
     roles = Roles(dict(x), y, std_error, seed)
-    refusals.check(frame, law, roles, link=link, loss=loss)
+    table.check(frame, law, roles, link=link, loss=loss)
     said = [*diagnostics.of_copies(frame), *diagnostics.of_curves(frame, roles)]
     frame = frame[roles.columns].reset_index(drop=True)
     law = on_link(law, link)
-    problem, kind, replicates = pose(law, frame, roles, settings)
-    spread = Spread(problem, optimum.minimise(problem), kind, replicates)
-    found = _estimates(spread, settings)
-    said += _warnings(spread, found, roles, settings)
+    problem, kind, replicates = build_problem(law, frame, roles, settings)
+    covariance = SamplingCovariance(problem, solver.minimise(problem), kind, replicates)
+    found = _estimates(covariance, settings)
+    said += _warnings(covariance, found, roles, settings)
     result = Fit(law, found, frame, roles, settings, tuple(said))
-    vars(result)["spread"] = spread  # where the cached property would put it
+    vars(result)["covariance"] = covariance  # where the cached property would put it
     return result
 
 
-def _estimates(spread: Spread, settings: Settings) -> dict[str, Estimate]:
+def _estimates(covariance: SamplingCovariance, settings: Settings) -> dict[str, Estimate]:
     """Each parameter with its interval."""
-    problem = spread.problem
-    gone = problem.gone(spread.phi)
-    values = np.where(gone & problem.is_log, 0.0, problem.values(spread.phi))
+    problem = covariance.problem
+    gone = problem.gone(covariance.phi)
+    values = np.where(gone & problem.is_log, 0.0, problem.values(covariance.phi))
     if settings.intervals == "bootstrap":
-        draws = problem.values(bootstrap.draws(spread, settings.n_bootstrap, seed=settings.key))
+        draws = problem.values(
+            intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)
+        )
         ends = [
-            bootstrap.percentile_interval(values[i], draws[:, i], settings.level)
+            intervals.percentile_interval(values[i], draws[:, i], settings.level)
             for i in range(len(values))
         ]
     else:
-        ends = [profile.of_parameter(spread, index, settings.level) for index in range(len(values))]
+        ends = [
+            intervals.of_parameter(covariance, index, settings.level)
+            for index in range(len(values))
+        ]
     for index in np.flatnonzero(gone):
         ends[index] = problem.law.bounds[problem.law.params[index]]
     return {
@@ -92,15 +265,15 @@ def _estimates(spread: Spread, settings: Settings) -> dict[str, Estimate]:
 
 
 def _warnings(
-    spread: Spread, found: Mapping[str, Estimate], roles: Roles, settings: Settings
+    covariance: SamplingCovariance, found: Mapping[str, Estimate], roles: Roles, settings: Settings
 ) -> list[str]:
-    problem = spread.problem
+    problem = covariance.problem
     ends = {name: (estimate.low, estimate.high) for name, estimate in found.items()}
     said = [
         *diagnostics.of_sizes(problem.law, problem.x, roles.x),
         *diagnostics.of_direction(problem.law, problem.x, problem.y),
-        *diagnostics.of_params(spread, ends),
-        *diagnostics.of_noise(spread),
+        *diagnostics.of_params(covariance, ends),
+        *diagnostics.of_noise(covariance),
     ]
     if settings.loss == "huber-log" and roles.std_error is not None:
         said.append("loss huber-log weighs all rows alike: the standard errors are not used.")
@@ -110,6 +283,6 @@ def _warnings(
             f"few seeds for a bootstrap: {seeds} seeds, and with fewer than {_MANY_SEEDS} its "
             "intervals are too narrow. Use profile intervals."
         )
-    if spread.n_free < 1 and spread.kind == "residual":
+    if covariance.n_free < 1 and covariance.kind == "residual":
         said.append("as many parameters as rows: the fit is exact and says nothing of its error.")
     return said

@@ -12,18 +12,16 @@ from typing import Any
 import numpy as np
 
 from opal import names
-from opal.scaling.evidence import (
-    Source,
-    laws_of,
-    measured_best,
-    of_measured,
-    of_pool,
-    warnings,
-)
-from opal.scaling.purchase import Option, Planner
-from opal.scaling.terms import MIN_GAIN, Terms
+from opal.scaling.diagnostics import of_extrapolation
+from opal.scaling.exchange import CrossLaw, FitOrParams, Mixture, laws_of
+from opal.scaling.fit import Fit
+from opal.scaling.purchase import MIN_GAIN, Budget, Option, Planner
+from opal.scaling.table import columns_of
 
 STRATEGIES = ("reweight", "real", "augment", "balance", "validated")
+_OF_EXPONENT = ("few sizes", "sizes span too little")  # warnings that a known exponent answers
+_CLEAR = 3.0  # standard errors
+_ROUNDING = 1e-3  # of the range of the values: what solvers and the order of rows make
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Plan:
 
 
 def plan(
-    source: Source,
+    fitted: FitOrParams,
     *,
     n_real: float | Sequence[float],
     price_real: float,
@@ -84,7 +82,7 @@ def plan(
     """The best purchase for a budget.
 
     Args:
-        source: a fitted mixture law, or its parameters where they are known
+        fitted: a fitted mixture law, or its parameters where they are known
             (:func:`opal.theory.exchange.mixture_parameters` has those of a setting).
         n_real: real samples of each group, or one number for all ``n_groups`` groups.
         price_real: of one real sample; infinite if none can be bought.
@@ -102,33 +100,24 @@ def plan(
         ValueError: a number that cannot be, an unknown strategy, a law that is no mixture.
     """
     counts = (n_real,) * n_groups if isinstance(n_real, int | float) else tuple(n_real)
-    terms = Terms(
+    funds = Budget(
         tuple(float(n) for n in counts), price_real, price_synthetic, budget, min_gain, level
     )
-    check_strategies(strategies)
-    planner = Planner(*laws_of(source, subsample), terms, measured_best(source))
+    names.check("strategy", strategies, STRATEGIES)
+    planner = Planner(*laws_of(fitted, subsample), funds, _measured_best(fitted))
     best = planner.best()
-    said = [*of_pool(source, subsample), *_warnings(source, terms, best)]
+    said = [*_of_pool(fitted, subsample), *_warnings(fitted, funds, best)]
     advice = _decide(planner, best, strategies, said)
     if advice.chosen.cost > 0:
         return advice
-    told = of_measured(source, planner.law, min_gain * planner.excess)
+    told = _of_measured(fitted, planner.law, min_gain * planner.excess)
     return replace(advice, warnings=(*told, *advice.warnings))
-
-
-def check_strategies(strategies: Sequence[str]) -> None:
-    """Check that strategies exist.
-
-    Raises:
-        ValueError: one does not; says what there is, and the nearest match.
-    """
-    names.check("strategy", strategies, STRATEGIES)
 
 
 def _decide(planner: Planner, best: Option, strategies: Sequence[str], said: list[str]) -> Plan:
     """Buy if the expected gain is worth it (docs/theory.md, section 12.3)."""
-    terms = planner.terms
-    least = terms.min_gain * planner.excess
+    budget = planner.budget
+    least = budget.min_gain * planner.excess
     asked = best if best.cost > 0 else planner.purchase()
     buys = min(planner.expected_gain(best), best.gain) > least
     chosen = best if buys else planner.option("reweight", 0, 0.0)
@@ -141,7 +130,7 @@ def _decide(planner: Planner, best: Option, strategies: Sequence[str], said: lis
         )
     marginal = _marginal(planner, chosen)
     return Plan(
-        _say(chosen, terms),
+        _say(chosen, budget),
         chosen,
         planner.excess,
         marginal,
@@ -153,59 +142,123 @@ def _decide(planner: Planner, best: Option, strategies: Sequence[str], said: lis
 
 
 def _alternatives(planner: Planner, strategies: Sequence[str]) -> list[Option]:
-    terms, found = planner.terms, []
+    budget, found = planner.budget, []
     if "reweight" in strategies:
         found.append(planner.option("reweight", 0, 0.0))
-    if "real" in strategies and np.isfinite(terms.price_real):
-        found.append(planner.option("real", 0, 0.0, terms.real_for(terms.budget)))
+    if "real" in strategies and np.isfinite(budget.price_real):
+        found.append(planner.option("real", 0, 0.0, budget.real_for(budget.money)))
     if "augment" in strategies:
         found.append(planner.purchase())
-    if "balance" in strategies and not terms.balanced:
+    if "balance" in strategies and not budget.balanced:
         found.append(planner.balance())
     if "validated" in strategies and planner.measured is not None:
         found.append(planner.option("validated", *planner.measured))
     return found
 
 
-def _say(chosen: Option, terms: Terms) -> str:
+def _say(chosen: Option, budget: Budget) -> str:
     if chosen.n_augmented and chosen.n_real_bought:
         return "buy both"
     if chosen.n_augmented:
         return "buy synthetic"
     if chosen.n_real_bought:
         return "buy real"
-    return "buy none" if terms.balanced else "reweight instead"
+    return "buy none" if budget.balanced else "reweight instead"
 
 
 def _marginal(planner: Planner, chosen: Option) -> float:
     """Fall of the expected risk for one more unit of money, from a tenth of the budget more."""
-    step = 0.1 * planner.terms.budget
+    step = 0.1 * planner.budget.money
     if chosen.cost == 0:
         return max(planner.best(step).gain / step, 0.0)
-    more = planner.best(planner.terms.budget + step)
+    more = planner.best(planner.budget.money + step)
     return max((more.gain - chosen.gain) / step, 0.0)
 
 
 def _stop(planner: Planner, chosen: Option, marginal: float, least: float) -> str:
     """Whether more money would help."""
-    terms = planner.terms
+    budget = planner.budget
     if chosen.cost == 0:
         return "stop: no purchase within this budget takes away enough risk."
-    if chosen.n_augmented and chosen.n_augmented < 0.99 * terms.largest_size:
+    if chosen.n_augmented and chosen.n_augmented < 0.99 * budget.largest_size:
         return (
             f"stop at N = {chosen.n_augmented}: beyond it a real sample is the cheaper way to less "
             "risk."
         )
-    if marginal * terms.budget < least:
+    if marginal * budget.money < least:
         return "stop: as much money again would take away less than the least gain that counts."
     return "go on: more money would still take away risk that counts."
 
 
-def _warnings(source: Source, terms: Terms, best: Option) -> list[str]:
-    said = warnings(source, terms.n, best.n_augmented, best.alpha)
+def _warnings(fitted: FitOrParams, budget: Budget, best: Option) -> list[str]:
+    said = _of_fit(fitted, budget.n, best.n_augmented, best.alpha)
     if best.n_augmented > 0 and not np.isfinite(best.n_equiv):
         said.append(
             "n_equiv is infinite: by the fitted real curve no number of real samples has so low a "
             "risk. The real samples in hand are unlucky ones, or the curve is too short."
         )
     return said
+
+
+def _measured_best(fitted: FitOrParams) -> tuple[float, float] | None:
+    """N and α with the least mean value among points at the largest n."""
+    if not isinstance(fitted, Fit):
+        return None
+    x = {name: fitted.roles.x[name] for name in ("n", "N", "alpha")}
+    rows = fitted.frame[fitted.frame[x["n"]] == fitted.frame[x["n"]].max()]
+    mean = rows.groupby([x["N"], x["alpha"]])[fitted.roles.y].mean()
+    N, alpha = mean.idxmin()
+    return (float(N), float(alpha)) if alpha > 0 else (0.0, 0.0)
+
+
+def _of_fit(fitted: FitOrParams, n: float, N: float, alpha: float) -> list[str]:
+    """What the fit warns of, and whether the design (n, N, α) lies far beyond its table."""
+    if not isinstance(fitted, Fit):
+        return []
+    seen = columns_of(fitted.frame, fitted.law, fitted.roles)
+    at = {"n": np.array([n]), "N": np.array([max(N, 1.0)]), "alpha": np.array([alpha])}
+    known = _OF_EXPONENT if isinstance(fitted.law, CrossLaw) else ()
+    kept = [text for text in fitted.warnings if not text.startswith(known)]
+    return [*kept, *of_extrapolation(fitted.law, seen, at)]
+
+
+def _of_pool(fitted: FitOrParams, subsample: float | None) -> list[str]:
+    """Seeds that train on the same real samples: did they draw from one pool as well?"""
+    if not isinstance(fitted, Fit) or subsample is not None or fitted.roles.seed is None:
+        return []
+    alone = fitted.frame[fitted.frame[fitted.roles.x["alpha"]] == 0]
+    n = alone[fitted.roles.x["n"]]
+    values = alone.loc[n == n.max(), fitted.roles.y]
+    if len(values) < 2 or np.ptp(values) > _ROUNDING * np.ptp(fitted.frame[fitted.roles.y]):
+        return []
+    text = (
+        f"all seeds have one risk with all real samples alone ({values.iloc[0]:.4g}). If each drew "
+        "half of one pool of synthetic samples too, say --subsample 0.5: without it the intervals "
+        "are far too narrow."
+    )
+    return [text]
+
+
+def _of_measured(fitted: FitOrParams, law: Mixture, least: float) -> list[str]:
+    """A gain above ``least`` that the pilot measured, where the law says that nothing helps."""
+    best = _measured_best(fitted)
+    if not isinstance(fitted, Fit) or best is None or best[1] == 0:
+        return []
+    x, y = fitted.roles.x, fitted.frame[fitted.roles.y]
+    n = fitted.frame[x["n"]].max()
+    own = fitted.frame[x["n"]] == n
+    alone = y[own & (fitted.frame[x["alpha"]] == 0)]
+    mixed = y[own & (fitted.frame[x["N"]] == best[0]) & (fitted.frame[x["alpha"]] == best[1])]
+    gain = alone.mean() - mixed.mean()
+    error = np.sqrt(
+        sum(np.var(v, ddof=1) / len(v) if len(v) > 1 else np.inf for v in (alone, mixed))
+    )
+    if alone.empty or not gain > max(least, _CLEAR * error):
+        return []
+    expected = float(law.excess(n, 1, 0.0) - law.excess(n, *best))
+    text = (
+        f"the pilot measured {gain:.3g} less risk at N = {best[0]:g}, alpha = {best[1]:g} than "
+        f"with real samples alone; the law expects {expected:.3g} and does not hold there. "
+        "Validate that point on other samples before you decide to go without."
+    )
+    return [text]

@@ -2,17 +2,82 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+from scipy import special
 
+from opal.scaling import table
 from opal.scaling.laws import Columns, Law
+from opal.scaling.table import Roles
+from opal.scaling.weights import Replicates, points
 
 HUBER_DELTA = 1e-3  # on log residuals: Hoffmann et al. 2022, appendix D.3
 _LARGEST = 300.0  # of a logarithm: its exponential and the square of that are finite
 _ROUNDING = 1e-13  # of the values
 LOSSES = ("least-squares", "huber-log")
+METHODS = ("profile", "bootstrap")
+
+
+class Link(NamedTuple):
+    """The scale of a bounded metric on which a law is fitted.
+
+    Attributes:
+        forward: values of the metric → values on the link's scale.
+        inverse: the way back.
+        slope: derivative of ``forward``: turns a standard error into one on the link's scale.
+    """
+
+    forward: Callable[[np.ndarray], np.ndarray]
+    inverse: Callable[[np.ndarray], np.ndarray]
+    slope: Callable[[np.ndarray], np.ndarray]
+
+
+LINKS: Mapping[str, Link] = {
+    "identity": Link(np.asarray, np.asarray, np.ones_like),
+    "log": Link(np.log, np.exp, lambda y: 1 / y),
+    "logit": Link(special.logit, special.expit, lambda y: 1 / (y * (1 - y))),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a table is fitted; see :func:`opal.scaling.fit.fit`."""
+
+    loss: str = "least-squares"
+    link: str = "identity"
+    level: float = 0.95
+    intervals: str = "profile"
+    n_bootstrap: int = 200
+    key: int = 0
+
+    def check(self) -> None:
+        """Check that the settings exist and agree.
+
+        Raises:
+            ValueError: one does not; says what there is.
+        """
+        known = (
+            ("loss", self.loss, LOSSES),
+            ("link", self.link, tuple(LINKS)),
+            ("intervals", self.intervals, METHODS),
+        )
+        for name, value, choices in known:
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {choices}; got {value!r}.")
+        if self.loss == "huber-log" and self.link != "identity":
+            raise ValueError(
+                f"loss huber-log takes logarithms itself; got link {self.link!r}. "
+                "Use link identity, or loss least-squares."
+            )
+        if not 0 < self.level < 1:
+            raise ValueError(f"level must lie between 0 and 1; got {self.level:g}. Try 0.95.")
+        if self.n_bootstrap < 20:
+            raise ValueError(f"n_bootstrap must be at least 20; got {self.n_bootstrap}. Try 400.")
 
 
 @dataclass(frozen=True)
@@ -27,7 +92,7 @@ class Problem:
         x: its variables, ``[rows]`` each.
         y: what it is fitted to, on the link's scale, ``[rows]``.
         root_weights: what residuals are multiplied by, ``[rows]``.
-        clusters: rows of one number are not independent of each other (a seed), ``[rows]``.
+        clusters: numbers from 0, ``[rows]``; rows of one number (a seed) are not independent.
         loss: one of :data:`LOSSES`.
     """
 
@@ -108,6 +173,39 @@ class Problem:
         linear = np.array([name in self.law.linear for name in self.law.params])
         return absent | (unseen & ~self.is_log & ~linear & bool(absent.any()))
 
-    def reweighted(self, factors: np.ndarray) -> Problem:
-        """The problem with residuals multiplied by further factors ``[rows]``."""
-        return replace(self, root_weights=self.root_weights * factors)
+
+def build_problem(
+    law: Law, frame: pd.DataFrame, roles: Roles, settings: Settings
+) -> tuple[Problem, str, Replicates | None]:
+    """The rows as numbers, what is known about their noise, and where weights come from."""
+    x = table.columns_of(frame, law, roles)
+    raw = frame[roles.y].to_numpy(float)
+    link = LINKS[settings.link]
+    y = link.forward(raw)
+    clusters = np.arange(len(y)) if roles.seed is None else pd.factorize(frame[roles.seed])[0]
+    kind = "residual" if roles.seed is None else "clusters"
+    errors, replicates = None, None
+    if settings.loss == "huber-log":
+        kind = "clusters"  # the variance of a bounded score is not that of the residuals
+    elif roles.std_error is not None:
+        errors = frame[roles.std_error].to_numpy(float) * link.slope(raw)
+        kind = "known" if roles.seed is None else "clusters"
+    else:
+        replicates = Replicates(y, points([x[name] for name in law.variables]), _features(law, x))
+        errors = replicates.errors()
+        replicates = None if errors is None else replicates
+        kind = kind if errors is None else "clusters"
+    weights = np.ones(len(y)) if errors is None else 1 / errors
+    return Problem(law, x, y, weights, clusters, settings.loss), kind, replicates
+
+
+def on_link(law: Law, link: str) -> Law:
+    """The law as it is fitted: on a link's scale its linear parameters have no sign."""
+    return law if link == "identity" else law.signed()
+
+
+def _features(law: Law, x: Columns) -> np.ndarray:
+    """What the variance of a row may depend on: logarithms of sizes, and weights."""
+    counts = [name in law.sizes and x[name].min() >= 0 for name in law.variables]
+    columns = zip(law.variables, counts, strict=True)
+    return np.stack([np.log1p(x[name]) if count else x[name] for name, count in columns], axis=1)

@@ -1,4 +1,4 @@
-"""Purchases, what a law promises for them, and the best of them (docs/theory.md, section 12)."""
+"""Budgets, what a law promises for them, and the best of them (docs/theory.md, section 12)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,107 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from opal.scaling.exchange import Mixture
-from opal.scaling.pilot import WEIGHTS
-from opal.scaling.terms import Terms
 
+MIN_GAIN = 0.02
+LEAST_WEIGHT = 0.02  # of a pilot's points
 _SIZES = 61  # numbers of synthetic samples that are tried before the search between them
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What is in hand and what things cost.
+
+    Attributes:
+        counts: real samples of each group.
+        price_real: of one real sample; infinite if none can be bought.
+        price_synthetic: of one synthetic sample.
+        money: that may be spent.
+        min_gain: least share of the excess risk that a purchase must take away.
+        level: confidence of the intervals.
+
+    Raises:
+        ValueError: a number that cannot be; says the rule, the value and the remedy.
+    """
+
+    counts: tuple[float, ...]
+    price_real: float
+    price_synthetic: float
+    money: float
+    min_gain: float = MIN_GAIN
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if not self.counts or not min(self.counts) > 0:
+            raise ValueError(
+                f"n_real is the number of real samples of each group and must be positive; "
+                f"got {list(self.counts)}. A plan starts from real samples."
+            )
+        for name in ("price_real", "price_synthetic"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise ValueError(
+                    f"{name} is the price of one sample and must be positive; got {value}. "
+                    "For samples that cost next to nothing give a small price."
+                )
+        if np.isinf(self.price_synthetic):
+            raise ValueError("price_synthetic must be finite; got inf. There is nothing to plan.")
+        if not (self.money > 0 and np.isfinite(self.money)):
+            raise ValueError(
+                f"budget is the money that may be spent and must be positive; got {self.money}. "
+                "With nothing to spend there is nothing to plan."
+            )
+        if self.largest_size < 1 and self.real_for(self.money) < 1:
+            other = f", or for a real one, {self.price_real:g}" if self.price_real < np.inf else ""
+            raise ValueError(
+                f"budget must pay for a synthetic sample of each group, {self.cost(1):g}{other}; "
+                f"got {self.money:g}. Raise it."
+            )
+        if not 0 <= self.min_gain < 1:
+            raise ValueError(
+                f"min_gain is a share of the excess risk in [0, 1); got {self.min_gain}."
+            )
+        if not 0 < self.level < 1:
+            raise ValueError(f"level must lie between 0 and 1; got {self.level}. Try 0.95.")
+
+    @property
+    def n_groups(self) -> int:
+        """|G|."""
+        return len(self.counts)
+
+    @property
+    def n(self) -> float:
+        """Real samples per group: the harmonic mean, which reweighted groups count for."""
+        return self.n_with(0)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether all groups are of one size."""
+        return max(self.counts) == min(self.counts)
+
+    def n_with(self, bought: float) -> float:
+        """The harmonic mean after ``bought`` real samples went to the smallest groups."""
+        sizes = np.sort(np.asarray(self.counts, float))
+        filled = np.cumsum(sizes)
+        for k in range(1, len(sizes) + 1):
+            level = (filled[k - 1] + bought) / k
+            if k == len(sizes) or level <= sizes[k]:
+                break
+        return float(1 / np.mean(1 / np.maximum(sizes, level)))
+
+    def cost(self, N: float, bought: float = 0.0) -> float:
+        """Money for N synthetic samples of each group and ``bought`` real ones in all."""
+        real = bought * self.price_real if bought else 0.0
+        return N * self.n_groups * self.price_synthetic + real
+
+    @property
+    def largest_size(self) -> int:
+        """N if the whole budget goes to synthetic samples."""
+        return int(self.money / (self.n_groups * self.price_synthetic) * (1 + 1e-12))
+
+    def real_for(self, money: float) -> int:
+        """Real samples for ``money``."""
+        return int(max(money, 0.0) / self.price_real * (1 + 1e-12))
 
 
 @dataclass(frozen=True)
@@ -61,18 +158,18 @@ class Planner:
     Attributes:
         law: the estimate.
         draws: parameters of each draw; None if the law is known.
-        terms: money and counts.
+        budget: money, prices and counts.
         measured: measured best point of a pilot (N, α), for validated sizes.
     """
 
     law: Mixture
     draws: Mixture | None
-    terms: Terms
+    budget: Budget
     measured: tuple[float, float] | None = None
 
     def option(self, strategy: str, N: float, alpha: float, bought: float = 0.0) -> Option:
         """What a purchase is expected to bring."""
-        terms, n = self.terms, self.terms.n_with(bought)
+        budget, n = self.budget, self.budget.n_with(bought)
         alpha = alpha if N else 0.0
         left = float(self.law.excess(n, max(N, 1), alpha))
         return Option(
@@ -80,15 +177,15 @@ class Planner:
             int(N),
             alpha,
             int(bought),
-            terms.cost(N, bought),
+            budget.cost(N, bought),
             self.excess - left,
             self._interval(lambda law: law.excess(n, max(N, 1), alpha)),
-            self._n_equivalent(left),
+            float(self.law.n_equivalent(left)),
         )
 
     def balance(self) -> Option:
         """Every group filled to the largest, α = 0 (equation 12.6)."""
-        counts = np.asarray(self.terms.counts)
+        counts = np.asarray(self.budget.counts)
         largest = counts.max()
         share = 1 - counts / largest
 
@@ -100,51 +197,48 @@ class Planner:
             return np.asarray(bias + amplitude * largest ** -np.asarray(law.beta))
 
         value = float(left(self.law))
-        money = float(np.sum(largest - counts)) * self.terms.price_synthetic
-        ci, worth = self._interval(left), self._n_equivalent(value)
+        money = float(np.sum(largest - counts)) * self.budget.price_synthetic
+        ci, worth = self._interval(left), float(self.law.n_equivalent(value))
         return Option("balance", 0, 0.0, 0, money, self.excess - value, ci, worth)
 
     @property
     def excess(self) -> float:
         """Risk of the real samples in hand above the floor."""
-        return float(self.law.excess(self.terms.n, 1, 0.0))
+        return float(self.law.excess(self.budget.n, 1, 0.0))
 
     def expected_gain(self, option: Option) -> float:
         """Mean gain over the draws; the law's own where there are none."""
         if self.draws is None:
             return option.gain
-        n = self.terms.n_with(option.n_real_bought)
+        n = self.budget.n_with(option.n_real_bought)
         after = self.draws.excess(n, max(option.n_augmented, 1), option.alpha)
-        return float(np.mean(self.draws.excess(self.terms.n, 1, 0.0) - after))
+        return float(np.mean(self.draws.excess(self.budget.n, 1, 0.0) - after))
 
     def _interval(self, left: Callable[[Mixture], np.ndarray]) -> tuple[float, float]:
         if self.draws is None:
             return (np.nan, np.nan)
-        gains = self.draws.excess(self.terms.n, 1, 0.0) - left(self.draws)
-        tail = (1 - self.terms.level) / 2
+        gains = self.draws.excess(self.budget.n, 1, 0.0) - left(self.draws)
+        tail = (1 - self.budget.level) / 2
         low, high = np.quantile(gains, [tail, 1 - tail])
         return float(low), float(high)
-
-    def _n_equivalent(self, left: float) -> float:
-        return float(self.law.n_equivalent(left))
 
     def best(self, money: float | None = None, *, real: bool = True) -> Option:
         """The best N, α and number of real samples for ``money`` (the budget if None).
 
         Money that synthetic samples leave over buys real ones, unless ``real`` is false.
         """
-        terms = self.terms
-        money = terms.budget if money is None else money
+        budget = self.budget
+        money = budget.money if money is None else money
 
         def bought(N: float) -> int:
-            return terms.real_for(money - terms.cost(N)) if real else 0
+            return budget.real_for(money - budget.cost(N)) if real else 0
 
         def left(N: float) -> float:
-            n = terms.n_with(bought(N))
+            n = budget.n_with(bought(N))
             return float(self.law.excess(n, max(N, 1e-9), self.law.best_alpha(n, N)))
 
-        N = _least(left, money / terms.cost(1))
-        alpha = self.law.best_alpha(terms.n_with(bought(N)), N)
+        N = _least(left, money / budget.cost(1))
+        alpha = self.law.best_alpha(budget.n_with(bought(N)), N)
         N = N if alpha > 0 else 0
         return self.option("augment", N, alpha, bought(N))
 
@@ -155,9 +249,9 @@ class Planner:
         answer "none" has to be measured by.
         """
         best = self.best(real=False)
-        if best.n_augmented or self.terms.largest_size < 1:
+        if best.n_augmented or self.budget.largest_size < 1:
             return best
-        return self.option("augment", self.terms.largest_size, WEIGHTS[0])
+        return self.option("augment", self.budget.largest_size, LEAST_WEIGHT)
 
 
 def _least(left: Callable[[float], float], largest: float) -> int:

@@ -5,6 +5,7 @@ docs/theory.md, section 11.2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,9 +41,9 @@ class Replicates:
         return replicate_errors(self.y[kept], point, self.features[kept])
 
 
-def points(columns: np.ndarray) -> np.ndarray:
+def points(columns: Sequence[np.ndarray]) -> np.ndarray:
     """Number of the design point of each row ``[rows]``: equal sizes, equal point."""
-    return np.unique(columns, axis=0, return_inverse=True)[1].reshape(-1)
+    return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def replicate_errors(y: np.ndarray, point: np.ndarray, features: np.ndarray) -> np.ndarray | None:

@@ -13,8 +13,7 @@ from scipy import optimize
 from opal.scaling.compare import compare_laws
 from opal.scaling.fit import Estimate, Fit, fit
 from opal.scaling.laws import LAWS, Columns, Law
-from opal.scaling.pose import Settings
-from opal.scaling.problem import HUBER_DELTA
+from opal.scaling.problem import HUBER_DELTA, Settings
 from simulations.fit_coverage import Config, draw_truth, points, simulate
 
 CONFIG = Config(n_seeds=5)
@@ -61,7 +60,7 @@ def test_a_floor_of_zero_is_found_and_told() -> None:
 def test_no_start_of_a_general_optimiser_ends_lower(name: str) -> None:
     frame, law = noisy(name), LAWS[name]
     found = fit(law, frame, x=named(law), y="y", seed="seed")
-    problem, phi = found.spread.problem, found.spread.phi
+    problem, phi = found.covariance.problem, found.covariance.phi
     least = problem.deviance(phi)[0]
     low = np.maximum(problem.bounds[0], phi - 2)
     high = np.minimum(problem.bounds[1], phi + 2)
@@ -81,9 +80,9 @@ def test_huber_on_logs_is_hoffmanns_sum() -> None:
     residuals = np.abs(np.log(frame["y"]) - np.log(found.predict(frame)))
     small = residuals <= HUBER_DELTA
     huber = np.where(small, residuals**2 / 2, HUBER_DELTA * (residuals - HUBER_DELTA / 2))
-    deviance, gradient = found.spread.problem.deviance(found.spread.phi)
+    deviance, gradient = found.covariance.problem.deviance(found.covariance.phi)
     assert deviance == pytest.approx(2 * huber.sum())
-    slopes = np.abs(found.spread.problem.residuals(found.spread.phi)[1]).sum(axis=0)
+    slopes = np.abs(found.covariance.problem.residuals(found.covariance.phi)[1]).sum(axis=0)
     assert np.all(np.abs(gradient) < 1e-4 * HUBER_DELTA * slopes)
 
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
+from opal.scaling.covariance import SamplingCovariance
 from opal.scaling.fit import Fit, fit
+from opal.scaling.intervals import Target, profile_interval
 from opal.scaling.laws import LAWS
-from opal.scaling.profile import Target, interval
-from opal.scaling.spread import Spread
 from opal.scaling.weights import replicate_errors
 from simulations.fit_coverage import Config, draw_truth, points, simulate
 
@@ -36,17 +36,19 @@ def drawn(
     return simulate(LAWS[name], x, truth, config, rng), truth
 
 
-def profile(spread: Spread, index: int, value: float) -> float:
+def profile(covariance: SamplingCovariance, index: int, value: float) -> float:
     """Deviance with one coordinate held, by a solver that knows nothing of regions."""
-    free = np.arange(len(spread.phi)) != index
+    free = np.arange(len(covariance.phi)) != index
 
     def residuals(others: np.ndarray) -> np.ndarray:
         phi = np.full(len(free), value)
         phi[free] = others
-        return spread.problem.residuals(phi)[0]
+        return covariance.problem.residuals(phi)[0]
 
-    low, high = (bound[free] for bound in spread.problem.bounds)
-    found = optimize.least_squares(residuals, spread.phi[free], bounds=(low, high), x_scale="jac")
+    low, high = (bound[free] for bound in covariance.problem.bounds)
+    found = optimize.least_squares(
+        residuals, covariance.phi[free], bounds=(low, high), x_scale="jac"
+    )
     return 2 * float(found.cost)
 
 
@@ -56,13 +58,13 @@ def coordinate(index: int, slope: np.ndarray) -> Target:
 
 @pytest.mark.parametrize("name", ["power", "mixture"])
 def test_ends_are_where_the_profile_reaches_its_allowance(name: str) -> None:
-    spread = fitted(name, 0).spread
-    least = spread.problem.deviance(spread.phi)[0]
-    for index in range(len(spread.phi)):
-        slope = np.eye(len(spread.phi))[index]
-        for end in interval(spread, coordinate(index, slope)):
-            reached = profile(spread, index, end) - least
-            assert reached == pytest.approx(spread.allowance(slope, 0.95), rel=2e-3)
+    covariance = fitted(name, 0).covariance
+    least = covariance.problem.deviance(covariance.phi)[0]
+    for index in range(len(covariance.phi)):
+        slope = np.eye(len(covariance.phi))[index]
+        for end in profile_interval(covariance, coordinate(index, slope)):
+            reached = profile(covariance, index, end) - least
+            assert reached == pytest.approx(covariance.allowance(slope, 0.95), rel=2e-3)
 
 
 def test_a_linear_fit_has_the_intervals_of_the_textbook() -> None:
@@ -70,18 +72,20 @@ def test_a_linear_fit_has_the_intervals_of_the_textbook() -> None:
     rng = np.random.default_rng(0)
     y = 0.2 + 3 * n**-0.5 + 0.01 * rng.standard_normal(12)
     frame = pd.DataFrame({"n": n, "y": y})
-    spread = fit("power", frame, x={"n": "n"}, y="y").spread
-    slopes = spread.problem.residuals(spread.phi)[1]
+    covariance = fit("power", frame, x={"n": "n"}, y="y").covariance
+    slopes = covariance.problem.residuals(covariance.phi)[1]
     direction = np.array([1.0, 0.0, 0.0])
-    covariance = np.linalg.inv(slopes.T @ slopes) * spread.inflation
-    assert spread.standard_error(direction) == pytest.approx(math.sqrt(covariance[0, 0]))
+    matrix = np.linalg.inv(slopes.T @ slopes) * covariance.inflation
+    assert covariance.standard_error(direction) == pytest.approx(math.sqrt(matrix[0, 0]))
     quantile = stats.t.ppf(0.975, 12 - 3) ** 2
-    assert spread.allowance(direction, 0.95) == pytest.approx(spread.inflation * quantile)
+    assert covariance.allowance(direction, 0.95) == pytest.approx(covariance.inflation * quantile)
 
 
 def test_crossed_seeds_leave_as_many_degrees_of_freedom_as_seeds_less_one() -> None:
-    spread = fitted("power", 1).spread
-    assert spread.scale(np.array([0.0, 0.0, 1.0]))[1] == pytest.approx(CONFIG.n_seeds - 1, rel=1e-2)
+    covariance = fitted("power", 1).covariance
+    assert covariance.scale(np.array([0.0, 0.0, 1.0]))[1] == pytest.approx(
+        CONFIG.n_seeds - 1, rel=1e-2
+    )
 
 
 def test_what_seeds_share_widens_the_floor_and_nothing_else_much() -> None:
@@ -113,7 +117,7 @@ def test_intervals_cover_and_those_without_seeds_do_not() -> None:
 def test_bootstrap_is_paired_and_agrees_with_the_profile() -> None:
     found = fitted("power", 4)
     assert found.draws.shape == (100, 3)
-    fixed = replace(found.spread, replicates=None)  # draws keep the weights of the table
+    fixed = replace(found.covariance, replicates=None)  # draws keep the weights of the table
     error = fixed.standard_error(np.array([1.0, 0.0, 0.0]))
     assert found.draws[:, 0].std() == pytest.approx(error, rel=4 / math.sqrt(2 * 100))
     x = {"n": np.array([1e5])}
@@ -141,6 +145,25 @@ def test_variances_of_points_are_drawn_to_their_trend() -> None:
     assert np.abs(np.log(found / true)).max() < 0.5
     raw = [np.std(true[point == k] * rng.standard_normal(5), ddof=1) for k in range(20)]
     assert np.abs(np.log(np.array(raw) / true[::5])).max() > 0.5
+
+
+def test_the_trend_counts_for_its_own_degrees_of_freedom() -> None:
+    """Equation 11.2 by hand, where points scatter far more than their replicates would let them."""
+    d, k = 30, 40
+    rng = np.random.default_rng(1)
+    true = 1 / stats.chi2(3).rvs(k, random_state=rng)
+    y = np.concatenate([rng.normal(scale=np.sqrt(v), size=d + 1) for v in true])
+    point = np.repeat(np.arange(k), d + 1)
+    found = replicate_errors(y, point, np.zeros((len(y), 1)))
+    own = y.reshape(k, d + 1).var(axis=1, ddof=1)
+    logs = np.log(own) - special.digamma(d / 2) + np.log(d / 2)
+    more = logs.var(ddof=1) - special.polygamma(1, d / 2)
+    d0 = 2 * optimize.brentq(lambda half: special.polygamma(1, half) - more, 0.1, 1000)
+    assert d0 < d / 5
+    trend = np.exp(logs.mean() + special.digamma(d0 / 2) - np.log(d0 / 2))
+    expected = np.sqrt((d0 * trend + d * own) / (d0 + d))
+    assert found is not None
+    np.testing.assert_allclose(found[:: d + 1], expected, rtol=2e-3)
 
 
 def test_without_replicates_or_scatter_there_is_no_variance() -> None:

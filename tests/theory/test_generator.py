@@ -183,6 +183,15 @@ def test_pinsker_bounds_distance_and_bias() -> None:
     assert (bias > generator.risk_bound(loss, divergence / 16)).any()
 
 
+def test_pinsker_is_tight_for_two_tokens_of_almost_equal_chance() -> None:
+    """``KL = 2ε² + O(ε⁴)`` and the bias is ε of the oscillation: no constant can be spared."""
+    p, q = np.array([0.5, 0.5]), np.array([0.52, 0.48])
+    loss = np.array([1.0, -2.0])
+    bias = abs((q - p) @ loss)
+    bound = float(generator.risk_bound(loss, generator.kl(p, q)))
+    assert bias <= bound <= 1.001 * bias
+
+
 def test_the_tightest_bound_holds_and_touches() -> None:
     d, n = (a.ravel() for a in np.meshgrid([32.0, 64, 256], [4.0, 16, 64]))
     divergence = 0.2 / np.sqrt(d) + 0.1 * np.log(d) / np.sqrt(n)

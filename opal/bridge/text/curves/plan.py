@@ -19,13 +19,11 @@ from opal.bridge.text.corpus import HUMAN
 from opal.bridge.text.curves import train
 from opal.bridge.text.curves.evaluate import KEYS, summary
 from opal.bridge.text.curves.exchange import ARM, curve, errors_over_tests, law, worth
-from opal.scaling.evidence import laws_of
-from opal.scaling.exchange import Mixture
+from opal.scaling.exchange import Mixture, laws_of
 from opal.scaling.fit import Fit
 from opal.scaling.pilot import fit_pilot
 from opal.scaling.plan import Plan, plan
-from opal.scaling.purchase import Option
-from opal.scaling.terms import MIN_GAIN
+from opal.scaling.purchase import MIN_GAIN, Option
 
 DRAWS = 400
 """Draws of the law: an end of an interval that decides must not be that of two or three of them."""
@@ -37,7 +35,8 @@ class PurchasePlan:
 
     Attributes:
         says: ``buy`` or ``none`` if the interval of the gain lies on one side of the least gain
-            that counts (a share :data:`opal.scaling.terms.MIN_GAIN` of the excess), else ``open``.
+            that counts (a share :data:`opal.scaling.purchase.MIN_GAIN` of the excess), else
+            ``open``.
         why: in a sentence.
         wanted: N over all groups and α that the law recommends; where it recommends none, those of
             the best purchase.

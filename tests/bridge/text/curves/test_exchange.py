@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from scipy import stats
 
 from opal.bridge import render
 from opal.bridge.text.curves import exchange, plan, train
@@ -70,6 +71,16 @@ def test_worth_is_recovered_and_its_interval_holds_it() -> None:
     floor = exchange.law(both[1]).params["E"]
     assert floor.low <= 0.23 <= floor.high
     assert floor.high < 0.3
+
+
+def test_an_interval_ends_where_a_normal_test_at_five_percent_does() -> None:
+    """Seeds agree, tests have one standard error: both ends are known in closed form."""
+    error = 0.006
+    noise = {500: dict.fromkeys(SIZES, error)}
+    found = exchange.worth(planted(noise=0.0), planted(noise=0.0), (500,), test_error=noise)
+    far = stats.norm.ppf(0.975) * error
+    ends = [(2 / (sign * far + 2 / np.sqrt(N_BASE + 500))) ** 2 - N_BASE for sign in (1, -1)]
+    assert (found[0].low, found[0].high) == pytest.approx(tuple(ends), rel=0.01)
 
 
 def test_the_end_is_open_where_the_human_curve_is_too_flat_to_tell() -> None:

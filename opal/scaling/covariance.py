@@ -19,8 +19,8 @@ _MOST_LEFT_OUT = 600  # clusters; with more, weights do not change when one is l
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Sampling spread of estimates near the optimum φ.
+class SamplingCovariance:
+    """Sampling covariance of estimates near the optimum φ.
 
     Attributes:
         problem: the fit.
@@ -123,7 +123,7 @@ class Spread:
 
         None where weights were given: then :meth:`_of_clusters` says the same.
         """
-        clusters = np.unique(self.problem.clusters, return_inverse=True)[1].reshape(-1)
+        clusters = self.problem.clusters
         n = int(clusters.max()) + 1
         if self.replicates is None or not 3 <= n <= _MOST_LEFT_OUT:
             return None
@@ -186,7 +186,7 @@ class Spread:
         """Whitened slopes, scores, cluster numbers, and (I − P_s)^(−1/2) on each cluster's rows."""
         r, slopes = self._residuals
         scores = np.clip(r, -HUBER_DELTA, HUBER_DELTA) if self.problem.robust else r
-        clusters = np.unique(self.problem.clusters, return_inverse=True)[1].reshape(-1)
+        clusters = self.problem.clusters
         q = slopes @ self.inverse
         grams = np.zeros((clusters.max() + 1, q.shape[1], q.shape[1]))
         products = self.curvature[:, None, None] * q[:, :, None] * q[:, None, :]  # sum to I

@@ -1,7 +1,7 @@
-"""Profile-likelihood intervals: how far a quantity can go before the deviance says no.
+"""Intervals of a fit: by profile likelihood, and by a bootstrap over seeds.
 
-The ends of the interval of g(φ) are its largest and smallest value where the deviance S exceeds
-its minimum by no more than an allowance (docs/theory.md, section 11.3).
+The ends of the profile interval of g(φ) are its largest and smallest value where the deviance S
+exceeds its minimum by no more than an allowance (docs/theory.md, section 11.3).
 """
 
 from __future__ import annotations
@@ -10,27 +10,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, stats
 
+from opal.scaling.covariance import SamplingCovariance
 from opal.scaling.laws import Columns
 from opal.scaling.problem import Problem
-from opal.scaling.spread import Spread
+from opal.scaling.solver import descend
 
 Target = Callable[[np.ndarray], tuple[float, np.ndarray]]
 REACH = 25.0  # logarithms of amplitudes are followed this far from the estimate
 _CONTINUATION = (0.1, 0.4, 1.0)
 _MOST_STEPS = 40
 _EXACT = 1e-13  # residuals below this share of the values are rounding
+_TOLERANCE = 1e-8  # of a fit to a resampled table
 _VISIBLE = 0.5  # what a vanished amplitude is given back, in standard errors of the whole table
 
 
-def of_parameter(spread: Spread, index: int, level: float) -> tuple[float, float]:
+def of_parameter(covariance: SamplingCovariance, index: int, level: float) -> tuple[float, float]:
     """Interval of one parameter, on its own scale."""
-    problem = spread.problem
-    slope = np.eye(len(spread.phi))[index]
-    low, high = interval(spread, lambda phi: (phi[index], slope), level)
+    problem = covariance.problem
+    slope = np.eye(len(covariance.phi))[index]
+    low, high = profile_interval(covariance, lambda phi: (phi[index], slope), level)
     if problem.is_log[index]:
-        near, centre = 0.99 * REACH, spread.phi[index]
+        near, centre = 0.99 * REACH, covariance.phi[index]
         low = 0.0 if low < centre - near else float(np.exp(low))
         high = np.inf if high > centre + near else float(np.exp(high))
     bounds = problem.law.bounds[problem.law.params[index]]
@@ -38,30 +40,32 @@ def of_parameter(spread: Spread, index: int, level: float) -> tuple[float, float
     return (bounds[0] if low - bounds[0] < _EXACT * high else low), high
 
 
-def of_prediction(spread: Spread, x: Columns, level: float) -> tuple[float, float]:
+def of_prediction(covariance: SamplingCovariance, x: Columns, level: float) -> tuple[float, float]:
     """Interval of the law at one point, on the link's scale."""
 
     def target(phi: np.ndarray) -> tuple[float, np.ndarray]:
-        f, slopes = spread.problem.model(phi, x)
+        f, slopes = covariance.problem.model(phi, x)
         return float(f[0]), slopes[0]
 
-    return interval(spread, target, level)
+    return profile_interval(covariance, target, level)
 
 
-def interval(spread: Spread, target: Target, level: float = 0.95) -> tuple[float, float]:
+def profile_interval(
+    covariance: SamplingCovariance, target: Target, level: float = 0.95
+) -> tuple[float, float]:
     """Lower and upper end of ``target`` at confidence ``level``.
 
     Args:
-        spread: the fit and its sampling spread.
+        covariance: the fit and its sampling covariance.
         target: maps coordinates φ ``[p]`` to g and its gradient ``[p]``.
         level: of confidence.
     """
-    problem = spread.problem
-    centre = float(target(spread.phi)[0])
-    least = problem.deviance(spread.phi)[0]
+    problem = covariance.problem
+    centre = float(target(covariance.phi)[0])
+    least = problem.deviance(covariance.phi)[0]
     exact = (_EXACT * np.linalg.norm(problem.root_weights * problem.y)) ** 2
     ends = [centre]
-    for near in (spread, *_revived(spread)):
+    for near in (covariance, *_revived(covariance)):
         slope = target(near.phi)[1]
         allowance = near.allowance(slope, level) if np.any(slope) else 0.0
         if allowance > exact:
@@ -70,20 +74,20 @@ def interval(spread: Spread, target: Target, level: float = 0.95) -> tuple[float
     return min(ends), max(ends)
 
 
-def _revived(spread: Spread) -> Iterator[Spread]:
+def _revived(covariance: SamplingCovariance) -> Iterator[SamplingCovariance]:
     """The fit with a vanished amplitude given back, so little that the deviance hardly tells.
 
     Where an amplitude is zero nothing depends on its exponent, and no slope leads away from there.
     """
-    for index in np.flatnonzero(spread.idle & spread.problem.is_log):
-        phi = spread.phi.copy()
-        others = spread.idle & ~spread.problem.is_log
+    for index in np.flatnonzero(covariance.idle & covariance.problem.is_log):
+        phi = covariance.phi.copy()
+        others = covariance.idle & ~covariance.problem.is_log
         phi[others] = np.clip(phi[others], 0.2, 1.0)
-        one = spread.problem.residuals(phi)[1][:, index]
+        one = covariance.problem.residuals(phi)[1][:, index]
         norm = np.linalg.norm(one)
         if norm > 0:
-            phi[index] += np.log(_VISIBLE * np.sqrt(spread.unit) / norm)
-            yield replace(spread, phi=phi)
+            phi[index] += np.log(_VISIBLE * np.sqrt(covariance.unit) / norm)
+            yield replace(covariance, phi=phi)
 
 
 @dataclass(frozen=True)
@@ -91,13 +95,13 @@ class Region:
     """The coordinates that the table allows, and the quantity whose extremes there are sought.
 
     Attributes:
-        spread: where to start from, and the shape of the region there.
+        covariance: where to start from, and the shape of the region there.
         target: the quantity.
         least: minimum of the deviance.
         allowance: how far the deviance may exceed it.
     """
 
-    spread: Spread
+    covariance: SamplingCovariance
     target: Target
     least: float
     allowance: float
@@ -120,9 +124,9 @@ class Region:
         Returns:
             The value, and the step in φ from the optimum; None if there is no success.
         """
-        problem, phi = self.spread.problem, self.spread.phi
+        problem, phi = self.covariance.problem, self.covariance.phi
         low, high = _box(problem, phi)
-        moves = np.sqrt(self.allowance) * self.spread.inverse
+        moves = np.sqrt(self.allowance) * self.covariance.inverse
         centre, slope = self.target(phi)
         along = slope @ moves
         unit = max(float(np.linalg.norm(along)), 1e-300)
@@ -176,3 +180,64 @@ def _sides(
     offsets = np.concatenate([room[np.isfinite(room)] for _, room in both])
     norms = np.maximum(np.linalg.norm(rows, axis=1), 1e-300)
     return rows / norms[:, None], np.maximum(offsets, 0.0) / norms
+
+
+def bootstrap_draws(covariance: SamplingCovariance, n_draws: int, *, seed: int) -> np.ndarray:
+    """Coordinates ``[n_draws, p]`` of fits to resampled tables.
+
+    Clusters of rows (seeds) are drawn with replacement, so that arms and sizes that share a seed
+    stay paired. If there are fewer than two rows to a cluster (no seeds), rows get normal noise
+    of their standard error instead, except under Huber's loss, where rows are drawn.
+
+    Deviations are widened by √(S/(S−1)): S seeds drawn with replacement scatter that much less.
+    """
+    rng = np.random.default_rng(seed)
+    problem = covariance.problem
+    n_clusters = int(problem.clusters.max()) + 1
+    by_cluster = n_clusters < problem.n_rows or problem.robust
+    again = _resampled if by_cluster else _perturbed
+    found = np.stack(
+        [
+            descend(again(covariance, rng), covariance.phi, tolerance=_TOLERANCE)
+            for _ in range(n_draws)
+        ]
+    )
+    widening = np.sqrt(n_clusters / (n_clusters - 1)) if by_cluster else 1.0
+    low, high = problem.bounds
+    return np.clip(covariance.phi + widening * (found - covariance.phi), low, high)
+
+
+def _resampled(covariance: SamplingCovariance, rng: np.random.Generator) -> Problem:
+    """Clusters drawn with replacement."""
+    problem = covariance.problem
+    n = int(problem.clusters.max()) + 1
+    times = np.bincount(rng.integers(n, size=n), minlength=n)[problem.clusters]
+    rows = np.repeat(np.arange(problem.n_rows), times)
+    return replace(
+        problem,
+        x={name: column[rows] for name, column in problem.x.items()},
+        y=problem.y[rows],
+        root_weights=problem.root_weights[rows],
+        clusters=problem.clusters[rows],
+    )
+
+
+def _perturbed(covariance: SamplingCovariance, rng: np.random.Generator) -> Problem:
+    """The fitted curve with new noise."""
+    problem = covariance.problem
+    scale = 1.0 if covariance.kind == "known" else 0.0
+    noise = np.sqrt(max(covariance.inflation, scale)) / problem.root_weights
+    f, _slopes = problem.model(covariance.phi)
+    return replace(problem, y=f + noise * rng.standard_normal(len(f)))
+
+
+def percentile_interval(
+    estimate: float, samples: np.ndarray, level: float = 0.95
+) -> tuple[float, float]:
+    """Bias-corrected percentile interval (Efron 1981)."""
+    below = (np.sum(samples < estimate) + 0.5 * np.sum(samples == estimate)) / len(samples)
+    edge = 0.5 / len(samples)
+    shift = stats.norm.ppf(np.clip(below, edge, 1 - edge))
+    tail = stats.norm.ppf((1 + level) / 2)
+    low, high = np.quantile(samples, stats.norm.cdf([2 * shift - tail, 2 * shift + tail]))
+    return float(low), float(high)

@@ -11,8 +11,8 @@ import pytest
 from opal.scaling import pilot
 from opal.scaling.exchange import cross_law
 from opal.scaling.fit import Fit, fit
+from opal.scaling.pilot import candidates, propose
 from opal.scaling.plan import plan
-from opal.scaling.proposal import candidates, propose
 from opal.scaling.purchase import Option
 
 X = {"n": "n", "N": "N", "alpha": "alpha"}
@@ -77,22 +77,20 @@ def test_points_worse_than_half_the_real_samples_are_left_out() -> None:
 
 def test_the_first_point_proposed_is_the_best_single_one(found: tuple[Fit, Option]) -> None:
     """Against every candidate added to the information, with the covariance inverted anew."""
-    from opal.scaling import proposal
-
     fitted, option = found
     chosen = propose(fitted, option, n=300, largest_pool=1200, n_points=4)
-    spread = proposal._covariance(fitted, None)
-    gain = proposal._gradient(fitted, option, 300)
+    covariance = pilot._covariance(fitted, None)
+    gain = pilot._gradient(fitted, option, 300)
     points = candidates(300, 1200)
-    slopes, variance = proposal._rows(fitted, points)
-    information = np.linalg.inv(spread)
+    slopes, variance = pilot._rows(fitted, points)
+    information = np.linalg.inv(covariance)
     after = [
         gain @ np.linalg.inv(information + np.outer(j, j) / v) @ gain
         for j, v in zip(slopes, variance, strict=True)
     ]
     assert chosen.points[0] == points[int(np.argmin(after))]
     assert chosen.std_errors[0] == pytest.approx(np.sqrt(min(after)), rel=1e-4)
-    assert chosen.std_error == pytest.approx(np.sqrt(gain @ spread @ gain), rel=1e-9)
+    assert chosen.std_error == pytest.approx(np.sqrt(gain @ covariance @ gain), rel=1e-9)
 
 
 def test_proposals_differ_and_help(found: tuple[Fit, Option]) -> None:
