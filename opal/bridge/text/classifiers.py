@@ -1,8 +1,7 @@
-"""Classifiers of texts, all with a weight for each text: what an arm trains.
+"""Encoders that are fine-tuned, and the penalty of linear rules; each text has a weight.
 
-``fit(texts, y, weights)`` minimises ``Σ ω_i ℓ_i`` with the weights of :mod:`opal.objective`, so
-that α means what it means in simulation: by a linear rule on features (:class:`Linear`), or by an
-encoder that is fine-tuned (:class:`Tuned`, :func:`fine_tune`).
+:func:`fine_tune` minimises ``Σ ω_i ℓ_i`` with the weights of :mod:`opal.objective`, as linear rules
+do, so that α means what it means in simulation.
 """
 
 from __future__ import annotations
@@ -10,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from opal import validation
-from opal.bridge.text.encoders import MINILM, Encoder, TfIdf, model_path
-from opal.estimators.wide import WideFit, fit_wide
+from opal.bridge.text.encoders import MINILM, model_path, tokenized
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """C of the penalty that are tried."""
@@ -24,87 +22,6 @@ STRENGTH = 10.0
 """C where none is chosen."""
 _ALIKE = 8  # batches that are cut out of one run of texts sorted by length
 _TESTED = 64  # texts of a batch that is not trained on
-
-
-class Rule(Protocol):
-    """A trained classifier."""
-
-    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """Probabilities of the classes [n, K]."""
-        ...
-
-
-class Classifier(Protocol):
-    """A way to train one."""
-
-    @property
-    def name(self) -> str:
-        """Used in records."""
-        ...
-
-    def fit(
-        self,
-        texts: Sequence[str],
-        y: np.ndarray,
-        weights: np.ndarray,
-        *,
-        n_classes: int,
-        seed: int = 0,
-    ) -> Rule:
-        """Train on texts with labels in 0 … K−1 and weights ω ≥ 0."""
-        ...
-
-
-@dataclass(frozen=True)
-class LinearRule:
-    """A linear rule on features.
-
-    Attributes:
-        encoder: what makes the features.
-        fit: the rule.
-    """
-
-    encoder: Encoder
-    fit: WideFit
-
-    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """Probabilities of the classes [n, K]."""
-        return self.fit.probabilities(self.encoder.transform(texts))
-
-
-@dataclass(frozen=True)
-class Linear:
-    """Weighted logistic regression on features of the texts.
-
-    Attributes:
-        encoder: what makes the features.
-        strength: C of the penalty (:func:`ridge`).
-    """
-
-    encoder: Encoder = field(default_factory=TfIdf)
-    strength: float = STRENGTH
-
-    @property
-    def name(self) -> str:
-        """Of the encoder."""
-        return self.encoder.name
-
-    def fit(
-        self,
-        texts: Sequence[str],
-        y: np.ndarray,
-        weights: np.ndarray,
-        *,
-        n_classes: int,
-        seed: int = 0,
-    ) -> LinearRule:
-        """Train; the same whatever the seed."""
-        del seed
-        used = weights > 0
-        encoder = self.encoder.fit([text for text, kept in zip(texts, used, strict=True) if kept])
-        x = encoder.transform(texts)
-        penalty = ridge(weights, self.strength)
-        return LinearRule(encoder, fit_wide(x, y, weights, n_classes=n_classes, ridge=penalty))
 
 
 def ridge(weights: np.ndarray, strength: float) -> float:
@@ -173,30 +90,6 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """An encoder that is fine-tuned."""
-
-    settings: FineTuning = field(default_factory=FineTuning)
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return f"fine-tuned {self.settings.model.rsplit('/', 1)[-1]}"
-
-    def fit(
-        self,
-        texts: Sequence[str],
-        y: np.ndarray,
-        weights: np.ndarray,
-        *,
-        n_classes: int,
-        seed: int = 0,
-    ) -> Rule:
-        """Train; the seed draws the head and the order of the texts."""
-        return fine_tune(texts, y, weights, n_classes=n_classes, settings=self.settings, seed=seed)
-
-
-@dataclass(frozen=True)
 class FineTuned:
     """A trained encoder.
 
@@ -221,7 +114,7 @@ class FineTuned:
         with torch.inference_mode():
             for part in np.split(order, range(_TESTED, len(texts), _TESTED)):
                 some = [texts[i] for i in part]
-                given = _encoded(self._tokenizer, some, self._settings.max_tokens)
+                given = tokenized(self._tokenizer, some, self._settings.max_tokens)
                 scores = _logits(self._model, given, half=self._settings.bfloat16)
                 found[part] = torch.softmax(scores.double(), dim=1).numpy()
         return found
@@ -279,7 +172,7 @@ def fine_tune(
             rng=np.random.default_rng(seed),
             by_length=chosen.by_length,
         )[: chosen.most_steps or None]
-        given = (_encoded(tokenizer, [texts[i] for i in p], chosen.max_tokens) for p in steps)
+        given = (tokenized(tokenizer, [texts[i] for i in p], chosen.max_tokens) for p in steps)
         planned = [(each, y[p], scaled[p]) for each, p in zip(given, steps, strict=True)]
         losses, accuracies = _trained(
             model,
@@ -320,13 +213,6 @@ def batches(
         turns = rng.permutation(len(parts)) if by_length else range(len(parts))
         found += [parts[turn] for turn in turns]
     return found
-
-
-def _encoded(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> Any:
-    """Token numbers of texts, padded to the longest of them."""
-    return tokenizer(
-        list(texts), truncation=True, max_length=max_tokens, padding=True, return_tensors="pt"
-    )
 
 
 def _logits(model: Any, given: Any, *, half: bool) -> Any:

@@ -15,7 +15,6 @@ import pandas as pd
 from opal.bridge.resampling import Folds
 from opal.bridge.text.corpus import ATTRIBUTE, labels_of, validate_texts
 from opal.bridge.text.encoders import Counted, Encoder, Features, Known, TfIdf
-from opal.bridge.text.encoders import features_of as featured
 
 REAL = ("base", "human", "test")
 _AT_ONCE = 256
@@ -145,14 +144,13 @@ class AuditData:
 
     @cached_property
     def _features(self) -> Features:
-        text = self.frame["text"].to_numpy(dtype=object)
-        return featured(self.encoder, text[self._asked].tolist())
+        return self.encoder.features(self.own(self._asked)["text"].tolist())
 
     def features(self, rows: np.ndarray) -> Features:
         """What the classifiers see of some texts, none of them a test text."""
         place = np.searchsorted(self._asked, rows)
         if isinstance(self._features, Counted):
-            return Counted(self._features.counts[place], self._features.most_features)
+            return Counted(self._features.counts[place])
         return Known(self._features.given(place)[place])
 
     @cached_property

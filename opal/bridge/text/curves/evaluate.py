@@ -24,7 +24,7 @@ from opal.bridge.text.curves import design, measures, train
 from opal.bridge.text.curves.design import ADDING, REFERENCE, SplitData
 from opal.bridge.text.curves.measures import Measure, std_error
 from opal.bridge.text.curves.train import Trained
-from opal.bridge.text.encoders import WORDS, Features, encoder, features_of
+from opal.bridge.text.encoders import WORDS, Features, encoder
 from opal.bridge.text.reading import Columns, read_files
 from opal.runner import Cell
 from opal.validation import require_at_least
@@ -90,7 +90,7 @@ def evaluate(corpus: TextCorpus, seed: int, settings: Settings) -> pd.DataFrame:
         corpus, seed, chosen=settings.sources, share=settings.share, most_test=settings.most_test
     )
     _require_texts(data, settings)
-    known = features_of(encoder(settings.encoder), data.frame["text"].tolist())
+    known = encoder(settings.encoder).features(data.frame["text"].tolist())
     # The matrices are small: threads wait for each other longer than they work.
     with threadpool_limits(1):
         trained, strength = _trained(data, known, seed, settings)

@@ -6,7 +6,7 @@ with the recall r of the synthetic texts that were not trained on and have a see
 same false positives, ``F1 = 2rP/(rP + FP + P)``. The gap between the two, the paper's overfitting,
 is thus one of recall alone, whatever the number of synthetic texts.
 
-What is trained is a :data:`Learner`: a linear rule on features, or any classifier of texts.
+What is trained is a :data:`Learner`: a linear rule on features, or an encoder.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from threadpoolctl import threadpool_limits
 
 from opal import names
 from opal.bridge.resampling import deal, lineages
-from opal.bridge.text.classifiers import STRENGTH, Classifier, ridge
-from opal.bridge.text.encoders import Encoder, features_of
+from opal.bridge.text.classifiers import STRENGTH, FineTuning, fine_tune, ridge
+from opal.bridge.text.encoders import Encoder
 from opal.bridge.text.impute import arms
 from opal.bridge.text.impute.arms import Fold, Training
 from opal.bridge.text.impute.task import Drawn, Task, draw
@@ -147,7 +147,7 @@ def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
     """Weighted logistic regression on features; ``λ = 1/(2 C n_eff)`` for weights of sum one."""
 
     def of(said: Sequence[str], n_classes: int) -> Fit:
-        given = features_of(chosen, said)
+        given = chosen.features(said)
 
         def fit(
             rows: np.ndarray, y: np.ndarray, weights: np.ndarray, tested: np.ndarray, seed: int
@@ -166,15 +166,15 @@ def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
     return of
 
 
-def trained(classifier: Classifier) -> Learner:
-    """Any classifier of texts, as a fine-tuned encoder."""
+def fine_tuned(settings: FineTuning) -> Learner:
+    """An encoder that is trained anew in each fold."""
 
     def of(said: Sequence[str], n_classes: int) -> Fit:
         def fit(
             rows: np.ndarray, y: np.ndarray, weights: np.ndarray, tested: np.ndarray, seed: int
         ) -> np.ndarray:
             own = [said[i] for i in rows]
-            rule = classifier.fit(own, y, weights, n_classes=n_classes, seed=seed)
+            rule = fine_tune(own, y, weights, n_classes=n_classes, settings=settings, seed=seed)
             return rule.probabilities([said[i] for i in tested]).argmax(axis=1)
 
         return fit

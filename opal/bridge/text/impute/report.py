@@ -226,36 +226,6 @@ def draw(records: pd.DataFrame) -> Figure:
     return figure
 
 
-def compared(claims: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``claims.claims`` in as few columns as a terminal shows.
-
-    F1 is that of the filled class; differences and the gap have their intervals beside them, and
-    those that no row has are left out.
-    """
-    first = {"setting": "setting", "synthesizer": "texts by", "n_original": "originals"}
-    table = claims[[*first]].rename(columns=first)
-    scores = {"weighting": "f1_weighting", "filled": "f1", "all real": "f1_all_real"}
-    for title, name in scores.items():
-        table[title] = claims[name].map("{:.3f}".format)
-    differences = {
-        "minus weighting": "synthetic_f1_minus_weighting",
-        "minus all real": "difference",
-        "gap": "gap",
-        "minus SSMBA": "synthetic_f1_minus_ssmba",
-        "gap minus SSMBA": "synthetic_gap_minus_ssmba",
-        "fixed minus drawn seeds": "fixed_seeds_f1_minus_drawn_seeds",
-        "gap, fixed minus drawn": "fixed_seeds_gap_minus_drawn_seeds",
-    }
-    for title, name in differences.items():
-        if name in claims:
-            ends = (
-                ("lower", "upper") if name == "difference" else (f"{name}_lower", f"{name}_upper")
-            )
-            table[title] = [_interval(*row) for row in claims[[name, *ends]].to_numpy()]
-    verdicts_of = {"full sample": "full_sample", "2 to 4 %": "gap_published"}
-    return table.assign(**{title: claims[name] for title, name in verdicts_of.items()})
-
-
 def claim(row: Mapping[str, Any]) -> str:
     """A row of :func:`opal.bridge.text.impute.claims.claims` in a line."""
     control = row["gap_all_real"]
@@ -333,7 +303,8 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
     ]
 
 
-def _interval(value: float, lower: float, upper: float) -> str:
+def interval(value: float, lower: float, upper: float) -> str:
+    """A difference and the ends of its interval; nothing where it is not known."""
     return "" if math.isnan(value) else f"{value:+.3f} ({lower:+.3f}, {upper:+.3f})"
 
 
@@ -347,7 +318,7 @@ def _ablation(row: Mapping[str, Any], arm: str, reference: str) -> str:
     """What an arm has over another, where it is known; the table has what is over weighting."""
     names = {metric: f"{arm}_{metric}_minus_{reference}" for metric in ("f1", "gap")}
     known = [
-        f"{metric} {_interval(row[name], row[f'{name}_lower'], row[f'{name}_upper'])}"
+        f"{metric} {interval(row[name], row[f'{name}_lower'], row[f'{name}_upper'])}"
         for metric, name in names.items()
         if reference != "weighting" and not math.isnan(row.get(name, math.nan))
     ]
