@@ -153,7 +153,7 @@ class Named:
 
     def load(self) -> TextCorpus:
         """The corpus, read once a process."""
-        return _named(self.corpus)
+        return _load_corpus(self.corpus)
 
 
 @dataclass(frozen=True)
@@ -193,10 +193,10 @@ def of_corpora(names: tuple[str, ...], settings: Settings, seeds: int) -> list[C
     for name in names:
         if (why := published.unavailable(name)) is not None:
             raise ValueError(f"corpus {name!r} cannot be had here: {why}")
-    chosen = [Named(name, seed, settings) for name in names for seed in range(seeds)]
     return [
-        Cell(evaluated, each, f"{each.corpus} {settings.encoder} seed {each.seed}")
-        for each in chosen
+        Cell(evaluated, Named(name, seed, settings), f"{name} {settings.encoder} seed {seed}")
+        for name in names
+        for seed in range(seeds)
     ]
 
 
@@ -208,15 +208,7 @@ def of_file(
     seeds: int,
     synthetic: tuple[Path, ...] = (),
 ) -> list[Cell]:
-    """Cells of a file of one's own; files are read at once, so that refusals come first.
-
-    Args:
-        file: labelled texts.
-        test: texts to test on.
-        columns: names of the columns text, label, attribute, seed, source, id; None to guess.
-        settings: how the texts are evaluated.
-        seeds: number of cells.
-        synthetic: files of texts that a model wrote.
+    """Cells of files of one's own (:class:`Own`), which are read at once: refusals come first.
 
     Raises:
         ValueError: a file cannot be read, or holds too little.
@@ -236,8 +228,10 @@ def of_file(
         settings,
     )
     own.load()
-    chosen = [replace(own, seed=seed) for seed in range(seeds)]
-    return [Cell(evaluated, each, f"{file.name} seed {each.seed}") for each in chosen]
+    return [
+        Cell(evaluated, replace(own, seed=seed), f"{file.name} seed {seed}")
+        for seed in range(seeds)
+    ]
 
 
 def evaluated(config: Named | Own) -> pd.DataFrame:
@@ -321,9 +315,7 @@ def _exact(data: SplitData, trained: Sequence[Trained]) -> Iterator[dict[str, An
             yield same | own | {"metric": name, "value": value}
 
 
-@lru_cache(maxsize=2)
-def _named(name: str) -> TextCorpus:
-    return published.load_corpus(name)
+_load_corpus = lru_cache(maxsize=2)(published.load_corpus)
 
 
 @lru_cache(maxsize=1)

@@ -43,35 +43,29 @@ class Worth:
     high: float
 
 
-def curve(records: pd.DataFrame, writer: str, arm: str = ARM, metric: str = METRIC) -> pd.DataFrame:
+def curve(records: pd.DataFrame, writer: str) -> pd.DataFrame:
     """Error against the size of the training set, seed by seed, beginning without added texts.
 
-    Args:
-        records: of one corpus and encoder.
-        writer: who wrote the added texts.
-        arm: that adds them.
-        metric: of the error.
-
-    Returns:
-        Columns ``added``, ``total`` (size), ``value``, ``seed``.
+    ``records`` are of one corpus and encoder. Columns are ``added``, ``total`` (size), ``value``
+    and ``seed``.
     """
-    chosen = records[(records["metric"] == metric) & (records["source"] == "data")]
-    own = (chosen["arm"] == arm) & (chosen["synthesizer"] == writer)
+    chosen = records[(records["metric"] == METRIC) & (records["source"] == "data")]
+    own = (chosen["arm"] == ARM) & (chosen["synthesizer"] == writer)
     rows = chosen[own | (chosen["arm"] == "weighting")]
     return rows.rename(columns={"replicate": "seed"})[["added", "total", "value", "seed"]]
 
 
-def law(points: pd.DataFrame, *, key: int = 0, n_draws: int = DRAWS) -> Fit:
+def law(points: pd.DataFrame, *, n_draws: int = DRAWS) -> Fit:
     """A power of the size with a floor; intervals by resampling seeds ``n_draws`` times.
 
-    Sizes are means over seeds. Fits of one key draw the same seeds, so that their draws are paired.
+    Sizes are means over seeds. All fits draw the same seeds, so that their draws are paired.
 
     Raises:
         ValueError: too few sizes, or errors that do not vary.
     """
     mean = points.groupby("added")["total"].transform("mean")
     frame = points.assign(total=mean, seed=points["seed"].astype(int))
-    settings: dict[str, Any] = {"intervals": "bootstrap", "n_bootstrap": n_draws, "key": key}
+    settings: dict[str, Any] = {"intervals": "bootstrap", "n_bootstrap": n_draws, "key": 0}
     # SciPy divides by what is left to gain, which may be nothing.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         found = fit("power", frame, x={"n": "total"}, y="value", seed="seed", **settings)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 USUAL = (50, 75)
 """Numbers of originals that the paper's claims are about."""
-_INTERVAL = ("value", "lower", "upper")
 _SHOWN = ("f1", "gap", "f1_minus_all_real", "f1_minus_weighting")
 _APART = 0.5  # between two arms, all numbers of originals stand within so much
 
@@ -100,14 +99,7 @@ def imputation(
     source: str = "data",
     progress: Progress | None = None,
 ) -> Imputation:
-    """Evaluate a task.
-
-    Args:
-        task: with its synthetic texts.
-        trial: how it is tried.
-        learner: what is trained.
-        source: of the records: ``data`` or ``simulation``.
-        progress: told how many folds are done, and of how many.
+    """What :func:`~opal.bridge.text.impute.evaluate.evaluate` finds; ``source`` is of the records.
 
     Raises:
         ValueError: task and trial do not fit.
@@ -200,11 +192,7 @@ def blocks(found: Mapping[str, Any]) -> list[render.Block]:
 
 
 def draw(records: pd.DataFrame) -> Figure:
-    """F1 of the arms on held-out originals, and the same minus weighting, with their intervals.
-
-    Args:
-        records: of one task.
-    """
+    """F1 of the arms of one task on held-out originals, and the same minus weighting."""
     from matplotlib.figure import Figure
 
     own = records[records["tested"] == "human"]
@@ -228,8 +216,8 @@ def draw(records: pd.DataFrame) -> Figure:
 
 def claim(row: Mapping[str, Any]) -> str:
     """A row of :func:`opal.bridge.text.impute.claims.claims` in a line."""
-    control = row["gap_all_real"]
-    easy = "" if math.isnan(control) else f"; {control:+.3f} with original texts alone"
+    real = row["gap_all_real"]
+    easy = "" if math.isnan(real) else f"; {real:+.3f} with original texts alone"
     judged = str(row["full_sample"])
     if judged == claims.NOT_JUDGED:
         judged += f", for all_real has {row['n_full']} of {row['n_asked']} texts"
@@ -266,12 +254,9 @@ def _intervals(axes: Axes, rows: pd.DataFrame, arms: list[tuple[str, str]]) -> N
 
 def _measures(part: pd.DataFrame, writer: str) -> dict[str, Any]:
     """Each metric with its interval; those on synthetic texts of arms without any, by writer."""
-    found: dict[str, Any] = {}
-    for row in part.to_dict("records"):
-        own = row["tested"] in ("human", writer)
-        name = row["metric"] if own else f"{row['metric']} on {row['tested']}"
-        found[str(name)] = {key: row[key] for key in _INTERVAL}
-    return found
+    own = part["tested"].isin(["human", writer])
+    names = part["metric"].where(own, part["metric"] + " on " + part["tested"])
+    return part.set_index(names)[["value", "lower", "upper"]].to_dict("index")
 
 
 def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
@@ -309,9 +294,7 @@ def interval(value: float, lower: float, upper: float) -> str:
 
 
 def _cell(found: Mapping[str, float] | None) -> str:
-    if found is None:
-        return ""
-    return f"{found['value']:.3f} ({found['lower']:.3f}, {found['upper']:.3f})"
+    return "" if found is None else "{value:.3f} ({lower:.3f}, {upper:.3f})".format(**found)
 
 
 def _ablation(row: Mapping[str, Any], arm: str, reference: str) -> str:

@@ -101,8 +101,8 @@ def with_neighbours(
         task: without them.
         trial: how it will be tried.
         model: folder or hub name of a masked language model, or :data:`GROWN`.
-        corpus: that the task is of; a model grows on its texts.
-        growing: how.
+        corpus: that the task is of, on whose texts a model grows.
+        growing: how it does.
 
     Raises:
         ImportError: the extra ``text`` is not installed.
@@ -129,8 +129,8 @@ def outside(corpus: TextCorpus, task: Task, trial: Trial) -> list[str]:
     """Human texts of a corpus that are in no data set of a trial, nor among its test texts."""
     used = set(task.originals["id"]) | set(task.others["id"])
     for repeat in range(trial.n_repeats):
-        key = trial.key(task.name, repeat)
-        used |= set(draw(task, trial.fill_to, key=key).frame["id"])
+        drawn, _ = draw(task, trial.fill_to, key=trial.key(task.name, repeat))
+        used |= set(drawn["id"])
     human = corpus.apart().human.drop_duplicates("id")
     return human.loc[~human["id"].isin(used), "text"].tolist()
 
