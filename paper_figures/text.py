@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._panels import study
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -36,6 +38,5 @@ def checks(records: pd.DataFrame) -> list[Check]:
 
     What the synthetic texts are worth is a finding, and not a check.
     """
-    from opal.bridge.text.curves import exchange
-
-    return exchange.checks(records)
+    found: list[Check] = study("text").checks(records)
+    return found

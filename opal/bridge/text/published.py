@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -93,10 +92,7 @@ def grammar_corpus(key: int | Key[Array, ""] = 0) -> TextCorpus:
     from the base texts of its class and attribute, with replacement.
     """
     root = named(as_key(key), "grammar corpus")
-    base, human, test = _drawn(root)
-    tables = {"base": base, "human": human, "test": test}
-    groups = {name: np.concatenate(_groups(each)) for name, each in tables.items()}
-    meanings = {name: np.concatenate(each) for name, each in tables.items()}
+    meanings, groups = _drawn(root)
     asked = np.repeat(np.arange(GRAMMAR.n_groups), PER_GROUP_SYNTHETIC)
     picked = {}
     for name, writer in WRITERS.items():
@@ -104,42 +100,42 @@ def grammar_corpus(key: int | Key[Array, ""] = 0) -> TextCorpus:
         seeds = meanings["base"][picked[name]]
         meanings[name] = writer.rewrite(GRAMMAR, seeds, asked, key=named(root, name))
         groups[name] = asked
-    said = _said(meanings, named(root, "sentences"))
-    frames = {name: _frame(said[name], groups[name], source=HUMAN) for name in tables}
-    ids = np.array(frames["base"]["id"])
-    synthetic = {
-        name: _frame(said[name], asked, source=name, seeds=[(i,) for i in ids[picked[name]]])
-        for name in WRITERS
-    }
-    mixed = {
-        name: _shuffled(each, named(root, name)) for name, each in (frames | synthetic).items()
-    }
-    corpus = TextCorpus(
-        DEFAULT,
-        tuple(sorted(GRAMMAR.labels)),
-        mixed["base"],
-        mixed["human"],
-        mixed["test"],
-        {name: mixed[name] for name in WRITERS},
-    )
+    every = np.concatenate(list(meanings.values()))
+    said = GRAMMAR.sentences(every, key=named(root, "sentences"))
+    frames: dict[str, pd.DataFrame] = {}
+    for name, group in groups.items():
+        own, said = said[: len(group)], said[len(group) :]
+        known = [GRAMMAR.groups[g] for g in group]
+        frames[name] = text_table(
+            own,
+            [GRAMMAR.labels[each.label] for each in known],
+            source=name if name in WRITERS else HUMAN,
+            seeds=[(frames["base"]["id"][i],) for i in picked[name]] if name in WRITERS else None,
+            attribute=[GRAMMAR.attributes[each.attribute or 0] for each in known],
+        )
+    mixed = {}
+    for name, frame in frames.items():
+        order = on_host(named(named(root, name), "order")).permutation(len(frame))
+        mixed[name] = frame.iloc[order].reset_index(drop=True)
+    real = [mixed.pop(name) for name in ("base", "human", "test")]
+    corpus = TextCorpus(DEFAULT, tuple(sorted(GRAMMAR.labels)), *real, mixed)
     return replace(corpus, notes=faults(corpus))
 
 
 def _published(name: str) -> TextCorpus:
     column = _TEXT_COLUMNS[name]
-
-    def read(file: str) -> pd.DataFrame:
-        path: Path = download.TEXTS.path(f"data/{name}/{file}")
-        return read_strings(path)
-
     told: list[str] = []
+
+    def read(file: str, text: str, table: str) -> pd.DataFrame:
+        return _told(read_strings(download.TEXTS.path(f"data/{name}/{file}")), text, table, told)
+
     human = {}
     for role in ("base", "train", "test"):
-        whole = _told(read(f"{role}.json"), column, role, told)
+        whole = read(f"{role}.json", column, role)
         human[role] = text_table(whole[column].tolist(), whole["target"].tolist())
     synthetic = {}
     for source, file in _SOURCES.items():
-        whole = _told(read(file), f"augmented_{column}", source, told)
+        whole = read(file, f"augmented_{column}", source)
         synthetic[source] = text_table(
             whole[f"augmented_{column}"].tolist(),
             whole["target"].tolist(),
@@ -161,24 +157,22 @@ def _told(rows: pd.DataFrame, column: str, table: str, told: list[str]) -> pd.Da
     return rows[held]
 
 
-def _drawn(key: Key[Array, ""]) -> tuple[list[np.ndarray], ...]:
-    """Meanings of base, human and test texts, group by group: three parts of one draw."""
-    sizes = np.stack(
-        [
-            GRAMMAR.counts(N_BASE, SHARES),
-            GRAMMAR.counts(N_HUMAN, SHARES),
-            [PER_GROUP_TEST] * GRAMMAR.n_groups,
-        ],
-        axis=1,
+def _drawn(key: Key[Array, ""]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Meanings and groups of base, human and test texts: three parts of one draw."""
+    sizes = {
+        "base": GRAMMAR.counts(N_BASE, SHARES),
+        "human": GRAMMAR.counts(N_HUMAN, SHARES),
+        "test": [PER_GROUP_TEST] * GRAMMAR.n_groups,
+    }
+    by_group = np.stack(list(sizes.values()), axis=1)
+    drawn = GRAMMAR.draw(by_group.sum(axis=1).tolist(), key=key)
+    group = np.repeat(np.arange(GRAMMAR.n_groups), by_group.sum(axis=1))
+    part = np.repeat(np.tile(list(sizes), GRAMMAR.n_groups), by_group.ravel())
+    inside = {name: part == name for name in sizes}
+    return (
+        {name: drawn[rows] for name, rows in inside.items()},
+        {name: group[rows] for name, rows in inside.items()},
     )
-    totals = sizes.sum(axis=1).tolist()
-    drawn = np.split(GRAMMAR.draw(totals, key=key), np.cumsum(totals)[:-1])
-    parts = [np.split(each, np.cumsum(size)[:-1]) for each, size in zip(drawn, sizes, strict=True)]
-    return tuple([part[k] for part in parts] for k in range(3))
-
-
-def _groups(parts: list[np.ndarray]) -> list[np.ndarray]:
-    return [np.full(len(part), g) for g, part in enumerate(parts)]
 
 
 def _seeds(base: np.ndarray, asked: np.ndarray, key: Key[Array, ""]) -> np.ndarray:
@@ -188,29 +182,3 @@ def _seeds(base: np.ndarray, asked: np.ndarray, key: Key[Array, ""]) -> np.ndarr
     starts = np.cumsum(sizes) - sizes
     within = on_host(key).random(len(asked)) * sizes[asked]
     return order[starts[asked] + np.floor(within).astype(int)]
-
-
-def _said(meanings: Mapping[str, np.ndarray], key: Key[Array, ""]) -> dict[str, list[str]]:
-    """Sentences of all tables, from one draw."""
-    said = GRAMMAR.sentences(np.concatenate(list(meanings.values())), key=key)
-    ends = np.cumsum([len(each) for each in meanings.values()]).tolist()
-    starts = [0, *ends[:-1]]
-    return {name: said[start:end] for name, start, end in zip(meanings, starts, ends, strict=True)}
-
-
-def _frame(
-    said: list[str], groups: np.ndarray, *, source: str, seeds: list[tuple[str, ...]] | None = None
-) -> pd.DataFrame:
-    known = [GRAMMAR.groups[g] for g in groups]
-    return text_table(
-        said,
-        [GRAMMAR.labels[group.label] for group in known],
-        source=source,
-        seeds=seeds,
-        attribute=[GRAMMAR.attributes[group.attribute or 0] for group in known],
-    )
-
-
-def _shuffled(frame: pd.DataFrame, key: Key[Array, ""]) -> pd.DataFrame:
-    order = on_host(named(key, "order")).permutation(len(frame))
-    return frame.iloc[order].reset_index(drop=True)

@@ -21,7 +21,7 @@ import pandas as pd
 from opal import names
 from opal.bridge.prompts.common import identity
 from opal.bridge.text.corpus import ATTRIBUTE, COLUMNS, HUMAN, text_table, validate_texts
-from opal.files import write_atomically
+from opal.files import write_atomically, write_text
 from opal.reading import KINDS, cell, read_strings
 
 LEAST = 5
@@ -172,29 +172,18 @@ def write_texts(frame: pd.DataFrame, path: Path) -> None:
         raise ValueError(
             f"texts are written to files that end in {', '.join(KINDS)}; got {path.name!r}."
         )
-    writer = _write_parquet if suffix == ".parquet" else _write_json
-    if suffix in _SEPARATORS:
-        writer = _write_fields
-    write_atomically(path, lambda partial: writer(frame, partial, suffix))
-
-
-def _write_parquet(frame: pd.DataFrame, path: Path, suffix: str) -> None:
-    del suffix
-    frame.assign(seeds=[list(each) for each in frame["seeds"]]).to_parquet(path)
-
-
-def _write_fields(frame: pd.DataFrame, path: Path, suffix: str) -> None:
-    joined = frame.assign(seeds=[" ".join(each) for each in frame["seeds"]])
-    # All fields are quoted: pandas would take a lone carriage return for the end of a row.
-    joined.to_csv(path, sep=_SEPARATORS[suffix], index=False, quoting=csv.QUOTE_ALL)
-
-
-def _write_json(frame: pd.DataFrame, path: Path, suffix: str) -> None:
-    rows = [json.dumps(row, ensure_ascii=False) for row in frame.to_dict("records")]
-    content = "".join(f"{row}\n" for row in rows)
-    if suffix == ".json":
-        content = "[" + ",\n".join(rows) + "]\n"
-    path.write_bytes(content.encode("utf-8"))
+    if suffix == ".parquet":
+        listed = frame.assign(seeds=[list(each) for each in frame["seeds"]])
+        write_atomically(path, listed.to_parquet)
+    elif suffix in _SEPARATORS:
+        joined = frame.assign(seeds=[" ".join(each) for each in frame["seeds"]])
+        # All fields are quoted: pandas would take a lone carriage return for the end of a row.
+        content = joined.to_csv(sep=_SEPARATORS[suffix], index=False, quoting=csv.QUOTE_ALL)
+        write_text(path, content)
+    else:
+        rows = [json.dumps(row, ensure_ascii=False) for row in frame.to_dict("records")]
+        lines = "".join(f"{row}\n" for row in rows)
+        write_text(path, "[" + ",\n".join(rows) + "]\n" if suffix == ".json" else lines)
 
 
 def _resolved(columns: Columns, there: Sequence[str], where: str) -> Columns:
@@ -230,24 +219,23 @@ def _guess(role: str, there: Sequence[str], where: str) -> str:
 
 
 def _frame(table: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
-    text = table[columns.text].tolist()
-    seeds = None
-    if columns.seed is not None:
-        own = None if columns.id is None else table[columns.id].tolist()
-        seeds = _seeds(table[columns.seed].tolist(), text, own)
-    attribute = None if columns.attribute is None else table[columns.attribute].tolist()
-    label = table[columns.label].tolist()
-    frame = text_table(text, label, source=source, seeds=seeds, attribute=attribute)
-    if columns.source is not None:
-        frame = validate_texts(frame.assign(source=table[columns.source].tolist()))
-    return frame
+    cells = {
+        role: table[name].tolist() for role, name in asdict(columns).items() if name is not None
+    }
+    text, seeds = cells["text"], None
+    if "seed" in cells:
+        seeds = _seeds(cells["seed"], text, cells.get("id"))
+    attribute = cells.get("attribute")
+    frame = text_table(text, cells["label"], source=source, seeds=seeds, attribute=attribute)
+    return validate_texts(frame.assign(source=cells["source"])) if "source" in cells else frame
 
 
 def _seeds(
     cells: Sequence[object], text: Sequence[object], own: Sequence[object] | None
 ) -> list[tuple[str, ...]]:
     """Ids of the seeds: given, looked up among the table's own, or those of the seeds' texts."""
-    given = [_listed(each) for each in cells]
+    several = [each if isinstance(each, tuple) else (each,) for each in cells]
+    given = [[s for s in some if isinstance(s, str) and s.strip()] for some in several]
     if own is not None:
         ids = {str(i): identity(t) for i, t in zip(own, text, strict=True) if isinstance(t, str)}
         unknown = [(row, s) for row, seeds in enumerate(given) for s in seeds if s not in ids]
@@ -260,12 +248,6 @@ def _seeds(
     if all(_IDS.fullmatch(seed) for seeds in given for seed in seeds):
         return [tuple(i for seed in seeds for i in seed.split(" ")) for seeds in given]
     return [tuple(identity(seed) for seed in seeds) for seeds in given]
-
-
-def _listed(cells: object) -> tuple[str, ...]:
-    """The strings of a cell that holds one, several or none."""
-    several = cells if isinstance(cells, tuple) else (cells,)
-    return tuple(each for each in several if isinstance(each, str) and each.strip())
 
 
 def _contradictory(frame: pd.DataFrame) -> pd.Series:
@@ -314,10 +296,8 @@ def _hub(where: str) -> pd.DataFrame:
         ) from error
     table = pd.DataFrame({column: list(map(cell, loaded[column])) for column in loaded.features})
     for column, feature in loaded.features.items():
-        classes = getattr(feature, "names", None)
-        if classes:
-            known = dict(enumerate(classes))
-            table[column] = [known.get(each) for each in loaded[column]]
+        if classes := getattr(feature, "names", None):
+            table[column] = [dict(enumerate(classes)).get(each) for each in loaded[column]]
     return table
 
 

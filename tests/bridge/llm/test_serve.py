@@ -38,9 +38,9 @@ from opal.bridge.prompts.common import identity
 from opal.bridge.prompts.text import TextPrompter
 from opal.bridge.text import published, reading
 from opal.bridge.text.audit.report import audit
-from opal.bridge.text.classifiers import Linear
 from opal.bridge.text.corpus import TextCorpus, leaks, text_table
 from opal.bridge.text.encoders import TfIdf
+from opal.bridge.text.impute.evaluate import linear
 from tests.bridge.llm import tiny
 
 QUOTAS = {"complaint": 20, "praise": 6}
@@ -234,8 +234,9 @@ def _balanced_accuracy(train: pd.DataFrame, corpus: TextCorpus) -> float:
     """Of a rule whose training classes weigh the same."""
     y = train["label"].map(corpus.labels.index).to_numpy()
     weights = 1.0 / np.bincount(y)[y]
-    rule = Linear().fit(list(train["text"]), y, weights / weights.sum(), n_classes=2)
-    said = rule.probabilities(list(corpus.test["text"])).argmax(axis=1)
+    rows, tested = np.split(np.arange(len(train) + len(corpus.test)), [len(train)])
+    fit = linear(TfIdf())([*train["text"], *corpus.test["text"]], 2)
+    said = fit(rows, y, weights / weights.sum(), tested, 0)
     true = corpus.test["label"].map(corpus.labels.index).to_numpy()
     return float(np.mean([(said[true == k] == k).mean() for k in (0, 1)]))
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from opal.bridge.text.classifiers import FineTuning, Linear, Tuned, fine_tune
+from opal.bridge.text.classifiers import STRENGTH, FineTuning, fine_tune, ridge
 from opal.bridge.text.encoders import Frozen, TfIdf, VectorCache, encoder
+from opal.bridge.text.impute.evaluate import linear
+from opal.estimators.wide import fit_wide
 from opal.names import UnknownNameError
 
 TEXTS = [
@@ -69,11 +71,8 @@ def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path) -> Non
 
 
 def test_words_are_learned_from_training_texts_alone() -> None:
-    fitted = TfIdf().fit(TEXTS[:6])
-    assert fitted.transform(["awful soup"]).nnz == 0
-    assert fitted.transform(["lovely tea"]).nnz == 2
-    with pytest.raises(ValueError, match="fit the words to training texts first"):
-        TfIdf().transform(TEXTS)
+    x = TfIdf().features([*TEXTS[:6], "awful soup", "lovely tea"]).given(np.arange(6))
+    assert [x[[row]].count_nonzero() for row in (6, 7)] == [0, 2]
 
 
 def test_frozen_embeddings_tell_tea_from_war(tmp_path: Path) -> None:
@@ -87,19 +86,26 @@ def test_frozen_embeddings_tell_tea_from_war(tmp_path: Path) -> None:
     np.testing.assert_allclose(x[:3], alone, atol=1e-5)
     again = Frozen(cache=VectorCache(tmp_path / "vectors.sqlite")).transform(TEXTS)
     np.testing.assert_array_equal(x, again)
-    rule = Linear(frozen).fit(TEXTS[1:-1], Y[1:-1], EVEN[1:-1], n_classes=2)
-    assert rule.probabilities([TEXTS[0], TEXTS[-1]]).argmax(axis=1).tolist() == [0, 1]
+    fit = linear(frozen)(TEXTS, 2)
+    assert fit(np.arange(1, 11), Y[1:-1], EVEN[1:-1], np.array([0, 11]), 0).tolist() == [0, 1]
 
 
 def test_weights_decide_between_classes() -> None:
-    plain = Linear().fit(TEXTS, Y, EVEN, n_classes=2)
-    heavy = Linear().fit(TEXTS, Y, np.where(Y == 1, 9 * EVEN, EVEN), n_classes=2)
-    unseen = ["a table of numbers"]
-    assert heavy.probabilities(unseen)[0, 1] > plain.probabilities(unseen)[0, 1] + 0.1
-    # A text without weight is not there: not even its words are.
-    dropped = Linear().fit(TEXTS, Y, np.where(np.arange(12) < 10, EVEN, 0), n_classes=2)
-    without = Linear().fit(TEXTS[:10], Y[:10], EVEN[:10], n_classes=2)
-    np.testing.assert_allclose(dropped.probabilities(TEXTS), without.probabilities(TEXTS))
+    features = TfIdf().features([*TEXTS, "a table of numbers"])
+
+    def probabilities(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        x, penalty = features.given(np.flatnonzero(weights)), ridge(weights, STRENGTH)
+        rule = fit_wide(x[rows], Y[rows], weights[rows], n_classes=2, ridge=penalty)
+        return rule.probabilities(x)
+
+    every = np.arange(12)
+    plain, heavy = (
+        probabilities(weights, every) for weights in (EVEN, np.where(Y == 1, 9 * EVEN, EVEN))
+    )
+    assert heavy[-1, 1] > plain[-1, 1] + 0.1
+    # A text without weight is not there.
+    few = np.where(every < 10, EVEN, 0)
+    np.testing.assert_allclose(probabilities(few, every), probabilities(few, every[:10]))
 
 
 def test_names_of_encoders() -> None:
@@ -133,7 +139,7 @@ def test_fine_tuning_learns_repeats_itself_and_weighs(small_bert: str) -> None:
     first = fine_tune(TEXTS, Y, EVEN, n_classes=2, settings=settings, seed=3)
     assert first.probabilities(TEXTS).argmax(axis=1).tolist() == Y.tolist()
     assert np.mean(first.losses[-5:]) < 0.2 * np.mean(first.losses[:5])
-    again = Tuned(settings).fit(TEXTS, Y, EVEN, n_classes=2, seed=3)
+    again = fine_tune(TEXTS, Y, EVEN, n_classes=2, settings=settings, seed=3)
     np.testing.assert_array_equal(first.probabilities(TEXTS), again.probabilities(TEXTS))
     # Each text twice, with both labels: weights alone can tell which one counts.
     twice, both = TEXTS * 2, np.concatenate([Y, 1 - Y])

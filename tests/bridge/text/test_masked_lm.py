@@ -103,8 +103,8 @@ def test_it_grows_on_texts_that_nothing_else_uses(settings: Growing) -> None:
     assert len(said) > 500
     tried = {*task.originals["text"], *task.others["text"], *corpus.test["text"]}
     for repeat in range(2):
-        drawn = draw(task, 200, key=trial.key(task.name, repeat))
-        tried |= set(drawn.frame["text"])
+        drawn, _ = draw(task, 200, key=trial.key(task.name, repeat))
+        tried |= set(drawn["text"])
     assert tried.isdisjoint(said)
     assert set(said) <= set(corpus.human["text"])
     few = replace(task, originals=task.originals[:10])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +16,11 @@ from opal.checks import z_threshold
 
 LEVEL = 0.01
 PER_CLASS = 3
+_WORST = ("leak", "copies", "near copies", "labels", "attribute", "repeated", "openings")
 _CLOSE = 0.85
 
 
-@dataclass(frozen=True)
-class Test:
+class Test(NamedTuple):
     """A comparison with what is normal.
 
     Attributes:
@@ -45,13 +44,15 @@ def verdicts(found: Mapping[str, Any]) -> dict[str, Any]:
     A finding matters and lies beyond ``threshold``, which holds the chance of any false one below
     1 % over all ``n_tests`` comparisons.
     """
-    tests = [test for part in _PARTS for test in part(found)]
+    parts = (_copies, _seeds, _variety, _shift, _labels, _two_sample, _composition)
+    tests = [test for part in parts for test in part(found)]
     threshold = z_threshold(max(len(tests), 1), LEVEL)
     guilty = [test for test in tests if test.matters and test.z > threshold]
     # Of several numbers that say the same of a class, the clearest one speaks.
     clearest = {(test.kind, test.name): test for test in sorted(guilty, key=lambda test: test.z)}
     guilty = list(clearest.values())
-    guilty.sort(key=lambda test: (_order(test.kind), test.name != ALL, -test.z))
+    rank = {kind: place for place, kind in enumerate(_WORST)}
+    guilty.sort(key=lambda test: (rank.get(test.kind, len(rank)), test.name != ALL, -test.z))
     return {
         "n_tests": len(tests),
         "threshold": threshold,
@@ -103,23 +104,16 @@ def _beyond(count: int, of: int, natural: int, natural_of: int) -> float:
     return float(norm.isf(max(fisher_exact(table, alternative="greater").pvalue, 1e-300)))
 
 
-def _order(kind: str) -> int:
-    kinds = ("leak", "copies", "near copies", "labels", "attribute", "repeated", "openings")
-    return kinds.index(kind) if kind in kinds else len(kinds)
-
-
 def _copies(found: Mapping[str, Any]) -> Iterator[Test]:
     for role, rows in found["copies"].items():
         for row in rows:
-            n, chance = row["n"], row["chance"]
-            for kind, count in (
-                ("copies", row["exact"] + row["folded"]),
-                ("near copies", row["near"]),
-            ):
-                z = _beyond(count, n, chance[kind.split()[0]], chance["of"])
+            n, chance, counts = row["n"], row["chance"], (row["exact"] + row["folded"], row["near"])
+            for kind, count in zip(("copies", "near copies"), counts, strict=True):
+                others = chance[kind.split()[0]]
                 said = f"{count} of {n} texts are {kind} of {role} texts"
                 if chance["of"]:
-                    said += f"; of {chance['of']} other real texts {chance[kind.split()[0]]} are"
+                    said += f"; of {chance['of']} other real texts {others} are"
+                z = _beyond(count, n, others, chance["of"])
                 yield Test(kind, row["class"], z, count > 0, said)
 
 
@@ -136,20 +130,16 @@ def _seeds(found: Mapping[str, Any]) -> Iterator[Test]:
                 what = "leak" if kind == "leaked" else "seeds"
                 yield Test(what, name, sure, row[kind] > 0, f"{row[kind]} of {n} texts {said}")
         if row["with_seeds"]:
-            yield _similar(row)
+            count, among = row["over_0.9"], row["with_seeds"]
+            z = _beyond(count, among, row["others_over"], row["others"])
+            said = f"{count} of {among} texts have a similarity of .90 or more to a seed of theirs"
+            yield Test("similarity", name, z, count > 0.01 * among, said)
         if row["expected"]:
             gap = row["expected"] - row["used"]
             z = gap / row["expected_error"] if row["expected_error"] > 0 else math.inf * gap
             share = f"{row['used']} of {row['base']} base texts were used as seeds"
             said = f"{share}; {row['expected']:.0f} would be if seeds were drawn at random"
             yield Test("coverage", name, z if gap > 0 else 0.0, gap > 0.1 * row["expected"], said)
-
-
-def _similar(row: Mapping[str, Any]) -> Test:
-    count, n = row["over_0.9"], row["with_seeds"]
-    z = _beyond(count, n, row["others_over"], row["others"])
-    said = f"{count} of {n} texts have a similarity of .90 or more to a seed of theirs"
-    return Test("similarity", row["class"], z, count > 0.01 * n, said)
 
 
 def _variety(found: Mapping[str, Any]) -> Iterator[Test]:
@@ -166,11 +156,11 @@ def _variety(found: Mapping[str, Any]) -> Iterator[Test]:
             yield Test("variety", name, -_z(a), a["synthetic"] < 0.9 * a["real"], said)
         for k in (3, 4, 5):
             a = row[f"opening_{k}"]
-            words, share = _first(row["openings"])
+            first = row["openings"][0] if row["openings"] else {"words": "", "share": 0.0}
             said = (
                 f"{percent(a['synthetic'])} of texts share their first {k} words with another, "
-                f"against {percent(a['real'])} of real texts; {percent(share)} begin "
-                f"“{words}”"
+                f"against {percent(a['real'])} of real texts; {percent(first['share'])} begin "
+                f"“{first['words']}”"
             )
             yield Test("openings", name, _z(a), a["synthetic"] > a["real"] + 0.05, said)
         a = row["repeated"]
@@ -243,17 +233,8 @@ def _composition(found: Mapping[str, Any]) -> Iterator[Test]:
         yield Test("attribute", row["class"], row["z"], matters, said)
 
 
-_PARTS: Sequence[Any] = (
-    _copies, _seeds, _variety, _shift, _labels, _two_sample, _composition,
-)  # fmt: skip
-
-
 def _z(compared: Mapping[str, Any]) -> float:
-    return 0.0 if compared["z"] is None else float(compared["z"])
-
-
-def _first(openings: Sequence[Mapping[str, Any]]) -> tuple[str, float]:
-    return (openings[0]["words"], openings[0]["share"]) if openings else ("", 0.0)
+    return float(compared["z"] or 0.0)
 
 
 class _Kind(NamedTuple):

@@ -77,8 +77,7 @@ class Seen:
 
         With groups that weigh the same, what goes along with a class is no evidence for it.
         """
-        n_values = max(len(self.data.attributes), 1)
-        group = self.data.label[self.rows] * n_values + self.stated
+        group = self.data.group[self.rows]
         return out_of_fold(self.data, self.rows, y, group, self._folds, trained=self.real)
 
 
@@ -162,11 +161,8 @@ def out_of_fold(
         if not test.any() or not len(train):
             continue
         x = _occurring(features.given(train), train)
-        ridge = 1 / (2 * STRENGTH * len(train))
-        weights, tolerance = even(group[train]), _TOLERANCE
-        fit = fit_wide(
-            x[train], y[train], weights, n_classes=n_classes, ridge=ridge, tolerance=tolerance
-        )
+        options = {"ridge": 1 / (2 * STRENGTH * len(train)), "tolerance": _TOLERANCE}
+        fit = fit_wide(x[train], y[train], even(group[train]), n_classes=n_classes, **options)
         p[test] = fit.probabilities(x[test])
     return p
 
@@ -174,7 +170,7 @@ def out_of_fold(
 def _agreement(seen: Seen, agree: np.ndarray, made: np.ndarray, real: np.ndarray) -> dict[str, Any]:
     """Agreement on synthetic texts, and on as many real ones of each class and attribute."""
     data = seen.data
-    group = data.label[seen.rows] * max(len(data.attributes), 1) + seen.stated
+    group = data.group[seen.rows]
     size = int(group.max()) + 1
     counts = np.bincount(group[real], minlength=size)
     made = made & (counts > 0)[group]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +91,19 @@ def audit_texts(
         ImportError: the encoder needs the extra ``text``.
     """
     known, audits = encoder(features), {}
+
+    def tell(name: str, step: str) -> None:
+        if progress is not None:
+            progress(f"{name}, {step}")
+
     for corpus in corpora:
         names.check("source", sources, corpus.synthetic)
     for corpus in corpora:
         tables = {"base": corpus.base, "human": corpus.human, "test": corpus.test}
         real = {name: each for name, each in tables.items() if len(each)}
         made = {name: corpus.synthetic[name] for name in sources or corpus.synthetic}
-        tell = None if progress is None else _telling(progress, corpus.name)
-        found = audit(real, made, encoder=known, seed=seed, progress=tell)
+        told = partial(tell, corpus.name)
+        found = audit(real, made, encoder=known, seed=seed, progress=told)
         audits[corpus.name] = {"sources": found, "notes": list(corpus.notes)}
     return AuditReport(audits)
 
@@ -163,10 +169,6 @@ def blocks(result: Mapping[str, Any], *, brief: bool = False) -> Iterator[render
         yield render.Paragraph(f"wrote {result['written']}")
 
 
-def _telling(progress: Progress, name: str) -> Progress:
-    return lambda step: progress(f"{name}, {step}")
-
-
 def _audit(seen: Seen, writer: str, progress: Progress | None) -> dict[str, Any]:
     data, seed = seen.data, seen.seed
     tell = progress or (lambda _: None)
@@ -208,11 +210,11 @@ def _headline(found: Mapping[str, Any]) -> str:
 
 def _findings(found: Mapping[str, Any]) -> Iterator[render.Block]:
     """Of each kind the clearest findings, and where else it is."""
-    by_kind: dict[str, list[Mapping[str, Any]]] = {}
+    found_of: dict[str, list[Mapping[str, Any]]] = {}
     for row in found["verdicts"]["findings"]:
-        by_kind.setdefault(row["kind"], []).append(row)
+        found_of.setdefault(row["kind"], []).append(row)
     entries = []
-    for kind, rows in by_kind.items():
+    for kind, rows in found_of.items():
         entries += [(kind, f"({row['class']}): {row['said']}.") for row in rows[:_SENTENCES]]
         if len(rows) > _SENTENCES:
             others = ", ".join(row["class"] for row in rows[_SENTENCES:])
@@ -234,24 +236,20 @@ def _examples(found: Mapping[str, Any], *, brief: bool) -> render.Table:
     if brief:
         first = {row["kind"]: row for row in reversed(chosen)}
         chosen = [*reversed(first.values())]
-    rows = [
-        [
-            f"{row['kind']} ({row['class']}): {row['why']}",
-            render.Quote(row["text"]),
-            "" if row["other"] is None else render.Quote(row["other"], row["role"]),
-        ]
-        for row in chosen
-    ]
+    rows: list[list[render.Cell]] = []
+    for row in chosen:
+        other = "" if row["other"] is None else render.Quote(row["other"], row["role"])
+        why = f"{row['kind']} ({row['class']}): {row['why']}"
+        rows.append([why, render.Quote(row["text"]), other])
     note = f"Texts are shown up to {render.LIMIT} characters."
     return render.Table(("why", "synthetic", "beside it"), rows, "Worst examples", note)
 
 
 def _tables(found: Mapping[str, Any]) -> list[render.Table]:
-    shown = [_copies(found), _seeds(found), _coverage(found), _variety(found), _openings(found)]
-    shown += [_shift(found), _words(found), _labels(found), _two_sample(found)]
+    parts = [_copies, _seeds, _coverage, _variety, _openings, _shift, _words, _labels, _two_sample]
     if found["composition"]:
-        shown += [_groups(found), _attributes(found)]
-    return shown
+        parts += [_groups, _attributes]
+    return [part(found) for part in parts]
 
 
 def _copies(found: Mapping[str, Any]) -> render.Table:
@@ -290,8 +288,8 @@ def _coverage(found: Mapping[str, Any]) -> render.Table:
     kinds = ("seedless", "unknown", "foreign", "leaked")
     rows = [
         [row["class"], _ratio(row["used"], row["base"])]
-        + [_number(row[name], 1) for name in ("expected", "per_seed")]
-        + [row["most"], _number(row["effective"], 1), *(row[kind] for kind in kinds)]
+        + [_number(row[name], ".1f") for name in ("expected", "per_seed")]
+        + [row["most"], _number(row["effective"], ".1f"), *(row[kind] for kind in kinds)]
         for row in found["seeds"]
         if row["with_seeds"]
     ]
@@ -305,14 +303,12 @@ def _coverage(found: Mapping[str, Any]) -> render.Table:
 
 
 def _variety(found: Mapping[str, Any]) -> render.Table:
-    measures = [("repeated", True), *((f"distinct_{n}", False) for n in ORDERS)]
-    measures += [(f"opening_{k}", True) for k in OPENINGS]
-    rows = _described(
-        found["variety"],
-        ("n", "n_repeated", "most"),
-        len(measures),
-        lambda row: [_pair(row[name], share) for name, share in measures],
-    )
+    def cells(row: Mapping[str, Any]) -> list[str]:
+        distinct = [_pair(row[f"distinct_{n}"]) for n in ORDERS]
+        openings = [_pair(row[f"opening_{k}"], share=True) for k in OPENINGS]
+        return [_pair(row["repeated"], share=True), *distinct, *openings]
+
+    rows = _described(found["variety"], ("n", "n_repeated", "most"), 7, cells)
     note = (
         "Synthetic (real), of equally many texts: share that another text equals, distinct runs of "
         "1, 2, 3 words, share whose first 3, 4, 5 words another text shares. ↓ or ↑: beyond three "
@@ -332,9 +328,13 @@ def _openings(found: Mapping[str, Any]) -> render.Table:
 
 
 def _shift(found: Mapping[str, Any]) -> render.Table:
-    def cells(row: Mapping[str, Any]) -> list[render.Cell]:
+    def cells(row: Mapping[str, Any]) -> list[str]:
         words = f"{row['words']:.1f} ({row['real_words']:.1f})"
-        length = [_signed(row["shift_sd"]), _signed(row["length_z"], 1), _number(row["sd_ratio"])]
+        length = [
+            _number(row["shift_sd"], "+.2f"),
+            _number(row["length_z"], "+.1f"),
+            _number(row["sd_ratio"]),
+        ]
         return [words, *length, _pair(row["divergence"]), _pair(row["unseen"], share=True)]
 
     rows = _described(found["shift"], ("n", "n_real"), 6, cells)
@@ -359,12 +359,12 @@ def _words(found: Mapping[str, Any]) -> render.Table:
 
 def _labels(found: Mapping[str, Any]) -> render.Table:
     def cells(row: Mapping[str, Any]) -> list[render.Cell]:
-        agree = [percent(row["agree"]), percent(row["real_agree"]), _signed(row["z"], 1)]
+        agree = [percent(row["agree"]), percent(row["real_agree"]), _number(row["z"], "+.1f")]
         sure = f"{row['confidence']:.2f} ({row['real_confidence']:.2f})"
-        if not row["instead"]:
-            return [*agree, sure, None]
-        shares = f"{percent(row['instead_share'])} ({percent(row['real_instead'])})"
-        return [*agree, sure, f"{row['instead']} {shares}"]
+        instead = row["instead"] and (
+            f"{row['instead']} {percent(row['instead_share'])} ({percent(row['real_instead'])})"
+        )
+        return [*agree, sure, instead]
 
     note = (
         "Share of texts that a classifier of real texts, which has seen no relative of theirs, "
@@ -376,13 +376,11 @@ def _labels(found: Mapping[str, Any]) -> render.Table:
 
 
 def _two_sample(found: Mapping[str, Any]) -> render.Table:
-    pairs = (("auc", "std_error"), ("null", "null_error"))
-    rows = _described(
-        found["two_sample"],
-        ("n", "n_real"),
-        2,
-        lambda row: [_plus_minus(row[name], row[error]) for name, error in pairs],
-    )
+    def cells(row: Mapping[str, Any]) -> list[str]:
+        pairs = (("auc", "std_error"), ("null", "null_error"))
+        return [_plus_minus(row[name], row[error]) for name, error in pairs]
+
+    rows = _described(found["two_sample"], ("n", "n_real"), 2, cells)
     note = (
         "AUC of a classifier that tells synthetic from real texts, on texts without relatives in "
         "its training; .5: it cannot."
@@ -402,7 +400,7 @@ def _attributes(found: Mapping[str, Any]) -> render.Table:
     rows = [
         [row["class"], row["attribute"], row["n"]]
         + [None if row[name] is None else percent(row[name]) for name in shares]
-        + [_signed(row["z"], 1)]
+        + [_number(row["z"], "+.1f")]
         for row in found["composition"]["seen"]
     ]
     note = (
@@ -427,12 +425,8 @@ def _described(
     ]
 
 
-def _number(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _signed(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:+.{digits}f}"
+def _number(value: float | None, form: str = ".2f") -> str:
+    return "–" if value is None else format(value, form)
 
 
 def _plus_minus(value: float | None, error: float | None) -> str:
@@ -452,7 +446,6 @@ def _pair(compared: Mapping[str, Any], share: bool = False) -> str:
 
 
 def _listed(words: Sequence[Mapping[str, Any]]) -> str:
-    """Words with the share of texts that have them, and that of real ones."""
     return ", ".join(
         f"{w['word']} {percent(w['share'])} ({percent(w['real_share'])})" for w in words[:6]
     )

@@ -77,16 +77,18 @@ def _to_others(data: AuditData, ours: np.ndarray, rng: np.random.Generator) -> n
 def _similarity(
     data: AuditData, ours: np.ndarray, similar: np.ndarray, others: np.ndarray
 ) -> dict[str, Any]:
-    known = np.isfinite(similar)
-    row: dict[str, Any] = {"with_seeds": int(known.sum())}
-    row["similarity"] = float(similar[known].mean()) if known.any() else None
-    row["std_error"] = clustered_error(similar[known], family(data, ours[known]))
-    row["p95"] = float(np.quantile(similar[known], 0.95)) if known.any() else None
-    row |= {f"over_{level:g}": int((similar[known] >= level).sum()) for level in LEVELS}
-    row["to_others"] = float(np.nanmean(others)) if np.isfinite(others).any() else None
-    row["others"] = int(np.isfinite(others).sum())
-    row["others_over"] = int((others >= LEVELS[-1]).sum())
-    return row
+    known, to_others = np.isfinite(similar), others[np.isfinite(others)]
+    mine = similar[known]
+    return {
+        "with_seeds": len(mine),
+        "similarity": float(mine.mean()) if len(mine) else None,
+        "std_error": clustered_error(mine, family(data, ours[known])),
+        "p95": float(np.quantile(mine, 0.95)) if len(mine) else None,
+        **{f"over_{level:g}": int((mine >= level).sum()) for level in LEVELS},
+        "to_others": float(to_others.mean()) if len(to_others) else None,
+        "others": len(to_others),
+        "others_over": int((to_others >= LEVELS[-1]).sum()),
+    }
 
 
 def _coverage(data: AuditData, ours: np.ndarray, *, whole: bool) -> dict[str, Any]:
@@ -123,10 +125,9 @@ def _coverage(data: AuditData, ours: np.ndarray, *, whole: bool) -> dict[str, An
 
 def _expected(data: AuditData, pool: np.ndarray, uses: Mapping[int, int]) -> tuple[float, float]:
     """How many seeds would be met if those of each class and attribute were drawn at random."""
-    group = data.label[pool] * max(len(data.attributes), 1) + data.attribute[pool]
     parts = []
-    for one in np.unique(group):
-        keys = set(data.key[pool[group == one]].tolist())
+    for group in np.unique(data.group[pool]):
+        keys = set(data.key[pool[data.group[pool] == group]].tolist())
         parts.append(occupied(sum(uses.get(key, 0) for key in keys), len(keys)))
     means, spreads = np.array(parts).reshape(-1, 2).T
     return float(means.sum()), float(np.sqrt(np.sum(spreads**2)))

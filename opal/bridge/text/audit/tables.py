@@ -15,7 +15,6 @@ import pandas as pd
 from opal.bridge.resampling import Folds
 from opal.bridge.text.corpus import ATTRIBUTE, labels_of, validate_texts
 from opal.bridge.text.encoders import Counted, Encoder, Features, Known, TfIdf
-from opal.bridge.text.encoders import features_of as featured
 
 REAL = ("base", "human", "test")
 _AT_ONCE = 256
@@ -69,7 +68,7 @@ class AuditData:
         Raises:
             ValueError: a table breaks the rules of tables of texts, or an own table has no row.
         """
-        tables = {**{("real", name): each for name, each in real.items()}}
+        tables = {("real", name): each for name, each in real.items()}
         tables |= {("made", name): each for name, each in made.items()}
         for (_, name), each in tables.items():
             validate_texts(each)
@@ -111,8 +110,12 @@ class AuditData:
         """Attribute of each text, a number; all 0 where there is none [n]."""
         if not self.attributes:
             return np.zeros(len(self.frame), dtype=int)
-        values = self.frame[ATTRIBUTE].to_numpy(dtype=str)
-        return np.searchsorted(self.attributes, values)
+        return np.searchsorted(self.attributes, self.frame[ATTRIBUTE].to_numpy(dtype=str))
+
+    @cached_property
+    def group(self) -> np.ndarray:
+        """Class and attribute of each text, a number: all of a class are next to each other [n]."""
+        return self.label * max(len(self.attributes), 1) + self.attribute
 
     @cached_property
     def folded(self) -> list[str]:
@@ -145,14 +148,13 @@ class AuditData:
 
     @cached_property
     def _features(self) -> Features:
-        text = self.frame["text"].to_numpy(dtype=object)
-        return featured(self.encoder, text[self._asked].tolist())
+        return self.encoder.features(self.own(self._asked)["text"].tolist())
 
     def features(self, rows: np.ndarray) -> Features:
         """What the classifiers see of some texts, none of them a test text."""
         place = np.searchsorted(self._asked, rows)
         if isinstance(self._features, Counted):
-            return Counted(self._features.counts[place], self._features.most_features)
+            return Counted(self._features.counts[place])
         return Known(self._features.given(place)[place])
 
     @cached_property
@@ -185,11 +187,11 @@ class AuditData:
         product = x.multiply(y) if hasattr(x, "multiply") else x * y
         return np.asarray(product.sum(axis=1), dtype=float).ravel()
 
-    def near(self, ours: str, theirs: str) -> Near:
-        """The text of table ``theirs`` nearest to each one of ``ours``, by letters in a row."""
-        if (ours, theirs) not in self._near:
-            self._near[ours, theirs] = self.nearest(self._rows(ours), self.real[theirs])
-        return self._near[ours, theirs]
+    def near(self, writer: str, role: str) -> Near:
+        """The real text of a role nearest to each one of a writer, by letters in a row."""
+        if (writer, role) not in self._near:
+            self._near[writer, role] = self.nearest(self.made[writer], self.real[role])
+        return self._near[writer, role]
 
     def nearest(self, ours: np.ndarray, theirs: np.ndarray) -> Near:
         """The nearest of the rows ``theirs`` to each of the rows ``ours``."""
@@ -200,9 +202,6 @@ class AuditData:
             row.append(theirs[best])
             cosine.append(some[np.arange(len(best)), best])
         return Near(np.concatenate(row), np.concatenate(cosine).astype(float))
-
-    def _rows(self, name: str) -> np.ndarray:
-        return self.made[name] if name in self.made else self.real[name]
 
     def rest(self, role: str) -> np.ndarray:
         """Rows of the other real tables."""

@@ -62,8 +62,7 @@ def variety(data: AuditData, writer: str, seed: int) -> list[dict[str, Any]]:
             "reason": too_few(ours, theirs),
         }
         if row["reason"] is None:
-            measure = partial(_sameness, data)
-            row |= against_real(measure, ours, theirs, rng, shares=_SHARES)
+            row |= against_real(partial(_sameness, data), ours, theirs, rng, shares=_SHARES)
         rows.append(row)
     return rows
 
@@ -77,9 +76,8 @@ def shift(data: AuditData, writer: str, seed: int) -> list[dict[str, Any]]:
     - ``divergence``: Jensen-Shannon distance of the frequencies of words, in bits, from 0 to 1;
     - ``unseen``: share of words that the real texts of the split have not.
 
-    The last two are of equally many texts. ``more`` and
-    ``less`` are the words that synthetic texts use more and less often than real ones, with their
-    shares of texts and a z.
+    The last two are of equally many texts. ``more`` and ``less`` are the words that synthetic texts
+    use more and less often than real ones, with their shares of texts and a z.
     """
     rng = np.random.default_rng(seed)
     rows = []
@@ -100,13 +98,11 @@ def pools(data: AuditData, writer: str) -> Iterator[tuple[str, np.ndarray, np.nd
     Groups are classes, or where there is an attribute pairs (class, attribute): a mix of attributes
     that was asked for is no fault.
     """
-    n_values = max(len(data.attributes), 1)
-    group = data.label * n_values + data.attribute
     values = [f", {value}" for value in data.attributes] or [""]
     names = [f"{label}{value}" for label in data.labels for value in values]
     ours, real = data.made[writer], data.known()
     for number, name in enumerate(names):
-        mine, theirs = (rows[group[rows] == number] for rows in (ours, real))
+        mine, theirs = (rows[data.group[rows] == number] for rows in (ours, real))
         if len(mine):
             yield name, mine, theirs
 

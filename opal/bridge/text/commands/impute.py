@@ -154,14 +154,14 @@ class Impute(Asking):
         """What is trained; packages that it needs are asked for."""
         from opal import names, validation
         from opal.bridge.text import encoders
-        from opal.bridge.text.classifiers import PRESETS, Tuned
+        from opal.bridge.text.classifiers import PRESETS
         from opal.bridge.text.impute import evaluate
 
         if self.masked_model is not None or self.classifier is not None:
             validation.require_installed("text", "torch", "transformers")
         if self.classifier is not None:
             names.check("classifier", [self.classifier], PRESETS)
-            return evaluate.trained(Tuned(PRESETS[self.classifier]))
+            return evaluate.fine_tuned(PRESETS[self.classifier])
         usual = "tfidf" if self._is_grammar() else encoders.MINILM
         return evaluate.linear(encoders.encoder(self.encoder or usual))
 

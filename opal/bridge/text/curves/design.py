@@ -129,7 +129,10 @@ def split_data(
     for name in chosen or sources(corpus):
         pool = corpus.human if name == HUMAN else corpus.synthetic[name]
         added[name] = _in_turns(pool[usable(pool, at_hand)], named(key, f"order {name}"))
-    test = _thinned(corpus.test, most_test)
+    test = corpus.test
+    if len(test) > most_test:
+        rows = on_host(named(as_key(0), "test")).choice(len(test), most_test, replace=False)
+        test = test.iloc[np.sort(rows)]
     return _stacked(corpus, base, added, test)
 
 
@@ -299,13 +302,6 @@ def _in_turns(frame: pd.DataFrame, key: Key[Array, ""]) -> pd.DataFrame:
     columns = [name for name in ("label", ATTRIBUTE) if name in mixed]
     turn = mixed.groupby(columns).cumcount().to_numpy()
     return mixed.iloc[np.lexsort((rng.random(len(mixed)), turn))]
-
-
-def _thinned(test: pd.DataFrame, most: int) -> pd.DataFrame:
-    if len(test) <= most:
-        return test
-    rows = on_host(named(as_key(0), "test")).choice(len(test), most, replace=False)
-    return test.iloc[np.sort(rows)]
 
 
 def _stacked(

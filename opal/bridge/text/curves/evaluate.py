@@ -24,7 +24,7 @@ from opal.bridge.text.curves import design, measures, train
 from opal.bridge.text.curves.design import ADDING, REFERENCE, SplitData
 from opal.bridge.text.curves.measures import Measure, std_error
 from opal.bridge.text.curves.train import Trained
-from opal.bridge.text.encoders import WORDS, Features, encoder, features_of
+from opal.bridge.text.encoders import WORDS, Features, encoder
 from opal.bridge.text.reading import Columns, read_files
 from opal.runner import Cell
 from opal.validation import require_at_least
@@ -90,7 +90,7 @@ def evaluate(corpus: TextCorpus, seed: int, settings: Settings) -> pd.DataFrame:
         corpus, seed, chosen=settings.sources, share=settings.share, most_test=settings.most_test
     )
     _require_texts(data, settings)
-    known = features_of(encoder(settings.encoder), data.frame["text"].tolist())
+    known = encoder(settings.encoder).features(data.frame["text"].tolist())
     # The matrices are small: threads wait for each other longer than they work.
     with threadpool_limits(1):
         trained, strength = _trained(data, known, seed, settings)
@@ -153,7 +153,7 @@ class Named:
 
     def load(self) -> TextCorpus:
         """The corpus, read once a process."""
-        return _named(self.corpus)
+        return _load_corpus(self.corpus)
 
 
 @dataclass(frozen=True)
@@ -193,10 +193,10 @@ def of_corpora(names: tuple[str, ...], settings: Settings, seeds: int) -> list[C
     for name in names:
         if (why := published.unavailable(name)) is not None:
             raise ValueError(f"corpus {name!r} cannot be had here: {why}")
-    chosen = [Named(name, seed, settings) for name in names for seed in range(seeds)]
     return [
-        Cell(evaluated, each, f"{each.corpus} {settings.encoder} seed {each.seed}")
-        for each in chosen
+        Cell(evaluated, Named(name, seed, settings), f"{name} {settings.encoder} seed {seed}")
+        for name in names
+        for seed in range(seeds)
     ]
 
 
@@ -208,15 +208,7 @@ def of_file(
     seeds: int,
     synthetic: tuple[Path, ...] = (),
 ) -> list[Cell]:
-    """Cells of a file of one's own; files are read at once, so that refusals come first.
-
-    Args:
-        file: labelled texts.
-        test: texts to test on.
-        columns: names of the columns text, label, attribute, seed, source, id; None to guess.
-        settings: how the texts are evaluated.
-        seeds: number of cells.
-        synthetic: files of texts that a model wrote.
+    """Cells of files of one's own (:class:`Own`), which are read at once: refusals come first.
 
     Raises:
         ValueError: a file cannot be read, or holds too little.
@@ -236,8 +228,10 @@ def of_file(
         settings,
     )
     own.load()
-    chosen = [replace(own, seed=seed) for seed in range(seeds)]
-    return [Cell(evaluated, each, f"{file.name} seed {each.seed}") for each in chosen]
+    return [
+        Cell(evaluated, replace(own, seed=seed), f"{file.name} seed {seed}")
+        for seed in range(seeds)
+    ]
 
 
 def evaluated(config: Named | Own) -> pd.DataFrame:
@@ -321,9 +315,7 @@ def _exact(data: SplitData, trained: Sequence[Trained]) -> Iterator[dict[str, An
             yield same | own | {"metric": name, "value": value}
 
 
-@lru_cache(maxsize=2)
-def _named(name: str) -> TextCorpus:
-    return published.load_corpus(name)
+_load_corpus = lru_cache(maxsize=2)(published.load_corpus)
 
 
 @lru_cache(maxsize=1)

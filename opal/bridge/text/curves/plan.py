@@ -22,8 +22,8 @@ from opal.bridge.text.curves.exchange import ARM, curve, errors_over_tests, law,
 from opal.scaling.exchange import Mixture, laws_of
 from opal.scaling.fit import Fit
 from opal.scaling.pilot import fit_pilot
-from opal.scaling.plan import Plan, plan
-from opal.scaling.purchase import MIN_GAIN, Option
+from opal.scaling.plan import plan
+from opal.scaling.purchase import MIN_GAIN
 
 DRAWS = 400
 """Draws of the law: an end of an interval that decides must not be that of two or three of them."""
@@ -97,7 +97,9 @@ def plan_purchase(records: pd.DataFrame, writer: str) -> PurchasePlan:
         price_synthetic=1.0,
         budget=float(trained["added"].max()),
     )
-    best = _asked(made)
+    best = made.chosen
+    if not best.n_augmented:
+        best = next(each for each in made.alternatives if each.strategy == "augment")
     wanted = best.n_augmented * n_groups, best.alpha
     tried = _nearest(trained, *wanted)
     noise = _error_over_tests(records, writer, tried[1])
@@ -139,21 +141,21 @@ def realised(records: pd.DataFrame, writer: str, advised: PurchasePlan) -> dict[
     """
     risk = purchases(records, writer, "balanced_risk")
     error = purchases(records, writer, "balanced_error")
-    measured, wrong = (_at(table, advised.tried) for table in (risk, error))
+    gain, noise = _at(risk, advised.tried)
+    less, less_noise = _at(error, advised.tried)
     best = risk.loc[risk["gain"].idxmax()]
     none = best["gain"] <= 0
-    made = measured[0] if advised.says == "buy" else 0.0
     return {
-        "measured": measured[0],
-        "measured_error": measured[1],
-        "less_error": wrong[0],
-        "less_error_error": wrong[1],
+        "measured": gain,
+        "measured_error": noise,
+        "less_error": less,
+        "less_error_error": less_noise,
         "best": 0.0 if none else float(best["gain"]),
         "best_error": 0.0 if none else float(best["error"]),
         "best_added": 0 if none else int(best["added"]),
         "best_alpha": 0.0 if none else float(best["alpha"]),
-        "regret": max(float(best["gain"]), 0.0) - made,
-        "came": _side(*measured),
+        "regret": max(float(best["gain"]), 0.0) - (gain if advised.says == "buy" else 0.0),
+        "came": "open" if abs(gain) <= 1.96 * noise else "gain" if gain > 0 else "loss",
     }
 
 
@@ -169,21 +171,8 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
         :func:`opal.bridge.text.curves.plan.realised`. Where a number is missing, ``floor_why``,
         ``worth_why`` or ``plan_why`` says why; ``plan_why`` also says what decided.
     """
-    data = records[records["source"] == "data"]
-    return pd.DataFrame(
-        [
-            row
-            for _, each in data.groupby(["setting", "encoder"], sort=False)
-            for row in _compared(each)
-        ]
-    )
-
-
-def _asked(made: Plan) -> Option:
-    """The purchase that is recommended, or the best of those that are not."""
-    if made.chosen.n_augmented:
-        return made.chosen
-    return next(each for each in made.alternatives if each.strategy == "augment")
+    cases = records[records["source"] == "data"].groupby(["setting", "encoder"], sort=False)
+    return pd.DataFrame([row for _, each in cases for row in _compared(each)])
 
 
 def _nearest(trained: pd.DataFrame, added: float, alpha: float) -> tuple[int, float]:
@@ -234,12 +223,6 @@ def _decided(gain: tuple[float, float, float], least: float) -> tuple[str, str]:
 def _at(table: pd.DataFrame, point: tuple[int, float]) -> tuple[float, float]:
     row = table[(table["added"] == point[0]) & (table["alpha"] == point[1])].iloc[0]
     return float(row["gain"]), float(row["error"])
-
-
-def _side(value: float, error: float) -> str:
-    if abs(value) <= 1.96 * error:
-        return "open"
-    return "gain" if value > 0 else "loss"
 
 
 def _compared(records: pd.DataFrame) -> Iterator[dict[str, Any]]:

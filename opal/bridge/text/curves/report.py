@@ -90,7 +90,9 @@ class Evaluation:
 
     def to_html(self) -> str:
         """One page with the picture and the tables, which needs nothing else."""
-        shown = render.Figure(self._png(), "text.png", "Learning curves")
+        picture = BytesIO()
+        self._save(picture)
+        shown = render.Figure(picture.getvalue(), "text.png", "Learning curves")
         return render.html("Evaluation of synthetic texts", [shown, *blocks(self.result())])
 
     def result(self) -> dict[str, Any]:
@@ -106,17 +108,14 @@ class Evaluation:
         metadata = {"settings": dict(self.settings), **records.provenance()}
         path = records.write(self.records, out / "text.parquet", metadata=metadata)
         figure = out / "text.png"
-        picture = self._png()
-        write_atomically(figure, lambda partial: _fill(partial, picture))
+        write_atomically(figure, self._save)
         return self.result() | {"records": str(path), "figure": str(figure)}
 
-    def _png(self) -> bytes:
+    def _save(self, picture: Path | BytesIO) -> None:
         import matplotlib as mpl
 
-        picture = BytesIO()
         with mpl.rc_context(STYLE):
             draw(self.records, self._compared).savefig(picture, format="png", dpi=160)
-        return picture.getvalue()
 
 
 def evaluate_texts(
@@ -145,11 +144,7 @@ def evaluate_texts(
 
 
 def blocks(result: Mapping[str, Any]) -> list[render.Block]:
-    """Arms; what each writer is worth; what its plan said, and what came of it; notes.
-
-    Args:
-        result: of :meth:`Evaluation.result` or :meth:`Evaluation.write`.
-    """
+    """Arms, worths, plans and what came of them, and notes, of :meth:`Evaluation.result`."""
     sources = result["sources"]
     bought = [row for row in sources if row["source"] != HUMAN]
     shown: list[render.Block] = [_arm_table(result["arms"]), _worth_table(sources)]
@@ -168,9 +163,8 @@ def looks(sources: Sequence[str]) -> dict[str, Look]:
 def draw(records: pd.DataFrame, compared: pd.DataFrame | None = None) -> Figure:
     """Curves of every corpus and encoder, with fitted laws, or exact errors where there are any.
 
-    Args:
-        records: of :func:`opal.bridge.text.curves.evaluate.evaluate`.
-        compared: :func:`opal.bridge.text.curves.plan.comparison` of them, if it is known.
+    ``compared`` is the :func:`~opal.bridge.text.curves.plan.comparison` of the records, if it is
+    known.
     """
     from matplotlib.figure import Figure
 
@@ -223,17 +217,12 @@ def worths(compared: pd.DataFrame, setting: str, encoder: str) -> list[str]:
     largest = max((row["added"] for row in rows if row["source"] == HUMAN), default=0)
     said = []
     for row in rows:
-        if row["source"] == HUMAN or np.isnan(row.get("worth", np.nan)):
-            continue
-        ends = ("worth", "worth_low", "worth_high")
-        best, low, high = (_count(row[name], largest) for name in ends)
-        name = LABELS.get(row["source"], row["source"])
-        said.append(f"{row['added']:,} {name}\n= {best} human [{low}, {high}]")
+        if row["source"] != HUMAN and not np.isnan(row.get("worth", np.nan)):
+            ends = (row["worth"], row["worth_low"], row["worth_high"])
+            best, low, high = (_count(number, largest) for number in ends)
+            name = LABELS.get(row["source"], row["source"])
+            said.append(f"{row['added']:,} {name}\n= {best} human [{low}, {high}]")
     return said
-
-
-def _fill(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
 
 
 def _arms(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -246,11 +235,8 @@ def _arms(frame: pd.DataFrame) -> list[dict[str, Any]]:
     for key, rows in last.groupby([*rule, "added"], sort=False):
         values = rows[rows["group"] == "all"].set_index("metric")
         metrics = {
-            name: {
-                "estimate": float(values.at[name, "value"]),
-                "ci": [float(values.at[name, end]) for end in ("lower", "upper")],
-            }
-            for name in values.index
+            str(name): {"estimate": value, "ci": [low, high]}
+            for name, value, low, high in values[["value", "lower", "upper"]].itertuples()
         }
         found.append(dict(zip([*rule, "added"], key, strict=True)) | {"metrics": metrics})
     return found
@@ -258,12 +244,11 @@ def _arms(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     """JSON has no infinity and no missing number: both are null, ``worth_beyond`` tells which."""
-    beyond = row.get("worth") == np.inf
     plain = {
         str(name): None if isinstance(value, float) and not np.isfinite(value) else value
         for name, value in row.items()
     }
-    return plain | {"worth_beyond": bool(beyond)}
+    return plain | {"worth_beyond": bool(row.get("worth") == np.inf)}
 
 
 def _arm_table(arms: Sequence[Row]) -> render.Table:

@@ -32,7 +32,7 @@ import pandas as pd
 from jaxtyping import Array, Key
 
 from opal.bridge.text.corpus import leaks, made_from
-from opal.bridge.text.impute.task import Drawn, Task
+from opal.bridge.text.impute.task import Task
 from opal.draws import named, on_host
 
 BASELINES = ("raw", "weighting", "duplication")
@@ -141,26 +141,26 @@ def trainings(
 
 
 def pools(
-    task: Task, drawn: Drawn, n_originals: tuple[int, ...], n_folds: int, *, key: Key[Array, ""]
+    task: Task, drawn: pd.DataFrame, n_originals: tuple[int, ...], n_folds: int, key: Key[Array, ""]
 ) -> tuple[Pools, pd.DataFrame]:
-    """Pools for each number of originals, and all texts of the data set.
+    """Pools for each number of originals, and all texts of the data set, synthetic ones too.
 
-    ``n_folds`` is that of the folds that know no lineage, and ``key`` that of the data set.
+    ``drawn`` and ``key`` are those of the data set, and ``n_folds`` that of the folds that know no
+    lineage.
     """
     kinds: dict[str, Mapping[str, pd.DataFrame]] = {
         "synthetic": task.synthetic,
         "fixed_seeds": task.fixed,
         "ssmba": {} if task.ssmba is None else {str(task.ssmba["source"].iloc[0]): task.ssmba},
     }
-    mine = drawn.frame["id"][: drawn.n_category]
-    parts, end = [drawn.frame], len(drawn.frame)
+    parts, end = [drawn], len(drawn)
     found: Pools = {n: {kind: {} for kind in kinds} for n in n_originals}
     for kind, writer, whole in [(k, s, w) for k, by in kinds.items() for s, w in by.items()]:
         rng = on_host(named(key, f"{kind} {writer}"))
-        made = _in_turn(whole, frozenset(mine[: max(n_originals)]), rng)
+        made = _in_turn(whole, frozenset(drawn["id"][: max(n_originals)]), rng)
         rows = np.arange(end, end + len(made))
         for n in n_originals:
-            here = made_from(made, frozenset(mine[:n]))
+            here = made_from(made, frozenset(drawn["id"][:n]))
             if here.any():
                 naive = rng.permutation(np.arange(here.sum()) % n_folds)
                 pool = Pool(made[here].reset_index(drop=True), rows[here], naive)
@@ -185,12 +185,10 @@ def testable(
 def _baseline(
     arm: str, fold: Fold, written: Mapping[str, Pool], rng: np.random.Generator
 ) -> Training:
-    if arm == "weighting":
-        return _training(arm, NONE, fold, fold.own, written, fold.m / len(fold.own))
-    missing = fold.m - len(fold.own) if arm == "duplication" else 0
-    return _training(
-        arm, NONE, fold, np.concatenate([fold.own, rng.choice(fold.own, max(missing, 0))]), written
-    )
+    weight = fold.m / len(fold.own) if arm == "weighting" else 1.0
+    missing = max(fold.m - len(fold.own), 0) if arm == "duplication" else 0
+    category = np.concatenate([fold.own, rng.choice(fold.own, missing)])
+    return _training(arm, NONE, fold, category, written, weight)
 
 
 def _training(

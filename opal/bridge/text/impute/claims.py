@@ -8,14 +8,13 @@ The claims: from 75 originals on, synthetic texts do as well as a full sample of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from opal import records
-from opal.bridge.resampling import LEVEL, cross_validated
+from opal.bridge.resampling import cross_validated
 from opal.bridge.text.impute import arms
 from opal.bridge.text.impute.evaluate import Trial
 from opal.bridge.text.impute.task import Task
@@ -86,32 +85,6 @@ def summarise(frame: pd.DataFrame, task: Task, trial: Trial, *, source: str) -> 
             n_oversampled=trial.fill_to - table["n_min"],
             n_full=min(trial.fill_to, len(task.originals) + len(task.spare)),
         )
-    )
-
-
-def pooled(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over the corpora of all rows that several of them have, under the setting ``all``.
-
-    Classes of a corpus share texts: their errors count as one and the same. Corpora are
-    independent, and intervals are normal.
-    """
-    case = ["n_min", "arm", "synthesizer", "tested", "metric"]
-    corpus = table["setting"].str.partition("/")[0].rename("corpus")
-    of_corpus = {"value": "mean", "std_error": "mean", "n_full": "min", "n_oversampled": "max"}
-    each = table.groupby([*case, corpus])[[*of_corpus]].agg(of_corpus)
-    squares = each.assign(std_error=each["std_error"] ** 2).groupby(level=case)
-    found = squares.agg(
-        value=("value", "mean"),
-        std_error=("std_error", "sum"),
-        n_full=("n_full", "min"),
-        n_oversampled=("n_oversampled", "max"),
-        corpora=("value", "size"),
-    )
-    found = found[found["corpora"] > 1].reset_index()
-    error = np.sqrt(found["std_error"]) / found["corpora"]
-    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
-    return found.assign(
-        setting="all", std_error=error, lower=found["value"] - half, upper=found["value"] + half
     )
 
 

@@ -6,7 +6,7 @@ with the recall r of the synthetic texts that were not trained on and have a see
 same false positives, ``F1 = 2rP/(rP + FP + P)``. The gap between the two, the paper's overfitting,
 is thus one of recall alone, whatever the number of synthetic texts.
 
-What is trained is a :data:`Learner`: a linear rule on features, or any classifier of texts.
+What is trained is a :data:`Learner`: a linear rule on features, or an encoder.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from threadpoolctl import threadpool_limits
 
 from opal import names
 from opal.bridge.resampling import deal, lineages
-from opal.bridge.text.classifiers import STRENGTH, Classifier, ridge
-from opal.bridge.text.encoders import Encoder, features_of
+from opal.bridge.text.classifiers import STRENGTH, FineTuning, fine_tune, ridge
+from opal.bridge.text.encoders import Encoder
 from opal.bridge.text.impute import arms
 from opal.bridge.text.impute.arms import Fold, Training
-from opal.bridge.text.impute.task import Drawn, Task, draw
+from opal.bridge.text.impute.task import Task, draw
 from opal.draws import as_key, named, on_host
 from opal.estimators.wide import fit_wide
 
@@ -147,7 +147,7 @@ def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
     """Weighted logistic regression on features; ``λ = 1/(2 C n_eff)`` for weights of sum one."""
 
     def of(said: Sequence[str], n_classes: int) -> Fit:
-        given = features_of(chosen, said)
+        given = chosen.features(said)
 
         def fit(
             rows: np.ndarray, y: np.ndarray, weights: np.ndarray, tested: np.ndarray, seed: int
@@ -166,15 +166,15 @@ def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
     return of
 
 
-def trained(classifier: Classifier) -> Learner:
-    """Any classifier of texts, as a fine-tuned encoder."""
+def fine_tuned(settings: FineTuning) -> Learner:
+    """An encoder that is trained anew in each fold."""
 
     def of(said: Sequence[str], n_classes: int) -> Fit:
         def fit(
             rows: np.ndarray, y: np.ndarray, weights: np.ndarray, tested: np.ndarray, seed: int
         ) -> np.ndarray:
             own = [said[i] for i in rows]
-            rule = classifier.fit(own, y, weights, n_classes=n_classes, seed=seed)
+            rule = fine_tune(own, y, weights, n_classes=n_classes, settings=settings, seed=seed)
             return rule.probabilities([said[i] for i in tested]).argmax(axis=1)
 
         return fit
@@ -186,10 +186,10 @@ def _repeat(
     task: Task, trial: Trial, learner: Learner, key: Key[Array, ""]
 ) -> Iterator[list[dict[str, Any]]]:
     """The results of each fold of one data set."""
-    drawn = draw(task, trial.fill_to, key=key)
+    drawn, n_category = draw(task, trial.fill_to, key=key)
     together = [seeds for each in task.fixed.values() for seeds in each["seeds"]]
-    fold_of = split(drawn.frame, trial.n_folds, key=named(key, "folds"), together=together)
-    pools, frame = arms.pools(task, drawn, trial.n_originals, trial.n_folds, key=key)
+    fold_of = split(drawn, trial.n_folds, key=named(key, "folds"), together=together)
+    pools, frame = arms.pools(task, drawn, trial.n_originals, trial.n_folds, key)
     known = {label: k for k, label in enumerate(task.labels)}
     y = frame["label"].map(known).to_numpy()
     fit = learner(frame["text"].tolist(), len(known))
@@ -199,30 +199,24 @@ def _repeat(
         seed = int(on_host(named(key, f"fit {number}")).integers(2**31))
         held_out = np.flatnonzero(fold_of == number)
         for n in trial.n_originals:
-            fold = _fold(drawn, frame, fold_of, number, n, trial)
+            train = np.flatnonzero(fold_of != number)
+            real = train[train < n_category]
+            fold = Fold(
+                number,
+                frame["id"].to_numpy(dtype=object),
+                held_out,
+                train[train >= n_category],
+                real[real < n],
+                real,
+                round(trial.fill_to * len(real) / n_category),
+                trial.fill_to - n,
+            )
             rng = on_host(named(key, f"duplication {n} {number}"))
             for training in arms.trainings(fold, pools[n], trial.arms, rng):
                 result = _result(training, held_out, y, target, fit, seed)
                 about = {"n_original": n, "arm": training.arm, "synthesizer": training.writer}
                 found += [about | each for each in result]
         yield found
-
-
-def _fold(
-    drawn: Drawn, frame: pd.DataFrame, fold_of: np.ndarray, number: int, n: int, trial: Trial
-) -> Fold:
-    train = np.flatnonzero(fold_of != number)
-    real = train[train < drawn.n_category]
-    return Fold(
-        number,
-        frame["id"].to_numpy(dtype=object),
-        np.flatnonzero(fold_of == number),
-        train[train >= drawn.n_category],
-        real[real < n],
-        real,
-        round(trial.fill_to * len(real) / drawn.n_category),
-        trial.fill_to - n,
-    )
 
 
 def _result(

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 USUAL = (50, 75)
 """Numbers of originals that the paper's claims are about."""
-_INTERVAL = ("value", "lower", "upper")
 _SHOWN = ("f1", "gap", "f1_minus_all_real", "f1_minus_weighting")
 _APART = 0.5  # between two arms, all numbers of originals stand within so much
 
@@ -100,14 +99,7 @@ def imputation(
     source: str = "data",
     progress: Progress | None = None,
 ) -> Imputation:
-    """Evaluate a task.
-
-    Args:
-        task: with its synthetic texts.
-        trial: how it is tried.
-        learner: what is trained.
-        source: of the records: ``data`` or ``simulation``.
-        progress: told how many folds are done, and of how many.
+    """What :func:`~opal.bridge.text.impute.evaluate.evaluate` finds; ``source`` is of the records.
 
     Raises:
         ValueError: task and trial do not fit.
@@ -200,11 +192,7 @@ def blocks(found: Mapping[str, Any]) -> list[render.Block]:
 
 
 def draw(records: pd.DataFrame) -> Figure:
-    """F1 of the arms on held-out originals, and the same minus weighting, with their intervals.
-
-    Args:
-        records: of one task.
-    """
+    """F1 of the arms of one task on held-out originals, and the same minus weighting."""
     from matplotlib.figure import Figure
 
     own = records[records["tested"] == "human"]
@@ -226,40 +214,10 @@ def draw(records: pd.DataFrame) -> Figure:
     return figure
 
 
-def compared(claims: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``claims.claims`` in as few columns as a terminal shows.
-
-    F1 is that of the filled class; differences and the gap have their intervals beside them, and
-    those that no row has are left out.
-    """
-    first = {"setting": "setting", "synthesizer": "texts by", "n_original": "originals"}
-    table = claims[[*first]].rename(columns=first)
-    scores = {"weighting": "f1_weighting", "filled": "f1", "all real": "f1_all_real"}
-    for title, name in scores.items():
-        table[title] = claims[name].map("{:.3f}".format)
-    differences = {
-        "minus weighting": "synthetic_f1_minus_weighting",
-        "minus all real": "difference",
-        "gap": "gap",
-        "minus SSMBA": "synthetic_f1_minus_ssmba",
-        "gap minus SSMBA": "synthetic_gap_minus_ssmba",
-        "fixed minus drawn seeds": "fixed_seeds_f1_minus_drawn_seeds",
-        "gap, fixed minus drawn": "fixed_seeds_gap_minus_drawn_seeds",
-    }
-    for title, name in differences.items():
-        if name in claims:
-            ends = (
-                ("lower", "upper") if name == "difference" else (f"{name}_lower", f"{name}_upper")
-            )
-            table[title] = [_interval(*row) for row in claims[[name, *ends]].to_numpy()]
-    verdicts_of = {"full sample": "full_sample", "2 to 4 %": "gap_published"}
-    return table.assign(**{title: claims[name] for title, name in verdicts_of.items()})
-
-
 def claim(row: Mapping[str, Any]) -> str:
     """A row of :func:`opal.bridge.text.impute.claims.claims` in a line."""
-    control = row["gap_all_real"]
-    easy = "" if math.isnan(control) else f"; {control:+.3f} with original texts alone"
+    real = row["gap_all_real"]
+    easy = "" if math.isnan(real) else f"; {real:+.3f} with original texts alone"
     judged = str(row["full_sample"])
     if judged == claims.NOT_JUDGED:
         judged += f", for all_real has {row['n_full']} of {row['n_asked']} texts"
@@ -296,12 +254,9 @@ def _intervals(axes: Axes, rows: pd.DataFrame, arms: list[tuple[str, str]]) -> N
 
 def _measures(part: pd.DataFrame, writer: str) -> dict[str, Any]:
     """Each metric with its interval; those on synthetic texts of arms without any, by writer."""
-    found: dict[str, Any] = {}
-    for row in part.to_dict("records"):
-        own = row["tested"] in ("human", writer)
-        name = row["metric"] if own else f"{row['metric']} on {row['tested']}"
-        found[str(name)] = {key: row[key] for key in _INTERVAL}
-    return found
+    own = part["tested"].isin(["human", writer])
+    names = part["metric"].where(own, part["metric"] + " on " + part["tested"])
+    return part.set_index(names)[["value", "lower", "upper"]].to_dict("index")
 
 
 def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
@@ -333,21 +288,20 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
     ]
 
 
-def _interval(value: float, lower: float, upper: float) -> str:
+def interval(value: float, lower: float, upper: float) -> str:
+    """A difference and the ends of its interval; nothing where it is not known."""
     return "" if math.isnan(value) else f"{value:+.3f} ({lower:+.3f}, {upper:+.3f})"
 
 
 def _cell(found: Mapping[str, float] | None) -> str:
-    if found is None:
-        return ""
-    return f"{found['value']:.3f} ({found['lower']:.3f}, {found['upper']:.3f})"
+    return "" if found is None else "{value:.3f} ({lower:.3f}, {upper:.3f})".format(**found)
 
 
 def _ablation(row: Mapping[str, Any], arm: str, reference: str) -> str:
     """What an arm has over another, where it is known; the table has what is over weighting."""
     names = {metric: f"{arm}_{metric}_minus_{reference}" for metric in ("f1", "gap")}
     known = [
-        f"{metric} {_interval(row[name], row[f'{name}_lower'], row[f'{name}_upper'])}"
+        f"{metric} {interval(row[name], row[f'{name}_lower'], row[f'{name}_upper'])}"
         for metric, name in names.items()
         if reference != "weighting" and not math.isnan(row.get(name, math.nan))
     ]

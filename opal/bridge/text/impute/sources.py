@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,12 +32,13 @@ from opal.bridge.text.corpus import TextCorpus, text_table
 from opal.bridge.text.generation import Generated
 from opal.bridge.text.impute.evaluate import Trial
 from opal.bridge.text.impute.task import Task, draw
-from opal.bridge.text.masked_lm import Corrupted, Growing, Masking
+from opal.bridge.text.masked_lm import Corrupted, Growing, Masking, padded, tokens_of
 
 GROWN = "grown"
 """Stands for a model's folder: it is grown on texts of the corpus that nothing else uses."""
 _SPARE = 1.1
 _TRIES = 10
+_MOST_TOKENS = 256  # longer texts are cut
 
 
 def quota(trial: Trial, n_original: int, *, fixed: bool) -> int:
@@ -100,8 +101,8 @@ def with_neighbours(
         task: without them.
         trial: how it will be tried.
         model: folder or hub name of a masked language model, or :data:`GROWN`.
-        corpus: that the task is of; a model grows on its texts.
-        growing: how.
+        corpus: that the task is of, on whose texts a model grows.
+        growing: how it does.
 
     Raises:
         ImportError: the extra ``text`` is not installed.
@@ -128,8 +129,8 @@ def outside(corpus: TextCorpus, task: Task, trial: Trial) -> list[str]:
     """Human texts of a corpus that are in no data set of a trial, nor among its test texts."""
     used = set(task.originals["id"]) | set(task.others["id"])
     for repeat in range(trial.n_repeats):
-        key = trial.key(task.name, repeat)
-        used |= set(draw(task, trial.fill_to, key=key).frame["id"])
+        drawn, _ = draw(task, trial.fill_to, key=trial.key(task.name, repeat))
+        used |= set(drawn["id"])
     human = corpus.apart().human.drop_duplicates("id")
     return human.loc[~human["id"].isin(used), "text"].tolist()
 
@@ -142,24 +143,20 @@ class Ssmba:
         model: folder or hub name of a model that ``AutoModelForMaskedLM`` loads.
         rate: share of a text's tokens that is corrupted; at least one is.
         most_likely: tokens that a draw chooses from; 0 for all.
-        max_tokens: longer texts are cut.
         batch: texts at once.
-        threads: of torch.
     """
 
     model: str
     rate: float = 0.15
     most_likely: int = 0
-    max_tokens: int = 256
     batch: int = 32
-    threads: int = 1
     _loaded: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the numbers."""
         if not 0 < self.rate <= 1:
             raise ValueError(f"rate is the share of corrupted tokens, in (0, 1]; got {self.rate}.")
-        for name, least in (("most_likely", 0), ("max_tokens", 3), ("batch", 1), ("threads", 1)):
+        for name, least in (("most_likely", 0), ("batch", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}; got {getattr(self, name)}.")
 
@@ -194,14 +191,14 @@ class Ssmba:
                 f"n_each must be at least 1, and each text there once; got {n_each} and "
                 f"{int(frame['id'].duplicated().sum())} that repeat another."
             )
-        origin = self._encoded(frame["text"].tolist())
-        found: list[dict[tuple[int, ...], str]] = [{} for _ in origin]
         words = self._parts()[0]
+        origin = tokens_of(words, frame["text"].tolist(), _MOST_TOKENS)
+        found: list[dict[tuple[int, ...], str]] = [{} for _ in origin]
         for attempt in range(_TRIES * n_each):
             missing = [i for i, made in enumerate(found) if len(made) < n_each]
             if not missing:
                 break
-            jobs = [_Job(origin[i], _stream(seed, frame["id"].iloc[i], attempt)) for i in missing]
+            jobs = [(origin[i], _stream(seed, frame["id"].iloc[i], attempt)) for i in missing]
             for i, tokens in zip(missing, self._neighbours(jobs), strict=True):
                 said = words.decode(list(tokens), skip_special_tokens=True).strip()
                 if tokens != origin[i] and said and tokens not in found[i]:
@@ -215,8 +212,10 @@ class Ssmba:
             seeds=[(each,) for each in frame["id"].iloc[at]],
         )
 
-    def _neighbours(self, jobs: Sequence[_Job]) -> Iterator[tuple[int, ...]]:
-        """One corrupted and mended sequence of tokens for each job, batch after batch."""
+    def _neighbours(
+        self, jobs: Sequence[tuple[tuple[int, ...], np.random.Generator]]
+    ) -> Iterator[tuple[int, ...]]:
+        """Each sequence of tokens corrupted and mended by its own draws, batch after batch."""
         masking = Masking(self._parts()[0], self.rate)
         for start in range(0, len(jobs), self.batch):
             some = []
@@ -230,9 +229,8 @@ class Ssmba:
         import torch
 
         words, model = self._parts()
-        padded = words.pad({"input_ids": [each.tokens.tolist() for each, _ in some]})
-        given = {name: torch.as_tensor(padded[name]) for name in ("input_ids", "attention_mask")}
-        torch.set_num_threads(self.threads)
+        given = padded(words, [each for each, _ in some])
+        torch.set_num_threads(1)
         with torch.inference_mode():
             logits = model(**given).logits.double()
             logits[:, :, words.all_special_ids] = -torch.inf
@@ -242,11 +240,6 @@ class Ssmba:
             tokens = each.tokens.copy()
             tokens[each.at] = drawn
             yield tuple(tokens.tolist())
-
-    def _encoded(self, said: Sequence[str]) -> list[tuple[int, ...]]:
-        options = {"truncation": True, "max_length": self.max_tokens}
-        words = self._parts()[0]
-        return [tuple(words(text, **options)["input_ids"]) for text in said]
 
     def _parts(self) -> tuple[Any, Any]:
         """Tokenizer and model, loaded at the first use."""
@@ -261,11 +254,6 @@ def _elsewhere(asking: Asking) -> Asking:
     beside = asking.out.with_stem(f"{asking.out.stem}-fixed-seeds")
     batch = asking.batch_out and asking.batch_out.with_stem(f"{asking.batch_out.stem}-fixed-seeds")
     return replace(asking, out=beside, batch_out=batch)
-
-
-class _Job(NamedTuple):
-    tokens: tuple[int, ...]
-    rng: np.random.Generator
 
 
 def _draw(p: np.ndarray, u: float, most_likely: int) -> int:

@@ -91,26 +91,16 @@ class Task:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """One data set of a task.
+def draw(task: Task, fill_to: int, *, key: Key[Array, ""]) -> tuple[pd.DataFrame, int]:
+    """A data set of original texts, and how many are of the class: those in front.
 
-    Attributes:
-        frame: original texts, those of the class first.
-        n_category: of the class; the first n of them are at hand.
+    They are the originals in random order, then spare texts in random order, up to the fill; the
+    first n of them are at hand.
     """
-
-    frame: pd.DataFrame
-    n_category: int
-
-
-def draw(task: Task, fill_to: int, *, key: Key[Array, ""]) -> Drawn:
-    """A data set: originals in random order, then spare texts in random order, up to the fill."""
     rng = on_host(named(key, "data"))
     mine = [part.iloc[rng.permutation(len(part))] for part in (task.originals, task.spare)]
     category = pd.concat(mine, ignore_index=True)[:fill_to]
-    frame = pd.concat([category, task.others], ignore_index=True)
-    return Drawn(frame, len(category))
+    return pd.concat([category, task.others], ignore_index=True), len(category)
 
 
 def of_corpus(corpus: TextCorpus, category: str, *, n_others: int | None) -> Task:
@@ -132,9 +122,6 @@ def of_corpus(corpus: TextCorpus, category: str, *, n_others: int | None) -> Tas
     known = pd.concat([apart.base, apart.human], ignore_index=True)
     clear = known[known.groupby("id")["label"].transform("nunique") == 1].drop_duplicates("id")
     mine, base = clear["label"] == category, clear["id"].isin(frozenset(apart.base["id"]))
-    others = clear[~mine]
-    if n_others is not None:
-        others = others[others.groupby("label").cumcount() < n_others]
     lost = len(known.drop_duplicates("id")) - len(clear)
     notes = (f"{lost} texts that occur with two labels are left out",) if lost else ()
     return Task(
@@ -142,7 +129,7 @@ def of_corpus(corpus: TextCorpus, category: str, *, n_others: int | None) -> Tas
         category,
         clear[mine & base],
         clear[mine & ~base],
-        others,
+        _first(clear[~mine], n_others),
         {name: _of(frame, category) for name, frame in apart.synthetic.items()},
         notes=notes,
     )
@@ -166,9 +153,7 @@ def of_frame(frame: pd.DataFrame, category: str, *, name: str, n_others: int | N
             f"such as {first[:60]!r}. Drop them (--drop-duplicates)."
         )
     mine = original["label"] == category
-    others = original[~mine]
-    if n_others is not None:
-        others = others[others.groupby("label").cumcount() < n_others]
+    others = _first(original[~mine], n_others)
     by_source = {str(source): _of(each, category) for source, each in synthetic.groupby("source")}
     return Task(name, category, original[mine], original[:0], others, by_source)
 
@@ -178,6 +163,10 @@ def reduced(task: Task, n: int, *, seed: int = 0) -> Task:
     rng = on_host(named(as_key(seed), f"at hand {task.name}"))
     order = task.originals.iloc[rng.permutation(len(task.originals))]
     return replace(task, originals=order[:n], spare=pd.concat([order[n:], task.spare]))
+
+
+def _first(others: pd.DataFrame, n: int | None) -> pd.DataFrame:
+    return others if n is None else others.groupby("label").head(n)
 
 
 def _of(frame: pd.DataFrame, category: str) -> pd.DataFrame:

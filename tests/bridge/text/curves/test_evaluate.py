@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import f1_score
 
 from opal.bridge.text.corpus import TextCorpus, text_table
 from opal.bridge.text.curves import design, evaluate, measures
 from opal.bridge.text.curves.design import Fold, SplitData
-from opal.bridge.text.encoders import TfIdf, features_of
+from opal.bridge.text.encoders import MOST_WORDS, TfIdf
 from opal.bridge.text.published import GRAMMAR, grammar_corpus
 from opal.objective import Design
 from opal.synthesis.resample import Duplication
@@ -145,9 +146,11 @@ def test_duplication_fills_every_group(data: SplitData) -> None:
 
 def test_features_are_learned_from_training_texts_alone() -> None:
     said = ["a good day", "a bad day", "good good times", "unheard words only"]
-    known = features_of(TfIdf(), said)
+    known = TfIdf().features(said)
     rows = np.array([0, 2])
-    fitted = TfIdf().fit([said[i] for i in rows])
+    options = {"token_pattern": r"(?u)\b\w+\b|[^\w\s]", "ngram_range": (1, 2)}
+    fitted = TfidfVectorizer(max_features=MOST_WORDS, sublinear_tf=True, **options)
+    fitted.fit([said[i] for i in rows])
     ours, theirs = known.given(rows).toarray(), fitted.transform(said).toarray()
     np.testing.assert_allclose(ours @ ours.T, theirs @ theirs.T, atol=1e-12)
     assert not np.allclose(ours, known.given(np.array([0, 1, 2])).toarray())

@@ -1,4 +1,4 @@
-"""Imputation: means over corpora, and whether published claims hold."""
+"""Imputation: whether published claims hold."""
 
 from __future__ import annotations
 
@@ -53,19 +53,6 @@ def test_verdicts(
 ) -> None:
     found = claim(loss, gap, task)
     assert (found["full_sample"], found["gap_published"]) == words
-
-
-def test_pooling_takes_corpora_as_independent() -> None:
-    rows = [("a/x", 0.1, 0.03), ("a/y", 0.3, 0.05), ("b/z", 0.4, 0.03)]
-    table = pd.DataFrame(rows, columns=["setting", "value", "std_error"]).assign(
-        n_min=50, arm="raw", synthesizer="none", tested="human", metric="f1"
-    )
-    table = table.assign(n_full=[200, 200, 180], n_oversampled=150)
-    (row,) = claims.pooled(table).to_dict("records")
-    assert row["value"] == pytest.approx(0.3)
-    assert row["std_error"] == pytest.approx(np.hypot(0.04, 0.03) / 2)
-    assert row["n_full"] == 180
-    assert claims.pooled(table[table["setting"] != "b/z"]).empty
 
 
 def test_without_a_full_sample_nothing_is_judged(task: Task) -> None:

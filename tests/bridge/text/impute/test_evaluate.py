@@ -94,10 +94,10 @@ def test_one_class_and_few_texts_are_refused(task: Task) -> None:
 
 
 def test_keys_decide_the_data_set(task: Task) -> None:
-    first, second = (draw(task, 40, key=as_key(k)) for k in (0, 1))
-    assert first.n_category == second.n_category == 40
-    assert set(first.frame["id"][:25]) == set(task.originals["id"])
-    assert first.frame["id"].tolist() != second.frame["id"].tolist()
+    (first, n), (second, other) = (draw(task, 40, key=as_key(k)) for k in (0, 1))
+    assert n == other == 40
+    assert set(first["id"][:25]) == set(task.originals["id"])
+    assert first["id"].tolist() != second["id"].tolist()
 
 
 @pytest.fixture

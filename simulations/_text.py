@@ -1,0 +1,100 @@
+"""What records of an evaluation of texts must hold, whatever the texts are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binom
+
+from opal.bridge.text.corpus import HUMAN
+from opal.bridge.text.curves.evaluate import TRIED, summary
+from opal.bridge.text.curves.exchange import ARM, METRIC, curve, errors_over_tests, worth
+from opal.bridge.text.encoders import WORDS
+from opal.checks import Check, at_least, at_most, within_standard_errors, z_threshold
+
+_RULE = ["setting", "synthesizer", "arm", "added"]
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """Human texts help, α = 0 is weighting, and estimates on test texts agree with exact errors."""
+    found = [_human_texts_help(records), _weighting(records)]
+    if (records["encoder"] == WORDS).any():
+        found += [*_exact(records), *_worths(records)]
+    return found
+
+
+def _human_texts_help(records: pd.DataFrame) -> Check:
+    """The balanced error with the most human texts, less that of weighting."""
+    rows = records[
+        (records["metric"] == "balanced_error_difference")
+        & (records["arm"] == "synthetic_weighting")
+        & (records["synthesizer"] == HUMAN)
+    ]
+    table = summary(rows)
+    last = table[table["added"] == table.groupby(["setting", "encoder"])["added"].transform("max")]
+    z = -last["value"] / last["std_error"]
+    detail = f"least fall in standard errors over {len(last)} corpora and encoders"
+    return at_least("human texts help", float(z.min()), 2.0, detail)
+
+
+def _weighting(records: pd.DataFrame) -> Check:
+    """Where ρ = 0 was chosen, the arm is weighting; where none was, there is nothing to differ."""
+    rows = records[(records["rho"] == 0) & records["metric"].str.endswith("_difference")]
+    largest = float(rows["value"].abs().max()) if len(rows) else 0.0
+    detail = f"largest difference to weighting where rho = 0, {len(rows)} numbers"
+    return at_most("alpha = 0 is weighting", largest, 1e-3, detail)
+
+
+def _exact(records: pd.DataFrame) -> list[Check]:
+    """Balanced errors on test texts against the grammar's law, and against a wrong one."""
+    z = {name: scores(records, name) for name in ("balanced_error", "balanced_error_control")}
+    honest = within_standard_errors("exact errors", z["balanced_error"].tolist())
+    wrong = np.abs(z["balanced_error_control"])
+    detail = "largest |z| against the law of another writer: must be caught"
+    return [honest, at_least("control", float(wrong.max()), z_threshold(len(wrong)), detail)]
+
+
+def _worths(records: pd.DataFrame) -> list[Check]:
+    """Intervals of what texts are worth against exact errors, and against those of a wrong law."""
+    words = records[records["encoder"] == WORDS]
+    held = worths(words, METRIC)
+    caught = len(held) - int(worths(words, f"{METRIC}_control").sum())
+    most = float(binom.ppf(0.99, len(held), 0.05))
+    detail = f"of {len(held)} intervals, exact worths outside: as many as chance leaves"
+    wrong = "exact worths by the law of another writer outside: must be caught"
+    missed = len(held) - int(held.sum())
+    return [
+        at_most("worth", missed, most, detail),
+        at_least("worth control", caught, most + 1, wrong),
+    ]
+
+
+def worths(records: pd.DataFrame, metric: str) -> np.ndarray:
+    """Whether the interval of each N of each generator holds the worth by exact errors.
+
+    ``records`` are of one corpus by its words, and ``metric`` is that of the exact errors.
+    """
+    known = records[(records["source"] == "theory") & (records["metric"] == metric)]
+    known = known.assign(source="data", metric=METRIC)
+    made = records.loc[records["arm"] == ARM, "synthesizer"]
+    held = []
+    for writer in dict.fromkeys(made[made != HUMAN]):
+        own, exact = ([curve(each, name) for name in (HUMAN, writer)] for each in (records, known))
+        found = worth(*own, test_error=errors_over_tests(records, writer))
+        truth = worth(*exact)
+        held += [a.low <= b.human <= a.high for a, b in zip(found, truth, strict=True)]
+    return np.array(held, dtype=bool)
+
+
+def scores(records: pd.DataFrame, metric: str) -> np.ndarray:
+    """z-scores of balanced errors on test texts against exact ones, an arm and size each.
+
+    Both are means over seeds. Seeds share their test texts: the mean standard error over test texts
+    is at least that of the mean over seeds.
+    """
+    words = records[(records["encoder"] == WORDS) & ~records["arm"].isin(TRIED)]
+    measured = words[(words["source"] == "data") & (words["metric"] == "balanced_error")]
+    known = words[(words["source"] == "theory") & (words["metric"] == metric)]
+    mean = measured.groupby(_RULE)[["value", "std_error"]].mean()
+    joined = mean.join(known.groupby(_RULE)["value"].mean().rename("exact"), how="inner")
+    return ((joined["value"] - joined["exact"]) / joined["std_error"]).to_numpy()
