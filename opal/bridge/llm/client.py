@@ -247,7 +247,7 @@ def _gated(retries: _Retries, timeout: float) -> httpx2.AsyncClient:
 
     unsent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
-    class Client(openai.DefaultAsyncHttpxClient):
+    class GatedHttpClient(openai.DefaultAsyncHttpxClient):
         async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
             attempt = retries.find(request)
             await attempt.gate(lost=attempt.lost)
@@ -265,7 +265,7 @@ def _gated(retries: _Retries, timeout: float) -> httpx2.AsyncClient:
             attempt.lost = response.status_code < 400
             return response
 
-    return Client(timeout=timeout)
+    return GatedHttpClient(timeout=timeout)
 
 
 def completion_body(request: Request, limit_name: LimitName = "max_tokens") -> dict[str, object]:
