@@ -14,7 +14,7 @@ import pytest
 
 from opal.bridge import download
 from opal.bridge.download import DownloadError, Repository
-from opal.bridge.registry import lines
+from opal.bridge.registry.__main__ import lines
 
 CONTENT = b"a,b\n1,2\n"
 SHA = hashlib.sha256(CONTENT).hexdigest()
