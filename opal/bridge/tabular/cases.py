@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from opal.bridge.tabular.splits import checked, keys, without
+from opal.bridge.tabular.splits import checked, keys, recurs, without
 
 MOST_LEVELS = 10
 NEAR_SHARE = 0.05
@@ -61,26 +60,26 @@ class Tables:
         if not cases:
             raise ValueError("an audit needs at least one file of synthetic rows; got none.")
         columns = [name for name in cases[0].train.columns if name != target] + [target]
-
-        def fit(table: pd.DataFrame, where: str) -> pd.DataFrame:
-            return checked(table, columns, [target, *attributes], where)
-
+        needed = [target, *attributes]
         done = []
         for case in cases:
             if case.synthetic.empty:
                 raise ValueError(f"{case.name} must hold synthetic rows; it has none.")
-            fitted = replace(
-                case,
-                synthetic=fit(case.synthetic, case.name),
-                train=fit(case.train, f"the training table of {case.name}"),
-            )
-            if case.test is not None:
-                fitted = replace(fitted, test=fit(case.test, f"the test table of {case.name}"))
-            if case.generated is not None:
-                fitted = replace(fitted, generated=fit(case.generated, case.name))
-            done.append(fitted)
-        whole = None if source is None else fit(source, "the source table")
-        return cls(tuple(done), whole, target, tuple(attributes))
+            where = {
+                "synthetic": case.name,
+                "train": f"the training table of {case.name}",
+                "test": f"the test table of {case.name}",
+                "generated": case.name,
+            }
+            fit = {
+                role: checked(getattr(case, role), columns, needed, told)
+                for role, told in where.items()
+                if getattr(case, role) is not None
+            }
+            done.append(replace(case, **fit))
+        if source is not None:
+            source = checked(source, columns, needed, "the source table")
+        return cls(tuple(done), source, target, tuple(attributes))
 
     @property
     def synthetic(self) -> pd.DataFrame:
@@ -175,9 +174,12 @@ def _tables(
 ) -> dict[str, pd.DataFrame]:
     """The tables whose composition is compared, pooled over cases."""
     tables = {"synthetic": pd.concat([case.synthetic for case in cases])}
-    if any(case.generated is not None for case in cases):
-        whole = [case.synthetic if case.generated is None else case.generated for case in cases]
-        tables["generated"] = pd.concat(whole)
+    generated = [case.generated for case in cases]
+    if any(table is not None for table in generated):
+        tables["generated"] = pd.concat(
+            case.synthetic if table is None else table
+            for case, table in zip(cases, generated, strict=True)
+        )
     if prompt_rows:
         tables["prompt"] = pd.concat([case.train.head(prompt_rows) for case in cases])
     tables["train"] = pd.concat([case.train for case in cases])
@@ -246,15 +248,13 @@ def _compare(
 ) -> dict[str, Any]:
     """Counts of one file against one table."""
     features = table.columns[:-1]
-    ours, theirs = keys(case.synthetic), set(keys(table))
-    exact = np.array([key in theirs for key in ours])
-    known = set(keys(table[features]))
-    same_features = np.array([key in known for key in keys(case.synthetic[features])])
-    close = neighbours.distance(case.synthetic) <= neighbours.radius
+    ours = case.synthetic
+    exact, same_features = recurs(ours, table), recurs(ours[features], table[features])
+    close = neighbours.distance(ours) <= neighbours.radius
     return {
         "n_rows": len(ours),
         "exact": int(exact.sum()),
-        "distinct": len(set(ours) & theirs),
+        "distinct": len(set(keys(ours)) & set(keys(table))),
         "relabelled": int((same_features & ~exact).sum()),
         "near": int((close & ~same_features).sum()),
         "by_chance": _by_chance(case, table, role, source),
@@ -284,15 +284,13 @@ def _by_chance(
 ) -> float | None:
     """Share of real rows outside a table that equal a row in it; twins within the source table."""
     if role == "source":
-        count = Counter(keys(table))
-        return sum(n for n in count.values() if n > 1) / len(table)
+        return float(table.duplicated(keep=False).mean())
     others = case.test if role == "train" else case.train
     if source is not None:
         others = without(source, [table])
     if others is None or others.empty:
         return None
-    inside = set(keys(table))
-    return sum(key in inside for key in keys(others)) / len(others)
+    return float(recurs(others, table).mean())
 
 
 def _total(counts: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
