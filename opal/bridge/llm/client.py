@@ -10,8 +10,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -35,7 +34,6 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HIDDEN = "[key]"
 # What looks like a key or part of one, as servers print it back.
 _LOOKS = re.compile(r"(?i)\bsk-[\w*.\-]+|(?<=bearer )\S+")
-_HEADER = "idempotency-key"
 # OpenAI's reasoning models know only the second; many other servers only the first.
 LimitName = Literal["max_tokens", "max_completion_tokens"]
 
@@ -73,7 +71,6 @@ class OpenAIClient:
         self._url = base_url or os.environ.get("OPENAI_BASE_URL")
         self._key = _key(key_variable, _host(self._url))
         self._timeout, self._max_retries, self._limit_name = timeout, retries, limit_name
-        self._retries = _Retries()
         self._client: openai.AsyncOpenAI | None = None
 
     async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
@@ -86,11 +83,13 @@ class OpenAIClient:
         """
         if any(self._holds_key(each.content) for each in request.messages):
             raise FatalError("a prompt holds the API key; nothing is sent.")
-        with self._retries.of(idempotency_key, gate) as attempt:
-            answer = await self._post(request, idempotency_key)
-            if isinstance(answer, Exception):
-                # Raised here, where it has no history: that of the client's errors holds the key.
-                raise self._told(answer, request, lost=attempt.lost)
+        attempt = _Attempt(gate)
+        token = _ATTEMPT.set(attempt)
+        answer = await self._post(request, idempotency_key)
+        _ATTEMPT.reset(token)
+        if isinstance(answer, Exception):
+            # Raised here, where it has no history: that of the client's errors holds the key.
+            raise self._told(answer, request, lost=attempt.lost)
         return read_completion(answer)
 
     async def close(self) -> None:
@@ -123,7 +122,7 @@ class OpenAIClient:
                 base_url=self._url,
                 timeout=self._timeout,
                 max_retries=self._max_retries,
-                http_client=_gated(self._retries, self._timeout),
+                http_client=_gated(self._timeout),
             )
         return self._client
 
@@ -220,27 +219,11 @@ class _Attempt:
     lost: bool = False
 
 
-class _Retries:
-    """Requests on their way, by idempotency key."""
-
-    def __init__(self) -> None:
-        self._flying: dict[str, _Attempt] = {}
-
-    @contextmanager
-    def of(self, key: str, gate: Gate) -> Iterator[_Attempt]:
-        """The attempts of one request, while it is on its way."""
-        self._flying[key] = attempt = _Attempt(gate)
-        try:
-            yield attempt
-        finally:
-            del self._flying[key]
-
-    def find(self, request: httpx2.Request) -> _Attempt:
-        """Those of the request that openai is about to send."""
-        return self._flying[request.headers[_HEADER]]
+# That of the task that asks: openai sends from the same task.
+_ATTEMPT: ContextVar[_Attempt] = ContextVar("attempt")
 
 
-def _gated(retries: _Retries, timeout: float) -> httpx2.AsyncClient:
+def _gated(timeout: float) -> httpx2.AsyncClient:
     """OpenAI's HTTP client, with a gate before each attempt."""
     import httpx2
     import openai
@@ -249,7 +232,7 @@ def _gated(retries: _Retries, timeout: float) -> httpx2.AsyncClient:
 
     class GatedHttpClient(openai.DefaultAsyncHttpxClient):
         async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-            attempt = retries.find(request)
+            attempt = _ATTEMPT.get()
             await attempt.gate(lost=attempt.lost)
             attempt.lost = True
             try:
