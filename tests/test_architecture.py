@@ -43,7 +43,6 @@ RANKS = {
 # The same within `bridge`: whoever is listed later may know whoever is listed before.
 BRIDGE_RANKS = {
     "download": 0,
-    "registry": 0,
     "render": 0,
     "resampling": 0,
     "llm": 1,
@@ -249,7 +248,7 @@ def test_rooms_of_the_bridge_point_one_way(path: Path) -> None:
     [
         ("opal.bridge.render", "from opal.bridge import download"),
         ("opal.bridge.resampling", "def f():\n    from .tabular import sound"),
-        ("opal.bridge.download", "from .registry import lines"),
+        ("opal.bridge.download", "from .render import Table"),
         ("opal.bridge.llm.command", "from opal.bridge.text import corpus"),
         ("opal.bridge.llm.report", "from ..tabular.report import page"),
         ("opal.bridge.llm.report", "from ..prompts import table"),

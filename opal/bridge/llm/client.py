@@ -70,6 +70,8 @@ class OpenAIClient:
             )
         self._url = base_url or os.environ.get("OPENAI_BASE_URL")
         self._key = _key(key_variable, _host(self._url))
+        # More than a word that servers without keys are given, as ``none``.
+        self._is_secret = len(self._key) >= 8 or self._key.startswith("sk-")
         self._timeout, self._max_retries, self._limit_name = timeout, retries, limit_name
         self._client: openai.AsyncOpenAI | None = None
 
@@ -81,7 +83,7 @@ class OpenAIClient:
             FailedError: no answer came, after all retries.
             FatalError: the key, the model or the endpoint is wrong.
         """
-        if any(self._holds_key(each.content) for each in request.messages):
+        if any(self._key in each.content for each in request.messages) and self._is_secret:
             raise FatalError("a prompt holds the API key; nothing is sent.")
         attempt = _Attempt(gate)
         token = _ATTEMPT.set(attempt)
@@ -108,7 +110,9 @@ class OpenAIClient:
                 **completion_body(request, self._limit_name),
                 extra_headers={"Idempotency-Key": idempotency_key},
             )
-            return json.loads(self._masked(raw.http_response.text))
+            text = raw.http_response.text
+            # A server may print the key back.
+            return json.loads(text.replace(self._key, _HIDDEN) if self._is_secret else text)
         except (openai.OpenAIError, FailedError, json.JSONDecodeError, RecursionError) as error:
             return error
 
@@ -168,13 +172,6 @@ class OpenAIClient:
     def _where(self) -> str:
         return urlsplit(self._url).netloc.rpartition("@")[2] if self._url else "the endpoint"
 
-    def _holds_key(self, text: str) -> bool:
-        return _is_secret(self._key) and self._key in text
-
-    def _masked(self, text: str) -> str:
-        """An answer without the key, should a server print it back."""
-        return text.replace(self._key, _HIDDEN) if _is_secret(self._key) else text
-
     def _hidden(self, text: str) -> str:
         """A message in one line, without the key or what looks like one."""
         line = " ".join(text.replace(self._key, _HIDDEN).split())
@@ -192,11 +189,6 @@ def _key(variable: str, host: str | None) -> str:
     return value
 
 
-def _is_secret(key: str) -> bool:
-    """Whether it is more than a word that servers without keys are given, as ``none``."""
-    return len(key) >= 8 or key.startswith("sk-")
-
-
 def _host(url: str | None) -> str | None:
     if url is None:
         return None
@@ -208,12 +200,7 @@ def _host(url: str | None) -> str | None:
 
 @dataclass
 class _Attempt:
-    """The last attempt of a request.
-
-    Attributes:
-        gate: of the request.
-        lost: it may have been billed though no answer came.
-    """
+    """The last attempt of a request; if it is lost, it may have been billed for no answer."""
 
     gate: Gate
     lost: bool = False
@@ -252,11 +239,15 @@ def _gated(timeout: float) -> httpx2.AsyncClient:
 
 
 def completion_body(request: Request, limit_name: LimitName = "max_tokens") -> dict[str, object]:
-    """What is posted. Never ``n``: servers ignore it, so a request asks for one answer."""
+    """What is posted, without halves of characters, which no encoding can carry.
+
+    Never ``n``: servers ignore it, so a request asks for one answer.
+    """
     return {
         "model": request.model,
         "messages": [
-            {"role": each.role, "content": _characters(each.content)} for each in request.messages
+            {"role": each.role, "content": each.content.encode("utf-8", "replace").decode()}
+            for each in request.messages
         ],
         "temperature": request.temperature,
         "top_p": request.top_p,
@@ -314,8 +305,3 @@ def _error(fields: dict[str, object]) -> str | None:
     error = fields.get("error")
     message = error.get("message") if isinstance(error, dict) else error
     return f"it says: {message}" if isinstance(message, str) else None
-
-
-def _characters(text: str) -> str:
-    """The text without halves of characters, which no encoding can carry."""
-    return text.encode("utf-8", "replace").decode("utf-8")

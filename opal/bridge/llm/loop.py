@@ -92,17 +92,7 @@ class Call:
 
 
 class Loop:
-    """Asks a client until no group is short.
-
-    Args:
-        state: of the prompter and the ledger.
-        groups: how far each is.
-        client: that answers.
-        ledger: where all is written.
-        limits: of the client.
-        budget: of the ledger.
-        progress: told of samples held and wanted.
-    """
+    """Asks a client until no group is short; ``progress`` is told of samples held and wanted."""
 
     def __init__(
         self,

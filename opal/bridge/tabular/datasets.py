@@ -88,17 +88,23 @@ class Dataset:
     def seeds(self, task: str, method: str) -> tuple[int, ...]:
         """The seeds for which there is a training table, ascending."""
         folder = self.folders[task, method]
-        found = {
-            int(match[1])
-            for name in self.files.names()
-            if (match := re.fullmatch(rf"{re.escape(folder)}/?train_(?!gen).*rand(\d+)\.csv", name))
-        }
+        pattern = re.compile(r"train_(?!gen).*rand(\d+)\.csv")
+        found = {int(m[1]) for name in self.inside(folder) if (m := pattern.fullmatch(name))}
         if not found:
             raise ValueError(
                 f"{self.name}: {folder or 'the folder'} needs files train_*rand<seed>.csv; "
                 "it has none."
             )
         return tuple(sorted(found))
+
+    def inside(self, folder: str) -> dict[str, str]:
+        """Path of each file of a folder, sorted, by its path relative to the folder."""
+        prefix = f"{folder}/" if folder else ""
+        return {
+            name.removeprefix(prefix): name
+            for name in sorted(self.files.names())
+            if name.startswith(prefix)
+        }
 
     def tasks(self, wanted: Sequence[str] = ()) -> list[str]:
         """The tasks that are wanted, or all that the tables allow.
@@ -262,12 +268,8 @@ def read(dataset: Dataset, folder: str, pattern: str) -> tuple[pd.DataFrame, str
     Raises:
         ValueError: several match, or the file is no table.
     """
-    prefix = f"{folder}/" if folder else ""
-    found = [
-        name
-        for name in sorted(dataset.files.names())
-        if name.startswith(prefix) and re.fullmatch(pattern, name[len(prefix) :])
-    ]
+    inside = dataset.inside(folder)
+    found = [path for name, path in inside.items() if re.fullmatch(pattern, name)]
     if len(found) > 1:
         raise ValueError(f"{dataset.name}: only one file may match {pattern!r}; got {found}.")
     return _read(dataset, found[0]) if found else None
@@ -275,14 +277,9 @@ def read(dataset: Dataset, folder: str, pattern: str) -> tuple[pd.DataFrame, str
 
 def read_source(dataset: Dataset) -> tuple[pd.DataFrame, str] | None:
     """The full table, and where it is: the CSV of any of the folders that belongs to no seed."""
-    found = {}
-    for folder in set(dataset.folders.values()):
-        prefix = f"{folder}/" if folder else ""
-        for name in dataset.files.names():
-            tail = name[len(prefix) :]
-            plain = re.fullmatch(r"(?!perform)[^/]*\.csv", tail)
-            if name.startswith(prefix) and plain and not re.search(r"rand\d+\.csv$", tail):
-                found[tail] = name
+    pattern = re.compile(r"(?!perform)(?!.*rand\d+\.csv)[^/]*\.csv")
+    every = [dataset.inside(folder) for folder in set(dataset.folders.values())]
+    found = {name: path for each in every for name, path in each.items() if pattern.fullmatch(name)}
     return _read(dataset, found[min(found)]) if found else None
 
 
