@@ -4,12 +4,17 @@ A file is known by its path in the repository and its sha256 (``opal/bridge/regi
 from ``$OPAL_DATA_MIRROR/owner/repo/commit/path`` where that variable is set, and otherwise
 downloaded once from ``raw.githubusercontent.com`` into ``pooch.os_cache("opal")``. Whichever way it
 comes, its sha256 is checked before its first use in a process.
+
+The registry of a corpus is written from files at hand, laid out as in a mirror:
+
+    python -m opal.bridge.download MIRROR OWNER REPO COMMIT > opal/bridge/registry/NAME.txt
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -99,6 +104,12 @@ TEXTS = Repository(
 REPOSITORIES: Mapping[str, Repository] = {entry.name: entry for entry in (OPAL, TEXTS)}
 
 
+def registry_lines(folder: Path) -> list[str]:
+    """Path and sha256 of every file under a folder, sorted by path: a registry of pooch."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [f"{path.relative_to(folder).as_posix()} {_sha256(path)}" for path in files]
+
+
 def repository(name: str) -> Repository:
     """The corpus of that name.
 
@@ -144,16 +155,14 @@ def verify(name: str | None = None) -> dict[str, Any]:
     Raises:
         DownloadError: the mirror is no folder.
     """
-    several = chosen(name)
-    missing, corrupted, n_files = [], [], 0
-    for entry in several:
-        for path, expected in entry.registry().items():
-            n_files += 1
-            local = _local(entry, path)
-            if not local.exists():
-                missing.append(f"{entry.location}/{path}")
-            elif _sha256(local) != expected:
-                corrupted.append(f"{entry.location}/{path}")
+    files = [(entry, *each) for entry in chosen(name) for each in entry.registry().items()]
+    missing, corrupted, n_files = [], [], len(files)
+    for entry, path, expected in files:
+        local = _local(entry, path)
+        if not local.exists():
+            missing.append(f"{entry.location}/{path}")
+        elif _sha256(local) != expected:
+            corrupted.append(f"{entry.location}/{path}")
     n_verified = n_files - len(missing) - len(corrupted)
     return {
         "n_files": n_files,
@@ -164,17 +173,13 @@ def verify(name: str | None = None) -> dict[str, Any]:
     }
 
 
-def availability(name: str = "opal") -> str | None:
+def availability(corpus: str | Repository = "opal") -> str | None:
     """None if the corpus can be had; otherwise one line that says what is missing and what to do.
 
     Costs a look at the folder, and a request of one small file where not everything is local. It
     answers within :data:`PROBE_TIMEOUT_S` seconds even where name resolution hangs.
     """
-    return unavailable(repository(name))
-
-
-def unavailable(entry: Repository) -> str | None:
-    """:func:`availability` of a corpus object."""
+    entry = repository(corpus) if isinstance(corpus, str) else corpus
     try:
         mirror = _mirror()
     except DownloadError as error:
@@ -300,3 +305,7 @@ def _not_downloaded(entry: Repository, name: str, error: Exception) -> str:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(registry_lines(Path(*sys.argv[1:5]))) + "\n")

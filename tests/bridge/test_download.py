@@ -14,7 +14,6 @@ import pytest
 
 from opal.bridge import download
 from opal.bridge.download import DownloadError, Repository
-from opal.bridge.registry import lines
 
 CONTENT = b"a,b\n1,2\n"
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -141,7 +140,7 @@ def test_mirror_is_read_and_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     file.parent.mkdir(parents=True)
     file.write_bytes(CONTENT)
     assert toy("c4").path("data/t.csv") == file
-    assert download.unavailable(toy("c4")) is None
+    assert download.availability(toy("c4")) is None
 
 
 def test_corrupted_mirror_says_file_and_hashes(
@@ -192,7 +191,7 @@ def test_registry_holds_a_sha256_for_every_file() -> None:
 def test_registry_lines_are_made_from_files(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/t.csv").write_bytes(CONTENT)
-    assert lines(tmp_path) == [f"a/t.csv {SHA}"]
+    assert download.registry_lines(tmp_path) == [f"a/t.csv {SHA}"]
 
 
 @pytest.mark.parametrize(("name", "n_files"), [("opal", 375), ("worker_vs_gpt", 21)])

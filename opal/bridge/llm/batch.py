@@ -13,7 +13,7 @@ from opal.bridge.llm.budget import FREE, Budget, Meter, Prices, bound
 from opal.bridge.llm.client import LimitName, completion_body, read_completion
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import pending
-from opal.bridge.llm.request import Prompter, RefusedError, Reply, Request
+from opal.bridge.llm.request import Prompter, RefusedError, Request
 
 _URL = "/v1/chat/completions"
 _NO_BUDGET = Budget()
@@ -22,17 +22,11 @@ _AGAIN = (401, 403, 404, 408, 409, 429)
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a file of results gave.
+    """What a file of results gave."""
 
-    Attributes:
-        done: answers.
-        failed: requests without a usable one.
-        waiting: requests that still wait in a batch.
-    """
-
-    done: int
-    failed: int
-    waiting: int
+    done: int  # answers
+    failed: int  # requests without a usable one
+    waiting: int  # requests that still wait in a batch
 
 
 def export(
@@ -173,12 +167,8 @@ def _take(ledger: Ledger, request: Request, result: dict[str, Any], price: Price
         cost = price.cost(*(refusal.tokens or bound(request)))
         ledger.failed(request, refusal.kind, str(refusal), cost, final=True, tokens=refusal.tokens)
         return False
-    ledger.done(request, reply, price.cost(*_counted(request, reply)))
+    tokens = bound(request)  # the most that it can have, where the endpoint did not count
+    if reply.tokens_in is not None and reply.tokens_out is not None:
+        tokens = reply.tokens_in, reply.tokens_out
+    ledger.done(request, reply, price.cost(*tokens))
     return True
-
-
-def _counted(request: Request, reply: Reply) -> tuple[int, int]:
-    """Tokens of an answer; the most that it can have where the endpoint did not count."""
-    if reply.tokens_in is None or reply.tokens_out is None:
-        return bound(request)
-    return reply.tokens_in, reply.tokens_out

@@ -10,8 +10,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -35,7 +34,6 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HIDDEN = "[key]"
 # What looks like a key or part of one, as servers print it back.
 _LOOKS = re.compile(r"(?i)\bsk-[\w*.\-]+|(?<=bearer )\S+")
-_HEADER = "idempotency-key"
 # OpenAI's reasoning models know only the second; many other servers only the first.
 LimitName = Literal["max_tokens", "max_completion_tokens"]
 
@@ -72,8 +70,9 @@ class OpenAIClient:
             )
         self._url = base_url or os.environ.get("OPENAI_BASE_URL")
         self._key = _key(key_variable, _host(self._url))
+        # More than a word that servers without keys are given, as ``none``.
+        self._is_secret = len(self._key) >= 8 or self._key.startswith("sk-")
         self._timeout, self._max_retries, self._limit_name = timeout, retries, limit_name
-        self._retries = _Retries()
         self._client: openai.AsyncOpenAI | None = None
 
     async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
@@ -84,13 +83,15 @@ class OpenAIClient:
             FailedError: no answer came, after all retries.
             FatalError: the key, the model or the endpoint is wrong.
         """
-        if any(self._holds_key(each.content) for each in request.messages):
+        if any(self._key in each.content for each in request.messages) and self._is_secret:
             raise FatalError("a prompt holds the API key; nothing is sent.")
-        with self._retries.of(idempotency_key, gate) as attempt:
-            answer = await self._post(request, idempotency_key)
-            if isinstance(answer, Exception):
-                # Raised here, where it has no history: that of the client's errors holds the key.
-                raise self._told(answer, request, lost=attempt.lost)
+        attempt = _Attempt(gate)
+        token = _ATTEMPT.set(attempt)
+        answer = await self._post(request, idempotency_key)
+        _ATTEMPT.reset(token)
+        if isinstance(answer, Exception):
+            # Raised here, where it has no history: that of the client's errors holds the key.
+            raise self._told(answer, request, lost=attempt.lost)
         return read_completion(answer)
 
     async def close(self) -> None:
@@ -109,7 +110,9 @@ class OpenAIClient:
                 **completion_body(request, self._limit_name),
                 extra_headers={"Idempotency-Key": idempotency_key},
             )
-            return json.loads(self._masked(raw.http_response.text))
+            text = raw.http_response.text
+            # A server may print the key back.
+            return json.loads(text.replace(self._key, _HIDDEN) if self._is_secret else text)
         except (openai.OpenAIError, FailedError, json.JSONDecodeError, RecursionError) as error:
             return error
 
@@ -123,7 +126,7 @@ class OpenAIClient:
                 base_url=self._url,
                 timeout=self._timeout,
                 max_retries=self._max_retries,
-                http_client=_gated(self._retries, self._timeout),
+                http_client=_gated(self._timeout),
             )
         return self._client
 
@@ -169,13 +172,6 @@ class OpenAIClient:
     def _where(self) -> str:
         return urlsplit(self._url).netloc.rpartition("@")[2] if self._url else "the endpoint"
 
-    def _holds_key(self, text: str) -> bool:
-        return _is_secret(self._key) and self._key in text
-
-    def _masked(self, text: str) -> str:
-        """An answer without the key, should a server print it back."""
-        return text.replace(self._key, _HIDDEN) if _is_secret(self._key) else text
-
     def _hidden(self, text: str) -> str:
         """A message in one line, without the key or what looks like one."""
         line = " ".join(text.replace(self._key, _HIDDEN).split())
@@ -193,11 +189,6 @@ def _key(variable: str, host: str | None) -> str:
     return value
 
 
-def _is_secret(key: str) -> bool:
-    """Whether it is more than a word that servers without keys are given, as ``none``."""
-    return len(key) >= 8 or key.startswith("sk-")
-
-
 def _host(url: str | None) -> str | None:
     if url is None:
         return None
@@ -209,47 +200,26 @@ def _host(url: str | None) -> str | None:
 
 @dataclass
 class _Attempt:
-    """The last attempt of a request.
-
-    Attributes:
-        gate: of the request.
-        lost: it may have been billed though no answer came.
-    """
+    """The last attempt of a request; if it is lost, it may have been billed for no answer."""
 
     gate: Gate
     lost: bool = False
 
 
-class _Retries:
-    """Requests on their way, by idempotency key."""
-
-    def __init__(self) -> None:
-        self._flying: dict[str, _Attempt] = {}
-
-    @contextmanager
-    def of(self, key: str, gate: Gate) -> Iterator[_Attempt]:
-        """The attempts of one request, while it is on its way."""
-        self._flying[key] = attempt = _Attempt(gate)
-        try:
-            yield attempt
-        finally:
-            del self._flying[key]
-
-    def find(self, request: httpx2.Request) -> _Attempt:
-        """Those of the request that openai is about to send."""
-        return self._flying[request.headers[_HEADER]]
+# That of the task that asks: openai sends from the same task.
+_ATTEMPT: ContextVar[_Attempt] = ContextVar("attempt")
 
 
-def _gated(retries: _Retries, timeout: float) -> httpx2.AsyncClient:
+def _gated(timeout: float) -> httpx2.AsyncClient:
     """OpenAI's HTTP client, with a gate before each attempt."""
     import httpx2
     import openai
 
     unsent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
-    class Client(openai.DefaultAsyncHttpxClient):
+    class GatedHttpClient(openai.DefaultAsyncHttpxClient):
         async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-            attempt = retries.find(request)
+            attempt = _ATTEMPT.get()
             await attempt.gate(lost=attempt.lost)
             attempt.lost = True
             try:
@@ -265,15 +235,19 @@ def _gated(retries: _Retries, timeout: float) -> httpx2.AsyncClient:
             attempt.lost = response.status_code < 400
             return response
 
-    return Client(timeout=timeout)
+    return GatedHttpClient(timeout=timeout)
 
 
 def completion_body(request: Request, limit_name: LimitName = "max_tokens") -> dict[str, object]:
-    """What is posted. Never ``n``: servers ignore it, so a request asks for one answer."""
+    """What is posted, without halves of characters, which no encoding can carry.
+
+    Never ``n``: servers ignore it, so a request asks for one answer.
+    """
     return {
         "model": request.model,
         "messages": [
-            {"role": each.role, "content": _characters(each.content)} for each in request.messages
+            {"role": each.role, "content": each.content.encode("utf-8", "replace").decode()}
+            for each in request.messages
         ],
         "temperature": request.temperature,
         "top_p": request.top_p,
@@ -331,8 +305,3 @@ def _error(fields: dict[str, object]) -> str | None:
     error = fields.get("error")
     message = error.get("message") if isinstance(error, dict) else error
     return f"it says: {message}" if isinstance(message, str) else None
-
-
-def _characters(text: str) -> str:
-    """The text without halves of characters, which no encoding can carry."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -18,7 +18,7 @@ from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.local import LocalClient
 from opal.bridge.llm.report import Prompts, estimate, prompts, usage
-from opal.bridge.llm.request import Client, GroupPrompter, ModelSettings, WrittenSample
+from opal.bridge.llm.request import Client, ModelSettings, NotingPrompter, WrittenSample
 from opal.files import writable_folder
 
 DEFAULT_LEDGER = Path("results/ledger.sqlite")
@@ -135,7 +135,7 @@ class Asking:
 
     def ask(
         self,
-        prompter: GroupPrompter,
+        prompter: NotingPrompter,
         wanted: Mapping[str, int],
         originals: Mapping[str, int],
     ) -> Answered:
@@ -223,7 +223,7 @@ def samples_wanted(
 
 def _generated(
     asking: Asking,
-    prompter: GroupPrompter,
+    prompter: NotingPrompter,
     wanted: Mapping[str, int],
     client: Client | None,
     ledger: Ledger,

@@ -6,7 +6,8 @@ import asyncio
 import unicodedata
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from opal.bridge.llm.budget import Budget, Limits
 from opal.bridge.llm.ledger import Ledger
@@ -16,6 +17,7 @@ from opal.bridge.llm.run_state import GroupState, RunState
 
 __all__ = ["HopelessError", "ReplayError", "collect", "generate"]
 
+_Options = ParamSpec("_Options")
 _Result = TypeVar("_Result")
 _NO_LIMITS = Limits()
 _NO_BUDGET = Budget()
@@ -25,7 +27,7 @@ class ReplayError(ValueError):
     """The ledger does not hold enough."""
 
 
-def generate(
+async def collect(
     prompter: Prompter,
     wanted: Mapping[str, int],
     client: Client | None,
@@ -66,26 +68,6 @@ def generate(
     """
     if patience < 1:
         raise ValueError(f"patience must be at least 1; got {patience}.")
-    work = collect(
-        prompter, wanted, client, ledger,
-        limits=limits, budget=budget, patience=patience, distinct=distinct, progress=progress,
-    )  # fmt: skip
-    return _finish(work)
-
-
-async def collect(
-    prompter: Prompter,
-    wanted: Mapping[str, int],
-    client: Client | None,
-    ledger: Ledger,
-    *,
-    limits: Limits = _NO_LIMITS,
-    budget: Budget = _NO_BUDGET,
-    patience: int = 20,
-    distinct: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[WrittenSample]:
-    """:func:`generate` for those who have an event loop of their own."""
     state, made = RunState(prompter, ledger), dict(wanted)
     served: dict[str, list[WrittenSample]] = {}
     try:
@@ -166,31 +148,35 @@ def _replay(state: RunState, groups: list[GroupState], ledger: Ledger) -> None:
             )
 
 
-def _finish(work: Coroutine[object, object, _Result]) -> _Result:
-    """The result of work, also where a loop runs already, as in a notebook."""
-    if not _in_loop():
-        return asyncio.run(work)
-    cancels: list[Callable[[], object]] = []
+def _blocking(
+    work: Callable[_Options, Coroutine[object, object, _Result]],
+) -> Callable[_Options, _Result]:
+    """Work that is waited for, also where a loop runs already, as in a notebook."""
 
-    async def cancellable() -> _Result:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        if task is not None:
-            cancels.append(lambda: loop.call_soon_threadsafe(task.cancel))
-        return await work
-
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(asyncio.run, cancellable())
+    @wraps(work)
+    def run(*args: _Options.args, **options: _Options.kwargs) -> _Result:
         try:
-            return future.result()
-        except KeyboardInterrupt:
-            for cancel in cancels:
-                cancel()
-            raise
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(work(*args, **options))
+        cancels: list[Callable[[], object]] = []
+
+        async def cancellable() -> _Result:
+            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+            if task is not None:
+                cancels.append(lambda: loop.call_soon_threadsafe(task.cancel))
+            return await work(*args, **options)
+
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(asyncio.run, cancellable())
+            try:
+                return future.result()
+            except KeyboardInterrupt:
+                for cancel in cancels:
+                    cancel()
+                raise
+
+    return run
 
 
-def _in_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+generate = _blocking(collect)  # `collect` itself is for those who have an event loop of their own

@@ -14,7 +14,6 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -31,17 +30,13 @@ _PAGE = 500
 class Entry:
     """What the ledger says of a request.
 
-    Attributes:
-        state: exported, sent, done or failed.
-        final: it failed and is not asked again.
-        kind: of failure.
-        reply: if done.
+    A final one failed and is not asked again.
     """
 
-    state: str
+    state: str  # exported, sent, done or failed
     final: bool
-    kind: str | None
-    reply: Reply | None
+    kind: str | None  # of failure
+    reply: Reply | None  # if done
 
 
 class Ledger(Database):
@@ -85,9 +80,10 @@ class Ledger(Database):
         """Write an answer; it comes back with its date and cost."""
         now, counts = time.time(), (reply.tokens_in, reply.tokens_out)
         row, total = self._end(request.key, "done", cost, counts, now)
-        text, checksum = _packed(reply, total, now)
+        text = json.dumps([reply.text, reply.finish_reason, reply.model])
+        checksum = _checksum(text, total, *counts, now)
         self.run("UPDATE bodies SET reply = ?, seal = ? WHERE id = ?", text, checksum, row)
-        return _unpacked(text, checksum, total, *counts, now)
+        return self._reply(text, checksum, total, *counts, now)
 
     def failed(
         self,
@@ -129,9 +125,8 @@ class Ledger(Database):
         number, state, final, kind, *rest = row
         reply = None
         if state == "done":
-            body = "SELECT reply, seal FROM bodies WHERE id = ?"
-            with self._whole():
-                reply = _unpacked(*self.run(body, number).fetchone(), *rest)
+            body = self.run("SELECT reply, seal FROM bodies WHERE id = ?", number).fetchone()
+            reply = self._reply(*body, *rest)
         return Entry(state, bool(final), kind, reply)
 
     def slots(self, run: str, group: str) -> dict[int, int]:
@@ -163,9 +158,7 @@ class Ledger(Database):
         # Page by page: a query that is left open would keep the file locked after it is closed.
         while rows := self.rows(select, run, group, index, _PAGE):
             for _, key, text, *rest in rows:
-                with self._whole():
-                    answered = _kept_request(key, text), _unpacked(*rest)
-                yield answered
+                yield self._request(key, text), self._reply(*rest)
             index = rows[-1][0]
 
     def waiting(self) -> dict[str, Request]:
@@ -173,8 +166,7 @@ class Ledger(Database):
         rows = self.rows(
             "SELECT key, request FROM requests JOIN bodies USING (id) WHERE state = 'exported'"
         )
-        with self._whole():
-            return {key: _kept_request(key, text) for key, text in rows}
+        return {key: self._request(key, text) for key, text in rows}
 
     def states(self) -> dict[str, str]:
         """The state of every request, by key."""
@@ -253,59 +245,27 @@ class Ledger(Database):
         ).fetchone()  # fmt: skip
         return int(row), int(total)
 
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        try:
-            yield
-        except _ChangedError as error:
-            raise damaged(self.path, str(error)) from error
+    def _request(self, key: str, text: str) -> Request:
+        """The request that is kept under a key."""
+        if hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() != key:
+            raise damaged(self.path, f"request {key[:12]} is not as it was written")
+        return Request.read(text)
 
-
-class _ChangedError(ValueError):
-    """What is kept is not what was written."""
-
-
-def _kept_request(key: str, text: str) -> Request:
-    """The request that is kept under a key.
-
-    Raises:
-        _ChangedError: it has another key.
-    """
-    if hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() != key:
-        raise _ChangedError(f"request {key[:12]} is not as it was written")
-    return Request.read(text)
-
-
-def _packed(reply: Reply, cost: int, at: float) -> tuple[str, str]:
-    """An answer as text, and the checksum of all that is kept of it.
-
-    Args:
-        reply: the answer.
-        cost: in billionths.
-        at: seconds since 1970.
-    """
-    text = json.dumps([reply.text, reply.finish_reason, reply.model])
-    return text, _checksum(text, cost, reply.tokens_in, reply.tokens_out, at)
-
-
-def _unpacked(
-    text: str | None,
-    checksum: str | None,
-    cost: int,
-    tokens_in: int | None,
-    tokens_out: int | None,
-    at: float,
-) -> Reply:
-    """The answer that was packed.
-
-    Raises:
-        _ChangedError: the checksum is of another.
-    """
-    if text is None or _checksum(text, cost, tokens_in, tokens_out, at) != checksum:
-        raise _ChangedError("an answer is not as it was written")
-    content, finish_reason, model = json.loads(text)
-    date = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-    return Reply(content, tokens_in, tokens_out, finish_reason, model, date, cost / UNITS)
+    def _reply(
+        self,
+        text: str | None,
+        checksum: str | None,
+        cost: int,
+        tokens_in: int | None,
+        tokens_out: int | None,
+        at: float,
+    ) -> Reply:
+        """The answer that is kept, with its date and cost."""
+        if text is None or _checksum(text, cost, tokens_in, tokens_out, at) != checksum:
+            raise damaged(self.path, "an answer is not as it was written")
+        content, finish_reason, model = json.loads(text)
+        date = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+        return Reply(content, tokens_in, tokens_out, finish_reason, model, date, cost / UNITS)
 
 
 def _checksum(*parts: object) -> str:

@@ -34,8 +34,11 @@ _TINY = 1e-20  # a uniform draw of 0 would give an infinite Gumbel
 
 @dataclass(frozen=True)
 class _Waiting:
+    """A request, the tokens of its prompt, the seed of its draws, and its answer to be."""
+
     request: Request
-    draw: Draw
+    tokens: tuple[int, ...]
+    seed: int
     answered: asyncio.Future[Reply]
 
 
@@ -118,9 +121,9 @@ class LocalClient:
                 f"the model here is {self.name!r}; got a request for {request.model!r}."
             )
         await gate()
-        draw = self._draw(request, idempotency_key)
+        tokens, seed = self._tokens(request), int(idempotency_key[:_SEED_DIGITS], 16)
         answered = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(request, draw, answered))
+        self._waiting.append(_Waiting(request, tokens, seed, answered))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         return await answered
@@ -144,19 +147,16 @@ class LocalClient:
         reason = ""
         for tried in (messages, _joined(messages)):
             try:
-                return self._templated(tried)
+                return str(
+                    self._tokenizer.apply_chat_template(
+                        tried, tokenize=False, add_generation_prompt=True
+                    )
+                )
             except TemplateError as error:
                 reason = str(error)
         raise FatalError(f"the chat template of {self.name!r} refuses the prompt: {reason}")
 
-    def _templated(self, messages: list[dict[str, str]]) -> str:
-        return str(
-            self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
-            )
-        )
-
-    def _draw(self, request: Request, key: str) -> Draw:
+    def _tokens(self, request: Request) -> tuple[int, ...]:
         # A template writes the tokens that begin a text itself.
         bare = not self._tokenizer.chat_template
         found = self._tokenizer(self.prompt(request), add_special_tokens=bare)["input_ids"]
@@ -169,8 +169,7 @@ class LocalClient:
                 kind="length",
                 tokens=(0, 0),
             )
-        seed = int(key[:_SEED_DIGITS], 16)
-        return Draw(tokens, seed, request.temperature, request.top_p, request.max_tokens)
+        return tokens
 
     async def _work(self) -> None:
         """Answer batches until nothing waits."""
@@ -195,19 +194,43 @@ class LocalClient:
             if not each.answered.done():
                 _settle(each, reply)
 
-    def _replies(self, batch: list[_Waiting]) -> list[Reply]:
-        draws = [each.draw for each in batch]
-        written = continued(self._model, draws, ends=self._ends, pad=self._pad)
-        return [
-            Reply(
-                text=str(self._tokenizer.decode(list(found.tokens), skip_special_tokens=True)),
-                tokens_in=len(draw.tokens),
-                tokens_out=len(found.tokens) + found.ended,
-                finish_reason="stop" if found.ended else "length",
-                model=self.name,
+    def _replies(self, batch: Sequence[_Waiting]) -> list[Reply]:
+        """The answers to a batch; shorter prompts are filled from the left."""
+        import torch
+        from transformers import GenerationConfig, LogitsProcessorList
+
+        width = max(len(each.tokens) for each in batch)
+        gaps = [width - len(each.tokens) for each in batch]
+        rows = [(self._pad,) * gap + each.tokens for gap, each in zip(gaps, batch, strict=True)]
+        seen = [[0] * gap + [1] * (width - gap) for gap in gaps]
+        # Sampling is the processor's work; what is left to `generate` is the argmax.
+        config = GenerationConfig(
+            do_sample=False,
+            max_new_tokens=max(each.request.max_tokens for each in batch),
+            eos_token_id=sorted(self._ends) or None,
+            pad_token_id=self._pad,
+        )
+        with torch.inference_mode():
+            generate = cast("Callable[..., torch.Tensor]", self._model.generate)
+            written = generate(
+                torch.tensor(rows, device=self._model.device),
+                attention_mask=torch.tensor(seen, device=self._model.device),
+                generation_config=config,
+                logits_processor=LogitsProcessorList([_Drawn(batch)]),
             )
-            for draw, found in zip(draws, written, strict=True)
-        ]
+        return [self._reply(*each) for each in zip(batch, written[:, width:].tolist(), strict=True)]
+
+    def _reply(self, waiting: _Waiting, written: Sequence[int]) -> Reply:
+        """What one prompt was answered: up to its end, and no more tokens than asked for."""
+        own = written[: waiting.request.max_tokens]
+        end = next((place for place, token in enumerate(own) if token in self._ends), None)
+        return Reply(
+            text=str(self._tokenizer.decode(list(own[:end]), skip_special_tokens=True)),
+            tokens_in=len(waiting.tokens),
+            tokens_out=len(own) if end is None else end + 1,
+            finish_reason="length" if end is None else "stop",
+            model=self.name,
+        )
 
 
 def _joined(messages: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -249,107 +272,41 @@ def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozens
     return frozenset(int(t) for t in (*several, tokenizer.eos_token_id) if t is not None)
 
 
-@dataclass(frozen=True)
-class Draw:
-    """How one prompt is continued.
-
-    Attributes:
-        tokens: the prompt's.
-        seed: of its draws.
-        temperature: divides the scores; 0 takes the likeliest token.
-        top_p: only the likeliest tokens that have this probability together are drawn.
-        max_tokens: to be written.
-    """
-
-    tokens: tuple[int, ...]
-    seed: int
-    temperature: float
-    top_p: float
-    max_tokens: int
-
-
-@dataclass(frozen=True)
-class Continuation:
-    """Written tokens without the one that ends them, and whether there was one."""
-
-    tokens: tuple[int, ...]
-    ended: bool
-
-
-def continued(
-    model: PreTrainedModel, draws: Sequence[Draw], *, ends: frozenset[int], pad: int
-) -> list[Continuation]:
-    """Continue all prompts in one batch.
-
-    Args:
-        model: on its device, in evaluation mode.
-        draws: one for each prompt.
-        ends: tokens that end an answer.
-        pad: token that fills shorter prompts from the left.
-    """
-    import torch
-    from transformers import GenerationConfig, LogitsProcessorList
-
-    width = max(len(draw.tokens) for draw in draws)
-    rows = [(pad,) * (width - len(draw.tokens)) + draw.tokens for draw in draws]
-    seen = [[0] * (width - len(draw.tokens)) + [1] * len(draw.tokens) for draw in draws]
-    # Sampling is the processor's work; what is left to `generate` is the argmax.
-    config = GenerationConfig(
-        do_sample=False,
-        max_new_tokens=max(draw.max_tokens for draw in draws),
-        eos_token_id=sorted(ends) or None,
-        pad_token_id=pad,
-    )
-    with torch.inference_mode():
-        generate = cast("Callable[..., torch.Tensor]", model.generate)
-        written = generate(
-            torch.tensor(rows, device=model.device),
-            attention_mask=torch.tensor(seen, device=model.device),
-            generation_config=config,
-            logits_processor=LogitsProcessorList([_Drawn(draws)]),
-        )
-    found = written[:, width:].tolist()
-    return [_cut(row, draw, ends) for row, draw in zip(found, draws, strict=True)]
-
-
-def _cut(row: Sequence[int], draw: Draw, ends: frozenset[int]) -> Continuation:
-    """What one prompt was answered: up to its end, and no more tokens than asked for."""
-    own = row[: draw.max_tokens]
-    end = next((place for place, token in enumerate(own) if token in ends), None)
-    return Continuation(tuple(own[:end]), end is not None)
-
-
 class _Drawn:
     """Scores [batch, vocabulary] in which the largest is the token drawn."""
 
-    def __init__(self, draws: Sequence[Draw]) -> None:
+    def __init__(self, batch: Sequence[_Waiting]) -> None:
         import torch
 
-        self._draws = draws
-        self._sources = [torch.Generator().manual_seed(draw.seed) for draw in draws]
+        self._draws = [
+            (each.request.temperature, each.request.top_p, torch.Generator().manual_seed(each.seed))
+            for each in batch
+        ]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         import torch
 
-        rows = zip(scores.float(), self._draws, self._sources, strict=True)
-        return torch.stack([_noisy(*row) for row in rows])
+        pairs = zip(scores.float(), self._draws, strict=True)
+        return torch.stack([noisy(row, *draw) for row, draw in pairs])
 
 
-def _noisy(scores: torch.Tensor, draw: Draw, source: torch.Generator) -> torch.Tensor:
+def noisy(
+    scores: torch.Tensor, temperature: float, top_p: float, source: torch.Generator
+) -> torch.Tensor:
+    """Scores [vocabulary] with Gumbel noise: the largest is a draw from the tempered law.
+
+    Temperature 0 takes the likeliest token; of the others, those are drawn that are the fewest
+    with probability ``top_p`` together.
+    """
     import torch
 
-    if draw.temperature == 0:
+    if temperature == 0:
         return scores
-    tempered = scores / draw.temperature
-    if draw.top_p < 1:
-        tempered = _likeliest(tempered, draw.top_p)
+    tempered = scores / temperature
+    if top_p < 1:
+        ordered, places = tempered.sort(descending=True)
+        share = ordered.softmax(0)
+        beyond = share.cumsum(0) - share >= top_p
+        tempered = tempered.scatter(0, places, ordered.masked_fill(beyond, float("-inf")))
     uniform = torch.rand(len(scores), generator=source).clamp(min=_TINY).to(scores.device)
     return tempered - torch.log(-torch.log(uniform))
-
-
-def _likeliest(scores: torch.Tensor, top_p: float) -> torch.Tensor:
-    """The scores of the fewest tokens that have probability ``top_p``; -inf for the others."""
-    ordered, places = scores.sort(descending=True)
-    share = ordered.softmax(0)
-    before = share.cumsum(0) - share
-    return scores.scatter(0, places, ordered.masked_fill(before >= top_p, float("-inf")))

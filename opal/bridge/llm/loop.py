@@ -26,24 +26,16 @@ class HopelessError(ValueError):
 
 
 class Call:
-    """A request for which the meter holds its worst case.
+    """A request for which the meter holds its worst case."""
 
-    Args:
-        request: that is asked.
-        meter: of the budget.
-        pace: of the limits.
-        ledger: that knows of it before it leaves.
-    """
-
-    def __init__(self, request: Request, meter: Meter, pace: RateLimiter, ledger: Ledger) -> None:
-        self.request = request
-        self.attempts = 0
-        self._meter, self._limiter, self._ledger = meter, pace, ledger
+    def __init__(
+        self, request: Request, meter: Meter, limiter: RateLimiter, ledger: Ledger
+    ) -> None:
+        self.request, self.attempts = request, 0
+        self._meter, self._limiter, self._ledger = meter, limiter, ledger
         self._tokens = sum(bound(request))
-        self._worst = meter.worst(request)
-        self._lost = 0
-        self._unbooked = 0
-        self._held = self._worst
+        self._held = self._worst = meter.worst(request)
+        self._lost = self._unbooked = 0
 
     async def gate(self, *, lost: bool = False) -> None:
         """Let the next attempt leave.
@@ -100,17 +92,7 @@ class Call:
 
 
 class Loop:
-    """Asks a client until no group is short.
-
-    Args:
-        state: of the prompter and the ledger.
-        groups: how far each is.
-        client: that answers.
-        ledger: where all is written.
-        limits: of the client.
-        budget: of the ledger.
-        progress: told of samples held and wanted.
-    """
+    """Asks a client until no group is short; ``progress`` is told of samples held and wanted."""
 
     def __init__(
         self,

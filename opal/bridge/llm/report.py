@@ -21,56 +21,32 @@ Prompts = Mapping[str, Sequence[Mapping[str, str]]]
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """A dry run.
+    """A dry run."""
 
-    Attributes:
-        held: samples that the ledger has, of those wanted.
-        wanted: samples.
-        requests: that are missing, if each gives what it should.
-        tokens_in: of their prompts, at most.
-        tokens_out: of their answers, at most.
-        most: that they cost, in the currency of the prices.
-        likely: that they cost, by what the ledger's answers cost; None if it has none.
-    """
-
-    held: int
+    held: int  # samples that the ledger has, of those wanted
     wanted: int
-    requests: int
-    tokens_in: int
-    tokens_out: int
-    most: float
-    likely: float | None
+    requests: int  # that are missing, if each gives what it should
+    tokens_in: int  # of their prompts, at most
+    tokens_out: int  # of their answers, at most
+    most: float  # that they cost, in the currency of the prices
+    likely: float | None  # that they cost, by what the ledger's answers cost; None if it has none
 
 
 @dataclass(frozen=True)
 class LedgerReport:
-    """What a ledger holds.
-
-    Attributes:
-        requests: all.
-        done: with an answer.
-        waiting: in a batch.
-        unknown: sent, without news: the process died.
-        rejected: answers that gave no sample.
-        failed: by kind.
-        attempts: that left.
-        tokens_in: of prompts, as counted by the endpoint.
-        tokens_out: of answers.
-        cost: of what came, in the currency of the prices.
-        lost: that may have been billed for answers that never came.
-    """
+    """What a ledger holds."""
 
     requests: int
-    done: int
-    waiting: int
-    unknown: int
-    rejected: int
-    failed: dict[str, int]
-    attempts: int
-    tokens_in: int
-    tokens_out: int
-    cost: float
-    lost: float
+    done: int  # with an answer
+    waiting: int  # in a batch
+    unknown: int  # sent, without news: the process died
+    rejected: int  # answers that gave no sample
+    failed: dict[str, int]  # by kind
+    attempts: int  # that left
+    tokens_in: int  # of prompts, as counted by the endpoint
+    tokens_out: int  # of answers
+    cost: float  # of what came, in the currency of the prices
+    lost: float  # that may have been billed for answers that never came
 
 
 def pending(prompter: Prompter, wanted: Mapping[str, int], ledger: Ledger) -> Iterator[Request]:
@@ -208,26 +184,19 @@ def blocks(result: Mapping[str, Any], kind: str) -> Iterator[Block]:
         kind: of groups, a word.
     """
     held = result.get("held", {})
+    none = 0 if "held" in result else None
     rows = [
-        [
-            group,
-            counts["originals"],
-            counts["asked"],
-            held.get(group, 0) if "held" in result else None,
-        ]
+        [group, counts["originals"], counts["asked"], held.get(group, none)]
         for group, counts in result["groups"].items()
     ]
     yield Table((kind, "originals", "to make", "made"), rows)
-    lines = [*_lines(result), *(f"note: {note}" for note in result["notes"])]
-    yield from map(Paragraph, lines)
-
-
-def _lines(result: Mapping[str, Any]) -> list[str]:
     if "estimate" in result:
-        return _estimated(result["estimate"], priced=result["prices"] is not None)
-    if "exported" in result:
-        return [f"wrote {result['exported']:,} requests to {result['out']}"]
-    return _usage(result)
+        lines = _estimated(result["estimate"], priced=result["prices"] is not None)
+    elif "exported" in result:
+        lines = [f"wrote {result['exported']:,} requests to {result['out']}"]
+    else:
+        lines = _usage(result)
+    yield from map(Paragraph, [*lines, *(f"note: {note}" for note in result["notes"])])
 
 
 def _estimated(found: Mapping[str, Any], *, priced: bool) -> list[str]:

@@ -136,10 +136,7 @@ class ModelSettings:
         """A request with these parameters and two messages."""
         return Request(
             messages=(Message("system", system), Message("user", user)),
-            model=self.model,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            max_tokens=self.max_tokens,
+            **vars(self),
             group=group,
             seeds=seeds,
             index=index,
@@ -241,31 +238,21 @@ class Prompter(Protocol):
     @property
     def identity(self) -> str:
         """Digest of all that its requests depend on; the same in every process."""
-        ...
 
     @property
     def per_request(self) -> int:
         """Samples that one answer should hold."""
-        ...
 
     def request(self, group: str, index: int) -> Request:
         """Request 0, 1, 2, ... of a group, without end, and always the same."""
-        ...
 
     def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
         """Samples of a reply; always the same for the same reply."""
-        ...
 
 
-class GroupPrompter(Prompter, Protocol):
-    """A prompter whose groups are known.
+class NotingPrompter(Prompter, Protocol):
+    """A prompter that has something to say of the real samples."""
 
-    Attributes:
-        groups: that it writes for.
-        notes: what the user should know of the real samples.
-    """
-
-    groups: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -284,7 +271,6 @@ class Gate(Protocol):
         Args:
             lost: the attempt before may have been billed though its answer never came.
         """
-        ...
 
 
 class Client(Protocol):
@@ -298,11 +284,9 @@ class Client(Protocol):
             FailedError: no answer came.
             FatalError: no request can succeed.
         """
-        ...
 
     async def close(self) -> None:
         """Let go of connections; the client can be used again."""
-        ...
 
 
 class AskError(Exception):

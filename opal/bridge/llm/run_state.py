@@ -12,12 +12,8 @@ from opal.bridge.llm.request import Prompter, Rejection, Reply, Request, Written
 class GroupState:
     """A group's share of a run.
 
-    Args:
-        name: of the group.
-        wanted: samples.
-        per_request: samples that a request should give.
-        settled: samples that each request gave that is settled already, by index.
-        patience: requests in a row that may give nothing.
+    ``settled`` holds the samples that each request gave that is settled already, by index;
+    ``patience`` is how many requests in a row may give nothing.
     """
 
     def __init__(
@@ -63,12 +59,9 @@ class GroupState:
         self._settled[index] = samples
 
     def land(self, index: int, samples: int | None, trouble: str | None) -> None:
-        """A request came back.
+        """A request came back with so many samples, or, in a word, why it gave none.
 
-        Args:
-            index: of the request.
-            samples: that it gave; None if it will be asked again by a later run.
-            trouble: in a word, why it gave none.
+        ``samples`` is None if a later run will ask it again.
         """
         self._flying -= 1
         if samples is not None:
@@ -85,12 +78,7 @@ class GroupState:
 
 
 class RunState:
-    """A prompter's run in a ledger.
-
-    Args:
-        prompter: of the requests.
-        ledger: that holds them.
-    """
+    """A prompter's run in a ledger."""
 
     def __init__(self, prompter: Prompter, ledger: Ledger) -> None:
         self._prompter = prompter

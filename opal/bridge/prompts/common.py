@@ -42,8 +42,10 @@ def identity(text: str) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
 
 
-def drawn(ids: Sequence[str], n: int, *, key: int, group: str, index: int) -> tuple[str, ...]:
-    """As many ids as asked for, each equally likely each time.
+def drawn(
+    ids: Sequence[str], n: int, *, key: int, group: str, index: int | None
+) -> tuple[str, ...]:
+    """As many ids as asked for, each equally likely each time; different ones without an index.
 
     The draw is a hash of key, group and index: it depends neither on the order of the ids nor on
     the version of a library, so that a run that is resumed years later asks the same requests.
@@ -52,13 +54,9 @@ def drawn(ids: Sequence[str], n: int, *, key: int, group: str, index: int) -> tu
     ('c', 'b', 'a', 'a')
     """
     pool = sorted(ids)
+    if index is None:
+        return tuple(sorted(pool, key=lambda id_: _number(key, group, "fixed", id_))[:n])
     return tuple(pool[_number(key, group, index, place) % len(pool)] for place in range(n))
-
-
-def fixed(ids: Sequence[str], n: int, *, key: int, group: str) -> tuple[str, ...]:
-    """Different ids, the same for all requests of a group."""
-    order = {id_: _number(key, group, "fixed", id_) for id_ in ids}
-    return tuple(sorted(order, key=lambda id_: order[id_])[:n])
 
 
 def require_enough(counts: Mapping[str, int], n: int, kind: str) -> None:
@@ -91,17 +89,12 @@ def encoded(content: object) -> str:
     return _OBEYED.sub(_escape, json.dumps(content, ensure_ascii=False))
 
 
-def shortened(text: str, limit: int = LIMIT) -> str:
-    """The first characters of a text, as many as a prompt shows."""
-    return text[:limit]
-
-
 def _escape(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
 
 
 class RejectedError(ValueError):
-    """Why an answer is no sample."""
+    """Why an answer is no sample, or a line no row."""
 
 
 def bare(answer: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from opal import names
 from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, WrittenSample, digest
 from opal.bridge.prompts import common, transcript
-from opal.bridge.prompts.common import encoded, shortened
+from opal.bridge.prompts.common import encoded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,10 @@ class TablePrompter:
             ValueError: a column is missing or not numeric, or a group has fewer than five different
                 rows.
         """
-        _require_positive(n_examples, per_request)
+        if n_examples < 1 or per_request < 1:
+            raise ValueError(
+                f"a request shows and asks for at least 1 row; got {n_examples} and {per_request}."
+            )
         found = numeric(table)
         self.columns = tuple(found.columns)
         self._by = (*dict.fromkeys(a for a in attributes if a != target), target)
@@ -97,7 +100,9 @@ class TablePrompter:
         least = max(common.N_EXAMPLES, n_examples) if fixed_seeds else common.N_EXAMPLES
         common.require_enough(self.counts, least, "rows")
         self.groups = tuple(self._ids)
-        self.notes = _notes(len(found), sum(self.counts.values()))
+        again = len(found) - len(self._rows)
+        note = f"{again} of {len(found)} rows repeat another one; each counts once."
+        self.notes = (note,) if again else ()
         about = {"columns": _ranges(found)}
         self._table = encoded({"about": description, **about} if description else about)
         first = [self.request(group, 0).key for group in self.groups]
@@ -106,7 +111,9 @@ class TablePrompter:
     def request(self, group: str, index: int) -> Request:
         """The request of that index: the same on every run."""
         names.check("group", [group], self._ids)
-        chosen = self._examples(group, index)
+        place = None if self._fixed else index
+        ids = self._ids[group]
+        chosen = common.drawn(ids, self._n_examples, key=self._key, group=group, index=place)
         shown = [transcript.sentence(self.columns, self._rows[id_]) for id_ in chosen]
         wanted = self._values(self._rows[chosen[0]])
         task = _TASK.format(n=self.per_request, group=encoded(transcript.clause(self._by, wanted)))
@@ -121,14 +128,14 @@ class TablePrompter:
         if found.samples:
             return list(found.samples)
         reasons = dict.fromkeys(rejection.reason for rejection in found.rejections)
-        return Rejection(shortened("; ".join(reasons), 300))
+        return Rejection("; ".join(reasons)[:300])
 
     def read(self, request: Request, reply: Reply) -> Read:
         """The rows of an answer, and a reason for each line or row that is none of them."""
         try:
             found = transcript.parse(common.bare(reply.text), self.columns)
         except ValueError as error:
-            return Read((), (Rejection(f"no line is a row: {shortened(str(error), 120)}"),))
+            return Read((), (Rejection(f"no line is a row: {str(error)[:120]}"),))
         reasons = [rejection.reason for rejection in found.rejected]
         kept: list[Row] = []
         for row in map(tuple, found.rows.to_numpy(dtype=float).tolist()):
@@ -140,7 +147,9 @@ class TablePrompter:
         if len(kept) < self.per_request:
             reasons.append(f"fewer rows than asked for: {len(kept)} of {self.per_request}")
         samples = tuple(
-            WrittenSample.of(request, reply, self._content(row), place, len(kept))
+            WrittenSample.of(
+                request, reply, dict(zip(self.columns, row, strict=True)), place, len(kept)
+            )
             for place, row in enumerate(kept)
         )
         return Read(samples, tuple(map(Rejection, reasons)))
@@ -158,9 +167,6 @@ class TablePrompter:
             return f"more rows than the {self.per_request} asked for"
         return None
 
-    def _content(self, row: Row) -> dict[str, object]:
-        return dict(zip(self.columns, row, strict=True))
-
     def _values(self, row: Row) -> Row:
         """What the columns that make the groups have in a row."""
         return tuple(row[self.columns.index(name)] for name in self._by)
@@ -174,25 +180,6 @@ class TablePrompter:
         for id_, row in by_id.items():
             ids.setdefault(transcript.name_of(self._by, self._values(row)), []).append(id_)
         return by_id, {group: sorted(ids[group]) for group in sorted(ids)}
-
-    def _examples(self, group: str, index: int) -> tuple[str, ...]:
-        ids = self._ids[group]
-        if self._fixed:
-            return common.fixed(ids, self._n_examples, key=self._key, group=group)
-        return common.drawn(ids, self._n_examples, key=self._key, group=group, index=index)
-
-
-def _require_positive(n_examples: int, per_request: int) -> None:
-    if n_examples < 1 or per_request < 1:
-        raise ValueError(
-            f"a request shows and asks for at least 1 row; got {n_examples} and {per_request}."
-        )
-
-
-def _notes(n: int, n_different: int) -> tuple[str, ...]:
-    if n == n_different:
-        return ()
-    return (f"{n - n_different} of {n} rows repeat another one; each counts once.",)
 
 
 def numeric(table: pd.DataFrame) -> pd.DataFrame:
@@ -230,13 +217,13 @@ def _require_numbers(column: pd.Series[float]) -> None:
 
 def _ranges(table: pd.DataFrame) -> Mapping[str, Mapping[str, object]]:
     """What the values of each column are: whole or decimal, smallest and largest."""
-    return {name: _range(table[name].to_numpy(dtype=float)) for name in table.columns}
-
-
-def _range(values: np.ndarray) -> Mapping[str, object]:
-    kind = "whole numbers" if np.all(values == np.round(values)) else "decimal numbers"
+    kinds = np.where((table == table.round()).all(), "whole numbers", "decimal numbers")
+    ends = table.min(), table.max()
     return {
-        "values": kind,
-        "smallest": transcript.number(values.min()),
-        "largest": transcript.number(values.max()),
+        name: {
+            "values": str(kind),
+            "smallest": transcript.number(ends[0][name]),
+            "largest": transcript.number(ends[1][name]),
+        }
+        for name, kind in zip(table.columns, kinds, strict=True)
     }

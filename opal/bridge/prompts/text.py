@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from opal import names
 from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, WrittenSample, digest
 from opal.bridge.prompts import common
-from opal.bridge.prompts.common import LIMIT, RejectedError, bare, encoded, shortened
+from opal.bridge.prompts.common import LIMIT, RejectedError, bare, encoded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ class TextPrompter:
         pool = _originals(frame)
         self._settings, self._key, self._fixed = settings, key, fixed_seeds
         self._texts = dict(zip(pool["id"], pool["text"], strict=True))
-        self._shown = {id_: shortened(text, limit) for id_, text in self._texts.items()}
+        self._shown = {id_: text[:limit] for id_, text in self._texts.items()}
         self._encoded = {id_: encoded(text) for id_, text in self._shown.items()}
         self._copies = {_folded(text) for text in (*self._texts.values(), *self._shown.values())}
         by_label = pool.groupby("label", sort=True)["id"]
@@ -99,7 +99,9 @@ class TextPrompter:
     def request(self, group: str, index: int) -> Request:
         """The request of that index: the same on every run."""
         names.check("class", [group], self._ids)
-        chosen = self._examples(group, index)
+        place = None if self._fixed else index
+        ids = self._ids[group]
+        chosen = common.drawn(ids, common.N_EXAMPLES, key=self._key, group=group, index=place)
         shown = [self._shown[id_] for id_ in chosen]
         meaning = self._descriptions.get(group)
         lines = [
@@ -120,12 +122,6 @@ class TextPrompter:
         except RejectedError as reason:
             return Rejection(str(reason))
         return [WrittenSample.of(request, reply, text)]
-
-    def _examples(self, group: str, index: int) -> tuple[str, ...]:
-        ids = self._ids[group]
-        if self._fixed:
-            return common.fixed(ids, common.N_EXAMPLES, key=self._key, group=group)
-        return common.drawn(ids, common.N_EXAMPLES, key=self._key, group=group, index=index)
 
     def _check(self, text: str, length: Length) -> None:
         if _folded(text) in self._copies:
@@ -227,23 +223,12 @@ def written_text(answer: str) -> str:
     if not content:
         raise RejectedError("the answer is empty")
     try:
-        found = json.loads(content, object_pairs_hook=_pairs)
+        found = json.loads(content, object_pairs_hook=tuple)  # a name that is twice is seen twice
     except (ValueError, RecursionError) as error:
         raise RejectedError(f"not JSON: {_start(content)}") from error
-    if not isinstance(found, _Pairs) or [name for name, _ in found.pairs] != ["text"]:
+    if not isinstance(found, tuple) or [name for name, _ in found] != ["text"]:
         raise RejectedError(f'no object with "text" alone: {_start(content)}')
-    return _checked(found.pairs[0][1])
-
-
-class _Pairs:
-    """A JSON object as it stands: a name that is there twice is seen twice."""
-
-    def __init__(self, pairs: Sequence[tuple[str, object]]) -> None:
-        self.pairs = pairs
-
-
-def _pairs(pairs: list[tuple[str, object]]) -> _Pairs:
-    return _Pairs(pairs)
+    return _checked(found[0][1])
 
 
 def _checked(text: object) -> str:

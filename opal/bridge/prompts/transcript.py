@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from opal import names
+from opal.bridge.prompts.common import RejectedError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -64,14 +65,10 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
             continue
         try:
             rows.append(_row(line, wanted))
-        except _NotARowError as reason:
+        except RejectedError as reason:
             rejected.append(RejectedLine(number, line, str(reason)))
     table = pd.DataFrame(rows, columns=list(wanted), dtype=float)
     return Transcript(table, tuple(rejected), len(lines), lines.count(""))
-
-
-class _NotARowError(ValueError):
-    """Why a line is not a row."""
 
 
 def _usual_columns(lines: Sequence[str]) -> tuple[str, ...]:
@@ -107,18 +104,18 @@ def _row(line: str, columns: Sequence[str]) -> dict[str, float]:
     values: dict[str, float] = {}
     for name, value in _pairs(line):
         if not name:
-            raise _NotARowError(f"each part must be `name is value`; got {value!r}")
+            raise RejectedError(f"each part must be `name is value`; got {value!r}")
         if name not in columns:
             hint = names.hint(name, columns).removesuffix(".")
-            raise _NotARowError(f"there is no column {name!r}{hint}")
+            raise RejectedError(f"there is no column {name!r}{hint}")
         if name in values:
-            raise _NotARowError(f"column {name!r} is there twice")
+            raise RejectedError(f"column {name!r} is there twice")
         if not _NUMBER.fullmatch(value) or not math.isfinite(float(value)):
-            raise _NotARowError(f"the value of {name!r} must be a number; got {value!r}")
+            raise RejectedError(f"the value of {name!r} must be a number; got {value!r}")
         values[name] = float(value)
     missing = [name for name in columns if name not in values]
     if missing:
-        raise _NotARowError(f"the row ends before it is complete; missing: {', '.join(missing)}")
+        raise RejectedError(f"the row ends before it is complete; missing: {', '.join(missing)}")
     return {name: values[name] for name in columns}
 
 

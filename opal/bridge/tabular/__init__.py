@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from opal.bridge.llm.command import Asking
     from opal.bridge.tabular.audit import TableAudit, audit_cases, audit_rows
+    from opal.bridge.tabular.cases import Case
     from opal.bridge.tabular.classifiers import SoundSettings
-    from opal.bridge.tabular.composition import Case
     from opal.bridge.tabular.datasets import from_folder, from_tables, listed
     from opal.bridge.tabular.generation import GeneratedRows, generate_rows
     from opal.bridge.tabular.sound import TableEvaluation, evaluate_rows
@@ -41,7 +41,7 @@ _HOMES = {
     "opal.bridge.llm.command": ("Asking",),
     "opal.bridge.tabular.audit": ("TableAudit", "audit_cases", "audit_rows"),
     "opal.bridge.tabular.classifiers": ("SoundSettings",),
-    "opal.bridge.tabular.composition": ("Case",),
+    "opal.bridge.tabular.cases": ("Case",),
     "opal.bridge.tabular.datasets": ("from_folder", "from_tables", "listed"),
     "opal.bridge.tabular.generation": ("GeneratedRows", "generate_rows"),
     "opal.bridge.tabular.sound": ("TableEvaluation", "evaluate_rows"),

@@ -22,12 +22,12 @@ real_balanced        + as many fresh real rows of each group as ``synthetic_bala
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from opal.bridge.tabular.splits import Rows, SplitArrays
+from opal import names
+from opal.bridge.tabular.splits import SplitArrays, TableRows, recurs
 from opal.objective import Design
 
 ARMS = (
@@ -52,7 +52,7 @@ SMOTE_NEIGHBOURS = 5
 class TrainingRows:
     """What a classifier is given: rows, and weights ``(n,)`` whose mean is 1."""
 
-    rows: Rows
+    rows: TableRows
     weight: np.ndarray
     n_added: np.ndarray  # (K,) rows beyond the real ones
 
@@ -78,14 +78,11 @@ def build(
     left out too, so that no copy of a held-out row is trained on.
     """
     real = data.train.take(chosen)
-    usable = _not_held_out(data, chosen)
-    added = _ADDERS[arm](data, real, usable, rng)
+    added = _added(arm, data, real, _not_held_out(data, chosen), rng)
     n_groups = len(data.group_names)
-    parts = [real] if added is None else [real, added]
-    rows = Rows(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("x", "y", "group")))
+    rows = TableRows.joined([real, added])
     weight = balancing(rows.group, n_groups) if arm in WEIGHTED_ARMS else np.ones(len(rows))
-    n_added = np.zeros(n_groups, dtype=int) if added is None else added.counts(n_groups)
-    return TrainingRows(rows, weight, n_added)
+    return TrainingRows(rows, weight, added.counts(n_groups))
 
 
 def balancing(group: np.ndarray, n_groups: int) -> np.ndarray:
@@ -98,7 +95,7 @@ def balancing(group: np.ndarray, n_groups: int) -> np.ndarray:
     return len(group) * weight[group]
 
 
-def thresholds(data: SplitArrays, rows: Rows) -> np.ndarray:
+def thresholds(data: SplitArrays, rows: TableRows) -> np.ndarray:
     """Probability above which class 1 is predicted, ``(n,)``, for the ``threshold`` arm.
 
     The base rate of class 1 among training rows, or among those with the same attribute: where
@@ -112,50 +109,65 @@ def thresholds(data: SplitArrays, rows: Rows) -> np.ndarray:
 
 def _not_held_out(data: SplitArrays, chosen: np.ndarray) -> np.ndarray:
     """``(n_synthetic,)`` True where a synthetic row equals no training row that is held out."""
-    held_out = np.setdiff1d(np.arange(len(data.train)), chosen)
-    if not held_out.size or not len(data.synthetic):
-        return np.ones(len(data.synthetic), dtype=bool)
-    hidden = set(_array_keys(data.train.take(held_out)))
-    return np.array([key not in hidden for key in _array_keys(data.synthetic)], dtype=bool)
+    held_out = data.train.take(np.setdiff1d(np.arange(len(data.train)), chosen))
+    made, hidden = (np.column_stack([rows.x, rows.y]) for rows in (data.synthetic, held_out))
+    return ~recurs(made, hidden)
 
 
-def _array_keys(rows: Rows) -> list[bytes]:
-    table = np.column_stack([rows.x, rows.y]) + 0.0
-    return [row.tobytes() for row in table]
+def _added(
+    arm: str, data: SplitArrays, real: TableRows, usable: np.ndarray, rng: np.random.Generator
+) -> TableRows:
+    """What an arm trains on beyond the real rows.
+
+    Args:
+        arm: one of :data:`ARMS`.
+        data: of the split.
+        real: its training rows, or those of a fold.
+        usable: synthetic rows that may be used, ``(n_synthetic,)``.
+        rng: source of randomness.
+    """
+    counts = real.counts(len(data.group_names))
+    lacking = np.where(counts > 0, counts.max() - counts, 0)  # a group without rows is not filled
+    match arm:
+        case "duplication":
+            return _duplicates(real, lacking, rng)
+        case "smote":
+            return _smote(real, lacking, rng)
+        case "synthetic" | "synthetic_weighting":
+            return data.synthetic.take(usable & (np.arange(len(usable)) < len(data.train)))
+        case "synthetic_balanced":
+            return _first(data.synthetic, lacking, usable)
+        case "synthetic_novel":
+            return _first(data.synthetic, lacking, usable & data.novel)
+        case "real_balanced":
+            if len(usable):
+                lacking = _first(data.synthetic, lacking, usable).counts(len(lacking))
+            return _fresh(data.fresh, lacking, rng)
+        case "raw" | "threshold" | "weighting":
+            return real.take(np.empty(0, dtype=int))
+    raise names.unknown("arm", arm, ARMS)
 
 
-def _lacking(real: Rows, n_groups: int) -> np.ndarray:
-    """``m_g``, ``(K,)``; a group without rows is not filled."""
-    counts = real.counts(n_groups)
-    return np.where(counts > 0, counts.max() - counts, 0)
-
-
-def _nothing(*_: object) -> None:
-    return None
-
-
-def _duplicates(data: SplitArrays, real: Rows, _: np.ndarray, rng: np.random.Generator) -> Rows:
-    lacking = _lacking(real, len(data.group_names))
+def _duplicates(real: TableRows, lacking: np.ndarray, rng: np.random.Generator) -> TableRows:
     picks = [
         rng.choice(np.flatnonzero(real.group == g), m, replace=True)
         for g, m in enumerate(lacking)
         if m
     ]
-    return real.take(np.concatenate(picks) if picks else np.empty(0, dtype=int))
+    return real.take(np.concatenate([np.empty(0, dtype=int), *picks]))
 
 
-def _smote(data: SplitArrays, real: Rows, _: np.ndarray, rng: np.random.Generator) -> Rows:
+def _smote(real: TableRows, lacking: np.ndarray, rng: np.random.Generator) -> TableRows:
     """imbalanced-learn's SMOTE, one group at a time, on features scaled by their SD in ``real``."""
     scale = real.x.std(axis=0)
     scale[scale == 0] = 1.0
     parts = [real.take(np.empty(0, dtype=int))]
-    for g, m in enumerate(_lacking(real, len(data.group_names))):
+    for g, m in enumerate(lacking):
         inside = real.group == g
         if m:
             x = _smote_group(real.x / scale, inside, int(m), rng) * scale
-            y = np.full(m, real.y[inside][0])
-            parts.append(Rows(x, y, np.full(m, g)))
-    return Rows(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("x", "y", "group")))
+            parts.append(TableRows(x, np.full(m, real.y[inside][0]), np.full(m, g)))
+    return TableRows.joined(parts)
 
 
 def _smote_group(x: np.ndarray, inside: np.ndarray, m: int, rng: np.random.Generator) -> np.ndarray:
@@ -175,52 +187,18 @@ def _smote_group(x: np.ndarray, inside: np.ndarray, m: int, rng: np.random.Gener
     return np.asarray(made[len(x) :])
 
 
-def _published(data: SplitArrays, _: Rows, usable: np.ndarray, __: np.random.Generator) -> Rows:
-    used = np.arange(len(data.synthetic)) < len(data.train)
-    return data.synthetic.take(used & usable)
-
-
-def _balanced(data: SplitArrays, real: Rows, usable: np.ndarray, _: np.random.Generator) -> Rows:
-    return data.synthetic.take(
-        _first(data.synthetic, _lacking(real, len(data.group_names)), usable)
-    )
-
-
-def _novel(data: SplitArrays, real: Rows, usable: np.ndarray, rng: np.random.Generator) -> Rows:
-    return _balanced(data, real, usable & data.novel, rng)
-
-
-def _first(rows: Rows, wanted: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Index of the first ``wanted[g]`` usable rows of each group, in file order."""
+def _first(rows: TableRows, wanted: np.ndarray, usable: np.ndarray) -> TableRows:
+    """The first ``wanted[g]`` usable rows of each group, in file order."""
     picks = [np.flatnonzero(usable & (rows.group == g))[:m] for g, m in enumerate(wanted)]
-    return np.sort(np.concatenate(picks)).astype(int)
+    return rows.take(np.sort(np.concatenate(picks)).astype(int))
 
 
-def _fresh(data: SplitArrays, real: Rows, usable: np.ndarray, rng: np.random.Generator) -> Rows:
-    if data.fresh is None:
+def _fresh(fresh: TableRows | None, wanted: np.ndarray, rng: np.random.Generator) -> TableRows:
+    if fresh is None:
         raise ValueError("the arm real_balanced needs a source table; there is none.")
-    n_groups = len(data.group_names)
-    wanted = _lacking(real, n_groups)
-    if len(data.synthetic):
-        wanted = _balanced(data, real, usable, rng).counts(n_groups)
-    picks = []
-    for g, m in enumerate(wanted):
-        pool = np.flatnonzero(data.fresh.group == g)
-        picks.append(rng.choice(pool, min(int(m), len(pool)), replace=False))
-    return data.fresh.take(np.concatenate(picks).astype(int))
-
-
-_ADDERS: Mapping[
-    str, Callable[[SplitArrays, Rows, np.ndarray, np.random.Generator], Rows | None]
-] = {
-    "raw": _nothing,
-    "threshold": _nothing,
-    "weighting": _nothing,
-    "duplication": _duplicates,
-    "smote": _smote,
-    "synthetic": _published,
-    "synthetic_balanced": _balanced,
-    "synthetic_novel": _novel,
-    "synthetic_weighting": _published,
-    "real_balanced": _fresh,
-}
+    pools = [np.flatnonzero(fresh.group == g) for g in range(len(wanted))]
+    picks = [
+        rng.choice(pool, min(int(m), len(pool)), replace=False)
+        for pool, m in zip(pools, wanted, strict=True)
+    ]
+    return fresh.take(np.concatenate(picks).astype(int))

@@ -16,9 +16,9 @@ import pandas as pd
 
 from opal import names, validation
 from opal.bridge import render, resampling
-from opal.bridge.tabular import composition, copies, report
-from opal.bridge.tabular.composition import Case, Grouping, Tables
-from opal.bridge.tabular.splits import checked, keys
+from opal.bridge.tabular import report
+from opal.bridge.tabular.cases import Case, Grouping, Tables, composition, copies
+from opal.bridge.tabular.splits import keys
 
 _FEW_VALUES = 10
 _FOLDS = 5
@@ -127,7 +127,7 @@ def audit_cases(
     for case in cases:
         what = f"the number of training rows of {case.name}"
         validation.require_at_most("prompt_rows", prompt_rows, len(case.train), what)
-    tables = _tables(cases, source, target, tuple(attributes))
+    tables = Tables.of(cases, source, target, attributes)
     groups = Grouping.of(tables.real, target, tables.attributes)
     found = {
         "target": target,
@@ -135,13 +135,13 @@ def audit_cases(
         "n_rows": len(tables.synthetic),
         "n_real": len(tables.real),
         "files": [case.name for case in tables.cases],
-        "copies": copies.report(tables.cases, tables.source),
+        "copies": copies(tables.cases, tables.source),
         "shift": shift(tables, groups),
         "two_sample": two_sample(
             tables.synthetic, tables.real, tables.features, groups, trees, seed
         ),
         "violations": violations(tables.synthetic, tables.real, target),
-        "composition": composition.report(tables.cases, tables.source, groups, prompt_rows),
+        "composition": composition(tables.cases, tables.source, groups, prompt_rows),
     }
     return TableAudit(found)
 
@@ -283,31 +283,3 @@ def _auc(ours: pd.DataFrame, theirs: pd.DataFrame, trees: int, rng: np.random.Ge
         scores.append(roc_auc_score(is_synthetic[held_out], p))
         pairs.append(positive * (held_out.sum() - positive))
     return float(np.average(scores, weights=pairs))
-
-
-def _tables(
-    cases: Sequence[Case], source: pd.DataFrame | None, target: str, attributes: tuple[str, ...]
-) -> Tables:
-    """Every table with the columns of the first training table, checked."""
-    if not cases:
-        raise ValueError("an audit needs at least one file of synthetic rows; got none.")
-    needed = [target, *attributes]
-    columns = [name for name in cases[0].train.columns if name != target] + [target]
-
-    def fit(table: pd.DataFrame | None, where: str) -> pd.DataFrame | None:
-        return None if table is None else checked(table, columns, needed, where)
-
-    done = []
-    for case in cases:
-        if case.synthetic.empty:
-            raise ValueError(f"{case.name} must hold synthetic rows; it has none.")
-        done.append(
-            Case(
-                case.name,
-                checked(case.synthetic, columns, needed, case.name),
-                checked(case.train, columns, needed, f"the training table of {case.name}"),
-                fit(case.test, f"the test table of {case.name}"),
-                fit(case.generated, case.name),
-            )
-        )
-    return Tables(tuple(done), fit(source, "the source table"), target, attributes)

@@ -8,7 +8,7 @@ of a held-out row is trained on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,9 @@ from opal import names, validation
 from opal.bridge import resampling
 from opal.bridge.tabular import arms
 from opal.bridge.tabular.arms import TrainingRows
-from opal.bridge.tabular.splits import Rows, SplitArrays
+from opal.bridge.tabular.splits import SplitArrays
 
+CLASSIFIERS = ("logistic", "forest", "catboost")
 LEAST_RESAMPLES = 39  # the outermost of 39 values are their 2.5 % and 97.5 % points
 PENALTIES = tuple(float(c) for c in np.logspace(-3, 2, 8))
 
@@ -80,25 +81,18 @@ def probabilities(
         UnknownNameError: the classifier is unknown.
     """
     names.check("classifier", [classifier], CLASSIFIERS)
-    whole = np.arange(len(data.train))
-    training = arms.build(arm, data, whole, _rng(settings, key, 0))
-    return _FITS[classifier](arm, data, training, key, settings), training
+    training = arms.build(arm, data, np.arange(len(data.train)), _rng(settings, key, 0))
+    if classifier == "logistic":
+        penalty = choose_penalty(arm, data, key, settings)
+        scores = logistic_scores(training, len(data.train), [penalty])
+        return expit(scores(data.test.x)[0]), training
+    model = _forest(settings) if classifier == "forest" else catboost(settings.seed)
+    model.fit(training.rows.x, training.rows.y, sample_weight=training.weight)
+    return np.asarray(model.predict_proba(data.test.x))[:, 1], training
 
 
 def _rng(settings: SoundSettings, key: tuple[int, ...], purpose: int) -> np.random.Generator:
     return np.random.default_rng([settings.seed, *key, purpose])
-
-
-def _logistic(
-    arm: str,
-    data: SplitArrays,
-    training: TrainingRows,
-    key: tuple[int, ...],
-    settings: SoundSettings,
-) -> np.ndarray:
-    penalty = choose_penalty(arm, data, key, settings)
-    scores = logistic_scores(training, len(data.train), [penalty])
-    return expit(scores(data.test.x)[0])
 
 
 def choose_penalty(
@@ -178,44 +172,25 @@ def ridge_path(
     return np.stack(found)
 
 
-def _forest(
-    _: str, data: SplitArrays, training: TrainingRows, __: tuple[int, ...], settings: SoundSettings
-) -> np.ndarray:
+def _forest(settings: SoundSettings) -> Any:
     """Probability forest; leaves of at least 5 rows, so that row weights reach the predictions."""
     from sklearn.ensemble import RandomForestClassifier
 
-    model = RandomForestClassifier(
+    return RandomForestClassifier(
         settings.trees, min_samples_leaf=5, random_state=settings.seed, n_jobs=1
     )
-    return _class_one(model, training, data.test)
 
 
-def _catboost(
-    _: str, data: SplitArrays, training: TrainingRows, __: tuple[int, ...], settings: SoundSettings
-) -> np.ndarray:
+def catboost(seed: int) -> Any:
+    """Boosted trees with the settings of arXiv 2406.03628."""
     from catboost import CatBoostClassifier
 
-    model = CatBoostClassifier(
+    return CatBoostClassifier(
         iterations=200,
         learning_rate=0.05,
         depth=6,
-        random_state=settings.seed,
+        random_state=seed,
         thread_count=1,
         verbose=0,
         allow_writing_files=False,
     )
-    return _class_one(model, training, data.test)
-
-
-def _class_one(model: Any, training: TrainingRows, test: Rows) -> np.ndarray:
-    """Fit with weights and return P(class 1)."""
-    model.fit(training.rows.x, training.rows.y, sample_weight=training.weight)
-    return np.asarray(model.predict_proba(test.x))[:, 1]
-
-
-_FITS: Mapping[str, Callable[..., np.ndarray]] = {
-    "logistic": _logistic,
-    "forest": _forest,
-    "catboost": _catboost,
-}
-CLASSIFIERS = tuple(_FITS)

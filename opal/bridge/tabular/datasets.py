@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,34 +34,31 @@ class Files(Protocol):
         """A readable local path of one file, or what is in it."""
 
 
-@dataclass(frozen=True)
-class Folder:
-    """A local folder as a source of files; nothing vouches for their content."""
-
-    root: Path
-
-    def names(self) -> list[str]:
-        """Every file below the folder, relative to it."""
-        return _names_below(self.root)
-
-    def path(self, name: str) -> Path:
-        """The file itself."""
-        return self.root / name
-
-
 @dataclass(frozen=True, eq=False)
-class Loose:
-    """Single files, wherever they are, or tables, under the names that a split's files have."""
+class LocalFiles:
+    """Files on this machine, or tables in memory; nothing vouches for their content.
 
-    files: Mapping[str, Path | pd.DataFrame]
+    Attributes:
+        found: file or table under the name that splits are read by.
+        root: the folder that the files are in, where they share one.
+    """
+
+    found: Mapping[str, Path | pd.DataFrame]
+    root: Path | None = None
+
+    @classmethod
+    def below(cls, root: Path) -> LocalFiles:
+        """Every file below a folder, by its path relative to it."""
+        files = (path for path in sorted(root.rglob("*")) if path.is_file())
+        return cls({path.relative_to(root).as_posix(): path for path in files}, root)
 
     def names(self) -> Iterable[str]:
-        """The names that splits are read by."""
-        return self.files.keys()
+        """The names of the files and tables."""
+        return self.found.keys()
 
     def path(self, name: str) -> Path | pd.DataFrame:
         """The file or the table behind a name."""
-        return self.files[name]
+        return self.found[name]
 
 
 @dataclass(frozen=True)
@@ -92,17 +88,23 @@ class Dataset:
     def seeds(self, task: str, method: str) -> tuple[int, ...]:
         """The seeds for which there is a training table, ascending."""
         folder = self.folders[task, method]
-        found = {
-            int(match[1])
-            for name in self.files.names()
-            if (match := re.fullmatch(rf"{re.escape(folder)}/?train_(?!gen).*rand(\d+)\.csv", name))
-        }
+        pattern = re.compile(r"train_(?!gen).*rand(\d+)\.csv")
+        found = {int(m[1]) for name in self.inside(folder) if (m := pattern.fullmatch(name))}
         if not found:
             raise ValueError(
                 f"{self.name}: {folder or 'the folder'} needs files train_*rand<seed>.csv; "
                 "it has none."
             )
         return tuple(sorted(found))
+
+    def inside(self, folder: str) -> dict[str, str]:
+        """Path of each file of a folder, sorted, by its path relative to the folder."""
+        prefix = f"{folder}/" if folder else ""
+        return {
+            name.removeprefix(prefix): name
+            for name in sorted(self.files.names())
+            if name.startswith(prefix)
+        }
 
     def tasks(self, wanted: Sequence[str] = ()) -> list[str]:
         """The tasks that are wanted, or all that the tables allow.
@@ -217,7 +219,9 @@ def from_folder(folder: Path, target: str | None = None, attribute: str | None =
             "it has neither."
         )
     made_by = "gpt4" if inside or itself else "synthetic"
-    dataset = Dataset(name, Folder(folder), "", attribute, folders, _forest(name), made_by)
+    dataset = Dataset(
+        name, LocalFiles.below(folder), "", attribute, folders, _forest(name), made_by
+    )
     return replace(dataset, target=target or _last_column(dataset))
 
 
@@ -254,7 +258,7 @@ def from_tables(
         raise ValueError(f"every table must be a file; there is none at {absent}.")
     folders = {("spurious" if attribute else "imbalanced", "focus"): ""}
     name = name or (train.stem if isinstance(train, Path) else "table")
-    dataset = Dataset(name, Loose(files), "", attribute, folders, DEFAULT_FOREST, "synthetic")
+    dataset = Dataset(name, LocalFiles(files), "", attribute, folders, DEFAULT_FOREST, "synthetic")
     return replace(dataset, target=target or _last_column(dataset))
 
 
@@ -264,12 +268,8 @@ def read(dataset: Dataset, folder: str, pattern: str) -> tuple[pd.DataFrame, str
     Raises:
         ValueError: several match, or the file is no table.
     """
-    prefix = f"{folder}/" if folder else ""
-    found = [
-        name
-        for name in sorted(dataset.files.names())
-        if name.startswith(prefix) and re.fullmatch(pattern, name[len(prefix) :])
-    ]
+    inside = dataset.inside(folder)
+    found = [path for name, path in inside.items() if re.fullmatch(pattern, name)]
     if len(found) > 1:
         raise ValueError(f"{dataset.name}: only one file may match {pattern!r}; got {found}.")
     return _read(dataset, found[0]) if found else None
@@ -277,14 +277,9 @@ def read(dataset: Dataset, folder: str, pattern: str) -> tuple[pd.DataFrame, str
 
 def read_source(dataset: Dataset) -> tuple[pd.DataFrame, str] | None:
     """The full table, and where it is: the CSV of any of the folders that belongs to no seed."""
-    found = {}
-    for folder in set(dataset.folders.values()):
-        prefix = f"{folder}/" if folder else ""
-        for name in dataset.files.names():
-            tail = name[len(prefix) :]
-            plain = re.fullmatch(r"(?!perform)[^/]*\.csv", tail)
-            if name.startswith(prefix) and plain and not re.search(r"rand\d+\.csv$", tail):
-                found[tail] = name
+    pattern = re.compile(r"(?!perform)(?!.*rand\d+\.csv)[^/]*\.csv")
+    every = [dataset.inside(folder) for folder in set(dataset.folders.values())]
+    found = {name: path for each in every for name, path in each.items() if pattern.fullmatch(name)}
     return _read(dataset, found[min(found)]) if found else None
 
 
@@ -308,8 +303,3 @@ def _last_column(dataset: Dataset) -> str:
     """Label column by the repository's convention."""
     (task, method), folder = next(iter(dataset.folders.items()))
     return train_header(dataset, folder, dataset.seeds(task, method)[0])[-1]
-
-
-@cache
-def _names_below(root: Path) -> list[str]:
-    return [p.relative_to(root).as_posix() for p in sorted(root.rglob("*")) if p.is_file()]

@@ -68,25 +68,9 @@ def curves(axes: Axes, frame: pd.DataFrame, column: str) -> None:
         rows = frame[frame[column] == name].sort_values("chunk")
         if rows.empty:
             continue
-        axes.plot(
-            rows["n_oversampled"],
-            rows["value"],
-            line,
-            marker=marker,
-            color=colour,
-            markersize=3,
-            linewidth=1,
-            label=label,
-        )
-        axes.plot(
-            rows["n_oversampled"],
-            rows["published"],
-            "o",
-            color=colour,
-            fillstyle="none",
-            markersize=6.5,
-            markeredgewidth=0.7,
-        )
+        x = rows["n_oversampled"]
+        axes.plot(x, rows["value"], line, marker=marker, color=colour, ms=3, lw=1, label=label)
+        axes.plot(x, rows["published"], "o", color=colour, fillstyle="none", ms=6.5, mew=0.7)
     axes.set_xlabel("synthetic rows")
     axes.margins(y=0.1)
     axes.set_ylim(bottom=0)
@@ -116,28 +100,13 @@ def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
         whiskers[:, outside] = 0.0
         for at in np.flatnonzero(outside):
             axes.annotate(
-                f"{exact[at]:+.2f}",
-                (value[at], height[at]),
-                (-3.5, 0),
-                textcoords="offset points",
-                ha="right",
-                va="center",
-                fontsize=5.5,
-                color=colour,
-            )
+                f"{exact[at]:+.2f}", (value[at], height[at]), (-3.5, 0),
+                textcoords="offset points", ha="right", va="center", fontsize=5.5, color=colour,
+            )  # fmt: skip
         axes.errorbar(
-            value,
-            height,
-            xerr=whiskers,
-            clip_on=False,
-            fmt=marker,
-            color=colour,
-            markerfacecolor=face,
-            markersize=3.2,
-            markeredgewidth=0.8,
-            elinewidth=0.8,
-            label=label,
-        )
+            value, height, xerr=whiskers, clip_on=False, label=label, fmt=marker, color=colour,
+            mfc=face, ms=3.2, mew=0.8, elinewidth=0.8,
+        )  # fmt: skip
     axes.axvline(0, color="0.35", linewidth=0.7)
     for index in range(0, len(shown), 2):
         axes.axhspan(index - 0.5, index + 0.5, color="0.955", zorder=-5, linewidth=0)

@@ -23,6 +23,7 @@ import pandas as pd
 
 from opal import names, records, validation
 from opal.bridge.tabular import datasets
+from opal.bridge.tabular.classifiers import catboost
 from opal.bridge.tabular.datasets import Dataset
 from opal.bridge.tabular.splits import Split, load, require_groups
 
@@ -51,11 +52,10 @@ def evaluate(dataset: Dataset, task: str, classifier: str) -> dict[str, pd.DataF
     names.check("published classifier", [classifier], CLASSIFIERS)
     results: dict[str, pd.DataFrame] = {}
     for method, loaded in load_splits(dataset, task).items():
-        by_seed = {seed: _seed(split, classifier) for seed, split in loaded.items()}
-        for metric in next(iter(by_seed.values())):
-            rows = {seed: traces[metric] for seed, traces in by_seed.items()}
-            name = _file(task, method, metric, classifier, dataset.name)
-            results[name] = pd.DataFrame.from_dict(rows, orient="index", columns=list(CHUNKS))
+        points = pd.concat({s: _points(split, classifier) for s, split in loaded.items()})
+        for metric in points:
+            first = f"_imbalanced_{method}" if task == "imbalanced" else metric
+            results[f"{first}_{classifier}_{dataset.name}.txt"] = points[metric].unstack()
     return results
 
 
@@ -95,15 +95,9 @@ def _chunk(split: Split) -> int:
     return len(split.train) // (len(CHUNKS) - 1)
 
 
-def _file(task: str, method: str, metric: str, classifier: str, dataset: str) -> str:
-    first = f"_imbalanced_{method}" if task == "imbalanced" else metric
-    return f"{first}_{classifier}_{dataset}.txt"
-
-
-def _seed(split: Split, classifier: str) -> dict[str, list[float]]:
-    """Each metric of one seed for 0..5 chunks of synthetic rows."""
-    traces = [_point(split, classifier, k * _chunk(split)) for k in CHUNKS]
-    return {metric: [trace[metric] for trace in traces] for metric in traces[0]}
+def _points(split: Split, classifier: str) -> pd.DataFrame:
+    """Each metric of one seed (columns) for 0..5 chunks of synthetic rows."""
+    return pd.DataFrame(_point(split, classifier, k * _chunk(split)) for k in CHUNKS)
 
 
 def _point(split: Split, classifier: str, n_synthetic: int) -> dict[str, float]:
@@ -168,17 +162,7 @@ def _random_forest(split: Split, x: np.ndarray, y: np.ndarray, new: np.ndarray) 
 
 
 def _catboost(_: Split, x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
-    from catboost import CatBoostClassifier
-
-    model = CatBoostClassifier(
-        iterations=200,
-        learning_rate=0.05,
-        depth=6,
-        random_state=42,
-        thread_count=1,
-        verbose=0,
-        allow_writing_files=False,
-    ).fit(x, y)
+    model = catboost(42).fit(x, y)
     return (np.asarray(model.predict(new), dtype=float).ravel() > 0.5).astype(int)
 
 
@@ -215,8 +199,9 @@ def read_result(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def result_files(dataset: Dataset) -> dict[str, Path]:
     """Published result files of a dataset: name → verified local path; empty where none are."""
-    if isinstance(dataset.files, datasets.Folder):
-        parents = [dataset.files.root, *dataset.files.root.parents]
+    root = getattr(dataset.files, "root", None)
+    if root is not None:
+        parents = [root, *root.parents]
         results = next((p / "main/results" for p in parents if (p / "main/results").is_dir()), None)
         found = sorted(results.glob(f"*_{dataset.name}.txt")) if results else []
         return {path.name: path for path in found}

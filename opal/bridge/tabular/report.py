@@ -47,16 +47,10 @@ def evaluations(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _arm(arm: str, rows: pd.DataFrame) -> dict[str, Any]:
-    names = ("value", "std_error", "lower", "upper")
-    metrics = {
-        row.metric: {name: float(getattr(row, name)) for name in names} for row in rows.itertuples()
-    }
-    made = str(rows["synthesizer"].iloc[0])
-    return {
-        "arm": arm,
-        "synthesizer": made,
-        "n_added": int(rows["n_oversampled"].iloc[0]),
-    } | metrics
+    metrics = rows.set_index("metric")[["value", "std_error", "lower", "upper"]].to_dict("index")
+    first = rows.iloc[0]
+    about = {"synthesizer": str(first["synthesizer"]), "n_added": int(first["n_oversampled"])}
+    return {"arm": arm, **about, **{str(name): found for name, found in metrics.items()}}
 
 
 def page(

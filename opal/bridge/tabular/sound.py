@@ -163,10 +163,7 @@ def evaluate(
     Raises:
         ValueError: a table is unfit (see :func:`opal.bridge.tabular.splits.load`) or lacks a group.
     """
-    splits = {
-        seed: SplitArrays.of(load(dataset, task, "focus", seed))
-        for seed in dataset.seeds(task, "focus")
-    }
+    splits = _splits(dataset, task)
     chosen = [arm for arm in ARMS if not any(arms.why_not(arm, d) for d in splits.values())]
     outcomes = [_seed(seed, data, chosen, classifier, settings) for seed, data in splits.items()]
     frame = pd.DataFrame(_rows(outcomes, chosen, settings))
@@ -181,11 +178,13 @@ def evaluate(
 
 def left_out(dataset: Dataset, task: str) -> dict[str, str]:
     """Arms that the tables do not allow, each with its reason."""
-    reasons: dict[str, str] = {}
-    for seed in dataset.seeds(task, "focus"):
-        data = SplitArrays.of(load(dataset, task, "focus", seed))
-        reasons |= {arm: why for arm in ARMS if (why := arms.why_not(arm, data))}
-    return reasons
+    several = _splits(dataset, task).values()
+    return {arm: why for data in several for arm in ARMS if (why := arms.why_not(arm, data))}
+
+
+def _splits(dataset: Dataset, task: str) -> dict[int, SplitArrays]:
+    seeds = dataset.seeds(task, "focus")
+    return {seed: SplitArrays.of(load(dataset, task, "focus", seed)) for seed in seeds}
 
 
 def _seed(

@@ -8,7 +8,7 @@ a feature.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,7 +149,7 @@ def _binary(labels: pd.Series, where: str) -> None:
 
 
 @dataclass(frozen=True)
-class Rows:
+class TableRows:
     """Features ``x (n, d)``, labels ``y (n,)`` in {0, 1} and groups ``group (n,)``."""
 
     x: np.ndarray
@@ -159,12 +159,18 @@ class Rows:
     def __len__(self) -> int:
         return len(self.y)
 
-    def take(self, index: np.ndarray) -> Rows:
+    def take(self, index: np.ndarray) -> TableRows:
         """The rows of an index or a mask."""
-        return Rows(self.x[index], self.y[index], self.group[index])
+        return TableRows(self.x[index], self.y[index], self.group[index])
+
+    @classmethod
+    def joined(cls, parts: Sequence[TableRows]) -> TableRows:
+        """The rows of all parts, one after the other."""
+        columns = ([getattr(each, name) for each in parts] for name in ("x", "y", "group"))
+        return cls(*map(np.concatenate, columns))
 
     def counts(self, n_groups: int) -> np.ndarray:
-        """Rows in each group, ``(K,)``."""
+        """TableRows in each group, ``(K,)``."""
         return np.bincount(self.group, minlength=n_groups)
 
 
@@ -181,11 +187,11 @@ class SplitArrays:
     features: list[str]
     group_names: tuple[str, ...]
     by_attribute: bool
-    train: Rows
-    synthetic: Rows
-    test: Rows
+    train: TableRows
+    synthetic: TableRows
+    test: TableRows
     novel: np.ndarray
-    fresh: Rows | None
+    fresh: TableRows | None
 
     @classmethod
     def of(cls, split: Split) -> SplitArrays:
@@ -199,21 +205,13 @@ class SplitArrays:
         require_groups(split, "training", train.group)
         require_groups(split, "test", test.group)
         known = [t for t in (split.source, split.train, split.test) if t is not None]
-        real = set().union(*(keys(table) for table in known))
-        novel = np.array([key not in real for key in keys(split.synthetic)], dtype=bool)
+        novel = ~recurs(split.synthetic, *known)
         fresh = None
         if split.source is not None:
             fresh = _rows(split, without(split.source, [split.train, split.test]))
-        return cls(
-            features=split.features,
-            group_names=split.group_names,
-            by_attribute=split.task == "spurious",
-            train=train,
-            synthetic=synthetic,
-            test=test,
-            novel=novel,
-            fresh=fresh,
-        )
+        by_attribute = split.task == "spurious"
+        named = (split.features, split.group_names, by_attribute)
+        return cls(*named, train, synthetic, test, novel, fresh)
 
 
 def require_groups(split: Split, role: str, group: np.ndarray) -> None:
@@ -230,17 +228,23 @@ def require_groups(split: Split, role: str, group: np.ndarray) -> None:
         )
 
 
-def _rows(split: Split, table: pd.DataFrame) -> Rows:
+def _rows(split: Split, table: pd.DataFrame) -> TableRows:
     x = table[split.features].to_numpy(dtype=float)
-    return Rows(x, split.labels(table), split.groups(table))
+    return TableRows(x, split.labels(table), split.groups(table))
 
 
-def keys(table: pd.DataFrame) -> list[bytes]:
+def recurs(table: pd.DataFrame | np.ndarray, *others: pd.DataFrame | np.ndarray) -> np.ndarray:
+    """Whether each row equals a row of one of the other tables, ``(n,)``."""
+    known = set().union(*map(keys, others))
+    return np.array([key in known for key in keys(table)], dtype=bool)
+
+
+def keys(table: pd.DataFrame | np.ndarray) -> list[bytes]:
     """One hashable key for each row; equal keys are equal numbers in the same column order.
 
     Whole numbers written 1 and 1.0 are the same value, and so are 0.0 and −0.0.
     """
-    values = np.ascontiguousarray(table.to_numpy(dtype=float) + 0.0)
+    values = np.ascontiguousarray(np.asarray(table, dtype=float) + 0.0)
     return [row.tobytes() for row in values]
 
 

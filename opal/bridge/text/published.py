@@ -82,7 +82,7 @@ def unavailable(name: str) -> str | None:
         UnknownNameError: there is no such corpus.
     """
     known_names.check("corpus of texts", [name], names())
-    return None if name == DEFAULT else download.unavailable(download.TEXTS)
+    return None if name == DEFAULT else download.availability(download.TEXTS)
 
 
 def grammar_corpus(key: int | Key[Array, ""] = 0) -> TextCorpus:

@@ -173,7 +173,7 @@ def test_bad_options_are_refused(
 
 
 def test_openai_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opal.checks.find_spec", lambda name: None)
+    monkeypatch.setattr("opal.validation.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'opal-scaling\[text\]'"):
         OpenAIClient()
 

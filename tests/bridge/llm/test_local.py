@@ -117,18 +117,17 @@ def test_temperature_zero_takes_the_likeliest_token(client: LocalClient, folder:
 def test_tokens_are_drawn_from_the_tempered_law(temperature: float, top_p: float) -> None:
     """Shares of 2,000 draws against the exact law, and a wrong temperature must fail."""
     scores, n = torch.tensor([0.0, 1.0, 2.0, 3.0, -1.0]), 2000
-    draw = local.Draw((), 0, temperature, top_p, 1)
     source = torch.Generator().manual_seed(0)
-    drawn = [int(local._noisy(scores, draw, source).argmax()) for _ in range(n)]
+    drawn = [int(local.noisy(scores, temperature, top_p, source).argmax()) for _ in range(n)]
     shares = torch.bincount(torch.tensor(drawn), minlength=5) / n
 
-    def distance(temperature: float) -> float:
-        law = (scores / temperature).softmax(0)
+    def distance(assumed: float) -> float:
+        law = (scores / assumed).softmax(0)
         order = law.argsort(descending=True)
         kept = order[: int((law[order].cumsum(0) < top_p).sum()) + 1]
         exact = torch.zeros(5).index_copy(0, kept, law[kept] / law[kept].sum())
         errors = (exact * (1 - exact) / n).sqrt()
-        assert (shares[exact == 0] == 0).all() or temperature != draw.temperature
+        assert (shares[exact == 0] == 0).all() or assumed != temperature
         return float(((shares - exact).abs()[exact > 0] / errors[exact > 0]).max())
 
     assert distance(temperature) < checks.z_threshold(5)

@@ -49,10 +49,10 @@ def test_every_text_is_drawn_equally_often_and_anew() -> None:
 
 
 def test_fixed_seeds_are_different_and_always_the_same() -> None:
-    chosen = common.fixed(IDS, 5, key=0, group="a")
-    assert chosen == common.fixed(IDS[::-1], 5, key=0, group="a")
+    chosen = common.drawn(IDS, 5, key=0, group="a", index=None)
+    assert chosen == common.drawn(IDS[::-1], 5, key=0, group="a", index=None)
     assert len(set(chosen)) == 5
-    assert chosen != common.fixed(IDS, 5, key=1, group="a")
+    assert chosen != common.drawn(IDS, 5, key=1, group="a", index=None)
 
 
 def test_a_small_group_is_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from opal.bridge.tabular import arms, datasets, splits
 from opal.bridge.tabular.arms import ARMS, TrainingRows
-from opal.bridge.tabular.splits import Rows, SplitArrays
+from opal.bridge.tabular.splits import SplitArrays, TableRows
 
 
 def toy(folder: Path, task: str = "spurious") -> SplitArrays:
@@ -20,7 +20,7 @@ def made(arm: str, data: SplitArrays, seed: int = 0) -> TrainingRows:
     return arms.build(arm, data, np.arange(len(data.train)), np.random.default_rng(seed))
 
 
-def values(rows: Rows) -> Counter[bytes]:
+def values(rows: TableRows) -> Counter[bytes]:
     return Counter(row.tobytes() for row in np.column_stack([rows.x, rows.y]) + 0.0)
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from opal.bridge import resampling
-from opal.bridge.tabular import audit, composition, copies, datasets, splits
-from opal.bridge.tabular.composition import Case, Grouping
+from opal.bridge.tabular import audit, cases, datasets, splits
+from opal.bridge.tabular.cases import Case, Grouping, copies
 from opal.bridge.tabular.splits import keys
 from tests.bridge.conftest import Draw
 
@@ -50,17 +50,17 @@ def test_planted_copies_are_counted(draw: Draw) -> None:
 def test_fresh_real_rows_are_near_at_the_stated_rate(draw: Draw) -> None:
     many = dict.fromkeys(EVEN, 1000)
     shares = [
-        copies.report([Case("", draw(many, 10 + s), draw(EVEN, s))], None)["train"]["near_share"]
+        copies([Case("", draw(many, 10 + s), draw(EVEN, s))], None)["train"]["near_share"]
         for s in range(4)
     ]
-    assert np.mean(shares) == pytest.approx(copies.NEAR_SHARE, abs=0.025)
+    assert np.mean(shares) == pytest.approx(cases.NEAR_SHARE, abs=0.025)
 
 
 def test_copies_by_chance_are_told_where_rows_coincide(draw: Draw) -> None:
     """With whole numbers only, real rows coincide: that rate is the one to compare with."""
     many = dict.fromkeys(EVEN, 500)
     made, test = draw(many, 1).round(0), draw(many, 2).round(0)
-    found = copies.report([Case("", made, draw(EVEN, 3).round(0), test)], None)["train"]
+    found = copies([Case("", made, draw(EVEN, 3).round(0), test)], None)["train"]
     assert found["by_chance"] == pytest.approx(found["exact_share"], abs=0.05)
     assert found["by_chance"] > 0.2
 
@@ -189,14 +189,14 @@ def listed(name: str, task: str) -> dict[str, Any]:
     loaded = [splits.load(dataset, task, "focus", seed) for seed in datasets.SEEDS]
     assert dataset.attribute is not None
     assert loaded[0].source is not None
-    cases = [
+    several = [
         Case(f"{s.seed}", s.synthetic.head(len(s.train)), s.train, s.test, s.synthetic)
         for s in loaded
     ]
     return {
-        "copies": copies.report(cases, loaded[0].source),
-        "composition": composition.report(
-            cases,
+        "copies": copies(several, loaded[0].source),
+        "composition": cases.composition(
+            several,
             loaded[0].source,
             Grouping.of(loaded[0].source, dataset.target, (dataset.attribute,)),
             datasets.PROMPT_ROWS,

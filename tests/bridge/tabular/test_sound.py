@@ -9,7 +9,7 @@ import pytest
 from opal.bridge.tabular import arms, classifiers, datasets, sound, splits
 from opal.bridge.tabular.arms import TrainingRows
 from opal.bridge.tabular.sound import SoundSettings
-from opal.bridge.tabular.splits import Rows, SplitArrays
+from opal.bridge.tabular.splits import SplitArrays, TableRows
 from tests.bridge.conftest import Draw
 
 LIGHT = SoundSettings(folds=3, trees=30, draws=1, resamples=200)
@@ -28,7 +28,7 @@ def test_whole_weights_are_repetitions() -> None:
     rng = np.random.default_rng(0)
     x, times = rng.normal(size=(30, 3)), rng.integers(1, 4, size=30)
     y = (x[:, 0] + rng.normal(size=30) > 0).astype(int)
-    rows = Rows(x, y, y)
+    rows = TableRows(x, y, y)
     again = rows.take(np.repeat(np.arange(30), times))
     none = np.zeros(2, dtype=int)
     weighted = classifiers.logistic_scores(
@@ -90,7 +90,7 @@ def test_records_add_up(folder: Path) -> None:
     smote = metric(frame, "smote", "balanced_error")
     assert smote["value"] == pytest.approx(groups.mean())
     assert metric(frame, "smote", "worst_error")["value"] == pytest.approx(groups.max())
-    # TrainingRows has 14, 6, 6, 14 rows of the groups: the minority groups are the middle two.
+    # Training has 14, 6, 6, 14 rows of the groups: the minority groups are the middle two.
     assert metric(frame, "smote", "minority_error")["value"] == pytest.approx(
         groups.iloc[1:3].mean()
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from opal import checks
+from opal import validation
 from opal.bridge.download import MIRROR_VARIABLE, OPAL, DownloadError
 from simulations import tabular as study
 
@@ -55,7 +55,7 @@ def test_a_corrupted_table_is_found_before_the_first_cell(
 def test_a_missing_package_is_told_before_the_first_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        checks, "find_spec", lambda name: None if name == "catboost" else found(name)
+        validation, "find_spec", lambda name: None if name == "catboost" else found(name)
     )
     message = r"needs catboost; install the extra: pip install 'opal-scaling\[tabular\]'"
     changes: list[dict[str, Any]] = [{"published": ("catBoost",)}, {"sound": ("catboost",)}]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from opal.bridge.tabular.audit import TableAudit
-    from opal.bridge.tabular.composition import Case
+    from opal.bridge.tabular.cases import Case
     from opal.bridge.tabular.datasets import Dataset
 
 
@@ -101,7 +101,7 @@ class AuditRows:
         """
         from opal.bridge.tabular import datasets
         from opal.bridge.tabular.audit import audit_cases
-        from opal.bridge.tabular.composition import Case
+        from opal.bridge.tabular.cases import Case
         from opal.bridge.tabular.splits import load
 
         name = f"{dataset.name}/{task}"
@@ -143,7 +143,7 @@ class AuditRows:
 
     def _cases(self) -> list[Case]:
         """Each file with its tables."""
-        from opal.bridge.tabular.composition import Case
+        from opal.bridge.tabular.cases import Case
         from opal.reading import read_table
 
         trains = _one_each("--train", self.train, len(self.files))
