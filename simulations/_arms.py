@@ -68,9 +68,7 @@ def _require_seeds(
         )
 
 
-def measure(
-    setting: Setting, designs: dict[str, Design], config: Any, study: str
-) -> pd.DataFrame:
+def measure(setting: Setting, designs: dict[str, Design], config: Any, study: str) -> pd.DataFrame:
     """Simulated arms with paired differences, and theory for the arms whose law is known."""
     import pandas as pd
 
