@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Mapping
 from importlib import metadata as distributions
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,18 @@ from opal.files import write_atomically, write_json
 
 if TYPE_CHECKING:
     from opal.objective import Design
-    from opal.settings.setting import Setting
 
 SCHEMA_VERSION = 1
+
+
+class Named(Protocol):
+    """What records know of a setting."""
+
+    @property
+    def name(self) -> str:
+        """Short description."""
+        ...
+
 
 COLUMNS: Mapping[str, str] = {
     "study": "str",
@@ -87,7 +96,7 @@ def validate(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_design(
-    setting: Setting,
+    setting: Named,
     design: Design,
     rows: Mapping[tuple[str, str], tuple[Any, Any]],
     *,

@@ -44,7 +44,7 @@ def legend(figure: Figure) -> list[str]:
 
 def heights(axes: Axes) -> set[tuple[float, ...]]:
     """The simulated values of each series that was drawn, without error bars."""
-    drawn = (container.lines[0] for container in axes.containers)
+    drawn = (line for line, *_ in axes.containers)
     return {tuple(np.round(np.asarray(line.get_ydata(), float), 9)) for line in drawn}
 
 
@@ -59,10 +59,7 @@ def test_nine_arms_of_which_two_are_unknown_are_nine_series() -> None:
     expected = {tuple(round(0.1 + (i + 1) / n, 9) for n in SIZES) for i in range(9)}
     for axes in figure.axes:
         assert heights(axes) == expected
-    styles = {
-        (container.lines[0].get_color(), container.lines[0].get_marker())
-        for container in figure.axes[0].containers
-    }
+    styles = {(line.get_color(), line.get_marker()) for line, *_ in figure.axes[0].containers}
     assert len(styles) == len(
         {(look.colour, look.marker) for look in plotting.looks(NINE, plotting.ARMS).values()}
     )

@@ -321,7 +321,7 @@ class OneScramble(NodeLaw):
     ) -> ScoreNodes:
         """The points of one scramble in one group."""
         del loss
-        nodes = partial(self.law._scrambled_nodes, index=self.index)
+        nodes = partial(self.law._scrambled_nodes, index=jnp.asarray(self.index))
         return self.law._nodes_of(group, theta, nodes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 from jaxtyping import Array, Key
@@ -19,11 +20,12 @@ class Oracle:
     """Draws from a given law, the truth or one with a :class:`Bias`; never looks at the seeds.
 
     Attributes:
-        law: the synthetic law; :meth:`biased` derives it from the truth.
+        law: the synthetic law (:class:`opal.settings.law.Law`); :meth:`biased` derives it from the
+            truth.
         name: used in records (static).
     """
 
-    law: Law
+    law: Any
     name: str = field(default="oracle", metadata={"static": True})
 
     @classmethod

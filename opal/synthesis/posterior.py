@@ -11,6 +11,7 @@ from jaxtyping import Array, Key
 
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample
+from opal.settings.law import Law
 
 
 @jax.tree_util.register_static
@@ -44,6 +45,6 @@ class PosteriorPredictive:
         one = jnp.ones((len(groups), 1))
         return GaussianLaw(one, means[:, None], covariances[:, None], None, groups, n_classes)
 
-    def population(self, truth: GaussianLaw) -> None:
+    def population(self, truth: Law) -> None:
         """None: theory has no expansion of how its mean depends on the seeds."""
         del truth

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Array, Key
 
@@ -20,14 +20,14 @@ class PopulationLaw:
     This is all that theory needs to know about a synthesizer.
 
     Attributes:
-        law: the limit of the fitted law.
+        law: the limit of the fitted law; theory asks it for :class:`opal.settings.law.SmoothLaw`.
         seed_use: ``"none"`` if synthetic rows are independent of the seeds; ``"copy in turn"`` and
             ``"copy at random"`` for the two duplications; ``"moments"`` if the law is the Gaussian
             with the seeds' mean and shrunk covariance.
         shrinkage: γ of the covariance, for ``"moments"``.
     """
 
-    law: Law
+    law: Any
     seed_use: SeedUse = "none"
     shrinkage: float = 0.0
 

@@ -99,7 +99,9 @@ def asymptotics(
     pull = expansion.pull(solve, noise, curvature, theta)
     if seed_use == "moments":
         _, made = seeds.shares(rows, weights)
-        pull -= moments.generator_drift(truth, synthetic, theta, rows, made, shrinkage, loss)
+        pull -= moments.generator_drift(
+            *moments.gaussian(truth, synthetic), theta, rows, made, shrinkage, loss
+        )
     drift = solve(pull)
     target = theta if shift is None else theta + shift
     optimum = truth.optimum(loss)

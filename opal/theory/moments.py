@@ -18,6 +18,18 @@ from opal.settings.quadrature import gaussian_nodes
 _Moments = tuple[Array, Array, Array]
 
 
+def gaussian(truth: object, synthetic: object) -> tuple[GaussianLaw, GaussianLaw]:
+    """Both laws, which are Gaussian where the moments of seeds are fitted.
+
+    Raises:
+        TypeError: one is not.
+    """
+    if not isinstance(truth, GaussianLaw) or not isinstance(synthetic, GaussianLaw):
+        kinds = f"{type(truth).__name__} and {type(synthetic).__name__}"
+        raise TypeError(f"a law follows the seeds' moments where it is Gaussian; got {kinds}.")
+    return truth, synthetic
+
+
 def moment_influence(
     truth: GaussianLaw,
     synthetic: GaussianLaw,

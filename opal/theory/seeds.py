@@ -48,7 +48,8 @@ def gradient_covariance(
     covariance = jnp.einsum("g,gpq->pq", n * r**2, own)
     covariance += jnp.einsum("g,gpq->pq", spread, synthetic.group_score_covariance(theta, loss))
     if seed_use == "moments":
-        cross, auto = moments.moment_influence(truth, synthetic, theta, shrinkage, loss)
+        laws = moments.gaussian(truth, synthetic)
+        cross, auto = moments.moment_influence(*laws, theta, shrinkage, loss)
         covariance += jnp.einsum("g,gpq->pq", r * made, cross + cross.swapaxes(1, 2))
         covariance += jnp.einsum("g,gpq->pq", made**2 / n, auto)
     return covariance

@@ -148,7 +148,7 @@ def test_a_wrong_law_fails_the_same_test() -> None:
 def test_a_law_that_is_no_pytree_is_told() -> None:
     class Plain(LawSetting):
         law = object()  # type: ignore[assignment]
-        name = "plain"  # type: ignore[assignment]
+        name = "plain"
 
     with pytest.raises(ValueError, match=r"must be a JAX pytree.*object is none"):
         require_pytree(Plain().law, "the law of plain")

@@ -45,7 +45,7 @@ def risks(law: GaussianLaw) -> tuple[jax.Array, jax.Array]:
 
 @pytest.mark.parametrize("name", DIALS)
 def test_exact_bias_is_that_of_a_large_sample(name: str) -> None:
-    biased = DIALS[name].apply(LAW)
+    biased = LAW.biased(DIALS[name])
     risk, error = risks(biased)
     drawn = draw(biased, (MANY, MANY))
     x, y = np.asarray(drawn.x), np.asarray(drawn.y)
@@ -71,7 +71,7 @@ def test_a_dial_changes_what_it_names_and_nothing_else() -> None:
         "flip": "label_probabilities",
         "modes": "weights",
     }.items():
-        biased = DIALS[name].apply(LAW)
+        biased = LAW.biased(DIALS[name])
         for field in ("means", "covariances", "weights", "label_probabilities"):
             old, new = getattr(LAW, field), getattr(biased, field)
             same = new is None if old is None else np.array_equal(old, new)
@@ -79,34 +79,34 @@ def test_a_dial_changes_what_it_names_and_nothing_else() -> None:
 
 
 def test_dials_have_the_stated_sizes() -> None:
-    shifted = DIALS["shift"].apply(LAW)
+    shifted = LAW.biased(DIALS["shift"])
     np.testing.assert_allclose(shifted.means[1] - LAW.means[1], [[0, -0.6, 0.2]] * 2)
-    scaled = DIALS["scale"].apply(LAW)
+    scaled = LAW.biased(DIALS["scale"])
     np.testing.assert_allclose(scaled.covariances[0], 4 * LAW.covariances[0])
     np.testing.assert_allclose(scaled.covariances[1], LAW.covariances[1] / 4)
-    flipped = DIALS["flip"].apply(LAW)
+    flipped = LAW.biased(DIALS["flip"])
     np.testing.assert_allclose(flipped.labels_of_modes()[:, 0], [[1.0, 0.0], [0.3, 0.7]])
-    np.testing.assert_allclose(DIALS["all"].apply(LAW).weights, [[0.75, 0.25], [0.5, 0.5]])
+    np.testing.assert_allclose(LAW.biased(DIALS["all"]).weights, [[0.75, 0.25], [0.5, 0.5]])
 
 
 def test_rotation_turns_the_first_two_coordinates() -> None:
-    quarter = Bias(rotation=np.pi / 2).apply(LAW).covariances[0, 0]
+    quarter = LAW.biased(Bias(rotation=np.pi / 2)).covariances[0, 0]
     old = LAW.covariances[0, 0]
     np.testing.assert_allclose(np.diagonal(quarter), [old[1, 1], old[0, 0], old[2, 2]])
     np.testing.assert_allclose(quarter[0, 1], -old[0, 1])
     np.testing.assert_allclose(quarter[0, 2], -old[1, 2], atol=1e-15)
-    some = DIALS["rotation"].apply(LAW).covariances[1, 0]
+    some = LAW.biased(DIALS["rotation"]).covariances[1, 0]
     np.testing.assert_allclose(np.linalg.eigvalsh(some), np.linalg.eigvalsh(old))
 
 
 def test_a_flipped_label_is_any_other_class() -> None:
     three = GaussianMixture([[0.0], [1.0], [2.0]]).law
-    flipped = Bias(label_flip=0.4).apply(three).labels_of_modes()
+    flipped = three.biased(Bias(label_flip=0.4)).labels_of_modes()
     np.testing.assert_allclose(flipped[1, 0], [0.2, 0.6, 0.2])
 
 
 def test_no_bias_is_the_truth() -> None:
-    biased = Bias().apply(LAW)
+    biased = LAW.biased(Bias())
     for field in ("means", "covariances", "weights"):
         np.testing.assert_array_equal(getattr(biased, field), getattr(LAW, field))
     assert biased.label_probabilities is None
@@ -144,4 +144,4 @@ def test_dials_out_of_range_are_refused(dials: dict[str, Any], message: str) -> 
 def test_one_coordinate_cannot_be_rotated() -> None:
     line = GaussianMixture([[0.0], [1.0]]).law
     with pytest.raises(ValueError, match="has only one"):
-        Bias(rotation=0.3).apply(line)
+        line.biased(Bias(rotation=0.3))

@@ -253,7 +253,10 @@ class Prompter(Protocol):
 class NotingPrompter(Prompter, Protocol):
     """A prompter that has something to say of the real samples."""
 
-    notes: tuple[str, ...]
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user."""
+        ...
 
 
 NOTHING = (0, 0)

@@ -161,8 +161,12 @@ def out_of_fold(
         if not test.any() or not len(train):
             continue
         x = _occurring(features.given(train), train)
-        options = {"ridge": 1 / (2 * STRENGTH * len(train)), "tolerance": _TOLERANCE}
-        fit = fit_wide(x[train], y[train], even(group[train]), n_classes=n_classes, **options)
+        fit = fit_wide(
+            *(x[train], y[train], even(group[train])),
+            n_classes=n_classes,
+            ridge=1 / (2 * STRENGTH * len(train)),
+            tolerance=_TOLERANCE,
+        )
         p[test] = fit.probabilities(x[test])
     return p
 
