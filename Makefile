@@ -1,5 +1,6 @@
 # Needs make, a package index and Python >= 3.11 with venv; everything else is installed into .venv.
 #   make test       ruff, mypy, pytest (the project's one test command; CI runs it)
+#   make test-all   the same with the slow tests, a few minutes more
 #   make figures    all figures at the quick preset, with their self-checks, into figures/
 #   make notebooks  the notebooks, executed, into build/notebooks/
 # OPAL_DATA_MIRROR, where set, is a folder that is read instead of downloading the real data.
@@ -14,6 +15,7 @@ OUT ?= figures
 JOBS ?= 2
 # Empty, it changes no more of the lock than pyproject.toml asks for.
 UPGRADE ?= --upgrade
+PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # The version that the figures were checked with comes first; a candidate counts only if it runs
 # (a pyenv shim may not) and can make an environment with pip (Debian packages that apart).
@@ -25,7 +27,7 @@ WITHOUT_TORCH := torch ; sys_platform == "never"
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help install test lint figures notebooks benchmarks lock clean
+.PHONY: help install test test-all lint figures notebooks benchmarks lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -56,7 +58,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not slow"
+
+test-all: lint
+	$(PYTEST)
 
 figures: $(STAMP)
 	$(BIN)/opal figures --preset $(PRESET) --out $(OUT) --workers $(JOBS)

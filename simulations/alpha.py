@@ -35,7 +35,9 @@ class Config:
     shift: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.4)
     """Shift of synthetic rows in standard deviations, one cell each."""
     n_alphas: int = 21
-    """Points of the grid of α in [0, 1]."""
+    """Simulated points of the grid of α in [0, 1]."""
+    n_predicted: int = 41
+    """Predicted points of that grid, which make the lines."""
     n_replicates: int = 4000
     """Replicates of each α."""
     seed: int = 3
@@ -43,7 +45,14 @@ class Config:
 
 
 PRESETS = {
-    "tiny": Config(counts=(60, 20), n_augmented=50, shift=(0.0, 0.2), n_alphas=3, n_replicates=20),
+    "tiny": Config(
+        counts=(60, 20),
+        n_augmented=50,
+        shift=(0.0, 0.2),
+        n_alphas=3,
+        n_predicted=5,
+        n_replicates=20,
+    ),
     "quick": Config(shift=(0.0, 0.1, 0.2, 0.4), n_alphas=9, n_replicates=1000),
     "full": Config(n_replicates=10000),
 }
@@ -60,7 +69,7 @@ class Shift:
 def cells(config: Config) -> list[Cell]:
     """One cell for each bias."""
     _config.require_counts(config, "dim", "n_augmented", "n_replicates", minimum=1)
-    _config.require_counts(config, "n_alphas", minimum=2)
+    _config.require_counts(config, "n_alphas", "n_predicted", minimum=2)
     _config.require_numbers(config, "distance", "shift")
     shifts = [Shift(config, s) for s in config.shift]
     for at in shifts:
@@ -87,7 +96,7 @@ def measure_shift(at: Shift) -> pd.DataFrame:
             setting, weighted, key=config.seed, n_replicates=config.n_replicates, study="alpha"
         )
         frames.append(simulated.assign(is_optimum=alpha == best))
-    for alpha in np.linspace(0, 1, 41):
+    for alpha in np.linspace(0, 1, config.n_predicted):
         predicted = predict(setting, design.with_(alpha=float(alpha)), study="alpha")
         frames.append(predicted.assign(is_optimum=False))
     return pd.concat(frames, ignore_index=True).assign(shift=at.shift, best_alpha=best)

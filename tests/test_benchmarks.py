@@ -24,6 +24,7 @@ def test_every_peer_reaches_the_tolerance_it_is_compared_at(solver: str) -> None
     assert 0.3 < peer.replicate(np.random.default_rng(1)) < 1.0
 
 
+@pytest.mark.slow
 def test_replicates_prints_its_schema() -> None:
     script = ROOT / "benchmarks" / "replicates.py"
     command = [sys.executable, str(script), "--json", "--tiny", "--repeats", "1"]
@@ -41,6 +42,7 @@ def test_replicates_prints_its_schema() -> None:
     assert 0 < results["memory"]["gib"] < 2
 
 
+@pytest.mark.slow
 def test_fits_prints_its_schema() -> None:
     script = ROOT / "benchmarks" / "fits.py"
     command = [sys.executable, str(script), "--json", "--tables", "2"]

@@ -257,6 +257,7 @@ def test_malformed_addresses_are_refused(address: str, tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_the_benchmark_prints_its_schema() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "sweeps.py"), "--json", "--tiny"]
     command += ["--n-cells", "2", "--rounds", "1"]
@@ -304,6 +305,7 @@ def test_a_folder_that_workers_do_not_share_is_refused(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_the_scheduler_lacks_is_told(
     code: Path, tmp_path: Path, traces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,16 +1,27 @@
-"""Notebooks run from top to bottom on tiny configurations; an error in any cell is fatal."""
+"""Notebooks run from top to bottom on tiny configurations; an error in any cell is fatal.
+
+One runs in a kernel of its own; the others run as scripts here, which share what is compiled.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import jupytext
+import matplotlib as mpl
 import pytest
+from matplotlib import pyplot as plt
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
+IN_A_KERNEL = "explorer"
+SLOW = ("generator", "plan")
+SCRIPTS = [path for path in NOTEBOOKS if path.stem != IN_A_KERNEL]
 TIMEOUT_S = 150  # of one cell
 
 
@@ -18,6 +29,17 @@ TIMEOUT_S = 150  # of one cell
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The switch that notebooks read to choose their smallest configuration."""
     monkeypatch.setenv("OPAL_TINY", "1")
+
+
+@pytest.fixture
+def main() -> Iterator[ModuleType]:
+    """A module to run a notebook in; classes that it defines can be found by their name."""
+    module = ModuleType("notebook")
+    sys.modules[module.__name__] = module
+    with mpl.rc_context():
+        yield module
+    plt.close("all")
+    del sys.modules[module.__name__]
 
 
 def execute(path: Path, folder: Path) -> NotebookNode:
@@ -29,13 +51,32 @@ def execute(path: Path, folder: Path) -> NotebookNode:
     return executed
 
 
-@pytest.mark.timeout(400)  # a minute of compilation, on a machine that may be busy
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path: Path, tmp_path: Path) -> None:
-    notebook = execute(path, tmp_path)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    assert code
-    assert all(cell.execution_count for cell in code)
+def code_of(notebook: NotebookNode) -> list[str]:
+    return [c.source for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+
+
+def test_a_notebook_runs_in_a_kernel(tmp_path: Path) -> None:
+    (path,) = (path for path in NOTEBOOKS if path.stem == IN_A_KERNEL)
+    executed = execute(path, tmp_path)
+    assert code_of(executed)
+    counts = [c.execution_count for c in executed.cells if c.cell_type == "code" and c.source]
+    assert all(counts)
+    assert list(tmp_path.iterdir()) == [], "a notebook leaves no files in the working folder"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=pytest.mark.slow) if p.stem in SLOW else p for p in SCRIPTS],
+    ids=lambda path: path.stem,
+)
+def test_a_notebook_runs(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, main: ModuleType
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cells = code_of(jupytext.read(path, fmt="py:percent"))
+    assert cells
+    for number, cell in enumerate(cells, start=1):
+        exec(compile(cell, f"{path.name}, cell {number}", "exec"), main.__dict__)
     assert list(tmp_path.iterdir()) == [], "a notebook leaves no files in the working folder"
 
 

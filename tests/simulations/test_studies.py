@@ -60,7 +60,13 @@ def check_records(report: dict[str, Any], study: str) -> None:
     assert list(frame.columns[: len(records.COLUMNS)]) == list(records.COLUMNS)
 
 
-@pytest.mark.parametrize("study", HERE)
+# Their own tests compute cells of theirs.
+SLOW = ("optimal_weight", "finetuned", "generator_gaussian")
+
+
+@pytest.mark.parametrize(
+    "study", [pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k for k in HERE]
+)
 def test_study_runs(study: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In this process: studies share what was imported, compiled and trained."""
     assert main(["run", study, "--preset", "tiny", "--json", "--out", str(tmp_path)]) == 0

@@ -80,17 +80,24 @@ def is_right(name: str, prediction: float) -> bool:
     return abs(mean - prediction) <= 3 * std_error + neglected
 
 
-@pytest.mark.parametrize("name", DESIGNS)
+QUICK = ("biased oracle", "weighting", "copies in turn")
+EVERY = [pytest.param(k, marks=[] if k in QUICK else pytest.mark.slow) for k in DESIGNS]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_small_designs_are_predicted(name: str) -> None:
     assert is_right(name, float(predicted(name).law.excess))
 
 
-@pytest.mark.parametrize("name", ["weighting", "copies in turn", "threshold", "squared"])
+@pytest.mark.parametrize(
+    "name",
+    [*QUICK[1:], *(pytest.param(k, marks=pytest.mark.slow) for k in ("threshold", "squared"))],
+)
 def test_order_one_over_n_fails_the_same_test(name: str) -> None:
     assert not is_right(name, float(predicted(name).first.excess))
 
 
-@pytest.mark.parametrize("name", DESIGNS)
+@pytest.mark.parametrize("name", EVERY)
 def test_its_expansion_begins_with_that_in_one_over_n(name: str) -> None:
     """Ten times the rows divide the difference by a hundred, for drift and excess alike."""
     design = DESIGNS[name]
@@ -153,6 +160,7 @@ def test_too_few_rows_have_no_solution_and_say_so(monkeypatch: pytest.MonkeyPatc
     assert np.isfinite(table["excess_first_order"])
 
 
+@pytest.mark.slow
 def test_designs_beyond_the_equations_stay_at_first_order() -> None:
     for maker in (GaussianFit(0.3), Duplication(in_turn=False)):
         design = Design((120, 60), maker, n_augmented=60, alpha=0.3)
