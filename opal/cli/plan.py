@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from opal.scaling.fit import Fit
     from opal.scaling.pilot import Point
     from opal.scaling.plan import Plan
+    from opal.scaling.purchase import Budget
 
 _GROUPS = 2  # where nothing says how many
 _SEEDS = 12  # of a pilot to begin with
@@ -87,10 +88,10 @@ def main(args: Sequence[str]) -> int:
         return _show_first(command)
     if command.table is None:
         raise ValueError("a plan needs the TABLE of a pilot; `opal plan --pilot` proposes one.")
-    fitted, done, n_real, budget = _read(command, command.table)
-    advice = _plan(command, fitted, n_real, budget)
+    fitted, done, funds = _read(command, command.table)
+    advice = _plan(command, fitted, funds)
     if command.pilot:
-        return _show_next(command, fitted, done, advice, n_real, budget)
+        return _show_next(command, fitted, done, advice, funds)
     if command.json:
         output.print_json(advice.to_dict())
     else:
@@ -98,13 +99,14 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def _read(command: Command, path: Path) -> tuple[Fit, list[Point], tuple[float, ...], float]:
-    """The fitted law, the points that were run, the real samples in hand, and the budget."""
+def _read(command: Command, path: Path) -> tuple[Fit, list[Point], Budget]:
+    """The fitted law, the points that were run, and what is in hand."""
     from opal.reading import read_table
     from opal.scaling import table
     from opal.scaling.exchange import cross_law
     from opal.scaling.laws import LAWS
     from opal.scaling.pilot import VARIABLES, Point, fit_pilot
+    from opal.scaling.purchase import Budget
 
     _check_price(command)
     counts = _counts(command)
@@ -124,12 +126,13 @@ def _read(command: Command, path: Path) -> tuple[Fit, list[Point], tuple[float, 
         n_bootstrap=command.n_bootstrap,
     )
     n_real = counts or (float(frame[x["n"]].max()),) * (command.groups or _GROUPS)
-    largest = float(frame[x["N"]].max())
-    budget = command.budget
-    if budget is None:
-        budget = _FAR * largest * len(n_real) * command.price_synthetic
+    money = command.budget
+    if money is None:
+        money = _FAR * float(frame[x["N"]].max()) * len(n_real) * command.price_synthetic
+    prices = command.price_real, command.price_synthetic
+    funds = Budget(n_real, *prices, money, command.min_gain, command.level)
     done = {Point(*map(float, row)) for row in frame[list(x.values())].to_numpy(float)}
-    return fitted, sorted(done), n_real, budget
+    return fitted, sorted(done), funds
 
 
 def _counts(command: Command) -> tuple[float, ...]:
@@ -158,29 +161,29 @@ def _check_price(command: Command) -> None:
         )
 
 
-def _plan(command: Command, fitted: Fit, n_real: tuple[float, ...], budget: float) -> Plan:
+def _plan(command: Command, fitted: Fit, funds: Budget) -> Plan:
     from opal.scaling.plan import plan
 
     return plan(
         fitted,
-        n_real=n_real,
-        price_real=command.price_real,
-        price_synthetic=command.price_synthetic,
-        budget=budget,
+        n_real=funds.counts,
+        price_real=funds.price_real,
+        price_synthetic=funds.price_synthetic,
+        budget=funds.money,
         strategies=command.strategies,
         subsample=command.subsample,
-        min_gain=command.min_gain,
-        level=command.level,
+        min_gain=funds.min_gain,
+        level=funds.level,
     )
 
 
 def _show(advice: Plan) -> None:
     """The recommendation, the other strategies, the warnings."""
-    chosen = advice.chosen
+    chosen, (low, high) = advice.chosen, advice.chosen.ci
     output.print_lines(
         f"{advice.recommendation}: N = {chosen.n_augmented} for each group with weight "
         f"{chosen.alpha:.3g}, {chosen.n_real_bought} real samples; cost {chosen.cost:.6g}",
-        f"expected gain {_with_interval(chosen.gain, chosen.ci)} of an excess of "
+        f"expected gain {chosen.gain:.3g} ({low:.3g} … {high:.3g}) of an excess of "
         f"{advice.excess:.3g}; as good as {chosen.n_equiv:.4g} real samples of each group",
         f"one more unit of money takes away {advice.marginal_gain:.3g}; {advice.stop}",
     )
@@ -200,10 +203,6 @@ def _show(advice: Plan) -> None:
     ]
     output.print_table("strategies", columns, rows)
     output.print_lines(*(f"warning: {text}" for text in advice.warnings))
-
-
-def _with_interval(value: float, ends: tuple[float, float]) -> str:
-    return f"{value:.3g} ({ends[0]:.3g} … {ends[1]:.3g})"
 
 
 def _show_first(command: Command) -> int:
@@ -230,18 +229,11 @@ def _show_first(command: Command) -> int:
 
 
 def _show_next(
-    command: Command,
-    fitted: Fit,
-    done: list[Point],
-    advice: Plan,
-    n_real: tuple[float, ...],
-    budget: float,
+    command: Command, fitted: Fit, done: list[Point], advice: Plan, funds: Budget
 ) -> int:
     """The points that narrow the interval of the gain most."""
     from opal.scaling.pilot import propose
-    from opal.scaling.purchase import Budget
 
-    funds = Budget(n_real, command.price_real, command.price_synthetic, budget)
     share = command.subsample or 1.0
     owned = round(max(point.N for point in done) / share)
     pool = max(funds.largest_size // 10, owned)
