@@ -57,13 +57,7 @@ class AuditData:
     def of(
         cls, real: Mapping[str, pd.DataFrame], made: Mapping[str, pd.DataFrame], encoder: Encoder
     ) -> AuditData:
-        """A data of tables of texts.
-
-        Args:
-            real: ``base``, what the synthetic texts were made from, and where there are any
-                ``human``, more real texts, and ``test``.
-            made: synthetic texts by writer.
-            encoder: makes the features.
+        """Those of real texts by role, and of synthetic ones by writer.
 
         Raises:
             ValueError: a table breaks the rules of tables of texts, or an own table has no row.
