@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,6 +92,13 @@ def validate_texts(frame: pd.DataFrame) -> pd.DataFrame:
             "table with opal.bridge.text.text_table."
         )
     return frame
+
+
+def stacked(tables: Mapping[Any, pd.DataFrame]) -> tuple[pd.DataFrame, dict[Any, np.ndarray]]:
+    """All tables one below the other, and the rows that each has there."""
+    ends = np.cumsum([len(each) for each in tables.values()])
+    rows = np.split(np.arange(ends[-1]), ends[:-1])
+    return pd.concat(tables.values(), ignore_index=True), dict(zip(tables, rows, strict=True))
 
 
 def leaks(frame: pd.DataFrame, held_out: Collection[str]) -> np.ndarray:
