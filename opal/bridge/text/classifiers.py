@@ -209,7 +209,7 @@ def batches(
     for _ in range(epochs):
         order = rng.permutation(rows)
         if by_length:
-            length = [len(texts[i]) for i in order]
+            length = np.array([len(texts[i]) for i in order])
             order = order[np.lexsort((length, np.arange(len(order)) // (_ALIKE * size)))]
         parts = np.split(order, range(size, len(order), size))
         turns = rng.permutation(len(parts)) if by_length else range(len(parts))

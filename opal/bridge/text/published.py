@@ -117,8 +117,8 @@ def grammar_corpus(key: int | Key[Array, ""] = 0) -> TextCorpus:
     for name, frame in frames.items():
         order = on_host(named(named(root, name), "order")).permutation(len(frame))
         mixed[name] = frame.iloc[order].reset_index(drop=True)
-    real = [mixed.pop(name) for name in ("base", "human", "test")]
-    corpus = TextCorpus(DEFAULT, tuple(sorted(GRAMMAR.labels)), *real, mixed)
+    base, human, test = (mixed.pop(name) for name in ("base", "human", "test"))
+    corpus = TextCorpus(DEFAULT, tuple(sorted(GRAMMAR.labels)), base, human, test, mixed)
     return replace(corpus, notes=faults(corpus))
 
 

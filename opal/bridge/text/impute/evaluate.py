@@ -147,7 +147,7 @@ def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
             del seed
             x = given.given(rows)
             penalty = ridge(weights, strength)
-            options = {"ridge": penalty, "tolerance": _TOLERANCE}
+            options: dict[str, Any] = {"ridge": penalty, "tolerance": _TOLERANCE}
             rule = fit_wide(x[rows], y, weights, n_classes=n_classes, **options)
             predicted: np.ndarray = rule.scores(x[tested]).argmax(axis=1)
             return predicted
