@@ -156,7 +156,7 @@ def _variety(found: Mapping[str, Any]) -> Iterator[Test]:
             yield Test("variety", name, -_z(a), a["synthetic"] < 0.9 * a["real"], said)
         for k in (3, 4, 5):
             a = row[f"opening_{k}"]
-            first = next(iter(row["openings"]), {"words": "", "share": 0.0})
+            first: Mapping[str, Any] = next(iter(row["openings"]), {"words": "", "share": 0.0})
             said = (
                 f"{percent(a['synthetic'])} of texts share their first {k} words with another, "
                 f"against {percent(a['real'])} of real texts; {percent(first['share'])} begin "
