@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,6 +92,13 @@ def validate_texts(frame: pd.DataFrame) -> pd.DataFrame:
             "table with opal.bridge.text.text_table."
         )
     return frame
+
+
+def stacked(tables: Mapping[Any, pd.DataFrame]) -> tuple[pd.DataFrame, dict[Any, np.ndarray]]:
+    """All tables one below the other, and the rows that each has there."""
+    ends = np.cumsum([len(each) for each in tables.values()])
+    rows = np.split(np.arange(ends[-1]), ends[:-1])
+    return pd.concat(tables.values(), ignore_index=True), dict(zip(tables, rows, strict=True))
 
 
 def leaks(frame: pd.DataFrame, held_out: Collection[str]) -> np.ndarray:
@@ -206,19 +214,14 @@ def corpus_of(
         is_base = is_base | ~human["label"].isin(human["label"][is_base]).to_numpy()
     else:
         is_base = _share(human, 0.5, rng)
-    base, more = human[is_base], human[~is_base]
+    parts = (human[is_base], human[~is_base], test)
+    base, more, test = (each.reset_index(drop=True) for each in parts)
     _require(base, test)
-    synthetic = {
-        str(source): each.reset_index(drop=True) for source, each in rest.groupby("source")
-    }
-    base, more, test = (each.reset_index(drop=True) for each in (base, more, test))
+    synthetic = {str(name): each.reset_index(drop=True) for name, each in rest.groupby("source")}
     labels = labels_of(base, more, test, *synthetic.values())
     found = TextCorpus(name, labels, base, more, test, synthetic)
-    unknown = tuple(
-        f"{source}: no text says what it was made from, so that nothing can be held out with it"
-        for source, each in synthetic.items()
-        if not any(each["seeds"])
-    )
+    said = "no text says what it was made from, so that nothing can be held out with it"
+    unknown = [f"{name}: {said}" for name, each in synthetic.items() if not any(each["seeds"])]
     return replace(found, notes=(*unknown, *faults(found)))
 
 

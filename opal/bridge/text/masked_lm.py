@@ -30,10 +30,11 @@ _AT_ONCE = 64
 
 
 class Corrupted(NamedTuple):
-    """Tokens, and the places among them that are to be guessed."""
+    """Tokens, the places among them that are to be guessed, and what was there."""
 
     tokens: np.ndarray
     at: np.ndarray
+    hidden: np.ndarray
 
 
 class Masking:
@@ -58,8 +59,9 @@ class Masking:
         what = rng.choice(len(SHARES), size=n, p=SHARES)
         strange = rng.choice(self._others, size=n)
         mask = np.full(n, self.words.mask_token_id)
-        changed[at] = np.select([what == 0, what == 1], [mask, strange], changed[at])
-        return Corrupted(changed, at)
+        hidden = changed[at]
+        changed[at] = np.select([what == 0, what == 1], [mask, strange], hidden)
+        return Corrupted(changed, at, hidden)
 
 
 def tokens_of(words: Any, said: Sequence[str], max_tokens: int) -> list[tuple[int, ...]]:
@@ -228,8 +230,8 @@ def _train(
     for part in order[:steps]:
         some = [masking.corrupted(tokens[i], rng) for i in part]
         logits = _logits(model, words, some, bfloat16=settings.bfloat16)
-        hidden = _hidden([tokens[i] for i in part], some)
-        loss = torch.nn.functional.cross_entropy(logits, torch.as_tensor(hidden))
+        hidden = torch.as_tensor(np.concatenate([each.hidden for each in some]))
+        loss = torch.nn.functional.cross_entropy(logits, hidden)
         descend(loss, optimiser, schedule)
     model.eval()
 
@@ -252,12 +254,6 @@ def _logits(model: Any, words: Any, some: Sequence[Corrupted], *, bfloat16: bool
         return model.cls(states[torch.as_tensor(text), torch.as_tensor(place)]).float()
 
 
-def _hidden(tokens: Sequence[Sequence[int]], some: Sequence[Corrupted]) -> np.ndarray:
-    """The tokens that are to be guessed, text after text [k]."""
-    pairs = zip(tokens, some, strict=True)
-    return np.concatenate([np.array(each)[corrupted.at] for each, corrupted in pairs])
-
-
 def _skills(
     model: Any, words: Any, tokens: Sequence[Sequence[int]], log_p: np.ndarray, *, bfloat16: bool
 ) -> tuple[Skill, Skill]:
@@ -273,8 +269,8 @@ def _skills(
             part = ordered[start : start + _AT_ONCE]
             some = [masking.corrupted(each, rng) for each in part]
             guess = _logits(model, words, some, bfloat16=bfloat16)
-            found.append(_hidden(part, some))
-            true = torch.as_tensor(found[-1])
+            found += [each.hidden for each in some]
+            true = torch.as_tensor(np.concatenate([each.hidden for each in some]))
             loss += float(torch.nn.functional.cross_entropy(guess, true, reduction="sum"))
             right += int((guess.argmax(dim=1) == true).sum())
     every = np.concatenate(found)

@@ -35,19 +35,15 @@ def kinds(data: AuditData, ours: np.ndarray, near: Near, role: str) -> dict[str,
     theirs = data.own(data.real[role])
     exact = data.own(ours)["id"].isin(theirs["id"]).to_numpy()
     equal = np.isin(data.key[ours], data.key[data.real[role]])
-    inside = [_holds(data, a, b) for a, b in zip(ours, near.row, strict=True)]
+    inside = [
+        len(data.words[b]) >= _LEAST_WORDS and f" {data.folded[b]} " in f" {data.folded[a]} "
+        for a, b in zip(ours, near.row, strict=True)
+    ]
     return {
         "exact": exact,
         "folded": equal & ~exact,
         "near": ((near.cosine >= NEAR) | np.array(inside, dtype=bool)) & ~equal & ~exact,
     }
-
-
-def _holds(data: AuditData, ours: int, theirs: int) -> bool:
-    """Whether a text contains the other one, and the other is long enough for that to count."""
-    if len(data.words[theirs]) < _LEAST_WORDS:
-        return False
-    return f" {data.folded[theirs]} " in f" {data.folded[ours]} "
 
 
 def _role(
@@ -60,7 +56,8 @@ def _role(
     natural = {kind: np.zeros(0, bool) for kind in found}
     if len(others):
         natural = kinds(data, others, data.nearest(others, data.real[role]), role)
-    relabelled = _relabelled(data, ours, role)
+    pair = data.key * len(data.labels) + data.label
+    relabelled = ~np.isin(pair[ours], pair[data.real[role]])
     label = data.frame["label"].to_numpy()
     rows = []
     for name, inside in by_class(data, ours, data.labels):
@@ -68,21 +65,19 @@ def _role(
             continue
         same = np.ones(len(others), bool) if inside.all() else label[others] == name
         copied = inside & (found["exact"] | found["folded"])
-        row: dict[str, Any] = {"class": name, "n": int(inside.sum())}
-        row |= {kind: int((mask & inside).sum()) for kind, mask in found.items()}
-        row["relabelled"] = int((copied & relabelled).sum())
-        row["distinct"] = len(set(data.key[ours[copied]]))
-        equal = natural["exact"] | natural["folded"]
-        row["chance"] = {
+        chance = {
             "of": int(same.sum()),
-            "copies": int(equal[same].sum()),
+            "copies": int((natural["exact"] | natural["folded"])[same].sum()),
             "near": int(natural["near"][same].sum()),
         }
-        rows.append(row)
+        rows.append(
+            {
+                "class": name,
+                "n": int(inside.sum()),
+                **{kind: int((mask & inside).sum()) for kind, mask in found.items()},
+                "relabelled": int((copied & relabelled).sum()),
+                "distinct": len(set(data.key[ours[copied]])),
+                "chance": chance,
+            }
+        )
     return rows
-
-
-def _relabelled(data: AuditData, ours: np.ndarray, role: str) -> np.ndarray:
-    pairs = set(zip(data.key[data.real[role]], data.label[data.real[role]], strict=True))
-    mine = zip(data.key[ours], data.label[ours], strict=True)
-    return np.array([pair not in pairs for pair in mine], dtype=bool)

@@ -156,9 +156,7 @@ def _variety(found: Mapping[str, Any]) -> Iterator[Test]:
             yield Test("variety", name, -_z(a), a["synthetic"] < 0.9 * a["real"], said)
         for k in (3, 4, 5):
             a = row[f"opening_{k}"]
-            first: dict[str, Any] = {"words": "", "share": 0.0}
-            if row["openings"]:
-                first = row["openings"][0]
+            first: Mapping[str, Any] = next(iter(row["openings"]), {"words": "", "share": 0.0})
             said = (
                 f"{percent(a['synthetic'])} of texts share their first {k} words with another, "
                 f"against {percent(a['real'])} of real texts; {percent(first['share'])} begin "

@@ -105,10 +105,13 @@ def labels(seen: Seen, writer: str) -> list[dict[str, Any]]:
         few = min(row["n"], row["n_real"]) < LEAST
         row["reason"] = f"needs {LEAST} texts of each kind" if few else None
         if not few:
-            row |= _agreement(seen, agree, a, b)
-            row["instead"] = None
-            if name != ALL:
-                row |= _instead(data, said[a], said[b], own[a][0])
+            row |= _agreement(seen, agree, a, b) | {"instead": None}
+            wrong = said[a][said[a] != own[a]]
+            if name != ALL and len(wrong):
+                other = int(np.bincount(wrong).argmax())
+                row["instead"] = data.labels[other]
+                row["instead_share"] = float(np.mean(said[a] == other))
+                row["real_instead"] = float(np.mean(said[b] == other))
             row |= {"confidence": float(sure[a].mean()), "real_confidence": float(sure[b].mean())}
         found.append(row)
     return found
@@ -160,13 +163,14 @@ def out_of_fold(
         train, test = np.flatnonzero(trained & ~folds.barred[k]), folds.home == k
         if not test.any() or not len(train):
             continue
-        x = _occurring(features.given(train), train)
-        fit = fit_wide(
-            *(x[train], y[train], even(group[train])),
-            n_classes=n_classes,
-            ridge=1 / (2 * STRENGTH * len(train)),
-            tolerance=_TOLERANCE,
-        )
+        x = features.given(train)
+        if not isinstance(x, np.ndarray):
+            x = x[:, np.flatnonzero(x[train].getnnz(axis=0))]  # without words that no one has
+        options: dict[str, Any] = {
+            "ridge": 1 / (2 * STRENGTH * len(train)),
+            "tolerance": _TOLERANCE,
+        }
+        fit = fit_wide(x[train], y[train], even(group[train]), n_classes=n_classes, **options)
         p[test] = fit.probabilities(x[test])
     return p
 
@@ -185,18 +189,6 @@ def _agreement(seen: Seen, agree: np.ndarray, made: np.ndarray, real: np.ndarray
     error = clustered_error(values, family(data, seen.rows[made]))
     z = z_score(float(values.mean()), error, float(np.sqrt(variance)))
     return {"agree": float(agree[made].mean()), "real_agree": float(mix @ rate), "z": z}
-
-
-def _instead(data: AuditData, said: np.ndarray, real_said: np.ndarray, own: int) -> dict[str, Any]:
-    wrong = said[said != own]
-    if not len(wrong):
-        return {"instead": None}
-    other = int(np.bincount(wrong).argmax())
-    return {
-        "instead": data.labels[other],
-        "instead_share": float(np.mean(said == other)),
-        "real_instead": float(np.mean(real_said == other)),
-    }
 
 
 def _seen(seen: Seen, writer: str) -> list[dict[str, Any]]:
@@ -235,10 +227,3 @@ def _expected(seen: Seen, ours: np.ndarray, real: np.ndarray, hit: np.ndarray) -
         "expected": expected,
         "z": z_score(float(values.mean()), error, float(np.sqrt(variance))),
     }
-
-
-def _occurring(x: Any, train: np.ndarray) -> Any:
-    """Features without those that no training text has; dense ones as they are."""
-    if isinstance(x, np.ndarray):
-        return x
-    return x[:, np.flatnonzero(x[train].getnnz(axis=0))]

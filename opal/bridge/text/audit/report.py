@@ -116,20 +116,12 @@ def audit(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Audit synthetic texts, writer by writer.
+    """Audit the synthetic texts of each writer.
 
-    Args:
-        real: tables of texts: ``base``, from which the synthetic texts were made, and where there
-            are any ``human``, more real texts, and ``test``.
-        synthetic: tables of texts by writer.
-        encoder: of the classifiers; embeddings also measure similarity to seeds.
-        seed: of the folds and splits.
-        progress: told what is done next.
-
-    Returns:
-        For each writer, JSON-able: ``n``, ``classes``, ``scale`` (of similarity), ``copies``,
-        ``seeds``, ``variety``, ``shift``, ``labels``, ``two_sample``, ``composition`` (None without
-        an attribute), ``examples`` and ``verdicts``; see the modules of these names.
+    ``real`` are tables ``base``, from which the texts were made, and where there are any ``human``
+    and ``test``. What is found is JSON-able: ``n``, ``classes``, ``scale`` (of similarity),
+    ``copies``, ``seeds``, ``variety``, ``shift``, ``labels``, ``two_sample``, ``composition`` (None
+    without an attribute), ``examples`` and ``verdicts``; see the modules of these names.
 
     Raises:
         ValueError: a table is empty, unknown or breaks the rules of tables of texts, or ``seed`` is

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge.resampling import Folds
-from opal.bridge.text.corpus import ATTRIBUTE, labels_of, validate_texts
+from opal.bridge.text.corpus import ATTRIBUTE, labels_of, stacked, validate_texts
 from opal.bridge.text.encoders import Counted, Encoder, Features, Known, TfIdf
 
 REAL = ("base", "human", "test")
@@ -57,32 +57,20 @@ class AuditData:
     def of(
         cls, real: Mapping[str, pd.DataFrame], made: Mapping[str, pd.DataFrame], encoder: Encoder
     ) -> AuditData:
-        """A data of tables of texts.
-
-        Args:
-            real: ``base``, what the synthetic texts were made from, and where there are any
-                ``human``, more real texts, and ``test``.
-            made: synthetic texts by writer.
-            encoder: makes the features.
+        """Those of real texts by role, and of synthetic ones by writer.
 
         Raises:
             ValueError: a table breaks the rules of tables of texts, or an own table has no row.
         """
-        tables = {("real", name): each for name, each in real.items()}
-        tables |= {("made", name): each for name, each in made.items()}
+        kinds = {"real": real, "made": made}
+        tables = {(kind, name): own[name] for kind, own in kinds.items() for name in own}
         for (_, name), each in tables.items():
             validate_texts(each)
             if each.empty:
                 raise ValueError(f"{name} must hold texts; it has none. Leave it out.")
-        ends = np.cumsum([len(each) for each in tables.values()])
-        parts = np.split(np.arange(ends[-1]), ends[:-1])
-        rows = dict(zip(tables, parts, strict=True))
-        return cls(
-            pd.concat(list(tables.values()), ignore_index=True),
-            {name: rows["real", name] for name in real},
-            {name: rows["made", name] for name in made},
-            encoder,
-        )
+        frame, rows = stacked(tables)
+        role, writer = ({name: rows[kind, name] for name in own} for kind, own in kinds.items())
+        return cls(frame, role, writer, encoder)
 
     def own(self, rows: np.ndarray) -> pd.DataFrame:
         """Some rows of the frame."""

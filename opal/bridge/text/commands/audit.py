@@ -67,19 +67,15 @@ class Audit:
             ImportError: the encoder needs the extra ``text``.
             OSError: the page cannot be written.
         """
-        from opal import names, validation
         from opal.bridge.text import encoders
         from opal.bridge.text.audit.report import STEPS, audit_texts
         from opal.files import writable_folder
         from opal.progress import bar
 
         self._check_flags()
-        validation.require_seed(self.seed)
         encoders.encoder(self.encoder)
         writable_folder(self.out.parent)
         corpora = [self._files()] if self.files else self._corpora()
-        for corpus in corpora:
-            names.check("source", self.sources, corpus.synthetic)
         total = STEPS * sum(len(self.sources or corpus.synthetic) for corpus in corpora)
         with bar("auditing", total, quiet=self.json) as shown:
             found = audit_texts(
@@ -117,10 +113,8 @@ class Audit:
         from opal.bridge.text import published
 
         names.check("corpus of texts", self.corpus, published.names())
-        return [
-            published.load_corpus(name)
-            for name in dict.fromkeys(self.corpus or (published.DEFAULT,))
-        ]
+        chosen = dict.fromkeys(self.corpus or (published.DEFAULT,))
+        return [published.load_corpus(name) for name in chosen]
 
     def _files(self) -> TextCorpus:
         """Real tables by role, and the texts of all files by their source."""
@@ -155,15 +149,11 @@ def _read(
     from opal.bridge.text.corpus import HUMAN
     from opal.reading import read_strings
 
+    n_classes = 1 if source else 2
     frame = reading.read_texts(
-        path,
-        columns,
-        source=source or HUMAN,
-        n_classes=1 if source else 2,
-        drop_contradictions=True,
+        path, columns, source=source or HUMAN, n_classes=n_classes, drop_contradictions=True
     )
-    left = len(read_strings(path)) - len(frame)
-    if left:
+    if left := len(read_strings(path)) - len(frame):
         notes.append(f"{path}: {left} texts occur with several labels and are left out")
     return frame
 

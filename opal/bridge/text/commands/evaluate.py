@@ -102,24 +102,20 @@ class Evaluate:
         return render.terminal(blocks(result))
 
     def _settings(self) -> Settings:
+        from opal.bridge.text.curves.design import SHARE
         from opal.bridge.text.curves.evaluate import SIZES, Settings
         from opal.bridge.text.encoders import encoder
 
         chosen = self.encoder or ("minilm" if self.preset == "full" else "tfidf")
         encoder(chosen)
+        usual = SHARE if self.file is None else 1.0
         return Settings(
             encoder=chosen,
             sources=self.sources,
             sizes=self.sizes or SIZES,
             folds=self.folds,
-            share=self._share(),
+            share=usual if self.share is None else self.share,
         )
-
-    def _share(self) -> float:
-        from opal.bridge.text.curves import design
-
-        usual = design.SHARE if self.file is None else 1.0
-        return usual if self.share is None else self.share
 
     def _cells(self, settings: Settings) -> list[Cell]:
         from opal.bridge.text import published

@@ -35,7 +35,7 @@ from jaxtyping import Array, Key
 from opal import names
 from opal.bridge.resampling import deal, lineages
 from opal.bridge.text.classifiers import STRENGTH, ridge
-from opal.bridge.text.corpus import ATTRIBUTE, HUMAN, TextCorpus, leaks, made_from
+from opal.bridge.text.corpus import ATTRIBUTE, HUMAN, TextCorpus, leaks, made_from, stacked
 from opal.draws import as_key, named, on_host
 from opal.estimators.wide import WideFit, fit_wide
 from opal.objective import Design
@@ -124,11 +124,10 @@ def split_data(
         raise ValueError(f"--share is a share of the base texts, in (0, 1]; got {share}.")
     key = as_key(seed)
     base = _drawn(corpus.base, share, named(key, "base"))
-    at_hand = frozenset(base["id"])
     added = {}
     for name in chosen or sources(corpus):
         pool = corpus.human if name == HUMAN else corpus.synthetic[name]
-        added[name] = _in_turns(pool[usable(pool, at_hand)], named(key, f"order {name}"))
+        added[name] = _in_turns(pool[usable(pool, base["id"])], named(key, f"order {name}"))
     test = corpus.test
     if len(test) > most_test:
         rows = on_host(named(as_key(0), "test")).choice(len(test), most_test, replace=False)
@@ -308,26 +307,20 @@ def _stacked(
     corpus: TextCorpus, base: pd.DataFrame, added: Mapping[str, pd.DataFrame], test: pd.DataFrame
 ) -> SplitData:
     tables = {"": base, **added, " ": test}  # no source has a blank name
-    ends = np.cumsum([len(table) for table in tables.values()])
-    rows = dict(zip(tables, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
-    frame = pd.concat(list(tables.values()), ignore_index=True)
+    frame, rows = stacked(tables)
     y = np.array([corpus.labels.index(label) for label in frame["label"]])
     group, groups = y, corpus.labels
     if all(ATTRIBUTE in table for table in tables.values()):
         pairs = frame["label"] + ", " + frame[ATTRIBUTE]
         groups = tuple(sorted(pairs.unique()))
         group = np.array([groups.index(pair) for pair in pairs])
-    _require(base, test, corpus.labels)
-    own = {name: rows[name] for name in added}
-    return SplitData(corpus.labels, groups, frame, y, group, rows[""], own, rows[" "])
-
-
-def _require(base: pd.DataFrame, test: pd.DataFrame, labels: tuple[str, ...]) -> None:
     if test.empty:
         raise ValueError("an evaluation needs texts to test on; the corpus has none. Add some.")
-    absent = [label for label in labels if label not in set(base["label"])]
+    absent = [label for label in corpus.labels if label not in set(base["label"])]
     if absent:
         raise ValueError(
             f"every class needs a base text of its own; {absent[0]!r} has none. Add texts of it, "
             "or leave the class out."
         )
+    own = {name: rows[name] for name in added}
+    return SplitData(corpus.labels, groups, frame, y, group, rows[""], own, rows[" "])

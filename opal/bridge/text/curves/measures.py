@@ -101,15 +101,9 @@ def limits(data: SplitData) -> dict[str, dict[str, float]]:
 
 def _exact(theta: np.ndarray) -> list[dict[str, float]]:
     risk, error = under(GRAMMAR.law, theta)
-    columns = {
-        "balanced_error": error.mean(axis=1),
-        "worst_error": error.max(axis=1),
-        "balanced_risk": risk.mean(axis=1),
-    }
-    return [
-        dict(zip(columns, map(float, row), strict=True))
-        for row in zip(*columns.values(), strict=True)
-    ]
+    columns = error.mean(axis=1), error.max(axis=1), risk.mean(axis=1)
+    names = ("balanced_error", "worst_error", "balanced_risk")
+    return [dict(zip(names, row, strict=True)) for row in np.stack(columns, axis=1).tolist()]
 
 
 def under(law: FiniteLaw, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

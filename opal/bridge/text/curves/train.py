@@ -18,10 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from opal.bridge.text.classifiers import STRENGTH, STRENGTHS
+from opal.bridge.text.classifiers import STRENGTHS
 from opal.bridge.text.corpus import HUMAN
 from opal.bridge.text.curves import design
-from opal.bridge.text.curves.design import ADDING, BASELINES, Fold, SplitData, Training, folds
+from opal.bridge.text.curves.design import (
+    ADDING,
+    BASELINES,
+    RATIOS,
+    Fold,
+    SplitData,
+    Training,
+    folds,
+)
 from opal.bridge.text.curves.measures import METRICS, Measure, measures, std_error
 from opal.bridge.text.encoders import Features
 from opal.draws import as_key, named, on_host
@@ -245,56 +253,42 @@ def purchases(trainer: Trainer, sizes: Sequence[int]) -> Iterator[Trained]:
                 yield found
 
 
-def tune_strength(
-    data: SplitData,
-    features: Features,
-    seed: int,
-    *,
-    n_folds: int = FOLDS,
-    strengths: Sequence[float] = STRENGTHS,
-) -> float:
+def tune_strength(data: SplitData, features: Features, seed: int, *, n_folds: int) -> float:
     """The C of least balanced log loss of group weighting on held-out base texts.
 
     Raises:
         ValueError: too few base texts for the folds.
     """
-    losses = np.zeros(len(strengths))
+    losses = np.zeros(len(STRENGTHS))
     for fold in folds(data, n_folds, seed):
-        training = design.Training(fold.base, design.even(data.group[fold.base]))
+        training = Training(fold.base, design.even(data.group[fold.base]))
         x = features.given(training.rows)
         rule: WideFit | None = None
-        for index, each in enumerate(strengths):
+        for index, each in enumerate(STRENGTHS):
             rule = design.fit_rule(data, x, training, strength=each, start=rule)
             losses[index] += _risk(data, x, fold, rule)
-    return float(strengths[int(np.argmin(losses))])
+    return float(STRENGTHS[int(np.argmin(losses))])
 
 
 def tune_alpha(
-    data: SplitData,
-    features: Features,
-    seed: int,
-    *,
-    n_folds: int = FOLDS,
-    most_added: int = MOST_ADDED,
-    ratios: Sequence[float] = design.RATIOS,
-    strength: float = STRENGTH,
+    data: SplitData, features: Features, seed: int, *, n_folds: int, strength: float
 ) -> Mapping[str, float]:
     """The ρ of least balanced log loss on held-out base texts, for each writer.
 
     A text that was made from a held-out one, or equals it, is not trained on. At most
-    ``most_added`` texts of a writer are added; ρ = 0 is weighting.
+    :data:`MOST_ADDED` texts of a writer are added; ρ = 0 is weighting.
 
     Raises:
         ValueError: too few base texts for the folds.
     """
-    losses = {name: np.zeros(len(ratios)) for name in data.added}
+    losses = {name: np.zeros(len(RATIOS)) for name in data.added}
     for fold in folds(data, n_folds, seed):
         alone = None
         for name in data.added:
-            at_hand = np.isin(data.added[name][:most_added], fold.added[name])
-            added = data.added[name][:most_added][at_hand]
+            most = data.added[name][:MOST_ADDED]
+            added = most[np.isin(most, fold.added[name])]
             rule: WideFit | None = None
-            for index, ratio in enumerate(ratios):
+            for index, ratio in enumerate(RATIOS):
                 if ratio == 0 and alone is not None:
                     losses[name][index] += alone
                     continue
@@ -304,7 +298,7 @@ def tune_alpha(
                 risk = _risk(data, x, fold, rule)
                 losses[name][index] += risk
                 alone = risk if ratio == 0 else alone
-    return {name: float(ratios[int(np.argmin(loss))]) for name, loss in losses.items()}
+    return {name: float(RATIOS[int(np.argmin(loss))]) for name, loss in losses.items()}
 
 
 def _harmonic(group: np.ndarray) -> float:

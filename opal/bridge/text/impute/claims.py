@@ -8,6 +8,7 @@ The claims: from 75 originals on, synthetic texts do as well as a full sample of
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -63,18 +64,9 @@ def summarise(frame: pd.DataFrame, task: Task, trial: Trial, *, source: str) -> 
         if part["value"].notna().sum() < 2:
             continue
         found = cross_validated(part["value"].to_numpy(), ratio)
-        rows.append(
-            {
-                **dict(zip([*CASE, "tested", "metric"], case, strict=True)),
-                "value": found.mean,
-                "std_error": found.std_error,
-                "lower": found.lower,
-                "upper": found.upper,
-                "p_value": found.p_value,
-                "n_replicates": found.n,
-            }
-        )
-    table = pd.DataFrame(rows).rename(columns={"n_original": "n_min"})
+        rows.append(dict(zip([*CASE, "tested", "metric"], case, strict=True)) | asdict(found))
+    renamed = {"n_original": "n_min", "mean": "value", "n": "n_replicates"}
+    table = pd.DataFrame(rows).rename(columns=renamed)
     return records.validate(
         table.assign(
             study=STUDY,

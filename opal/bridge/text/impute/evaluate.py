@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,16 +65,8 @@ class Trial:
         return named(as_key(self.seed), f"imputation {name} {repeat}")
 
 
-class Fit(Protocol):
-    """A rule on all texts of a data set, trained on some of them."""
-
-    def __call__(
-        self, rows: np.ndarray, y: np.ndarray, weights: np.ndarray, tested: np.ndarray, seed: int
-    ) -> np.ndarray:
-        """Predicted classes of the tested texts, after training on ``rows`` with labels y."""
-        ...
-
-
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+"""Of rows, their labels, their weights, tested rows and a seed: the classes said of the latter."""
 Learner = Callable[[Sequence[str], int], Fit]
 """From all texts of a data set and the number of classes to what is trained on some of them."""
 
@@ -155,9 +147,8 @@ def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
             del seed
             x = given.given(rows)
             penalty = ridge(weights, strength)
-            rule = fit_wide(
-                x[rows], y, weights, n_classes=n_classes, ridge=penalty, tolerance=_TOLERANCE
-            )
+            options: dict[str, Any] = {"ridge": penalty, "tolerance": _TOLERANCE}
+            rule = fit_wide(x[rows], y, weights, n_classes=n_classes, **options)
             predicted: np.ndarray = rule.scores(x[tested]).argmax(axis=1)
             return predicted
 

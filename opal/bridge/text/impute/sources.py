@@ -16,7 +16,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from opal.bridge.text.corpus import TextCorpus, text_table
 from opal.bridge.text.generation import Generated
 from opal.bridge.text.impute.evaluate import Trial
 from opal.bridge.text.impute.task import Task, draw
-from opal.bridge.text.masked_lm import Corrupted, Growing, Masking, padded, tokens_of
+from opal.bridge.text.masked_lm import Growing, Masking, padded, tokens_of
 
 GROWN = "grown"
 """Stands for a model's folder: it is grown on texts of the corpus that nothing else uses."""
@@ -73,9 +73,8 @@ def written(
     pools: list[Mapping[str, pd.DataFrame]] = []
     # All writers are made before the first is asked: each may refuse the texts.
     own = partial(TextPrompter, task.originals, settings, key=asking.seed, descriptions=meant)
-    kinds = (False, True) if asking.fixed_seeds else (False,)
-    writers = [(fixed, own(fixed_seeds=fixed)) for fixed in kinds]
-    for fixed, writer in writers:
+    writers = {fixed: own(fixed_seeds=fixed) for fixed in sorted({False, asking.fixed_seeds})}
+    for fixed, writer in writers.items():
         wanted = {task.category: quota(trial, n, fixed=fixed)}
         flags = _elsewhere(asking) if fixed else asking
         made = Generated(flags.ask(writer, wanted, {task.category: n}))
@@ -150,7 +149,7 @@ class Ssmba:
     rate: float = 0.15
     most_likely: int = 0
     batch: int = 32
-    _loaded: list[Any] = field(default_factory=list, repr=False, compare=False)
+    _given: tuple[Any, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -163,7 +162,7 @@ class Ssmba:
     @classmethod
     def of(cls, name: str, words: Any, model: Any) -> Ssmba:
         """A tokenizer and a masked language model that are in memory."""
-        return cls(name, _loaded=[(words, model.eval())])
+        return cls(name, _given=(words, model.eval()))
 
     @property
     def name(self) -> str:
@@ -215,38 +214,30 @@ class Ssmba:
     def _neighbours(
         self, jobs: Sequence[tuple[tuple[int, ...], np.random.Generator]]
     ) -> Iterator[tuple[int, ...]]:
-        """Each sequence of tokens corrupted and mended by its own draws, batch after batch."""
-        masking = Masking(self._parts()[0], self.rate)
-        for start in range(0, len(jobs), self.batch):
-            some = []
-            for tokens, rng in jobs[start : start + self.batch]:
-                corrupted = masking.corrupted(tokens, rng)
-                some.append((corrupted, rng.random(len(corrupted.at))))
-            yield from self._mended(some)
-
-    def _mended(self, some: Sequence[tuple[Corrupted, np.ndarray]]) -> Iterator[tuple[int, ...]]:
-        """All corrupted places drawn anew, each by its own uniform number."""
+        """Each sequence of tokens corrupted, and mended place by place, by draws of its own."""
         import torch
 
         words, model = self._parts()
-        given = padded(words, [each for each, _ in some])
+        masking = Masking(words, self.rate)
         torch.set_num_threads(1)
-        with torch.inference_mode():
-            logits = model(**given).logits.double()
-            logits[:, :, words.all_special_ids] = -torch.inf
-        for row, (each, uniforms) in zip(logits, some, strict=True):
-            likely = torch.softmax(row[each.at], dim=1).numpy()
-            drawn = [_draw(p, u, self.most_likely) for p, u in zip(likely, uniforms, strict=True)]
-            tokens = each.tokens.copy()
-            tokens[each.at] = drawn
-            yield tuple(tokens.tolist())
+        for start in range(0, len(jobs), self.batch):
+            part = jobs[start : start + self.batch]
+            some = [masking.corrupted(tokens, rng) for tokens, rng in part]
+            with torch.inference_mode():
+                logits = model(**padded(words, some)).logits.double()
+                logits[:, :, words.all_special_ids] = -torch.inf
+            for row, each, (_, rng) in zip(logits, some, part, strict=True):
+                likely = torch.softmax(row[each.at], dim=1).numpy()
+                uniforms = rng.random(len(each.at))
+                tokens = each.tokens.copy()
+                tokens[each.at] = [
+                    _draw(p, u, self.most_likely) for p, u in zip(likely, uniforms, strict=True)
+                ]
+                yield tuple(tokens.tolist())
 
     def _parts(self) -> tuple[Any, Any]:
-        """Tokenizer and model, loaded at the first use."""
-        if not self._loaded:
-            self._loaded.append(_load(self.model))
-        tokenizer, model = self._loaded[0]
-        return tokenizer, model
+        """Tokenizer and model."""
+        return self._given or _load(self.model)
 
 
 def _elsewhere(asking: Asking) -> Asking:
@@ -268,6 +259,7 @@ def _stream(seed: int, id_: str, attempt: int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16]))
 
 
+@cache
 def _load(path: str) -> tuple[Any, Any]:
     validation.require_installed("text", "transformers", "torch")
     from transformers import AutoModelForMaskedLM, AutoTokenizer
