@@ -36,15 +36,10 @@ class BudgetError(ValueError):
 
 @dataclass(frozen=True)
 class Prices:
-    """Prices of a million tokens, in any currency.
+    """Prices of a million tokens, in any currency."""
 
-    Attributes:
-        input: of the prompt.
-        output: of the answer.
-    """
-
-    input: float
-    output: float
+    input: float  # of the prompt
+    output: float  # of the answer
 
     def __post_init__(self) -> None:
         for name in ("input", "output"):

@@ -36,15 +36,10 @@ class Files(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LocalFiles:
-    """Files on this machine, or tables in memory; nothing vouches for their content.
+    """Files on this machine, or tables in memory; nothing vouches for their content."""
 
-    Attributes:
-        found: file or table under the name that splits are read by.
-        root: the folder that the files are in, where they share one.
-    """
-
-    found: Mapping[str, Path | pd.DataFrame]
-    root: Path | None = None
+    found: Mapping[str, Path | pd.DataFrame]  # file or table under the name that splits are read by
+    root: Path | None = None  # the folder that the files are in, where they share one
 
     @classmethod
     def below(cls, root: Path) -> LocalFiles:
