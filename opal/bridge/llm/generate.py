@@ -135,7 +135,7 @@ def _replay(state: RunState, groups: list[GroupState], ledger: Ledger) -> None:
         last = ledger.last(group.name)
         while group.short and group.next() <= last:
             request = state.request(group)
-            _, samples = state.known(request)
+            samples = state.known(request)
             if samples is None:
                 group.skip()
             else:

@@ -80,11 +80,8 @@ def audit_rows(
         source: the full table that training and test rows were drawn from.
         target: label column; the last column of ``train`` if None.
         attributes: columns that, with the label, make the groups.
-        prompt_rows: see :func:`audit_cases`.
-        seed: see :func:`audit_cases`.
-
-    Raises:
-        ValueError: see :func:`audit_cases`.
+        prompt_rows: like ``seed``, and what is refused, see :func:`audit_cases`.
+        seed: of the two-sample test.
     """
     return audit_cases(
         [Case("synthetic rows", synthetic, train, test)],

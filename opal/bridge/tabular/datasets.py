@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from opal import names
+from opal.bridge.download import OPAL
 from opal.reading import read_table
 
 if TYPE_CHECKING:
@@ -148,8 +149,6 @@ def listed(name: str) -> Dataset:
             f"{names.unknown('dataset', name, NAMES)} Another table of the same layout is read "
             "with --folder, --target and --attribute."
         )
-    from opal.bridge.download import OPAL
-
     target, attribute, size, coding = _COLUMNS[name]
     root = f"data/{name}/{name}_see_small_raw{size}"
     folders = {(task, method): f"{root}_{task}_{method}" for task in TASKS for method in METHODS}
@@ -162,8 +161,6 @@ def check_files(chosen: Sequence[str]) -> None:
     Raises:
         DownloadError: one is corrupted, or the mirror does not have it.
     """
-    from opal.bridge.download import OPAL
-
     ends = tuple(f"_{name}.txt" for name in chosen)
     folders = tuple(f"data/{name}/" for name in chosen)
     OPAL.check(path for path in OPAL.names() if path.startswith(folders) or path.endswith(ends))
