@@ -157,13 +157,9 @@ def _drawn(source: Synthesizer, real: Real, wanted: Sequence[int], seed: int) ->
         x, y = jnp.asarray(real.x[order], float), jnp.asarray(real.label[order])
         law = source.fit(Sample(x, y, real.counts), groups, key=named(key, "fit"))
         drawn = np.asarray(law.sample(tuple(wanted), key=named(key, "sample")).x)
-    ends = np.cumsum(wanted)
-    return [_whole(drawn[end - n : end], source.name) for n, end in zip(wanted, ends, strict=True)]
-
-
-def _whole(x: np.ndarray, source: str) -> Made:
-    """Rows that were made from all rows of their class together."""
-    return Made(x, [source] * len(x), [()] * len(x), np.full(len(x), -1))
+    parts = np.split(drawn, np.cumsum(wanted)[:-1])
+    # Each was made from all rows of its class together, and copies none.
+    return [Made(x, [source.name] * len(x), [()] * len(x), np.full(len(x), -1)) for x in parts]
 
 
 def _pooled(pool: pd.DataFrame, real: Real, wanted: Sequence[int]) -> list[Made]:

@@ -81,8 +81,7 @@ class RunState:
     """A prompter's run in a ledger."""
 
     def __init__(self, prompter: Prompter, ledger: Ledger) -> None:
-        self._prompter = prompter
-        self._ledger = ledger
+        self._prompter, self._ledger = prompter, ledger
 
     def groups(self, wanted: Mapping[str, int], patience: int) -> list[GroupState]:
         """How far each group is.

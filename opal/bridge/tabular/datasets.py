@@ -118,10 +118,11 @@ class Dataset:
         return list(dict.fromkeys(wanted)) or usable
 
 
-_FORESTS: Mapping[str, tuple[int, int]] = {
-    "openmlDiabetes": (21, 352),
-    "heart_failure": (74, 244),
-    "gender": (47, 335),
+# The published forests of the imbalanced task.
+_FORESTS: Mapping[str, Mapping[str, int | str]] = {
+    "openmlDiabetes": {"n_estimators": 352, "max_features": "log2", "max_depth": 21},
+    "heart_failure": {"n_estimators": 244, "max_features": "log2", "max_depth": 74},
+    "gender": {"n_estimators": 335, "max_features": "log2", "max_depth": 47},
 }
 #: The published forest of the spurious task, and of tables that have no tuned one.
 DEFAULT_FOREST: Mapping[str, int | str] = {
@@ -152,7 +153,7 @@ def listed(name: str) -> Dataset:
     target, attribute, size, coding = _COLUMNS[name]
     root = f"data/{name}/{name}_see_small_raw{size}"
     folders = {(task, method): f"{root}_{task}_{method}" for task in TASKS for method in METHODS}
-    return Dataset(name, OPAL, target, attribute, folders, _forest(name), coding=coding)
+    return Dataset(name, OPAL, target, attribute, folders, _FORESTS[name], coding=coding)
 
 
 def check_files(chosen: Sequence[str]) -> None:
@@ -164,14 +165,6 @@ def check_files(chosen: Sequence[str]) -> None:
     ends = tuple(f"_{name}.txt" for name in chosen)
     folders = tuple(f"data/{name}/" for name in chosen)
     OPAL.check(path for path in OPAL.names() if path.startswith(folders) or path.endswith(ends))
-
-
-def _forest(name: str) -> Mapping[str, int | str]:
-    """The published forest of the imbalanced task."""
-    if name not in _FORESTS:
-        return DEFAULT_FOREST
-    depth, trees = _FORESTS[name]
-    return {"n_estimators": trees, "max_features": "log2", "max_depth": depth}
 
 
 def from_folder(folder: Path, target: str | None = None, attribute: str | None = None) -> Dataset:
@@ -211,9 +204,8 @@ def from_folder(folder: Path, target: str | None = None, attribute: str | None =
             "it has neither."
         )
     made_by = "gpt4" if inside or itself else "synthetic"
-    dataset = Dataset(
-        name, LocalFiles.below(folder), "", attribute, folders, _forest(name), made_by
-    )
+    forest, files = _FORESTS.get(name, DEFAULT_FOREST), LocalFiles.below(folder)
+    dataset = Dataset(name, files, "", attribute, folders, forest, made_by)
     return replace(dataset, target=target or _last_column(dataset))
 
 

@@ -106,10 +106,9 @@ def _point(split: Split, classifier: str, n_synthetic: int) -> dict[str, float]:
     labels, truth = rows[split.dataset.target], split.labels(split.test)
     features = split.features[:-1] if split.task == "imbalanced" else split.features
     x_train, x_test = rows[features], split.test[features]
-    if split.task == "imbalanced":
-        wrong = _predict(split, classifier, x_train, labels, x_test, first=True) != truth
-        return {"error": float(wrong.mean())}
     wrong = _predict(split, classifier, x_train, labels, x_test, first=True) != truth
+    if split.task == "imbalanced":
+        return {"error": float(wrong.mean())}
     again = _predict(split, classifier, x_train, labels, x_test, first=False) != truth
     group = split.groups(split.test)
     errors = [wrong[group == g].mean() for g in range(4)]

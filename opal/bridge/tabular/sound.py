@@ -154,11 +154,7 @@ def evaluate(
 ) -> pd.DataFrame:
     """Records of every arm that the tables allow, for one dataset, task and classifier.
 
-    Args:
-        dataset: listed or your own.
-        task: ``imbalanced`` (groups are classes) or ``spurious`` (attribute and class).
-        classifier: one of :data:`CLASSIFIERS`.
-        settings: folds, trees, draws, resamples and seed.
+    Groups are classes in the task ``imbalanced``, attribute and class in ``spurious``.
 
     Raises:
         ValueError: a table is unfit (see :func:`opal.bridge.tabular.splits.load`) or lacks a group.
