@@ -156,8 +156,10 @@ def _blocking(
     @wraps(work)
     def run(*args: _Options.args, **options: _Options.kwargs) -> _Result:
         try:
-            asyncio.get_running_loop()
+            running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
+            running = None
+        if running is None:
             return asyncio.run(work(*args, **options))
         cancels: list[Callable[[], object]] = []
 
