@@ -72,19 +72,12 @@ Cell = str | int | float | Quote | None
 
 @dataclass(frozen=True)
 class Table:
-    """A table.
+    """A table."""
 
-    Attributes:
-        head: names of the columns.
-        rows: cells, as many in each row.
-        title: what it shows.
-        note: how to read it.
-    """
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
-    title: str = ""
-    note: str = ""
+    head: Sequence[str]  # names of the columns
+    rows: Sequence[Sequence[Cell]]  # cells, as many in each row
+    title: str = ""  # what it shows
+    note: str = ""  # how to read it
 
     @property
     def words(self) -> list[bool]:

@@ -98,15 +98,10 @@ def deal(lineage: np.ndarray, kind: np.ndarray, n_folds: int, *, seed: int) -> n
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """Folds of rows of which some were made from others.
+    """Folds of rows of which some were made from others."""
 
-    Attributes:
-        home: fold in which a row is tested on [n].
-        barred: whether a row must not be trained on while a fold is held out [K, n].
-    """
-
-    home: np.ndarray
-    barred: np.ndarray
+    home: np.ndarray  # fold in which a row is tested on [n]
+    barred: np.ndarray  # whether a row must not be trained on while a fold is held out [K, n]
 
     @classmethod
     def of(
@@ -172,23 +167,14 @@ def auc_error(auc: float, n_one: int, n_other: int) -> float:
 
 @dataclass(frozen=True)
 class CrossValidated:
-    """A mean over splits.
+    """A mean over splits."""
 
-    Attributes:
-        mean: over the splits.
-        std_error: corrected.
-        lower: end of the interval.
-        upper: the other.
-        n: splits.
-        p_value: two-sided, of the hypothesis that the mean is 0.
-    """
-
-    mean: float
-    std_error: float
-    lower: float
-    upper: float
-    n: int
-    p_value: float
+    mean: float  # over the splits
+    std_error: float  # corrected
+    lower: float  # end of the interval
+    upper: float  # the other
+    n: int  # splits
+    p_value: float  # two-sided, of the hypothesis that the mean is 0
 
 
 def cross_validated(

@@ -188,7 +188,7 @@ class OpalSampler(BaseOverSampler):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         made = sources.make(source, real, wanted, seed)
         filled, n_augmented = self._held(real, made, filled)
-        parts = [*_parts(made, filled, n_augmented)]
+        parts = _parts(made, filled, n_augmented)
         design = _design(self, real, filled, n_augmented)
         self.sample_weight_ = _weights(design, label, filled, n_augmented)
         self.lineage_ = _lineage(real, parts)
@@ -263,23 +263,14 @@ def _weights(
 
 
 def _lineage(real: sources.Real, parts: Sequence[tuple[str, int, Made]]) -> pd.DataFrame:
-    n = len(real.label)
-    columns: dict[str, list[Any]] = {
-        "kind": [KINDS[0]] * n,
-        "source": [KINDS[0]] * n,
-        "seeds": [()] * n,
-        "row": list(range(n)),
-    }
+    rows: list[tuple[Any, ...]] = [(KINDS[0], KINDS[0], (), k) for k in range(len(real.label))]
     for kind, _, each in parts:
-        columns["kind"] += [kind] * len(each.x)
-        columns["source"] += each.writer
-        columns["seeds"] += each.seeds
-        columns["row"] += each.row.tolist()
-    return pd.DataFrame(columns)
+        rows += zip([kind] * len(each.x), each.writer, each.seeds, each.row.tolist(), strict=True)
+    return pd.DataFrame(rows, columns=["kind", "source", "seeds", "row"])
 
 
 def _are_texts(X: Any) -> bool:
-    """Whether X is a sequence of strings; of its first elements one at least is."""
+    """Whether X is a sequence of strings; of its elements one at least is."""
     if isinstance(X, np.ndarray | pd.Series):
         return X.ndim == 1 and any(isinstance(each, str) for each in X)
     return isinstance(X, list | tuple) and any(isinstance(each, str) for each in X)
@@ -287,8 +278,7 @@ def _are_texts(X: Any) -> bool:
 
 def _whole(X: Any) -> np.ndarray:
     """Which columns of a table hold whole numbers by their type."""
-    kinds = [each.kind for each in X.dtypes] if isinstance(X, pd.DataFrame) else None
-    if kinds is None:
-        array = np.asarray(X)
-        kinds = [array.dtype.kind] * (array.shape[1] if array.ndim == 2 else 0)
-    return np.array([kind in "iu" for kind in kinds], dtype=bool)
+    if isinstance(X, pd.DataFrame):
+        return np.array([each.kind in "iu" for each in X.dtypes], dtype=bool)
+    array = np.asarray(X)
+    return np.full(array.shape[1] if array.ndim == 2 else 0, array.dtype.kind in "iu")

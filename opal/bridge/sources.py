@@ -54,21 +54,13 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Real:
-    """The data that are resampled.
+    """The data that are resampled."""
 
-    Attributes:
-        x: numbers [n, d], or texts [n].
-        label: class of each, 0 … K−1 [n].
-        classes: the K labels.
-        columns: names of the features; none for texts.
-        target: name of the label.
-    """
-
-    x: np.ndarray
-    label: np.ndarray
-    classes: tuple[object, ...]
-    columns: tuple[str, ...] = ()
-    target: str = "label"
+    x: np.ndarray  # numbers [n, d], or texts [n]
+    label: np.ndarray  # class of each, 0 … K−1 [n]
+    classes: tuple[object, ...]  # the K labels
+    columns: tuple[str, ...] = ()  # names of the features; none for texts
+    target: str = "label"  # name of the label
 
     @property
     def are_texts(self) -> bool:
@@ -98,19 +90,12 @@ class Real:
 
 
 class Made(NamedTuple):
-    """Synthetic rows or texts of a class.
+    """Synthetic rows or texts of a class."""
 
-    Attributes:
-        x: numbers [k, d], or texts [k].
-        writer: who made each [k].
-        seeds: ids of what each was made from [k].
-        row: the row of the real data that it copies, −1 for none [k].
-    """
-
-    x: np.ndarray
-    writer: Sequence[str]
-    seeds: Sequence[tuple[str, ...]]
-    row: np.ndarray
+    x: np.ndarray  # numbers [k, d], or texts [k]
+    writer: Sequence[str]  # who made each [k]
+    seeds: Sequence[tuple[str, ...]]  # ids of what each was made from [k]
+    row: np.ndarray  # the row of the real data that it copies, −1 for none [k]
 
     def part(self, start: int, stop: int) -> Made:
         """Some of them."""
@@ -172,13 +157,9 @@ def _drawn(source: Synthesizer, real: Real, wanted: Sequence[int], seed: int) ->
         x, y = jnp.asarray(real.x[order], float), jnp.asarray(real.label[order])
         law = source.fit(Sample(x, y, real.counts), groups, key=named(key, "fit"))
         drawn = np.asarray(law.sample(tuple(wanted), key=named(key, "sample")).x)
-    ends = np.cumsum(wanted)
-    return [_whole(drawn[end - n : end], source.name) for n, end in zip(wanted, ends, strict=True)]
-
-
-def _whole(x: np.ndarray, source: str) -> Made:
-    """Rows that were made from all rows of their class together."""
-    return Made(x, [source] * len(x), [()] * len(x), np.full(len(x), -1))
+    parts = np.split(drawn, np.cumsum(wanted)[:-1])
+    # Each was made from all rows of its class together, and copies none.
+    return [Made(x, [source.name] * len(x), [()] * len(x), np.full(len(x), -1)) for x in parts]
 
 
 def _pooled(pool: pd.DataFrame, real: Real, wanted: Sequence[int]) -> list[Made]:

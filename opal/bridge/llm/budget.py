@@ -36,15 +36,10 @@ class BudgetError(ValueError):
 
 @dataclass(frozen=True)
 class Prices:
-    """Prices of a million tokens, in any currency.
+    """Prices of a million tokens, in any currency."""
 
-    Attributes:
-        input: of the prompt.
-        output: of the answer.
-    """
-
-    input: float
-    output: float
+    input: float  # of the prompt
+    output: float  # of the answer
 
     def __post_init__(self) -> None:
         for name in ("input", "output"):
@@ -106,17 +101,10 @@ class Budget:
 
 
 class Meter:
-    """What is spent, and what requests on their way may cost.
-
-    Args:
-        budget: the limit.
-        spent: billionths that are spent already.
-    """
+    """Billionths that are spent of a budget, and that requests on their way may cost."""
 
     def __init__(self, budget: Budget, spent: int) -> None:
-        self.budget = budget
-        self.spent = spent
-        self.held = 0
+        self.budget, self.spent, self.held = budget, spent, 0
 
     def worst(self, request: Request) -> int:
         """Billionths that a request costs at most."""
@@ -200,11 +188,7 @@ class Limits:
 class RateLimiter:
     """Lets requests pass as fast as the limits allow, in the order in which they came.
 
-    Args:
-        limits: to keep.
-        recent: (seconds ago, tokens) of requests that left before, the oldest first.
-        clock: seconds.
-        sleep: waits for so many seconds.
+    ``recent`` are (seconds ago, tokens) of requests that left before, the oldest first.
     """
 
     def __init__(
@@ -215,9 +199,7 @@ class RateLimiter:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._limits = limits
-        self._clock = clock
-        self._sleep = sleep
+        self._limits, self._clock, self._sleep = limits, clock, sleep
         self._turn = asyncio.Lock()
         now = clock()
         self._left = deque((now - age, tokens) for age, tokens in recent)

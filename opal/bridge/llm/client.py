@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import httpx2
     import openai
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HIDDEN = "[key]"
 # What looks like a key or part of one, as servers print it back.
 _LOOKS = re.compile(r"(?i)\bsk-[\w*.\-]+|(?<=bearer )\S+")
@@ -180,7 +180,7 @@ class OpenAIClient:
 
 def _key(variable: str, host: str | None) -> str:
     value = os.environ.get(variable, "").strip()
-    if not value and host in _LOOPBACK:
+    if not value and host in LOOPBACK:
         return "none"
     if not value:
         raise ValueError(f"no API key: set the environment variable {variable}.")

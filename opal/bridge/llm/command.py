@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from opal import progress, validation
 from opal.bridge.llm import batch
 from opal.bridge.llm.budget import FREE, Budget, Limits, Prices
-from opal.bridge.llm.client import LimitName, OpenAIClient
+from opal.bridge.llm.client import LOOPBACK, LimitName, OpenAIClient
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.local import LocalClient
@@ -123,7 +123,8 @@ class Asking:
             ValueError: the endpoint is paid for, and prices or budget are missing or not positive.
         """
         prices = self.prices()
-        asks = not (self.local or self.dry_run or self.offline or _is_here(self.base_url))
+        here = urlsplit(self.base_url or "").hostname in LOOPBACK  # where nothing is billed
+        asks = not (self.local or self.dry_run or self.offline or here)
         if asks and prices is None:
             raise ValueError(
                 "an endpoint has prices: name those of a million tokens with --price-input and "
@@ -171,7 +172,12 @@ class Asking:
                 return Answered(result | {"exported": count, "out": str(self.batch_out)}, [], {})
             client = None if self.offline else _client(self)
             result["notes"] += getattr(client, "notes", ())
-            samples = _generated(self, prompter, wanted, client, ledger, budget, limits)
+            writable_folder(self.out.parent)
+            with progress.bar("asking", quiet=self.json) as bar:
+                samples = generate(
+                    prompter, wanted, client, ledger, limits=limits, budget=budget,
+                    patience=self.patience, progress=bar.update,
+                )  # fmt: skip
             told = usage(samples, ledger, prompter) | {"out": str(self.out)}
             return Answered(result | told, samples, prompts(samples, ledger, prompter))
 
@@ -221,23 +227,6 @@ def samples_wanted(
     return {group: max(fill_to - count, 0) for group, count in originals.items()}
 
 
-def _generated(
-    asking: Asking,
-    prompter: NotingPrompter,
-    wanted: Mapping[str, int],
-    client: Client | None,
-    ledger: Ledger,
-    budget: Budget,
-    limits: Limits,
-) -> list[WrittenSample]:
-    writable_folder(asking.out.parent)
-    with progress.bar("asking", quiet=asking.json) as bar:
-        return generate(
-            prompter, wanted, client, ledger,
-            limits=limits, budget=budget, patience=asking.patience, progress=bar.update,
-        )  # fmt: skip
-
-
 def _client(asking: Asking) -> Client:
     if asking.local is not None:
         validation.require_installed("text", "torch", "transformers")
@@ -281,8 +270,3 @@ def _taken_over(asking: Asking, ledger: Ledger) -> list[str]:
     if asking.batch_release:
         notes.append(f"{ledger.release()} requests of batches are free to be asked again.")
     return notes
-
-
-def _is_here(base_url: str | None) -> bool:
-    """Whether an endpoint is on this machine, where nothing is billed."""
-    return urlsplit(base_url or "").hostname in ("localhost", "127.0.0.1", "::1")

@@ -73,8 +73,14 @@ class Database:
         _OPEN.discard(self.path)
 
     def flush(self) -> None:
-        """Bring all to the disk; see ``_flush``."""
-        _flush(self.path)
+        """Bring what was written to the disk, so that it outlives a power failure.
+
+        A killed process loses nothing without it.
+        """
+        log = self.path.with_name(self.path.name + "-wal")
+        if log.exists():
+            with log.open("rb") as file:
+                os.fsync(file.fileno())
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -153,17 +159,6 @@ def damaged(path: Path, what: str) -> LedgerError:
         f"the ledger {path} is damaged ({what}); it was left as it is. Use a copy of it, or "
         "another file."
     )
-
-
-def _flush(path: Path) -> None:
-    """Bring what was written to the disk, so that it outlives a power failure.
-
-    A killed process loses nothing without it.
-    """
-    log = path.with_name(path.name + "-wal")
-    if log.exists():
-        with log.open("rb") as file:
-            os.fsync(file.fileno())
 
 
 def _create(path: Path) -> None:

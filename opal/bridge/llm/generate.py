@@ -135,7 +135,7 @@ def _replay(state: RunState, groups: list[GroupState], ledger: Ledger) -> None:
         last = ledger.last(group.name)
         while group.short and group.next() <= last:
             request = state.request(group)
-            _, samples = state.known(request)
+            samples = state.known(request)
             if samples is None:
                 group.skip()
             else:
@@ -156,8 +156,10 @@ def _blocking(
     @wraps(work)
     def run(*args: _Options.args, **options: _Options.kwargs) -> _Result:
         try:
-            asyncio.get_running_loop()
+            running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
+            running = None
+        if running is None:
             return asyncio.run(work(*args, **options))
         cancels: list[Callable[[], object]] = []
 

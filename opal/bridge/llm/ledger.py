@@ -40,23 +40,10 @@ class Entry:
 
 
 class Ledger(Database):
-    """A ledger, open in this process alone; use it in ``with``.
-
-    Args:
-        path: of the file; made if there is none.
-
-    Raises:
-        LedgerError: the file is no ledger, damaged, of another version, or in use.
-    """
+    """A ledger, open in this process alone; use it in ``with``."""
 
     def sent(self, request: Request, reserved: int, tokens: int) -> None:
-        """Write that a request leaves now.
-
-        Args:
-            request: that is asked.
-            reserved: billionths that it may cost.
-            tokens: that it may take.
-        """
+        """Write that a request leaves now, which may cost so many billionths, and tokens."""
         with self.together():
             self._write(request, "sent", reserved)
             self._leave(request, tokens, 0)
@@ -64,10 +51,7 @@ class Ledger(Database):
     def again(self, request: Request, tokens: int, *, lost: int) -> None:
         """Write that the next attempt of a request leaves now.
 
-        Args:
-            request: that was sent.
-            tokens: that it may take.
-            lost: billionths that the attempt before may have cost for nothing.
+        The attempt before may have cost ``lost`` billionths for nothing.
         """
         with self.together():
             self._leave(request, tokens, lost)
@@ -96,16 +80,10 @@ class Ledger(Database):
         lost: int = 0,
         tokens: tuple[int, int] | None = None,
     ) -> None:
-        """Write that no usable answer came.
+        """Write that no usable answer came; after a final failure the request is not asked again.
 
-        Args:
-            request: that was asked.
-            kind: of failure, in a word.
-            message: in a line.
-            cost: billionths that were billed.
-            final: never ask again.
-            lost: billionths that may have been billed for an answer that never came.
-            tokens: that were billed, if known.
+        So many billionths (``cost``) and tokens were billed, and ``lost`` may have been billed for
+        an answer that never came. ``kind`` is a word, ``message`` a line.
         """
         row, _ = self._end(request.key, "failed", cost, tokens or (None, None), time.time())
         clean = message.encode("utf-8", "replace").decode("utf-8")

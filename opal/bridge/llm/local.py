@@ -94,7 +94,11 @@ class LocalClient:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        _require_folder(path)
+        if not _HUB_NAME.fullmatch(path) and not Path(path).is_dir():
+            raise FatalError(
+                f"there is no folder {path!r}: name one that save_pretrained wrote, or a model of "
+                "the Hub as owner/name."
+            )
         try:
             tokenizer = AutoTokenizer.from_pretrained(path)
             model = AutoModelForCausalLM.from_pretrained(path)
@@ -253,15 +257,6 @@ def _settle(waiting: _Waiting, reply: Reply) -> None:
         waiting.answered.set_result(reply)
         return
     waiting.answered.set_exception(error)
-
-
-def _require_folder(path: str) -> None:
-    """What cannot be a name of the Hub must be a folder."""
-    if not _HUB_NAME.fullmatch(path) and not Path(path).is_dir():
-        raise FatalError(
-            f"there is no folder {path!r}: name one that save_pretrained wrote, or a model of the "
-            "Hub as owner/name."
-        )
 
 
 def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

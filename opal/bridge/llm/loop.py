@@ -164,13 +164,10 @@ class Loop:
     def _next(self) -> tuple[GroupState, Request] | None:
         """The next request that the ledger does not answer."""
         for group in self._groups:
-            while group.short:
-                request = self._state.request(group)
-                _, samples = self._state.known(request)
-                if samples is None:
-                    self._limits.check(sum(bound(request)))
-                    return group, request
-                group.adopt(request.index, samples)
+            request = self._state.missing(group)
+            if request is not None:
+                self._limits.check(sum(bound(request)))
+                return group, request
         return None
 
     async def _ask(self, group: GroupState, request: Request) -> None:

@@ -57,14 +57,9 @@ def pending(prompter: Prompter, wanted: Mapping[str, int], ledger: Ledger) -> It
     """
     state = RunState(prompter, ledger)
     for group in state.groups(wanted, patience=1):
-        while group.short:
-            request = state.request(group)
-            _, samples = state.known(request, write=False)
-            if samples is None:
-                group.start()
-                yield request
-            else:
-                group.adopt(request.index, samples)
+        while (request := state.missing(group, write=False)) is not None:
+            group.start()
+            yield request
 
 
 def estimate(

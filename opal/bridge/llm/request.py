@@ -19,15 +19,10 @@ ROLES = ("system", "developer", "user", "assistant")
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation.
+    """One turn of a conversation."""
 
-    Attributes:
-        role: one of ``ROLES``.
-        content: its text, as it is.
-    """
-
-    role: str
-    content: str
+    role: str  # one of ``ROLES``
+    content: str  # its text, as it is
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -36,27 +31,16 @@ class Message:
 
 @dataclass(frozen=True)
 class Request:
-    """One question to a model; two that are equal have the same key, and are one purchase.
+    """One question to a model; two that are equal have the same key, and are one purchase."""
 
-    Attributes:
-        messages: the prompt.
-        model: its name at the endpoint.
-        temperature: at least 0.
-        top_p: in (0, 1].
-        max_tokens: of the answer.
-        group: that the samples are for.
-        seeds: ids of the real samples that the prompt shows.
-        index: which of the group's requests it is, from 0.
-    """
-
-    messages: tuple[Message, ...]
-    model: str
-    temperature: float
-    top_p: float
-    max_tokens: int
-    group: str
-    seeds: tuple[str, ...]
-    index: int
+    messages: tuple[Message, ...]  # the prompt
+    model: str  # its name at the endpoint
+    temperature: float  # at least 0
+    top_p: float  # in (0, 1]
+    max_tokens: int  # of the answer
+    group: str  # that the samples are for
+    seeds: tuple[str, ...]  # ids of the real samples that the prompt shows
+    index: int  # which of the group's requests it is, from 0
 
     def __post_init__(self) -> None:
         rules = {
@@ -105,20 +89,14 @@ class Request:
 class ModelSettings:
     """Parameters of every request of a prompter.
 
-    Attributes:
-        model: as its endpoint calls it, or a local path.
-        temperature: of the draws of tokens, from 0 (always the likeliest) to 2.
-        top_p: only the likeliest tokens of this total probability are drawn, in (0, 1].
-        max_tokens: that an answer may have.
-
     Raises:
         ValueError: one is outside its range.
     """
 
-    model: str
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_tokens: int = 512
+    model: str  # as its endpoint calls it, or a local path
+    temperature: float = 1.0  # of the draws of tokens, from 0 (always the likeliest) to 2
+    top_p: float = 1.0  # only the likeliest tokens of this total probability are drawn, in (0, 1]
+    max_tokens: int = 512  # that an answer may have
 
     def __post_init__(self) -> None:
         if not self.model.strip():
@@ -145,56 +123,32 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class Reply:
-    """A usable answer.
+    """A usable answer."""
 
-    Attributes:
-        text: of the answer.
-        tokens_in: of the prompt, as the endpoint counted; None if it did not say.
-        tokens_out: of the answer, likewise.
-        finish_reason: as the endpoint gave it.
-        model: that answered, by the endpoint's word.
-        date: when, in UTC; filled by the ledger.
-        cost: what it cost; filled by the ledger.
-    """
-
-    text: str
-    tokens_in: int | None
-    tokens_out: int | None
-    finish_reason: str | None
-    model: str
-    date: str = ""
-    cost: float = 0.0
+    text: str  # of the answer
+    tokens_in: int | None  # of the prompt, as the endpoint counted; None if it did not say
+    tokens_out: int | None  # of the answer, likewise
+    finish_reason: str | None  # as the endpoint gave it
+    model: str  # that answered, by the endpoint's word
+    date: str = ""  # when, in UTC; filled by the ledger
+    cost: float = 0.0  # what it cost; filled by the ledger
 
 
 @dataclass(frozen=True)
 class WrittenSample:
-    """A synthetic sample and all that it comes from.
+    """A synthetic sample and all that it comes from."""
 
-    Attributes:
-        content: a text, or the fields of a row.
-        group: that it was asked for.
-        seeds: ids of the real samples in its prompt.
-        key: of its request; the ledger holds the prompt under it.
-        place: which of the samples in its reply it is, from 0.
-        model: that answered.
-        temperature: that it was asked with.
-        top_p: likewise.
-        max_tokens: likewise.
-        date: of the answer, in UTC.
-        cost: its share of what the answer cost.
-    """
-
-    content: str | Mapping[str, object]
-    group: str
-    seeds: tuple[str, ...]
-    key: str
-    place: int
-    model: str
-    temperature: float
-    top_p: float
-    max_tokens: int
-    date: str
-    cost: float
+    content: str | Mapping[str, object]  # a text, or the fields of a row
+    group: str  # that it was asked for
+    seeds: tuple[str, ...]  # ids of the real samples in its prompt
+    key: str  # of its request; the ledger holds the prompt under it
+    place: int  # which of the samples in its reply it is, from 0
+    model: str  # that answered
+    temperature: float  # that it was asked with
+    top_p: float  # likewise
+    max_tokens: int  # likewise
+    date: str  # of the answer, in UTC
+    cost: float  # its share of what the answer cost
 
     @classmethod
     def of(
@@ -223,13 +177,9 @@ class WrittenSample:
 
 @dataclass(frozen=True)
 class Rejection:
-    """An answer that holds no sample.
+    """An answer that holds no sample."""
 
-    Attributes:
-        reason: in one short line.
-    """
-
-    reason: str
+    reason: str  # in one short line
 
 
 class Prompter(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 
-from opal.bridge.llm.ledger import Entry, Ledger, LedgerError
+from opal.bridge.llm.ledger import Ledger, LedgerError
 from opal.bridge.llm.request import Prompter, Rejection, Reply, Request, WrittenSample
 
 
@@ -81,8 +81,7 @@ class RunState:
     """A prompter's run in a ledger."""
 
     def __init__(self, prompter: Prompter, ledger: Ledger) -> None:
-        self._prompter = prompter
-        self._ledger = ledger
+        self._prompter, self._ledger = prompter, ledger
 
     def groups(self, wanted: Mapping[str, int], patience: int) -> list[GroupState]:
         """How far each group is.
@@ -118,27 +117,41 @@ class RunState:
             )
         return request
 
-    def known(self, request: Request, *, write: bool = True) -> tuple[Entry | None, int | None]:
-        """What the ledger holds of a request, and how many samples it gave if that is settled.
+    def missing(self, group: GroupState, *, write: bool = True) -> Request | None:
+        """The group's next request that the ledger does not answer; None if it needs none.
+
+        Raises:
+            LedgerError: it waits in a batch.
+        """
+        while group.short:
+            request = self.request(group)
+            samples = self.known(request, write=write)
+            if samples is None:
+                return request
+            group.adopt(request.index, samples)
+        return None
+
+    def known(self, request: Request, *, write: bool = True) -> int | None:
+        """How many samples a request gave, if the ledger says so.
 
         Raises:
             LedgerError: it waits in a batch.
         """
         entry = self._ledger.entry(request)
         if entry is None:
-            return None, None
+            return None
         if entry.state == "exported":
             raise LedgerError(
                 f"request {request.index} of group {request.group!r} waits in an exported batch; "
                 "load its results, or release it, first."
             )
         if entry.reply is not None:
-            return entry, self.settle(request, entry.reply, write=write)[0]
+            return self.settle(request, entry.reply, write=write)[0]
         if entry.state == "failed" and entry.final:
             if write:
                 self.give_up(request, entry.kind or "failed")
-            return entry, 0
-        return entry, None
+            return 0
+        return None
 
     def settle(
         self, request: Request, reply: Reply, *, write: bool = True

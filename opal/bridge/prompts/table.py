@@ -102,7 +102,7 @@ class TablePrompter:
         self.groups = tuple(self._ids)
         again = len(found) - len(self._rows)
         note = f"{again} of {len(found)} rows repeat another one; each counts once."
-        self.notes = (note,) if again else ()
+        self.notes: tuple[str, ...] = (note,) if again else ()
         about = {"columns": _ranges(found)}
         self._table = encoded({"about": description, **about} if description else about)
         first = [self.request(group, 0).key for group in self.groups]
@@ -189,6 +189,8 @@ def numeric(table: pd.DataFrame) -> pd.DataFrame:
         ValueError: a name has a comma, a line end or `` is ``, a cell is no finite number, or
             there is no row.
     """
+    import pandas as pd
+
     for name in map(str, table.columns):
         if not name.strip() or any(part in name for part in (",", "\n", "\r", " is ")):
             raise ValueError(
@@ -197,22 +199,17 @@ def numeric(table: pd.DataFrame) -> pd.DataFrame:
             )
     if table.empty:
         raise ValueError("a table to be imitated needs rows; got none.")
-    for name in table.columns:
-        _require_numbers(table[name])
+    for name, column in table.items():
+        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        if not (finite := np.isfinite(values)).all():
+            row = int(np.flatnonzero(~finite)[0])
+            raise ValueError(
+                f"every cell must be a finite number; {name!r} has {column.tolist()[row]!r} in "
+                f"row {row}: fill it, code categories as numbers, or leave the column or the row "
+                "out."
+            )
     found = table.astype(float)
     return found.set_axis([str(name).strip() for name in table.columns], axis=1)
-
-
-def _require_numbers(column: pd.Series[float]) -> None:
-    import pandas as pd
-
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    if not (finite := np.isfinite(values)).all():
-        row = int(np.flatnonzero(~finite)[0])
-        raise ValueError(
-            f"every cell must be a finite number; {column.name!r} has {column.tolist()[row]!r} in "
-            f"row {row}: fill it, code categories as numbers, or leave the column or the row out."
-        )
 
 
 def _ranges(table: pd.DataFrame) -> Mapping[str, Mapping[str, object]]:

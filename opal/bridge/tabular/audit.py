@@ -80,11 +80,8 @@ def audit_rows(
         source: the full table that training and test rows were drawn from.
         target: label column; the last column of ``train`` if None.
         attributes: columns that, with the label, make the groups.
-        prompt_rows: see :func:`audit_cases`.
-        seed: see :func:`audit_cases`.
-
-    Raises:
-        ValueError: see :func:`audit_cases`.
+        prompt_rows: like ``seed``, and what is refused, see :func:`audit_cases`.
+        seed: of the two-sample test.
     """
     return audit_cases(
         [Case("synthetic rows", synthetic, train, test)],
@@ -187,38 +184,30 @@ def violations(synthetic: pd.DataFrame, real: pd.DataFrame, target: str) -> dict
     counts rows with at least one violation.
     """
     wrong_label = ~synthetic[target].isin(real[target].unique())
-    bad = wrong_label.to_numpy().copy()
-    features = []
-    for name in real.columns.drop(target):
-        found = _impossible(synthetic[name].to_numpy(float), real[name].to_numpy(float))
-        hits = found.pop("rows")
-        bad |= hits
-        if hits.any():
-            features.append({"feature": name, **found})
+    ours, theirs = (table.drop(columns=target).astype(float) for table in (synthetic, real))
+    whole, few = (theirs == theirs.round()).all(), theirs.nunique() <= _FEW_VALUES
+    unseen = {name: few[name] & ~ours[name].isin(theirs[name]) for name in theirs}
+    kinds = {
+        "below": ours < theirs.min(),
+        "above": ours > theirs.max(),
+        "not_whole": (ours != ours.round()) & whole,
+        "unseen": pd.DataFrame(unseen),
+    }
+    wrong = kinds["below"] | kinds["above"] | kinds["not_whole"] | kinds["unseen"]
+    features = [
+        {"feature": name, "real_min": float(theirs[name].min())}
+        | {"real_max": float(theirs[name].max())}
+        | {kind: int(rows[name].sum()) for kind, rows in kinds.items()}
+        for name in theirs
+        if wrong[name].any()
+    ]
+    bad = wrong_label | wrong.any(axis=1)
     labels = synthetic.loc[wrong_label, target].value_counts()
     return {
         "rows": int(bad.sum()),
         "share": float(bad.mean()),
         "labels": {f"{label:g}": int(count) for label, count in labels.items()},
         "features": features,
-    }
-
-
-def _impossible(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
-    low, high, values = float(theirs.min()), float(theirs.max()), np.unique(theirs)
-    below, above = ours < low, ours > high
-    whole = bool((theirs == np.round(theirs)).all())
-    not_whole = (ours != np.round(ours)) if whole else np.zeros(len(ours), dtype=bool)
-    few = len(values) <= _FEW_VALUES
-    unseen = ~np.isin(ours, values) if few else np.zeros(len(ours), dtype=bool)
-    return {
-        "real_min": low,
-        "real_max": high,
-        "below": int(below.sum()),
-        "above": int(above.sum()),
-        "not_whole": int(not_whole.sum()),
-        "unseen": int(unseen.sum()),
-        "rows": below | above | not_whole | unseen,
     }
 
 

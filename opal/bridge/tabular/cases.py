@@ -17,21 +17,13 @@ NEAR_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Case:
-    """One file of synthetic rows with the tables it must be held against.
+    """One file of synthetic rows with the tables it must be held against."""
 
-    Attributes:
-        name: file, for people.
-        synthetic: the rows that are used.
-        train: the training table that the model saw (part of).
-        test: the test table of the same split.
-        generated: all rows that the model wrote, where only some are used.
-    """
-
-    name: str
-    synthetic: pd.DataFrame
-    train: pd.DataFrame
-    test: pd.DataFrame | None = None
-    generated: pd.DataFrame | None = None
+    name: str  # file, for people
+    synthetic: pd.DataFrame  # the rows that are used
+    train: pd.DataFrame  # the training table that the model saw (part of)
+    test: pd.DataFrame | None = None  # the test table of the same split
+    generated: pd.DataFrame | None = None  # all rows that the model wrote, where only some are used
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from opal import names
+from opal.bridge.download import OPAL
 from opal.reading import read_table
 
 if TYPE_CHECKING:
@@ -36,15 +37,10 @@ class Files(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LocalFiles:
-    """Files on this machine, or tables in memory; nothing vouches for their content.
+    """Files on this machine, or tables in memory; nothing vouches for their content."""
 
-    Attributes:
-        found: file or table under the name that splits are read by.
-        root: the folder that the files are in, where they share one.
-    """
-
-    found: Mapping[str, Path | pd.DataFrame]
-    root: Path | None = None
+    found: Mapping[str, Path | pd.DataFrame]  # file or table under the name that splits are read by
+    root: Path | None = None  # the folder that the files are in, where they share one
 
     @classmethod
     def below(cls, root: Path) -> LocalFiles:
@@ -122,10 +118,11 @@ class Dataset:
         return list(dict.fromkeys(wanted)) or usable
 
 
-_FORESTS: Mapping[str, tuple[int, int]] = {
-    "openmlDiabetes": (21, 352),
-    "heart_failure": (74, 244),
-    "gender": (47, 335),
+# The published forests of the imbalanced task.
+_FORESTS: Mapping[str, Mapping[str, int | str]] = {
+    "openmlDiabetes": {"n_estimators": 352, "max_features": "log2", "max_depth": 21},
+    "heart_failure": {"n_estimators": 244, "max_features": "log2", "max_depth": 74},
+    "gender": {"n_estimators": 335, "max_features": "log2", "max_depth": 47},
 }
 #: The published forest of the spurious task, and of tables that have no tuned one.
 DEFAULT_FOREST: Mapping[str, int | str] = {
@@ -153,12 +150,10 @@ def listed(name: str) -> Dataset:
             f"{names.unknown('dataset', name, NAMES)} Another table of the same layout is read "
             "with --folder, --target and --attribute."
         )
-    from opal.bridge.download import OPAL
-
     target, attribute, size, coding = _COLUMNS[name]
     root = f"data/{name}/{name}_see_small_raw{size}"
     folders = {(task, method): f"{root}_{task}_{method}" for task in TASKS for method in METHODS}
-    return Dataset(name, OPAL, target, attribute, folders, _forest(name), coding=coding)
+    return Dataset(name, OPAL, target, attribute, folders, _FORESTS[name], coding=coding)
 
 
 def check_files(chosen: Sequence[str]) -> None:
@@ -167,19 +162,9 @@ def check_files(chosen: Sequence[str]) -> None:
     Raises:
         DownloadError: one is corrupted, or the mirror does not have it.
     """
-    from opal.bridge.download import OPAL
-
     ends = tuple(f"_{name}.txt" for name in chosen)
     folders = tuple(f"data/{name}/" for name in chosen)
     OPAL.check(path for path in OPAL.names() if path.startswith(folders) or path.endswith(ends))
-
-
-def _forest(name: str) -> Mapping[str, int | str]:
-    """The published forest of the imbalanced task."""
-    if name not in _FORESTS:
-        return DEFAULT_FOREST
-    depth, trees = _FORESTS[name]
-    return {"n_estimators": trees, "max_features": "log2", "max_depth": depth}
 
 
 def from_folder(folder: Path, target: str | None = None, attribute: str | None = None) -> Dataset:
@@ -219,9 +204,8 @@ def from_folder(folder: Path, target: str | None = None, attribute: str | None =
             "it has neither."
         )
     made_by = "gpt4" if inside or itself else "synthetic"
-    dataset = Dataset(
-        name, LocalFiles.below(folder), "", attribute, folders, _forest(name), made_by
-    )
+    forest, files = _FORESTS.get(name, DEFAULT_FOREST), LocalFiles.below(folder)
+    dataset = Dataset(name, files, "", attribute, folders, forest, made_by)
     return replace(dataset, target=target or _last_column(dataset))
 
 

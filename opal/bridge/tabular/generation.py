@@ -18,15 +18,10 @@ from opal.files import writable_folder, write_atomically
 
 @dataclass(frozen=True, eq=False)
 class GeneratedRows:
-    """What a language model wrote.
+    """What a language model wrote."""
 
-    Attributes:
-        answered: samples with all that they come from, and what was asked and paid.
-        columns: of the table.
-    """
-
-    answered: Answered
-    columns: tuple[str, ...]
+    answered: Answered  # samples with all that they come from, and what was asked and paid
+    columns: tuple[str, ...]  # of the table
 
     def result(self) -> dict[str, Any]:
         """JSON-able: groups, notes, rejections, and what the ledger holds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,16 +155,12 @@ def difference_figure(frame: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(7.0, 0.6 + 2.4 * len(settings)), layout="constrained")
         grid = figure.subplots(len(settings), 2, squeeze=False, sharey="row")
         for row, setting in zip(grid, settings, strict=True):
-            draw_row(row, aggregate[aggregate["setting"] == setting], setting)
+            rows = aggregate[aggregate["setting"] == setting]
+            for axes, metric in zip(row, ("balanced_error", "worst_error"), strict=True):
+                differences(axes, rows, metric)
+                words = metric.replace("_", " ").replace("worst", "worst-group")
+                axes.set_title(f"{setting}: {words}\n(weighting itself: {levels(rows, metric)})")
+                axes.set_xlabel("difference to weighting")
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     return figure
-
-
-def draw_row(row: Sequence[Axes], frame: pd.DataFrame, title: str) -> None:
-    """The balanced and the worst-group panel of one setting."""
-    for axes, metric in zip(row, ("balanced_error", "worst_error"), strict=True):
-        differences(axes, frame, metric)
-        words = metric.replace("_", " ").replace("worst", "worst-group")
-        axes.set_title(f"{title}: {words}\n(weighting itself: {levels(frame, metric)})")
-        axes.set_xlabel("difference to weighting")

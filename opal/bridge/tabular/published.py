@@ -106,10 +106,9 @@ def _point(split: Split, classifier: str, n_synthetic: int) -> dict[str, float]:
     labels, truth = rows[split.dataset.target], split.labels(split.test)
     features = split.features[:-1] if split.task == "imbalanced" else split.features
     x_train, x_test = rows[features], split.test[features]
-    if split.task == "imbalanced":
-        wrong = _predict(split, classifier, x_train, labels, x_test, first=True) != truth
-        return {"error": float(wrong.mean())}
     wrong = _predict(split, classifier, x_train, labels, x_test, first=True) != truth
+    if split.task == "imbalanced":
+        return {"error": float(wrong.mean())}
     again = _predict(split, classifier, x_train, labels, x_test, first=False) != truth
     group = split.groups(split.test)
     errors = [wrong[group == g].mean() for g in range(4)]
@@ -238,46 +237,30 @@ def as_records(dataset: Dataset, task: str, classifier: str) -> pd.DataFrame:
     }
     rows = []
     for name, by_seed in results.items():
-        method, metric = _meaning(name, task)
+        spoken = name.split("_")  # `_imbalanced_METHOD_…`, or `METRIC_…`
+        imbalanced = task == "imbalanced"
+        method, metric = (spoken[2], "error") if imbalanced else ("focus", _METRICS[spoken[0]])
         split = load(dataset, task, method, int(by_seed.index[0]))
+        counts, n_seeds = np.bincount(split.groups(split.train)), len(by_seed)
         ours = summarise(by_seed)
         known = theirs.get(name, (np.full(6, np.nan), np.full(6, np.nan)))
-        base = _base(split, dataset, method, len(by_seed))
+        base = {
+            "arm": _ARMS.get(method, method),
+            "synthesizer": dataset.synthesizer if method == "focus" else method,
+            "n_real": len(split.train),
+            "n_min": int(counts.min()),
+            "n_max": int(counts.max()),
+            "n_replicates": n_seeds,
+        }
         for k in CHUNKS:
-            at = {"chunk": k, "n_oversampled": k * (len(split.train) // 5)}
-            error = ours[1][k] / np.sqrt(len(by_seed))
+            at = {"chunk": k, "n_oversampled": k * _chunk(split)}
+            error = ours[1][k] / np.sqrt(n_seeds)
             mean = {"metric": metric, "value": ours[0][k], "std_error": error}
             rows.append({**base, **at, **mean, "published": known[0][k]})
             deviation = {"metric": f"{metric}_sd", "value": ours[1][k], "std_error": np.nan}
             rows.append({**base, **at, **deviation, "published": known[1][k]})
     frame = pd.DataFrame(rows).assign(
-        study="tabular",
-        source="data",
-        setting=f"{dataset.name}/{task}",
-        dataset=dataset.name,
-        task=task,
-        classifier=classifier,
-        protocol="published",
-        lower=np.nan,
-        upper=np.nan,
-    )
+        study="tabular", source="data", setting=f"{dataset.name}/{task}", dataset=dataset.name,
+        task=task, classifier=classifier, protocol="published", lower=np.nan, upper=np.nan,
+    )  # fmt: skip
     return records.validate(frame)
-
-
-def _meaning(file: str, task: str) -> tuple[str, str]:
-    """Method and metric that a result file's name stands for."""
-    if task == "imbalanced":
-        return file.split("_")[2], "error"
-    return "focus", _METRICS[file.split("_")[0]]
-
-
-def _base(split: Split, dataset: Dataset, method: str, n_seeds: int) -> dict[str, Any]:
-    counts = np.bincount(split.groups(split.train))
-    return {
-        "arm": _ARMS.get(method, method),
-        "synthesizer": {"focus": dataset.synthesizer}.get(method, method),
-        "n_real": len(split.train),
-        "n_min": int(counts.min()),
-        "n_max": int(counts.max()),
-        "n_replicates": n_seeds,
-    }

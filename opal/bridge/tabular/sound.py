@@ -154,11 +154,7 @@ def evaluate(
 ) -> pd.DataFrame:
     """Records of every arm that the tables allow, for one dataset, task and classifier.
 
-    Args:
-        dataset: listed or your own.
-        task: ``imbalanced`` (groups are classes) or ``spurious`` (attribute and class).
-        classifier: one of :data:`CLASSIFIERS`.
-        settings: folds, trees, draws, resamples and seed.
+    Groups are classes in the task ``imbalanced``, attribute and class in ``spurious``.
 
     Raises:
         ValueError: a table is unfit (see :func:`opal.bridge.tabular.splits.load`) or lacks a group.
@@ -168,12 +164,11 @@ def evaluate(
     outcomes = [_seed(seed, data, chosen, classifier, settings) for seed, data in splits.items()]
     frame = pd.DataFrame(_rows(outcomes, chosen, settings))
     frame["synthesizer"] = [_synthesizer(arm, dataset) for arm in frame["arm"]]
-    setting = f"{dataset.name}/{task}"
-    return records.validate(
-        frame.assign(study="tabular", source="data", setting=setting, classifier=classifier).assign(
-            dataset=dataset.name, task=task, protocol="sound", chunk=0, published=np.nan
-        )
-    )
+    frame = frame.assign(
+        study="tabular", source="data", setting=f"{dataset.name}/{task}", classifier=classifier,
+        dataset=dataset.name, task=task, protocol="sound", chunk=0, published=np.nan,
+    )  # fmt: skip
+    return records.validate(frame)
 
 
 def left_out(dataset: Dataset, task: str) -> dict[str, str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from opal.bridge.llm.database import _flush
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger, LedgerError
 from opal.bridge.llm.report import report
@@ -209,4 +208,4 @@ def test_flushing_needs_no_log(tmp_path: Path) -> None:
         ledger.sent(WRITER.request("a", 0), 0, 1)
         assert path.with_name("ledger.db-wal").stat().st_size > 0
         ledger.flush()
-    _flush(path)
+    ledger.flush()

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from opal.bridge.tabular.audit import TableAudit
-    from opal.bridge.tabular.cases import Case
     from opal.bridge.tabular.datasets import Dataset
 
 
@@ -129,20 +128,6 @@ class AuditRows:
 
     def _files(self) -> TableAudit:
         from opal.bridge.tabular.audit import audit_cases
-        from opal.reading import read_table
-
-        cases = self._cases()
-        return audit_cases(
-            cases,
-            source=None if self.source is None else read_table(self.source),
-            target=self.target or str(cases[0].train.columns[-1]),
-            attributes=self.group,
-            prompt_rows=self.prompt_rows,
-            seed=self.seed,
-        )
-
-    def _cases(self) -> list[Case]:
-        """Each file with its tables."""
         from opal.bridge.tabular.cases import Case
         from opal.reading import read_table
 
@@ -155,7 +140,14 @@ class AuditRows:
             used = self._used(generated, str(file), len(generated))
             whole = None if self.rows is None else generated
             cases.append(Case(str(file), used, read_table(trains[k]), test, whole))
-        return cases
+        return audit_cases(
+            cases,
+            source=None if self.source is None else read_table(self.source),
+            target=self.target or str(cases[0].train.columns[-1]),
+            attributes=self.group,
+            prompt_rows=self.prompt_rows,
+            seed=self.seed,
+        )
 
     def _used(self, generated: pd.DataFrame, name: str, usual: int) -> pd.DataFrame:
         """The first --rows of the rows that a model wrote; the usual number if none is named."""

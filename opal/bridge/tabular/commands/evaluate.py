@@ -83,13 +83,9 @@ class EvaluateRows:
             return self._published(chosen)
         out = self.out or DEFAULT_OUT
         found = sound.evaluate_rows(
-            self._datasets(),
-            tasks=self.tasks,
-            classifiers=chosen,
-            settings=settings,
-            out=out,
+            self._datasets(), tasks=self.tasks, classifiers=chosen, settings=settings, out=out,
             quiet=self.json,
-        )
+        )  # fmt: skip
         return found.write(out)
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
