@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from opal.objective import Design
     from opal.settings.setting import Setting
-    from opal.synthesis.synthesizer import PopulationLaw
 
 
 Order = Literal["self-consistent", "first"]
@@ -136,8 +135,8 @@ def _truth(setting: Setting) -> SmoothTruth:
     return law
 
 
-def _population(setting: Setting, design: Design) -> PopulationLaw | None:
-    """Where a design's synthesizer ends up; None where it has none.
+def _population(setting: Setting, design: Design) -> Any:
+    """Where a design's synthesizer ends up (its ``PopulationLaw``); None where it has none.
 
     Raises:
         ValueError: that is not known, or its law has no derivatives.
