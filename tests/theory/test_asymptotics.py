@@ -98,7 +98,7 @@ def is_right(name: str, prediction: float) -> bool:
 
 
 # A case for each way in which rows depend on the seeds; the others take a compilation each.
-QUICK = ("biased oracle", "weighting", "copies in turn", "copies at random", "gaussian fit")
+QUICK = ("raw", "biased oracle", "weighting", "copies in turn", "copies at random", "gaussian fit")
 
 
 @pytest.mark.parametrize(
