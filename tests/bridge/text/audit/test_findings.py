@@ -52,7 +52,7 @@ def test_many_comparisons_accuse_no_more_than_one_honest_audit_in_a_hundred(
         monkeypatch.setattr(findings, "_PARTS", (lambda _: made,))
         return findings.verdicts({})
 
-    accused = sum(bool(honest(rng.standard_normal(n))["findings"]) for _ in range(audits))
+    accused = sum(bool(honest(rng.standard_normal(n).tolist())["findings"]) for _ in range(audits))
     assert 0 < accused < stats.binom.ppf(0.999, audits, findings.LEVEL)
     assert honest([3.0])["findings"] != []  # alone it would be beyond chance
     assert honest([3.0, *np.zeros(n - 1)])["findings"] == []
