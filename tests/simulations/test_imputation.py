@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from opal import records
-from simulations import _imputation
 from simulations import imputation as study
 
 TINY = study.PRESETS["tiny"]
@@ -101,8 +100,8 @@ def test_pooling_takes_corpora_as_independent() -> None:
         n_min=50, arm="raw", synthesizer="none", tested="human", metric="f1"
     )
     table = table.assign(n_full=[200, 200, 180], n_oversampled=150)
-    (row,) = _imputation.pooled(table).to_dict("records")
+    (row,) = study.pooled(table).to_dict("records")
     assert row["value"] == pytest.approx(0.3)
     assert row["std_error"] == pytest.approx(np.hypot(0.04, 0.03) / 2)
     assert row["n_full"] == 180
-    assert _imputation.pooled(table[table["setting"] != "b/z"]).empty
+    assert study.pooled(table[table["setting"] != "b/z"]).empty
