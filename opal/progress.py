@@ -59,10 +59,12 @@ def bar(
         TextColumn("left"),
     )
     # Steps may take minutes: the speed is that of the whole run, not of its last 30 seconds.
+    console = Console(stderr=True)
     with Progress(
         *columns,
-        console=Console(stderr=True),
-        disable=quiet,
+        console=console,
+        # What disappears would leave an empty line in a file.
+        disable=quiet or not (stays or console.is_terminal),
         transient=not stays,
         speed_estimate_period=math.inf,
     ) as progress:

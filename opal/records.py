@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 
-class Named(Protocol):
+class HasName(Protocol):
     """What records know of a setting."""
 
     @property
@@ -96,7 +96,7 @@ def validate(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_design(
-    setting: Named,
+    setting: HasName,
     design: Design,
     rows: Mapping[tuple[str, str], tuple[Any, Any]],
     *,

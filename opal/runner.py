@@ -77,7 +77,7 @@ def run(
     folder = writable_folder(out).absolute()  # workers need not share the working folder
     paths = {cell.key(): (cell, folder / f"{cell.key()}.parquet") for cell in cells}
     pending = [(cell, path) for cell, path in paths.values() if not path.exists()]
-    with bar("cells", len(paths), quiet=not (progress and pending)) as shown:
+    with bar("cells", len(paths), quiet=not (progress and pending), stays=True) as shown:
         shown.update(len(paths) - len(pending))
         for label in _compute(pending, executor):
             shown.advance(doing=label)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opal.scaling.fit import Fit
     from opal.scaling.pilot import Point
     from opal.scaling.plan import Plan
-    from opal.scaling.purchase import Budget
+    from opal.scaling.purchase import PurchaseBudget
 
 _GROUPS = 2  # where nothing says how many
 _SEEDS = 12  # of a pilot to begin with
@@ -99,14 +99,14 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def _read(command: Command, path: Path) -> tuple[Fit, list[Point], Budget]:
+def _read(command: Command, path: Path) -> tuple[Fit, list[Point], PurchaseBudget]:
     """The fitted law, the points that were run, and what is in hand."""
     from opal.reading import read_table
     from opal.scaling import table
     from opal.scaling.exchange import cross_law
     from opal.scaling.laws import LAWS
     from opal.scaling.pilot import VARIABLES, Point, fit_pilot
-    from opal.scaling.purchase import Budget
+    from opal.scaling.purchase import PurchaseBudget
 
     _check_price(command)
     counts = _counts(command)
@@ -130,7 +130,7 @@ def _read(command: Command, path: Path) -> tuple[Fit, list[Point], Budget]:
     if money is None:
         money = _FAR * float(frame[x["N"]].max()) * len(n_real) * command.price_synthetic
     prices = command.price_real, command.price_synthetic
-    funds = Budget(n_real, *prices, money, command.min_gain, command.level)
+    funds = PurchaseBudget(n_real, *prices, money, command.min_gain, command.level)
     done = {Point(*map(float, row)) for row in frame[list(x.values())].to_numpy(float)}
     return fitted, sorted(done), funds
 
@@ -161,7 +161,7 @@ def _check_price(command: Command) -> None:
         )
 
 
-def _plan(command: Command, fitted: Fit, funds: Budget) -> Plan:
+def _plan(command: Command, fitted: Fit, funds: PurchaseBudget) -> Plan:
     from opal.scaling.plan import plan
 
     return plan(
@@ -208,7 +208,7 @@ def _show(advice: Plan) -> None:
 def _show_first(command: Command) -> int:
     """A pilot to begin with, on a tenth of the budget."""
     from opal.scaling.pilot import first_points
-    from opal.scaling.purchase import Budget
+    from opal.scaling.purchase import PurchaseBudget
 
     _check_price(command)
     if not command.n_real or command.budget is None:
@@ -216,7 +216,9 @@ def _show_first(command: Command) -> int:
             "a pilot to begin with needs --n-real, the real samples of each group, and --budget, "
             f"a tenth of which it spends; got {list(command.n_real)} and {command.budget}."
         )
-    funds = Budget(_counts(command), command.price_real, command.price_synthetic, command.budget)
+    funds = PurchaseBudget(
+        _counts(command), command.price_real, command.price_synthetic, command.budget
+    )
     points = first_points(funds.n, funds.largest_size // 10)
     report = {
         "points": [point._asdict() for point in points],
@@ -229,7 +231,7 @@ def _show_first(command: Command) -> int:
 
 
 def _show_next(
-    command: Command, fitted: Fit, done: list[Point], advice: Plan, funds: Budget
+    command: Command, fitted: Fit, done: list[Point], advice: Plan, funds: PurchaseBudget
 ) -> int:
     """The points that narrow the interval of the gain most."""
     from opal.scaling.pilot import propose

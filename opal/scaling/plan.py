@@ -15,7 +15,7 @@ from opal import names
 from opal.scaling.diagnostics import of_extrapolation
 from opal.scaling.exchange import CrossLaw, FitOrParams, Mixture, laws_of
 from opal.scaling.fit import Fit
-from opal.scaling.purchase import MIN_GAIN, Budget, Option, Planner
+from opal.scaling.purchase import MIN_GAIN, Option, Planner, PurchaseBudget
 from opal.scaling.table import columns_of
 
 STRATEGIES = ("reweight", "real", "augment", "balance", "validated")
@@ -100,7 +100,7 @@ def plan(
         ValueError: a number that cannot be, an unknown strategy, a law that is no mixture.
     """
     counts = (n_real,) * n_groups if isinstance(n_real, int | float) else tuple(n_real)
-    funds = Budget(
+    funds = PurchaseBudget(
         tuple(float(n) for n in counts), price_real, price_synthetic, budget, min_gain, level
     )
     names.check("strategy", strategies, STRATEGIES)
@@ -156,7 +156,7 @@ def _alternatives(planner: Planner, strategies: Sequence[str]) -> list[Option]:
     return found
 
 
-def _say(chosen: Option, budget: Budget) -> str:
+def _say(chosen: Option, budget: PurchaseBudget) -> str:
     if chosen.n_augmented and chosen.n_real_bought:
         return "buy both"
     if chosen.n_augmented:
@@ -190,7 +190,7 @@ def _stop(planner: Planner, chosen: Option, marginal: float, least: float) -> st
     return "go on: more money would still take away risk that counts."
 
 
-def _warnings(fitted: FitOrParams, budget: Budget, best: Option) -> list[str]:
+def _warnings(fitted: FitOrParams, budget: PurchaseBudget, best: Option) -> list[str]:
     said = _of_fit(fitted, budget.n, best.n_augmented, best.alpha)
     if best.n_augmented > 0 and not np.isfinite(best.n_equiv):
         said.append(

@@ -17,7 +17,7 @@ _SIZES = 61  # numbers of synthetic samples that are tried before the search bet
 
 
 @dataclass(frozen=True)
-class Budget:
+class PurchaseBudget:
     """What is in hand and what things cost.
 
     Attributes:
@@ -164,7 +164,7 @@ class Planner:
 
     law: Mixture
     draws: Mixture | None
-    budget: Budget
+    budget: PurchaseBudget
     measured: tuple[float, float] | None = None
 
     def option(self, strategy: str, N: float, alpha: float, bought: float = 0.0) -> Option:

@@ -14,7 +14,7 @@ from opal.scaling import pilot
 from opal.scaling.exchange import Mixture, cross_law, laws_of
 from opal.scaling.fit import Fit, fit
 from opal.scaling.plan import STRATEGIES, plan
-from opal.scaling.purchase import Budget, Planner
+from opal.scaling.purchase import Planner, PurchaseBudget
 
 X = {"n": "n", "N": "N", "alpha": "alpha"}
 GOOD = {"E": 0.5, "R_s": 0.001, "C": 0.0, "A_s": 3.0, "A_r": 2.5}
@@ -80,7 +80,7 @@ def test_left_over_money_buys_real_samples_where_they_are_the_better_buy() -> No
     assert advice.chosen.cost == pytest.approx(2000.0, abs=0.5)
     assert advice.stop.startswith(f"stop at N = {advice.chosen.n_augmented}: beyond it a real")
     # No split of the money on a grid does better.
-    planner = Planner(law, None, Budget((300.0, 300.0), 0.5, 0.01, 2000.0))
+    planner = Planner(law, None, PurchaseBudget((300.0, 300.0), 0.5, 0.01, 2000.0))
     for N in np.geomspace(10, 100_000, 60):
         bought = planner.budget.real_for(2000.0 - planner.budget.cost(N))
         n = planner.budget.n_with(bought)
@@ -121,7 +121,7 @@ def test_more_money_is_more_gain() -> None:
 
 
 def test_real_samples_go_to_the_smallest_groups() -> None:
-    budget = Budget((100.0, 10.0, 40.0), 1.0, 1.0, 1.0)
+    budget = PurchaseBudget((100.0, 10.0, 40.0), 1.0, 1.0, 1.0)
     level = 1 / np.mean(1 / np.array([100.0, 30.0, 40.0]))
     assert budget.n_with(20) == pytest.approx(level)
     assert budget.n_with(50) == pytest.approx(1 / np.mean(1 / np.array([100.0, 50.0, 50.0])))

@@ -101,9 +101,12 @@ def is_right(name: str, prediction: float) -> bool:
 QUICK = ("raw", "biased oracle", "weighting", "copies in turn", "copies at random", "gaussian fit")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(k, marks=[] if k in QUICK else pytest.mark.slow) for k in CASES]
-)
+def cases(*names: str) -> list[Any]:
+    """Cases by name, of which those that are not quick are slow."""
+    return [pytest.param(k, marks=[] if k in QUICK else pytest.mark.slow) for k in names]
+
+
+@pytest.mark.parametrize("name", cases(*CASES))
 def test_excess_risk_is_predicted(name: str) -> None:
     found, expected = simulated(name), float(predicted(name).excess)
     assert found.std_error < 0.025 * found.mean  # the comparison can tell
@@ -151,7 +154,7 @@ def test_inputs_that_are_not_changed_give_the_prediction() -> None:
         np.testing.assert_allclose(wrong(name).excess, predicted(name).excess, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["oracle", "biased oracle", "gaussian fit", "three classes"])
+@pytest.mark.parametrize("name", cases("biased oracle", "gaussian fit", "oracle", "three classes"))
 def test_theory_without_the_noise_of_synthetic_rows_is_caught(name: str) -> None:
     """The same synthetic weight on a million times as many rows: no noise, the same mean."""
     rows, weights = CASES[name].design.row_counts(), CASES[name].design.row_weights()
@@ -171,7 +174,7 @@ def test_theory_that_takes_used_seeds_for_new_draws_is_caught(name: str) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["biased oracle", "flipped labels", "squared", "spurious", "three classes"]
+    "name", cases("biased oracle", "flipped labels", "squared", "spurious", "three classes")
 )
 def test_theory_without_the_bias_is_caught(name: str) -> None:
     assert not is_right(name, float(wrong(name, synthetic=CASES[name].setting.law).excess))
