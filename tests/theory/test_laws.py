@@ -1,0 +1,149 @@
+"""Theory works for laws that are not Gaussian, for what they can say and not for their class."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from opal.objective import Design
+from opal.settings import Alphabet, Bias, FiniteLaw, GaussianMixture, Grammar, Group, TokenSetting
+from opal.settings.setting import LawSetting, Setting
+from opal.simulation import replicate_metrics
+from opal.synthesis import Duplication, Oracle
+from opal.theory.predict import expand, predict
+
+TOKENS = TokenSetting.drawn(Alphabet.random(24, 3, eta=1.0, key=0), key=2)
+MIXED = TokenSetting.drawn(Alphabet.random(24, 3, eta=1.0, key=0), n_labels=2, key=1)
+GRAMMAR = Grammar.reviews()
+FLIP = Bias(label_flip=0.05)
+N_REPLICATES = 1500
+
+
+def arms(setting: TokenSetting | Grammar, counts: tuple[int, ...]) -> dict[str, Design]:
+    made = Oracle.biased(setting.law, FLIP)
+    return {
+        "weighting": Design(counts, weighting="group"),
+        "synthetic": Design(counts, made, n_augmented=400, alpha=0.3),
+    }
+
+
+CASES: dict[str, tuple[Setting, Design]] = {
+    f"{name}, {arm}": (setting, design)
+    for name, setting, counts in (
+        ("tokens", TOKENS, (800, 200)),
+        ("mixed labels", MIXED, (800, 200)),
+        ("grammar", GRAMMAR, (800, 200, 200, 800)),
+    )
+    for arm, design in arms(setting, counts).items()
+}
+
+
+def value(frame: Any, metric: str) -> float:
+    return float(frame.set_index(["metric", "group"]).loc[(metric, "all"), "value"])
+
+
+SLOW = ("tokens, synthetic", "grammar, synthetic", "mixed labels, weighting")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k for k in CASES]
+)
+def test_the_excess_is_that_of_simulation(name: str) -> None:
+    setting, design = CASES[name]
+    simulated = replicate_metrics(setting, design, key=1, n_replicates=N_REPLICATES)
+    excess = simulated["excess_balanced_risk"]
+    error = excess.std(ddof=1) / np.sqrt(N_REPLICATES)
+    assert error < 0.04 * excess.mean()  # the comparison can tell
+    predicted = value(predict(setting, design), "excess_balanced_risk")
+    assert abs(excess.mean() - predicted) < max(3 * error, 0.02 * predicted)
+    # The negative control: without the noise of half of the rows the same comparison fails.
+    assert abs(excess.mean() - predicted / 2) > 3 * error
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A law that says nothing of its derivatives."""
+
+    groups: tuple[Group, ...] = TOKENS.law.groups
+    dim: int = 3
+    n_classes: int = 2
+
+
+class Described(LawSetting):
+    """A setting with any law."""
+
+    name = "mine"
+
+    def __init__(self, law: Any) -> None:
+        self.own = law
+
+    @property
+    def law(self) -> Any:
+        return self.own
+
+
+def test_what_a_law_lacks_is_told() -> None:
+    with pytest.raises(ValueError, match=re.escape("Silent without group_gradient, group_hessian")):
+        predict(Described(Silent()), Design((40, 20)))
+
+
+@dataclass(frozen=True)
+class Wrapped(FiniteLaw):
+    """The law of tokens as a user may write it: a dataclass that JAX does not know."""
+
+
+def test_a_law_that_is_no_pytree_is_told_before_anything_is_compiled() -> None:
+    law = Wrapped(TOKENS.law.table, TOKENS.law.features, TOKENS.law.groups)
+    with pytest.raises(ValueError, match="must be a JAX pytree"):
+        predict(Described(law), Design((40, 20)))
+    with pytest.raises(ValueError, match="must be a JAX pytree"):
+        replicate_metrics(Described(law), Design((40, 20)), key=0, n_replicates=2)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Smooth:
+    """Derivatives alone, without nodes of the scores: theory to order 1/n."""
+
+    law: FiniteLaw
+    tag: str = field(default="", metadata={"static": True})
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("score_nodes", "law", "tag") or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.law, name)
+
+
+def test_a_law_without_score_nodes_is_expanded_to_first_order() -> None:
+    design = CASES["tokens, weighting"][1]
+    plain = predict(Described(Smooth(TOKENS.law)), design)
+    full = predict(TOKENS, design, order="first")
+    for metric in ("excess_balanced_risk", "excess_first_order"):
+        assert value(plain, metric) == pytest.approx(value(full, metric), rel=1e-9)
+    assert value(predict(TOKENS, design), "excess_balanced_risk") > value(
+        plain, "excess_first_order"
+    )
+
+
+def test_copies_of_tokens_are_weights() -> None:
+    """Filling groups by whole copies is weighting them, in theory as in simulation."""
+    copied, weighted = Design((800, 200), Duplication()), Design((800, 200), weighting="group")
+    with jax.enable_x64(True):
+        one, other = (float(expand(TOKENS, design).excess) for design in (copied, weighted))
+    assert one == pytest.approx(other, rel=1e-10)
+
+
+def test_memory_of_many_classes_is_that_of_their_results() -> None:
+    """Hessians of ten classes in groups one after another: no array of all points and groups."""
+    law = GaussianMixture(np.random.default_rng(0).normal(size=(10, 4))).law
+    theta = jnp.zeros(9 * 5)
+    compiled = jax.jit(lambda law, t: law.group_hessian(t)).lower(law, theta).compile()
+    report: Any = compiled.memory_analysis()
+    whole = 10 * 4096 * 9 * 5 * 8  # rows of all groups at once
+    assert report.temp_size_in_bytes < whole / 2
