@@ -21,6 +21,19 @@ def test_logistic_losses_have_the_stated_precision(spread: float, tolerance: flo
     assert abs(found - expected) < tolerance * max(1.0, expected)
 
 
+@pytest.mark.parametrize(("spread", "tolerance"), [(1.0, 1e-12), (3.0, 1e-8), (10.0, 1e-3)])
+def test_two_scores_have_the_stated_precision(spread: float, tolerance: float) -> None:
+    def expected_loss(nodes: np.ndarray, weights: np.ndarray) -> float:
+        u = 0.3 + spread * nodes
+        return float(weights @ np.logaddexp(0, np.logaddexp(u[:, 0], u[:, 1])))
+
+    axis = np.linspace(-10, 10, 401)
+    fine = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    density = np.exp(-(fine**2).sum(axis=1) / 2)
+    expected = expected_loss(fine, density / density.sum())
+    assert abs(expected_loss(*gaussian_nodes(2)) - expected) < tolerance * max(1.0, expected)
+
+
 @pytest.mark.parametrize("power", range(9))
 def test_moments_are_those_of_a_standard_normal(power: int) -> None:
     nodes, weights = gaussian_nodes()
