@@ -85,6 +85,9 @@ def _processes(workers: int) -> Iterator[Executor]:
                 "little memory is the usual reason: use fewer --workers. Finished cells are kept, "
                 "and the same command resumes."
             ) from error
+        except BaseException:
+            processes.shutdown(wait=False, cancel_futures=True)  # what has not begun, need not
+            raise
 
 
 @contextmanager

@@ -67,21 +67,78 @@ def run(
         OSError: ``out`` cannot be written (before any cell starts).
         ValueError: there are no cells, or ``out`` holds records that cannot be read.
     """
-    import pandas as pd
+    return start(cells, out, executor=executor).finish(progress=progress)
 
-    from opal import records
 
+@dataclass(frozen=True)
+class Started:
+    """Cells that an executor may be computing; see :func:`start`.
+
+    Attributes:
+        cells: all of them, by the path of their records.
+        pending: paths that were not there at the start.
+        futures: what an executor was given; without one the calling process computes at the end.
+    """
+
+    cells: dict[Path, Cell]
+    pending: tuple[Path, ...]
+    futures: dict[Future[None], Cell] | None
+
+    def finish(self, *, progress: bool = True) -> pd.DataFrame:
+        """Wait for all cells, or compute them here, and return their records.
+
+        A failed cell ends the study, but what others have finished stays on disk.
+        """
+        import pandas as pd
+
+        from opal import records
+
+        quiet = not (progress and self.pending)
+        with bar("cells", len(self.cells), quiet=quiet, stays=True) as shown:
+            shown.update(len(self.cells) - len(self.pending))
+            for label in self._labels():
+                shown.advance(doing=label)
+        return pd.concat([records.read(path) for path in self.cells], ignore_index=True)
+
+    def _labels(self) -> Iterator[str]:
+        """The label of each cell as it is finished."""
+        if self.futures is None:
+            for path in self.pending:
+                _finish(self.cells[path], path)
+                yield self.cells[path].label
+            return
+        try:
+            for future in as_completed(self.futures):
+                label = self.futures[future].label
+                try:
+                    future.result()
+                except Exception as error:
+                    error.add_note(f"in cell {label!r}")
+                    raise
+                yield label
+        except BaseException:
+            for future in self.futures:
+                future.cancel()
+            raise
+
+
+def start(cells: Sequence[Cell], out: Path, *, executor: Executor | None = None) -> Started:
+    """Hand the cells that ``out`` does not hold yet to an executor, and do not wait for them.
+
+    Several studies that are started one after the other keep all workers busy to the last cell.
+    The arguments and errors are those of :func:`run`.
+    """
     if not cells:
         raise ValueError("a study needs at least one cell; got none.")
     check_finished(cells, out)
     folder = writable_folder(out).absolute()  # workers need not share the working folder
-    paths = {cell.key(): (cell, folder / f"{cell.key()}.parquet") for cell in cells}
-    pending = [(cell, path) for cell, path in paths.values() if not path.exists()]
-    with bar("cells", len(paths), quiet=not (progress and pending), stays=True) as shown:
-        shown.update(len(paths) - len(pending))
-        for label in _compute(pending, executor):
-            shown.advance(doing=label)
-    return pd.concat([records.read(path) for _, path in paths.values()], ignore_index=True)
+    paths = {folder / f"{cell.key()}.parquet": cell for cell in cells}
+    pending = tuple(path for path in paths if not path.exists())
+    if executor is None:
+        return Started(paths, pending, None)
+    return Started(
+        paths, pending, {executor.submit(_finish, paths[p], p): paths[p] for p in pending}
+    )
 
 
 def check_finished(cells: Sequence[Cell], out: Path) -> None:
@@ -95,30 +152,6 @@ def check_finished(cells: Sequence[Cell], out: Path) -> None:
     for path in (out / f"{cell.key()}.parquet" for cell in cells):
         if path.exists():
             records.check(path)
-
-
-def _compute(pending: Sequence[tuple[Cell, Path]], executor: Executor | None) -> Iterator[str]:
-    """Finish each cell and yield its label."""
-    if executor is None:
-        for cell, path in pending:
-            _finish(cell, path)
-            yield cell.label
-        return
-    futures: dict[Future[None], Cell] = {executor.submit(_finish, c, p): c for c, p in pending}
-    try:
-        for future in as_completed(futures):
-            label = futures[future].label
-            try:
-                future.result()
-            except Exception as error:
-                error.add_note(f"in cell {label!r}")
-                raise
-            yield label
-    except BaseException:
-        # A failed cell ends the study, but what others have finished stays on disk.
-        for future in futures:
-            future.cancel()
-        raise
 
 
 def _finish(cell: Cell, path: Path) -> None:

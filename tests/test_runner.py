@@ -128,6 +128,31 @@ def test_any_executor_gives_the_same_records(kind: str, traces: Path, tmp_path: 
     assert (len(workers) > 1) == (kind == "processes")
 
 
+def test_started_studies_share_an_executor(traces: Path, tmp_path: Path) -> None:
+    """All cells are queued before the first study is waited for."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        started = [
+            runner.start([cell], tmp_path / cell.label, executor=executor)
+            for cell in traced.cells(traces, 3)
+        ]
+        traced.wait_for(lambda: len(computed(traces)) == 3)
+        frames = [each.finish(progress=False) for each in started]
+    again = runner.run(traced.cells(traces, 3), tmp_path / "whole", progress=False)
+    pd.testing.assert_frame_equal(pd.concat(frames, ignore_index=True), again, check_exact=True)
+
+
+def test_a_failure_cancels_what_other_studies_have_queued(traces: Path, tmp_path: Path) -> None:
+    fails = runner.Cell(traced.compute, traced.Config(-1, str(traces), fate="fail"), "fails")
+    with (
+        pytest.raises(RuntimeError, match="cell -1 cannot be computed"),
+        executors.executor(2, None, tmp_path) as executor,
+    ):
+        first = runner.start([fails], tmp_path / "first", executor=executor)
+        runner.start(traced.cells(traces, 40, 0.5), tmp_path / "second", executor=executor)
+        first.finish(progress=False)
+    assert len(computed(traces)) < 20
+
+
 def test_what_is_finished_survives_a_cell_that_fails(traces: Path, tmp_path: Path) -> None:
     cells = traced.cells(traces, 2)
     broken = runner.Cell(traced.compute, traced.Config(-1, str(traces), fate="fail"), "broken")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,15 @@ import tyro
 from opal import executors
 from opal.cli import output, registry
 from opal.cli.parsing import parse
-from opal.cli.run import NOT_JUDGED, UNJUDGED, compute, passed, preset
+from opal.cli.run import NOT_JUDGED, UNJUDGED, passed, preset
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from opal.runner import Cell, Started
 
 _CELLS = "records"  # folder of finished cells under --out
+_TYPICAL = 60.0  # seconds of a figure that does not say its own
 
 
 @dataclass(frozen=True)
@@ -56,22 +58,14 @@ def main(args: Sequence[str]) -> int:
 
     At the preset tiny no check is judged.
     """
-    from opal.files import writable_folder
-
     options = parse(Figures, args, prog="opal figures")
     executors.check(options.workers, options.scheduler)
     names = options.names or tuple(registry.claims("figure"))
     modules = {name: registry.load("figure", name) for name in names}
     left_out = {name: reason for name, module in modules.items() if (reason := _missing(module))}
-    for name in modules.keys() - left_out.keys():
-        _check_finished(modules[name], options)
-    writable_folder(options.out)
-    drawn: list[dict[str, Any]] = []
-    for name, module in modules.items():
-        if name not in left_out:
-            if not options.json:
-                output.print_lines(f"{name} …")
-            drawn.append(_figure(name, module, options))
+    possible = {name: module for name, module in modules.items() if name not in left_out}
+    studies = _studies(possible, options)
+    drawn = _drawn(possible, studies, options)
     judged, complete = options.preset != UNJUDGED, not left_out.keys() & {*options.names}
     holds = all(figure["passed"] for figure in drawn)
     if options.json:
@@ -90,22 +84,82 @@ def _missing(figure: ModuleType) -> str | None:
     return reason
 
 
-def _check_finished(figure: ModuleType, options: Figures) -> None:
-    """Check what earlier runs of a figure's studies have left, before any study starts."""
+def _studies(
+    figures: Mapping[str, ModuleType], options: Figures
+) -> dict[str, tuple[list[Cell], Path]]:
+    """Cells and folder of each study that figures read, all checked before any of them starts."""
     from opal import runner
 
-    for study in figure.STUDIES:
+    studies = {}
+    for study in dict.fromkeys(name for figure in figures.values() for name in figure.STUDIES):
         cells = registry.load("study", study).cells(preset(study, options.preset))
-        runner.check_finished(cells, options.out / _CELLS / study)
+        folder = options.out / _CELLS / study
+        runner.check_finished(cells, folder)
+        studies[study] = cells, folder
+    return studies
 
 
-def _figure(name: str, figure: ModuleType, options: Figures) -> dict[str, Any]:
-    """Run the studies of one figure, draw it, check it, and write all three."""
+def _drawn(
+    figures: Mapping[str, ModuleType],
+    studies: Mapping[str, tuple[list[Cell], Path]],
+    options: Figures,
+) -> list[dict[str, Any]]:
+    """Draw figure after figure, while the workers are on to the next ones' cells."""
+    from opal import runner
+    from opal.files import writable_folder
+
+    folder = writable_folder(options.out / _CELLS)
+    with executors.executor(options.workers, options.scheduler, folder) as executor:
+        started = {
+            study: runner.start(cells, out, executor=executor)
+            for study, (cells, out) in studies.items()
+        }
+        work = {name: _work(figure, started) for name, figure in figures.items()}
+        begin, drawn = time.perf_counter(), []
+        for name, figure in figures.items():
+            if not options.json:
+                left = time_left(work, name, time.perf_counter() - begin, options)
+                output.print_lines(f"{name} … ({len(drawn) + 1} of {len(figures)}{left})")
+            drawn.append(_figure(name, figure, started, options))
+    return drawn
+
+
+def _work(figure: ModuleType, started: Mapping[str, Started]) -> float:
+    """What is still to be computed for a figure, in seconds of one core at the quick preset."""
+    studies = [started[study] for study in figure.STUDIES]
+    pending = sum(len(study.pending) for study in studies)
+    seconds: float = getattr(figure, "SECONDS", _TYPICAL)
+    return seconds * pending / sum(len(study.cells) for study in studies)
+
+
+def time_left(work: Mapping[str, float], name: str, elapsed: float, options: Figures) -> str:
+    """About how long it takes from the figure ``name`` on; nothing where nobody can know yet."""
+    place = list(work).index(name)
+    before, rest = sum([*work.values()][:place]), sum([*work.values()][place:])
+    if before > 0:
+        seconds = elapsed * rest / before
+    elif options.preset == "quick" and options.scheduler is None:
+        seconds = rest / options.workers
+    else:
+        return ""
+    said = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
+    return f", about {said} left"
+
+
+def _figure(
+    name: str, figure: ModuleType, started: Mapping[str, Started], options: Figures
+) -> dict[str, Any]:
+    """Wait for the studies of one figure, draw it, check it, and write all three."""
+    import pandas as pd
+
     from opal import records
     from opal.files import write_json
 
     start = time.perf_counter()
-    frame = _records(figure, options)
+    frame = pd.concat(
+        [started[study].finish(progress=not options.json) for study in figure.STUDIES],
+        ignore_index=True,
+    )
     pictures = _draw(figure, frame, options.out / name)
     checks = figure.checks(frame)
     report = {
@@ -120,24 +174,6 @@ def _figure(name: str, figure: ModuleType, options: Figures) -> dict[str, Any]:
     stored = output.strict({**report, **records.provenance()})
     write_json(options.out / f"{name}.json", stored)
     return report
-
-
-def _records(figure: ModuleType, options: Figures) -> pd.DataFrame:
-    """The records of all studies that a figure reads."""
-    import pandas as pd
-
-    frames = [
-        compute(
-            study,
-            preset(study, options.preset),
-            options.out / _CELLS,
-            workers=options.workers,
-            scheduler=options.scheduler,
-            progress=not options.json,
-        )
-        for study in figure.STUDIES
-    ]
-    return pd.concat(frames, ignore_index=True)
 
 
 def _draw(figure: ModuleType, frame: pd.DataFrame, stem: Path) -> list[Path]:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import tyro
@@ -58,21 +57,18 @@ def main(args: Sequence[str]) -> int:
         return 0 if args else 2
     name, *rest = args
     options, config = configure(name, rest)
-    from opal import records
+    from opal import records, runner
+    from opal.files import writable_folder
 
     table = options.out / table_name(name, options.preset, config)
     if table.exists():
         records.check(table)  # what another opal wrote is not overwritten
     start = time.perf_counter()
-    frame = compute(
-        name,
-        config,
-        options.out / "cells",
-        workers=options.workers,
-        scheduler=options.scheduler,
-        progress=not options.json,
-    )
     study = registry.load("study", name)
+    cells = study.cells(config)  # refuses a bad configuration before anything is written
+    folder = writable_folder(options.out / "cells" / name)
+    with executors.executor(options.workers, options.scheduler, folder) as executor:
+        frame = runner.run(cells, folder, executor=executor, progress=not options.json)
     described: dict[str, Any] = {"study": name, "preset": options.preset, "config": asdict(config)}
     described["judged"] = judged = hasattr(study, "checks") and options.preset != UNJUDGED
     checks = study.checks(frame) if hasattr(study, "checks") else []
@@ -139,26 +135,6 @@ def preset(study: str, name: str) -> Any:
     if name not in presets:
         raise unknown(f"preset of {study}", name, presets)
     return presets[name]
-
-
-def compute(
-    name: str,
-    config: Any,
-    cells: Path,
-    *,
-    workers: int = 1,
-    scheduler: str | None = None,
-    progress: bool = True,
-) -> pd.DataFrame:
-    """The records of a study; cells that ``cells/NAME`` already holds are not computed again."""
-    from opal import runner
-    from opal.files import writable_folder
-
-    study: ModuleType = registry.load("study", name)
-    pending = study.cells(config)  # refuses a bad configuration before anything is written
-    folder = writable_folder(cells / name)
-    with executors.executor(workers, scheduler, folder) as executor:
-        return runner.run(pending, folder, executor=executor, progress=progress)
 
 
 def table_name(study: str, base: str, config: Any) -> str:

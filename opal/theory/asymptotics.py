@@ -58,7 +58,6 @@ class Asymptotics(NamedTuple):
         return self.bias + self.drift_risk + self.variance
 
 
-@partial(jax.jit, static_argnames=("seed_use", "loss"))
 def asymptotics(
     truth: SmoothTruth,
     synthetic: SmoothLaw,
@@ -84,27 +83,67 @@ def asymptotics(
         shift: added to the estimate after the fit [p] (a moved threshold).
         loss: logistic or squared.
     """
-    slope, curvature, noise = _equations(
-        truth, synthetic, rows, weights, seed_use, shrinkage, ridge, loss
-    )
+    # In three functions, since designs that differ in how their seeds are used share two of them,
+    # and compiling is most of the time.
+    design = _Design(rows, weights, jnp.asarray(shrinkage, float), jnp.asarray(ridge, float))
+    optimum = _optimum(truth, loss=loss)
+    theta = _pseudo_target(truth, synthetic, design, loss=loss)
+    moved = jnp.zeros_like(theta) if shift is None else jnp.asarray(shift, theta.dtype)
+    return _around(truth, synthetic, design, theta, moved, optimum, seed_use=seed_use, loss=loss)
+
+
+class _Design(NamedTuple):
+    rows: RowCounts
+    weights: RowWeights
+    shrinkage: Array
+    ridge: Array
+
+
+@partial(jax.jit, static_argnames="loss")
+def _optimum(truth: SmoothTruth, *, loss: Loss) -> Float[Array, " p"]:
+    return truth.optimum(loss)
+
+
+@partial(jax.jit, static_argnames="loss")
+def _pseudo_target(
+    truth: SmoothTruth, synthetic: SmoothLaw, design: _Design, *, loss: Loss
+) -> Float[Array, " p"]:
+    """Where the mean of ĝ + λDθ vanishes [p]."""
+    slope, curvature = _mean_equations(truth, synthetic, design, loss)
+    start = jnp.zeros(losses.n_parameters(loss, truth.n_classes, truth.dim))
+    return minimise(lambda t: (slope(t), curvature(t)), start, tolerance=1e-11).theta
+
+
+@partial(jax.jit, static_argnames=("seed_use", "loss"))
+def _around(
+    truth: SmoothTruth,
+    synthetic: SmoothLaw,
+    design: _Design,
+    theta: Float[Array, " p"],
+    shift: Float[Array, " p"],
+    optimum: Float[Array, " p"],
+    *,
+    seed_use: str,
+    loss: Loss,
+) -> Asymptotics:
+    """The expansion around the pseudo-target θ."""
+    _, curvature = _mean_equations(truth, synthetic, design, loss)
+    hessian = curvature(theta)
+
+    def noise(at: Array) -> Array:
+        return _noise(truth, synthetic, design, at, seed_use, loss)
 
     def solve(right: Array) -> Array:
         return jax.scipy.linalg.solve(hessian, right, assume_a="pos")
 
-    start = jnp.zeros(losses.n_parameters(loss, truth.n_classes, truth.dim))
-    fit = minimise(lambda t: (slope(t), curvature(t)), start, tolerance=1e-11)
-    theta = fit.theta
-    hessian = curvature(theta)
     covariance = expansion.covariance(solve, noise(theta))
     pull = expansion.pull(solve, noise, curvature, theta)
     if seed_use == "moments":
-        _, made = seeds.shares(rows, weights)
+        _, made = seeds.shares(design.rows, design.weights)
         pull -= moments.generator_drift(
-            *moments.gaussian(truth, synthetic), theta, rows, made, shrinkage, loss
+            *moments.gaussian(truth, synthetic), theta, design.rows, made, design.shrinkage, loss
         )
-    drift = solve(pull)
-    target = theta if shift is None else theta + shift
-    optimum = truth.optimum(loss)
+    drift, target = solve(pull), theta + shift
     best = truth.group_risk(optimum, loss).mean()
     gradient = truth.group_gradient(target, loss).mean(axis=0)
     balanced = truth.group_hessian(target, loss).mean(axis=0)
@@ -119,20 +158,14 @@ def asymptotics(
     )
 
 
-def _equations(
-    truth: SmoothTruth,
-    synthetic: SmoothLaw,
-    rows: RowCounts,
-    weights: RowWeights,
-    seed_use: str,
-    shrinkage: Array | float,
-    ridge: Array | float,
-    loss: Loss,
-) -> tuple[_Of, _Of, _Of]:
-    """Mean [p] and Jacobian [p, p] of ĝ + λDθ, and covariance [p, p] of ĝ, as functions of θ."""
+def _mean_equations(
+    truth: SmoothTruth, synthetic: SmoothLaw, design: _Design, loss: Loss
+) -> tuple[_Of, _Of]:
+    """Mean [p] and Jacobian [p, p] of ĝ + λDθ, as functions of θ."""
     p = losses.n_parameters(loss, truth.n_classes, truth.dim)
-    penalty = jnp.tile(jnp.ones(truth.dim + 1).at[-1].set(0.0), p // (truth.dim + 1)) * ridge
-    real, made = seeds.shares(rows, weights)
+    unpenalised = jnp.ones(truth.dim + 1).at[-1].set(0.0)
+    penalty = jnp.tile(unpenalised, p // (truth.dim + 1)) * design.ridge
+    real, made = seeds.shares(design.rows, design.weights)
 
     def slope(theta: Array) -> Array:
         return (
@@ -148,12 +181,21 @@ def _equations(
             + jnp.diag(penalty)
         )
 
-    def noise(theta: Array) -> Array:
-        return seeds.gradient_covariance(
-            truth, synthetic, theta, rows, weights, seed_use, shrinkage, loss
-        )
+    return slope, curvature
 
-    return slope, curvature, noise
+
+def _noise(
+    truth: SmoothTruth,
+    synthetic: SmoothLaw,
+    design: _Design,
+    theta: Float[Array, " p"],
+    seed_use: str,
+    loss: Loss,
+) -> Float[Array, "p p"]:
+    """Covariance of ĝ at θ [p, p]."""
+    return seeds.gradient_covariance(
+        truth, synthetic, theta, design.rows, design.weights, seed_use, design.shrinkage, loss
+    )
 
 
 @partial(jax.jit, static_argnames=("seed_use", "loss"))
@@ -176,16 +218,17 @@ def scrambled_excess(
     have ``one_scramble``, and rows do not depend on the seeds through moments.
     """
     theta = found.target if shift is None else found.target - shift
+    design = _Design(rows, weights, jnp.zeros(()), jnp.asarray(ridge, float))
 
     def of_scramble(index: Array) -> Array:
         true, made = truth.one_scramble(index), synthetic.one_scramble(index)
-        _, curvature, noise = _equations(true, made, rows, weights, seed_use, 0.0, ridge, loss)
-        hessian = curvature(theta)
+        _, curvature = _mean_equations(true, made, design, loss)
+        hessian, noise = curvature(theta), _noise(true, made, design, theta, seed_use, loss)
 
         def solve(right: Array) -> Array:
             return jax.scipy.linalg.solve(hessian, right, assume_a="pos")
 
-        covariance = expansion.covariance(solve, noise(theta))
+        covariance = expansion.covariance(solve, noise)
         balanced = true.group_hessian(found.target, loss).mean(axis=0)
         least = true.group_risk(found.optimum, loss).mean()
         bias = true.group_risk(found.target, loss).mean() - least

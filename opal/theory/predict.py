@@ -180,8 +180,8 @@ def check_groups(setting: Setting, design: Design) -> None:
 
 def threshold_shift(
     truth: SmoothTruth, synthetic: SmoothLaw, design: Design
-) -> Float[np.ndarray, " p"] | None:
-    """What moving the threshold to the balanced point adds to θ [p]; None if it is not moved.
+) -> Float[np.ndarray, " p"]:
+    """What moving the threshold to the balanced point adds to θ [p]; zeros if it is not moved.
 
     Minus the log odds of the classes among all rows that have weight: a fixed number, as long as
     every row carries its group's label (docs/theory.md, section 2).
@@ -190,7 +190,7 @@ def threshold_shift(
         ValueError: the shift is itself random (squared loss, or synthetic rows with random labels).
     """
     if design.threshold == "fitted":
-        return None
+        return np.zeros(losses.n_parameters(design.loss, truth.n_classes, truth.dim))
     if design.loss != "logistic":
         raise ValueError("a moved threshold has theory for the logistic loss only; simulate it.")
     if any(group.mixed for group in synthetic.groups):

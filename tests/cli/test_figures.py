@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opal.cli import main, registry
+from opal.cli import figures, main, registry
 
 WORDS = ["figures", "example_figure", "--out", "here"]
 
@@ -24,6 +24,28 @@ def test_pictures_and_checks_are_stored(example: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr().out
     assert "largest square" in said
     assert "pass" in said
+
+
+def test_it_says_how_many_of_how_many_and_how_long(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(WORDS)
+    assert "example_figure … (1 of 1, about 60 s left)" in capsys.readouterr().out
+    main(WORDS)
+    assert "example_figure … (1 of 1, about 0 s left)" in capsys.readouterr().out
+    main([*WORDS, "--preset", "full"])  # nobody knows yet
+    assert "example_figure … (1 of 1)" in capsys.readouterr().out
+
+
+def test_time_left_is_judged_by_what_is_done() -> None:
+    work = {"a": 10.0, "b": 30.0, "c": 20.0}
+    two = figures.Figures(workers=2)
+    assert figures.time_left(work, "a", 0.1, two) == ", about 30 s left"
+    assert figures.time_left(work, "b", 30.0, two) == ", about 2 min left"
+    assert figures.time_left(work, "c", 30.0, two) == ", about 15 s left"
+    full = figures.Figures(preset="full")
+    assert figures.time_left(work, "a", 0.1, full) == ""
+    assert figures.time_left(work, "c", 7200.0, full) == ", about 60 min left"
 
 
 def test_a_failing_check_gives_status_1(
