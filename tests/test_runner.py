@@ -143,13 +143,15 @@ def test_started_studies_share_an_executor(traces: Path, tmp_path: Path) -> None
 
 def test_a_failure_cancels_what_other_studies_have_queued(traces: Path, tmp_path: Path) -> None:
     fails = runner.Cell(traced.compute, traced.Config(-1, str(traces), fate="fail"), "fails")
-    with (
-        pytest.raises(RuntimeError, match="cell -1 cannot be computed"),
-        executors.executor(2, None, tmp_path) as executor,
-    ):
-        first = runner.start([fails], tmp_path / "first", executor=executor)
-        runner.start(traced.cells(traces, 40, 0.5), tmp_path / "second", executor=executor)
-        first.finish(progress=False)
+
+    def both() -> None:
+        with executors.executor(2, None, tmp_path) as executor:
+            first = runner.start([fails], tmp_path / "first", executor=executor)
+            runner.start(traced.cells(traces, 40, 0.5), tmp_path / "second", executor=executor)
+            first.finish(progress=False)
+
+    with pytest.raises(RuntimeError, match="cell -1 cannot be computed"):
+        both()
     assert len(computed(traces)) < 20
 
 

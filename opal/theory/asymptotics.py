@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from opal import losses
+from opal.arrays import AnyArray
 from opal.losses import Loss
 from opal.newton import minimise
 from opal.objective import RowCounts, RowWeights
@@ -42,6 +43,8 @@ class Asymptotics(NamedTuple):
         drift_risk: ``∇R_bal(θ_α)ᵀ drift``; vanishes with the bias.
         variance: ``½ tr(H covariance)``.
         optimum: θ* [p], the truth's minimiser of the balanced risk.
+        doubt: mean curvature of the loss in the score at θ_α, of each group [G]; ``E p(1 − p)`` for
+            two classes and the logistic loss.
     """
 
     target: Float[Array, " p"]
@@ -51,6 +54,7 @@ class Asymptotics(NamedTuple):
     drift_risk: Float[Array, ""]
     variance: Float[Array, ""]
     optimum: Float[Array, " p"]
+    doubt: Float[Array, " g"]
 
     @property
     def excess(self) -> Float[Array, ""]:
@@ -67,7 +71,7 @@ def asymptotics(
     seed_use: str = "none",
     shrinkage: Array | float = 0.0,
     ridge: Array | float = 0.0,
-    shift: Float[Array, " p"] | None = None,
+    shift: Float[AnyArray, " p"] | None = None,
     loss: Loss = "logistic",
 ) -> Asymptotics:
     """Expand the estimator around its pseudo-target.
@@ -146,15 +150,17 @@ def _around(
     drift, target = solve(pull), theta + shift
     best = truth.group_risk(optimum, loss).mean()
     gradient = truth.group_gradient(target, loss).mean(axis=0)
-    balanced = truth.group_hessian(target, loss).mean(axis=0)
+    hessians = truth.group_hessian(target, loss)
+    intercepts = jnp.diagonal(hessians, axis1=1, axis2=2)[:, truth.dim :: truth.dim + 1]
     return Asymptotics(
         target,
         drift,
         covariance,
         truth.group_risk(target, loss).mean() - best,
         gradient @ drift,
-        expansion.variance(balanced, covariance),
+        expansion.variance(hessians.mean(axis=0), covariance),
         optimum,
+        intercepts.sum(axis=1),
     )
 
 

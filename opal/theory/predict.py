@@ -39,8 +39,10 @@ def predict(
 
     The balanced excess risk is an exact average over the estimator's Gaussian law. Its expansion to
     order 1/n is also reported, whole (``excess_first_order``) and by part (``excess_bias``,
-    ``excess_drift``, ``excess_variance``). Other metrics are averages over the same Gaussian law,
-    so that a worst group is the worst of each replicate.
+    ``excess_drift``, ``excess_variance``). ``informative_rows`` of a group are its real rows times
+    the mean curvature of the loss, which is ``E p(1 − p)`` for two classes: what is neglected is
+    about a half of one over the least of them (docs/theory.md, section 8). Other metrics are
+    averages over the same Gaussian law, so that a worst group is the worst of each replicate.
 
     Args:
         setting: the truth; its law has the gradient, Hessian and score covariance of its groups
@@ -235,7 +237,10 @@ def _metrics(
         "excess_drift": first.drift_risk,
         "excess_variance": first.variance,
     }
-    return rows | {(name, "all"): (float(value), 0.0) for name, value in parts.items()}
+    rows |= {(name, "all"): (float(value), 0.0) for name, value in parts.items()}
+    informative = np.array(counts) * np.asarray(first.doubt)
+    told = zip(names, informative.tolist(), strict=True)
+    return rows | {("informative_rows", name): (value, 0.0) for name, value in told}
 
 
 def _quadrature_errors(

@@ -66,6 +66,36 @@ def test_the_excess_is_that_of_simulation(name: str) -> None:
     assert abs(excess.mean() - predicted / 2) > 3 * error
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("key", [1, 2])
+def test_what_is_left_out_is_below_one_over_the_informative_rows(key: int) -> None:
+    """Two hundred rows of concentrated tokens may say no more than four."""
+    setting = TokenSetting.drawn(Alphabet.random(32, 4, key=0), key=key)
+    for counts in ((800, 200), (3200, 800)):
+        design, n = Design(counts, weighting="group"), 20_000
+        simulated = replicate_metrics(setting, design, key=3, n_replicates=n, calibration=False)
+        excess = simulated["excess_balanced_risk"]
+        error = excess.std(ddof=1) / np.sqrt(n)
+        frame = predict(setting, design)
+        rows = frame.loc[frame["metric"] == "informative_rows", "value"].min()
+        predicted = value(frame, "excess_balanced_risk")
+        assert abs(excess.mean() - predicted) < max(predicted / rows, 3 * error)
+        if counts == (800, 200):  # all rows do not bound it
+            assert abs(excess.mean() - predicted) > 2 * predicted / min(counts) + 3 * error
+
+
+def test_informative_rows_are_those_in_doubt() -> None:
+    design = Design((800, 200), weighting="group")
+    frame = predict(TOKENS, design)
+    told = frame.loc[frame["metric"] == "informative_rows"].set_index("group")["value"]
+    law = TOKENS.law
+    w, b = np.split(np.asarray(law.optimum()), [law.dim])
+    p = 1 / (1 + np.exp(-(np.asarray(law.features) @ w + b)))
+    shares = np.asarray(law.table).sum(axis=2)
+    expected = np.array(design.counts) * (shares @ (p * (1 - p)))
+    np.testing.assert_allclose([told[group.name] for group in law.groups], expected, rtol=1e-8)
+
+
 @dataclass(frozen=True)
 class Silent:
     """A law that says nothing of its derivatives."""
