@@ -77,7 +77,7 @@ class SplitData:
 
 
 @dataclass(frozen=True, eq=False)
-class Fold:
+class TuningFold:
     """A fold of the base texts, as rows of the split's frame.
 
     Attributes:
@@ -145,7 +145,7 @@ def usable(
     return made_from(frame, at_hand) & ~leaks(frame, held_out)
 
 
-def folds(data: SplitData, n_folds: int, seed: int) -> Iterator[Fold]:
+def folds(data: SplitData, n_folds: int, seed: int) -> Iterator[TuningFold]:
     """Folds of the base texts by lineage; equal texts share one, classes are spread evenly.
 
     Raises:
@@ -166,11 +166,11 @@ def folds(data: SplitData, n_folds: int, seed: int) -> Iterator[Fold]:
         added = {
             name: rows[usable(data.frame.iloc[rows], *sides)] for name, rows in data.added.items()
         }
-        yield Fold(train, added, held_out)
+        yield TuningFold(train, added, held_out)
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
+class WeightedRows:
     """What a rule is trained on.
 
     Attributes:
@@ -184,41 +184,41 @@ class Training:
     alpha: float = 0.0
 
 
-def baseline(arm: str, data: SplitData, base: np.ndarray, rng: np.random.Generator) -> Training:
+def baseline(arm: str, data: SplitData, base: np.ndarray, rng: np.random.Generator) -> WeightedRows:
     """An arm of :data:`BASELINES`; ``threshold`` trains what ``raw`` does.
 
     ``base`` are the rows of the real texts, and ``rng`` draws the duplicates.
     """
     if arm == "weighting":
-        return Training(base, even(data.group[base]))
+        return WeightedRows(base, even(data.group[base]))
     if arm == "duplication":
         counts = np.bincount(data.group[base])
         lacking = np.where(counts > 0, counts.max() - counts, 0)
         again = [rng.choice(base[data.group[base] == g], m) for g, m in enumerate(lacking) if m]
         base = np.concatenate([base, *again])
-    return Training(base, np.ones(len(base)))
+    return WeightedRows(base, np.ones(len(base)))
 
 
 def adding(
     arm: str, data: SplitData, base: np.ndarray, added: np.ndarray, ratio: float = 1.0
-) -> Training:
+) -> WeightedRows:
     """An arm of :data:`ADDING` with base texts [n] and added ones [N].
 
     ``ratio`` is the ρ of ``synthetic_alpha``.
     """
     rows = np.concatenate([base, added])
     if arm == "synthetic":
-        return Training(rows, np.ones(len(rows)))
+        return WeightedRows(rows, np.ones(len(rows)))
     if arm == "synthetic_weighting":
-        return Training(rows, even(data.group[rows]))
+        return WeightedRows(rows, even(data.group[rows]))
     return mixture(data, base, added, ratio * len(added) / (len(base) + ratio * len(added)))
 
 
-def mixture(data: SplitData, base: np.ndarray, added: np.ndarray, alpha: float) -> Training:
+def mixture(data: SplitData, base: np.ndarray, added: np.ndarray, alpha: float) -> WeightedRows:
     """The objective of group weighting with α on the added texts."""
     rows = np.concatenate([base, added])
     weights = mixed(data.group[base], data.group[added], alpha)
-    return Training(rows[weights > 0], weights[weights > 0], alpha)
+    return WeightedRows(rows[weights > 0], weights[weights > 0], alpha)
 
 
 def even(group: np.ndarray) -> np.ndarray:
@@ -246,7 +246,7 @@ def mixed(real: np.ndarray, added: np.ndarray, alpha: float) -> np.ndarray:
 def fit_rule(
     data: SplitData,
     x: Any,
-    training: Training,
+    training: WeightedRows,
     *,
     strength: float = STRENGTH,
     start: WideFit | None = None,

@@ -25,9 +25,9 @@ from opal.bridge.text.curves.design import (
     ADDING,
     BASELINES,
     RATIOS,
-    Fold,
     SplitData,
-    Training,
+    TuningFold,
+    WeightedRows,
     folds,
 )
 from opal.bridge.text.curves.measures import METRICS, Measure, measures, std_error
@@ -69,7 +69,7 @@ class Trained:
     arm: str
     writer: str
     added: int
-    training: Training
+    training: WeightedRows
     ratio: float
     rule: WideFit
     measured: Mapping[str, Measure]
@@ -80,7 +80,7 @@ class Trained:
         data: SplitData,
         x: Any,
         arm: str,
-        training: Training,
+        training: WeightedRows,
         rule: WideFit,
         writer: str = "none",
         added: int = 0,
@@ -162,7 +162,7 @@ class Trainer:
     def rule(
         self,
         arm: str,
-        training: Training,
+        training: WeightedRows,
         writer: str = "none",
         added: int = 0,
         *,
@@ -261,7 +261,7 @@ def tune_strength(data: SplitData, features: Features, seed: int, *, n_folds: in
     """
     losses = np.zeros(len(STRENGTHS))
     for fold in folds(data, n_folds, seed):
-        training = Training(fold.base, design.even(data.group[fold.base]))
+        training = WeightedRows(fold.base, design.even(data.group[fold.base]))
         x = features.given(training.rows)
         rule: WideFit | None = None
         for index, each in enumerate(STRENGTHS):
@@ -315,7 +315,7 @@ def _part(data: SplitData, share: float, seed: int) -> np.ndarray:
     return np.concatenate(kept)
 
 
-def _risk(data: SplitData, x: Any, fold: Fold, rule: WideFit) -> float:
+def _risk(data: SplitData, x: Any, fold: TuningFold, rule: WideFit) -> float:
     """Balanced log loss on held-out texts of the classes that a fold leaves some of to train on."""
     known = np.isin(data.y[fold.held_out], data.y[fold.base])
     rows = fold.held_out[known]

@@ -88,7 +88,7 @@ class Fold:
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
+class ArmData:
     """What an arm trains on.
 
     Attributes:
@@ -113,7 +113,7 @@ def trainings(
     pools: Mapping[str, Mapping[str, Pool]],
     arms: tuple[str, ...],
     rng: np.random.Generator,
-) -> Iterator[Training]:
+) -> Iterator[ArmData]:
     """What each arm trains on in this fold, those without texts left out.
 
     ``pools`` are texts by writer, for the arms ``synthetic``, ``fixed_seeds`` (where texts were
@@ -184,7 +184,7 @@ def testable(
 
 def _baseline(
     arm: str, fold: Fold, written: Mapping[str, Pool], rng: np.random.Generator
-) -> Training:
+) -> ArmData:
     weight = fold.m / len(fold.own) if arm == "weighting" else 1.0
     missing = max(fold.m - len(fold.own), 0) if arm == "duplication" else 0
     category = np.concatenate([fold.own, rng.choice(fold.own, missing)])
@@ -198,12 +198,12 @@ def _training(
     category: np.ndarray,
     pools: Mapping[str, Pool],
     weight: float = 1.0,
-) -> Training:
+) -> ArmData:
     rows = np.concatenate([fold.others, category])
     weights = np.concatenate([np.ones(len(fold.others)), np.full(len(category), weight)])
     sides = fold.ids[fold.held_out], fold.ids[rows]
     tests = {name: pool.rows[testable(pool.frame, *sides)] for name, pool in pools.items()}
-    return Training(arm, writer, rows, weights, tests, len(category))
+    return ArmData(arm, writer, rows, weights, tests, len(category))
 
 
 def _free(fold: Fold, pool: Pool) -> np.ndarray:
@@ -215,7 +215,7 @@ def _filled(fold: Fold, added: np.ndarray) -> np.ndarray:
     return np.concatenate([fold.own, added[: max(fold.m - len(fold.own), 0)]])
 
 
-def _few(fold: Fold, writer: str, pool: Pool, arms: tuple[str, ...]) -> Iterator[Training]:
+def _few(fold: Fold, writer: str, pool: Pool, arms: tuple[str, ...]) -> Iterator[ArmData]:
     """Texts at hand of five seeds, and as many of any seeds."""
     fixed = _few_seeds(fold, pool)
     drawn = pool.rows[_free(fold, pool)][: len(fixed)]
@@ -233,7 +233,7 @@ def _few_seeds(fold: Fold, pool: Pool) -> np.ndarray:
     return pool.rows[free & made_from(pool.frame, few)]
 
 
-def _naive(fold: Fold, writer: str, pool: Pool) -> Training:
+def _naive(fold: Fold, writer: str, pool: Pool) -> ArmData:
     """Folds of synthetic texts by themselves: their seeds may be on the other side."""
     chosen, number = pool.rows[: fold.fill], pool.naive[: fold.fill]
     category = np.concatenate([fold.own, chosen[number != fold.number]])

@@ -25,7 +25,7 @@ from opal.bridge.resampling import deal, lineages
 from opal.bridge.text.classifiers import STRENGTH, FineTuning, fine_tune, ridge
 from opal.bridge.text.encoders import Encoder
 from opal.bridge.text.impute import arms
-from opal.bridge.text.impute.arms import Fold, Training
+from opal.bridge.text.impute.arms import ArmData, Fold
 from opal.bridge.text.impute.task import Task, draw
 from opal.draws import as_key, named, on_host
 from opal.estimators.wide import fit_wide
@@ -211,7 +211,7 @@ def _repeat(
 
 
 def _result(
-    training: Training, held_out: np.ndarray, y: np.ndarray, target: int, fit: Fit, seed: int
+    training: ArmData, held_out: np.ndarray, y: np.ndarray, target: int, fit: Fit, seed: int
 ) -> Iterator[dict[str, Any]]:
     """Measures of one trained arm, by whose texts stand for the class."""
     tests = {writer: rows for writer, rows in training.tests.items() if len(rows)}
