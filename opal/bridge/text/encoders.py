@@ -57,13 +57,9 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Features that nothing is learned for.
+    """Features that nothing is learned for."""
 
-    Attributes:
-        x: of all texts [n, d].
-    """
-
-    x: np.ndarray
+    x: np.ndarray  # of all texts [n, d]
 
     def given(self, rows: np.ndarray) -> np.ndarray:
         """The same for all ``rows``."""
@@ -77,12 +73,9 @@ class Counted:
 
     Columns of words that no training text has are zero, so that rules of different training texts
     have the same coordinates.
-
-    Attributes:
-        counts: of the words of all texts, sparse [n, d].
     """
 
-    counts: Any
+    counts: Any  # of the words of all texts, sparse [n, d]
 
     @cached_property
     def _logarithmic(self) -> Any:

@@ -21,21 +21,13 @@ _CLOSE = 0.85
 
 
 class Test(NamedTuple):
-    """A comparison with what is normal.
+    """A comparison with what is normal."""
 
-    Attributes:
-        kind: what is compared.
-        name: class, or all of them.
-        z: how far beyond it, positive is worse; infinite for what must never be.
-        matters: whether it is large enough to matter.
-        said: the finding in words.
-    """
-
-    kind: str
-    name: str
-    z: float
-    matters: bool
-    said: str
+    kind: str  # what is compared
+    name: str  # class, or all of them
+    z: float  # how far beyond it, positive is worse; infinite for what must never be
+    matters: bool  # whether it is large enough to matter
+    said: str  # the finding in words
 
 
 def verdicts(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,21 +230,13 @@ def _z(compared: Mapping[str, Any]) -> float:
 
 
 class _Kind(NamedTuple):
-    """One way to be bad.
+    """One way to be bad."""
 
-    Attributes:
-        name: of the kind.
-        value: badness of each text; 0 is not at all [n].
-        other: row of the real text to show beside it, −1 for none [n].
-        role: what that text is.
-        why: the reason for the text of a number.
-    """
-
-    name: str
-    value: np.ndarray
-    other: np.ndarray
-    role: str
-    why: Callable[[int], str]
+    name: str  # of the kind
+    value: np.ndarray  # badness of each text; 0 is not at all [n]
+    other: np.ndarray  # row of the real text to show beside it, −1 for none [n]
+    role: str  # what that text is
+    why: Callable[[int], str]  # the reason for the text of a number
 
 
 def _different(data: AuditData, ours: np.ndarray, order: np.ndarray) -> Iterator[int]:

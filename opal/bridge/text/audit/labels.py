@@ -25,15 +25,10 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a classifier of real texts sees in texts that are no relatives of its own.
+    """What a classifier of real texts sees in texts that are no relatives of its own."""
 
-    Attributes:
-        data: of the texts.
-        seed: of the folds.
-    """
-
-    data: AuditData
-    seed: int
+    data: AuditData  # of the texts
+    seed: int  # of the folds
 
     @cached_property
     def rows(self) -> np.ndarray:

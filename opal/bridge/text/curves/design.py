@@ -52,43 +52,25 @@ RATIOS = (0.0, 0.1, 0.3, 1.0, 3.0)
 
 @dataclass(frozen=True, eq=False)
 class SplitData:
-    """The texts of one seed.
+    """The texts of one seed."""
 
-    Attributes:
-        labels: names of the K classes.
-        groups: names of the G groups: classes, or pairs (class, attribute) where all tables have
-            an attribute.
-        frame: all texts, in the order base, sources, test.
-        y: class of each text [n].
-        group: group of each text [n].
-        base: rows of the base texts that were drawn.
-        added: rows of each source, in the order in which they are added.
-        test: rows of the test texts.
-    """
-
-    labels: tuple[str, ...]
-    groups: tuple[str, ...]
-    frame: pd.DataFrame
-    y: np.ndarray
-    group: np.ndarray
-    base: np.ndarray
-    added: Mapping[str, np.ndarray]
-    test: np.ndarray
+    labels: tuple[str, ...]  # names of the K classes
+    groups: tuple[str, ...]  # of the groups: classes, or (class, attribute) where all have one
+    frame: pd.DataFrame  # all texts, in the order base, sources, test
+    y: np.ndarray  # class of each text [n]
+    group: np.ndarray  # group of each text [n]
+    base: np.ndarray  # rows of the base texts that were drawn
+    added: Mapping[str, np.ndarray]  # rows of each source, in the order in which they are added
+    test: np.ndarray  # rows of the test texts
 
 
 @dataclass(frozen=True, eq=False)
 class TuningFold:
-    """A fold of the base texts, as rows of the split's frame.
+    """A fold of the base texts, as rows of the split's frame."""
 
-    Attributes:
-        base: base texts to train on.
-        added: texts of each source that may be trained on with them, in their order.
-        held_out: base texts to test on.
-    """
-
-    base: np.ndarray
-    added: Mapping[str, np.ndarray]
-    held_out: np.ndarray
+    base: np.ndarray  # base texts to train on
+    added: Mapping[str, np.ndarray]  # texts of each source to train on with them, in their order
+    held_out: np.ndarray  # base texts to test on
 
 
 def sources(corpus: TextCorpus) -> tuple[str, ...]:
@@ -171,17 +153,11 @@ def folds(data: SplitData, n_folds: int, seed: int) -> Iterator[TuningFold]:
 
 @dataclass(frozen=True, eq=False)
 class WeightedRows:
-    """What a rule is trained on.
+    """What a rule is trained on."""
 
-    Attributes:
-        rows: of the split's frame; a row may be there several times [n].
-        weights: ω > 0 [n].
-        alpha: share of the weight that the objective's augmented part has.
-    """
-
-    rows: np.ndarray
-    weights: np.ndarray
-    alpha: float = 0.0
+    rows: np.ndarray  # of the split's frame; a row may be there several times [n]
+    weights: np.ndarray  # ω > 0 [n]
+    alpha: float = 0.0  # share of the weight that the objective's augmented part has
 
 
 def baseline(arm: str, data: SplitData, base: np.ndarray, rng: np.random.Generator) -> WeightedRows:

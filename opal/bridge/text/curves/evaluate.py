@@ -139,17 +139,11 @@ def summary(frame: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Named:
-    """One seed of a corpus that has a name.
+    """One seed of a corpus that has a name."""
 
-    Attributes:
-        corpus: its name.
-        seed: of base texts, orders and folds.
-        settings: how it is evaluated.
-    """
-
-    corpus: str
-    seed: int
-    settings: Settings
+    corpus: str  # its name
+    seed: int  # of base texts, orders and folds
+    settings: Settings  # how it is evaluated
 
     def load(self) -> TextCorpus:
         """The corpus, read once a process."""
@@ -158,25 +152,15 @@ class Named:
 
 @dataclass(frozen=True)
 class Own:
-    """One seed of a file of one's own (:mod:`opal.bridge.text.reading`).
+    """One seed of a file of one's own (:mod:`opal.bridge.text.reading`)."""
 
-    Attributes:
-        file: labelled texts.
-        test: more of them to test on; part of the file if None.
-        synthetic: files of texts that a model wrote.
-        digest: of all files, so that a changed file is evaluated again.
-        columns: names of the columns text, label, attribute, seed, source, id; None to guess.
-        seed: of base texts, orders and folds.
-        settings: how it is evaluated.
-    """
-
-    file: str
-    test: str | None
-    synthetic: tuple[str, ...]
-    digest: str
-    columns: tuple[str | None, ...]
-    seed: int
-    settings: Settings
+    file: str  # labelled texts
+    test: str | None  # more of them to test on; part of the file if None
+    synthetic: tuple[str, ...]  # files of texts that a model wrote
+    digest: str  # of all files, so that a changed file is evaluated again
+    columns: tuple[str | None, ...]  # text, label, attribute, seed, source, id; None to guess
+    seed: int  # of base texts, orders and folds
+    settings: Settings  # how it is evaluated
 
     def load(self) -> TextCorpus:
         """The corpus, read once a process."""

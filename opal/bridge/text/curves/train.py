@@ -54,25 +54,15 @@ MOST_ADDED = 1000
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A rule of an arm, on the test texts.
+    """A rule of an arm, on the test texts."""
 
-    Attributes:
-        arm: its name.
-        writer: of the added texts.
-        added: N.
-        training: what it was trained on.
-        ratio: ρ of its weights; not a number for other arms.
-        rule: the fitted rule.
-        measured: every metric.
-    """
-
-    arm: str
-    writer: str
-    added: int
-    training: WeightedRows
-    ratio: float
-    rule: WideFit
-    measured: Mapping[str, Measure]
+    arm: str  # its name
+    writer: str  # of the added texts
+    added: int  # N
+    training: WeightedRows  # what it was trained on
+    ratio: float  # ρ of its weights; not a number for other arms
+    rule: WideFit  # the fitted rule
+    measured: Mapping[str, Measure]  # every metric
 
     @classmethod
     def of(
@@ -145,19 +135,12 @@ class Trained:
 
 @dataclass(frozen=True, eq=False)
 class Trainer:
-    """Trains and tests the rules of one seed.
+    """Trains and tests the rules of one seed."""
 
-    Attributes:
-        data: the texts.
-        features: of all of them.
-        seed: of the duplicates, and of the parts of the base texts.
-        strength: C of the penalty.
-    """
-
-    data: SplitData
-    features: Features
-    seed: int
-    strength: float
+    data: SplitData  # the texts
+    features: Features  # of all of them
+    seed: int  # of the duplicates, and of the parts of the base texts
+    strength: float  # C of the penalty
 
     def rule(
         self,

@@ -45,17 +45,11 @@ NONE = "none"
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Synthetic texts of one writer, made from the originals at hand.
+    """Synthetic texts of one writer, made from the originals at hand."""
 
-    Attributes:
-        frame: each text once, in the order in which they are used.
-        rows: of these texts among all texts of a data set.
-        naive: a fold of each that knows no lineage.
-    """
-
-    frame: pd.DataFrame
-    rows: np.ndarray
-    naive: np.ndarray
+    frame: pd.DataFrame  # each text once, in the order in which they are used
+    rows: np.ndarray  # of these texts among all texts of a data set
+    naive: np.ndarray  # a fold of each that knows no lineage
 
 
 Pools = dict[int, dict[str, dict[str, Pool]]]
@@ -64,48 +58,28 @@ Pools = dict[int, dict[str, dict[str, Pool]]]
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One fold of a data set with n originals at hand; all texts are rows of it.
+    """One fold of a data set with n originals at hand; all texts are rows of it."""
 
-    Attributes:
-        number: of the fold.
-        ids: of all rows.
-        held_out: original texts to test on.
-        others: of other classes, to train on.
-        own: originals at hand, to train on, in order.
-        real: of the class, to train on: ``own`` and what would have to be labelled.
-        m: texts of the class when it is filled.
-        fill: synthetic texts of the naive arm, over all folds.
-    """
-
-    number: int
-    ids: np.ndarray
-    held_out: np.ndarray
-    others: np.ndarray
-    own: np.ndarray
-    real: np.ndarray
-    m: int
-    fill: int
+    number: int  # of the fold
+    ids: np.ndarray  # of all rows
+    held_out: np.ndarray  # original texts to test on
+    others: np.ndarray  # of other classes, to train on
+    own: np.ndarray  # originals at hand, to train on, in order
+    real: np.ndarray  # of the class, to train on: ``own`` and what would have to be labelled
+    m: int  # texts of the class when it is filled
+    fill: int  # synthetic texts of the naive arm, over all folds
 
 
 @dataclass(frozen=True, eq=False)
 class ArmData:
-    """What an arm trains on.
+    """What an arm trains on."""
 
-    Attributes:
-        arm: its name.
-        writer: of its synthetic texts, or ``none``.
-        rows: of the data set; a row may be there several times [k].
-        weights: ω > 0 [k].
-        tests: for each writer, synthetic texts that were not trained on, and have a seed held out.
-        n_category: texts of the class among ``rows``.
-    """
-
-    arm: str
-    writer: str
-    rows: np.ndarray
-    weights: np.ndarray
-    tests: Mapping[str, np.ndarray]
-    n_category: int
+    arm: str  # its name
+    writer: str  # of its synthetic texts, or ``none``
+    rows: np.ndarray  # of the data set; a row may be there several times [k]
+    weights: np.ndarray  # ω > 0 [k]
+    tests: Mapping[str, np.ndarray]  # by writer: texts not trained on that have a seed held out
+    n_category: int  # texts of the class among ``rows``
 
 
 def trainings(

@@ -36,23 +36,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Trial:
-    """What is done.
+    """What is done."""
 
-    Attributes:
-        n_originals: texts of the class that are at hand, each a case of its own.
-        fill_to: originals and added texts together.
-        n_folds: of a repeat.
-        n_repeats: of the cross-validation, each with a draw of the data set.
-        arms: of :data:`opal.bridge.text.impute.arms.ARMS`.
-        seed: of all draws.
-    """
-
-    n_originals: tuple[int, ...]
-    fill_to: int = 200
-    n_folds: int = 10
-    n_repeats: int = 10
-    arms: tuple[str, ...] = arms.ARMS
-    seed: int = 0
+    n_originals: tuple[int, ...]  # texts of the class that are at hand, each a case of its own
+    fill_to: int = 200  # originals and added texts together
+    n_folds: int = 10  # of a repeat
+    n_repeats: int = 10  # of the cross-validation, each with a draw of the data set
+    arms: tuple[str, ...] = arms.ARMS  # of :data:`opal.bridge.text.impute.arms.ARMS`
+    seed: int = 0  # of all draws
 
     def __post_init__(self) -> None:
         """Check the arms and the repeats."""

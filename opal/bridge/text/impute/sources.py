@@ -136,19 +136,12 @@ def outside(corpus: TextCorpus, task: Task, trial: Trial) -> list[str]:
 
 @dataclass(frozen=True)
 class Ssmba:
-    """A masked language model, and how it is used.
+    """A masked language model, and how it is used."""
 
-    Attributes:
-        model: folder or hub name of a model that ``AutoModelForMaskedLM`` loads.
-        rate: share of a text's tokens that is corrupted; at least one is.
-        most_likely: tokens that a draw chooses from; 0 for all.
-        batch: texts at once.
-    """
-
-    model: str
-    rate: float = 0.15
-    most_likely: int = 0
-    batch: int = 32
+    model: str  # folder or hub name of a model that ``AutoModelForMaskedLM`` loads
+    rate: float = 0.15  # share of a text's tokens that is corrupted; at least one is
+    most_likely: int = 0  # tokens that a draw chooses from; 0 for all
+    batch: int = 32  # texts at once
     _given: tuple[Any, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
