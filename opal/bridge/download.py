@@ -225,7 +225,6 @@ def _mirror() -> Path | None:
 
 
 def _folder(entry: Repository) -> Path:
-    """Where the files of a corpus are read from."""
     mirror = _mirror()
     if mirror:
         return mirror / entry.location

@@ -115,7 +115,6 @@ def _is_number(cell: Cell) -> bool:
 
 
 def _plain(cell: Cell) -> str:
-    """A cell as a string."""
     if isinstance(cell, Quote):
         return f"[{cell.by}] {cell.text}" if cell.by else cell.text
     if isinstance(cell, float):

@@ -176,7 +176,6 @@ class OpalSampler(BaseOverSampler):
     def _resampled(
         self, x: np.ndarray, y: np.ndarray, columns: tuple[str, ...], target: str
     ) -> tuple[Any, ...]:
-        """Rows, labels and, where they are asked for, weights."""
         classes, label = np.unique(y, return_inverse=True)
         real = supply.Real(x, label, tuple(classes.tolist()), columns, target)
         filled = [int(self.sampling_strategy_.get(name, 0)) for name in classes]
@@ -224,11 +223,7 @@ class OpalSampler(BaseOverSampler):
 def _design(
     sampler: OpalSampler, real: supply.Real, filled: Sequence[int], n_augmented: int
 ) -> Design:
-    """What the objective says of these counts.
-
-    Raises:
-        ValueError: the parameters contradict one another.
-    """
+    """What the objective says of these counts."""
     # Whoever made the rows, a design needs a maker where there are some.
     maker = Duplication() if any(filled) or n_augmented else None
     return Design(
@@ -255,7 +250,6 @@ def _parts(
 def _weights(
     design: Design, label: np.ndarray, filled: Sequence[int], n_augmented: int
 ) -> np.ndarray:
-    """Weights of all rows, of mean one."""
     real, oversampled, augmented = design.row_weights()
     parts = [np.asarray(real)[label], np.repeat(oversampled, filled)]
     weights = np.concatenate([*parts, np.repeat(augmented, n_augmented)])

@@ -181,7 +181,6 @@ def _pooled(pool: pd.DataFrame, real: Real, wanted: Sequence[int]) -> list[Made]
 
 
 def _asked(source: Asked, real: Real, wanted: Sequence[int]) -> list[Made]:
-    """What the model writes, in the order of its requests."""
     from opal.bridge.llm.generate import generate
     from opal.bridge.llm.ledger import Ledger
     from opal.bridge.prompts.table import TablePrompter

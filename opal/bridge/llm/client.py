@@ -101,7 +101,6 @@ class OpenAIClient:
             await client.close()
 
     async def _post(self, request: Request, idempotency_key: str) -> Any:
-        """JSON of the answer, or the error."""
         import openai
 
         try:
@@ -154,7 +153,6 @@ class OpenAIClient:
         return FailedError(message, kind="client", tokens=billed)
 
     def _status(self, error: openai.APIStatusError, request: Request) -> Exception:
-        """An error that the endpoint told."""
         status, said = error.status_code, self._hidden(error.message)[:300]
         where = self._where()
         if status in (401, 403):

@@ -182,7 +182,6 @@ class Asking:
             return Answered(result | told, samples, prompts(samples, ledger, prompter))
 
     def _check_flags(self) -> None:
-        """Refuse flags that exclude one another."""
         pairs = {"local": self.local, "base_url": self.base_url, "model": self.model}
         given = [name for name, value in pairs.items() if value is not None]
         if self.local is not None and len(given) > 1:
@@ -244,11 +243,7 @@ def _client(asking: Asking) -> Client:
 
 @contextmanager
 def _opened(asking: Asking) -> Iterator[Ledger]:
-    """The ledger; a dry run makes none.
-
-    Raises:
-        ValueError: there is none, and nothing may be asked.
-    """
+    """The ledger; a dry run makes none, and reading alone needs one."""
     path = asking.ledger
     if asking.offline and not path.is_file():
         raise ValueError(f"--offline reads a ledger; there is none at {path}.")
@@ -259,7 +254,6 @@ def _opened(asking: Asking) -> Iterator[Ledger]:
 
 
 def _taken_over(asking: Asking, ledger: Ledger) -> list[str]:
-    """What came of batches, in lines."""
     notes = []
     if asking.batch_in is not None:
         found = batch.load(asking.batch_in, ledger, asking.prices())

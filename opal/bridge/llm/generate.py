@@ -110,11 +110,7 @@ def _widen(
     served: Mapping[str, list[WrittenSample]],
     patience: int,
 ) -> None:
-    """Make more where samples repeat.
-
-    Raises:
-        HopelessError: the last ones that were made to that end all repeat.
-    """
+    """Make more where samples repeat; hopeless where the last that were made all repeat."""
     for group, missing in short.items():
         if group in before and len(before[group]) == len(served[group]):
             raise HopelessError(
@@ -126,11 +122,7 @@ def _widen(
 
 
 def _replay(state: RunState, groups: list[GroupState], ledger: Ledger) -> None:
-    """Settle what the ledger holds.
-
-    Raises:
-        ReplayError: it is not enough.
-    """
+    """Settle what the ledger holds; refuse where it is not enough."""
     for group in groups:
         last = ledger.last(group.name)
         while group.short and group.next() <= last:

@@ -176,7 +176,6 @@ class LocalClient:
         return tokens
 
     async def _work(self) -> None:
-        """Answer batches until nothing waits."""
         await asyncio.sleep(0)  # requests of the same moment join the first batch
         while self._waiting:
             batch = self._waiting[: self._batch_size]

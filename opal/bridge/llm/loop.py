@@ -162,7 +162,6 @@ class Loop:
             self._flying.add(asyncio.create_task(self._ask(group, request)))
 
     def _next(self) -> tuple[GroupState, Request] | None:
-        """The next request that the ledger does not answer."""
         for group in self._groups:
             request = self._state.missing(group)
             if request is not None:

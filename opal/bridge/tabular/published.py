@@ -96,7 +96,6 @@ def _chunk(split: Split) -> int:
 
 
 def _points(split: Split, classifier: str) -> pd.DataFrame:
-    """Each metric of one seed (columns) for 0..5 chunks of synthetic rows."""
     return pd.DataFrame(_point(split, classifier, k * _chunk(split)) for k in CHUNKS)
 
 

@@ -262,7 +262,6 @@ def _aggregates(
 def _per_seed(
     base: dict[str, Any], arm: int, outcome: Outcome, names: tuple[str, ...]
 ) -> list[dict[str, Any]]:
-    """The error of each group in one seed."""
     group = outcome.data.test.group
     means = [float(outcome.errors[group == g, arm].mean()) for g in range(len(names))]
     shared = {**base, "replicate": outcome.seed, "n_oversampled": round(outcome.n_added[arm])}

@@ -138,7 +138,6 @@ def _numeric(column: pd.Series, where: str) -> None:
 
 
 def _binary(labels: pd.Series, where: str) -> None:
-    """Refuse labels other than 0 and 1."""
     found = sorted({float(label) for label in labels.unique()} - {0.0, 1.0})
     if found:
         raise ValueError(

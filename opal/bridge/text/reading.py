@@ -251,7 +251,6 @@ def _seeds(
 
 
 def _contradictory(frame: pd.DataFrame) -> pd.Series:
-    """Whether the text of a row occurs with several labels."""
     return frame.groupby("id")["label"].transform("nunique") > 1
 
 

@@ -267,7 +267,6 @@ def _kinds(seen: Seen, writer: str, score: np.ndarray) -> Iterator[_Kind]:
 
 
 def _copied(data: AuditData, writer: str, role: str) -> Iterator[_Kind]:
-    """Copies and near copies of a real table."""
     ours, near = data.made[writer], data.near(writer, role)
     kinds = copies.kinds(data, ours, near, role)
     place = {int(data.key[row]): int(row) for row in data.real[role][::-1]}
@@ -284,7 +283,6 @@ def _copied(data: AuditData, writer: str, role: str) -> Iterator[_Kind]:
 
 
 def _doubted(seen: Seen, writer: str, row: np.ndarray) -> _Kind:
-    """Texts to which the classifier gives another class."""
     labels, mine = seen.data.labels, seen.of(writer)
     p, own = seen.label[mine], seen.data.label[seen.rows[mine]]
     other, of_own = p.max(axis=1), p[np.arange(len(own)), own]

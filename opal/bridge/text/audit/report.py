@@ -192,7 +192,6 @@ def _audit(seen: Seen, writer: str, progress: Progress | None) -> dict[str, Any]
 
 
 def _headline(found: Mapping[str, Any]) -> str:
-    """One line on what was audited, against what."""
     real = ", ".join(f"{n} of {role}" for role, n in found["n_real"].items())
     return (
         f"{found['n']} texts of {len(found['classes'])} classes against {real}; "

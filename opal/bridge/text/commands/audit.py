@@ -95,7 +95,6 @@ class Audit:
         return render.terminal(blocks(result, brief=True))
 
     def _check_flags(self) -> None:
-        """Refuse flags that would be ignored."""
         if self.files and self.corpus:
             raise ValueError("FILES exclude --corpus; name one kind.")
         if self.files and self.train is None:
@@ -108,7 +107,6 @@ class Audit:
             raise ValueError(f"--{given[0].replace('_', '-')} needs FILES to audit; got none.")
 
     def _corpora(self) -> list[TextCorpus]:
-        """The corpora that are asked for."""
         from opal import names
         from opal.bridge.text import published
 

@@ -143,7 +143,6 @@ class Evaluate:
         )
 
     def _check_flags(self) -> None:
-        """Refuse flags that would be ignored."""
         if self.file is not None and (self.corpus or self.preset != "quick"):
             raise ValueError("--file excludes --corpus and --preset full; name one of them.")
         if self.file is None and self.synthetic:

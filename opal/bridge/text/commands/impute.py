@@ -120,7 +120,6 @@ class Impute(Asking):
         return render.terminal(shown)
 
     def _refuse_flags(self) -> None:
-        """Refuse flags that exclude one another, or that would be ignored."""
         from opal.bridge.text.impute.sources import GROWN
 
         if self.file is not None and self.corpus is not None:
@@ -208,7 +207,6 @@ class Impute(Asking):
         return pd.concat([frame, made[made["seeds"].str.len() > 0]], ignore_index=True)
 
     def _trial(self, found: Task) -> Trial:
-        """How the task is tried."""
         from opal.bridge.text.impute import report
         from opal.bridge.text.impute.arms import ARMS
         from opal.bridge.text.impute.evaluate import Trial

@@ -237,7 +237,6 @@ def _require_texts(data: SplitData, settings: Settings) -> None:
 def _trained(
     data: SplitData, known: Features, seed: int, settings: Settings
 ) -> tuple[list[Trained], float]:
-    """The rules of all arms, and the C of their penalty."""
     strength = settings.strength or train.tune_strength(data, known, seed, n_folds=settings.folds)
     ratios = train.tune_alpha(data, known, seed, n_folds=settings.folds, strength=strength)
     trainer = train.Trainer(data, known, seed, strength)

@@ -282,5 +282,4 @@ def _advised(records: pd.DataFrame, writer: str) -> dict[str, Any]:
 
 
 def _sentence(error: ValueError) -> str:
-    """What it says, on one line."""
     return " ".join(str(error).split()).rstrip(".")

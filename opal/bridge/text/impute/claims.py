@@ -135,7 +135,6 @@ def claims(table: pd.DataFrame, *, margin: float = MARGIN) -> pd.DataFrame:
 
 
 def _differences(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """Paired differences, fold by fold."""
     tested, source = [*SPLIT, "n_original", "tested"], [*SPLIT, "n_original", "synthesizer"]
 
     def among(*arms: str) -> pd.DataFrame:
@@ -163,7 +162,6 @@ def _minus(frame: pd.DataFrame, metric: str, reference: str, on: list[str]) -> p
 
 
 def _references(table: pd.DataFrame, setting: str, n: int) -> dict[str, float]:
-    """F1 of the arms without synthetic texts."""
     case = table[(table["setting"] == setting) & (table["n_min"] == n)]
     return {f"f1_{arm}": _one(case[case["arm"] == arm], "f1")["value"] for arm in PLAIN}
 

@@ -167,7 +167,6 @@ def fine_tuned(settings: FineTuning) -> Learner:
 def _repeat(
     task: Task, trial: Trial, learner: Learner, key: Key[Array, ""]
 ) -> Iterator[list[dict[str, Any]]]:
-    """The results of each fold of one data set."""
     drawn, n_category = draw(task, trial.fill_to, key=key)
     together = [seeds for each in task.fixed.values() for seeds in each["seeds"]]
     fold_of = split(drawn, trial.n_folds, key=named(key, "folds"), together=together)

@@ -229,7 +229,6 @@ class Ssmba:
                 yield tuple(tokens.tolist())
 
     def _parts(self) -> tuple[Any, Any]:
-        """Tokenizer and model."""
         return self._given or _load(self.model)
 
 
