@@ -36,11 +36,12 @@ import math
 import warnings
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
 LEVEL = 0.95
+Z95 = 1.96
+"""Standard errors from an estimate to an end of its 95 % interval."""
 GROUP_METRICS = ("balanced_error", "minority_error", "worst_error")
 
 
@@ -272,21 +273,3 @@ def bootstrap(
         estimate=group_metrics(seed_means.mean(axis=0), minority),
         samples=group_metrics(drawn.mean(axis=1), minority),
     )
-
-
-def bias_corrected(
-    estimate: float, samples: np.ndarray, level: float = LEVEL
-) -> tuple[float, float]:
-    """Bias-corrected percentile interval of a bootstrap (Efron 1981).
-
-    The correction matters for the worst-group error, whose bootstrap values are shifted upward
-    because a maximum picks up noise; for means it does next to nothing.
-    """
-    below = (np.sum(samples < estimate) + 0.5 * np.sum(samples == estimate)) / len(samples)
-    normal = NormalDist()
-    edge = 0.5 / len(samples)
-    shift = normal.inv_cdf(float(np.clip(below, edge, 1 - edge)))
-    tail = normal.inv_cdf((1 + level) / 2)
-    ranks = [normal.cdf(2 * shift - tail), normal.cdf(2 * shift + tail)]
-    lower, upper = np.quantile(samples, ranks)
-    return float(lower), float(upper)

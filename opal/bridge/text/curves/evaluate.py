@@ -18,6 +18,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from opal import records
+from opal.bridge.resampling import Z95
 from opal.bridge.text import published
 from opal.bridge.text.corpus import HUMAN, TextCorpus, corpus_of
 from opal.bridge.text.curves import design, measures, train
@@ -65,7 +66,6 @@ class Settings:
     strength: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         require_at_least("folds", self.folds, 2)
         require_at_least("most_test", self.most_test, 1)
         if not self.sizes:
@@ -133,7 +133,7 @@ def summary(frame: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:
     seeds = (found["spread"] / found["n_replicates"]).fillna(0.0)
     error = np.sqrt(seeds + found["tested"].fillna(0.0))
     return found.drop(columns=["spread", "tested"]).assign(
-        std_error=error, lower=found["value"] - 1.96 * error, upper=found["value"] + 1.96 * error
+        std_error=error, lower=found["value"] - Z95 * error, upper=found["value"] + Z95 * error
     )
 
 
@@ -254,9 +254,8 @@ def _references(each: Trained, trained: Sequence[Trained]) -> dict[str, Mapping[
     found = {"difference": next(t.measured for t in trained if t.arm == REFERENCE)}
     if each.arm in ADDING and each.writer != HUMAN:
         alike = (each.arm, HUMAN, each.added)
-        for human in trained:
-            if (human.arm, human.writer, human.added) == alike:
-                found["to_human"] = human.measured
+        same = [t.measured for t in trained if (t.arm, t.writer, t.added) == alike]
+        found |= {"to_human": measured for measured in same}
     return found
 
 
@@ -265,9 +264,7 @@ def _against(data: SplitData, trained: Sequence[Trained]) -> Iterator[dict[str, 
     weighted = [each for each in trained if each.arm == "synthetic_weighting"]
     human = [each for each in weighted if each.writer == HUMAN]
     alone = [each for each in trained if each.arm == REFERENCE]
-    for made in weighted:
-        if made.writer == HUMAN or not human:
-            continue
+    for made in (each for each in weighted if human and each.writer != HUMAN):
         own = made.described(data) | {"source": "data", "group": "all", "metric": AGAINST}
         value, influence = made.measured["balanced_error"]
         for other in (*alone, *human):

@@ -14,9 +14,11 @@ import pandas as pd
 
 from opal import plotting, records, validation
 from opal.bridge import render
+from opal.bridge.resampling import Z95
 from opal.bridge.text.corpus import HUMAN, TextCorpus
 from opal.bridge.text.curves import exchange
 from opal.bridge.text.curves.evaluate import AGAINST, TRIED, Settings, evaluate, summary
+from opal.bridge.text.curves.measures import METRICS
 from opal.bridge.text.curves.plan import comparison
 from opal.bridge.text.encoders import WORDS
 from opal.files import write_atomically
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SHOWN = ("macro_f1", "balanced_error", "worst_error", "balanced_risk", "calibration_error")
 _HEADS = ("macro-F1", "balanced error", "worst error", "log loss", "calibration error")
 Row = Mapping[str, Any]
 Progress = Callable[[int, int], None]
@@ -254,7 +255,7 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
 def _arm_table(arms: Sequence[Row]) -> render.Table:
     rows = [
         [arm[k] for k in ("setting", "encoder", "arm", "synthesizer")]
-        + [f"{arm['added']:,}", *(_cell(arm["metrics"], name) for name in _SHOWN)]
+        + [f"{arm['added']:,}", *(_cell(arm["metrics"], name) for name in METRICS)]
         for arm in arms
     ]
     note = "In brackets: difference to weighting, * where its 95 % interval excludes 0."
@@ -312,7 +313,7 @@ def _planned(row: Row) -> list[str]:
 
 
 def _starred(value: float, error: float) -> str:
-    return f"{value:+.3f} ± {error:.3f}" + ("*" if abs(value) > 1.96 * error else "")
+    return f"{value:+.3f} ± {error:.3f}" + ("*" if abs(value) > Z95 * error else "")
 
 
 def _notes(sources: Sequence[Row]) -> Iterator[str]:
@@ -352,7 +353,7 @@ def _points(
     axes: Axes, rows: pd.DataFrame, look: Look, offset: float, writer: str, most: float
 ) -> None:
     """Means with intervals, which end where the metric does: at 0 and ``most``."""
-    mean, far = rows["value"], 1.96 * rows["std_error"]
+    mean, far = rows["value"], Z95 * rows["std_error"]
     axes.errorbar(
         rows["added"] * offset,
         mean,
