@@ -48,10 +48,8 @@ GROUP_METRICS = ("balanced_error", "minority_error", "worst_error")
 def lineages(ids: Iterable[Hashable], together: Iterable[Collection[Hashable]] = ()) -> np.ndarray:
     """The number of the lineage of each row [n]: of equal ids, and of those that are joined.
 
-    Args:
-        ids: of n rows.
-        together: ids that are of one lineage each, such as a row and what it was made from; they
-            may join rows through ids that no row has.
+    Ids that are ``together`` are of one lineage, such as a row and what it was made from; they may
+    join rows through ids that no row has.
     """
     from scipy.cluster.hierarchy import DisjointSet
 
@@ -68,13 +66,8 @@ def lineages(ids: Iterable[Hashable], together: Iterable[Collection[Hashable]] =
 def deal(lineage: np.ndarray, kind: np.ndarray, n_folds: int, *, seed: int) -> np.ndarray:
     """The fold 0 … K−1 of each row [n]: lineages stay whole, and each kind is dealt out evenly.
 
-    Of fewer than K lineages each has a fold of its own, and the other folds are empty.
-
-    Args:
-        lineage: of each row [n].
-        kind: of each row, such as its class [n].
-        n_folds: K.
-        seed: of the draw, below 2³².
+    Of fewer than K lineages each has a fold of its own, and the other folds are empty. ``lineage``
+    and ``kind``, such as the class, are of each row [n]; ``seed`` is below 2³².
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -114,14 +107,10 @@ class Folds:
         *,
         seed: int,
     ) -> Folds:
-        """Deal rows out by lineage.
+        """Deal rows out by lineage (:func:`deal`).
 
-        Args:
-            ids: of n rows; equal rows have one.
-            seeds: ids that each row was made from; none for a real one [n].
-            kind: of each row; rows of a kind are dealt out evenly [n].
-            n_folds: K.
-            seed: of the draw, below 2³².
+        Equal rows have one of the ``ids`` [n]; ``seeds`` are the ids that each row was made from,
+        none for a real one [n].
         """
         n, made_from = len(ids), [each for some in seeds for each in some]
         first = ((own, some[0]) for own, some in zip(ids, seeds, strict=True) if some)
@@ -250,8 +239,8 @@ def bootstrap(
         errors: for each seed, the error of each test row under each arm, ``(n_s, arms)`` in [0, 1].
         groups: for each seed, the group of each test row, ``(n_s,)``; every group has rows.
         minority: ``(K,)`` True for the groups behind ``minority_error``.
-        n_resamples: number of resamples.
-        rng: source of randomness.
+        n_resamples: of all of it.
+        rng: of the draws.
     """
     n_seeds, n_groups, n_arms = len(errors), len(minority), errors[0].shape[1]
     seed_means = np.stack(

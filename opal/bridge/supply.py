@@ -97,13 +97,7 @@ class Made(NamedTuple):
 def make(
     source: Synthesizer | pd.DataFrame | Asked, real: Real, wanted: Sequence[int], seed: int
 ) -> list[Made]:
-    """Synthetic rows of each class: as many as are wanted, of a pool perhaps fewer.
-
-    Args:
-        source: who makes them.
-        real: the data.
-        wanted: how many of each class [K].
-        seed: of the draws.
+    """Synthetic rows of each class: as many as are ``wanted`` [K], of a pool perhaps fewer.
 
     Raises:
         ValueError: the source cannot make rows of this kind; what else synthesizers, prompters and

@@ -142,10 +142,7 @@ class Asking:
     ) -> Answered:
         """Make the samples wanted; a dry run or a batch going out only say what is missing.
 
-        Args:
-            prompter: of the requests.
-            wanted: samples by group.
-            originals: real samples by group.
+        ``wanted`` and ``originals`` are samples, to make and real ones, by group.
 
         Raises:
             ValueError: nothing is to be made, or a rule of

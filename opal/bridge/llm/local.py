@@ -112,14 +112,7 @@ class LocalClient:
         return cls(model, tokenizer, name=path, batch_size=batch_size)
 
     async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
-        """The model's answer to a request.
-
-        Raises:
-            RefusedError: prompt and answer do not fit into the model's context, or the answer was
-                cut off or is empty.
-            FatalError: the request is for another model.
-            FailedError: the model broke down.
-        """
+        """The model's answer; it must fit into the context, be whole, and not be empty."""
         if request.model != self.name:
             raise FatalError(
                 f"the model here is {self.name!r}; got a request for {request.model!r}."

@@ -219,11 +219,7 @@ class Gate(Protocol):
     """
 
     async def __call__(self, *, lost: bool = False) -> None:
-        """Pass.
-
-        Args:
-            lost: the attempt before may have been billed though its answer never came.
-        """
+        """Pass; the attempt before may have been billed though its answer was ``lost``."""
 
 
 class Client(Protocol):

@@ -118,11 +118,7 @@ class RunState:
         return request
 
     def missing(self, group: GroupState, *, write: bool = True) -> Request | None:
-        """The group's next request that the ledger does not answer; None if it needs none.
-
-        Raises:
-            LedgerError: it waits in a batch.
-        """
+        """The group's next request that the ledger does not answer; None if it needs none."""
         while group.short:
             request = self.request(group)
             samples = self.known(request, write=write)

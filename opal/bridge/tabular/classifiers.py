@@ -70,12 +70,7 @@ def probabilities(
 ) -> tuple[np.ndarray, TrainingRows]:
     """P(class 1) of the test rows, ``(n_test,)``, and what was trained on.
 
-    Args:
-        classifier: one of :data:`CLASSIFIERS`.
-        arm: one of :data:`opal.bridge.tabular.arms.ARMS`.
-        data: one split.
-        key: integers that name this draw; equal keys give equal results.
-        settings: folds, trees and seed.
+    ``key`` are integers that name this draw: equal keys give equal results.
 
     Raises:
         UnknownNameError: the classifier is unknown.

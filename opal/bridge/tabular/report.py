@@ -78,11 +78,7 @@ def page(
 
 
 def summary(result: Mapping[str, Any]) -> Iterator[Block]:
-    """A sound evaluation in a terminal: one table for each setting and classifier.
-
-    Args:
-        result: of :meth:`opal.bridge.tabular.sound.TableEvaluation.write`.
-    """
+    """What a sound evaluation wrote, in a terminal: one table for each setting and classifier."""
     for entry in result["evaluations"]:
         title = f"{entry['dataset']}, {entry['task']}, {entry['classifier']}"
         yield Heading(title)

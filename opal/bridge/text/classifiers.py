@@ -194,16 +194,10 @@ def batches(
     rng: np.random.Generator,
     by_length: bool = False,
 ) -> list[np.ndarray]:
-    """Rows of each step: every epoch is an order of all of them.
+    """Rows of each step, of ``size`` but for the last of an epoch: every epoch orders all of them.
 
-    Args:
-        rows: that are trained on [n].
-        texts: of which they are rows.
-        size: of a batch; the last one of an epoch may be smaller.
-        epochs: passes over the rows.
-        rng: draws the orders.
-        by_length: batches are of texts of about equal length, in an order that is drawn. Each
-            epoch still has each row once, and the mean over its batches is the same objective.
+    With ``by_length`` batches are of texts of about equal length, in an order that is drawn. Each
+    epoch still has each row once, and the mean over its batches is the same objective.
     """
     found: list[np.ndarray] = []
     for _ in range(epochs):

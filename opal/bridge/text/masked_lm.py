@@ -129,12 +129,9 @@ class Grown:
 
 
 def grow(said: Sequence[str], settings: Growing | None = None, *, seed: int = 0) -> Grown:
-    """Train a masked language model.
+    """Train a masked language model on different texts, of which a tenth is held out.
 
-    Args:
-        said: different texts; a tenth of them is held out.
-        settings: :class:`Growing`.
-        seed: of the head, the order of texts, what is hidden, and dropout.
+    ``seed`` is of the head, the order of texts, what is hidden, and dropout.
 
     Raises:
         ImportError: the extra ``text`` is not installed.

@@ -128,12 +128,8 @@ def read_files(
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """The texts of files: those to train on, with the synthetic ones, and those to test on.
 
-    Args:
-        file: labelled texts.
-        test: texts to test on.
-        synthetic: files of texts that a model wrote: the one that the file says, or one of the
-            file's name.
-        columns: of those files that have them.
+    Texts of ``synthetic`` files are a model's: the one that the file says, or one of the file's
+    name. The ``columns`` are those of the files that have them.
 
     Raises:
         ValueError: a file is unfit, no file has a column, or a synthetic text is called human.

@@ -143,9 +143,8 @@ def audit(
 def blocks(result: Mapping[str, Any], *, brief: bool = False) -> Iterator[render.Block]:
     """What was found, the tables behind it, and the worst texts.
 
-    Args:
-        result: of :meth:`AuditReport.result` or :meth:`AuditReport.write`.
-        brief: one example of each kind, as in a terminal.
+    ``result`` is of :meth:`AuditReport.result` or :meth:`AuditReport.write`; ``brief`` shows one
+    example of each kind, as in a terminal.
     """
     for name, entry in result["audits"].items():
         for writer, found in entry["sources"].items():

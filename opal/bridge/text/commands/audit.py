@@ -60,13 +60,7 @@ class Audit:
     """Print JSON."""
 
     def run(self) -> dict[str, Any]:
-        """Audit; whatever can be refused is refused before anything is computed.
-
-        Raises:
-            ValueError: a flag, file or name breaks a rule.
-            ImportError: the encoder needs the extra ``text``.
-            OSError: the page cannot be written.
-        """
+        """Audit; whatever can be refused is refused before anything is computed."""
         from opal.bridge.text import encoders
         from opal.bridge.text.audit.report import STEPS, audit_texts
         from opal.files import writable_folder

@@ -75,12 +75,7 @@ class Evaluate:
     """Print JSON."""
 
     def run(self) -> dict[str, Any]:
-        """Evaluate; refusals come before anything is trained or written.
-
-        Raises:
-            ValueError: flags that exclude each other, a number too small, a file that is unfit.
-            ImportError: the extra ``text`` is not installed and an encoder needs it.
-        """
+        """Evaluate; refusals come before anything is trained or written."""
         from opal import executors, runner
         from opal.bridge.text.curves.report import Evaluation
         from opal.files import writable_folder

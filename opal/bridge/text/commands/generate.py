@@ -44,11 +44,7 @@ class Generate(Asking):
     """What a class means, as CLASS=SENTENCE."""
 
     def run(self) -> dict[str, Any]:
-        """Write the texts; whatever can be refused is refused before anything is asked.
-
-        Raises:
-            ValueError: the file, the flags, the endpoint or the budget break a rule.
-        """
+        """Write the texts; whatever can be refused is refused before anything is asked."""
         from opal.bridge.text import reading
         from opal.bridge.text.generation import generate_texts
 

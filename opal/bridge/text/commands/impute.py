@@ -84,11 +84,7 @@ class Impute(Asking):
     """Ask a second time, for texts that are all made from the same five: the arm fixed_seeds."""
 
     def run(self) -> dict[str, Any]:
-        """Evaluate; whatever can be refused is refused before anything is asked or trained.
-
-        Raises:
-            ValueError: file, flags or endpoint break a rule.
-        """
+        """Evaluate; whatever can be refused is refused before anything is asked or trained."""
         from opal.bridge.text.impute import sources
         from opal.bridge.text.impute.report import imputation
         from opal.progress import bar

@@ -255,7 +255,7 @@ def _references(each: Trained, trained: Sequence[Trained]) -> dict[str, Mapping[
     if each.arm in ADDING and each.writer != HUMAN:
         alike = (each.arm, HUMAN, each.added)
         same = [t.measured for t in trained if (t.arm, t.writer, t.added) == alike]
-        found |= {"to_human": measured for measured in same}
+        found |= {"to_human": same[0]} if same else {}
     return found
 
 

@@ -41,11 +41,8 @@ ABLATIONS = (
 def summarise(frame: pd.DataFrame, task: Task, trial: Trial, *, source: str) -> pd.DataFrame:
     """Records of an evaluation: mean, corrected standard error and interval of each measure.
 
-    Args:
-        frame: of :func:`opal.bridge.text.impute.evaluate.evaluate`.
-        task: that was evaluated.
-        trial: how.
-        source: ``data`` or ``simulation``.
+    ``frame`` is of :func:`opal.bridge.text.impute.evaluate.evaluate`; ``source`` is ``data`` or
+    ``simulation``.
 
     Returns:
         Beside the standard columns: ``tested``, ``lower``, ``upper``, ``p_value``, and

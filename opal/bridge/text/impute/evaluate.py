@@ -65,13 +65,7 @@ Learner = Callable[[Sequence[str], int], Fit]
 def evaluate(
     task: Task, trial: Trial, learner: Learner, progress: Progress | None = None
 ) -> pd.DataFrame:
-    """The results of each fold.
-
-    Args:
-        task: what is filled.
-        trial: how it is tried.
-        learner: what is trained.
-        progress: told how many folds are done, and of how many.
+    """The results of each fold; ``progress`` is told how many folds are done, and of how many.
 
     Returns:
         Columns ``repeat``, ``fold``, ``n_original``, ``arm``, ``synthesizer``, ``tested`` (whose
