@@ -122,9 +122,6 @@ def _plain(cell: Cell) -> str:
     return "–" if cell is None else str(cell)
 
 
-# ------------------------------------------------------------------------ texts of others
-
-
 def shown(text: str, limit: int = LIMIT) -> str:
     r"""The beginning of a text, control and half characters made visible.
 
@@ -156,9 +153,6 @@ def _mark(character: str) -> str:
     if code == 0x7F:
         return "␡"
     return "�" if 0x80 <= code < 0xA0 or 0xD800 <= code < 0xE000 or code >= 0xFFFE else character
-
-
-# ------------------------------------------------------------------------ terminal
 
 
 def terminal(blocks: Iterable[Block]) -> Group:
@@ -242,9 +236,6 @@ class _Parts:
             first: list[Text] = [Text(str(number))] if numbered else []
             grid.add_row(*first, *(Text(row[k]) for k in part))
         return grid
-
-
-# ------------------------------------------------------------------------ files
 
 
 def markdown(title: str, blocks: Iterable[Block]) -> str:

@@ -237,13 +237,13 @@ def two_sample(
         if len(theirs) > most:
             theirs = theirs.iloc[rng.choice(len(theirs), most, replace=False)]
         distinct = min(len(set(keys(ours))), len(set(keys(theirs))))
+        auc = error = reason = None
         if distinct < _LEAST_ROWS:
             reason = f"needs {_LEAST_ROWS} different rows of each kind; one kind has {distinct}"
-            found.append(row | {"auc": None, "std_error": None, "reason": reason})
         else:
             auc = _auc(ours, theirs, trees, rng)
             error = resampling.auc_error(auc, len(ours), len(theirs))
-            found.append(row | {"auc": auc, "std_error": error, "reason": None})
+        found.append(row | {"auc": auc, "std_error": error, "reason": reason})
     return found
 
 

@@ -30,9 +30,6 @@ Evaluations = Sequence[Mapping[str, Any]]
 LeftOut = Mapping[str, Mapping[str, str]]
 
 
-# ------------------------------------------------------------------------ sound evaluation
-
-
 def evaluations(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Each setting and classifier with its arms: counts, metrics and differences, as JSON."""
     found = []
@@ -136,9 +133,6 @@ def _interval(found: Mapping[str, float], sign: str) -> str:
     return f"{found['value']:{sign}.3f} [{found['lower']:{sign}.2f}, {found['upper']:{sign}.2f}]"
 
 
-# ------------------------------------------------------------------------ published evaluation
-
-
 def published(result: Mapping[str, Any]) -> Iterator[Block]:
     """Mean errors for 0 to 5 chunks, one line for each result file."""
     rows = [[name, *found["mean"]] for name, found in result["files"].items()]
@@ -153,9 +147,6 @@ def comparison(result: Mapping[str, Any]) -> Iterator[Block]:
         return
     yield Table(["file", "difference"], rows, "largest difference to the published file")
     yield Paragraph(f"{len(rows)} files, largest difference {result['max_abs_difference']:.1e}")
-
-
-# ------------------------------------------------------------------------ audit
 
 
 def audit(result: Mapping[str, Any]) -> Iterator[Block]:
@@ -273,9 +264,6 @@ def _violations(found: Mapping[str, Any]) -> Table:
     ]
     head = ("column", "real range", "below", "above", "not whole", "unseen")
     return Table(head, rows, f"{found['rows']} rows have impossible values")
-
-
-# ------------------------------------------------------------------------ parsed text
 
 
 def parsed(result: Mapping[str, Any]) -> Iterator[Block]:

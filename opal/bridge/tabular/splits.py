@@ -254,9 +254,6 @@ def without(table: pd.DataFrame, taken: Iterable[pd.DataFrame]) -> pd.DataFrame:
     taken.
     """
     left = Counter(key for other in taken for key in keys(other[table.columns]))
-    keep = np.ones(len(table), dtype=bool)
-    for index, key in enumerate(keys(table)):
-        if left[key]:
-            left[key] -= 1
-            keep[index] = False
-    return table[keep]
+    own = pd.Series(keys(table), dtype=object)
+    nth = own.groupby(own).cumcount()
+    return table[[at >= left[key] for at, key in zip(nth, own, strict=True)]]

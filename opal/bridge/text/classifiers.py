@@ -61,7 +61,6 @@ class FineTuning:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         for name in ("epochs", "batch", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")

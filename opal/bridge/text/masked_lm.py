@@ -100,7 +100,6 @@ class Growing:
     bfloat16: bool = True  # products of matrices in 16 bits: half the time where that is known
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         for name, least in (("steps", 1), ("batch", 1), ("max_tokens", 3)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}; got {getattr(self, name)}.")

@@ -12,7 +12,7 @@ import importlib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -59,6 +59,11 @@ class Columns:
     seed: str | None = None
     source: str | None = None
     id: str | None = None
+
+    @classmethod
+    def of(cls, flags: object) -> Columns:
+        """Those that the flags ``--ROLE-column`` of a command name."""
+        return cls(**{f.name: getattr(flags, f"{f.name}_column", None) for f in fields(cls)})
 
 
 def read_texts(

@@ -95,7 +95,7 @@ class Audit:
             raise ValueError(
                 "an audit needs the texts that the synthetic ones were made from: name --train."
             )
-        own = ("train", "human", "test", *_COLUMNS.values())
+        own = [n for n in vars(self) if n in ("train", "human", "test") or n.endswith("_column")]
         given = [name for name in own if getattr(self, name) is not None]
         if given and not self.files:
             raise ValueError(f"--{given[0].replace('_', '-')} needs FILES to audit; got none.")
@@ -118,8 +118,7 @@ class Audit:
         notes: list[str] = []
         given = {"base": self.train, "human": self.human, "test": self.test}
         paths = {role: path for role, path in given.items() if path is not None}
-        columns = Columns(**{role: getattr(self, flag) for role, flag in _COLUMNS.items()})
-        there = present([*paths.values(), *self.files], columns)
+        there = present([*paths.values(), *self.files], Columns.of(self))
         real = {role: _read(path, there[path], notes) for role, path in paths.items()}
         parts = [_read(path, there[path], notes, path.stem) for path in self.files]
         whole = pd.concat(parts, ignore_index=True)
@@ -148,11 +147,3 @@ def _read(
     if left := len(read_strings(path)) - len(frame):
         notes.append(f"{path}: {left} texts occur with several labels and are left out")
     return frame
-
-
-_COLUMNS = {
-    "text": "text_column",
-    "label": "label_column",
-    "attribute": "attribute_column",
-    "seed": "seed_column",
-}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -128,14 +128,9 @@ class Evaluate:
         return evaluate.of_corpora(self.corpus or default, settings, seeds)
 
     def _columns(self) -> tuple[str | None, ...]:
-        return (
-            self.text_column,
-            self.label_column,
-            self.attribute_column,
-            self.seed_column,
-            self.source_column,
-            self.id_column,
-        )
+        from opal.bridge.text.reading import Columns
+
+        return astuple(Columns.of(self))
 
     def _check_flags(self) -> None:
         if self.file is not None and (self.corpus or self.preset != "quick"):

@@ -50,9 +50,8 @@ class Generate(Asking):
 
         self.settings()
         self.allowed()
-        columns = reading.Columns(text=self.text_column, label=self.label_column)
         made = generate_texts(
-            reading.read_texts(self.file, columns),
+            reading.read_texts(self.file, reading.Columns.of(self)),
             self,
             fill_to=self.fill_to,
             per_class=self.per_class,

@@ -46,7 +46,6 @@ class Trial:
     seed: int = 0  # of all draws
 
     def __post_init__(self) -> None:
-        """Check the arms and the repeats."""
         names.check("arm", self.arms, arms.ARMS)
         if self.n_repeats < 1:
             raise ValueError(f"repeats must be at least 1; got {self.n_repeats}.")

@@ -138,7 +138,6 @@ class Ssmba:
     _given: tuple[Any, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         if not 0 < self.rate <= 1:
             raise ValueError(f"rate is the share of corrupted tokens, in (0, 1]; got {self.rate}.")
         for name, least in (("most_likely", 0), ("batch", 1)):
