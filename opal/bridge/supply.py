@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from opal.bridge.llm.request import Client, WrittenSample
 
 Shortage = Literal["raise", "fewer"]
-_SEEDS, _SOURCE = "seeds", "source"
 
 
 @dataclass(frozen=True)
@@ -160,11 +159,10 @@ def _pooled(pool: pd.DataFrame, real: Real, wanted: Sequence[int]) -> list[Made]
             f"the pool needs the columns {', '.join([*columns, target])}; missing: "
             f"{', '.join(map(str, missing))}. There are: {', '.join(map(str, pool.columns))}."
         )
-    none: list[tuple[str, ...]] = [()] * len(pool)
-    seeds = [tuple(each) for each in pool[_SEEDS]] if _SEEDS in pool else none
+    seeds = [tuple(each) for each in pool.get("seeds", [()] * len(pool))]
     known = frozenset(real.ids) if any(seeds) else frozenset()
     usable = np.array([known.issuperset(each) for each in seeds], dtype=bool)
-    source = [str(each) for each in pool[_SOURCE]] if _SOURCE in pool else ["pool"] * len(pool)
+    source = [str(each) for each in pool.get("source", ["pool"] * len(pool))]
     x = pool["text"].to_numpy(dtype=object) if real.are_texts else pool[columns].to_numpy(float)
     names, made = [str(value) for value in pool[target]], []
     for name, n in zip(real.classes, wanted, strict=True):

@@ -15,8 +15,6 @@ from opal.bridge.llm.loop import HopelessError, Loop
 from opal.bridge.llm.request import Client, Prompter, WrittenSample
 from opal.bridge.llm.run_state import GroupState, RunState
 
-__all__ = ["HopelessError", "ReplayError", "collect", "generate"]
-
 _Options = ParamSpec("_Options")
 _Result = TypeVar("_Result")
 _NO_LIMITS = Limits()

@@ -18,10 +18,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from opal.bridge.llm.budget import UNITS
-from opal.bridge.llm.database import Database, LedgerError, damaged
+from opal.bridge.llm.database import Database, damaged
 from opal.bridge.llm.request import Reply, Request
-
-__all__ = ["Entry", "Ledger", "LedgerError"]
 
 _PAGE = 500
 

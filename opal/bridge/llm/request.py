@@ -206,7 +206,6 @@ class NotingPrompter(Prompter, Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user."""
-        ...
 
 
 NOTHING = (0, 0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 
-from opal.bridge.llm.ledger import Ledger, LedgerError
+from opal.bridge.llm.database import LedgerError
+from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.request import Prompter, Rejection, Reply, Request, WrittenSample
 
 

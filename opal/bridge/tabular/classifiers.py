@@ -55,11 +55,7 @@ class SoundSettings:
 
 
 def require_packages(classifiers: Iterable[str]) -> None:
-    """Check that the packages of a sound evaluation with these classifiers are installed.
-
-    Raises:
-        ImportError: one is not; says how to get it.
-    """
+    """Check that those of a sound evaluation with these classifiers are installed (ImportError)."""
     chosen = set(classifiers)
     packages = [*({"catboost"} & chosen), *(["imblearn"] if chosen else [])]
     validation.require_installed("tabular", *packages)

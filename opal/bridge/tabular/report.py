@@ -187,18 +187,10 @@ def _copies(found: Mapping[str, Any]) -> Table:
             exact = [entry["exact"], _share(entry["exact_share"]), _share(entry["by_chance"])]
             near = [entry["relabelled"], entry["near"], _share(entry["near_share"])]
             rows.append([role, *exact, *near])
-    head = (
-        "copies of",
-        "exact",
-        "share",
-        "by chance",
-        "relabelled",
-        "near",
-        "share (5 % expected)",
-    )
-    repeated = found["within"]
-    share = _share(repeated["repeated_share"])
-    return Table(head, rows, f"{repeated['repeated']} rows repeat an earlier one ({share})")
+    repeated, share = found["within"]["repeated"], _share(found["within"]["repeated_share"])
+    head = ("copies of", "exact", "share", "by chance", "relabelled", "near")
+    title = f"{repeated} rows repeat an earlier one ({share})"
+    return Table((*head, "share (5 % expected)"), rows, title)
 
 
 def _composition(found: Mapping[str, Any]) -> Table:
@@ -244,9 +236,7 @@ def _signed(value: float | None, digits: int) -> str | None:
 def _two_sample(found: Iterable[Mapping[str, Any]]) -> Table:
     rows = []
     for row in found:
-        auc = row["reason"]
-        if row["auc"] is not None:
-            auc = f"{row['auc']:.2f} ± {row['std_error']:.2f}"
+        auc = row["reason"] or f"{row['auc']:.2f} ± {row['std_error']:.2f}"
         rows.append([row["group"], row["n_synthetic"], row["n_real"], auc])
     title = "can a forest tell synthetic from real? (0.5: no)"
     return Table(("group", "synthetic", "real", "AUC"), rows, title)
@@ -258,10 +248,8 @@ def _violations(found: Mapping[str, Any]) -> Table:
         [row["feature"], f"{row['real_min']:g} to {row['real_max']:g}", *(row[k] for k in kinds)]
         for row in found["features"]
     ]
-    rows += [
-        [f"label {label}", "unknown", None, None, None, count]
-        for label, count in found["labels"].items()
-    ]
+    labels = found["labels"].items()
+    rows += [[f"label {label}", "unknown", None, None, None, count] for label, count in labels]
     head = ("column", "real range", "below", "above", "not whole", "unseen")
     return Table(head, rows, f"{found['rows']} rows have impossible values")
 

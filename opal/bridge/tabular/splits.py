@@ -175,13 +175,7 @@ class TableRows:
 
 @dataclass(frozen=True)
 class SplitArrays:
-    """A split as arrays; ``groups`` are 0, …, K−1 and features ``(n, d)`` floats.
-
-    Attributes:
-        novel: ``(n_synthetic,)`` True where a synthetic row equals no real row.
-        fresh: real rows of the source table that are neither in train nor in test; None without
-            a source table.
-    """
+    """A split as arrays; ``groups`` are 0, …, K−1 and features ``(n, d)`` floats."""
 
     features: list[str]
     group_names: tuple[str, ...]
@@ -189,8 +183,8 @@ class SplitArrays:
     train: TableRows
     synthetic: TableRows
     test: TableRows
-    novel: np.ndarray
-    fresh: TableRows | None
+    novel: np.ndarray  # (n_synthetic,) whether a synthetic row equals no real row
+    fresh: TableRows | None  # of the source table, where there is one: in neither train nor test
 
     @classmethod
     def of(cls, split: Split) -> SplitArrays:
@@ -256,4 +250,4 @@ def without(table: pd.DataFrame, taken: Iterable[pd.DataFrame]) -> pd.DataFrame:
     left = Counter(key for other in taken for key in keys(other[table.columns]))
     own = pd.Series(keys(table), dtype=object)
     nth = own.groupby(own).cumcount()
-    return table[[at >= left[key] for at, key in zip(nth, own, strict=True)]]
+    return table[np.array([at >= left[key] for at, key in zip(nth, own, strict=True)], dtype=bool)]

@@ -80,15 +80,10 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class FineTuned:
-    """A trained encoder.
+    """A trained encoder."""
 
-    Attributes:
-        losses: weighted loss of each step.
-        accuracies: share of each step's texts that were given their class before the step.
-    """
-
-    losses: tuple[float, ...]
-    accuracies: tuple[float, ...]
+    losses: tuple[float, ...]  # weighted, of each step
+    accuracies: tuple[float, ...]  # share of each step's texts that had their class before it
     _settings: FineTuning = field(repr=False)
     _tokenizer: Any = field(repr=False)
     _model: Any = field(repr=False)

@@ -39,7 +39,6 @@ class Features(Protocol):
 
     def given(self, rows: np.ndarray) -> Any:
         """Features of all texts, once the encoder has seen the training texts ``rows`` [n, d]."""
-        ...
 
 
 class Encoder(Protocol):
@@ -48,11 +47,9 @@ class Encoder(Protocol):
     @property
     def name(self) -> str:
         """Used in records."""
-        ...
 
     def features(self, texts: Sequence[str]) -> Features:
         """Features of all texts, of which some will be trained on."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

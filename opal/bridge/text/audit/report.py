@@ -60,11 +60,7 @@ class AuditReport:
         return {"audits": dict(self.audits)}
 
     def write(self, path: Path) -> dict[str, Any]:
-        """Write the page, all of it or nothing; what was found, and where it is written.
-
-        Raises:
-            OSError: it cannot be written.
-        """
+        """Write the page, all of it or nothing; what was found, and where it is written."""
         write_text(path, self.to_html())
         return self.result() | {"written": str(path)}
 

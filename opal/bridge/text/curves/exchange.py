@@ -27,20 +27,12 @@ _GRID = 2001  # sizes of human training sets between the least and the largest
 
 @dataclass(frozen=True)
 class Worth:
-    """What N texts of a writer are worth.
+    """What N texts of a writer are worth."""
 
-    Attributes:
-        added: N.
-        human: how many human texts lead to the same error, 0 if none are needed; infinite if they
-            would need more than there are.
-        low: lower end of its 95 % interval.
-        high: upper end.
-    """
-
-    added: int
-    human: float
-    low: float
-    high: float
+    added: int  # N
+    human: float  # texts with the same error: 0 if none are needed, infinite beyond all there are
+    low: float  # end of its 95 % interval
+    high: float  # the other
 
 
 def curve(records: pd.DataFrame, writer: str) -> pd.DataFrame:

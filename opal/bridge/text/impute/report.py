@@ -92,11 +92,7 @@ def imputation(
     source: str = "data",
     progress: Progress | None = None,
 ) -> Imputation:
-    """What :func:`~opal.bridge.text.impute.evaluate.evaluate` finds; ``source`` is of the records.
-
-    Raises:
-        ValueError: task and trial do not fit.
-    """
+    """What an :func:`~opal.bridge.text.impute.evaluate.evaluate` finds, as records of a source."""
     folds = evaluate(task, trial, learner, progress)
     records = claims.summarise(folds, task, trial, source=source)
     return Imputation(records, task, trial, folds)
