@@ -155,6 +155,20 @@ def auc_error(auc: float, n_one: int, n_other: int) -> float:
     return float(np.sqrt(max(variance, 0.0) / (n_one * n_other)))
 
 
+def mean_auc(kind: np.ndarray, score: np.ndarray, fold: np.ndarray) -> float:
+    """Mean over folds of the AUC of held-out scores [n], by pairs of the two kinds; NaN is none."""
+    from sklearn.metrics import roc_auc_score
+
+    areas, pairs = [], []
+    for k in np.unique(fold):
+        inside = (fold == k) & np.isfinite(score)
+        n_one, n = int(kind[inside].sum()), int(inside.sum())
+        if 0 < n_one < n:
+            areas.append(roc_auc_score(kind[inside], score[inside]))
+            pairs.append(n_one * (n - n_one))
+    return float(np.average(areas, weights=pairs))
+
+
 @dataclass(frozen=True)
 class CrossValidated:
     """A mean over splits."""
