@@ -135,10 +135,7 @@ class Asking:
         return Budget(self.budget, prices)
 
     def ask(
-        self,
-        prompter: NotingPrompter,
-        wanted: Mapping[str, int],
-        originals: Mapping[str, int],
+        self, prompter: NotingPrompter, wanted: Mapping[str, int], originals: Mapping[str, int]
     ) -> Answered:
         """Make the samples wanted; a dry run or a batch going out only say what is missing.
 

@@ -8,14 +8,7 @@ from contextlib import suppress
 
 from opal.bridge.llm.budget import Budget, Limits, Meter, RateLimiter, bound
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.request import (
-    NOTHING,
-    Client,
-    FailedError,
-    FatalError,
-    RefusedError,
-    Request,
-)
+from opal.bridge.llm.request import NOTHING, Client, FailedError, FatalError, RefusedError, Request
 from opal.bridge.llm.run_state import GroupState, RunState
 
 _FLUSH_SECONDS = 1.0

@@ -231,11 +231,7 @@ def copies(cases: Sequence[Case], source: pd.DataFrame | None) -> dict[str, Any]
 
 
 def _compare(
-    case: Case,
-    table: pd.DataFrame,
-    neighbours: _Neighbours,
-    role: str,
-    source: pd.DataFrame | None,
+    case: Case, table: pd.DataFrame, neighbours: _Neighbours, role: str, source: pd.DataFrame | None
 ) -> dict[str, Any]:
     features = table.columns[:-1]
     ours = case.synthetic

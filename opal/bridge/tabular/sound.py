@@ -147,12 +147,7 @@ class Outcome:
     n_added: np.ndarray
 
 
-def evaluate(
-    dataset: Dataset,
-    task: str,
-    classifier: str,
-    settings: SoundSettings,
-) -> pd.DataFrame:
+def evaluate(dataset: Dataset, task: str, classifier: str, settings: SoundSettings) -> pd.DataFrame:
     """Records of every arm that the tables allow, for one dataset, task and classifier.
 
     Groups are classes in the task ``imbalanced``, attribute and class in ``spurious``.

@@ -169,13 +169,12 @@ class TextCorpus:
 
 def faults(corpus: TextCorpus) -> tuple[str, ...]:
     """What is repeated, contradicted or on both sides, a line each; nothing that does not occur."""
-    found = [
-        (table, n, len(frame), what)
+    return tuple(
+        f"{table}: {n} of {len(frame)} {what}"
         for table, frame in corpus.tables()
         for n, what in _found(corpus, table, frame)
         if n
-    ]
-    return tuple(f"{table}: {n} of {of} {what}" for table, n, of, what in found)
+    )
 
 
 def corpus_of(

@@ -93,17 +93,14 @@ def split_data(
         corpus: what leaks is taken out of it first.
         seed: decides which base texts are drawn and in which order texts are added.
         chosen: of :func:`sources`; all of them by default.
-        share: of the base texts that are drawn, of each class; at least one text.
+        share: in (0, 1], of the base texts that are drawn, of each class; at least one text.
         most_test: test texts beyond these are left out at random.
 
     Raises:
-        ValueError: a source that is not there, a share outside (0, 1], a class without a base text,
-            no test text.
+        ValueError: a source that is not there, a class without a base text, no test text.
     """
     corpus = corpus.apart()
     names.check("source", chosen, sources(corpus))
-    if not 0 < share <= 1:
-        raise ValueError(f"--share is a share of the base texts, in (0, 1]; got {share}.")
     key = as_key(seed)
     base = _drawn(corpus.base, share, named(key, "base"))
     added = {}
