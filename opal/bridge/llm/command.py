@@ -7,19 +7,23 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from opal import progress, validation
+from opal.bridge import render
 from opal.bridge.llm import batch
 from opal.bridge.llm.budget import FREE, Budget, Limits, Prices
 from opal.bridge.llm.client import LOOPBACK, LimitName, OpenAIClient
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.local import LocalClient
-from opal.bridge.llm.report import Prompts, estimate, prompts, usage
+from opal.bridge.llm.report import Prompts, blocks, estimate, prompts, usage
 from opal.bridge.llm.request import Client, ModelSettings, NotingPrompter, WrittenSample
 from opal.files import writable_folder
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 DEFAULT_LEDGER = Path("results/ledger.sqlite")
 
@@ -37,6 +41,7 @@ class Answered:
 class Asking:
     """Flags of all commands that ask a model."""
 
+    KIND: ClassVar[str] = "group"
     model: str | None = None
     """The model, as its endpoint calls it."""
     base_url: str | None = None
@@ -92,6 +97,10 @@ class Asking:
     """File for the samples, one a line, each with all that it comes from."""
     json: bool = False
     """Print JSON."""
+
+    def table(self, result: Mapping[str, Any]) -> RenderableType:
+        """What was made, for people."""
+        return render.terminal(blocks(result, self.KIND))
 
     def settings(self) -> ModelSettings:
         """Model and parameters of every request.

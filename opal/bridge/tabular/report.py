@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from opal.bridge.render import Block, Cell, Figure, Heading, Items, Paragraph, Table
-from opal.bridge.resampling import GROUP_METRICS
 from opal.bridge.tabular.arms import ARMS, REFERENCE
 from opal.bridge.tabular.classifiers import SoundSettings
 from opal.bridge.tabular.picture import CLASSIFIERS, arm_label
@@ -101,8 +100,8 @@ def _verdicts(done: Evaluations) -> Table:
         mine = [a for entry in done for a in entry["arms"] if a["arm"] == arm]
         if mine:
             label = arm_label(arm, mine[0]["synthesizer"])
-            rows.append([label, len(mine), *(_verdict(mine, metric) for metric in GROUP_METRICS)])
-    return Table(["arm", "evaluations", *(f"{_ERRORS[m]} error" for m in GROUP_METRICS)], rows)
+            rows.append([label, len(mine), *(_verdict(mine, metric) for metric in _ERRORS)])
+    return Table(["arm", "evaluations", *(f"{name} error" for name in _ERRORS.values())], rows)
 
 
 def _verdict(arms: Sequence[Mapping[str, Any]], metric: str) -> str:
@@ -115,12 +114,12 @@ def _verdict(arms: Sequence[Mapping[str, Any]], metric: str) -> str:
 def _arms_table(entry: Mapping[str, Any], *, intervals: bool = True) -> Table:
     """The arms of one evaluation; differences always come with their intervals."""
     head = ["arm", "rows added"]
-    for metric in GROUP_METRICS:
-        head += [f"{_ERRORS[metric]} error", "minus weighting"]
+    for name in _ERRORS.values():
+        head += [f"{name} error", "minus weighting"]
     rows = []
     for arm in entry["arms"]:
         row: list[Cell] = [arm_label(arm["arm"], arm["synthesizer"]), arm["n_added"]]
-        for metric in GROUP_METRICS:
+        for metric in _ERRORS:
             level = arm[metric]
             row.append(_interval(level, "") if intervals else f"{level['value']:.3f}")
             is_reference = arm["arm"] == REFERENCE

@@ -59,13 +59,6 @@ class GenerateRows(Asking):
         flags |= {"attributes": self.group, "name": str(self.file)}
         return generate_rows(read_table(self.file), self, **flags).result()
 
-    def table(self, result: Mapping[str, Any]) -> RenderableType:
-        """What was made, for people."""
-        from opal.bridge import render
-        from opal.bridge.llm import report
-
-        return render.terminal(report.blocks(result, "group"))
-
 
 @dataclass(frozen=True)
 class ParseRows:

@@ -12,6 +12,7 @@ import numpy as np
 from opal.bridge.text.audit import copies, seeds
 from opal.bridge.text.audit.labels import Seen
 from opal.bridge.text.audit.tables import ALL, AuditData
+from opal.bridge.text.audit.variety import OPENINGS, ORDERS
 from opal.checks import z_threshold
 
 LEVEL = 0.01
@@ -142,11 +143,11 @@ def _variety(found: Mapping[str, Any]) -> Iterator[Test]:
             yield Test("labels", name, math.inf, True, said)
         if row["reason"] is not None:
             continue
-        for k in (1, 2, 3):
+        for k in ORDERS:
             a = row[f"distinct_{k}"]
             said = f"distinct-{k} is {a['synthetic']:.2f} against {a['real']:.2f} of real texts"
             yield Test("variety", name, -_z(a), a["synthetic"] < 0.9 * a["real"], said)
-        for k in (3, 4, 5):
+        for k in OPENINGS:
             a = row[f"opening_{k}"]
             first: Mapping[str, Any] = next(iter(row["openings"]), {"words": "", "share": 0.0})
             said = (

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
 from opal.bridge.llm.command import Asking
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 
 @dataclass(frozen=True)
@@ -28,6 +24,7 @@ class Generate(Asking):
         opal text generate mine.csv --fill-to 200 --local ./models/llama --out samples.jsonl
     """
 
+    KIND = "class"
     file: Annotated[Path, tyro.conf.Positional]
     """Labelled texts: CSV, TSV, JSON, JSON lines or Parquet."""
     text_column: str | None = None
@@ -61,13 +58,6 @@ class Generate(Asking):
         if made.samples:
             made.write(self.out)
         return made.result()
-
-    def table(self, result: Mapping[str, Any]) -> RenderableType:
-        """What was made, for people."""
-        from opal.bridge import render
-        from opal.bridge.llm import report
-
-        return render.terminal(report.blocks(result, "class"))
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:

@@ -39,6 +39,7 @@ class Impute(Asking):
         --budget 5 --dry-run
     """
 
+    KIND = "class"
     file: Annotated[Path | None, tyro.conf.Positional] = None
     """Labelled texts of your own: CSV, TSV, JSON, JSON lines or Parquet."""
     corpus: str | None = None
@@ -109,11 +110,9 @@ class Impute(Asking):
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""
         from opal.bridge import render
-        from opal.bridge.llm import report
         from opal.bridge.text.impute.report import blocks
 
-        shown = blocks(result) if "arms" in result else report.blocks(result, "class")
-        return render.terminal(shown)
+        return render.terminal(blocks(result)) if "arms" in result else super().table(result)
 
     def _refuse_flags(self) -> None:
         from opal.bridge.text.impute.sources import GROWN
