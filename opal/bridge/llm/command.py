@@ -41,7 +41,7 @@ class Answered:
 class Asking:
     """Flags of all commands that ask a model."""
 
-    KIND: ClassVar[str] = "group"
+    KIND: ClassVar[str] = "group"  # what samples are asked for by
     model: str | None = None
     """The model, as its endpoint calls it."""
     base_url: str | None = None

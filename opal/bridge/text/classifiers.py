@@ -83,7 +83,7 @@ class FineTuned:
     """A trained encoder."""
 
     losses: tuple[float, ...]  # weighted, of each step
-    accuracies: tuple[float, ...]  # share of each step's texts that had their class before it
+    accuracies: tuple[float, ...]  # share of each step's texts given their class before it
     _settings: FineTuning = field(repr=False)
     _tokenizer: Any = field(repr=False)
     _model: Any = field(repr=False)
