@@ -290,9 +290,8 @@ def _plan_table(sources: Sequence[Row]) -> render.Table:
         "plan likes best; * where the 95 % interval excludes 0."
     )
     title = "What a pilot on half of the texts advises, and what came of it"
-    return render.Table(
-        ("corpus", "encoder", "source", "plan", "N", "α", *gains), rows, title, note
-    )
+    head = ("corpus", "encoder", "source", "plan", "N", "α", *gains)
+    return render.Table(head, rows, title, note)
 
 
 def _planned(row: Row) -> list[str]:
@@ -320,10 +319,10 @@ def _notes(sources: Sequence[Row]) -> Iterator[str]:
     """Why a number is missing, and plans that came out wrong, a line each."""
     for row in sources:
         named = f"{row['setting']}, {row['encoder']}, {row['source']}"
-        for missing, said in (("floor", "no floor"), ("worth", "no worth"), ("plan", "no plan")):
+        for missing in ("floor", "worth", "plan"):
             why = row.get(f"{missing}_why")
             if why and not (missing == "plan" and row.get("advice")):
-                yield f"{named}: {said}: {why}"
+                yield f"{named}: no {missing}: {why}"
         if row.get("advice") == "buy" and row.get("came") == "loss":
             yield f"{named}: the plan says buy, and the purchase made the log loss worse."
         if row.get("advice") in ("none", "open") and row.get("came") == "gain":

@@ -252,7 +252,7 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
     """What was not done, and where texts did not suffice."""
     notes = []
     arms = set(table["arm"])
-    if "all_real" not in arms and "all_real" in trial.arms:
+    if ALL_REAL not in arms and ALL_REAL in trial.arms:
         notes.append(
             f"no full sample: there are no texts of {task.category!r} beyond the originals at hand"
         )
@@ -267,7 +267,7 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
     wanted = trial.fill_to * (1 - 1 / trial.n_folds)
     short = filled[filled.index.isin(WRITTEN) & (filled < 0.98 * wanted)]
     n_full = len(task.originals) + len(task.spare)
-    if "all_real" in arms and n_full < trial.fill_to:
+    if ALL_REAL in arms and n_full < trial.fill_to:
         notes.append(
             f"no full sample: {task.category!r} has {n_full} original texts, all_real has no more"
         )
