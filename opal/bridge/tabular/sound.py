@@ -44,17 +44,11 @@ _DEFAULT = SoundSettings()
 
 @dataclass(frozen=True, eq=False)
 class TableEvaluation:
-    """A sound evaluation.
+    """A sound evaluation."""
 
-    Attributes:
-        frame: its records, as :mod:`opal.records` describes them.
-        left_out: for each data set and task the arms that its tables do not allow, and why.
-        settings: that it was made with.
-    """
-
-    frame: pd.DataFrame
-    left_out: Mapping[str, Mapping[str, str]]
-    settings: SoundSettings
+    frame: pd.DataFrame  # its records, as :mod:`opal.records` describes them
+    left_out: Mapping[str, Mapping[str, str]]  # by data set and task: arms not allowed, and why
+    settings: SoundSettings  # that it was made with
 
     def table(self) -> pd.DataFrame:
         """Each metric of each arm, and its difference to weighting, with 95 % intervals."""

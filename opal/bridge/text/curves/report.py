@@ -57,15 +57,10 @@ _SPREAD = 1.06  # writers stand beside each other at each size
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What an evaluation found.
+    """What an evaluation (:mod:`opal.bridge.text.curves.evaluate`) found."""
 
-    Attributes:
-        records: of :func:`opal.bridge.text.curves.evaluate.evaluate`, of all corpora and seeds.
-        settings: what was asked for.
-    """
-
-    records: pd.DataFrame
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    records: pd.DataFrame  # of all corpora and seeds
+    settings: Mapping[str, Any] = field(default_factory=dict)  # what was asked for
 
     def table(self) -> pd.DataFrame:
         """Means over seeds with 95 % intervals, a row for each arm, N, metric and group."""
