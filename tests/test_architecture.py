@@ -49,7 +49,7 @@ BRIDGE_RANKS = {
     "prompts": 2,
     "tabular": 3,
     "text": 3,
-    "sources": 4,
+    "supply": 4,
     "sampler": 5,
 }
 # Theory reads a setting's parameters only: agreement with a simulation is evidence because of it.
@@ -66,9 +66,9 @@ CONTRACTS = {
 }
 # Class names that stand for two ideas. None may join them, and each is better off with two names.
 AMBIGUOUS = {
-    "Asked", "Case", "Draw", "Estimate", "Excess", "Fold", "Law", "Laws", "Point", "Problem",
+    "Asked", "Case", "Draw", "Estimate", "Excess", "Law", "Laws", "Point", "Problem",
     "Rows", "Rule", "Seeds", "Settings", "Size", "Subjects", "Tokens", "Trained", "Trainer",
-    "Training", "Worth",
+    "Worth",
 }  # fmt: skip
 
 
@@ -255,7 +255,7 @@ def test_rooms_of_the_bridge_point_one_way(path: Path) -> None:
         ("opal.bridge.prompts.text", "if TYPE_CHECKING:\n    import opal.bridge.text.corpus"),
         ("opal.bridge.text.audit.copies", "from opal.bridge.tabular import findings"),
         ("opal.bridge.tabular.__init__", "from opal.bridge.text import read_texts"),
-        ("opal.bridge.text.corpus", "from opal.bridge.sources import Asked"),
+        ("opal.bridge.text.corpus", "from opal.bridge.supply import Asked"),
     ],
 )
 def test_a_forbidden_import_within_the_bridge_is_found(module: str, source: str) -> None:
@@ -265,7 +265,7 @@ def test_a_forbidden_import_within_the_bridge_is_found(module: str, source: str)
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("opal.bridge.sources", "from opal.bridge.text.corpus import text_table"),
+        ("opal.bridge.supply", "from opal.bridge.text.corpus import text_table"),
         ("opal.bridge.prompts.text", "from opal.bridge.llm.request import Request"),
         ("opal.bridge.text.audit.report", "from opal.bridge import render"),
         ("opal.bridge.text.audit.report", "from . import findings"),

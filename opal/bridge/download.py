@@ -138,11 +138,7 @@ def listing() -> list[dict[str, Any]]:
 
 
 def chosen(name: str | None = None) -> list[Repository]:
-    """The repository of that name; all of them by default.
-
-    Raises:
-        UnknownNameError: there is none; the message lists those there are.
-    """
+    """The :func:`repository` of that name; all of them by default."""
     return [repository(name)] if name else list(REPOSITORIES.values())
 
 
@@ -225,7 +221,6 @@ def _mirror() -> Path | None:
 
 
 def _folder(entry: Repository) -> Path:
-    """Where the files of a corpus are read from."""
     mirror = _mirror()
     if mirror:
         return mirror / entry.location

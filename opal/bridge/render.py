@@ -115,15 +115,11 @@ def _is_number(cell: Cell) -> bool:
 
 
 def _plain(cell: Cell) -> str:
-    """A cell as a string."""
     if isinstance(cell, Quote):
         return f"[{cell.by}] {cell.text}" if cell.by else cell.text
     if isinstance(cell, float):
         return f"{cell:.4g}"
     return "–" if cell is None else str(cell)
-
-
-# ------------------------------------------------------------------------ texts of others
 
 
 def shown(text: str, limit: int = LIMIT) -> str:
@@ -157,9 +153,6 @@ def _mark(character: str) -> str:
     if code == 0x7F:
         return "␡"
     return "�" if 0x80 <= code < 0xA0 or 0xD800 <= code < 0xE000 or code >= 0xFFFE else character
-
-
-# ------------------------------------------------------------------------ terminal
 
 
 def terminal(blocks: Iterable[Block]) -> Group:
@@ -243,9 +236,6 @@ class _Parts:
             first: list[Text] = [Text(str(number))] if numbered else []
             grid.add_row(*first, *(Text(row[k]) for k in part))
         return grid
-
-
-# ------------------------------------------------------------------------ files
 
 
 def markdown(title: str, blocks: Iterable[Block]) -> str:

@@ -36,21 +36,20 @@ import math
 import warnings
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
 LEVEL = 0.95
+Z95 = 1.96
+"""Standard errors from an estimate to an end of its 95 % interval."""
 GROUP_METRICS = ("balanced_error", "minority_error", "worst_error")
 
 
 def lineages(ids: Iterable[Hashable], together: Iterable[Collection[Hashable]] = ()) -> np.ndarray:
     """The number of the lineage of each row [n]: of equal ids, and of those that are joined.
 
-    Args:
-        ids: of n rows.
-        together: ids that are of one lineage each, such as a row and what it was made from; they
-            may join rows through ids that no row has.
+    Ids that are ``together`` are of one lineage, such as a row and what it was made from; they may
+    join rows through ids that no row has.
     """
     from scipy.cluster.hierarchy import DisjointSet
 
@@ -67,13 +66,8 @@ def lineages(ids: Iterable[Hashable], together: Iterable[Collection[Hashable]] =
 def deal(lineage: np.ndarray, kind: np.ndarray, n_folds: int, *, seed: int) -> np.ndarray:
     """The fold 0 … K−1 of each row [n]: lineages stay whole, and each kind is dealt out evenly.
 
-    Of fewer than K lineages each has a fold of its own, and the other folds are empty.
-
-    Args:
-        lineage: of each row [n].
-        kind: of each row, such as its class [n].
-        n_folds: K.
-        seed: of the draw, below 2³².
+    Of fewer than K lineages each has a fold of its own, and the other folds are empty. ``lineage``
+    and ``kind``, such as the class, are of each row [n]; ``seed`` is below 2³².
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -113,14 +107,10 @@ class Folds:
         *,
         seed: int,
     ) -> Folds:
-        """Deal rows out by lineage.
+        """Deal rows out by lineage (:func:`deal`).
 
-        Args:
-            ids: of n rows; equal rows have one.
-            seeds: ids that each row was made from; none for a real one [n].
-            kind: of each row; rows of a kind are dealt out evenly [n].
-            n_folds: K.
-            seed: of the draw, below 2³².
+        Equal rows have one of the ``ids`` [n]; ``seeds`` are the ids that each row was made from,
+        none for a real one [n].
         """
         n, made_from = len(ids), [each for some in seeds for each in some]
         first = ((own, some[0]) for own, some in zip(ids, seeds, strict=True) if some)
@@ -163,6 +153,20 @@ def auc_error(auc: float, n_one: int, n_other: int) -> float:
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = auc * (1 - auc) + (n_one - 1) * (q1 - auc**2) + (n_other - 1) * (q2 - auc**2)
     return float(np.sqrt(max(variance, 0.0) / (n_one * n_other)))
+
+
+def mean_auc(kind: np.ndarray, score: np.ndarray, fold: np.ndarray) -> float:
+    """Mean over folds of the AUC of held-out scores [n], by pairs of the two kinds; NaN is none."""
+    from sklearn.metrics import roc_auc_score
+
+    areas, pairs = [], []
+    for k in np.unique(fold):
+        inside = (fold == k) & np.isfinite(score)
+        n_one, n = int(kind[inside].sum()), int(inside.sum())
+        if 0 < n_one < n:
+            areas.append(roc_auc_score(kind[inside], score[inside]))
+            pairs.append(n_one * (n - n_one))
+    return float(np.average(areas, weights=pairs))
 
 
 @dataclass(frozen=True)
@@ -249,8 +253,8 @@ def bootstrap(
         errors: for each seed, the error of each test row under each arm, ``(n_s, arms)`` in [0, 1].
         groups: for each seed, the group of each test row, ``(n_s,)``; every group has rows.
         minority: ``(K,)`` True for the groups behind ``minority_error``.
-        n_resamples: number of resamples.
-        rng: source of randomness.
+        n_resamples: of all of it.
+        rng: of the draws.
     """
     n_seeds, n_groups, n_arms = len(errors), len(minority), errors[0].shape[1]
     seed_means = np.stack(
@@ -272,21 +276,3 @@ def bootstrap(
         estimate=group_metrics(seed_means.mean(axis=0), minority),
         samples=group_metrics(drawn.mean(axis=1), minority),
     )
-
-
-def bias_corrected(
-    estimate: float, samples: np.ndarray, level: float = LEVEL
-) -> tuple[float, float]:
-    """Bias-corrected percentile interval of a bootstrap (Efron 1981).
-
-    The correction matters for the worst-group error, whose bootstrap values are shifted upward
-    because a maximum picks up noise; for means it does next to nothing.
-    """
-    below = (np.sum(samples < estimate) + 0.5 * np.sum(samples == estimate)) / len(samples)
-    normal = NormalDist()
-    edge = 0.5 / len(samples)
-    shift = normal.inv_cdf(float(np.clip(below, edge, 1 - edge)))
-    tail = normal.inv_cdf((1 + level) / 2)
-    ranks = [normal.cdf(2 * shift - tail), normal.cdf(2 * shift + tail)]
-    lower, upper = np.quantile(samples, ranks)
-    return float(lower), float(upper)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from opal.bridge import sources
-from opal.bridge.sources import Asked, Made, Shortage
+from opal.bridge import supply
+from opal.bridge.supply import Asked, Made, Shortage
 from opal.objective import Design, Weighting
 from opal.synthesis.resample import Duplication
 from opal.synthesis.synthesizer import Synthesizer
@@ -47,7 +47,7 @@ class OpalSampler(BaseOverSampler):
     Args:
         source: who makes synthetic samples: an object of :mod:`opal.synthesis` such as
             ``Smote(5)`` or ``GaussianFit(0.1)`` (tables), ``Duplication()`` (the default), a
-            DataFrame of bought samples, or :class:`opal.bridge.sources.Asked`. A DataFrame has the
+            DataFrame of bought samples, or :class:`opal.bridge.supply.Asked`. A DataFrame has the
             features and the label of a table, or is a table of texts
             (:mod:`opal.bridge.text.corpus`); where it has a column ``seeds``, samples are used only
             if all the rows they were made from are in X: in cross-validation none comes from a
@@ -176,9 +176,8 @@ class OpalSampler(BaseOverSampler):
     def _resampled(
         self, x: np.ndarray, y: np.ndarray, columns: tuple[str, ...], target: str
     ) -> tuple[Any, ...]:
-        """Rows, labels and, where they are asked for, weights."""
         classes, label = np.unique(y, return_inverse=True)
-        real = sources.Real(x, label, tuple(classes.tolist()), columns, target)
+        real = supply.Real(x, label, tuple(classes.tolist()), columns, target)
         filled = [int(self.sampling_strategy_.get(name, 0)) for name in classes]
         if self.weighting == "group":
             filled = [0] * len(classes)
@@ -186,7 +185,7 @@ class OpalSampler(BaseOverSampler):
         wanted = [m + self.n_augmented for m in filled]
         _design(self, real, filled, self.n_augmented)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        made = sources.make(source, real, wanted, seed)
+        made = supply.make(source, real, wanted, seed)
         filled, n_augmented = self._held(real, made, filled)
         parts = _parts(made, filled, n_augmented)
         design = _design(self, real, filled, n_augmented)
@@ -197,7 +196,7 @@ class OpalSampler(BaseOverSampler):
         return (x_, y_, self.sample_weight_) if self.return_weights else (x_, y_)
 
     def _held(
-        self, real: sources.Real, made: Sequence[Made], filled: Sequence[int]
+        self, real: supply.Real, made: Sequence[Made], filled: Sequence[int]
     ) -> tuple[list[int], int]:
         """How many of each class there are to fill up with, and N: perhaps fewer of a pool."""
         short = [
@@ -222,13 +221,9 @@ class OpalSampler(BaseOverSampler):
 
 
 def _design(
-    sampler: OpalSampler, real: sources.Real, filled: Sequence[int], n_augmented: int
+    sampler: OpalSampler, real: supply.Real, filled: Sequence[int], n_augmented: int
 ) -> Design:
-    """What the objective says of these counts.
-
-    Raises:
-        ValueError: the parameters contradict one another.
-    """
+    """What the objective says of these counts."""
     # Whoever made the rows, a design needs a maker where there are some.
     maker = Duplication() if any(filled) or n_augmented else None
     return Design(
@@ -255,14 +250,13 @@ def _parts(
 def _weights(
     design: Design, label: np.ndarray, filled: Sequence[int], n_augmented: int
 ) -> np.ndarray:
-    """Weights of all rows, of mean one."""
     real, oversampled, augmented = design.row_weights()
     parts = [np.asarray(real)[label], np.repeat(oversampled, filled)]
     weights = np.concatenate([*parts, np.repeat(augmented, n_augmented)])
     return weights * len(weights)
 
 
-def _lineage(real: sources.Real, parts: Sequence[tuple[str, int, Made]]) -> pd.DataFrame:
+def _lineage(real: supply.Real, parts: Sequence[tuple[str, int, Made]]) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = [(KINDS[0], KINDS[0], (), k) for k in range(len(real.label))]
     for kind, _, each in parts:
         rows += zip([kind] * len(each.x), each.writer, each.seeds, each.row.tolist(), strict=True)

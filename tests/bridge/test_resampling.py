@@ -11,7 +11,6 @@ from scipy import stats
 
 from opal.bridge.resampling import (
     Folds,
-    bias_corrected,
     bootstrap,
     clustered_error,
     cross_validated,
@@ -19,6 +18,7 @@ from opal.bridge.resampling import (
     group_metrics,
     lineages,
 )
+from opal.scaling.intervals import percentile_interval
 
 Drawn = tuple[list[np.ndarray], list[np.ndarray]]
 MINORITY = np.array([True, False])
@@ -216,18 +216,18 @@ def test_equal_arms_never_differ() -> None:
     found = bootstrap(twice, groups, MINORITY, 200, rng)
     difference = found.samples["worst_error"][:, 0] - found.samples["worst_error"][:, 1]
     assert np.array_equal(difference, np.zeros(200))
-    assert bias_corrected(0.0, difference) == (0.0, 0.0)
+    assert percentile_interval(0.0, difference) == (0.0, 0.0)
 
 
 def test_interval_of_a_mean_is_the_percentile_interval() -> None:
     samples = np.random.default_rng(0).normal(size=20_000)
-    lower, upper = bias_corrected(0.0, samples)
+    lower, upper = percentile_interval(0.0, samples)
     assert (lower, upper) == pytest.approx((-1.96, 1.96), abs=0.06)
 
 
 def test_interval_is_moved_back_when_resamples_are_shifted() -> None:
     samples = np.random.default_rng(0).normal(loc=0.5, size=20_000)
-    lower, upper = bias_corrected(0.0, samples)
+    lower, upper = percentile_interval(0.0, samples)
     plain = np.quantile(samples, [0.025, 0.975])
     assert lower < plain[0] - 0.5
     assert upper < plain[1] - 0.5
@@ -247,7 +247,7 @@ def test_coverage_with_five_seeds(spread: float) -> None:
         made, groups = errors_of(rng, 5, rates)
         found = bootstrap(made, groups, MINORITY, 200, rng)
         estimate = float(found.estimate["balanced_error"][0])
-        lower, upper = bias_corrected(estimate, found.samples["balanced_error"][:, 0])
+        lower, upper = percentile_interval(estimate, found.samples["balanced_error"][:, 0])
         hits += lower <= 0.3 <= upper
         widths.append(upper - lower)
     assert hits / n >= 0.88

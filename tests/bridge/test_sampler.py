@@ -28,7 +28,7 @@ from sklearn.model_selection import cross_val_score
 from opal.bridge.llm.request import ModelSettings, Reply, Request
 from opal.bridge.prompts.common import identity
 from opal.bridge.sampler import OpalSampler
-from opal.bridge.sources import Asked, Real
+from opal.bridge.supply import Asked, Real
 from opal.bridge.text.corpus import text_table
 from opal.objective import Design
 from opal.synthesis import Duplication, GaussianFit, Smote

@@ -38,20 +38,12 @@ def export(
     budget: Budget = _NO_BUDGET,
     limit_name: LimitName = "max_tokens",
 ) -> int:
-    """Write the requests that are missing, to be uploaded as a batch.
+    """Write the requests that are missing, to be uploaded as a batch; says how many they are.
 
-    They are not asked in any other way until their results are loaded or they are released.
-
-    Args:
-        prompter: makes the requests.
-        wanted: samples by group.
-        ledger: that may hold some already.
-        path: of the file; there must be none.
-        budget: that all of them together may cost; give the prices of batches.
-        limit_name: how the endpoint calls the limit of tokens.
-
-    Returns:
-        The number of requests; no file is written if none is missing.
+    They are not asked in any other way until their results are loaded or they are released. There
+    must be no file of that ``path``, and where none is missing none is written. All of them
+    together may cost what ``budget`` allows, at the prices of batches; ``limit_name`` is how the
+    endpoint calls the limit of tokens.
 
     Raises:
         ValueError: the file exists, or requests wait in a batch already.
@@ -81,12 +73,10 @@ def export(
 
 
 def load(path: Path, ledger: Ledger, prices: Prices | None = None) -> Loaded:
-    """Take the results of a batch into the ledger, all or none.
+    """Take the results of a batch into the ledger that exported it, all or none.
 
-    Args:
-        path: of the file with the answers, or of that with the errors.
-        ledger: that exported the batch.
-        prices: of a million tokens in batches; None where nothing is paid.
+    ``path`` is that of the answers, or of the errors; ``prices`` are of a million tokens in
+    batches, None where nothing is paid.
 
     Raises:
         ValueError: a line is no result, or is of a request that the ledger did not export, or has

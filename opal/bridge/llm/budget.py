@@ -64,16 +64,12 @@ FREE = Prices(0.0, 0.0)
 class Budget:
     """What may be spent in all, with what the ledger says is spent already.
 
-    Attributes:
-        limit: in the currency of the prices; None for endpoints that cost nothing.
-        prices: per million tokens.
-
     Raises:
         ValueError: the limit is not positive, or comes without prices.
     """
 
-    limit: float | None = None
-    prices: Prices | None = None
+    limit: float | None = None  # in the currency of the prices; None where nothing costs anything
+    prices: Prices | None = None  # per million tokens
 
     def __post_init__(self) -> None:
         if self.limit is None:
@@ -149,19 +145,12 @@ def money(units: int) -> str:
 
 @dataclass(frozen=True)
 class Limits:
-    """What an endpoint allows.
+    """What an endpoint allows."""
 
-    Attributes:
-        concurrency: requests at a time.
-        requests_per_minute: attempts in any minute; None for no limit.
-        tokens_per_minute: of prompts and answers, by their upper bounds, in any minute.
-        period: seconds of the "minute".
-    """
-
-    concurrency: int = 8
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    period: float = 60.0
+    concurrency: int = 8  # requests at a time
+    requests_per_minute: int | None = None  # attempts in any minute; None for no limit
+    tokens_per_minute: int | None = None  # of prompts and answers at most, in any minute
+    period: float = 60.0  # seconds of the "minute"
 
     def __post_init__(self) -> None:
         for name in ("concurrency", "requests_per_minute", "tokens_per_minute"):

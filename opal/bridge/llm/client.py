@@ -76,13 +76,7 @@ class OpenAIClient:
         self._client: openai.AsyncOpenAI | None = None
 
     async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
-        """The answer of the endpoint.
-
-        Raises:
-            RefusedError: the answer is of no use.
-            FailedError: no answer came, after all retries.
-            FatalError: the key, the model or the endpoint is wrong.
-        """
+        """The answer of the endpoint."""
         if any(self._key in each.content for each in request.messages) and self._is_secret:
             raise FatalError("a prompt holds the API key; nothing is sent.")
         attempt = _Attempt(gate)
@@ -101,7 +95,6 @@ class OpenAIClient:
             await client.close()
 
     async def _post(self, request: Request, idempotency_key: str) -> Any:
-        """JSON of the answer, or the error."""
         import openai
 
         try:
@@ -154,7 +147,6 @@ class OpenAIClient:
         return FailedError(message, kind="client", tokens=billed)
 
     def _status(self, error: openai.APIStatusError, request: Request) -> Exception:
-        """An error that the endpoint told."""
         status, said = error.status_code, self._hidden(error.message)[:300]
         where = self._where()
         if status in (401, 403):

@@ -7,19 +7,23 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from opal import progress, validation
+from opal.bridge import render
 from opal.bridge.llm import batch
 from opal.bridge.llm.budget import FREE, Budget, Limits, Prices
 from opal.bridge.llm.client import LOOPBACK, LimitName, OpenAIClient
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.local import LocalClient
-from opal.bridge.llm.report import Prompts, estimate, prompts, usage
+from opal.bridge.llm.report import Prompts, blocks, estimate, prompts, usage
 from opal.bridge.llm.request import Client, ModelSettings, NotingPrompter, WrittenSample
 from opal.files import writable_folder
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 DEFAULT_LEDGER = Path("results/ledger.sqlite")
 
@@ -37,6 +41,7 @@ class Answered:
 class Asking:
     """Flags of all commands that ask a model."""
 
+    KIND: ClassVar[str] = "group"  # what samples are asked for by
     model: str | None = None
     """The model, as its endpoint calls it."""
     base_url: str | None = None
@@ -93,6 +98,10 @@ class Asking:
     json: bool = False
     """Print JSON."""
 
+    def table(self, result: Mapping[str, Any]) -> RenderableType:
+        """What was made, for people."""
+        return render.terminal(blocks(result, self.KIND))
+
     def settings(self) -> ModelSettings:
         """Model and parameters of every request.
 
@@ -135,17 +144,11 @@ class Asking:
         return Budget(self.budget, prices)
 
     def ask(
-        self,
-        prompter: NotingPrompter,
-        wanted: Mapping[str, int],
-        originals: Mapping[str, int],
+        self, prompter: NotingPrompter, wanted: Mapping[str, int], originals: Mapping[str, int]
     ) -> Answered:
         """Make the samples wanted; a dry run or a batch going out only say what is missing.
 
-        Args:
-            prompter: of the requests.
-            wanted: samples by group.
-            originals: real samples by group.
+        ``wanted`` and ``originals`` are samples, to make and real ones, by group.
 
         Raises:
             ValueError: nothing is to be made, or a rule of
@@ -182,7 +185,6 @@ class Asking:
             return Answered(result | told, samples, prompts(samples, ledger, prompter))
 
     def _check_flags(self) -> None:
-        """Refuse flags that exclude one another."""
         pairs = {"local": self.local, "base_url": self.base_url, "model": self.model}
         given = [name for name, value in pairs.items() if value is not None]
         if self.local is not None and len(given) > 1:
@@ -244,11 +246,7 @@ def _client(asking: Asking) -> Client:
 
 @contextmanager
 def _opened(asking: Asking) -> Iterator[Ledger]:
-    """The ledger; a dry run makes none.
-
-    Raises:
-        ValueError: there is none, and nothing may be asked.
-    """
+    """The ledger; a dry run makes none, and reading alone needs one."""
     path = asking.ledger
     if asking.offline and not path.is_file():
         raise ValueError(f"--offline reads a ledger; there is none at {path}.")
@@ -259,7 +257,6 @@ def _opened(asking: Asking) -> Iterator[Ledger]:
 
 
 def _taken_over(asking: Asking, ledger: Ledger) -> list[str]:
-    """What came of batches, in lines."""
     notes = []
     if asking.batch_in is not None:
         found = batch.load(asking.batch_in, ledger, asking.prices())

@@ -111,12 +111,7 @@ class Database:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """The database of the ledger at ``path``, made if there is none, for this process alone.
-
-    Raises:
-        LedgerError: it cannot be used; it is left as it was.
-        OSError: its folder cannot be written.
-    """
+    """The database of the ledger at ``path``, made if there is none, for this process alone."""
     if path in _OPEN:
         raise _busy(path)
     if not path.exists():
@@ -138,11 +133,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Errors of SQLite in words of the ledger.
-
-    Raises:
-        LedgerError: instead of them.
-    """
+    """Errors of SQLite in words of the ledger."""
     try:
         yield
     except sqlite3.OperationalError as error:

@@ -15,8 +15,6 @@ from opal.bridge.llm.loop import HopelessError, Loop
 from opal.bridge.llm.request import Client, Prompter, WrittenSample
 from opal.bridge.llm.run_state import GroupState, RunState
 
-__all__ = ["HopelessError", "ReplayError", "collect", "generate"]
-
 _Options = ParamSpec("_Options")
 _Result = TypeVar("_Result")
 _NO_LIMITS = Limits()
@@ -110,11 +108,7 @@ def _widen(
     served: Mapping[str, list[WrittenSample]],
     patience: int,
 ) -> None:
-    """Make more where samples repeat.
-
-    Raises:
-        HopelessError: the last ones that were made to that end all repeat.
-    """
+    """Make more where samples repeat; hopeless where the last that were made all repeat."""
     for group, missing in short.items():
         if group in before and len(before[group]) == len(served[group]):
             raise HopelessError(
@@ -126,11 +120,7 @@ def _widen(
 
 
 def _replay(state: RunState, groups: list[GroupState], ledger: Ledger) -> None:
-    """Settle what the ledger holds.
-
-    Raises:
-        ReplayError: it is not enough.
-    """
+    """Settle what the ledger holds; refuse where it is not enough."""
     for group in groups:
         last = ledger.last(group.name)
         while group.short and group.next() <= last:

@@ -18,10 +18,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from opal.bridge.llm.budget import UNITS
-from opal.bridge.llm.database import Database, LedgerError, damaged
+from opal.bridge.llm.database import Database, damaged
 from opal.bridge.llm.request import Reply, Request
-
-__all__ = ["Entry", "Ledger", "LedgerError"]
 
 _PAGE = 500
 
@@ -224,7 +222,6 @@ class Ledger(Database):
         return int(row), int(total)
 
     def _request(self, key: str, text: str) -> Request:
-        """The request that is kept under a key."""
         if hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() != key:
             raise damaged(self.path, f"request {key[:12]} is not as it was written")
         return Request.read(text)
@@ -238,7 +235,6 @@ class Ledger(Database):
         tokens_out: int | None,
         at: float,
     ) -> Reply:
-        """The answer that is kept, with its date and cost."""
         if text is None or _checksum(text, cost, tokens_in, tokens_out, at) != checksum:
             raise damaged(self.path, "an answer is not as it was written")
         content, finish_reason, model = json.loads(text)

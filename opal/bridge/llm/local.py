@@ -112,14 +112,7 @@ class LocalClient:
         return cls(model, tokenizer, name=path, batch_size=batch_size)
 
     async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
-        """The model's answer to a request.
-
-        Raises:
-            RefusedError: prompt and answer do not fit into the model's context, or the answer was
-                cut off or is empty.
-            FatalError: the request is for another model.
-            FailedError: the model broke down.
-        """
+        """The model's answer; it must fit into the context, be whole, and not be empty."""
         if request.model != self.name:
             raise FatalError(
                 f"the model here is {self.name!r}; got a request for {request.model!r}."
@@ -176,7 +169,6 @@ class LocalClient:
         return tokens
 
     async def _work(self) -> None:
-        """Answer batches until nothing waits."""
         await asyncio.sleep(0)  # requests of the same moment join the first batch
         while self._waiting:
             batch = self._waiting[: self._batch_size]

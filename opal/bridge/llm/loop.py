@@ -8,14 +8,7 @@ from contextlib import suppress
 
 from opal.bridge.llm.budget import Budget, Limits, Meter, RateLimiter, bound
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.request import (
-    NOTHING,
-    Client,
-    FailedError,
-    FatalError,
-    RefusedError,
-    Request,
-)
+from opal.bridge.llm.request import NOTHING, Client, FailedError, FatalError, RefusedError, Request
 from opal.bridge.llm.run_state import GroupState, RunState
 
 _FLUSH_SECONDS = 1.0
@@ -162,7 +155,6 @@ class Loop:
             self._flying.add(asyncio.create_task(self._ask(group, request)))
 
     def _next(self) -> tuple[GroupState, Request] | None:
-        """The next request that the ledger does not answer."""
         for group in self._groups:
             request = self._state.missing(group)
             if request is not None:

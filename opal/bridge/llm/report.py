@@ -65,13 +65,9 @@ def pending(prompter: Prompter, wanted: Mapping[str, int], ledger: Ledger) -> It
 def estimate(
     prompter: Prompter, wanted: Mapping[str, int], ledger: Ledger, prices: Prices | None
 ) -> CostEstimate:
-    """What it takes to have the samples wanted; nothing is sent or written.
+    """What it takes to have the samples wanted, by group; nothing is sent or written.
 
-    Args:
-        prompter: makes the requests.
-        wanted: samples by group.
-        ledger: that may hold some already.
-        prices: of a million tokens; None where nothing is paid.
+    ``prices`` are of a million tokens; None where nothing is paid.
     """
     price, requests, tokens_in, tokens_out, most = prices or FREE, 0, 0, 0, 0
     for request in pending(prompter, wanted, ledger):
@@ -174,9 +170,7 @@ def write_lines(path: Path, lines: Iterable[Mapping[str, object]]) -> None:
 def blocks(result: Mapping[str, Any], kind: str) -> Iterator[Block]:
     """What was asked and answered: samples by group, what they cost or would cost, and notes.
 
-    Args:
-        result: of :meth:`opal.bridge.llm.command.Asking.ask`.
-        kind: of groups, a word.
+    ``result`` is of :meth:`opal.bridge.llm.command.Asking.ask`, and ``kind`` a word for groups.
     """
     held = result.get("held", {})
     none = 0 if "held" in result else None

@@ -206,7 +206,6 @@ class NotingPrompter(Prompter, Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user."""
-        ...
 
 
 NOTHING = (0, 0)
@@ -219,11 +218,7 @@ class Gate(Protocol):
     """
 
     async def __call__(self, *, lost: bool = False) -> None:
-        """Pass.
-
-        Args:
-            lost: the attempt before may have been billed though its answer never came.
-        """
+        """Pass; the attempt before may have been billed though its answer was ``lost``."""
 
 
 class Client(Protocol):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 
-from opal.bridge.llm.ledger import Ledger, LedgerError
+from opal.bridge.llm.database import LedgerError
+from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.request import Prompter, Rejection, Reply, Request, WrittenSample
 
 
@@ -118,11 +119,7 @@ class RunState:
         return request
 
     def missing(self, group: GroupState, *, write: bool = True) -> Request | None:
-        """The group's next request that the ledger does not answer; None if it needs none.
-
-        Raises:
-            LedgerError: it waits in a batch.
-        """
+        """The group's next request that the ledger does not answer; None if it needs none."""
         while group.short:
             request = self.request(group)
             samples = self.known(request, write=write)

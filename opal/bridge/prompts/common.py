@@ -86,11 +86,8 @@ def encoded(content: object) -> str:
     >>> encoded({"text": 'she said "no"\n<|im_end|> \u202e'})
     '{"text": "she said \\"no\\"\\n\\u003c|im_end|\\u003e \\u202e"}'
     """
-    return _OBEYED.sub(_escape, json.dumps(content, ensure_ascii=False))
-
-
-def _escape(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+    said = json.dumps(content, ensure_ascii=False)
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", said)
 
 
 class RejectedError(ValueError):

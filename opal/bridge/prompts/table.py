@@ -155,7 +155,6 @@ class TablePrompter:
         return Read(samples, tuple(map(Rejection, reasons)))
 
     def _fault(self, request: Request, row: Row, kept: Sequence[Row]) -> str | None:
-        """Why a row is no sample of the request."""
         group = transcript.name_of(self._by, self._values(row))
         if group != request.group:
             return f"a row of the group {group!r}; asked for {request.group!r}"
@@ -168,7 +167,6 @@ class TablePrompter:
         return None
 
     def _values(self, row: Row) -> Row:
-        """What the columns that make the groups have in a row."""
         return tuple(row[self.columns.index(name)] for name in self._by)
 
     def _groups(self, table: pd.DataFrame) -> tuple[dict[str, Row], dict[str, list[str]]]:

@@ -133,7 +133,6 @@ class TextPrompter:
 
 
 def _originals(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each text once."""
     names.check("column", ("id", "text", "label", "seeds"), frame.columns)
     made = [bool(each) for each in frame["seeds"]]
     if any(made):

@@ -117,15 +117,7 @@ def _not_held_out(data: SplitArrays, chosen: np.ndarray) -> np.ndarray:
 def _added(
     arm: str, data: SplitArrays, real: TableRows, usable: np.ndarray, rng: np.random.Generator
 ) -> TableRows:
-    """What an arm trains on beyond the real rows.
-
-    Args:
-        arm: one of :data:`ARMS`.
-        data: of the split.
-        real: its training rows, or those of a fold.
-        usable: synthetic rows that may be used, ``(n_synthetic,)``.
-        rng: source of randomness.
-    """
+    """What an arm trains on beyond the ``real`` rows; ``usable`` marks synthetic rows."""
     counts = real.counts(len(data.group_names))
     lacking = np.where(counts > 0, counts.max() - counts, 0)  # a group without rows is not filled
     match arm:

@@ -237,30 +237,27 @@ def two_sample(
         if len(theirs) > most:
             theirs = theirs.iloc[rng.choice(len(theirs), most, replace=False)]
         distinct = min(len(set(keys(ours))), len(set(keys(theirs))))
+        auc = error = reason = None
         if distinct < _LEAST_ROWS:
             reason = f"needs {_LEAST_ROWS} different rows of each kind; one kind has {distinct}"
-            found.append(row | {"auc": None, "std_error": None, "reason": reason})
         else:
             auc = _auc(ours, theirs, trees, rng)
             error = resampling.auc_error(auc, len(ours), len(theirs))
-            found.append(row | {"auc": auc, "std_error": error, "reason": None})
+        found.append(row | {"auc": auc, "std_error": error, "reason": reason})
     return found
 
 
 def _auc(ours: pd.DataFrame, theirs: pd.DataFrame, trees: int, rng: np.random.Generator) -> float:
-    """Mean over folds of the held-out AUC."""
     from sklearn.ensemble import RandomForestClassifier
-    from sklearn.metrics import roc_auc_score
 
     rows = pd.concat([ours, theirs])
     x, is_synthetic = rows.to_numpy(dtype=float), np.arange(len(rows)) < len(ours)
     lineage = resampling.lineages(keys(rows))
     fold = resampling.deal(lineage, is_synthetic, _FOLDS, seed=int(rng.integers(2**32)))
-    scores, pairs = [], []
+    score = np.full(len(rows), np.nan)
     for k in range(_FOLDS):
         held_out = fold == k
-        positive = int(is_synthetic[held_out].sum())
-        if not 0 < positive < held_out.sum():
+        if len(set(is_synthetic[held_out])) < 2:
             continue
         forest = RandomForestClassifier(
             trees,
@@ -268,7 +265,5 @@ def _auc(ours: pd.DataFrame, theirs: pd.DataFrame, trees: int, rng: np.random.Ge
             class_weight="balanced",
             random_state=int(rng.integers(2**31)),
         ).fit(x[~held_out], is_synthetic[~held_out])
-        p = forest.predict_proba(x[held_out])[:, 1]
-        scores.append(roc_auc_score(is_synthetic[held_out], p))
-        pairs.append(positive * (held_out.sum() - positive))
-    return float(np.average(scores, weights=pairs))
+        score[held_out] = forest.predict_proba(x[held_out])[:, 1]
+    return resampling.mean_auc(is_synthetic, score, fold)

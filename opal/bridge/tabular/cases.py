@@ -164,7 +164,6 @@ def composition(
 def _tables(
     cases: Sequence[Case], source: pd.DataFrame | None, prompt_rows: int
 ) -> dict[str, pd.DataFrame]:
-    """The tables whose composition is compared, pooled over cases."""
     tables = {"synthetic": pd.concat([case.synthetic for case in cases])}
     generated = [case.generated for case in cases]
     if any(table is not None for table in generated):
@@ -232,13 +231,8 @@ def copies(cases: Sequence[Case], source: pd.DataFrame | None) -> dict[str, Any]
 
 
 def _compare(
-    case: Case,
-    table: pd.DataFrame,
-    neighbours: _Neighbours,
-    role: str,
-    source: pd.DataFrame | None,
+    case: Case, table: pd.DataFrame, neighbours: _Neighbours, role: str, source: pd.DataFrame | None
 ) -> dict[str, Any]:
-    """Counts of one file against one table."""
     features = table.columns[:-1]
     ours = case.synthetic
     exact, same_features = recurs(ours, table), recurs(ours[features], table[features])
@@ -286,7 +280,6 @@ def _by_chance(
 
 
 def _total(counts: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Sums over files, with shares."""
     n_rows = sum(count["n_rows"] for count in counts)
     total: dict[str, Any] = {"n_rows": n_rows}
     for kind in ("exact", "relabelled", "near"):

@@ -55,11 +55,7 @@ class SoundSettings:
 
 
 def require_packages(classifiers: Iterable[str]) -> None:
-    """Check that the packages of a sound evaluation with these classifiers are installed.
-
-    Raises:
-        ImportError: one is not; says how to get it.
-    """
+    """Check that those of a sound evaluation with these classifiers are installed (ImportError)."""
     chosen = set(classifiers)
     packages = [*({"catboost"} & chosen), *(["imblearn"] if chosen else [])]
     validation.require_installed("tabular", *packages)
@@ -70,12 +66,7 @@ def probabilities(
 ) -> tuple[np.ndarray, TrainingRows]:
     """P(class 1) of the test rows, ``(n_test,)``, and what was trained on.
 
-    Args:
-        classifier: one of :data:`CLASSIFIERS`.
-        arm: one of :data:`opal.bridge.tabular.arms.ARMS`.
-        data: one split.
-        key: integers that name this draw; equal keys give equal results.
-        settings: folds, trees and seed.
+    ``key`` are integers that name this draw: equal keys give equal results.
 
     Raises:
         UnknownNameError: the classifier is unknown.

@@ -59,27 +59,16 @@ class LocalFiles:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What must be known of a table to read and judge it.
+    """What must be known of a table to read and judge it."""
 
-    Attributes:
-        name: as in the repository's file names.
-        files: where its files come from.
-        target: label column.
-        attribute: column whose being non-zero makes the second half of a spurious-task group.
-        folders: (task, method) → folder of its splits.
-        forest: published random-forest settings of the imbalanced task.
-        synthesizer: what made the ``focus`` rows.
-        coding: what the values of the label stand for, in words; empty where that is not known.
-    """
-
-    name: str
-    files: Files
-    target: str
-    attribute: str | None
-    folders: Mapping[tuple[str, str], str]
-    forest: Mapping[str, int | str]
-    synthesizer: str = "gpt4"
-    coding: str = ""
+    name: str  # as in the repository's file names
+    files: Files  # where its files come from
+    target: str  # label column
+    attribute: str | None  # whose being non-zero makes the second half of a spurious-task group
+    folders: Mapping[tuple[str, str], str]  # (task, method) → folder of its splits
+    forest: Mapping[str, int | str]  # published random-forest settings of the imbalanced task
+    synthesizer: str = "gpt4"  # what made the ``focus`` rows
+    coding: str = ""  # what the label's values stand for, in words; empty if unknown
 
     def seeds(self, task: str, method: str) -> tuple[int, ...]:
         """The seeds for which there is a training table, ascending."""

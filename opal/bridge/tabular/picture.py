@@ -59,10 +59,8 @@ def arm_label(arm: str, synthesizer: str = "gpt4") -> str:
 def curves(axes: Axes, frame: pd.DataFrame, column: str) -> None:
     """Error against synthetic rows, a line for each value of ``column``; rings are published.
 
-    Args:
-        axes: where to draw.
-        frame: records of the published protocol: one dataset, task and classifier.
-        column: ``arm`` or ``metric``.
+    ``frame`` are records of the published protocol, of one dataset, task and classifier;
+    ``column`` is ``arm`` or ``metric``.
     """
     for name, (marker, line, colour, label) in CURVES.items():
         rows = frame[frame[column] == name].sort_values("chunk")
@@ -79,10 +77,7 @@ def curves(axes: Axes, frame: pd.DataFrame, column: str) -> None:
 def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
     """Paired differences to weighting with intervals: an arm a line, a classifier a marker.
 
-    Args:
-        axes: where to draw; arms run down the y axis.
-        frame: aggregate records of the sound protocol: one dataset and task.
-        metric: ``balanced_error``, ``minority_error`` or ``worst_error``.
+    ``frame`` are aggregate records of the sound protocol, of one dataset and task.
     """
     rows = frame[frame["metric"] == f"{metric}_difference"]
     shown = [arm for arm in ARMS if arm != REFERENCE and (rows["arm"] == arm).any()]

@@ -15,6 +15,7 @@ import ast
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,6 @@ def _chunk(split: Split) -> int:
 
 
 def _points(split: Split, classifier: str) -> pd.DataFrame:
-    """Each metric of one seed (columns) for 0..5 chunks of synthetic rows."""
     return pd.DataFrame(_point(split, classifier, k * _chunk(split)) for k in CHUNKS)
 
 
@@ -169,11 +169,7 @@ _FITS = {"logistic": _logistic, "randomForest": _random_forest, "catBoost": _cat
 
 
 def require_packages(classifiers: Iterable[str]) -> None:
-    """Check that the packages of these classifiers are installed.
-
-    Raises:
-        ImportError: one is not; says how to get it.
-    """
+    """Check that those of these classifiers are installed (ImportError)."""
     packages = {"logistic": "statsmodels", "catBoost": "catboost"}
     validation.require_installed("tabular", *(packages[c] for c in classifiers if c in packages))
 
@@ -243,6 +239,7 @@ def as_records(dataset: Dataset, task: str, classifier: str) -> pd.DataFrame:
         split = load(dataset, task, method, int(by_seed.index[0]))
         counts, n_seeds = np.bincount(split.groups(split.train)), len(by_seed)
         ours = summarise(by_seed)
+        errors = ours[1] / np.sqrt(n_seeds), np.full(6, np.nan)
         known = theirs.get(name, (np.full(6, np.nan), np.full(6, np.nan)))
         base = {
             "arm": _ARMS.get(method, method),
@@ -252,13 +249,10 @@ def as_records(dataset: Dataset, task: str, classifier: str) -> pd.DataFrame:
             "n_max": int(counts.max()),
             "n_replicates": n_seeds,
         }
-        for k in CHUNKS:
-            at = {"chunk": k, "n_oversampled": k * _chunk(split)}
-            error = ours[1][k] / np.sqrt(n_seeds)
-            mean = {"metric": metric, "value": ours[0][k], "std_error": error}
-            rows.append({**base, **at, **mean, "published": known[0][k]})
-            deviation = {"metric": f"{metric}_sd", "value": ours[1][k], "std_error": np.nan}
-            rows.append({**base, **at, **deviation, "published": known[1][k]})
+        for k, (i, end) in product(CHUNKS, enumerate(("", "_sd"))):
+            at = {"chunk": k, "n_oversampled": k * _chunk(split), "metric": metric + end}
+            found = {"value": ours[i][k], "std_error": errors[i][k], "published": known[i][k]}
+            rows.append({**base, **at, **found})
     frame = pd.DataFrame(rows).assign(
         study="tabular", source="data", setting=f"{dataset.name}/{task}", dataset=dataset.name,
         task=task, classifier=classifier, protocol="published", lower=np.nan, upper=np.nan,

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from opal.bridge.render import Block, Cell, Figure, Heading, Items, Paragraph, Table
-from opal.bridge.resampling import GROUP_METRICS
 from opal.bridge.tabular.arms import ARMS, REFERENCE
 from opal.bridge.tabular.classifiers import SoundSettings
 from opal.bridge.tabular.picture import CLASSIFIERS, arm_label
@@ -28,9 +27,6 @@ Rows added: the mean over the seeds. Where a generator made too few rows of a gr
 stops short of balance, and "none recited" stops shorter: read them with this number."""
 Evaluations = Sequence[Mapping[str, Any]]
 LeftOut = Mapping[str, Mapping[str, str]]
-
-
-# ------------------------------------------------------------------------ sound evaluation
 
 
 def evaluations(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -78,11 +74,7 @@ def page(
 
 
 def summary(result: Mapping[str, Any]) -> Iterator[Block]:
-    """A sound evaluation in a terminal: one table for each setting and classifier.
-
-    Args:
-        result: of :meth:`opal.bridge.tabular.sound.TableEvaluation.write`.
-    """
+    """What a sound evaluation wrote, in a terminal: one table for each setting and classifier."""
     for entry in result["evaluations"]:
         title = f"{entry['dataset']}, {entry['task']}, {entry['classifier']}"
         yield Heading(title)
@@ -108,8 +100,8 @@ def _verdicts(done: Evaluations) -> Table:
         mine = [a for entry in done for a in entry["arms"] if a["arm"] == arm]
         if mine:
             label = arm_label(arm, mine[0]["synthesizer"])
-            rows.append([label, len(mine), *(_verdict(mine, metric) for metric in GROUP_METRICS)])
-    return Table(["arm", "evaluations", *(f"{_ERRORS[m]} error" for m in GROUP_METRICS)], rows)
+            rows.append([label, len(mine), *(_verdict(mine, metric) for metric in _ERRORS)])
+    return Table(["arm", "evaluations", *(f"{name} error" for name in _ERRORS.values())], rows)
 
 
 def _verdict(arms: Sequence[Mapping[str, Any]], metric: str) -> str:
@@ -122,12 +114,12 @@ def _verdict(arms: Sequence[Mapping[str, Any]], metric: str) -> str:
 def _arms_table(entry: Mapping[str, Any], *, intervals: bool = True) -> Table:
     """The arms of one evaluation; differences always come with their intervals."""
     head = ["arm", "rows added"]
-    for metric in GROUP_METRICS:
-        head += [f"{_ERRORS[metric]} error", "minus weighting"]
+    for name in _ERRORS.values():
+        head += [f"{name} error", "minus weighting"]
     rows = []
     for arm in entry["arms"]:
         row: list[Cell] = [arm_label(arm["arm"], arm["synthesizer"]), arm["n_added"]]
-        for metric in GROUP_METRICS:
+        for metric in _ERRORS:
             level = arm[metric]
             row.append(_interval(level, "") if intervals else f"{level['value']:.3f}")
             is_reference = arm["arm"] == REFERENCE
@@ -138,9 +130,6 @@ def _arms_table(entry: Mapping[str, Any], *, intervals: bool = True) -> Table:
 
 def _interval(found: Mapping[str, float], sign: str) -> str:
     return f"{found['value']:{sign}.3f} [{found['lower']:{sign}.2f}, {found['upper']:{sign}.2f}]"
-
-
-# ------------------------------------------------------------------------ published evaluation
 
 
 def published(result: Mapping[str, Any]) -> Iterator[Block]:
@@ -157,9 +146,6 @@ def comparison(result: Mapping[str, Any]) -> Iterator[Block]:
         return
     yield Table(["file", "difference"], rows, "largest difference to the published file")
     yield Paragraph(f"{len(rows)} files, largest difference {result['max_abs_difference']:.1e}")
-
-
-# ------------------------------------------------------------------------ audit
 
 
 def audit(result: Mapping[str, Any]) -> Iterator[Block]:
@@ -200,18 +186,10 @@ def _copies(found: Mapping[str, Any]) -> Table:
             exact = [entry["exact"], _share(entry["exact_share"]), _share(entry["by_chance"])]
             near = [entry["relabelled"], entry["near"], _share(entry["near_share"])]
             rows.append([role, *exact, *near])
-    head = (
-        "copies of",
-        "exact",
-        "share",
-        "by chance",
-        "relabelled",
-        "near",
-        "share (5 % expected)",
-    )
-    repeated = found["within"]
-    share = _share(repeated["repeated_share"])
-    return Table(head, rows, f"{repeated['repeated']} rows repeat an earlier one ({share})")
+    repeated, share = found["within"]["repeated"], _share(found["within"]["repeated_share"])
+    head = ("copies of", "exact", "share", "by chance", "relabelled", "near")
+    title = f"{repeated} rows repeat an earlier one ({share})"
+    return Table((*head, "share (5 % expected)"), rows, title)
 
 
 def _composition(found: Mapping[str, Any]) -> Table:
@@ -257,9 +235,7 @@ def _signed(value: float | None, digits: int) -> str | None:
 def _two_sample(found: Iterable[Mapping[str, Any]]) -> Table:
     rows = []
     for row in found:
-        auc = row["reason"]
-        if row["auc"] is not None:
-            auc = f"{row['auc']:.2f} ± {row['std_error']:.2f}"
+        auc = row["reason"] or f"{row['auc']:.2f} ± {row['std_error']:.2f}"
         rows.append([row["group"], row["n_synthetic"], row["n_real"], auc])
     title = "can a forest tell synthetic from real? (0.5: no)"
     return Table(("group", "synthetic", "real", "AUC"), rows, title)
@@ -271,15 +247,10 @@ def _violations(found: Mapping[str, Any]) -> Table:
         [row["feature"], f"{row['real_min']:g} to {row['real_max']:g}", *(row[k] for k in kinds)]
         for row in found["features"]
     ]
-    rows += [
-        [f"label {label}", "unknown", None, None, None, count]
-        for label, count in found["labels"].items()
-    ]
+    labels = found["labels"].items()
+    rows += [[f"label {label}", "unknown", None, None, None, count] for label, count in labels]
     head = ("column", "real range", "below", "above", "not whole", "unseen")
     return Table(head, rows, f"{found['rows']} rows have impossible values")
-
-
-# ------------------------------------------------------------------------ parsed text
 
 
 def parsed(result: Mapping[str, Any]) -> Iterator[Block]:

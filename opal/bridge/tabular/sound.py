@@ -30,6 +30,7 @@ from opal.bridge.tabular.classifiers import (
 from opal.bridge.tabular.datasets import Dataset
 from opal.bridge.tabular.splits import SplitArrays, load
 from opal.files import writable_folder, write_atomically, write_text
+from opal.scaling.intervals import percentile_interval
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -43,17 +44,11 @@ _DEFAULT = SoundSettings()
 
 @dataclass(frozen=True, eq=False)
 class TableEvaluation:
-    """A sound evaluation.
+    """A sound evaluation."""
 
-    Attributes:
-        frame: its records, as :mod:`opal.records` describes them.
-        left_out: for each data set and task the arms that its tables do not allow, and why.
-        settings: that it was made with.
-    """
-
-    frame: pd.DataFrame
-    left_out: Mapping[str, Mapping[str, str]]
-    settings: SoundSettings
+    frame: pd.DataFrame  # its records, as :mod:`opal.records` describes them
+    left_out: Mapping[str, Mapping[str, str]]  # by data set and task: arms not allowed, and why
+    settings: SoundSettings  # that it was made with
 
     def table(self) -> pd.DataFrame:
         """Each metric of each arm, and its difference to weighting, with 95 % intervals."""
@@ -146,12 +141,7 @@ class Outcome:
     n_added: np.ndarray
 
 
-def evaluate(
-    dataset: Dataset,
-    task: str,
-    classifier: str,
-    settings: SoundSettings,
-) -> pd.DataFrame:
+def evaluate(dataset: Dataset, task: str, classifier: str, settings: SoundSettings) -> pd.DataFrame:
     """Records of every arm that the tables allow, for one dataset, task and classifier.
 
     Groups are classes in the task ``imbalanced``, attribute and class in ``spurious``.
@@ -253,7 +243,8 @@ def _aggregates(
             ),
         }
         for name, (value, values) in pairs.items():
-            lower, upper = resampling.bias_corrected(float(value), values)
+            # The largest of several errors picks up noise: its bootstrap values lie too high.
+            lower, upper = percentile_interval(float(value), values)
             found = {"metric": name, "value": float(value), "std_error": float(values.std(ddof=1))}
             rows.append({**base, **found, "lower": lower, "upper": upper, "n_replicates": n_seeds})
     return rows
@@ -262,7 +253,6 @@ def _aggregates(
 def _per_seed(
     base: dict[str, Any], arm: int, outcome: Outcome, names: tuple[str, ...]
 ) -> list[dict[str, Any]]:
-    """The error of each group in one seed."""
     group = outcome.data.test.group
     means = [float(outcome.errors[group == g, arm].mean()) for g in range(len(names))]
     shared = {**base, "replicate": outcome.seed, "n_oversampled": round(outcome.n_added[arm])}

@@ -138,7 +138,6 @@ def _numeric(column: pd.Series, where: str) -> None:
 
 
 def _binary(labels: pd.Series, where: str) -> None:
-    """Refuse labels other than 0 and 1."""
     found = sorted({float(label) for label in labels.unique()} - {0.0, 1.0})
     if found:
         raise ValueError(
@@ -176,13 +175,7 @@ class TableRows:
 
 @dataclass(frozen=True)
 class SplitArrays:
-    """A split as arrays; ``groups`` are 0, …, K−1 and features ``(n, d)`` floats.
-
-    Attributes:
-        novel: ``(n_synthetic,)`` True where a synthetic row equals no real row.
-        fresh: real rows of the source table that are neither in train nor in test; None without
-            a source table.
-    """
+    """A split as arrays; ``groups`` are 0, …, K−1 and features ``(n, d)`` floats."""
 
     features: list[str]
     group_names: tuple[str, ...]
@@ -190,8 +183,8 @@ class SplitArrays:
     train: TableRows
     synthetic: TableRows
     test: TableRows
-    novel: np.ndarray
-    fresh: TableRows | None
+    novel: np.ndarray  # (n_synthetic,) whether a synthetic row equals no real row
+    fresh: TableRows | None  # of the source table, where there is one: in neither train nor test
 
     @classmethod
     def of(cls, split: Split) -> SplitArrays:
@@ -255,9 +248,6 @@ def without(table: pd.DataFrame, taken: Iterable[pd.DataFrame]) -> pd.DataFrame:
     taken.
     """
     left = Counter(key for other in taken for key in keys(other[table.columns]))
-    keep = np.ones(len(table), dtype=bool)
-    for index, key in enumerate(keys(table)):
-        if left[key]:
-            left[key] -= 1
-            keep[index] = False
-    return table[keep]
+    own = pd.Series(keys(table), dtype=object)
+    nth = own.groupby(own).cumcount()
+    return table[np.array([at >= left[key] for at, key in zip(nth, own, strict=True)], dtype=bool)]

@@ -71,9 +71,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
     if name not in _HOME:
-        raise AttributeError(
-            f"module 'opal.bridge.text' has no attribute {name!r}; it has {__all__}"
-        )
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {__all__}")
     return getattr(importlib.import_module(_HOME[name]), name)
 
 

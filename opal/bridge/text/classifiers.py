@@ -61,7 +61,6 @@ class FineTuning:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         for name in ("epochs", "batch", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
@@ -81,15 +80,10 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class FineTuned:
-    """A trained encoder.
+    """A trained encoder."""
 
-    Attributes:
-        losses: weighted loss of each step.
-        accuracies: share of each step's texts that were given their class before the step.
-    """
-
-    losses: tuple[float, ...]
-    accuracies: tuple[float, ...]
+    losses: tuple[float, ...]  # weighted, of each step
+    accuracies: tuple[float, ...]  # share of each step's texts given their class before it
     _settings: FineTuning = field(repr=False)
     _tokenizer: Any = field(repr=False)
     _model: Any = field(repr=False)
@@ -194,16 +188,10 @@ def batches(
     rng: np.random.Generator,
     by_length: bool = False,
 ) -> list[np.ndarray]:
-    """Rows of each step: every epoch is an order of all of them.
+    """Rows of each step, of ``size`` but for the last of an epoch: every epoch orders all of them.
 
-    Args:
-        rows: that are trained on [n].
-        texts: of which they are rows.
-        size: of a batch; the last one of an epoch may be smaller.
-        epochs: passes over the rows.
-        rng: draws the orders.
-        by_length: batches are of texts of about equal length, in an order that is drawn. Each
-            epoch still has each row once, and the mean over its batches is the same objective.
+    With ``by_length`` batches are of texts of about equal length, in an order that is drawn. Each
+    epoch still has each row once, and the mean over its batches is the same objective.
     """
     found: list[np.ndarray] = []
     for _ in range(epochs):

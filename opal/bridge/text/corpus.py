@@ -102,14 +102,10 @@ def stacked(tables: Mapping[Any, pd.DataFrame]) -> tuple[pd.DataFrame, dict[Any,
 
 
 def leaks(frame: pd.DataFrame, held_out: Collection[str]) -> np.ndarray:
-    """Which texts must not be trained on while others are held out [n].
+    """Which texts must not be trained on while others, given by their ids, are held out [n].
 
     Those that equal a held-out text, those that were made from one, and all that equal such a
     one: a model may write the same text from two seeds.
-
-    Args:
-        frame: n texts.
-        held_out: ids.
     """
     hidden = frozenset(held_out)
     made = [not hidden.isdisjoint(seeds) for seeds in frame["seeds"]]
@@ -173,13 +169,12 @@ class TextCorpus:
 
 def faults(corpus: TextCorpus) -> tuple[str, ...]:
     """What is repeated, contradicted or on both sides, a line each; nothing that does not occur."""
-    found = [
-        (table, n, len(frame), what)
+    return tuple(
+        f"{table}: {n} of {len(frame)} {what}"
         for table, frame in corpus.tables()
         for n, what in _found(corpus, table, frame)
         if n
-    ]
-    return tuple(f"{table}: {n} of {of} {what}" for table, n, of, what in found)
+    )
 
 
 def corpus_of(

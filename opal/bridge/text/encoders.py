@@ -39,7 +39,6 @@ class Features(Protocol):
 
     def given(self, rows: np.ndarray) -> Any:
         """Features of all texts, once the encoder has seen the training texts ``rows`` [n, d]."""
-        ...
 
 
 class Encoder(Protocol):
@@ -48,26 +47,19 @@ class Encoder(Protocol):
     @property
     def name(self) -> str:
         """Used in records."""
-        ...
 
     def features(self, texts: Sequence[str]) -> Features:
         """Features of all texts, of which some will be trained on."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Features that nothing is learned for.
+    """Features that nothing is learned for."""
 
-    Attributes:
-        x: of all texts [n, d].
-    """
-
-    x: np.ndarray
+    x: np.ndarray  # of all texts [n, d]
 
     def given(self, rows: np.ndarray) -> np.ndarray:
         """The same for all ``rows``."""
-        del rows
         return self.x
 
 
@@ -77,12 +69,9 @@ class Counted:
 
     Columns of words that no training text has are zero, so that rules of different training texts
     have the same coordinates.
-
-    Attributes:
-        counts: of the words of all texts, sparse [n, d].
     """
 
-    counts: Any
+    counts: Any  # of the words of all texts, sparse [n, d]
 
     @cached_property
     def _logarithmic(self) -> Any:

@@ -26,13 +26,9 @@ _SHOWN = 3
 
 @dataclass(frozen=True, eq=False)
 class Generated:
-    """What a model was asked for, and what it wrote.
+    """What a model was asked for, and what it wrote."""
 
-    Attributes:
-        answered: samples, their prompts, and an account.
-    """
-
-    answered: Answered
+    answered: Answered  # samples, their prompts, and an account
 
     @property
     def samples(self) -> Sequence[WrittenSample]:

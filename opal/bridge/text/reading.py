@@ -12,7 +12,7 @@ import importlib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -59,6 +59,11 @@ class Columns:
     seed: str | None = None
     source: str | None = None
     id: str | None = None
+
+    @classmethod
+    def of(cls, flags: object) -> Columns:
+        """Those that the flags ``--ROLE-column`` of a command name."""
+        return cls(**{f.name: getattr(flags, f"{f.name}_column", None) for f in fields(cls)})
 
 
 def read_texts(
@@ -128,12 +133,8 @@ def read_files(
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """The texts of files: those to train on, with the synthetic ones, and those to test on.
 
-    Args:
-        file: labelled texts.
-        test: texts to test on.
-        synthetic: files of texts that a model wrote: the one that the file says, or one of the
-            file's name.
-        columns: of those files that have them.
+    Texts of ``synthetic`` files are a model's: the one that the file says, or one of the file's
+    name. The ``columns`` are those of the files that have them.
 
     Raises:
         ValueError: a file is unfit, no file has a column, or a synthetic text is called human.
@@ -251,7 +252,6 @@ def _seeds(
 
 
 def _contradictory(frame: pd.DataFrame) -> pd.Series:
-    """Whether the text of a row occurs with several labels."""
     return frame.groupby("id")["label"].transform("nunique") > 1
 
 

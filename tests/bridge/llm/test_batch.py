@@ -11,8 +11,9 @@ import pytest
 
 from opal.bridge.llm import batch
 from opal.bridge.llm.budget import Budget, BudgetError, Prices
+from opal.bridge.llm.database import LedgerError
 from opal.bridge.llm.generate import ReplayError, generate
-from opal.bridge.llm.ledger import Ledger, LedgerError
+from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import report
 from tests.bridge.llm.plain import Plain, indices
 from tests.bridge.llm.server import Seen, completion

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from opal.bridge.llm.generate import HopelessError, generate
+from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
+from opal.bridge.llm.loop import HopelessError
 from opal.bridge.llm.report import report
 from opal.bridge.llm.request import AskError, FailedError, FatalError, RefusedError, Reply
 from tests.bridge.llm.conftest import KEY, Open, Serve

@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from opal.bridge.llm.budget import Budget, BudgetError, Limits, Prices
-from opal.bridge.llm.generate import HopelessError, ReplayError, generate
-from opal.bridge.llm.ledger import Ledger, LedgerError
+from opal.bridge.llm.database import LedgerError
+from opal.bridge.llm.generate import ReplayError, generate
+from opal.bridge.llm.ledger import Ledger
+from opal.bridge.llm.loop import HopelessError
 from opal.bridge.llm.report import report
 from opal.bridge.llm.request import (
     FailedError,

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from opal.bridge.llm.database import LedgerError
 from opal.bridge.llm.generate import generate
-from opal.bridge.llm.ledger import Ledger, LedgerError
+from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import report
 from opal.bridge.llm.request import Gate, Reply, Request
 from opal.bridge.llm.run_state import RunState

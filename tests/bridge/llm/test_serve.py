@@ -30,8 +30,9 @@ import torch
 from opal import checks, cli
 from opal.bridge.llm.budget import Budget, Limits, Prices
 from opal.bridge.llm.client import OpenAIClient
-from opal.bridge.llm.generate import HopelessError, generate
+from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
+from opal.bridge.llm.loop import HopelessError
 from opal.bridge.llm.report import report
 from opal.bridge.llm.request import ModelSettings, WrittenSample
 from opal.bridge.prompts.common import identity

@@ -75,7 +75,6 @@ class AuditRows:
         return render.terminal(report.audit(result))
 
     def _check_flags(self) -> None:
-        """Refuse flags that would be ignored, and rows that are none."""
         from opal import validation
 
         if self.rows is not None:

@@ -131,7 +131,6 @@ class EvaluateRows:
         return tuple(dict.fromkeys(chosen))
 
     def _check_flags(self) -> None:
-        """Refuse flags that would be ignored."""
         given = {f.name for f in fields(self) if getattr(self, f.name) != f.default}
         if self.compare and self.protocol != "published":
             raise ValueError("--compare needs --protocol published; got sound.")
@@ -147,7 +146,6 @@ class EvaluateRows:
             )
 
     def _datasets(self) -> list[Dataset]:
-        """Where the tables come from: listed, a folder, or single files."""
         from opal.bridge.tabular import datasets
 
         ways = [bool(self.datasets), self.folder is not None, self.train is not None]

@@ -48,37 +48,16 @@ class GenerateRows(Asking):
     """CSV file for the rows alone, as `opal tabular evaluate --synthetic` reads them."""
 
     def run(self) -> dict[str, Any]:
-        """Write the rows; whatever can be refused is refused before anything is asked.
-
-        Raises:
-            ValueError: the file, the flags, the endpoint or the budget break a rule.
-        """
+        """Write the rows; whatever can be refused is refused before anything is asked."""
         from opal.bridge.tabular.generation import generate_rows
         from opal.reading import read_table
 
         self.settings()
         self.allowed()  # flags are refused before the file is read
-        made = generate_rows(
-            read_table(self.file),
-            self,
-            target=self.target,
-            attributes=self.group,
-            fill_to=self.fill_to,
-            per_group=self.per_group,
-            rows=self.rows,
-            shown=self.shown,
-            describe=self.describe,
-            table_out=self.table_out,
-            name=str(self.file),
-        )
-        return made.result()
-
-    def table(self, result: Mapping[str, Any]) -> RenderableType:
-        """What was made, for people."""
-        from opal.bridge import render
-        from opal.bridge.llm import report
-
-        return render.terminal(report.blocks(result, "group"))
+        same = ("target", "fill_to", "per_group", "rows", "shown", "describe", "table_out")
+        flags: dict[str, Any] = {name: getattr(self, name) for name in same}
+        flags |= {"attributes": self.group, "name": str(self.file)}
+        return generate_rows(read_table(self.file), self, **flags).result()
 
 
 @dataclass(frozen=True)
@@ -99,11 +78,7 @@ class ParseRows:
     """Print JSON, rows included."""
 
     def run(self) -> dict[str, Any]:
-        """Parse, and write the rows where a file is named.
-
-        Raises:
-            ValueError: the file is no text, a named column is in no line, or no line is a row.
-        """
+        """Parse, and write the rows where a file is named."""
         from dataclasses import asdict
 
         from opal.bridge.prompts import transcript

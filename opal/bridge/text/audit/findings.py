@@ -12,6 +12,7 @@ import numpy as np
 from opal.bridge.text.audit import copies, seeds
 from opal.bridge.text.audit.labels import Seen
 from opal.bridge.text.audit.tables import ALL, AuditData
+from opal.bridge.text.audit.variety import OPENINGS, ORDERS
 from opal.checks import z_threshold
 
 LEVEL = 0.01
@@ -21,21 +22,13 @@ _CLOSE = 0.85
 
 
 class Test(NamedTuple):
-    """A comparison with what is normal.
+    """A comparison with what is normal."""
 
-    Attributes:
-        kind: what is compared.
-        name: class, or all of them.
-        z: how far beyond it, positive is worse; infinite for what must never be.
-        matters: whether it is large enough to matter.
-        said: the finding in words.
-    """
-
-    kind: str
-    name: str
-    z: float
-    matters: bool
-    said: str
+    kind: str  # what is compared
+    name: str  # class, or all of them
+    z: float  # how far beyond it, positive is worse; infinite for what must never be
+    matters: bool  # whether it is large enough to matter
+    said: str  # the finding in words
 
 
 def verdicts(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,11 +143,11 @@ def _variety(found: Mapping[str, Any]) -> Iterator[Test]:
             yield Test("labels", name, math.inf, True, said)
         if row["reason"] is not None:
             continue
-        for k in (1, 2, 3):
+        for k in ORDERS:
             a = row[f"distinct_{k}"]
             said = f"distinct-{k} is {a['synthetic']:.2f} against {a['real']:.2f} of real texts"
             yield Test("variety", name, -_z(a), a["synthetic"] < 0.9 * a["real"], said)
-        for k in (3, 4, 5):
+        for k in OPENINGS:
             a = row[f"opening_{k}"]
             first: Mapping[str, Any] = next(iter(row["openings"]), {"words": "", "share": 0.0})
             said = (
@@ -238,21 +231,13 @@ def _z(compared: Mapping[str, Any]) -> float:
 
 
 class _Kind(NamedTuple):
-    """One way to be bad.
+    """One way to be bad."""
 
-    Attributes:
-        name: of the kind.
-        value: badness of each text; 0 is not at all [n].
-        other: row of the real text to show beside it, −1 for none [n].
-        role: what that text is.
-        why: the reason for the text of a number.
-    """
-
-    name: str
-    value: np.ndarray
-    other: np.ndarray
-    role: str
-    why: Callable[[int], str]
+    name: str  # of the kind
+    value: np.ndarray  # badness of each text; 0 is not at all [n]
+    other: np.ndarray  # row of the real text to show beside it, −1 for none [n]
+    role: str  # what that text is
+    why: Callable[[int], str]  # the reason for the text of a number
 
 
 def _different(data: AuditData, ours: np.ndarray, order: np.ndarray) -> Iterator[int]:
@@ -283,7 +268,6 @@ def _kinds(seen: Seen, writer: str, score: np.ndarray) -> Iterator[_Kind]:
 
 
 def _copied(data: AuditData, writer: str, role: str) -> Iterator[_Kind]:
-    """Copies and near copies of a real table."""
     ours, near = data.made[writer], data.near(writer, role)
     kinds = copies.kinds(data, ours, near, role)
     place = {int(data.key[row]): int(row) for row in data.real[role][::-1]}
@@ -300,7 +284,6 @@ def _copied(data: AuditData, writer: str, role: str) -> Iterator[_Kind]:
 
 
 def _doubted(seen: Seen, writer: str, row: np.ndarray) -> _Kind:
-    """Texts to which the classifier gives another class."""
     labels, mine = seen.data.labels, seen.of(writer)
     p, own = seen.label[mine], seen.data.label[seen.rows[mine]]
     other, of_own = p.max(axis=1), p[np.arange(len(own)), own]

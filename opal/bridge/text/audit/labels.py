@@ -25,15 +25,10 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a classifier of real texts sees in texts that are no relatives of its own.
+    """What a classifier of real texts sees in texts that are no relatives of its own."""
 
-    Attributes:
-        data: of the texts.
-        seed: of the folds.
-    """
-
-    data: AuditData
-    seed: int
+    data: AuditData  # of the texts
+    seed: int  # of the folds
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -166,10 +161,8 @@ def out_of_fold(
         x = features.given(train)
         if not isinstance(x, np.ndarray):
             x = x[:, np.flatnonzero(x[train].getnnz(axis=0))]  # without words that no one has
-        options: dict[str, Any] = {
-            "ridge": 1 / (2 * STRENGTH * len(train)),
-            "tolerance": _TOLERANCE,
-        }
+        ridge = 1 / (2 * STRENGTH * len(train))
+        options: dict[str, Any] = {"ridge": ridge, "tolerance": _TOLERANCE}
         fit = fit_wide(x[train], y[train], even(group[train]), n_classes=n_classes, **options)
         p[test] = fit.probabilities(x[test])
     return p

@@ -28,6 +28,7 @@ STEPS = 5
 Progress = Callable[[str], None]
 _SENTENCES = 2
 _HEAD = ("corpus", "source", "class", "kind", "finding")
+_BOTH = {"n": "texts", "n_real": "real"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +60,7 @@ class AuditReport:
         return {"audits": dict(self.audits)}
 
     def write(self, path: Path) -> dict[str, Any]:
-        """Write the page, all of it or nothing; what was found, and where it is written.
-
-        Raises:
-            OSError: it cannot be written.
-        """
+        """Write the page, all of it or nothing; what was found, and where it is written."""
         write_text(path, self.to_html())
         return self.result() | {"written": str(path)}
 
@@ -142,9 +139,8 @@ def audit(
 def blocks(result: Mapping[str, Any], *, brief: bool = False) -> Iterator[render.Block]:
     """What was found, the tables behind it, and the worst texts.
 
-    Args:
-        result: of :meth:`AuditReport.result` or :meth:`AuditReport.write`.
-        brief: one example of each kind, as in a terminal.
+    ``result`` is of :meth:`AuditReport.result` or :meth:`AuditReport.write`; ``brief`` shows one
+    example of each kind, as in a terminal.
     """
     for name, entry in result["audits"].items():
         for writer, found in entry["sources"].items():
@@ -162,9 +158,8 @@ def blocks(result: Mapping[str, Any], *, brief: bool = False) -> Iterator[render
 
 
 def _audit(seen: Seen, writer: str, progress: Progress | None) -> dict[str, Any]:
-    data, seed = seen.data, seen.seed
+    data, seed, rows = seen.data, seen.seed, seen.data.made[writer]
     tell = progress or (lambda _: None)
-    rows = data.made[writer]
     found: dict[str, Any] = {
         "source": writer,
         "n": len(rows),
@@ -192,7 +187,6 @@ def _audit(seen: Seen, writer: str, progress: Progress | None) -> dict[str, Any]
 
 
 def _headline(found: Mapping[str, Any]) -> str:
-    """One line on what was audited, against what."""
     real = ", ".join(f"{n} of {role}" for role, n in found["n_real"].items())
     return (
         f"{found['n']} texts of {len(found['classes'])} classes against {real}; "
@@ -211,10 +205,8 @@ def _findings(found: Mapping[str, Any]) -> Iterator[render.Block]:
         if len(rows) > _SENTENCES:
             others = ", ".join(row["class"] for row in rows[_SENTENCES:])
             entries.append((kind, f"(also): {others}."))
-    if entries:
-        yield render.Items(entries, "bad")
-    else:
-        yield render.Paragraph("Nothing found.", "good")
+    nothing = render.Paragraph("Nothing found.", "good")
+    yield render.Items(entries, "bad") if entries else nothing
     yield render.Paragraph(
         f"Of {found['verdicts']['n_tests']} comparisons with what is normal among real texts. A "
         "finding is large enough to matter, and the chance of any false one is below 1 %.",
@@ -228,11 +220,14 @@ def _examples(found: Mapping[str, Any], *, brief: bool) -> render.Table:
     if brief:
         first = {row["kind"]: row for row in reversed(chosen)}
         chosen = [*reversed(first.values())]
-    rows: list[list[render.Cell]] = []
-    for row in chosen:
-        other = "" if row["other"] is None else render.Quote(row["other"], row["role"])
-        why = f"{row['kind']} ({row['class']}): {row['why']}"
-        rows.append([why, render.Quote(row["text"]), other])
+    rows: list[list[render.Cell]] = [
+        [
+            f"{row['kind']} ({row['class']}): {row['why']}",
+            render.Quote(row["text"]),
+            "" if row["other"] is None else render.Quote(row["other"], row["role"]),
+        ]
+        for row in chosen
+    ]
     note = f"Texts are shown up to {render.LIMIT} characters."
     return render.Table(("why", "synthetic", "beside it"), rows, "Worst examples", note)
 
@@ -300,14 +295,14 @@ def _variety(found: Mapping[str, Any]) -> render.Table:
         openings = [_pair(row[f"opening_{k}"], share=True) for k in OPENINGS]
         return [_pair(row["repeated"], share=True), *distinct, *openings]
 
-    rows = _described(found["variety"], ("n", "n_repeated", "most"), 7, cells)
     note = (
         "Synthetic (real), of equally many texts: share that another text equals, distinct runs of "
         "1, 2, 3 words, share whose first 3, 4, 5 words another text shares. ↓ or ↑: beyond three "
         "standard errors."
     )
-    head = ("class", "texts", "repeats", "most", "repeated", "distinct-1", "-2", "-3")
-    return render.Table((*head, "opening 3", "4", "5"), rows, "Variety", note)
+    counts = {"n": "texts", "n_repeated": "repeats", "most": "most"}
+    head = ("repeated", "distinct-1", "-2", "-3", "opening 3", "4", "5")
+    return _described("Variety", found["variety"], counts, head, cells, note)
 
 
 def _openings(found: Mapping[str, Any]) -> render.Table:
@@ -321,22 +316,18 @@ def _openings(found: Mapping[str, Any]) -> render.Table:
 
 def _shift(found: Mapping[str, Any]) -> render.Table:
     def cells(row: Mapping[str, Any]) -> list[str]:
+        forms = {"shift_sd": "+.2f", "length_z": "+.1f", "sd_ratio": ".2f"}
         words = f"{row['words']:.1f} ({row['real_words']:.1f})"
-        length = [
-            _number(row["shift_sd"], "+.2f"),
-            _number(row["length_z"], "+.1f"),
-            _number(row["sd_ratio"]),
-        ]
+        length = [_number(row[name], form) for name, form in forms.items()]
         return [words, *length, _pair(row["divergence"]), _pair(row["unseen"], share=True)]
 
-    rows = _described(found["shift"], ("n", "n_real"), 6, cells)
     note = (
         "Synthetic (real). Shift of the mean length in standard deviations of real lengths, and "
         "its z. Divergence of the words' frequencies (Jensen-Shannon distance) and share of unseen "
         "words, against real texts of equal number. ↓ or ↑: beyond three standard errors."
     )
-    head = ("class", "texts", "real", "words", "shift (SD)", "z", "SD ratio", "divergence")
-    return render.Table((*head, "unseen words"), rows, "Length and vocabulary", note)
+    head = ("words", "shift (SD)", "z", "SD ratio", "divergence", "unseen words")
+    return _described("Length and vocabulary", found["shift"], _BOTH, head, cells, note)
 
 
 def _words(found: Mapping[str, Any]) -> render.Table:
@@ -362,9 +353,8 @@ def _labels(found: Mapping[str, Any]) -> render.Table:
         "Share of texts that a classifier of real texts, which has seen no relative of theirs, "
         "gives their own class. Synthetic (real)."
     )
-    head = ("class", "texts", "real", "agrees", "on real texts", "z", "P(own class)")
-    rows = _described(found["labels"], ("n", "n_real"), 5, cells)
-    return render.Table((*head, "instead often"), rows, "Consistency of the labels", note)
+    head = ("agrees", "on real texts", "z", "P(own class)", "instead often")
+    return _described("Consistency of the labels", found["labels"], _BOTH, head, cells, note)
 
 
 def _two_sample(found: Mapping[str, Any]) -> render.Table:
@@ -372,13 +362,12 @@ def _two_sample(found: Mapping[str, Any]) -> render.Table:
         pairs = (("auc", "std_error"), ("null", "null_error"))
         return [_plus_minus(row[name], row[error]) for name, error in pairs]
 
-    rows = _described(found["two_sample"], ("n", "n_real"), 2, cells)
     note = (
         "AUC of a classifier that tells synthetic from real texts, on texts without relatives in "
         "its training; .5: it cannot."
     )
-    head = ("class", "texts", "real", "AUC", "real from real")
-    return render.Table(head, rows, "Can they be told from real texts?", note)
+    title, head = "Can they be told from real texts?", ("AUC", "real from real")
+    return _described(title, found["two_sample"], _BOTH, head, cells, note)
 
 
 def _groups(found: Mapping[str, Any]) -> render.Table:
@@ -404,17 +393,20 @@ def _attributes(found: Mapping[str, Any]) -> render.Table:
 
 
 def _described(
+    title: str,
     found: Sequence[Mapping[str, Any]],
-    counts: Sequence[str],
-    width: int,
+    counts: Mapping[str, str],
+    head: Sequence[str],
     cells: Callable[[Mapping[str, Any]], Sequence[render.Cell]],
-) -> list[list[render.Cell]]:
+    note: str,
+) -> render.Table:
     """Class, counts and cells of each row; where nothing can be said, the reason."""
-    return [
+    rows: list[list[render.Cell]] = [
         [row["class"], *(row[name] for name in counts)]
-        + ([row["reason"], *[""] * (width - 1)] if row["reason"] else [*cells(row)])
+        + ([row["reason"], *[""] * (len(head) - 1)] if row["reason"] else [*cells(row)])
         for row in found
     ]
+    return render.Table(("class", *counts.values(), *head), rows, title, note)
 
 
 def _number(value: float | None, form: str = ".2f") -> str:

@@ -25,32 +25,20 @@ FOLDS = 5
 
 
 class Near(NamedTuple):
-    """For each of n texts its nearest text of another table.
+    """For each of n texts its nearest text of another table."""
 
-    Attributes:
-        row: of that text in the data [n].
-        cosine: of the two [n].
-    """
-
-    row: np.ndarray
-    cosine: np.ndarray
+    row: np.ndarray  # of that text in the data [n]
+    cosine: np.ndarray  # of the two [n]
 
 
 @dataclass(frozen=True, eq=False)
 class AuditData:
-    """The tables of an audit, one below the other.
+    """The tables of an audit, one below the other."""
 
-    Attributes:
-        frame: all texts.
-        real: rows of the tables ``base``, ``human`` and ``test``, those that there are.
-        made: rows of each writer.
-        encoder: of the classifiers, and of similarity if it gives embeddings.
-    """
-
-    frame: pd.DataFrame
-    real: Mapping[str, np.ndarray]
-    made: Mapping[str, np.ndarray]
-    encoder: Encoder
+    frame: pd.DataFrame  # all texts
+    real: Mapping[str, np.ndarray]  # rows of ``base``, ``human`` and ``test``, those there are
+    made: Mapping[str, np.ndarray]  # rows of each writer
+    encoder: Encoder  # of the classifiers, and of similarity if it gives embeddings
     _near: dict[tuple[str, str], Near] = field(default_factory=dict, repr=False)
 
     @classmethod

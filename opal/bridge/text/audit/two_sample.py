@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from opal.bridge.resampling import auc_error
+from opal.bridge.resampling import auc_error, mean_auc
 from opal.bridge.text.audit import variety
 from opal.bridge.text.audit.labels import out_of_fold
-from opal.bridge.text.audit.tables import FOLDS, AuditData, family, folds_of
+from opal.bridge.text.audit.tables import AuditData, family, folds_of
 
 
 def two_sample(data: AuditData, writer: str, seed: int) -> tuple[list[dict[str, Any]], np.ndarray]:
@@ -56,19 +56,10 @@ def _some(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _auc(
     data: AuditData, ours: np.ndarray, theirs: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, np.ndarray]:
-    """Mean over folds of the held-out AUC, and the probability that each of ``ours`` is one."""
-    from sklearn.metrics import roc_auc_score
-
+    """The held-out AUC, and the probability that each of ``ours`` is one."""
     rows = np.concatenate([ours, theirs])
     mine = (np.arange(len(rows)) < len(ours)).astype(int)
     folds = folds_of(data, rows, mine, int(rng.integers(2**31)))
     every = np.ones(len(rows), dtype=bool)
     p = out_of_fold(data, rows, mine, mine, folds, trained=every)[:, 1]
-    scores, pairs = [], []
-    for k in range(FOLDS):
-        inside = (folds.home == k) & np.isfinite(p)
-        positive = int(mine[inside].sum())
-        if 0 < positive < inside.sum():
-            scores.append(roc_auc_score(mine[inside], p[inside]))
-            pairs.append(positive * (int(inside.sum()) - positive))
-    return float(np.average(scores, weights=pairs)), p[: len(ours)]
+    return mean_auc(mine, p, folds.home), p[: len(ours)]

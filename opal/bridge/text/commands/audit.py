@@ -60,13 +60,7 @@ class Audit:
     """Print JSON."""
 
     def run(self) -> dict[str, Any]:
-        """Audit; whatever can be refused is refused before anything is computed.
-
-        Raises:
-            ValueError: a flag, file or name breaks a rule.
-            ImportError: the encoder needs the extra ``text``.
-            OSError: the page cannot be written.
-        """
+        """Audit; whatever can be refused is refused before anything is computed."""
         from opal.bridge.text import encoders
         from opal.bridge.text.audit.report import STEPS, audit_texts
         from opal.files import writable_folder
@@ -95,20 +89,18 @@ class Audit:
         return render.terminal(blocks(result, brief=True))
 
     def _check_flags(self) -> None:
-        """Refuse flags that would be ignored."""
         if self.files and self.corpus:
             raise ValueError("FILES exclude --corpus; name one kind.")
         if self.files and self.train is None:
             raise ValueError(
                 "an audit needs the texts that the synthetic ones were made from: name --train."
             )
-        own = ("train", "human", "test", *_COLUMNS.values())
+        own = [n for n in vars(self) if n in ("train", "human", "test") or n.endswith("_column")]
         given = [name for name in own if getattr(self, name) is not None]
         if given and not self.files:
             raise ValueError(f"--{given[0].replace('_', '-')} needs FILES to audit; got none.")
 
     def _corpora(self) -> list[TextCorpus]:
-        """The corpora that are asked for."""
         from opal import names
         from opal.bridge.text import published
 
@@ -126,8 +118,7 @@ class Audit:
         notes: list[str] = []
         given = {"base": self.train, "human": self.human, "test": self.test}
         paths = {role: path for role, path in given.items() if path is not None}
-        columns = Columns(**{role: getattr(self, flag) for role, flag in _COLUMNS.items()})
-        there = present([*paths.values(), *self.files], columns)
+        there = present([*paths.values(), *self.files], Columns.of(self))
         real = {role: _read(path, there[path], notes) for role, path in paths.items()}
         parts = [_read(path, there[path], notes, path.stem) for path in self.files]
         whole = pd.concat(parts, ignore_index=True)
@@ -156,11 +147,3 @@ def _read(
     if left := len(read_strings(path)) - len(frame):
         notes.append(f"{path}: {left} texts occur with several labels and are left out")
     return frame
-
-
-_COLUMNS = {
-    "text": "text_column",
-    "label": "label_column",
-    "attribute": "attribute_column",
-    "seed": "seed_column",
-}

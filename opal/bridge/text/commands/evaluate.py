@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -75,12 +75,7 @@ class Evaluate:
     """Print JSON."""
 
     def run(self) -> dict[str, Any]:
-        """Evaluate; refusals come before anything is trained or written.
-
-        Raises:
-            ValueError: flags that exclude each other, a number too small, a file that is unfit.
-            ImportError: the extra ``text`` is not installed and an encoder needs it.
-        """
+        """Evaluate; refusals come before anything is trained or written."""
         from opal import executors, runner
         from opal.bridge.text.curves.report import Evaluation
         from opal.files import writable_folder
@@ -133,17 +128,11 @@ class Evaluate:
         return evaluate.of_corpora(self.corpus or default, settings, seeds)
 
     def _columns(self) -> tuple[str | None, ...]:
-        return (
-            self.text_column,
-            self.label_column,
-            self.attribute_column,
-            self.seed_column,
-            self.source_column,
-            self.id_column,
-        )
+        from opal.bridge.text.reading import Columns
+
+        return astuple(Columns.of(self))
 
     def _check_flags(self) -> None:
-        """Refuse flags that would be ignored."""
         if self.file is not None and (self.corpus or self.preset != "quick"):
             raise ValueError("--file excludes --corpus and --preset full; name one of them.")
         if self.file is None and self.synthetic:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
 from opal.bridge.llm.command import Asking
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 
 @dataclass(frozen=True)
@@ -28,6 +24,7 @@ class Generate(Asking):
         opal text generate mine.csv --fill-to 200 --local ./models/llama --out samples.jsonl
     """
 
+    KIND = "class"
     file: Annotated[Path, tyro.conf.Positional]
     """Labelled texts: CSV, TSV, JSON, JSON lines or Parquet."""
     text_column: str | None = None
@@ -44,19 +41,14 @@ class Generate(Asking):
     """What a class means, as CLASS=SENTENCE."""
 
     def run(self) -> dict[str, Any]:
-        """Write the texts; whatever can be refused is refused before anything is asked.
-
-        Raises:
-            ValueError: the file, the flags, the endpoint or the budget break a rule.
-        """
+        """Write the texts; whatever can be refused is refused before anything is asked."""
         from opal.bridge.text import reading
         from opal.bridge.text.generation import generate_texts
 
         self.settings()
         self.allowed()
-        columns = reading.Columns(text=self.text_column, label=self.label_column)
         made = generate_texts(
-            reading.read_texts(self.file, columns),
+            reading.read_texts(self.file, reading.Columns.of(self)),
             self,
             fill_to=self.fill_to,
             per_class=self.per_class,
@@ -66,13 +58,6 @@ class Generate(Asking):
         if made.samples:
             made.write(self.out)
         return made.result()
-
-    def table(self, result: Mapping[str, Any]) -> RenderableType:
-        """What was made, for people."""
-        from opal.bridge import render
-        from opal.bridge.llm import report
-
-        return render.terminal(report.blocks(result, "class"))
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:

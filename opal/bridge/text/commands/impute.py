@@ -39,6 +39,7 @@ class Impute(Asking):
         --budget 5 --dry-run
     """
 
+    KIND = "class"
     file: Annotated[Path | None, tyro.conf.Positional] = None
     """Labelled texts of your own: CSV, TSV, JSON, JSON lines or Parquet."""
     corpus: str | None = None
@@ -84,11 +85,7 @@ class Impute(Asking):
     """Ask a second time, for texts that are all made from the same five: the arm fixed_seeds."""
 
     def run(self) -> dict[str, Any]:
-        """Evaluate; whatever can be refused is refused before anything is asked or trained.
-
-        Raises:
-            ValueError: file, flags or endpoint break a rule.
-        """
+        """Evaluate; whatever can be refused is refused before anything is asked or trained."""
         from opal.bridge.text.impute import sources
         from opal.bridge.text.impute.report import imputation
         from opal.progress import bar
@@ -113,14 +110,11 @@ class Impute(Asking):
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""
         from opal.bridge import render
-        from opal.bridge.llm import report
         from opal.bridge.text.impute.report import blocks
 
-        shown = blocks(result) if "arms" in result else report.blocks(result, "class")
-        return render.terminal(shown)
+        return render.terminal(blocks(result)) if "arms" in result else super().table(result)
 
     def _refuse_flags(self) -> None:
-        """Refuse flags that exclude one another, or that would be ignored."""
         from opal.bridge.text.impute.sources import GROWN
 
         if self.file is not None and self.corpus is not None:
@@ -208,7 +202,6 @@ class Impute(Asking):
         return pd.concat([frame, made[made["seeds"].str.len() > 0]], ignore_index=True)
 
     def _trial(self, found: Task) -> Trial:
-        """How the task is tried."""
         from opal.bridge.text.impute import report
         from opal.bridge.text.impute.arms import ARMS
         from opal.bridge.text.impute.evaluate import Trial

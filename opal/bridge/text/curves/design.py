@@ -52,43 +52,25 @@ RATIOS = (0.0, 0.1, 0.3, 1.0, 3.0)
 
 @dataclass(frozen=True, eq=False)
 class SplitData:
-    """The texts of one seed.
+    """The texts of one seed."""
 
-    Attributes:
-        labels: names of the K classes.
-        groups: names of the G groups: classes, or pairs (class, attribute) where all tables have
-            an attribute.
-        frame: all texts, in the order base, sources, test.
-        y: class of each text [n].
-        group: group of each text [n].
-        base: rows of the base texts that were drawn.
-        added: rows of each source, in the order in which they are added.
-        test: rows of the test texts.
-    """
-
-    labels: tuple[str, ...]
-    groups: tuple[str, ...]
-    frame: pd.DataFrame
-    y: np.ndarray
-    group: np.ndarray
-    base: np.ndarray
-    added: Mapping[str, np.ndarray]
-    test: np.ndarray
+    labels: tuple[str, ...]  # names of the K classes
+    groups: tuple[str, ...]  # of the groups: classes, or (class, attribute) where all have one
+    frame: pd.DataFrame  # all texts, in the order base, sources, test
+    y: np.ndarray  # class of each text [n]
+    group: np.ndarray  # group of each text [n]
+    base: np.ndarray  # rows of the base texts that were drawn
+    added: Mapping[str, np.ndarray]  # rows of each source, in the order in which they are added
+    test: np.ndarray  # rows of the test texts
 
 
 @dataclass(frozen=True, eq=False)
-class Fold:
-    """A fold of the base texts, as rows of the split's frame.
+class TuningFold:
+    """A fold of the base texts, as rows of the split's frame."""
 
-    Attributes:
-        base: base texts to train on.
-        added: texts of each source that may be trained on with them, in their order.
-        held_out: base texts to test on.
-    """
-
-    base: np.ndarray
-    added: Mapping[str, np.ndarray]
-    held_out: np.ndarray
+    base: np.ndarray  # base texts to train on
+    added: Mapping[str, np.ndarray]  # texts of each source to train on with them, in their order
+    held_out: np.ndarray  # base texts to test on
 
 
 def sources(corpus: TextCorpus) -> tuple[str, ...]:
@@ -111,17 +93,14 @@ def split_data(
         corpus: what leaks is taken out of it first.
         seed: decides which base texts are drawn and in which order texts are added.
         chosen: of :func:`sources`; all of them by default.
-        share: of the base texts that are drawn, of each class; at least one text.
+        share: in (0, 1], of the base texts that are drawn, of each class; at least one text.
         most_test: test texts beyond these are left out at random.
 
     Raises:
-        ValueError: a source that is not there, a share outside (0, 1], a class without a base text,
-            no test text.
+        ValueError: a source that is not there, a class without a base text, no test text.
     """
     corpus = corpus.apart()
     names.check("source", chosen, sources(corpus))
-    if not 0 < share <= 1:
-        raise ValueError(f"--share is a share of the base texts, in (0, 1]; got {share}.")
     key = as_key(seed)
     base = _drawn(corpus.base, share, named(key, "base"))
     added = {}
@@ -145,7 +124,7 @@ def usable(
     return made_from(frame, at_hand) & ~leaks(frame, held_out)
 
 
-def folds(data: SplitData, n_folds: int, seed: int) -> Iterator[Fold]:
+def folds(data: SplitData, n_folds: int, seed: int) -> Iterator[TuningFold]:
     """Folds of the base texts by lineage; equal texts share one, classes are spread evenly.
 
     Raises:
@@ -166,59 +145,53 @@ def folds(data: SplitData, n_folds: int, seed: int) -> Iterator[Fold]:
         added = {
             name: rows[usable(data.frame.iloc[rows], *sides)] for name, rows in data.added.items()
         }
-        yield Fold(train, added, held_out)
+        yield TuningFold(train, added, held_out)
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
-    """What a rule is trained on.
+class WeightedRows:
+    """What a rule is trained on."""
 
-    Attributes:
-        rows: of the split's frame; a row may be there several times [n].
-        weights: ω > 0 [n].
-        alpha: share of the weight that the objective's augmented part has.
-    """
-
-    rows: np.ndarray
-    weights: np.ndarray
-    alpha: float = 0.0
+    rows: np.ndarray  # of the split's frame; a row may be there several times [n]
+    weights: np.ndarray  # ω > 0 [n]
+    alpha: float = 0.0  # share of the weight that the objective's augmented part has
 
 
-def baseline(arm: str, data: SplitData, base: np.ndarray, rng: np.random.Generator) -> Training:
+def baseline(arm: str, data: SplitData, base: np.ndarray, rng: np.random.Generator) -> WeightedRows:
     """An arm of :data:`BASELINES`; ``threshold`` trains what ``raw`` does.
 
     ``base`` are the rows of the real texts, and ``rng`` draws the duplicates.
     """
     if arm == "weighting":
-        return Training(base, even(data.group[base]))
+        return WeightedRows(base, even(data.group[base]))
     if arm == "duplication":
         counts = np.bincount(data.group[base])
         lacking = np.where(counts > 0, counts.max() - counts, 0)
         again = [rng.choice(base[data.group[base] == g], m) for g, m in enumerate(lacking) if m]
         base = np.concatenate([base, *again])
-    return Training(base, np.ones(len(base)))
+    return WeightedRows(base, np.ones(len(base)))
 
 
 def adding(
     arm: str, data: SplitData, base: np.ndarray, added: np.ndarray, ratio: float = 1.0
-) -> Training:
+) -> WeightedRows:
     """An arm of :data:`ADDING` with base texts [n] and added ones [N].
 
     ``ratio`` is the ρ of ``synthetic_alpha``.
     """
     rows = np.concatenate([base, added])
     if arm == "synthetic":
-        return Training(rows, np.ones(len(rows)))
+        return WeightedRows(rows, np.ones(len(rows)))
     if arm == "synthetic_weighting":
-        return Training(rows, even(data.group[rows]))
+        return WeightedRows(rows, even(data.group[rows]))
     return mixture(data, base, added, ratio * len(added) / (len(base) + ratio * len(added)))
 
 
-def mixture(data: SplitData, base: np.ndarray, added: np.ndarray, alpha: float) -> Training:
+def mixture(data: SplitData, base: np.ndarray, added: np.ndarray, alpha: float) -> WeightedRows:
     """The objective of group weighting with α on the added texts."""
     rows = np.concatenate([base, added])
     weights = mixed(data.group[base], data.group[added], alpha)
-    return Training(rows[weights > 0], weights[weights > 0], alpha)
+    return WeightedRows(rows[weights > 0], weights[weights > 0], alpha)
 
 
 def even(group: np.ndarray) -> np.ndarray:
@@ -246,7 +219,7 @@ def mixed(real: np.ndarray, added: np.ndarray, alpha: float) -> np.ndarray:
 def fit_rule(
     data: SplitData,
     x: Any,
-    training: Training,
+    training: WeightedRows,
     *,
     strength: float = STRENGTH,
     start: WideFit | None = None,

@@ -18,6 +18,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from opal import records
+from opal.bridge.resampling import Z95
 from opal.bridge.text import published
 from opal.bridge.text.corpus import HUMAN, TextCorpus, corpus_of
 from opal.bridge.text.curves import design, measures, train
@@ -65,7 +66,6 @@ class Settings:
     strength: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         require_at_least("folds", self.folds, 2)
         require_at_least("most_test", self.most_test, 1)
         if not self.sizes:
@@ -133,23 +133,17 @@ def summary(frame: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:
     seeds = (found["spread"] / found["n_replicates"]).fillna(0.0)
     error = np.sqrt(seeds + found["tested"].fillna(0.0))
     return found.drop(columns=["spread", "tested"]).assign(
-        std_error=error, lower=found["value"] - 1.96 * error, upper=found["value"] + 1.96 * error
+        std_error=error, lower=found["value"] - Z95 * error, upper=found["value"] + Z95 * error
     )
 
 
 @dataclass(frozen=True)
 class Named:
-    """One seed of a corpus that has a name.
+    """One seed of a corpus that has a name."""
 
-    Attributes:
-        corpus: its name.
-        seed: of base texts, orders and folds.
-        settings: how it is evaluated.
-    """
-
-    corpus: str
-    seed: int
-    settings: Settings
+    corpus: str  # its name
+    seed: int  # of base texts, orders and folds
+    settings: Settings  # how it is evaluated
 
     def load(self) -> TextCorpus:
         """The corpus, read once a process."""
@@ -158,25 +152,15 @@ class Named:
 
 @dataclass(frozen=True)
 class Own:
-    """One seed of a file of one's own (:mod:`opal.bridge.text.reading`).
+    """One seed of a file of one's own (:mod:`opal.bridge.text.reading`)."""
 
-    Attributes:
-        file: labelled texts.
-        test: more of them to test on; part of the file if None.
-        synthetic: files of texts that a model wrote.
-        digest: of all files, so that a changed file is evaluated again.
-        columns: names of the columns text, label, attribute, seed, source, id; None to guess.
-        seed: of base texts, orders and folds.
-        settings: how it is evaluated.
-    """
-
-    file: str
-    test: str | None
-    synthetic: tuple[str, ...]
-    digest: str
-    columns: tuple[str | None, ...]
-    seed: int
-    settings: Settings
+    file: str  # labelled texts
+    test: str | None  # more of them to test on; part of the file if None
+    synthetic: tuple[str, ...]  # files of texts that a model wrote
+    digest: str  # of all files, so that a changed file is evaluated again
+    columns: tuple[str | None, ...]  # text, label, attribute, seed, source, id; None to guess
+    seed: int  # of base texts, orders and folds
+    settings: Settings  # how it is evaluated
 
     def load(self) -> TextCorpus:
         """The corpus, read once a process."""
@@ -253,7 +237,6 @@ def _require_texts(data: SplitData, settings: Settings) -> None:
 def _trained(
     data: SplitData, known: Features, seed: int, settings: Settings
 ) -> tuple[list[Trained], float]:
-    """The rules of all arms, and the C of their penalty."""
     strength = settings.strength or train.tune_strength(data, known, seed, n_folds=settings.folds)
     ratios = train.tune_alpha(data, known, seed, n_folds=settings.folds, strength=strength)
     trainer = train.Trainer(data, known, seed, strength)
@@ -271,9 +254,8 @@ def _references(each: Trained, trained: Sequence[Trained]) -> dict[str, Mapping[
     found = {"difference": next(t.measured for t in trained if t.arm == REFERENCE)}
     if each.arm in ADDING and each.writer != HUMAN:
         alike = (each.arm, HUMAN, each.added)
-        for human in trained:
-            if (human.arm, human.writer, human.added) == alike:
-                found["to_human"] = human.measured
+        same = [t.measured for t in trained if (t.arm, t.writer, t.added) == alike]
+        found |= {"to_human": same[0]} if same else {}
     return found
 
 
@@ -282,9 +264,7 @@ def _against(data: SplitData, trained: Sequence[Trained]) -> Iterator[dict[str, 
     weighted = [each for each in trained if each.arm == "synthetic_weighting"]
     human = [each for each in weighted if each.writer == HUMAN]
     alone = [each for each in trained if each.arm == REFERENCE]
-    for made in weighted:
-        if made.writer == HUMAN or not human:
-            continue
+    for made in (each for each in weighted if human and each.writer != HUMAN):
         own = made.described(data) | {"source": "data", "group": "all", "metric": AGAINST}
         value, influence = made.measured["balanced_error"]
         for other in (*alone, *human):

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
 
+from opal.bridge.resampling import Z95
 from opal.bridge.text.curves.evaluate import AGAINST
 from opal.scaling.fit import Fit, fit
 
@@ -22,25 +23,16 @@ ARM = "synthetic_weighting"
 METRIC = "balanced_error"
 DRAWS = 100
 _GRID = 2001  # sizes of human training sets between the least and the largest
-_QUANTILE = 1.96
 
 
 @dataclass(frozen=True)
 class Worth:
-    """What N texts of a writer are worth.
+    """What N texts of a writer are worth."""
 
-    Attributes:
-        added: N.
-        human: how many human texts lead to the same error, 0 if none are needed; infinite if they
-            would need more than there are.
-        low: lower end of its 95 % interval.
-        high: upper end.
-    """
-
-    added: int
-    human: float
-    low: float
-    high: float
+    added: int  # N
+    human: float  # texts with the same error: 0 if none are needed, infinite beyond all there are
+    low: float  # end of its 95 % interval
+    high: float  # the other
 
 
 def curve(records: pd.DataFrame, writer: str) -> pd.DataFrame:
@@ -114,11 +106,9 @@ def worth(
 def errors_over_tests(records: pd.DataFrame, writer: str) -> dict[int, dict[int, float]]:
     """Standard error over test texts of the difference to m human texts, by N and m."""
     rows = records[(records["metric"] == AGAINST) & (records["synthesizer"] == writer)]
-    squares = (rows["std_error"] ** 2).groupby([rows["added"], rows["against"]]).mean()
-    found: dict[int, dict[int, float]] = {}
-    for (size, against), square in squares.items():
-        found.setdefault(int(size), {})[int(against)] = float(np.sqrt(square))
-    return found
+    squares = (rows["std_error"] ** 2).groupby([rows["added"], rows["against"].astype(int)]).mean()
+    by_size = np.sqrt(squares).groupby(level=0)
+    return {int(size): each.droplevel(0).to_dict() for size, each in by_size}
 
 
 def _crossing(
@@ -136,7 +126,7 @@ def _crossing(
     sizes = np.union1d(np.linspace(grid[0], grid[-1], _GRID), grid)
     rise = np.interp(sizes, grid, mean)
     m = np.round(np.interp(sizes**-2, total.to_numpy(float), human), 6)  # 0 is 0
-    far = _QUANTILE * np.sqrt(np.interp(sizes, grid, variance))
+    far = Z95 * np.sqrt(np.interp(sizes, grid, variance))
     return _first(m, rise >= 0), _first(m, rise + far >= 0), _last(m, rise - far <= 0)
 
 

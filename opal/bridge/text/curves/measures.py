@@ -45,10 +45,8 @@ class Measure(NamedTuple):
 def measures(p: np.ndarray, y: np.ndarray, group: np.ndarray) -> Mapping[str, Measure]:
     """Every metric of a rule; ``error GROUP`` by number is that of a group.
 
-    Args:
-        p: probabilities of the classes [n, K].
-        y: true classes [n].
-        group: groups of the texts, 0 … G−1 [n]; those without a text are left out of all means.
+    ``p`` are probabilities [n, K] of classes ``y`` [n] of texts of a ``group`` 0 … G−1 [n]; groups
+    without a text are left out of all means.
     """
     predicted = p.argmax(axis=1)
     wrong = (predicted != y).astype(float)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from opal.bridge.resampling import Z95
 from opal.bridge.text.corpus import HUMAN
 from opal.bridge.text.curves import train
 from opal.bridge.text.curves.evaluate import KEYS, summary
@@ -139,23 +140,22 @@ def realised(records: pd.DataFrame, writer: str, advised: PurchasePlan) -> dict[
         average since the best is the luckiest too; ``came``: ``gain`` or ``loss`` if the measured
         interval excludes 0, else ``open``.
     """
-    risk = purchases(records, writer, "balanced_risk")
-    error = purchases(records, writer, "balanced_error")
-    gain, noise = _at(risk, advised.tried)
-    less, less_noise = _at(error, advised.tried)
+    risk, error = (purchases(records, writer, f"balanced_{name}") for name in ("risk", "error"))
+    (gain, noise), (less, less_noise) = (_at(table, advised.tried) for table in (risk, error))
     best = risk.loc[risk["gain"].idxmax()]
-    none = best["gain"] <= 0
+    if best["gain"] <= 0:
+        best = pd.Series(0.0, best.index)
     return {
         "measured": gain,
         "measured_error": noise,
         "less_error": less,
         "less_error_error": less_noise,
-        "best": 0.0 if none else float(best["gain"]),
-        "best_error": 0.0 if none else float(best["error"]),
-        "best_added": 0 if none else int(best["added"]),
-        "best_alpha": 0.0 if none else float(best["alpha"]),
-        "regret": max(float(best["gain"]), 0.0) - (gain if advised.says == "buy" else 0.0),
-        "came": "open" if abs(gain) <= 1.96 * noise else "gain" if gain > 0 else "loss",
+        "best": float(best["gain"]),
+        "best_error": float(best["error"]),
+        "best_added": int(best["added"]),
+        "best_alpha": float(best["alpha"]),
+        "regret": float(best["gain"]) - (gain if advised.says == "buy" else 0.0),
+        "came": "open" if abs(gain) <= Z95 * noise else "gain" if gain > 0 else "loss",
     }
 
 
@@ -282,5 +282,4 @@ def _advised(records: pd.DataFrame, writer: str) -> dict[str, Any]:
 
 
 def _sentence(error: ValueError) -> str:
-    """What it says, on one line."""
     return " ".join(str(error).split()).rstrip(".")

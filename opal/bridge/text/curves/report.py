@@ -14,9 +14,11 @@ import pandas as pd
 
 from opal import plotting, records, validation
 from opal.bridge import render
+from opal.bridge.resampling import Z95
 from opal.bridge.text.corpus import HUMAN, TextCorpus
 from opal.bridge.text.curves import exchange
 from opal.bridge.text.curves.evaluate import AGAINST, TRIED, Settings, evaluate, summary
+from opal.bridge.text.curves.measures import METRICS
 from opal.bridge.text.curves.plan import comparison
 from opal.bridge.text.encoders import WORDS
 from opal.files import write_atomically
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SHOWN = ("macro_f1", "balanced_error", "worst_error", "balanced_risk", "calibration_error")
 _HEADS = ("macro-F1", "balanced error", "worst error", "log loss", "calibration error")
 Row = Mapping[str, Any]
 Progress = Callable[[int, int], None]
@@ -56,15 +57,10 @@ _SPREAD = 1.06  # writers stand beside each other at each size
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What an evaluation found.
+    """What an evaluation (:mod:`opal.bridge.text.curves.evaluate`) found."""
 
-    Attributes:
-        records: of :func:`opal.bridge.text.curves.evaluate.evaluate`, of all corpora and seeds.
-        settings: what was asked for.
-    """
-
-    records: pd.DataFrame
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    records: pd.DataFrame  # of all corpora and seeds
+    settings: Mapping[str, Any] = field(default_factory=dict)  # what was asked for
 
     def table(self) -> pd.DataFrame:
         """Means over seeds with 95 % intervals, a row for each arm, N, metric and group."""
@@ -254,7 +250,7 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
 def _arm_table(arms: Sequence[Row]) -> render.Table:
     rows = [
         [arm[k] for k in ("setting", "encoder", "arm", "synthesizer")]
-        + [f"{arm['added']:,}", *(_cell(arm["metrics"], name) for name in _SHOWN)]
+        + [f"{arm['added']:,}", *(_cell(arm["metrics"], name) for name in METRICS)]
         for arm in arms
     ]
     note = "In brackets: difference to weighting, * where its 95 % interval excludes 0."
@@ -289,9 +285,8 @@ def _plan_table(sources: Sequence[Row]) -> render.Table:
         "plan likes best; * where the 95 % interval excludes 0."
     )
     title = "What a pilot on half of the texts advises, and what came of it"
-    return render.Table(
-        ("corpus", "encoder", "source", "plan", "N", "α", *gains), rows, title, note
-    )
+    head = ("corpus", "encoder", "source", "plan", "N", "α", *gains)
+    return render.Table(head, rows, title, note)
 
 
 def _planned(row: Row) -> list[str]:
@@ -312,17 +307,17 @@ def _planned(row: Row) -> list[str]:
 
 
 def _starred(value: float, error: float) -> str:
-    return f"{value:+.3f} ± {error:.3f}" + ("*" if abs(value) > 1.96 * error else "")
+    return f"{value:+.3f} ± {error:.3f}" + ("*" if abs(value) > Z95 * error else "")
 
 
 def _notes(sources: Sequence[Row]) -> Iterator[str]:
     """Why a number is missing, and plans that came out wrong, a line each."""
     for row in sources:
         named = f"{row['setting']}, {row['encoder']}, {row['source']}"
-        for missing, said in (("floor", "no floor"), ("worth", "no worth"), ("plan", "no plan")):
+        for missing in ("floor", "worth", "plan"):
             why = row.get(f"{missing}_why")
             if why and not (missing == "plan" and row.get("advice")):
-                yield f"{named}: {said}: {why}"
+                yield f"{named}: no {missing}: {why}"
         if row.get("advice") == "buy" and row.get("came") == "loss":
             yield f"{named}: the plan says buy, and the purchase made the log loss worse."
         if row.get("advice") in ("none", "open") and row.get("came") == "gain":
@@ -352,7 +347,7 @@ def _points(
     axes: Axes, rows: pd.DataFrame, look: Look, offset: float, writer: str, most: float
 ) -> None:
     """Means with intervals, which end where the metric does: at 0 and ``most``."""
-    mean, far = rows["value"], 1.96 * rows["std_error"]
+    mean, far = rows["value"], Z95 * rows["std_error"]
     axes.errorbar(
         rows["added"] * offset,
         mean,

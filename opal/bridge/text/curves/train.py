@@ -25,9 +25,9 @@ from opal.bridge.text.curves.design import (
     ADDING,
     BASELINES,
     RATIOS,
-    Fold,
     SplitData,
-    Training,
+    TuningFold,
+    WeightedRows,
     folds,
 )
 from opal.bridge.text.curves.measures import METRICS, Measure, measures, std_error
@@ -54,25 +54,15 @@ MOST_ADDED = 1000
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A rule of an arm, on the test texts.
+    """A rule of an arm, on the test texts."""
 
-    Attributes:
-        arm: its name.
-        writer: of the added texts.
-        added: N.
-        training: what it was trained on.
-        ratio: ρ of its weights; not a number for other arms.
-        rule: the fitted rule.
-        measured: every metric.
-    """
-
-    arm: str
-    writer: str
-    added: int
-    training: Training
-    ratio: float
-    rule: WideFit
-    measured: Mapping[str, Measure]
+    arm: str  # its name
+    writer: str  # of the added texts
+    added: int  # N
+    training: WeightedRows  # what it was trained on
+    ratio: float  # ρ of its weights; not a number for other arms
+    rule: WideFit  # the fitted rule
+    measured: Mapping[str, Measure]  # every metric
 
     @classmethod
     def of(
@@ -80,7 +70,7 @@ class Trained:
         data: SplitData,
         x: Any,
         arm: str,
-        training: Training,
+        training: WeightedRows,
         rule: WideFit,
         writer: str = "none",
         added: int = 0,
@@ -145,24 +135,17 @@ class Trained:
 
 @dataclass(frozen=True, eq=False)
 class Trainer:
-    """Trains and tests the rules of one seed.
+    """Trains and tests the rules of one seed."""
 
-    Attributes:
-        data: the texts.
-        features: of all of them.
-        seed: of the duplicates, and of the parts of the base texts.
-        strength: C of the penalty.
-    """
-
-    data: SplitData
-    features: Features
-    seed: int
-    strength: float
+    data: SplitData  # the texts
+    features: Features  # of all of them
+    seed: int  # of the duplicates, and of the parts of the base texts
+    strength: float  # C of the penalty
 
     def rule(
         self,
         arm: str,
-        training: Training,
+        training: WeightedRows,
         writer: str = "none",
         added: int = 0,
         *,
@@ -261,7 +244,7 @@ def tune_strength(data: SplitData, features: Features, seed: int, *, n_folds: in
     """
     losses = np.zeros(len(STRENGTHS))
     for fold in folds(data, n_folds, seed):
-        training = Training(fold.base, design.even(data.group[fold.base]))
+        training = WeightedRows(fold.base, design.even(data.group[fold.base]))
         x = features.given(training.rows)
         rule: WideFit | None = None
         for index, each in enumerate(STRENGTHS):
@@ -315,7 +298,7 @@ def _part(data: SplitData, share: float, seed: int) -> np.ndarray:
     return np.concatenate(kept)
 
 
-def _risk(data: SplitData, x: Any, fold: Fold, rule: WideFit) -> float:
+def _risk(data: SplitData, x: Any, fold: TuningFold, rule: WideFit) -> float:
     """Balanced log loss on held-out texts of the classes that a fold leaves some of to train on."""
     known = np.isin(data.y[fold.held_out], data.y[fold.base])
     rows = fold.held_out[known]

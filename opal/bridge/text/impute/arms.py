@@ -45,17 +45,11 @@ NONE = "none"
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Synthetic texts of one writer, made from the originals at hand.
+    """Synthetic texts of one writer, made from the originals at hand."""
 
-    Attributes:
-        frame: each text once, in the order in which they are used.
-        rows: of these texts among all texts of a data set.
-        naive: a fold of each that knows no lineage.
-    """
-
-    frame: pd.DataFrame
-    rows: np.ndarray
-    naive: np.ndarray
+    frame: pd.DataFrame  # each text once, in the order in which they are used
+    rows: np.ndarray  # of these texts among all texts of a data set
+    naive: np.ndarray  # a fold of each that knows no lineage
 
 
 Pools = dict[int, dict[str, dict[str, Pool]]]
@@ -64,48 +58,28 @@ Pools = dict[int, dict[str, dict[str, Pool]]]
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One fold of a data set with n originals at hand; all texts are rows of it.
+    """One fold of a data set with n originals at hand; all texts are rows of it."""
 
-    Attributes:
-        number: of the fold.
-        ids: of all rows.
-        held_out: original texts to test on.
-        others: of other classes, to train on.
-        own: originals at hand, to train on, in order.
-        real: of the class, to train on: ``own`` and what would have to be labelled.
-        m: texts of the class when it is filled.
-        fill: synthetic texts of the naive arm, over all folds.
-    """
-
-    number: int
-    ids: np.ndarray
-    held_out: np.ndarray
-    others: np.ndarray
-    own: np.ndarray
-    real: np.ndarray
-    m: int
-    fill: int
+    number: int  # of the fold
+    ids: np.ndarray  # of all rows
+    held_out: np.ndarray  # original texts to test on
+    others: np.ndarray  # of other classes, to train on
+    own: np.ndarray  # originals at hand, to train on, in order
+    real: np.ndarray  # of the class, to train on: ``own`` and what would have to be labelled
+    m: int  # texts of the class when it is filled
+    fill: int  # synthetic texts of the naive arm, over all folds
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
-    """What an arm trains on.
+class ArmData:
+    """What an arm trains on."""
 
-    Attributes:
-        arm: its name.
-        writer: of its synthetic texts, or ``none``.
-        rows: of the data set; a row may be there several times [k].
-        weights: ω > 0 [k].
-        tests: for each writer, synthetic texts that were not trained on, and have a seed held out.
-        n_category: texts of the class among ``rows``.
-    """
-
-    arm: str
-    writer: str
-    rows: np.ndarray
-    weights: np.ndarray
-    tests: Mapping[str, np.ndarray]
-    n_category: int
+    arm: str  # its name
+    writer: str  # of its synthetic texts, or ``none``
+    rows: np.ndarray  # of the data set; a row may be there several times [k]
+    weights: np.ndarray  # ω > 0 [k]
+    tests: Mapping[str, np.ndarray]  # by writer: texts not trained on that have a seed held out
+    n_category: int  # texts of the class among ``rows``
 
 
 def trainings(
@@ -113,7 +87,7 @@ def trainings(
     pools: Mapping[str, Mapping[str, Pool]],
     arms: tuple[str, ...],
     rng: np.random.Generator,
-) -> Iterator[Training]:
+) -> Iterator[ArmData]:
     """What each arm trains on in this fold, those without texts left out.
 
     ``pools`` are texts by writer, for the arms ``synthetic``, ``fixed_seeds`` (where texts were
@@ -184,7 +158,7 @@ def testable(
 
 def _baseline(
     arm: str, fold: Fold, written: Mapping[str, Pool], rng: np.random.Generator
-) -> Training:
+) -> ArmData:
     weight = fold.m / len(fold.own) if arm == "weighting" else 1.0
     missing = max(fold.m - len(fold.own), 0) if arm == "duplication" else 0
     category = np.concatenate([fold.own, rng.choice(fold.own, missing)])
@@ -198,12 +172,12 @@ def _training(
     category: np.ndarray,
     pools: Mapping[str, Pool],
     weight: float = 1.0,
-) -> Training:
+) -> ArmData:
     rows = np.concatenate([fold.others, category])
     weights = np.concatenate([np.ones(len(fold.others)), np.full(len(category), weight)])
     sides = fold.ids[fold.held_out], fold.ids[rows]
     tests = {name: pool.rows[testable(pool.frame, *sides)] for name, pool in pools.items()}
-    return Training(arm, writer, rows, weights, tests, len(category))
+    return ArmData(arm, writer, rows, weights, tests, len(category))
 
 
 def _free(fold: Fold, pool: Pool) -> np.ndarray:
@@ -215,7 +189,7 @@ def _filled(fold: Fold, added: np.ndarray) -> np.ndarray:
     return np.concatenate([fold.own, added[: max(fold.m - len(fold.own), 0)]])
 
 
-def _few(fold: Fold, writer: str, pool: Pool, arms: tuple[str, ...]) -> Iterator[Training]:
+def _few(fold: Fold, writer: str, pool: Pool, arms: tuple[str, ...]) -> Iterator[ArmData]:
     """Texts at hand of five seeds, and as many of any seeds."""
     fixed = _few_seeds(fold, pool)
     drawn = pool.rows[_free(fold, pool)][: len(fixed)]
@@ -233,7 +207,7 @@ def _few_seeds(fold: Fold, pool: Pool) -> np.ndarray:
     return pool.rows[free & made_from(pool.frame, few)]
 
 
-def _naive(fold: Fold, writer: str, pool: Pool) -> Training:
+def _naive(fold: Fold, writer: str, pool: Pool) -> ArmData:
     """Folds of synthetic texts by themselves: their seeds may be on the other side."""
     chosen, number = pool.rows[: fold.fill], pool.naive[: fold.fill]
     category = np.concatenate([fold.own, chosen[number != fold.number]])

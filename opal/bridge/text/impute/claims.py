@@ -41,11 +41,8 @@ ABLATIONS = (
 def summarise(frame: pd.DataFrame, task: Task, trial: Trial, *, source: str) -> pd.DataFrame:
     """Records of an evaluation: mean, corrected standard error and interval of each measure.
 
-    Args:
-        frame: of :func:`opal.bridge.text.impute.evaluate.evaluate`.
-        task: that was evaluated.
-        trial: how.
-        source: ``data`` or ``simulation``.
+    ``frame`` is of :func:`opal.bridge.text.impute.evaluate.evaluate`; ``source`` is ``data`` or
+    ``simulation``.
 
     Returns:
         Beside the standard columns: ``tested``, ``lower``, ``upper``, ``p_value``, and
@@ -103,10 +100,9 @@ def claims(table: pd.DataFrame, *, margin: float = MARGIN) -> pd.DataFrame:
     synthetic = table[table["arm"] == "synthetic"]
     rows = []
     for (setting, source, n), part in synthetic.groupby(["setting", "synthesizer", "n_min"]):
-        loss = _one(part, "f1_minus_all_real")
-        gap = _one(part, "gap")
-        same = table[(table["setting"] == setting) & (table["n_min"] == n)]
-        same = same[same["tested"] == source]
+        loss, gap = _one(part, "f1_minus_all_real"), _one(part, "gap")
+        case = table[(table["setting"] == setting) & (table["n_min"] == n)]
+        same = case[case["tested"] == source]
         real, naive = (same[same["arm"] == arm] for arm in (arms.ALL_REAL, "naive_folds"))
         n_full, n_asked = int(part["n_full"].min()), int(n + part["n_oversampled"].max())
         rows.append(
@@ -115,7 +111,7 @@ def claims(table: pd.DataFrame, *, margin: float = MARGIN) -> pd.DataFrame:
                 "synthesizer": source,
                 "n_original": int(n),
                 "f1": _one(part, "f1")["value"],
-                **_references(table, setting, n),
+                **{f"f1_{arm}": _one(case[case["arm"] == arm], "f1")["value"] for arm in PLAIN},
                 "difference": loss["value"],
                 "lower": loss["lower"],
                 "upper": loss["upper"],
@@ -128,14 +124,13 @@ def claims(table: pd.DataFrame, *, margin: float = MARGIN) -> pd.DataFrame:
                 "gap_published": _published(gap),
                 "gap_all_real": _one(real, "gap")["value"],
                 "naive_adds": _one(naive, "gap_minus_synthetic")["value"],
-                **_ablations(table, setting, source, n),
+                **_ablations(case[case["synthesizer"] == source]),
             }
         )
     return pd.DataFrame(rows)
 
 
 def _differences(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """Paired differences, fold by fold."""
     tested, source = [*SPLIT, "n_original", "tested"], [*SPLIT, "n_original", "synthesizer"]
 
     def among(*arms: str) -> pd.DataFrame:
@@ -162,18 +157,11 @@ def _minus(frame: pd.DataFrame, metric: str, reference: str, on: list[str]) -> p
     ).drop(columns="value_reference")
 
 
-def _references(table: pd.DataFrame, setting: str, n: int) -> dict[str, float]:
-    """F1 of the arms without synthetic texts."""
-    case = table[(table["setting"] == setting) & (table["n_min"] == n)]
-    return {f"f1_{arm}": _one(case[case["arm"] == arm], "f1")["value"] for arm in PLAIN}
-
-
-def _ablations(table: pd.DataFrame, setting: str, source: str, n: int) -> dict[str, float]:
+def _ablations(made: pd.DataFrame) -> dict[str, float]:
     """Differences to other arms, and of fixed seeds, with their intervals."""
-    case = (table["setting"] == setting) & (table["synthesizer"] == source) & (table["n_min"] == n)
     found: dict[str, float] = {}
     for arm, reference in ABLATIONS:
-        part = table[case & (table["arm"] == arm)]
+        part = made[made["arm"] == arm]
         for metric in ("f1", "gap"):
             known = _one(part, f"{metric}_minus_{reference}")
             name = f"{arm}_{metric}_minus_{reference}"

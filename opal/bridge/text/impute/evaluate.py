@@ -25,7 +25,7 @@ from opal.bridge.resampling import deal, lineages
 from opal.bridge.text.classifiers import STRENGTH, FineTuning, fine_tune, ridge
 from opal.bridge.text.encoders import Encoder
 from opal.bridge.text.impute import arms
-from opal.bridge.text.impute.arms import Fold, Training
+from opal.bridge.text.impute.arms import ArmData, Fold
 from opal.bridge.text.impute.task import Task, draw
 from opal.draws import as_key, named, on_host
 from opal.estimators.wide import fit_wide
@@ -36,26 +36,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Trial:
-    """What is done.
+    """What is done."""
 
-    Attributes:
-        n_originals: texts of the class that are at hand, each a case of its own.
-        fill_to: originals and added texts together.
-        n_folds: of a repeat.
-        n_repeats: of the cross-validation, each with a draw of the data set.
-        arms: of :data:`opal.bridge.text.impute.arms.ARMS`.
-        seed: of all draws.
-    """
-
-    n_originals: tuple[int, ...]
-    fill_to: int = 200
-    n_folds: int = 10
-    n_repeats: int = 10
-    arms: tuple[str, ...] = arms.ARMS
-    seed: int = 0
+    n_originals: tuple[int, ...]  # texts of the class that are at hand, each a case of its own
+    fill_to: int = 200  # originals and added texts together
+    n_folds: int = 10  # of a repeat
+    n_repeats: int = 10  # of the cross-validation, each with a draw of the data set
+    arms: tuple[str, ...] = arms.ARMS  # of :data:`opal.bridge.text.impute.arms.ARMS`
+    seed: int = 0  # of all draws
 
     def __post_init__(self) -> None:
-        """Check the arms and the repeats."""
         names.check("arm", self.arms, arms.ARMS)
         if self.n_repeats < 1:
             raise ValueError(f"repeats must be at least 1; got {self.n_repeats}.")
@@ -74,13 +64,7 @@ Learner = Callable[[Sequence[str], int], Fit]
 def evaluate(
     task: Task, trial: Trial, learner: Learner, progress: Progress | None = None
 ) -> pd.DataFrame:
-    """The results of each fold.
-
-    Args:
-        task: what is filled.
-        trial: how it is tried.
-        learner: what is trained.
-        progress: told how many folds are done, and of how many.
+    """The results of each fold; ``progress`` is told how many folds are done, and of how many.
 
     Returns:
         Columns ``repeat``, ``fold``, ``n_original``, ``arm``, ``synthesizer``, ``tested`` (whose
@@ -176,7 +160,6 @@ def fine_tuned(settings: FineTuning) -> Learner:
 def _repeat(
     task: Task, trial: Trial, learner: Learner, key: Key[Array, ""]
 ) -> Iterator[list[dict[str, Any]]]:
-    """The results of each fold of one data set."""
     drawn, n_category = draw(task, trial.fill_to, key=key)
     together = [seeds for each in task.fixed.values() for seeds in each["seeds"]]
     fold_of = split(drawn, trial.n_folds, key=named(key, "folds"), together=together)
@@ -211,7 +194,7 @@ def _repeat(
 
 
 def _result(
-    training: Training, held_out: np.ndarray, y: np.ndarray, target: int, fit: Fit, seed: int
+    training: ArmData, held_out: np.ndarray, y: np.ndarray, target: int, fit: Fit, seed: int
 ) -> Iterator[dict[str, Any]]:
     """Measures of one trained arm, by whose texts stand for the class."""
     tests = {writer: rows for writer, rows in training.tests.items() if len(rows)}

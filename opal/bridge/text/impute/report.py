@@ -31,19 +31,12 @@ _APART = 0.5  # between two arms, all numbers of originals stand within so much
 
 @dataclass(frozen=True, eq=False)
 class Imputation:
-    """What an imputation found.
+    """What an imputation found."""
 
-    Attributes:
-        records: of :func:`opal.bridge.text.impute.claims.summarise`.
-        task: that was evaluated.
-        trial: how.
-        folds: of :func:`opal.bridge.text.impute.evaluate.evaluate`, if they were kept.
-    """
-
-    records: pd.DataFrame
-    task: Task
-    trial: Trial
-    folds: pd.DataFrame | None = None
+    records: pd.DataFrame  # of :func:`opal.bridge.text.impute.claims.summarise`
+    task: Task  # that was evaluated
+    trial: Trial  # how
+    folds: pd.DataFrame | None = None  # what each fold gave, if it was kept
 
     def table(self) -> pd.DataFrame:
         """Mean, corrected error and interval of each arm and measure, a row each."""
@@ -99,11 +92,7 @@ def imputation(
     source: str = "data",
     progress: Progress | None = None,
 ) -> Imputation:
-    """What :func:`~opal.bridge.text.impute.evaluate.evaluate` finds; ``source`` is of the records.
-
-    Raises:
-        ValueError: task and trial do not fit.
-    """
+    """What an :func:`~opal.bridge.text.impute.evaluate.evaluate` finds, as records of a source."""
     folds = evaluate(task, trial, learner, progress)
     records = claims.summarise(folds, task, trial, source=source)
     return Imputation(records, task, trial, folds)
@@ -263,7 +252,7 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
     """What was not done, and where texts did not suffice."""
     notes = []
     arms = set(table["arm"])
-    if "all_real" not in arms and "all_real" in trial.arms:
+    if ALL_REAL not in arms and ALL_REAL in trial.arms:
         notes.append(
             f"no full sample: there are no texts of {task.category!r} beyond the originals at hand"
         )
@@ -278,7 +267,7 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
     wanted = trial.fill_to * (1 - 1 / trial.n_folds)
     short = filled[filled.index.isin(WRITTEN) & (filled < 0.98 * wanted)]
     n_full = len(task.originals) + len(task.spare)
-    if "all_real" in arms and n_full < trial.fill_to:
+    if ALL_REAL in arms and n_full < trial.fill_to:
         notes.append(
             f"no full sample: {task.category!r} has {n_full} original texts, all_real has no more"
         )

@@ -58,11 +58,8 @@ def written(
 ) -> tuple[Task, dict[str, Any]]:
     """The task with a model's texts, and an account; without texts if none was to be asked yet.
 
-    Args:
-        asking: the flags of the command; --fixed-seeds asks for a second set.
-        task: whose originals are shown.
-        trial: that the texts are for.
-        description: what the class means, or None.
+    Its originals are shown, with a ``description`` of the class or None; --fixed-seeds of the flags
+    asks for a second set.
 
     Raises:
         ValueError: a rule of asking is broken, before anything is spent.
@@ -96,12 +93,8 @@ def with_neighbours(
 ) -> Task:
     """The task with SSMBA's texts: as many of each original as fill the class from the fewest.
 
-    Args:
-        task: without them.
-        trial: how it will be tried.
-        model: folder or hub name of a masked language model, or :data:`GROWN`.
-        corpus: that the task is of, on whose texts a model grows.
-        growing: how it does.
+    ``model`` is the folder or hub name of a masked language model, or :data:`GROWN`, which grows on
+    texts of the task's ``corpus``.
 
     Raises:
         ImportError: the extra ``text`` is not installed.
@@ -136,23 +129,15 @@ def outside(corpus: TextCorpus, task: Task, trial: Trial) -> list[str]:
 
 @dataclass(frozen=True)
 class Ssmba:
-    """A masked language model, and how it is used.
+    """A masked language model, and how it is used."""
 
-    Attributes:
-        model: folder or hub name of a model that ``AutoModelForMaskedLM`` loads.
-        rate: share of a text's tokens that is corrupted; at least one is.
-        most_likely: tokens that a draw chooses from; 0 for all.
-        batch: texts at once.
-    """
-
-    model: str
-    rate: float = 0.15
-    most_likely: int = 0
-    batch: int = 32
+    model: str  # folder or hub name of a model that ``AutoModelForMaskedLM`` loads
+    rate: float = 0.15  # share of a text's tokens that is corrupted; at least one is
+    most_likely: int = 0  # tokens that a draw chooses from; 0 for all
+    batch: int = 32  # texts at once
     _given: tuple[Any, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         if not 0 < self.rate <= 1:
             raise ValueError(f"rate is the share of corrupted tokens, in (0, 1]; got {self.rate}.")
         for name, least in (("most_likely", 0), ("batch", 1)):
@@ -170,15 +155,11 @@ class Ssmba:
         return f"ssmba {Path(self.model).name}"
 
     def augment(self, frame: pd.DataFrame, n_each: int, *, seed: int = 0) -> pd.DataFrame:
-        """Texts near each text of a table, in the order of their seeds.
+        """Texts near each text of a table, ``n_each`` of each, in the order of their seeds.
 
         A result that is its seed, or another result of it, is drawn again, a few times: a very
-        short text may have fewer neighbours than asked for.
-
-        Args:
-            frame: texts, each of them once.
-            n_each: neighbours of each.
-            seed: of all draws; those of a text do not depend on the others.
+        short text may have fewer neighbours than asked for. The draws of a text depend on no
+        other.
 
         Raises:
             ImportError: the extra ``text`` is not installed.
@@ -236,7 +217,6 @@ class Ssmba:
                 yield tuple(tokens.tolist())
 
     def _parts(self) -> tuple[Any, Any]:
-        """Tokenizer and model."""
         return self._given or _load(self.model)
 
 

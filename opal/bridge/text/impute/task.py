@@ -25,29 +25,17 @@ from opal.draws import as_key, named, on_host
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Texts of a class and of the others.
+    """Texts of a class and of the others."""
 
-    Attributes:
-        name: used in records.
-        category: the class that is filled.
-        originals: its texts that synthetic ones were made from.
-        spare: its other original texts.
-        others: original texts of the other classes, those that are used first in front.
-        synthetic: texts of the class, by who wrote them; their seeds are ``originals``.
-        fixed: the same, all made from the same few seeds.
-        ssmba: texts of :mod:`opal.bridge.text.impute.sources`, or None.
-        notes: what was left out.
-    """
-
-    name: str
-    category: str
-    originals: pd.DataFrame
-    spare: pd.DataFrame
-    others: pd.DataFrame
-    synthetic: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    fixed: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    ssmba: pd.DataFrame | None = None
-    notes: tuple[str, ...] = ()
+    name: str  # used in records
+    category: str  # the class that is filled
+    originals: pd.DataFrame  # its texts that synthetic ones were made from
+    spare: pd.DataFrame  # its other original texts
+    others: pd.DataFrame  # originals of other classes, those that are used first in front
+    synthetic: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # of originals, by writer
+    fixed: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # likewise, of the same few
+    ssmba: pd.DataFrame | None = None  # texts of :mod:`opal.bridge.text.impute.sources`
+    notes: tuple[str, ...] = ()  # what was left out
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 
 from opal.bridge.text.corpus import TextCorpus, text_table
 from opal.bridge.text.curves import design, evaluate, measures
-from opal.bridge.text.curves.design import Fold, SplitData
+from opal.bridge.text.curves.design import SplitData, TuningFold
 from opal.bridge.text.encoders import MOST_WORDS, TfIdf
 from opal.bridge.text.published import GRAMMAR, grammar_corpus
 from opal.objective import Design
@@ -41,7 +41,7 @@ def data(corpus: TextCorpus) -> SplitData:
     return design.split_data(corpus, 3)
 
 
-def crossings(data: SplitData, fold: Fold) -> int:
+def crossings(data: SplitData, fold: TuningFold) -> int:
     """How many texts that are trained on are, equal, or come from a text that is held out."""
     held_out = set(data.frame["id"].iloc[fold.held_out])
     trained = data.frame.iloc[np.concatenate([fold.base, *fold.added.values()])]
@@ -66,10 +66,10 @@ def test_a_planted_violation_is_seen(data: SplitData) -> None:
     """A text of a held-out seed, and a copy of a held-out text, each put among the trained ones."""
     part = next(design.folds(data, 3, seed=0))
     left_out = np.setdiff1d(data.added["faithful"], part.added["faithful"])
-    leaking = Fold(
+    leaking = TuningFold(
         part.base, {"faithful": np.append(part.added["faithful"], left_out[0])}, part.held_out
     )
-    copying = Fold(np.append(part.base, part.held_out[0]), part.added, part.held_out)
+    copying = TuningFold(np.append(part.base, part.held_out[0]), part.added, part.held_out)
     assert crossings(data, leaking) == 1
     assert crossings(data, copying) == 1
 

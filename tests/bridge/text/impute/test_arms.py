@@ -12,7 +12,7 @@ import pytest
 
 from opal.bridge.text.corpus import text_table
 from opal.bridge.text.impute import arms, evaluate
-from opal.bridge.text.impute.arms import Fold, Pool, Training
+from opal.bridge.text.impute.arms import ArmData, Fold, Pool
 from opal.bridge.text.impute.task import Task
 from tests.bridge.text.impute import toy
 from tests.bridge.text.impute.toy import TRIAL, written
@@ -23,7 +23,7 @@ def task() -> Task:
     return toy.task()
 
 
-Trained = tuple[Training, np.ndarray, pd.DataFrame, int]
+Trained = tuple[ArmData, np.ndarray, pd.DataFrame, int]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def trained(task: Task) -> list[Trained]:
     whole = replace(task, ssmba=ssmba, fixed={"fixed": fixed})
     original = arms.trainings
 
-    def note(fold: Fold, pools: Any, chosen: Any, rng: Any) -> Iterator[Training]:
+    def note(fold: Fold, pools: Any, chosen: Any, rng: Any) -> Iterator[ArmData]:
         for training in original(fold, pools, chosen, rng):
             seen.append((training, fold.held_out, stock[1], len(fold.own)))
             yield training

@@ -13,7 +13,7 @@ from opal.bridge.prompts.common import identity
 from opal.bridge.text.corpus import leaks, text_table
 from opal.bridge.text.encoders import TfIdf
 from opal.bridge.text.impute import arms, claims, evaluate
-from opal.bridge.text.impute.arms import Training
+from opal.bridge.text.impute.arms import ArmData
 from opal.bridge.text.impute.task import Task, draw
 from opal.draws import as_key, named
 from tests.bridge.text.impute import toy
@@ -41,7 +41,7 @@ def test_f1_and_gap_are_those_of_the_confusion() -> None:
     """4 of class 1 held out, 3 found; 2 false; of 10 synthetic texts, all found."""
     y = np.array([1] * 4 + [0] * 6 + [1] * 10)
     guess = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0, *[1] * 10])
-    training = Training("raw", "none", np.arange(3), np.ones(3), {"m": np.arange(10, 20)}, 2)
+    training = ArmData("raw", "none", np.arange(3), np.ones(3), {"m": np.arange(10, 20)}, 2)
 
     def fit(
         rows: np.ndarray, y: np.ndarray, weights: np.ndarray, tested: np.ndarray, seed: int

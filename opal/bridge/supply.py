@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from opal.bridge.llm.request import Client, WrittenSample
 
 Shortage = Literal["raise", "fewer"]
-_SEEDS, _SOURCE = "seeds", "source"
 
 
 @dataclass(frozen=True)
@@ -32,24 +31,15 @@ class Asked:
 
     Every request is kept in the ledger: the same data are asked about in the same way, and paid
     for once.
-
-    Attributes:
-        settings: model and parameters of the requests.
-        ledger: its file.
-        client: makes the way to the model; None to use the ledger alone.
-        budget: of all that the ledger holds.
-        limits: of the client.
-        descriptions: what a class means, in a sentence, for texts.
-        key: of the draws of seeds; not the sampler's, or each fit would buy anew.
     """
 
-    settings: ModelSettings
-    ledger: Path
-    client: Callable[[], Client] | None = None
-    budget: Budget = field(default_factory=Budget)
-    limits: Limits = field(default_factory=Limits)
-    descriptions: Mapping[str, str] | None = None
-    key: int = 0
+    settings: ModelSettings  # model and parameters of the requests
+    ledger: Path  # its file
+    client: Callable[[], Client] | None = None  # makes it; None to use the ledger alone
+    budget: Budget = field(default_factory=Budget)  # of all that the ledger holds
+    limits: Limits = field(default_factory=Limits)  # of the client
+    descriptions: Mapping[str, str] | None = None  # what a class means, in a sentence, for texts
+    key: int = 0  # of the draws of seeds; not the sampler's, or each fit would buy anew
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,13 +96,7 @@ class Made(NamedTuple):
 def make(
     source: Synthesizer | pd.DataFrame | Asked, real: Real, wanted: Sequence[int], seed: int
 ) -> list[Made]:
-    """Synthetic rows of each class: as many as are wanted, of a pool perhaps fewer.
-
-    Args:
-        source: who makes them.
-        real: the data.
-        wanted: how many of each class [K].
-        seed: of the draws.
+    """Synthetic rows of each class: as many as are ``wanted`` [K], of a pool perhaps fewer.
 
     Raises:
         ValueError: the source cannot make rows of this kind; what else synthesizers, prompters and
@@ -175,11 +159,10 @@ def _pooled(pool: pd.DataFrame, real: Real, wanted: Sequence[int]) -> list[Made]
             f"the pool needs the columns {', '.join([*columns, target])}; missing: "
             f"{', '.join(map(str, missing))}. There are: {', '.join(map(str, pool.columns))}."
         )
-    none: list[tuple[str, ...]] = [()] * len(pool)
-    seeds = [tuple(each) for each in pool[_SEEDS]] if _SEEDS in pool else none
+    seeds = [tuple(each) for each in pool.get("seeds", [()] * len(pool))]
     known = frozenset(real.ids) if any(seeds) else frozenset()
     usable = np.array([known.issuperset(each) for each in seeds], dtype=bool)
-    source = [str(each) for each in pool[_SOURCE]] if _SOURCE in pool else ["pool"] * len(pool)
+    source = [str(each) for each in pool.get("source", ["pool"] * len(pool))]
     x = pool["text"].to_numpy(dtype=object) if real.are_texts else pool[columns].to_numpy(float)
     names, made = [str(value) for value in pool[target]], []
     for name, n in zip(real.classes, wanted, strict=True):
@@ -190,7 +173,6 @@ def _pooled(pool: pd.DataFrame, real: Real, wanted: Sequence[int]) -> list[Made]
 
 
 def _asked(source: Asked, real: Real, wanted: Sequence[int]) -> list[Made]:
-    """What the model writes, in the order of its requests."""
     from opal.bridge.llm.generate import generate
     from opal.bridge.llm.ledger import Ledger
     from opal.bridge.prompts.table import TablePrompter
