@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from opal import losses
 from opal.losses import Loss
 from opal.settings.law import TrueLaw
 
@@ -22,6 +23,20 @@ def largest_groups(counts: Sequence[int]) -> np.ndarray:
     """Which groups are majorities: all of the largest size [G]."""
     sizes = np.asarray(counts)
     return sizes == sizes.max()
+
+
+def order_of_sizes(counts: Sequence[int]) -> tuple[int, ...]:
+    """0 for the smallest groups, 2 for the largest, 1 for others; 1 for all where all are equal.
+
+    Metrics depend on the counts through this alone, so that all sizes share a compilation.
+    """
+    least, most = min(counts), max(counts)
+    return tuple(int(n > least) + int(n == most) for n in counts)
+
+
+def rules_at_once(law: TrueLaw, loss: Loss) -> int:
+    """How many rules to measure at once: few where scores need many points of quadrature."""
+    return 4 if losses.n_scores(loss, law.n_classes) > 2 else 64
 
 
 def exact_metrics(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _CACHE_BYTES = 4e6  # replicates of a chunk should stay in a core's cache
 _ACCELERATOR_BYTES = 2e9
-_CHUNKS_PER_CALL = 256
+_CALL_BYTES = 1.3e8  # chunks of a call, whose rows are all there at once
 
 
 def simulate(
@@ -152,23 +152,53 @@ def replicate_metrics(
         law, key = setting.law, as_key(key)
         _check_seeds(law, design)
         chunk = chunk_size or default_chunk_size(law.dim, design, n_replicates)
-        run = partial(
-            _run_chunks,
+        calls = _calls(law.dim, design, n_replicates, chunk)
+        rules = [_fitted(law, design, key, indices) for indices in calls]
+        theta, separated = (
+            np.concatenate(part)[:n_replicates] for part in zip(*rules, strict=True)
+        )
+        at_once = min(risk.rules_at_once(law, design.loss), n_replicates)
+        n_chunks = -(-n_replicates // at_once)
+        metrics = _metrics(
             law,
-            _anonymous(design.synthesizer),
-            RowWeights(*(np.asarray(w) for w in design.row_weights())),
-            np.float64(design.ridge),
-            np.array(design.threshold == "balanced"),
-            best_risk=_best_risk(law, design.loss),
-            counts=design.counts,
-            n_oversampled=design.n_oversampled,
-            n_augmented=design.n_augmented,
+            np.resize(theta, (n_chunks, at_once, theta.shape[-1])),
+            _best_risk(law, design.loss),
+            order=risk.order_of_sizes(design.counts),
             loss=design.loss,
             calibration=calibration,
         )
-        blocks = [jax.device_get(run(key, indices)) for indices in _blocks(n_replicates, chunk)]
-    joined = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-    return {name: values[:n_replicates] for name, values in joined.items()}
+        values = {**jax.device_get(metrics), "separated": separated.astype(float)}
+    return {name: value[:n_replicates] for name, value in values.items()}
+
+
+def _fitted(
+    law: TrueLaw, design: Design, key: Key[Array, ""], indices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """θ [r, p] of the replicates ``indices`` [n_chunks, chunk], and whether rows were separable.
+
+    Rows, fits and metrics are compiled apart: arms with as many rows share the fit, and all arms
+    the metrics, so that a comparison is ready in half the time.
+    """
+    rows, weights = _rows(
+        law,
+        _anonymous(design.synthesizer),
+        RowWeights(*(np.asarray(w) for w in design.row_weights())),
+        key,
+        indices,
+        counts=design.counts,
+        n_oversampled=design.n_oversampled,
+        n_augmented=design.n_augmented,
+    )
+    found = _fits(
+        rows,
+        weights,
+        np.float64(design.ridge),
+        np.array(design.threshold == "balanced"),
+        n_classes=law.n_classes,
+        loss=design.loss,
+    )
+    theta, separated = jax.device_get(found)  # one call at a time
+    return theta, separated
 
 
 def _check_seeds(law: TrueLaw, design: Design) -> None:
@@ -191,21 +221,26 @@ def _anonymous(synthesizer: Synthesizer | None) -> Synthesizer | None:
     return replace(plain, name="") if has_name else plain
 
 
-def _blocks(n_replicates: int, chunk: int) -> list[np.ndarray]:
-    """Replicate indices in equal blocks [n_chunks, chunk], so that one compilation serves all."""
+def _calls(dim: int, design: Design, n_replicates: int, chunk: int) -> list[np.ndarray]:
+    """Replicate indices [n_chunks, chunk] of equal calls, so that one compilation serves all."""
+    most = max(1, int(_CALL_BYTES / (chunk * _bytes_each(dim, design))))
     n_chunks = -(-n_replicates // chunk)
-    n_blocks = -(-n_chunks // _CHUNKS_PER_CALL)
-    per_block = -(-n_chunks // n_blocks)
-    indices = np.arange(n_blocks * per_block * chunk)
-    return list(indices.reshape(n_blocks, per_block, chunk))
+    n_calls = -(-n_chunks // most)
+    per_call = -(-n_chunks // n_calls)
+    indices = np.arange(n_calls * per_call * chunk)
+    return list(indices.reshape(n_calls, per_call, chunk))
 
 
 def default_chunk_size(dim: int, design: Design, n_replicates: int) -> int:
     """Replicates whose rows fit the cache; a function of shapes and backend only."""
-    n_rows = sum(design.counts) + sum(design.n_oversampled) + design.n_augmented * design.n_groups
-    bytes_each = 20 * n_rows * (dim + 1)
     budget = _CACHE_BYTES if jax.default_backend() == "cpu" else _ACCELERATOR_BYTES
-    return int(np.clip(budget // bytes_each, 1, n_replicates))
+    return int(np.clip(budget // _bytes_each(dim, design), 1, n_replicates))
+
+
+def _bytes_each(dim: int, design: Design) -> int:
+    """What the rows of a replicate and the work on them take, about."""
+    n_rows = sum(design.counts) + sum(design.n_oversampled) + design.n_augmented * design.n_groups
+    return 20 * n_rows * (dim + 1)
 
 
 def map_in_chunks(function: Callable[[Any], Any], values: Any, chunk_size: int) -> Any:
@@ -221,46 +256,73 @@ def _best_risk(law: TrueLaw, loss: Loss) -> Float[Array, ""]:
     return law.group_risk(law.optimum(loss), loss).mean()
 
 
-@partial(
-    jax.jit,
-    static_argnames=(
-        "counts",
-        "n_oversampled",
-        "n_augmented",
-        "loss",
-        "calibration",
-    ),
-)
-def _run_chunks(
+@partial(jax.jit, static_argnames=("counts", "n_oversampled", "n_augmented"))
+def _rows(
     law: TrueLaw,
     synthesizer: Synthesizer | None,
     weights: RowWeights,
-    ridge: AnyArray,
-    balanced: AnyArray,
     key: Key[Array, ""],
     indices: AnyArray,
     *,
-    best_risk: Array,
     counts: tuple[int, ...],
     n_oversampled: tuple[int, ...],
     n_augmented: int,
+) -> tuple[tuple[Array, Array], Array]:
+    """Features [c, r, n, d], labels and weights [c, r, n] of replicates ``indices`` [c, r]."""
+    sizes = (n_oversampled, (n_augmented,) * len(counts))
+
+    def replicate(key: Key[Array, ""]) -> tuple[tuple[Array, Array], Array]:
+        rows, each = training_rows(law, synthesizer, weights, counts, sizes, key=key)
+        return (rows.x, rows.y), each
+
+    keys = replicate_keys(key, jnp.ravel(indices))
+    found = map_in_chunks(replicate, keys, indices.shape[1])
+    return jax.tree.map(lambda leaf: leaf.reshape(*indices.shape, *leaf.shape[1:]), found)
+
+
+@partial(jax.jit, static_argnames=("n_classes", "loss"))
+def _fits(
+    rows: tuple[Float[Array, "c r n d"], Array],
+    weights: Float[Array, "c r n"],
+    ridge: AnyArray,
+    balanced: AnyArray,
+    *,
+    n_classes: int,
+    loss: Loss,
+) -> tuple[Float[Array, " cr p"], Array]:
+    """The rule of each replicate, and whether its rows were separable."""
+
+    def replicate(one: tuple[tuple[Array, Array], Array]) -> tuple[Array, Array]:
+        (x, y), each = one
+        sample = Sample(x, y, (len(x),))
+        return fit(sample, each, n_classes=n_classes, ridge=ridge, loss=loss, balanced=balanced)
+
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (rows, weights))
+    found: tuple[Array, Array] = map_in_chunks(replicate, flat, weights.shape[1])
+    return found
+
+
+@partial(jax.jit, static_argnames=("order", "loss", "calibration"))
+def _metrics(
+    law: TrueLaw,
+    theta: Float[AnyArray, "c r p"],
+    best_risk: Float[Array, ""],
+    *,
+    order: tuple[int, ...],
     loss: Loss,
     calibration: bool,
 ) -> dict[str, Array]:
-    """Metrics of the replicates ``indices`` [n_chunks, chunk], flattened to the first axis."""
+    """Exact metrics of every rule, flattened to the first axis."""
 
-    def replicate(key: Key[Array, ""]) -> dict[str, Array]:
-        sizes = (n_oversampled, (n_augmented,) * len(counts))
-        rows, row_weights = training_rows(law, synthesizer, weights, counts, sizes, key=key)
-        theta, separated = fit(
-            rows, row_weights, n_classes=law.n_classes, ridge=ridge, loss=loss, balanced=balanced
-        )
-        metrics = risk.exact_metrics(law, theta, counts, loss=loss, best_risk=best_risk)
+    def replicate(theta: Array) -> dict[str, Array]:
+        metrics = risk.exact_metrics(law, theta, order, loss=loss, best_risk=best_risk)
         if not calibration:
             metrics.pop("calibration_error", None)
-        return {**metrics, "separated": separated.astype(float)}
+        return metrics
 
-    return map_in_chunks(replicate, replicate_keys(key, jnp.ravel(indices)), indices.shape[1])
+    flat = theta.reshape(-1, theta.shape[-1])
+    found: dict[str, Array] = map_in_chunks(replicate, flat, theta.shape[1])
+    return found
 
 
 def training_rows(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import opal
-from opal import simulation
+from opal import risk, simulation
 from opal.objective import Design, RowWeights
 from opal.settings import GaussianLaw, GaussianMixture
 from opal.synthesis import Adasyn, Duplication, GaussianFit, Oracle
@@ -76,18 +76,29 @@ def test_replicates_use_cholesky_only(name: str) -> None:
     law = make_law()
 
     def run(key: jax.Array, indices: jax.Array) -> Any:
-        return simulation._run_chunks(
+        rows, weights = simulation._rows(
             law,
             design.synthesizer,
             RowWeights(*(np.asarray(w) for w in design.row_weights())),
-            np.asarray(design.ridge),
-            np.asarray(design.threshold == "balanced"),
             key,
             indices,
-            best_risk=jnp.zeros(()),
             counts=design.counts,
             n_oversampled=design.n_oversampled,
             n_augmented=design.n_augmented,
+        )
+        theta, _ = simulation._fits(
+            rows,
+            weights,
+            np.asarray(design.ridge),
+            np.asarray(design.threshold == "balanced"),
+            n_classes=law.n_classes,
+            loss=design.loss,
+        )
+        return simulation._metrics(
+            law,
+            theta[None],
+            jnp.zeros(()),
+            order=risk.order_of_sizes(design.counts),
             loss=design.loss,
             calibration=design.loss == "logistic",
         )

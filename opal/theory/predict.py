@@ -216,8 +216,7 @@ def _metrics(
     loss: Loss,
 ) -> dict[tuple[str, str], tuple[float, float]]:
     """Value and standard error of each metric, by metric and group."""
-    # Only who is smallest and largest matters, so that all sizes share a compilation.
-    order = tuple(int(n > min(counts)) + int(n == max(counts)) for n in counts)
+    order = risk.order_of_sizes(counts)
     moments = (estimator.target + estimator.drift, estimator.covariance)
     blocks = jax.device_get(_expected_metrics(law, *moments, counts=order, loss=loss))
     names = [group.name for group in law.groups]
@@ -315,7 +314,7 @@ def _expected_metrics(
     metrics = jax.lax.map(
         lambda theta: risk.exact_metrics(law, theta, counts, loss=loss),
         thetas,
-        batch_size=4 if many else 64,
+        batch_size=risk.rules_at_once(law, loss),
     )
     return {
         name: values.reshape(N_SCRAMBLES, n_points, *values.shape[1:]).mean(axis=1)
