@@ -14,6 +14,7 @@ from opal.losses import Loss
 from opal.objective import RowCounts
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.quadrature import gaussian_nodes
+from opal.theory import expansion
 
 _Moments = tuple[Array, Array, Array]
 
@@ -140,7 +141,7 @@ def generator_drift(
         n_real = jnp.asarray(rows.real)
         return made @ jax.vmap(of_group)(n_real, _moments(truth), _moments(synthetic))
 
-    return jax.grad(expected_risk)(theta)
+    return expansion.gradient(expected_risk)(theta)
 
 
 def _drift_of_many_scores(
