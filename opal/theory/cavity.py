@@ -174,18 +174,23 @@ def _contributions(
     kinds: tuple[_Kinds, ...], centres: Float[Array, "k p"], state: _State, loss: Loss
 ) -> tuple[Float[Array, "k p"], Float[Array, "k p p"], Float[Array, "k p p"]]:
     """What each kind of rows adds, given the mean of the estimator without one of them."""
-
-    def one(
-        laws: ScoreLaw, which: Array, group: Array, centre: Array, size: Array
-    ) -> tuple[Array, Array, Array]:
-        law = jax.tree.map(lambda leaf: leaf[which], laws)
-        nodes = law.score_nodes(group, centre, loss)
-        return of_kind(nodes, loss, size, state.covariance, state.response)
-
+    nothing = jax.tree.map(jnp.zeros_like, (state.centre, state.covariance, state.covariance))
     found, start = [], 0
     for part in kinds:
         mine = centres[start : start + len(part.groups)]
-        found.append(jax.vmap(partial(one, part.laws))(part.which, part.groups, mine, part.sizes))
         start += len(part.groups)
+
+        def one(kind: tuple[Array, ...], laws: ScoreLaw = part.laws) -> tuple[Array, ...]:
+            which, group, centre, size, number = kind
+
+            def of_rows() -> tuple[Array, Array, Array]:
+                law = jax.tree.map(lambda leaf: leaf[which], laws)
+                nodes = law.score_nodes(group, centre, loss)
+                return of_kind(nodes, loss, size, state.covariance, state.response)
+
+            return jax.lax.cond(number > 0, of_rows, lambda: nothing)
+
+        rows = (part.which, part.groups, mine, part.sizes, part.numbers)
+        found.append(jax.lax.map(one, rows))
     mean, curved, square = (jnp.concatenate(part) for part in zip(*found, strict=True))
     return mean, curved, square
