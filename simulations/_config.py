@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from opal.settings.tokens import Alphabet, Prior
     from opal.synthesis.transformer.model import Decoder
@@ -84,6 +86,44 @@ class Generator(Tokens, Blocks):
         require_counts(self, "n_tokens", minimum=2)
         sizes = [(self.width, self.depth)]
         require_decoders(self.alphabet(), self.context, sizes, [self.steps], self.batch)
+
+
+@dataclass(frozen=True)
+class DrawnDesign:
+    """One design of a study, drawn from its seed and an index."""
+
+    config: Any
+    index: int
+
+    @property
+    def key(self) -> int:
+        """Seed of its replicates."""
+        return int(self.config.seed * 100_003 + self.index)
+
+    def rng(self) -> np.random.Generator:
+        """What it is drawn with."""
+        return np.random.default_rng((self.config.seed, self.index))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """All held-out subjects of a study."""
+
+    config: Any
+
+
+@dataclass(frozen=True)
+class PriorSubjects(HeldOut):
+    """All held-out subjects of one prior."""
+
+    scale: float
+    mean: float
+
+    def prior(self) -> Prior:
+        """Where their coordinates come from."""
+        from opal.settings.tokens import Prior
+
+        return Prior(self.scale, self.mean)
 
 
 @cache  # what is compiled for its embeddings serves all cells

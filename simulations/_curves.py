@@ -13,14 +13,14 @@ from opal.objective import Design
 from opal.regression import kernel_ridge_excess, sequence_excess
 from opal.risk import mean_and_std_error
 from opal.scaling import laws
-from opal.scaling.laws import Columns, Law
+from opal.scaling.laws import Columns, ScalingLaw
 from opal.settings.sequence import SobolevRegression
 from opal.theory.rates import Smoother, best_bandwidth
 
 from ._rows import EXCESS
 
 
-class Trained(NamedTuple):
+class RidgeFits(NamedTuple):
     """Ridge regression at the bandwidth that theory says is best for each design."""
 
     excess: np.ndarray  # of each replicate and design [R, S]
@@ -37,7 +37,7 @@ def trained(
     key: int,
     n_replicates: int,
     random_rows: bool,
-) -> Trained:
+) -> RidgeFits:
     """Regression of the truth's functions with a penalty of an order, on rows of a maker too.
 
     In the Gaussian sequence model, or on random rows; all designs share their draws.
@@ -54,7 +54,7 @@ def trained(
         excess = np.stack(columns, axis=1)
     else:
         excess = sequence_excess(truth, maker, designs, ridges, **options)
-    return Trained(excess, ridges, np.array([optimum.excess for optimum in best]))
+    return RidgeFits(excess, ridges, np.array([optimum.excess for optimum in best]))
 
 
 def curve(
@@ -129,7 +129,7 @@ def _std_error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
-def product_law() -> Law:
+def product_law() -> ScalingLaw:
     """A x1^(-a) x2^(-b) x3^(-c): each size gains a share, whatever the others are.
 
     It has no floor: what it is of can be brought to nothing. The additive law of ``opal.scaling``
@@ -147,7 +147,7 @@ def product_law() -> Law:
         term = values[0] * share
         return term, np.stack([share, *(-term * np.log(x[size]) for size in sizes)], axis=-1)
 
-    return Law(
+    return ScalingLaw(
         name="product",
         equation="A x1^(-a) x2^(-b) x3^(-c)",
         variables=sizes,

@@ -49,7 +49,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Asked:
+class ArmSettings:
     """What is trained.
 
     Attributes:
@@ -83,7 +83,7 @@ class Both:
 
 
 def compared(
-    data: SplitData, seed: int, encoder: Encoder, settings: FineTuning, asked: Asked
+    data: SplitData, seed: int, encoder: Encoder, settings: FineTuning, asked: ArmSettings
 ) -> pd.DataFrame:
     """Records of one seed, without the columns that name the study, the setting and the seed."""
     data = cut(data, asked.size)
@@ -124,7 +124,7 @@ def cut(data: SplitData, most: int) -> SplitData:
 
 
 def _linear(
-    data: SplitData, known: Features, seed: int, strength: float, asked: Asked
+    data: SplitData, known: Features, seed: int, strength: float, asked: ArmSettings
 ) -> Iterator[Trained]:
     """The linear rules; that of weighting comes first."""
     rng = on_host(named(as_key(seed), "duplicates"))

@@ -84,6 +84,13 @@ def _drawn(steps: Array, key: Array, *, stream: TokenStream, length: int) -> tup
     return found
 
 
+class SeededLaws(NamedTuple):
+    """What a generator read in each replicate, and its exact law after that."""
+
+    seen: np.ndarray  # [R, ...]
+    made: np.ndarray  # [R, G, ...]
+
+
 def first_rows(
     law: FiniteLaw, length: int, *, key: int | Key[Array, ""], n_replicates: int
 ) -> Subjects:

@@ -28,7 +28,7 @@ KINDS = ("exact", "rotated", "shifted", "shrunk", "all", "copies")
 
 
 @dataclass(frozen=True)
-class Problem:
+class TwoGroupProblem:
     """Two groups, the law of synthetic rows, a design, and how to train."""
 
     truth: GaussianMixture  # means in the space that holds all of them, and variances
@@ -37,7 +37,7 @@ class Problem:
     dim: int  # d
     kind: str  # what is wrong with the synthetic rows
 
-    def with_alpha(self, alpha: float) -> Problem:
+    def with_alpha(self, alpha: float) -> TwoGroupProblem:
         """The same with another weight of augmented rows."""
         return replace(self, design=self.design.with_(alpha=alpha))
 
@@ -50,7 +50,9 @@ class Problem:
         return means, variances
 
 
-def drawn(rng: np.random.Generator, loss: MarginLoss, *, dim: int, max_imbalance: float) -> Problem:
+def drawn(
+    rng: np.random.Generator, loss: MarginLoss, *, dim: int, max_imbalance: float
+) -> TwoGroupProblem:
     """A problem with everything drawn: densities, distances, generator, N, α and λ."""
     n_min = round(dim * np.exp(rng.uniform(*np.log([0.05, 0.4]))))
     ratio = np.exp(rng.uniform(0, np.log(max_imbalance)))
@@ -78,10 +80,10 @@ def drawn(rng: np.random.Generator, loss: MarginLoss, *, dim: int, max_imbalance
         oversample=oversample,
         ridge=float(np.exp(rng.uniform(*np.log(ridges[loss])))),
     )
-    return Problem(_mixture(means, scale), design, loss, dim, kind)
+    return TwoGroupProblem(_mixture(means, scale), design, loss, dim, kind)
 
 
-def of_quality(quality: str, loss: MarginLoss, *, dim: int) -> Problem:
+def of_quality(quality: str, loss: MarginLoss, *, dim: int) -> TwoGroupProblem:
     """The problem behind a curve: one minority row for ten, and as many augmented rows as d."""
     means, scale = 1.25 * np.outer(LABELS, np.eye(4)[0]), np.ones(2)
     dials: dict[str, dict[str, float]] = {
@@ -96,7 +98,7 @@ def of_quality(quality: str, loss: MarginLoss, *, dim: int) -> Problem:
         alpha=0.5,
         ridge={"squared": 0.1, "logistic": 0.02}[loss],
     )
-    return Problem(_mixture(means, scale), design, loss, dim, quality)
+    return TwoGroupProblem(_mixture(means, scale), design, loss, dim, quality)
 
 
 def _mixture(means: np.ndarray, scale: np.ndarray) -> GaussianMixture:
@@ -120,7 +122,7 @@ def _generator(
     )
 
 
-class Rows(NamedTuple):
+class RowOrigins(NamedTuple):
     """Where each training row comes from [n], padded with rows of no weight."""
 
     source: np.ndarray  # the normal draw behind the row: copies share it
@@ -130,7 +132,7 @@ class Rows(NamedTuple):
     weight: np.ndarray
 
 
-def rows_of(problem: Problem) -> Rows:
+def rows_of(problem: TwoGroupProblem) -> RowOrigins:
     """Real, oversampled and augmented rows, each kind group after group."""
     design = problem.design
     means, variances = problem.spheres()
@@ -146,10 +148,12 @@ def rows_of(problem: Problem) -> Rows:
     weight = np.array(design.row_weights())[kind, group]
     extra = -len(group) % (2 * problem.dim)  # designs of about the same size share a compilation
     padded = [np.pad(part, (0, extra)) for part in (source, law, group, weight)]
-    return Rows(padded[0], means[padded[1]], np.sqrt(variances[padded[1]]), padded[2], padded[3])
+    return RowOrigins(
+        padded[0], means[padded[1]], np.sqrt(variances[padded[1]]), padded[2], padded[3]
+    )
 
 
-def simulated(problem: Problem, *, key: int, n_replicates: int) -> pd.DataFrame:
+def simulated(problem: TwoGroupProblem, *, key: int, n_replicates: int) -> pd.DataFrame:
     """Train on drawn rows and take the exact error and risk of each rule: means over replicates."""
     rows = rows_of(problem)
     with jax.enable_x64(True):
@@ -170,7 +174,7 @@ def simulated(problem: Problem, *, key: int, n_replicates: int) -> pd.DataFrame:
 
 
 @partial(jax.jit, static_argnames=("dim", "loss"))
-def _rules(rows: Rows, ridge: Array, keys: Key[Array, " r"], dim: int, loss: str) -> Array:
+def _rules(rows: RowOrigins, ridge: Array, keys: Key[Array, " r"], dim: int, loss: str) -> Array:
     """Of each replicate: the rule along the first four axes, its size, and its intercept [r, 6]."""
 
     def rule(key: Key[Array, ""]) -> Array:
@@ -186,12 +190,12 @@ def _rules(rows: Rows, ridge: Array, keys: Key[Array, " r"], dim: int, loss: str
 
 
 @partial(jax.jit, static_argnames=("dim",))
-def _features(rows: Rows, key: Key[Array, ""], dim: int) -> Array:
+def _features(rows: RowOrigins, key: Key[Array, ""], dim: int) -> Array:
     normals = standard_normal(key, len(rows.source), dim)[rows.source]
     return (normals * jnp.asarray(rows.spread)[:, None]).at[:, :4].add(rows.centre)
 
 
-def _hinge_rule(problem: Problem, rows: Rows, key: Key[Array, ""]) -> np.ndarray:
+def _hinge_rule(problem: TwoGroupProblem, rows: RowOrigins, key: Key[Array, ""]) -> np.ndarray:
     """The support vector machine of scikit-learn, as :func:`_rules`."""
     from sklearn.svm import SVC
 
@@ -222,7 +226,7 @@ def _metrics(margin: np.ndarray, spread: np.ndarray, loss: MarginLoss) -> dict[s
     return {"error": error, "risk": risk, **balanced}
 
 
-def predicted(problem: Problem, mistake: str = "") -> pd.DataFrame:
+def predicted(problem: TwoGroupProblem, mistake: str = "") -> pd.DataFrame:
     """What theory says of the true groups, or what it would say under a mistake."""
     found = _theory(problem, mistake)
     values = {
@@ -236,12 +240,12 @@ def predicted(problem: Problem, mistake: str = "") -> pd.DataFrame:
     return _records(problem, values, 0, "theory")
 
 
-def predicted_errors(problem: Problem) -> np.ndarray:
+def predicted_errors(problem: TwoGroupProblem) -> np.ndarray:
     """Limits of the errors of the true groups [2]."""
     return np.asarray(_theory(problem).error)[:2]
 
 
-def _theory(problem: Problem, mistake: str = "") -> Any:
+def _theory(problem: TwoGroupProblem, mistake: str = "") -> Any:
     from opal.theory.high_dim import evaluate, of_design
     from opal.theory.high_dim.components import Components
 
@@ -256,7 +260,7 @@ def _theory(problem: Problem, mistake: str = "") -> Any:
         return evaluate(parts, problem.design.ridge, loss=problem.loss)
 
 
-def best_alpha(problem: Problem) -> float:
+def best_alpha(problem: TwoGroupProblem) -> float:
     """The α of least balanced error, by the gradient of theory."""
     from opal.theory.high_dim import best, of_design
 
@@ -273,7 +277,7 @@ def best_alpha(problem: Problem) -> float:
     return best(build, {"alpha": (0.001, 0.999)}, loss=problem.loss, n_starts=2).at["alpha"]
 
 
-def _laws(problem: Problem, mistake: str = "") -> tuple[Any, Any, np.ndarray]:
+def _laws(problem: TwoGroupProblem, mistake: str = "") -> tuple[Any, Any, np.ndarray]:
     from opal.theory.high_dim import Spheres
 
     means, variances = problem.spheres()
@@ -281,12 +285,12 @@ def _laws(problem: Problem, mistake: str = "") -> tuple[Any, Any, np.ndarray]:
     return truth, truth if mistake == "truth_for_synthetic" else made, LABELS
 
 
-def _seed_use(problem: Problem) -> str:
+def _seed_use(problem: TwoGroupProblem) -> str:
     return "copy in turn" if isinstance(problem.design.synthesizer, Duplication) else "none"
 
 
 def _records(
-    problem: Problem, values: dict[str, np.ndarray], n_replicates: int, source: str
+    problem: TwoGroupProblem, values: dict[str, np.ndarray], n_replicates: int, source: str
 ) -> pd.DataFrame:
     from opal import records
     from opal.risk import flatten_metrics

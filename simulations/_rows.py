@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.objective import Design
@@ -20,8 +21,6 @@ Found = dict[tuple[str, str], tuple[float, float]]  # metric and group: value an
 
 def mean(values: np.ndarray) -> tuple[float, float]:
     """Mean of subjects or replicates [S] and its standard error, unknown if one is not finite."""
-    import numpy as np
-
     from opal.risk import mean_and_std_error
 
     if not np.isfinite(values).all():

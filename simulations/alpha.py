@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.cli import run_study
 from opal.runner import Cell
 
@@ -79,7 +81,6 @@ def cells(config: Config) -> list[Cell]:
 
 def measure_shift(at: Shift) -> pd.DataFrame:
     """The curve in α for one generator, simulated and predicted, with the predicted optimum."""
-    import numpy as np
     import pandas as pd
 
     from opal.simulation import simulate
@@ -104,8 +105,6 @@ def measure_shift(at: Shift) -> pd.DataFrame:
 
 def augmented(at: Shift) -> tuple[GaussianMixture, Design]:
     """The two classes, and a design whose augmented rows come from one generator."""
-    import numpy as np
-
     from opal.objective import Design
     from opal.settings import GaussianMixture
     from opal.synthesis import Bias, Oracle

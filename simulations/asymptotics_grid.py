@@ -10,14 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, agrees, at_least, refuted, share
 from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
+from ._config import DrawnDesign
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.objective import Design
@@ -57,18 +59,10 @@ PRESETS = {
 }
 
 
-@dataclass(frozen=True)
-class Draw:
-    """One design, drawn from the seed and its index."""
-
-    config: Config
-    index: int
-
-
 def cells(config: Config) -> list[Cell]:
     """Two cells for each design: its simulation, and what theories say of it."""
     _check(config)
-    draws = [Draw(config, index) for index in range(config.n_designs)]
+    draws = [DrawnDesign(config, index) for index in range(config.n_designs)]
     simulated = [Cell(simulate_draw, draw, f"design {draw.index}") for draw in draws]
     return simulated + [Cell(predict_draw, draw, f"theory {draw.index}") for draw in draws]
 
@@ -88,20 +82,23 @@ def _check(config: Config) -> None:
         )
 
 
-def simulate_draw(draw: Draw) -> pd.DataFrame:
+def simulate_draw(draw: DrawnDesign) -> pd.DataFrame:
     """The excess risk of one design, simulated."""
     from opal.simulation import simulate
 
     setting, _, kind, design = drawn_design(draw)
-    key = draw.config.seed * 100_003 + draw.index
     frame = simulate(
-        setting, design, key=key, n_replicates=draw.config.n_replicates, study="asymptotics_grid"
+        setting,
+        design,
+        key=draw.key,
+        n_replicates=draw.config.n_replicates,
+        study="asymptotics_grid",
     )
     kept = frame[frame["metric"].isin(["excess_balanced_risk", "separated"])]
     return kept.assign(design=draw.index, dim=setting.law.dim, bias_kind=kind)
 
 
-def predict_draw(draw: Draw) -> pd.DataFrame:
+def predict_draw(draw: DrawnDesign) -> pd.DataFrame:
     """The excess risk of one design, predicted rightly once and wrongly twice."""
     import pandas as pd
 
@@ -117,19 +114,15 @@ def predict_draw(draw: Draw) -> pd.DataFrame:
     )
 
 
-def drawn_design(draw: Draw) -> tuple[GaussianSetting, GaussianLaw, str, Design]:
+def drawn_design(draw: DrawnDesign) -> tuple[GaussianSetting, GaussianLaw, str, Design]:
     """The design that this index stands for."""
-    import numpy as np
-
-    return draw_design(draw.config, np.random.default_rng((draw.config.seed, draw.index)))
+    return draw_design(draw.config, draw.rng())
 
 
 def draw_setting(
     config: Config, rng: np.random.Generator
 ) -> tuple[GaussianSetting, tuple[int, ...]]:
     """A setting of either kind and its group counts."""
-    import numpy as np
-
     from opal.settings import GaussianMixture, SpuriousCorrelation
 
     n_min = round(np.exp(rng.uniform(*np.log(config.n_min))))
@@ -159,8 +152,6 @@ def draw_setting(
 
 def draw_bias(setting: GaussianSetting, rng: np.random.Generator) -> tuple[str, Bias]:
     """One kind of bias, or all at once, or none."""
-    import numpy as np
-
     from opal.synthesis import Bias
 
     n_groups, d = len(setting.groups), setting.law.dim
@@ -183,8 +174,6 @@ def draw_design(
     config: Config, rng: np.random.Generator
 ) -> tuple[GaussianSetting, GaussianLaw, str, Design]:
     """A setting, a synthetic law, its kind of bias, and a design with any N and α."""
-    import numpy as np
-
     from opal.objective import Design
     from opal.synthesis import Oracle
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, at_least, at_most, share
 from opal.cli import run_study
 from opal.runner import Cell
@@ -18,7 +20,6 @@ from . import _config
 from ._rows import BAYES, TRANSFORMER, Row, mean, of_subjects, row, z_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.scaling.fit import Fit
@@ -71,7 +72,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Size:
+class Architecture:
     """One architecture."""
 
     config: Config
@@ -82,13 +83,11 @@ class Size:
 def cells(config: Config) -> list[Cell]:
     """One cell for each architecture, with all its trainings."""
     _check(config)
-    at = [Size(config, *size) for size in config.sizes]
+    at = [Architecture(config, *size) for size in config.sizes]
     return [Cell(measure, one, f"width {one.width}, depth {one.depth}") for one in at]
 
 
 def _check(config: Config) -> None:
-    import numpy as np
-
     _config.require_counts(config, "n_draws", minimum=1)
     _config.require_counts(config, "n_trainings", "n_subjects", minimum=2)
     _config.require_seeds(config, least=0)
@@ -104,10 +103,9 @@ def _check(config: Config) -> None:
         )
 
 
-def measure(at: Size) -> pd.DataFrame:
+def measure(at: Architecture) -> pd.DataFrame:
     """Mean KL and regret of one architecture after each number of steps, and of Bayes."""
     import jax
-    import numpy as np
     import pandas as pd
 
     from opal.theory.generator import bayes, kl
@@ -193,8 +191,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
     ``plateau`` is the n at which r/2n is the regret, from which on more seeds gain little.
     """
-    import numpy as np
-
     table, law = regrets(records), capacity(records)
     x = {variable: table[column].to_numpy(float) for variable, column in COLUMNS.items()}
     held = table["held_out"].to_numpy()
@@ -212,8 +208,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def steepness(records: pd.DataFrame) -> pd.DataFrame:
     """Slope of log KL in log n between the last two n, of each training and of Bayes."""
-    import numpy as np
-
     kl = records[records["metric"] == "kl"]
     *_, first, last = sorted(kl["n_real"].unique())
     wide = kl.pivot(index=[*RUN], columns=["arm", "n_real"], values="value")
@@ -248,8 +242,6 @@ def _of_plateaus(slopes: pd.DataFrame) -> Iterator[Check]:
 
 def _of_law(records: pd.DataFrame) -> Iterator[Check]:
     """The law predicts the longest trainings; what was last seen does not."""
-    import numpy as np
-
     table, law = comparison(records), capacity(records)
     held = table[table["held_out"]]
     apart = np.log(held["ratio"]).abs()

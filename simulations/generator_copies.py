@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, at_most, beyond_chance, refused, within_standard_errors
 from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
+from ._config import HeldOut
 from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, row, z_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from ._generators import Subjects
@@ -73,13 +75,6 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Copies:
-    """Exact probabilities of rows that are drawn independently given the seeds."""
-
-    config: Config
-
-
-@dataclass(frozen=True)
 class Streams:
     """Rows of streams, each given all before it."""
 
@@ -91,7 +86,7 @@ def cells(config: Config) -> list[Cell]:
     """One cell for the exact sums, and one for the streams after each number of seeds."""
     _check(config)
     return [
-        Cell(measure_copies, Copies(config), "copies of seeds"),
+        Cell(measure_copies, HeldOut(config), "copies of seeds"),
         *(Cell(measure_streams, Streams(config, n), f"streams, n {n}") for n in config.n_before),
     ]
 
@@ -119,7 +114,7 @@ def held_out(config: Config) -> Subjects:
     )
 
 
-def measure_copies(at: Copies) -> pd.DataFrame:
+def measure_copies(at: HeldOut) -> pd.DataFrame:
     """Probability that a row is among the seeds, by every estimate, and paired differences."""
     return _records(at.config, _of_copies(at.config, held_out(at.config)))
 
@@ -149,16 +144,12 @@ def copied(laws: np.ndarray, counts: np.ndarray, *, once: bool = False) -> np.nd
 
 def expected_copies(laws: np.ndarray, n: int) -> np.ndarray:
     """That probability for fresh rows of subjects' laws [..., d], over all draws of n seeds."""
-    import numpy as np
-
     found: np.ndarray = (laws * -np.expm1(n * np.log1p(-laws))).sum(axis=-1)
     return found
 
 
 def equal(rows: np.ndarray, n_tokens: int) -> np.ndarray:
     """Share of the pairs of m ≥ 2 rows, tokens [..., m], that are equal [...]."""
-    import numpy as np
-
     m = rows.shape[-1]
     counts = (rows[..., None] == np.arange(n_tokens)).sum(axis=-2)
     found: np.ndarray = (counts * (counts - 1)).sum(axis=-1) / (m * (m - 1))
@@ -201,8 +192,6 @@ def _of_laws(
 
 def _laws(config: Config, held: Subjects) -> list[dict[tuple[str, float], np.ndarray]]:
     """Laws of the next row by estimate and temperature [S, d], for each number of seeds."""
-    import numpy as np
-
     from opal.theory.generator import add_half
 
     from ._generators import log_laws, sampled
@@ -221,8 +210,6 @@ def _laws(config: Config, held: Subjects) -> list[dict[tuple[str, float], np.nda
 
 def _of_streams(at: Streams, held: Subjects) -> Iterator[Row]:
     """Records after n seeds, at each temperature."""
-    import numpy as np
-
     from opal.synthesis.transformer.sample import first_two, streams
 
     config, n, made = at.config, at.n, at.config.decoder()

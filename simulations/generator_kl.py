@@ -7,8 +7,10 @@ a finite sum for each subject.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from opal.checks import Check, at_least, at_most, beyond_chance
 from opal.cli import run_study
@@ -18,7 +20,6 @@ from . import _config
 from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, ratio, row, z_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.theory.generator import Bound
@@ -76,18 +77,11 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """One alphabet."""
+class TrainedAlphabet(_config.Tokens):
+    """One alphabet, and the steps of its transformer's training."""
 
-    config: Config
-    n_tokens: int
-    rank: int
-    eta: float
-    steps: int
-
-    def source(self) -> _config.Tokens:
-        """The alphabet, and where held-out subjects come from."""
-        return _config.Tokens(self.n_tokens, self.rank, self.eta)
+    config: Config = field(kw_only=True)
+    steps: int = field(kw_only=True)
 
 
 def cells(config: Config) -> list[Cell]:
@@ -116,34 +110,34 @@ def _check(config: Config) -> None:
             f"{config.steps}."
         )
     for at in _points(config):
-        size, tokens = (config.width, config.depth), at.source().alphabet()
+        size, tokens = (config.width, config.depth), at.alphabet()
         _config.require_decoders(tokens, config.context, [size], [at.steps], config.batch)
 
 
-def _points(config: Config) -> list[Tokens]:
+def _points(config: Config) -> list[TrainedAlphabet]:
     pairs = zip(config.alphabets, config.steps, strict=True)
-    return [Tokens(config, *alphabet, steps) for alphabet, steps in pairs]
+    return [TrainedAlphabet(*alphabet, config=config, steps=steps) for alphabet, steps in pairs]
 
 
-def measure(at: Tokens) -> pd.DataFrame:
+def measure(at: TrainedAlphabet) -> pd.DataFrame:
     """Mean KL of every estimate after each number of seeds, and what is paired with Bayes."""
     from ._generators import generator, kl_after_seeds, subjects
 
-    config, source = at.config, at.source()
+    config, stream = at.config, at.stream()
     n_seeds = (*config.n_seeds, *config.n_more)
-    held = subjects(source.stream(), max(n_seeds), key=config.seed, n_subjects=config.n_subjects)
+    held = subjects(stream, max(n_seeds), key=config.seed, n_subjects=config.n_subjects)
     sizes = (config.context, config.width, config.depth, at.steps, config.batch)
-    decoder = generator(source.stream(), *sizes)
+    decoder = generator(stream, *sizes)
     made = kl_after_seeds(decoder, held)[:, list(config.n_seeds)].T
     return of_subjects(
-        *(_rows(at, held, made, n_seeds), "generator_kl", source.setting, config.n_subjects)
+        *(_rows(at, held, made, n_seeds), "generator_kl", at.setting, config.n_subjects)
     ).assign(n_tokens=at.n_tokens, rank=at.rank, eta=at.eta, steps=at.steps)
 
 
-def _rows(at: Tokens, held: Subjects, made: np.ndarray, n_seeds: tuple[int, ...]) -> Iterator[Row]:
+def _rows(
+    at: TrainedAlphabet, held: Subjects, made: np.ndarray, n_seeds: tuple[int, ...]
+) -> Iterator[Row]:
     """Records of one alphabet, from the transformer's KL [n, S]."""
-    import numpy as np
-
     within = len(at.config.n_seeds)
     values = {TRANSFORMER: made}
     for arm, (divergence, found, ess) in _references(at, held, n_seeds).items():
@@ -166,7 +160,7 @@ def _rows(at: Tokens, held: Subjects, made: np.ndarray, n_seeds: tuple[int, ...]
 
 
 def _references(
-    at: Tokens, held: Subjects, n_seeds: tuple[int, ...]
+    at: TrainedAlphabet, held: Subjects, n_seeds: tuple[int, ...]
 ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """KL of each reference [n, S], whether its law was found, and the effective draws.
 
@@ -174,20 +168,19 @@ def _references(
     """
     import jax
     import jax.numpy as jnp
-    import numpy as np
 
-    from opal.theory.generator import Estimate, add_half, bayes, kl, laplace, maximum_likelihood
+    from opal.theory.generator import LawEstimate, add_half, bayes, kl, laplace, maximum_likelihood
 
-    source, options = at.source().stream(), {"key": at.config.seed, "n_draws": at.config.n_draws}
+    source, options = at.stream(), {"key": at.config.seed, "n_draws": at.config.n_draws}
     every = held.counts(n_seeds)
     counts = every[: len(at.config.n_seeds)]
     with jax.enable_x64(True):
         one = jnp.ones(counts.shape[:2])
-        laws: dict[str, Estimate] = {
+        laws: dict[str, LawEstimate] = {
             BAYES: bayes(source.alphabet, every, source.prior, **options),
             LAPLACE: laplace(source.alphabet, counts, source.prior, **options),
             LIKELIHOOD: maximum_likelihood(source.alphabet, counts),
-            COUNTS: Estimate(add_half(counts), one > 0, one),
+            COUNTS: LawEstimate(add_half(counts), one > 0, one),
         }
         return {
             arm: (

@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, at_least, at_most, refuted, within_standard_errors, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
+from ._config import PriorSubjects
 from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, ratio, z_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from ._prior import Weight
@@ -66,19 +68,10 @@ PRESETS = {
 }
 
 
-@dataclass(frozen=True)
-class Subjects:
-    """All subjects of a prior."""
-
-    config: Config
-    scale: float
-    mean: float
-
-
 def cells(config: Config) -> list[Cell]:
     """One cell for each prior."""
     _check(config)
-    at = [Subjects(config, *prior) for prior in config.priors]
+    at = [PriorSubjects(config, *prior) for prior in config.priors]
     return [Cell(measure, one, f"scale {one.scale:g}, mean {one.mean:g}") for one in at]
 
 
@@ -104,17 +97,16 @@ def _check(config: Config) -> None:
     config.check()
 
 
-def measure(at: Subjects) -> pd.DataFrame:
+def measure(at: PriorSubjects) -> pd.DataFrame:
     """KL and the weight of the prior of every estimate after each number of seeds."""
     import jax
-    import numpy as np
 
     from opal.settings.tokens import Prior
     from opal.theory.generator import add_half, bayes, kl
 
     from ._generators import PLAIN, sampled, scores_after, subjects
 
-    config, tokens, right = at.config, at.config.alphabet(), Prior(at.scale, at.mean)
+    config, tokens, right = at.config, at.config.alphabet(), at.prior()
     held = subjects(
         *(config.stream(right), max(config.n_seeds)), key=config.seed, n_subjects=config.n_subjects
     )
@@ -138,7 +130,7 @@ def measure(at: Subjects) -> pd.DataFrame:
 
 
 def _rows(
-    at: Subjects,
+    at: PriorSubjects,
     truth: np.ndarray,
     laws: dict[str, np.ndarray],
     divergence: dict[str, np.ndarray],
@@ -158,7 +150,7 @@ def _rows(
 
 
 def _theory(
-    at: Subjects, truth: np.ndarray, laws: dict[str, np.ndarray]
+    at: PriorSubjects, truth: np.ndarray, laws: dict[str, np.ndarray]
 ) -> tuple[dict[str, Weight], dict[str, np.ndarray], float]:
     """Weights for n ≥ 1, measured and expected; expected KL; and whether all was found."""
     from opal.settings.tokens import Prior
@@ -173,7 +165,7 @@ def _theory(
         made = laws[arm] @ tokens.embeddings
         weight[arm] = Weight.of(features - made[1:], features - made[0])
     way = features - laws[BAYES][0] @ tokens.embeddings
-    beliefs = {EXPANSION: Prior(), EXPANSION_MATCHED: Prior(at.scale, at.mean)}
+    beliefs = {EXPANSION: Prior(), EXPANSION_MATCHED: at.prior()}
     for arm, prior in beliefs.items():
         expected = expansion(tokens, truth, prior, n_seeds)
         found.append(float(expected.found.mean()))
@@ -222,8 +214,6 @@ def _of_seeds(
     config: Config, kl: dict[str, np.ndarray], weight: dict[str, Weight]
 ) -> Iterator[Row]:
     """Seeds after which the prior weighs a half, and from which counts are better."""
-    import numpy as np
-
     from ._prior import seeds_to_half, seeds_to_overtake
 
     n_seeds, key = np.array(config.n_seeds[1:]), config.seed
@@ -259,7 +249,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     ``ratio`` is mean KL over that of Bayes under the training's prior and ``matched`` over that
     under the right one, after the most seeds.
     """
-    import numpy as np
     import pandas as pd
 
     last = records["n_real"].max()

@@ -10,15 +10,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, agrees, at_least, at_most, beyond_chance, misses, share
 from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
+from ._config import HeldOut
 from ._rows import BAYES, EXCESS, TRANSFORMER, Found, Row, mean, means, of_design, of_subjects, wide
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from jaxtyping import Array, Key
 
@@ -96,14 +98,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Laws:
-    """Exact sums over all held-out subjects."""
-
-    config: Config
-
-
-@dataclass(frozen=True)
-class Training:
+class PairTraining:
     """A classifier trained on the rows of one pair of subjects."""
 
     config: Config
@@ -113,9 +108,9 @@ class Training:
 def cells(config: Config) -> list[Cell]:
     """One cell for the exact sums, and one for each pair on whose rows is trained."""
     _check(config)
-    training = [Training(config, pair) for pair in range(config.n_pairs)]
+    training = [PairTraining(config, pair) for pair in range(config.n_pairs)]
     return [
-        Cell(measure_laws, Laws(config), "held-out subjects"),
+        Cell(measure_laws, HeldOut(config), "held-out subjects"),
         *(Cell(measure_training, at, f"training, pair {at.pair}") for at in training),
     ]
 
@@ -167,7 +162,7 @@ def designs(config: Config) -> list[Design]:
     ]
 
 
-def measure_laws(at: Laws) -> pd.DataFrame:
+def measure_laws(at: HeldOut) -> pd.DataFrame:
     """Divergences, biases and expected excess of every sampling, paired with temperature 1."""
     config = at.config
     return of_subjects(
@@ -215,7 +210,6 @@ def _measured(
     Of each subject are given how often each token was ``seen`` and ``scores`` of the next [S, d].
     """
     import jax
-    import numpy as np
 
     from opal.theory.generator import kl, total_variation
 
@@ -244,8 +238,6 @@ def _measured(
 
 def _rows(values: Values, ways: Sequence[Sampling]) -> Iterator[Row]:
     """Records of one estimate and number of seeds."""
-    import numpy as np
-
     from ._generators import PLAIN
 
     plain = ways.index(PLAIN)
@@ -281,16 +273,15 @@ def _numbers(values: np.ndarray) -> Row:
     return dict(zip(("value", "std_error"), mean(values), strict=True))
 
 
-def measure_training(at: Training) -> pd.DataFrame:
+def measure_training(at: PairTraining) -> pd.DataFrame:
     """Every sampling after the same seeds: trained, predicted, and predicted wrongly."""
-    import numpy as np
     import pandas as pd
 
     joined = pd.concat(_of_training(at), ignore_index=True)
     return joined.assign(pair=np.int64(at.pair), steps=at.config.steps)
 
 
-def _of_training(at: Training) -> Iterator[pd.DataFrame]:
+def _of_training(at: PairTraining) -> Iterator[pd.DataFrame]:
     """Records of one pair of classes after each number of seeds."""
     from opal.draws import as_key, named
 
@@ -330,8 +321,6 @@ def _trained(
     ``made`` are the laws of the generator's rows under each sampling [T, R, G, d, K]. Designs of at
     ``most`` so many real rows of each class share a compilation.
     """
-    import numpy as np
-
     from opal.theory.end_to_end import excess_of_seeds
 
     from ._end_to_end import trained_excess
@@ -352,8 +341,6 @@ def _trained(
 
 def every_number(records: pd.DataFrame) -> pd.DataFrame:
     """One row for each estimate, n and sampling, with paired differences and standard errors."""
-    import numpy as np
-
     rows = records[(records["pair"] < 0) & ~records["metric"].str.startswith("best ")]
     on = ["arm", *AT]
     table = rows.pivot(index=on, columns="metric", values="value")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.cli import run_study
 from opal.runner import Cell
 
@@ -52,7 +54,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Size:
+class MinoritySize:
     """One minority size."""
 
     config: Config
@@ -63,23 +65,21 @@ def cells(config: Config) -> list[Cell]:
     """One cell for each minority size."""
     _config.require_counts(config, "dim", "n_max", "n_min", "n_replicates", minimum=1)
     _config.require_numbers(config, "distance", "shift")
-    sizes = [Size(config, n) for n in config.n_min]
+    sizes = [MinoritySize(config, n) for n in config.n_min]
     for size in sizes:
         arms(size)
     return [Cell(measure_size, size, f"n_min = {size.n_min}") for size in sizes]
 
 
-def measure_size(size: Size) -> pd.DataFrame:
+def measure_size(size: MinoritySize) -> pd.DataFrame:
     """Every arm at one minority size, simulated and predicted."""
     from ._arms import measure
 
     return measure(*arms(size), size.config, "imbalance")
 
 
-def arms(size: Size) -> tuple[GaussianMixture, dict[str, Design]]:
+def arms(size: MinoritySize) -> tuple[GaussianMixture, dict[str, Design]]:
     """The two classes, and every way to train at one minority size."""
-    import numpy as np
-
     from opal.settings import GaussianMixture
 
     from ._arms import standard_arms

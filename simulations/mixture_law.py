@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, at_least, at_most
 from opal.cli import run_study
 from opal.runner import Cell
@@ -207,8 +209,6 @@ def _simulate_gaussian(sweep: Sweep) -> pd.DataFrame:
 
 def _gaussian(scenario: Scenario) -> tuple[GaussianMixture, Oracle]:
     """Two classes in five dimensions, and an oracle that moves the second towards the first."""
-    import numpy as np
-
     from opal.settings import GaussianMixture
     from opal.synthesis import Bias, Oracle
 
@@ -279,7 +279,6 @@ def pairs(sizes: tuple[int, ...], *, shifted: bool) -> tuple[tuple[int, int], ..
 
 def predict_from_pure(simulated: pd.DataFrame) -> pd.DataFrame:
     """The law's values for every pair of sizes and α, fitted to the rows with α = 0 and α = 1."""
-    import numpy as np
     import pandas as pd
 
     from opal.scaling.fit import fit

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, at_least, at_most, share
 from opal.cli import run_study
 from opal.runner import Cell
@@ -19,7 +21,6 @@ from opal.runner import Cell
 from ._rows import EXCESS, mean
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.objective import Design
@@ -117,8 +118,6 @@ def cells(config: Config) -> list[Cell]:
 
 def draw_setting(at: At) -> tuple[GaussianSetting, Bias, tuple[int, ...]]:
     """The truth, the generator's bias, and the real samples of each group."""
-    import numpy as np
-
     from opal.settings import GaussianMixture, SpuriousCorrelation
 
     name, dim, counts = FAMILIES[at.family]
@@ -133,8 +132,6 @@ def draw_setting(at: At) -> tuple[GaussianSetting, Bias, tuple[int, ...]]:
 
 
 def _bias(at: At, setting: GaussianSetting, axis: np.ndarray) -> Bias:
-    import numpy as np
-
     from opal.synthesis import Bias
 
     kind, size = BIASES[at.bias]
@@ -185,7 +182,6 @@ def expect(
     setting: GaussianSetting, base: Design, budget: int, bought: pd.DataFrame
 ) -> pd.DataFrame:
     """What theory expects over all real samples of these sizes: none, the plan, the best weight."""
-    import numpy as np
     import pandas as pd
 
     from opal import records
@@ -213,7 +209,6 @@ def expect(
 
 def pilot(at: At, setting: GaussianSetting, base: Design, n_pool: int) -> pd.DataFrame:
     """Risks of the pilot's points, exact and validated, one row for each seed."""
-    import numpy as np
     import pandas as pd
 
     from opal.scaling.pilot import first_points
@@ -283,7 +278,6 @@ def buy(
 ) -> dict[str, tuple[Design, np.ndarray, dict[str, object]]]:
     """Excess of every strategy for each purchase, and what the plans had promised."""
     import jax
-    import numpy as np
 
     from ._pilot import balanced_risks
 
@@ -305,8 +299,6 @@ def buy(
 
 def _grid(base: Design, budget: int) -> dict[str, Design]:
     """All real samples with every weight and size of a fine grid."""
-    import numpy as np
-
     weights = np.unique(np.concatenate([np.geomspace(0.005, 0.1, 7), np.linspace(0.1, 1, 25)]))
     sizes = {budget: weights, budget // 4: weights[::2], budget // 16: weights[::2]}
     grid = {
@@ -337,8 +329,6 @@ def _option(advice: Plan, strategy: str) -> Option:
 
 def _promise(advice: Plan | None) -> dict[str, object]:
     """What a plan said beforehand of the purchase that it weighed."""
-    import numpy as np
-
     if advice is None:
         return {"buys": False, "gain": np.nan, "gain_low": np.nan, "gain_high": np.nan}
     asked = _option(advice, "augment")
@@ -356,7 +346,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
     ``on_average`` is the planner's ratio by theory, over all real samples of these sizes.
     """
-    import numpy as np
     import pandas as pd
 
     rows = []

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, at_most, beyond_chance, control, within_standard_errors, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
@@ -19,7 +21,6 @@ from . import _config
 from ._rows import EXCESS, z_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.objective import Design
@@ -109,7 +110,6 @@ def _check(config: Config) -> None:
 
 def measure_sequence(at: Smoothness) -> pd.DataFrame:
     """Curves in N of every bias in the sequence model, with their slopes and floors."""
-    import numpy as np
     import pandas as pd
 
     from opal.settings.sequence import SobolevRegression
@@ -136,7 +136,6 @@ def measure_sequence(at: Smoothness) -> pd.DataFrame:
 
 def measure_kernel(at: Smoothness) -> pd.DataFrame:
     """Kernel ridge regression on random rows, and what both theories say of it."""
-    import numpy as np
     import pandas as pd
 
     from opal.settings.sequence import SobolevRegression

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.cli import run_study
 from opal.runner import Cell
 
@@ -86,8 +88,6 @@ def measure_strength(at: Strength) -> pd.DataFrame:
 
 def arms(at: Strength) -> tuple[SpuriousCorrelation, dict[str, Design]]:
     """The four groups, and every way to train at one strength."""
-    import numpy as np
-
     from opal.settings import SpuriousCorrelation
 
     from ._arms import standard_arms

@@ -65,11 +65,7 @@ CONTRACTS = {
     "List": "`opal list` and `opal data list` are commands, called as people type them",
 }
 # Class names that stand for two ideas. None may join them, and each is better off with two names.
-AMBIGUOUS = {
-    "Asked", "Case", "Draw", "Estimate", "Excess", "Fold", "Law", "Laws", "Point", "Problem",
-    "Rows", "Rule", "Seeds", "Settings", "Size", "Subjects", "Tokens", "Trained", "Trainer",
-    "Training", "Worth",
-}  # fmt: skip
+AMBIGUOUS = {"Fold", "Training"}
 
 
 def room_of(module: str) -> str | None:

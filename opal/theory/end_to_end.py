@@ -27,7 +27,7 @@ from opal.theory.seeds import shares
 _SEEDS_AT_ONCE = 32
 
 
-class Excess(NamedTuple):
+class ExcessGivenSeeds(NamedTuple):
     """Expected excess balanced risk given the seeds [S], and its parts.
 
     Not a number where the seeds and the laws of the other rows leave no minimiser.
@@ -100,7 +100,7 @@ def excess_of_seeds(
     design: Design,
     seen: AnyArray,
     made: AnyArray,
-) -> Excess:
+) -> ExcessGivenSeeds:
     """Expected excess balanced risk given each draw of the seeds [S].
 
     Args:
@@ -117,7 +117,7 @@ def excess_of_seeds(
     with jax.enable_x64(True):
         seeds = (jnp.asarray(seen, float), jnp.asarray(made, float))
         found = _excess(law, design.row_counts(), design.row_weights(), *seeds)
-        return Excess(*(np.asarray(part) for part in found))
+        return ExcessGivenSeeds(*(np.asarray(part) for part in found))
 
 
 def first_order(

@@ -15,13 +15,13 @@ from opal.bridge.download import MIRROR_VARIABLE
 from opal.bridge.text import reading
 from opal.bridge.text.corpus import HUMAN, corpus_of, leaks
 from opal.bridge.text.curves import evaluate
-from opal.bridge.text.curves.evaluate import Settings
+from opal.bridge.text.curves.evaluate import CurveSettings
 from opal.bridge.text.published import grammar_corpus
 from opal.cli import main
 from simulations import text as study
 
 TINY = study.PRESETS["tiny"]
-SETTINGS = Settings(encoder="words", sizes=(30, 60), strength=10.0, most_test=200)
+SETTINGS = CurveSettings(encoder="words", sizes=(30, 60), strength=10.0, most_test=200)
 
 
 @pytest.mark.parametrize(

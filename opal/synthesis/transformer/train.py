@@ -19,13 +19,13 @@ from opal.synthesis.transformer.config import ModelConfig, TrainConfig
 from opal.synthesis.transformer.model import Decoder
 from opal.synthesis.transformer.progress import Report, reported
 from opal.synthesis.transformer.streams import Stream
-from opal.synthesis.transformer.trainer import State, Trainer
+from opal.synthesis.transformer.trainer import DecoderTrainer, State
 
-__all__ = ["State", "TrainConfig", "Trained", "Trainer", "identity", "train"]
+__all__ = ["DecoderTrainer", "State", "TrainConfig", "TrainedDecoder", "identity", "train"]
 _SECONDS = 2.0  # between two reports
 
 
-class Trained(NamedTuple):
+class TrainedDecoder(NamedTuple):
     """A trained decoder and its loss at each step [steps], in nats a symbol."""
 
     decoder: Decoder
@@ -48,7 +48,7 @@ def train(
     folder: Path | None = None,
     progress: bool = True,
     reference: np.ndarray | None = None,
-) -> Trained:
+) -> TrainedDecoder:
     """Train a decoder, or go on where the checkpoints of a folder end.
 
     Processes that ask for the same folder at once wait for the first, and find its work done.
@@ -68,7 +68,7 @@ def train(
             checkpoints that are damaged or of another run.
         OSError: the folder cannot be written, or its disk is full.
     """
-    trainer = Trainer(model, config, stream)
+    trainer = DecoderTrainer(model, config, stream)
     _check(model, reference)
     saved = Checkpoints(folder, identity(model, config, stream)) if folder else None
     waiting = saved.alone(config.steps) if saved else nullcontext()
@@ -78,7 +78,7 @@ def train(
             state = saved.latest(state) or state
         with reported(model, config, stream, reference, enabled=progress) as report:
             state = _run(trainer, state, saved, report)
-    return Trained(state.decoder, np.asarray(state.losses))
+    return TrainedDecoder(state.decoder, np.asarray(state.losses))
 
 
 def _check(model: ModelConfig, reference: np.ndarray | None) -> None:
@@ -89,7 +89,7 @@ def _check(model: ModelConfig, reference: np.ndarray | None) -> None:
         )
 
 
-def _run(trainer: Trainer, state: State, saved: Checkpoints | None, report: Report) -> State:
+def _run(trainer: DecoderTrainer, state: State, saved: Checkpoints | None, report: Report) -> State:
     """Stretches of about two seconds, each no further than the next checkpoint."""
     config, stretch, step = trainer.config, 4, int(state.step)
     report(step, state.decoder)
