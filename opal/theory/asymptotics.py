@@ -87,14 +87,10 @@ def asymptotics(
     slope, curvature, noise = _equations(
         truth, synthetic, rows, weights, seed_use, shrinkage, ridge, loss
     )
-
-    def solve(right: Array) -> Array:
-        return jax.scipy.linalg.solve(hessian, right, assume_a="pos")
-
     start = jnp.zeros(losses.n_parameters(loss, truth.n_classes, truth.dim))
     fit = minimise(lambda t: (slope(t), curvature(t)), start, tolerance=1e-11)
     theta = fit.theta
-    hessian = curvature(theta)
+    solve = partial(jax.scipy.linalg.solve, curvature(theta), assume_a="pos")
     covariance = expansion.covariance(solve, noise(theta))
     pull = expansion.pull(solve, noise, curvature, theta)
     if seed_use == "moments":
@@ -180,11 +176,7 @@ def scrambled_excess(
     def of_scramble(index: Array) -> Array:
         true, made = truth.one_scramble(index), synthetic.one_scramble(index)
         _, curvature, noise = _equations(true, made, rows, weights, seed_use, 0.0, ridge, loss)
-        hessian = curvature(theta)
-
-        def solve(right: Array) -> Array:
-            return jax.scipy.linalg.solve(hessian, right, assume_a="pos")
-
+        solve = partial(jax.scipy.linalg.solve, curvature(theta), assume_a="pos")
         covariance = expansion.covariance(solve, noise(theta))
         balanced = true.group_hessian(found.target, loss).mean(axis=0)
         least = true.group_risk(found.optimum, loss).mean()
