@@ -83,7 +83,7 @@ class Generator(Tokens, Blocks):
 
     def check(self) -> None:
         """Refuse an alphabet that cannot be, or a training."""
-        require_counts(self, "n_tokens", minimum=2)
+        require_counts(self, n_tokens=2)
         sizes = [(self.width, self.depth)]
         require_decoders(self.alphabet(), self.context, sizes, [self.steps], self.batch)
 
@@ -157,8 +157,8 @@ def require_decoders(
 
 def require_seeds(config: Any, *, least: int) -> None:
     """Check that n_seeds are enough, and that the context holds them."""
-    require_counts(config, "n_seeds", minimum=least)
-    require_counts(config, "context", minimum=max(config.n_seeds) + 1)
+    require_counts(config, n_seeds=least)
+    require_counts(config, context=max(config.n_seeds) + 1)
 
 
 def require_plain(config: Any) -> None:
@@ -173,11 +173,11 @@ def require_plain(config: Any) -> None:
         check_sampling(temperature, 1.0)
 
 
-def require_counts(config: object, *names: str, minimum: int) -> None:
-    """Check fields that hold a whole number, or one for each cell."""
+def require_counts(config: object, **least: int) -> None:
+    """Check fields that hold a whole number of at least so many, or one for each cell."""
     from opal.settings.groups import validate_count
 
-    for name in names:
+    for name, minimum in least.items():
         for value in _each(config, name):
             validate_count(value, name, minimum=minimum)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import least_squares
 
 from opal import records
 from opal.objective import Design
@@ -108,8 +109,6 @@ def floor(sizes: np.ndarray, excess: np.ndarray) -> tuple[float, float]:
     All three parameters are fitted, with weights 1/mean²; the standard error is linearised as in
     :func:`slope`, which a fit of means to a law of :mod:`opal.scaling` cannot know.
     """
-    from scipy.optimize import least_squares
-
     mean = excess.mean(axis=0)
     logs = np.log(sizes / sizes[0])
 
@@ -139,8 +138,7 @@ def product_law() -> ScalingLaw:
 
     def decay(exponents: np.ndarray, x: Columns) -> np.ndarray:
         powers = [x[size] ** -power for size, power in zip(sizes, exponents, strict=True)]
-        product: np.ndarray = np.prod(np.stack(np.broadcast_arrays(*powers)), axis=0)
-        return product
+        return np.asarray(np.prod(np.stack(np.broadcast_arrays(*powers)), axis=0))
 
     def derivatives(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
         share = decay(values[1:], x)

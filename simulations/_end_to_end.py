@@ -143,15 +143,10 @@ def _weights(
 
 
 class Pairs(NamedTuple):
-    """Classes P, two subjects each, and the losses ℓ of the best rule θ* on their rows.
+    """Classes P, two subjects each, and the losses ℓ of the best rule θ* on their rows."""
 
-    Attributes:
-        laws: P_g(x) [P, 2, d].
-        losses: ℓ(θ*; u_x, g) [P, 2, d].
-    """
-
-    laws: np.ndarray
-    losses: np.ndarray
+    laws: np.ndarray  # P_g(x) [P, 2, d]
+    losses: np.ndarray  # ℓ(θ*; u_x, g) [P, 2, d]
 
 
 def pairs(alphabet: Alphabet, laws: np.ndarray) -> Pairs:
@@ -168,8 +163,7 @@ def _blank(alphabet: Alphabet) -> FiniteLaw:
 
 def tables(tokens: np.ndarray) -> np.ndarray:
     """Laws of tokens of two classes [..., 2, d] as tables, the label being the class's own."""
-    found: np.ndarray = tokens[..., None] * np.eye(2)[:, None, :]
-    return found
+    return np.asarray(tokens[..., None] * np.eye(2)[:, None, :])
 
 
 @jax.jit
@@ -186,8 +180,7 @@ def _losses(law: FiniteLaw, pairs: Array) -> Array:
 
 def biases(at: Pairs, made: np.ndarray) -> np.ndarray:
     """``b_g = E_Q ℓ − E_P ℓ`` of each class at the best rule, of laws Q [..., P, 2, d]."""
-    found: np.ndarray = ((made - at.laws) * at.losses).sum(axis=-1)
-    return found
+    return np.asarray(((made - at.laws) * at.losses).sum(axis=-1))
 
 
 def expected_excess(

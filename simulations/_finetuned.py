@@ -50,32 +50,20 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class ArmSettings:
-    """What is trained.
+    """What is trained."""
 
-    Attributes:
-        arms: beside weighting.
-        size: number of added texts; sources that have fewer are left out.
-        folds: that choose the penalty of the linear rule.
-    """
-
-    arms: Sequence[str]
-    size: int
-    folds: int
+    arms: Sequence[str]  # beside weighting
+    size: int  # number of added texts; sources that have fewer are left out
+    folds: int  # that choose the penalty of the linear rule
 
 
 @dataclass(frozen=True, eq=False)
 class Both:
-    """One training by both classifiers.
+    """One training by both classifiers."""
 
-    Attributes:
-        frozen: the linear rule, and what both were trained on.
-        tuned: every metric of the encoder.
-        described: of its training: steps, loss and accuracy at the end.
-    """
-
-    frozen: Trained
-    tuned: Mapping[str, Measure]
-    described: Mapping[str, float]
+    frozen: Trained  # the linear rule, and what both were trained on
+    tuned: Mapping[str, Measure]  # every metric of the encoder
+    described: Mapping[str, float]  # of its training: steps, loss and accuracy at the end
 
     def measured(self, metric: str) -> dict[str, Measure]:
         """A metric of each classifier."""
@@ -192,10 +180,8 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
             f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
             for value, low, high in zip(*ends, strict=True)
         ]
-    for name in (FROZEN, TUNED):
-        found[f"{name}, weighting"] = found[f"{name}, weighting"].round(3)
-    rounded = found[["rank_correlation", "training_accuracy"]].round(2)
-    return found.assign(**{name: rounded[name] for name in rounded})
+    digits = {f"{name}, weighting": 3 for name in (FROZEN, TUNED)}
+    return found.round(digits | {"rank_correlation": 2, "training_accuracy": 2})
 
 
 def changes(records: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -23,6 +22,8 @@ from opal.synthesis.transformer.gaussian_stream import GaussianStream
 from opal.synthesis.transformer.quantise import Quantiser
 from opal.synthesis.transformer.quantised_law import QuantisedLaw
 from opal.theory.end_to_end import ExcessGivenSeeds
+from opal.theory.pseudo_target import PseudoTarget
+from opal.theory.seeds import shares, squared_weights
 
 from ._generators import SeededLaws
 
@@ -217,12 +218,7 @@ def _excess(
     best, group = law.optimum(), np.repeat(np.arange(len(counts)), counts)
     own = np.eye(law.n_classes)[np.array([g.label for g in law.groups])[group]]
     others = jnp.asarray(rows.real) - jnp.asarray(counts)
-    squares = jnp.asarray(
-        rows.oversampled * weights.oversampled**2 + rows.augmented * weights.augmented**2
-    )
-    synthetic = jnp.asarray(
-        rows.oversampled * weights.oversampled + rows.augmented * weights.augmented
-    )
+    synthetic, squares = shares(rows, weights)[1], squared_weights(rows, weights)
 
     def given(one: tuple[Array, Array]) -> tuple[Array, ...]:
         made = QuantisedLaw(one[1], quantiser, law.dim, law.groups)
@@ -243,27 +239,15 @@ def _excess(
             return covariance + jnp.einsum("g,gpq->pq", squares, made.group_score_covariance(at))
 
         theta = newton.minimise(lambda at: (slope(at), bend(at)), best, tolerance=1e-10).theta
-        return (law.group_risk(theta) - law.group_risk(best)).mean(), _spread(
-            law, theta, bend, noise
+        rule = PseudoTarget(
+            theta,
+            (law.group_risk(theta) - law.group_risk(best)).mean(),
+            law.group_gradient(theta).mean(axis=0),
+            law.group_hessian(theta).mean(axis=0),
+            newton.factorise(bend(theta)),
+            bend,
         )
+        return rule.excess, rule.variance(noise(theta)) + rule.drift_risk(noise)
 
     found: tuple[Array, ...] = jax.lax.map(given, (seeds, tables), batch_size=_AT_ONCE)
     return found
-
-
-def _spread(
-    law: GaussianLaw,
-    theta: Float[Array, " p"],
-    bend: Callable[[Array], Array],
-    noise: Callable[[Array], Array],
-) -> Float[Array, ""]:
-    """What rows that are no seeds add, to first order in their weights (13.8)."""
-    solve = newton.factorise(bend(theta))
-    covariance = jax.vmap(solve)(jax.vmap(solve)(noise(theta)).T)
-
-    def second_order(at: Array) -> Array:
-        return jnp.trace(jax.vmap(solve)(noise(at))) - jnp.trace(bend(at) @ covariance)
-
-    drift = solve(0.5 * jax.grad(second_order)(theta))
-    hessian = law.group_hessian(theta).mean(axis=0)
-    return 0.5 * jnp.trace(hessian @ covariance) + law.group_gradient(theta).mean(axis=0) @ drift

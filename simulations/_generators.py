@@ -24,7 +24,6 @@ from opal.theory.generator import bayes
 from ._rows import BAYES, TRANSFORMER
 
 Sampling = tuple[float, float]  # temperature, top_p
-PLAIN: Sampling = (1.0, 1.0)
 _AT_ONCE = 64  # sequences in the decoder: what they leave behind stays in a core's cache
 
 

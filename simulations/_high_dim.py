@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 from jaxtyping import Array, Key
+from scipy.stats import norm
 
+from opal import records
 from opal.draws import as_key, replicate_keys, standard_normal
 from opal.estimators import fit_logistic, fit_ridge
 from opal.objective import Design, Oversampling
-from opal.risk import mean_and_std_error
+from opal.risk import flatten_metrics, mean_and_std_error
 from opal.settings import GaussianMixture
 from opal.synthesis import Duplication, Oracle
+from opal.theory.high_dim import Components, Spheres, best, evaluate, of_design
 from opal.theory.high_dim.margins import MarginLoss
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LABELS = np.array([-1.0, 1.0])
 KINDS = ("exact", "rotated", "shifted", "shrunk", "all", "copies")
@@ -40,6 +41,11 @@ class TwoGroupProblem:
     def with_alpha(self, alpha: float) -> TwoGroupProblem:
         """The same with another weight of augmented rows."""
         return replace(self, design=self.design.with_(alpha=alpha))
+
+    @property
+    def copies(self) -> bool:
+        """Whether synthetic rows are copies of the seeds."""
+        return isinstance(self.design.synthesizer, Duplication)
 
     def spheres(self) -> tuple[np.ndarray, np.ndarray]:
         """Means [4, q] and variances [4]: the true groups, then the synthetic ones."""
@@ -141,7 +147,7 @@ def rows_of(problem: TwoGroupProblem) -> RowOrigins:
     kind = np.repeat([0, 1, 2], sizes.sum(axis=1))
     place = np.concatenate([np.arange(n) for n in sizes.ravel()])  # within its kind and group
     source = np.arange(len(group))
-    if isinstance(design.synthesizer, Duplication):
+    if problem.copies:
         n = np.array(design.counts)
         source = np.where(group == 0, 0, n[0]) + place % n[group]
     law = np.where(kind == 0, group, 2 + group)
@@ -168,7 +174,7 @@ def simulated(problem: TwoGroupProblem, *, key: int, n_replicates: int) -> pd.Da
     along, size, intercept = rules[:, :4], rules[:, 4], rules[:, 5]
     margin = LABELS * (along @ means[:2].T + intercept[:, None])
     values = _metrics(margin, size[:, None] * np.sqrt(variances[:2]), problem.loss)
-    worst = int(predicted_errors(problem).argmax())
+    worst = int(np.asarray(_theory(problem).error)[:2].argmax())
     values["worst_error"] = values["error"][:, worst]
     return _records(problem, values, n_replicates, "simulation")
 
@@ -210,8 +216,6 @@ def _hinge_rule(problem: TwoGroupProblem, rows: RowOrigins, key: Key[Array, ""])
 
 def _metrics(margin: np.ndarray, spread: np.ndarray, loss: MarginLoss) -> dict[str, np.ndarray]:
     """Errors and risks where margins are normal [r, 2]."""
-    from scipy.stats import norm
-
     error = norm.cdf(-margin / spread)
     if loss == "squared":
         risk = 0.5 * ((1 - margin) ** 2 + spread**2)
@@ -240,19 +244,9 @@ def predicted(problem: TwoGroupProblem, mistake: str = "") -> pd.DataFrame:
     return _records(problem, values, 0, "theory")
 
 
-def predicted_errors(problem: TwoGroupProblem) -> np.ndarray:
-    """Limits of the errors of the true groups [2]."""
-    return np.asarray(_theory(problem).error)[:2]
-
-
 def _theory(problem: TwoGroupProblem, mistake: str = "") -> Any:
-    from opal.theory.high_dim import evaluate, of_design
-    from opal.theory.high_dim.components import Components
-
     with jax.enable_x64(True):
-        made = of_design(
-            problem.design, *_laws(problem, mistake), dim=problem.dim, seed_use=_seed_use(problem)
-        )
+        made = _components(problem, mistake)
         if mistake == "equal_weights":
             equal = jnp.ones_like(jnp.asarray(made.weight)) / jnp.sum(jnp.asarray(made.density))
             made = made._replace(weight=equal)
@@ -262,39 +256,31 @@ def _theory(problem: TwoGroupProblem, mistake: str = "") -> Any:
 
 def best_alpha(problem: TwoGroupProblem) -> float:
     """The α of least balanced error, by the gradient of theory."""
-    from opal.theory.high_dim import best, of_design
 
     def build(at: Mapping[str, Array]) -> Any:
-        made = of_design(
-            problem.design,
-            *_laws(problem),
-            dim=problem.dim,
-            alpha=at["alpha"],
-            seed_use=_seed_use(problem),
-        )
-        return made, problem.design.ridge
+        return _components(problem, alpha=at["alpha"]), problem.design.ridge
 
     return best(build, {"alpha": (0.001, 0.999)}, loss=problem.loss, n_starts=2).at["alpha"]
 
 
-def _laws(problem: TwoGroupProblem, mistake: str = "") -> tuple[Any, Any, np.ndarray]:
-    from opal.theory.high_dim import Spheres
-
+def _components(problem: TwoGroupProblem, mistake: str = "", alpha: Array | None = None) -> Any:
+    """The rows in the limit, with another weight of augmented rows if one is given."""
     means, variances = problem.spheres()
     truth, made = (Spheres(means[part], variances[part]) for part in (slice(2), slice(2, 4)))
-    return truth, truth if mistake == "truth_for_synthetic" else made, LABELS
-
-
-def _seed_use(problem: TwoGroupProblem) -> str:
-    return "copy in turn" if isinstance(problem.design.synthesizer, Duplication) else "none"
+    return of_design(
+        problem.design,
+        truth,
+        truth if mistake == "truth_for_synthetic" else made,
+        LABELS,
+        dim=problem.dim,
+        seed_use="copy in turn" if problem.copies else "none",
+        alpha=alpha,
+    )
 
 
 def _records(
     problem: TwoGroupProblem, values: dict[str, np.ndarray], n_replicates: int, source: str
 ) -> pd.DataFrame:
-    from opal import records
-    from opal.risk import flatten_metrics
-
     flat = flatten_metrics(values, [group.name for group in problem.truth.groups])
     rows = {where: mean_and_std_error(v) for where, v in flat.items()}
     frame = records.of_design(

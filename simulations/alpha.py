@@ -70,8 +70,8 @@ class Shift:
 
 def cells(config: Config) -> list[Cell]:
     """One cell for each bias."""
-    _config.require_counts(config, "dim", "n_augmented", "n_replicates", minimum=1)
-    _config.require_counts(config, "n_alphas", "n_predicted", minimum=2)
+    least = {"dim": 1, "n_augmented": 1, "n_replicates": 1, "n_alphas": 2, "n_predicted": 2}
+    _config.require_counts(config, **least)
     _config.require_numbers(config, "distance", "shift")
     shifts = [Shift(config, s) for s in config.shift]
     for at in shifts:
@@ -106,14 +106,12 @@ def measure_shift(at: Shift) -> pd.DataFrame:
 def augmented(at: Shift) -> tuple[GaussianMixture, Design]:
     """The two classes, and a design whose augmented rows come from one generator."""
     from opal.objective import Design
-    from opal.settings import GaussianMixture
-    from opal.synthesis import Bias, Oracle
+
+    from ._arms import shifted_second, two_classes
 
     config = at.config
-    axis = np.full(config.dim, 1 / np.sqrt(config.dim))
-    setting = GaussianMixture(np.outer([-0.5, 0.5], config.distance * axis))
-    bias = Bias(mean_shift=[0 * axis, -at.shift * axis])
-    maker = Oracle.biased(setting.law, bias)
+    setting, axis = two_classes(config.dim, config.distance)
+    maker = shifted_second(setting, axis, at.shift)
     design = Design(config.counts, maker, n_augmented=config.n_augmented, name=f"{at.shift:g}")
     return setting, design
 

@@ -88,8 +88,7 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    _config.require_counts(config, "n_draws", minimum=1)
-    _config.require_counts(config, "n_trainings", "n_subjects", minimum=2)
+    _config.require_counts(config, n_draws=1, n_trainings=2, n_subjects=2)
     _config.require_seeds(config, least=0)
     sizes = (config.context, config.sizes, config.steps, config.batch)
     _config.require_decoders(config.alphabet(), *sizes)
@@ -143,13 +142,13 @@ def measure(at: Architecture) -> pd.DataFrame:
 def _rows(n_seeds: tuple[int, ...], made: np.ndarray, least: np.ndarray) -> Iterator[Row]:
     """Records of one number of steps: KL of each training [T, n, S], beside Bayes [n, S]."""
     for n, each, best in zip(n_seeds, made.mean(axis=0), least, strict=True):
-        yield row("simulation", TRANSFORMER, n, "kl", *mean(each))
-        yield row("simulation", TRANSFORMER, n, "regret", *mean(each - best))
-        yield row("theory", BAYES, n, "kl", *mean(best))
+        yield row(TRANSFORMER, n, "kl", *mean(each))
+        yield row(TRANSFORMER, n, "regret", *mean(each - best))
+        yield row(BAYES, n, "kl", *mean(best))
     if len(made) > 1:
         last = (made[:, -1] - least[-1]).mean(axis=1)
         spread = float(last.std(ddof=1) / last.mean())
-        yield row("simulation", TRANSFORMER, n_seeds[-1], "spread_of_trainings", spread)
+        yield row(TRANSFORMER, n_seeds[-1], "spread_of_trainings", spread)
 
 
 def regrets(records: pd.DataFrame) -> pd.DataFrame:
@@ -211,13 +210,11 @@ def steepness(records: pd.DataFrame) -> pd.DataFrame:
     kl = records[records["metric"] == "kl"]
     *_, first, last = sorted(kl["n_real"].unique())
     wide = kl.pivot(index=[*RUN], columns=["arm", "n_real"], values="value")
-    fall = {
-        arm: np.log(wide[arm, last] / wide[arm, first]) / np.log(last / first)
-        for arm in (TRANSFORMER, BAYES)
-    }
-    return wide.index.to_frame(index=False).assign(
-        **{arm: values.to_numpy() for arm, values in fall.items()}
-    )
+    table = wide.index.to_frame(index=False)
+    for arm in (TRANSFORMER, BAYES):
+        fall = np.log(wide[arm, last] / wide[arm, first]) / np.log(last / first)
+        table[arm] = fall.to_numpy()
+    return table
 
 
 def checks(records: pd.DataFrame) -> list[Check]:

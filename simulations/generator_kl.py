@@ -17,7 +17,7 @@ from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
-from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, ratio, row, z_of
+from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, ratio, renamed, row, z_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,10 +92,9 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    _config.require_counts(config, "n_draws", "n_slope", minimum=1)
-    _config.require_counts(config, "n_subjects", minimum=2)
+    _config.require_counts(config, n_draws=1, n_slope=1, n_subjects=2)
     _config.require_seeds(config, least=0)
-    _config.require_counts(config, "n_more", minimum=max(config.n_seeds) + 1)
+    _config.require_counts(config, n_more=max(config.n_seeds) + 1)
     sloped = [n for n in config.n_seeds if n >= config.n_slope]
     if len(sloped) < 2 or not any(0 < n <= FEW for n in config.n_seeds):
         raise ValueError(
@@ -141,22 +140,21 @@ def _rows(
     within = len(at.config.n_seeds)
     values = {TRANSFORMER: made}
     for arm, (divergence, found, ess) in _references(at, held, n_seeds).items():
-        values[arm] = divergence
         for n, share, least in zip(n_seeds, found.mean(axis=1), ess.min(axis=1), strict=False):
-            yield _row(arm, n, "found", share)
-            yield _row(arm, n, "least_ess", least)
+            yield row(arm, n, "found", share)
+            yield row(arm, n, "least_ess", least)
         values[arm] = np.where(found, divergence, np.nan)
     for arm, table in values.items():
         for n, each in zip(n_seeds, table, strict=False):
             known = each[np.isfinite(each)]
             if len(known) > 1:
-                yield _row(arm, n, "kl", *mean(known))
+                yield row(arm, n, "kl", *mean(known))
         if arm != LIKELIHOOD:
             yield from _slopes(arm, np.array(n_seeds), table, at.config)
     for arm in (TRANSFORMER, LAPLACE, COUNTS):
         for n, each, best in zip(n_seeds[:within], values[arm], values[BAYES], strict=False):
-            yield _row(arm, n, "kl_over_bayes", *ratio(each, best))
-            yield _row(arm, n, "kl_minus_bayes", *mean(each - best))
+            yield row(arm, n, "kl_over_bayes", *ratio(each, best))
+            yield row(arm, n, "kl_minus_bayes", *mean(each - best))
 
 
 def _references(
@@ -201,12 +199,7 @@ def _slopes(arm: str, n_seeds: np.ndarray, table: np.ndarray, config: Config) ->
     for metric, chosen in (("slope", inside), ("slope_beyond", beyond)):
         if chosen.sum() > 1:
             value, error = slope(n_seeds[chosen], table[chosen].T)
-            yield _row(arm, int(n_seeds[chosen].max()), metric, -value, error)
-
-
-def _row(arm: str, n: int, metric: str, value: float, error: float = float("nan")) -> Row:
-    source = "simulation" if arm == TRANSFORMER else "theory"
-    return row(source, arm, n, metric, value, error)
+            yield row(arm, int(n_seeds[chosen].max()), metric, -value, error)
 
 
 def bound(records: pd.DataFrame) -> Bound:
@@ -228,10 +221,8 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     on = [*SETTING, "n_real"]
     table = kl_of(records, TRANSFORMER).set_index(on)[["steps", "value", "std_error"]]
     table = table.rename(columns={"value": TRANSFORMER})
-    for metric, name in (("kl_over_bayes", "ratio"), ("kl_minus_bayes", "gap")):
-        rows = records[(records["metric"] == metric) & (records["arm"] == TRANSFORMER)]
-        rows = rows.set_index(on)
-        table[name], table[f"std_error_{name}"] = rows["value"], rows["std_error"]
+    own = records[records["arm"] == TRANSFORMER]
+    table = table.join(renamed(own, on, {"kl_over_bayes": "ratio", "kl_minus_bayes": "gap"}))
     for arm in (BAYES, LAPLACE, LIKELIHOOD, COUNTS):
         table[arm] = kl_of(records, arm).set_index(on)["value"]
     table = table.reset_index()

@@ -18,7 +18,7 @@ from opal.runner import Cell
 
 from . import _config
 from ._config import PriorSubjects
-from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, ratio, z_of
+from ._rows import BAYES, COUNTS, PLAIN, TRANSFORMER, Row, mean, of_subjects, ratio, row, z_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,8 +78,7 @@ def cells(config: Config) -> list[Cell]:
 def _check(config: Config) -> None:
     from opal.settings.tokens import Prior
 
-    _config.require_counts(config, "n_draws", minimum=1)
-    _config.require_counts(config, "n_subjects", minimum=2)
+    _config.require_counts(config, n_draws=1, n_subjects=2)
     _config.require_seeds(config, least=0)
     increasing = sorted({0, *config.n_seeds})
     if list(config.n_seeds) != increasing or len(increasing) < 3:
@@ -104,7 +103,7 @@ def measure(at: PriorSubjects) -> pd.DataFrame:
     from opal.settings.tokens import Prior
     from opal.theory.generator import add_half, bayes, kl
 
-    from ._generators import PLAIN, sampled, scores_after, subjects
+    from ._generators import sampled, scores_after, subjects
 
     config, tokens, right = at.config, at.config.alphabet(), at.prior()
     held = subjects(
@@ -146,7 +145,7 @@ def _rows(
     yield from _of_kl(config.n_seeds, kl)
     yield from _of_weight(config.n_seeds[1:], weight)
     yield from _of_seeds(config, kl, weight)
-    yield _row(EXPANSION, 0, "found", min(found, known))
+    yield row(EXPANSION, 0, "found", min(found, known))
 
 
 def _theory(
@@ -192,9 +191,9 @@ def _of_kl(n_seeds: tuple[int, ...], kl: dict[str, np.ndarray]) -> Iterator[Row]
     for metric, tables in {"kl": kl, **paired}.items():
         for arm, table in tables.items():
             for n, each in zip(n_seeds, table, strict=True):
-                yield _row(arm, n, metric, *mean(each))
+                yield row(arm, n, metric, *mean(each))
     for n, each, best in zip(n_seeds, kl[TRANSFORMER], kl[BAYES], strict=True):
-        yield _row(TRANSFORMER, n, "kl_over_bayes", *ratio(each, best))
+        yield row(TRANSFORMER, n, "kl_over_bayes", *ratio(each, best))
 
 
 def _of_weight(n_seeds: tuple[int, ...], weight: dict[str, Weight]) -> Iterator[Row]:
@@ -207,7 +206,7 @@ def _of_weight(n_seeds: tuple[int, ...], weight: dict[str, Weight]) -> Iterator[
     for metric, of in (("weight", weight), ("weight_apart", apart)):
         for arm, one in of.items():
             for n, value, error in zip(n_seeds, one.mean(), one.std_error(), strict=True):
-                yield _row(arm, n, metric, value, error)
+                yield row(arm, n, metric, value, error)
 
 
 def _of_seeds(
@@ -226,13 +225,7 @@ def _of_seeds(
         found.append((arm, "n_overtaken", passed))
     for arm, metric, seeds in found:
         for suffix, value in zip(ENDS, seeds, strict=True):
-            yield _row(arm, max(config.n_seeds), metric + suffix, value)
-
-
-def _row(arm: str, n: int, metric: str, value: float, error: float = float("nan")) -> Row:
-    source = "simulation" if arm == TRANSFORMER else "theory"
-    numbers = {"value": float(value), "std_error": float(error)}
-    return {"source": source, "arm": arm, "n_real": n, "metric": metric, **numbers}
+            yield row(arm, max(config.n_seeds), metric + suffix, value)
 
 
 def curves(records: pd.DataFrame, metric: str) -> pd.DataFrame:

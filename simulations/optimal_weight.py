@@ -67,9 +67,8 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    _config.require_counts(config, "n_designs", "n_replicates", minimum=1)
-    _config.require_counts(config, "n_sizes", "seed", minimum=0)
-    _config.require_counts(config, "max_dim", "n_alphas", minimum=2)
+    _config.require_counts(config, n_designs=1, n_replicates=1, n_sizes=0, seed=0)
+    _config.require_counts(config, max_dim=2, n_alphas=2)
     _config.require_range("n_min", config.n_min)
     _config.require_numbers(config, "max_imbalance", least=1.5)  # the ratio starts there
 
@@ -80,8 +79,7 @@ def draw_design(draw: DrawnDesign) -> tuple[GaussianMixture, Design]:
     from opal.settings import GaussianMixture
     from opal.synthesis import Bias, Oracle
 
-    config = draw.config
-    rng = draw.rng()
+    config, rng = draw.config, draw.rng()
     dim = int(rng.integers(2, config.max_dim + 1))
     few = round(np.exp(rng.uniform(*np.log(config.n_min))))
     many = round(few * np.exp(rng.uniform(np.log(1.5), np.log(config.max_imbalance))))
@@ -133,17 +131,10 @@ def _simulate(
 
     from opal.simulation import simulate
 
-    frames = []
+    size, last, frames = draw.config.n_replicates, len(designs) - 1, []
     for index, design in enumerate(designs):
-        frame = simulate(
-            setting,
-            design,
-            key=draw.key,
-            n_replicates=draw.config.n_replicates,
-            study="optimal_weight",
-        )
-        is_optimum = index == len(designs) - 1
-        frames.append(frame[frame["metric"] == EXCESS].assign(is_optimum=is_optimum))
+        frame = simulate(setting, design, key=draw.key, n_replicates=size, study="optimal_weight")
+        frames.append(frame[frame["metric"] == EXCESS].assign(is_optimum=index == last))
     joined = pd.concat(frames, ignore_index=True)
     return joined.assign(question=question, design=draw.index, dim=setting.law.dim)
 

@@ -10,7 +10,7 @@ are the same throughout, since they are what a buyer has.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -151,7 +151,6 @@ def measure(at: At) -> pd.DataFrame:
     """Pilot, plans, purchase."""
     import pandas as pd
 
-    from opal import records
     from opal.objective import Design
     from opal.synthesis import Oracle
 
@@ -162,14 +161,11 @@ def measure(at: At) -> pd.DataFrame:
     budget = round(at.config.ratio * n)
     table = pilot(at, setting, base, round(at.config.pilot_share * budget))
     plans = {name: advise(at, table, value, counts, budget) for name, value in PLANNERS.items()}
-    realised = buy(at, setting, base, budget, plans)
-    frames = []
-    for arm, (design, values, promise) in realised.items():
-        rows = {(EXCESS, "all"): mean(values)}
-        frame = records.of_design(
-            setting, design.with_(name=arm), rows, study="plan", n_replicates=at.config.n_purchases
-        )
-        frames.append(frame.assign(**promise))
+    realised, size = buy(at, setting, base, budget, plans), at.config.n_purchases
+    frames = [
+        _record(setting, design, arm, *mean(values), n_replicates=size).assign(**promise)
+        for arm, (design, values, promise) in realised.items()
+    ]
     joined = pd.concat(frames, ignore_index=True)
     if at.config.on_average:
         joined = pd.concat([joined, expect(setting, base, budget, joined)], ignore_index=True)
@@ -184,7 +180,6 @@ def expect(
     """What theory expects over all real samples of these sizes: none, the plan, the best weight."""
     import pandas as pd
 
-    from opal import records
     from opal.theory.optimal import alpha_grid_excess
 
     alphas = {arm: bought.set_index("arm").loc[arm, "alpha"] for arm in ("none", "planner")}
@@ -195,16 +190,25 @@ def expect(
     found = {**dict(zip(alphas, values, strict=False)), "best": values[2 + least]}
     alphas["best"] = grid[least]
     frames = [
-        records.of_design(
-            setting,
-            design.with_(alpha=float(alphas[arm]), name=arm),
-            {(EXCESS, "all"): (float(value), np.nan)},
-            study="plan",
-            source="theory",
-        )
+        _record(setting, design.with_(alpha=float(alphas[arm])), arm, value, source="theory")
         for arm, value in found.items()
     ]
     return pd.concat(frames, ignore_index=True)
+
+
+def _record(
+    setting: GaussianSetting,
+    design: Design,
+    arm: str,
+    value: float,
+    error: float = float("nan"),
+    **more: Any,
+) -> pd.DataFrame:
+    """The excess of one arm."""
+    from opal import records
+
+    found = {(EXCESS, "all"): (float(value), error)}
+    return records.of_design(setting, design.with_(name=arm), found, study="plan", **more)
 
 
 def pilot(at: At, setting: GaussianSetting, base: Design, n_pool: int) -> pd.DataFrame:
@@ -220,13 +224,10 @@ def pilot(at: At, setting: GaussianSetting, base: Design, n_pool: int) -> pd.Dat
     points = first_points(n, n_pool)
     rng = np.random.default_rng((config.seed, 1, at.family, at.bias))
     rows, validation = _drawn(at, setting, base, n_pool, "pilot")
-    weights, places = [], []
-    for seed in range(config.n_seeds):
-        ranks = rows.shuffled(rng)
-        for point in points:
-            weights.append(rows.weights(_part(base, point, n), ranks))
-            places.append((*point, seed))
+    ranks = [rows.shuffled(rng) for _ in range(config.n_seeds)]
+    weights = [rows.weights(_part(base, point, n), each) for each in ranks for point in points]
     exact, validated = balanced_risks(setting.law, rows, np.stack(weights), validation)
+    places = [(*point, seed) for seed in range(config.n_seeds) for point in points]
     table = pd.DataFrame(places, columns=["n", "N", "alpha", "seed"])
     return table.assign(exact=exact, validated=validated)
 
@@ -311,16 +312,16 @@ def _grid(base: Design, budget: int) -> dict[str, Design]:
 
 def _strategies(base: Design, plans: dict[str, Plan]) -> dict[str, Design]:
     """The plans, the purchase weighed, full balancing, and what the pilot validated."""
-    found = {}
-    for name, advice in plans.items():
-        chosen = advice.chosen
-        found[name] = base.with_(n_augmented=chosen.n_augmented, alpha=chosen.alpha)
-    asked = _option(plans["planner"], "augment")
-    found["purchase"] = base.with_(n_augmented=asked.n_augmented, alpha=asked.alpha)
-    found["balance"] = base.with_(weighting="opal", oversample="balance")
-    size = _option(plans["planner, validated"], "validated")
-    found["validated size"] = base.with_(n_augmented=size.n_augmented, alpha=size.alpha)
-    return found
+
+    def bought(option: Option) -> Design:
+        return base.with_(n_augmented=option.n_augmented, alpha=option.alpha)
+
+    return {
+        **{name: bought(advice.chosen) for name, advice in plans.items()},
+        "purchase": bought(_option(plans["planner"], "augment")),
+        "balance": base.with_(weighting="opal", oversample="balance"),
+        "validated size": bought(_option(plans["planner, validated"], "validated")),
+    }
 
 
 def _option(advice: Plan, strategy: str) -> Option:
@@ -332,13 +333,8 @@ def _promise(advice: Plan | None) -> dict[str, object]:
     if advice is None:
         return {"buys": False, "gain": np.nan, "gain_low": np.nan, "gain_high": np.nan}
     asked = _option(advice, "augment")
-    low, high = asked.ci
-    return {
-        "buys": advice.chosen.n_augmented > 0,
-        "gain": asked.gain,
-        "gain_low": low,
-        "gain_high": high,
-    }
+    gains = dict(zip(("gain", "gain_low", "gain_high"), (asked.gain, *asked.ci), strict=True))
+    return {"buys": advice.chosen.n_augmented > 0, **gains}
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:

@@ -95,10 +95,9 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    _config.require_counts(config, "smoothness", "n_frequencies", "kernel_frequencies", minimum=1)
-    _config.require_counts(config, "kernel_augmented", minimum=1)
-    _config.require_counts(config, "n_replicates", "kernel_replicates", minimum=2)
-    _config.require_counts(config, "n_sizes", minimum=4)  # a floor has three parameters
+    _config.require_counts(config, smoothness=1, n_frequencies=1, kernel_frequencies=1)
+    _config.require_counts(config, kernel_augmented=1, n_replicates=2, kernel_replicates=2)
+    _config.require_counts(config, n_sizes=4)  # a floor has three parameters
     _config.require_range("n_augmented", config.n_augmented)
     _config.require_numbers(config, "bias", "kernel_bias", "kernel_spread")
     _config.require_numbers(config, "noise", least=1e-6)
