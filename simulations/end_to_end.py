@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opal.objective import Design
     from opal.settings import TokenSetting
 
-    from ._end_to_end import SeededLaws
+    from ._generators import SeededLaws
     from ._prior import SeedWorth
 
 # Wrong theories, and from which change of the prediction on simulation should tell: that without
