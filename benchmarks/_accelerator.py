@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks._opal_decoder import STEPS, STREAM, on_the_cpu, training_steps
 from benchmarks._turns import times
 from opal.synthesis.transformer.config import ModelConfig, TrainConfig
-from opal.synthesis.transformer.train import Trainer
+from opal.synthesis.transformer.train import DecoderTrainer
 
 _PEAKS = {"B200": 2250, "H200": 989, "H100": 989, "A100": 312}  # TFLOP/s in bf16, dense
 _CALL = 10  # steps that are timed at once
@@ -80,7 +80,7 @@ def _losses(model: ModelConfig, config: TrainConfig, seeds: int) -> dict[str, An
     """
 
     def last(model: ModelConfig, seed: int) -> float:
-        trainer = Trainer(model, replace(config, seed=seed), STREAM)
+        trainer = DecoderTrainer(model, replace(config, seed=seed), STREAM)
         losses = np.asarray(trainer.advance(trainer.start(), config.steps).losses)
         return float(losses[-(config.steps // 4) :].mean())
 

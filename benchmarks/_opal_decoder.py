@@ -10,7 +10,7 @@ import jax
 from opal.settings.tokens import Alphabet
 from opal.synthesis.transformer.config import ModelConfig, TrainConfig
 from opal.synthesis.transformer.streams import TokenStream
-from opal.synthesis.transformer.train import Trainer
+from opal.synthesis.transformer.train import DecoderTrainer
 
 STREAM = TokenStream(Alphabet.random(32, 4, key=0))
 STEPS = 1_000_000  # of the schedule of learning rates: more than are ever taken
@@ -23,7 +23,7 @@ def on_the_cpu() -> AbstractContextManager[object]:
 
 def training_steps(model: ModelConfig, config: TrainConfig, n: int) -> Callable[[], object]:
     """A function that goes on with opal's training for n steps."""
-    trainer = Trainer(model, config, STREAM)
+    trainer = DecoderTrainer(model, config, STREAM)
     state = trainer.start()
 
     def steps() -> float:

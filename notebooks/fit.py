@@ -34,7 +34,7 @@ from sklearn.metrics import log_loss
 from opal.plotting import SERIES
 from opal.scaling.compare import compare_laws
 from opal.scaling.fit import Fit, fit
-from opal.scaling.laws import Law
+from opal.scaling.laws import ScalingLaw
 
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: fewer runs
 SIZES = (100, 200, 400, 800, 1600) if TINY else (100, 140, 200, 280, 400, 560, 800, 1130, 1600)
@@ -111,7 +111,9 @@ def line_in_log(params: dict[str, float], x: dict[str, np.ndarray]) -> np.ndarra
 
 
 bounds = {"c": (-5.0, 5.0), "s": (0.0, 2.0)}
-straight = Law.of_function(line_in_log, ("c", "s"), bounds, variables=("n",), name="line in log n")
+straight = ScalingLaw.of_function(
+    line_in_log, ("c", "s"), bounds, variables=("n",), name="line in log n"
+)
 compare_laws(["power", straight], runs, x={"n": "n"}, y="loss", by="n", seed="seed", n_held_out=2)
 
 # %% [markdown]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from opal.settings.tokens import Alphabet, Prior
     from opal.synthesis.transformer.model import Decoder
@@ -81,9 +83,47 @@ class Generator(Tokens, Blocks):
 
     def check(self) -> None:
         """Refuse an alphabet that cannot be, or a training."""
-        require_counts(self, "n_tokens", minimum=2)
+        require_counts(self, n_tokens=2)
         sizes = [(self.width, self.depth)]
         require_decoders(self.alphabet(), self.context, sizes, [self.steps], self.batch)
+
+
+@dataclass(frozen=True)
+class DrawnDesign:
+    """One design of a study, drawn from its seed and an index."""
+
+    config: Any
+    index: int
+
+    @property
+    def key(self) -> int:
+        """Seed of its replicates."""
+        return int(self.config.seed * 100_003 + self.index)
+
+    def rng(self) -> np.random.Generator:
+        """What it is drawn with."""
+        return np.random.default_rng((self.config.seed, self.index))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """All held-out subjects of a study."""
+
+    config: Any
+
+
+@dataclass(frozen=True)
+class PriorSubjects(HeldOut):
+    """All held-out subjects of one prior."""
+
+    scale: float
+    mean: float
+
+    def prior(self) -> Prior:
+        """Where their coordinates come from."""
+        from opal.settings.tokens import Prior
+
+        return Prior(self.scale, self.mean)
 
 
 @cache  # what is compiled for its embeddings serves all cells
@@ -117,8 +157,8 @@ def require_decoders(
 
 def require_seeds(config: Any, *, least: int) -> None:
     """Check that n_seeds are enough, and that the context holds them."""
-    require_counts(config, "n_seeds", minimum=least)
-    require_counts(config, "context", minimum=max(config.n_seeds) + 1)
+    require_counts(config, n_seeds=least)
+    require_counts(config, context=max(config.n_seeds) + 1)
 
 
 def require_plain(config: Any) -> None:
@@ -133,11 +173,11 @@ def require_plain(config: Any) -> None:
         check_sampling(temperature, 1.0)
 
 
-def require_counts(config: object, *names: str, minimum: int) -> None:
-    """Check fields that hold a whole number, or one for each cell."""
+def require_counts(config: object, **least: int) -> None:
+    """Check fields that hold a whole number of at least so many, or one for each cell."""
     from opal.settings.groups import validate_count
 
-    for name in names:
+    for name, minimum in least.items():
         for value in _each(config, name):
             validate_count(value, name, minimum=minimum)
 

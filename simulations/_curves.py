@@ -7,20 +7,21 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import least_squares
 
 from opal import records
 from opal.objective import Design
 from opal.regression import kernel_ridge_excess, sequence_excess
 from opal.risk import mean_and_std_error
 from opal.scaling import laws
-from opal.scaling.laws import Columns, Law
+from opal.scaling.laws import Columns, ScalingLaw
 from opal.settings.sequence import SobolevRegression
 from opal.theory.rates import Smoother, best_bandwidth
 
 from ._rows import EXCESS
 
 
-class Trained(NamedTuple):
+class RidgeFits(NamedTuple):
     """Ridge regression at the bandwidth that theory says is best for each design."""
 
     excess: np.ndarray  # of each replicate and design [R, S]
@@ -37,7 +38,7 @@ def trained(
     key: int,
     n_replicates: int,
     random_rows: bool,
-) -> Trained:
+) -> RidgeFits:
     """Regression of the truth's functions with a penalty of an order, on rows of a maker too.
 
     In the Gaussian sequence model, or on random rows; all designs share their draws.
@@ -54,7 +55,7 @@ def trained(
         excess = np.stack(columns, axis=1)
     else:
         excess = sequence_excess(truth, maker, designs, ridges, **options)
-    return Trained(excess, ridges, np.array([optimum.excess for optimum in best]))
+    return RidgeFits(excess, ridges, np.array([optimum.excess for optimum in best]))
 
 
 def curve(
@@ -108,8 +109,6 @@ def floor(sizes: np.ndarray, excess: np.ndarray) -> tuple[float, float]:
     All three parameters are fitted, with weights 1/mean²; the standard error is linearised as in
     :func:`slope`, which a fit of means to a law of :mod:`opal.scaling` cannot know.
     """
-    from scipy.optimize import least_squares
-
     mean = excess.mean(axis=0)
     logs = np.log(sizes / sizes[0])
 
@@ -129,7 +128,7 @@ def _std_error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
-def product_law() -> Law:
+def product_law() -> ScalingLaw:
     """A x1^(-a) x2^(-b) x3^(-c): each size gains a share, whatever the others are.
 
     It has no floor: what it is of can be brought to nothing. The additive law of ``opal.scaling``
@@ -139,15 +138,14 @@ def product_law() -> Law:
 
     def decay(exponents: np.ndarray, x: Columns) -> np.ndarray:
         powers = [x[size] ** -power for size, power in zip(sizes, exponents, strict=True)]
-        product: np.ndarray = np.prod(np.stack(np.broadcast_arrays(*powers)), axis=0)
-        return product
+        return np.asarray(np.prod(np.stack(np.broadcast_arrays(*powers)), axis=0))
 
     def derivatives(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
         share = decay(values[1:], x)
         term = values[0] * share
         return term, np.stack([share, *(-term * np.log(x[size]) for size in sizes)], axis=-1)
 
-    return Law(
+    return ScalingLaw(
         name="product",
         equation="A x1^(-a) x2^(-b) x3^(-c)",
         variables=sizes,

@@ -22,17 +22,10 @@ from opal.simulation import fit, map_in_chunks
 from opal.synthesis.transformer.model import Decoder
 from opal.theory.end_to_end import excess_of_seeds
 
-from ._generators import first_rows, scores_after
+from ._generators import SeededLaws, first_rows, scores_after
 
 _REPLICATES_AT_ONCE = 16
 _SEQUENCES_AT_ONCE = 64  # in the decoder: what they leave behind stays in a core's cache
-
-
-class Seeds(NamedTuple):
-    """Seeds of the replicates, and the generator's exact law after them."""
-
-    seen: np.ndarray  # seeds of each token and label [R, G, d, K]
-    made: np.ndarray  # law of the generator's rows, the label being the group's [R, G, d, K]
 
 
 def after_seeds(
@@ -42,11 +35,12 @@ def after_seeds(
     *,
     key: int | Key[Array, ""],
     n_replicates: int,
-) -> Seeds:
+) -> SeededLaws:
     """Show the first real rows of each group to the generator, in every replicate.
 
     They are the first rows of :func:`opal.simulation.replicate_metrics` under the same key. Each
-    group is a class, and is shown fewer seeds than the decoder's context.
+    group is a class, and is shown fewer seeds than the decoder's context. Seeds are numbers of
+    each token and label, and so are laws, the label being the group's [R, G, d, K].
     """
     held = first_rows(law, decoder.config.context - 1, key=key, n_replicates=n_replicates)
     shape = (len(shown), n_replicates, *law.table.shape[:2])
@@ -57,10 +51,10 @@ def after_seeds(
         tokens = np.asarray(jax.nn.softmax(scores[own, :, own].swapaxes(0, 1), axis=-1))
     label = np.eye(law.n_classes)[[group.label for group in law.groups]][None, :, None, :]
     seen = each[own, :, own].swapaxes(0, 1)
-    return Seeds(seen[..., None] * label, tokens[..., None] * label)
+    return SeededLaws(seen[..., None] * label, tokens[..., None] * label)
 
 
-class Rows(NamedTuple):
+class RowKind(NamedTuple):
     """Rows of one kind in each group, and the weight of each row [G]."""
 
     number: AnyArray
@@ -86,7 +80,7 @@ def trained_excess(
     kinds = zip(design.row_counts(), design.row_weights(), strict=True)
     with jax.enable_x64(True):
         keys = replicate_keys(as_key(key), jnp.arange(len(made)))
-        rows = tuple(Rows(*kind) for kind in kinds)
+        rows = tuple(RowKind(*kind) for kind in kinds)
         excess, separated = _trained(law, rows, keys, jnp.asarray(made), sizes=sizes)
         return np.asarray(excess), np.asarray(separated)
 
@@ -94,7 +88,7 @@ def trained_excess(
 @partial(jax.jit, static_argnames="sizes")
 def _trained(
     law: FiniteLaw,
-    rows: tuple[Rows, ...],
+    rows: tuple[RowKind, ...],
     keys: Key[Array, " r"],
     made: Float[Array, "r g d k"],
     *,
@@ -127,7 +121,7 @@ def _trained(
 def _weights(
     law: FiniteLaw,
     synthetic: FiniteLaw,
-    rows: tuple[Rows, ...],
+    rows: tuple[RowKind, ...],
     sizes: tuple[tuple[int, ...], ...],
     *,
     key: Key[Array, ""],
@@ -149,15 +143,10 @@ def _weights(
 
 
 class Pairs(NamedTuple):
-    """Classes P, two subjects each, and the losses ℓ of the best rule θ* on their rows.
+    """Classes P, two subjects each, and the losses ℓ of the best rule θ* on their rows."""
 
-    Attributes:
-        laws: P_g(x) [P, 2, d].
-        losses: ℓ(θ*; u_x, g) [P, 2, d].
-    """
-
-    laws: np.ndarray
-    losses: np.ndarray
+    laws: np.ndarray  # P_g(x) [P, 2, d]
+    losses: np.ndarray  # ℓ(θ*; u_x, g) [P, 2, d]
 
 
 def pairs(alphabet: Alphabet, laws: np.ndarray) -> Pairs:
@@ -174,8 +163,7 @@ def _blank(alphabet: Alphabet) -> FiniteLaw:
 
 def tables(tokens: np.ndarray) -> np.ndarray:
     """Laws of tokens of two classes [..., 2, d] as tables, the label being the class's own."""
-    found: np.ndarray = tokens[..., None] * np.eye(2)[:, None, :]
-    return found
+    return np.asarray(tokens[..., None] * np.eye(2)[:, None, :])
 
 
 @jax.jit
@@ -192,8 +180,7 @@ def _losses(law: FiniteLaw, pairs: Array) -> Array:
 
 def biases(at: Pairs, made: np.ndarray) -> np.ndarray:
     """``b_g = E_Q ℓ − E_P ℓ`` of each class at the best rule, of laws Q [..., P, 2, d]."""
-    found: np.ndarray = ((made - at.laws) * at.losses).sum(axis=-1)
-    return found
+    return np.asarray(((made - at.laws) * at.losses).sum(axis=-1))
 
 
 def expected_excess(

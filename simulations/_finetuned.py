@@ -49,33 +49,21 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is trained.
+class ArmSettings:
+    """What is trained."""
 
-    Attributes:
-        arms: beside weighting.
-        size: number of added texts; sources that have fewer are left out.
-        folds: that choose the penalty of the linear rule.
-    """
-
-    arms: Sequence[str]
-    size: int
-    folds: int
+    arms: Sequence[str]  # beside weighting
+    size: int  # number of added texts; sources that have fewer are left out
+    folds: int  # that choose the penalty of the linear rule
 
 
 @dataclass(frozen=True, eq=False)
 class Both:
-    """One training by both classifiers.
+    """One training by both classifiers."""
 
-    Attributes:
-        frozen: the linear rule, and what both were trained on.
-        tuned: every metric of the encoder.
-        described: of its training: steps, loss and accuracy at the end.
-    """
-
-    frozen: Trained
-    tuned: Mapping[str, Measure]
-    described: Mapping[str, float]
+    frozen: Trained  # the linear rule, and what both were trained on
+    tuned: Mapping[str, Measure]  # every metric of the encoder
+    described: Mapping[str, float]  # of its training: steps, loss and accuracy at the end
 
     def measured(self, metric: str) -> dict[str, Measure]:
         """A metric of each classifier."""
@@ -83,7 +71,7 @@ class Both:
 
 
 def compared(
-    data: SplitData, seed: int, encoder: Encoder, settings: FineTuning, asked: Asked
+    data: SplitData, seed: int, encoder: Encoder, settings: FineTuning, asked: ArmSettings
 ) -> pd.DataFrame:
     """Records of one seed, without the columns that name the study, the setting and the seed."""
     data = cut(data, asked.size)
@@ -124,7 +112,7 @@ def cut(data: SplitData, most: int) -> SplitData:
 
 
 def _linear(
-    data: SplitData, known: Features, seed: int, strength: float, asked: Asked
+    data: SplitData, known: Features, seed: int, strength: float, asked: ArmSettings
 ) -> Iterator[Trained]:
     """The linear rules; that of weighting comes first."""
     rng = on_host(named(as_key(seed), "duplicates"))
@@ -192,10 +180,8 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
             f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
             for value, low, high in zip(*ends, strict=True)
         ]
-    for name in (FROZEN, TUNED):
-        found[f"{name}, weighting"] = found[f"{name}, weighting"].round(3)
-    rounded = found[["rank_correlation", "training_accuracy"]].round(2)
-    return found.assign(**{name: rounded[name] for name in rounded})
+    digits = {f"{name}, weighting": 3 for name in (FROZEN, TUNED)}
+    return found.round(digits | {"rank_correlation": 2, "training_accuracy": 2})
 
 
 def changes(records: pd.DataFrame) -> pd.DataFrame:

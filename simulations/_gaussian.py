@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -22,19 +21,24 @@ from opal.synthesis.transformer.gaussian_generator import GaussianGenerator
 from opal.synthesis.transformer.gaussian_stream import GaussianStream
 from opal.synthesis.transformer.quantise import Quantiser
 from opal.synthesis.transformer.quantised_law import QuantisedLaw
+from opal.theory.end_to_end import ExcessGivenSeeds
+from opal.theory.pseudo_target import PseudoTarget
+from opal.theory.seeds import shares, squared_weights
+
+from ._generators import SeededLaws
 
 _AT_ONCE = 16
 _REACH, _N_NODES = 7.0, 281  # of a subject's mean, in units of τ
 
 
-class Subjects(NamedTuple):
+class GaussianSubjects(NamedTuple):
     """Held-out subjects S."""
 
     means: np.ndarray  # of each coordinate [S, p]
     rows: np.ndarray  # their seeds [S, n, p]
 
 
-def subjects(stream: GaussianStream, n_rows: int, *, key: int, n_subjects: int) -> Subjects:
+def subjects(stream: GaussianStream, n_rows: int, *, key: int, n_subjects: int) -> GaussianSubjects:
     """Draw subjects and seeds; no training under the same seed draws them too."""
     k = named(as_key(key), "held out")
     with jax.enable_x64(True):
@@ -42,7 +46,7 @@ def subjects(stream: GaussianStream, n_rows: int, *, key: int, n_subjects: int) 
         noise = standard_normal(named(k, "rows"), n_subjects, n_rows * stream.dim)
     shape = (n_subjects, n_rows, stream.dim)
     rows = np.asarray(means)[:, None, :] + stream.spread * np.asarray(noise).reshape(shape)
-    return Subjects(np.asarray(means), rows)
+    return GaussianSubjects(np.asarray(means), rows)
 
 
 def joint(coordinates: np.ndarray) -> np.ndarray:
@@ -61,13 +65,13 @@ def bin_law(quantiser: Quantiser, means: np.ndarray, spreads: np.ndarray) -> np.
     return np.diff(np.pad(np.pad(below, ends[0]), ends[1], constant_values=1.0), axis=-1)
 
 
-def truth(stream: GaussianStream, held: Subjects) -> np.ndarray:
+def truth(stream: GaussianStream, held: GaussianSubjects) -> np.ndarray:
     """Probabilities of the cells of each subject [S, B^p]."""
     spread = np.full_like(held.means, stream.spread)
     return joint(bin_law(stream.quantiser, held.means, spread))
 
 
-def bayes_of_values(stream: GaussianStream, held: Subjects, n: int) -> np.ndarray:
+def bayes_of_values(stream: GaussianStream, held: GaussianSubjects, n: int) -> np.ndarray:
     """Posterior predictive law of the cells after n rows [S, B^p], in closed form."""
     precision = n / stream.spread**2 + 1 / stream.mean_scale**2
     centre = held.rows[:, :n].sum(axis=1) / stream.spread**2 / precision
@@ -75,7 +79,7 @@ def bayes_of_values(stream: GaussianStream, held: Subjects, n: int) -> np.ndarra
     return joint(bin_law(stream.quantiser, centre, spread))
 
 
-def bayes_of_bins(stream: GaussianStream, held: Subjects, n: int) -> np.ndarray:
+def bayes_of_bins(stream: GaussianStream, held: GaussianSubjects, n: int) -> np.ndarray:
     """Posterior predictive law of one who sees the bins of n rows alone [S, B^p].
 
     Coordinates are independent, so that it is an integral over one mean at a time, by the
@@ -97,7 +101,7 @@ def kl(law: np.ndarray, estimate: np.ndarray) -> np.ndarray:
     return np.asarray(np.sum(np.where(law > 0, law * ratio, 0.0), axis=-1))
 
 
-def made_cells(generator: GaussianGenerator, held: Subjects, n: int) -> np.ndarray:
+def made_cells(generator: GaussianGenerator, held: GaussianSubjects, n: int) -> np.ndarray:
     """The generator's law of the cells after n rows [S, B^p], in float64."""
     symbols = np.asarray(generator.quantiser.encode(held.rows[:, :n])).reshape(len(held.rows), -1)
     law = np.asarray(_cells(generator, jnp.asarray(symbols)), float)
@@ -128,7 +132,7 @@ class Distortion(NamedTuple):
     variance: np.ndarray
 
 
-def distortion(stream: GaussianStream, held: Subjects) -> Distortion:
+def distortion(stream: GaussianStream, held: GaussianSubjects) -> Distortion:
     """Quantise the exact laws and decode them, by Gauss and Legendre's rule in each bin."""
     quantiser, spread = stream.quantiser, stream.spread
     at, weights = np.polynomial.legendre.leggauss(24)
@@ -150,30 +154,6 @@ def distortion(stream: GaussianStream, held: Subjects) -> Distortion:
     )
 
 
-class Seeds(NamedTuple):
-    """What a generator reads in each replicate, and the law of its cells after that.
-
-    Attributes:
-        x: seeds, group after group [R, n, p].
-        tables: probabilities of the cells [R, G, B^p].
-    """
-
-    x: np.ndarray
-    tables: np.ndarray
-
-
-class Excess(NamedTuple):
-    """Expected excess balanced risk given the seeds [R]: floor, and spread of all other rows."""
-
-    floor: np.ndarray
-    spread: np.ndarray
-
-    @property
-    def total(self) -> np.ndarray:
-        """Floor and spread."""
-        return self.floor + self.spread
-
-
 def shown(generator: GaussianGenerator, counts: tuple[int, ...]) -> tuple[int, ...]:
     """Rows of each group that the generator reads [G]."""
     most = generator.n_context
@@ -187,12 +167,15 @@ def after_seeds(
     *,
     key: int | Key[Array, ""],
     n_replicates: int,
-) -> Seeds:
-    """Seeds and laws of the replicates of :func:`opal.simulation.simulate` under the same key."""
+) -> SeededLaws:
+    """What the generator reads in the replicates of :func:`opal.simulation.simulate`, same key.
+
+    Seeds, group after group [R, n, p], and probabilities of the cells [R, G, B^p].
+    """
     with jax.enable_x64(True):
         keys = replicate_keys(as_key(key), jnp.arange(n_replicates))
         read = shown(generator, counts)
-        return Seeds(*(np.asarray(v) for v in _after_seeds(generator, law, keys, counts=read)))
+        return SeededLaws(*(np.asarray(v) for v in _after_seeds(generator, law, keys, counts=read)))
 
 
 @partial(jax.jit, static_argnames="counts")
@@ -209,15 +192,16 @@ def _after_seeds(
 
 
 def excess_of_seeds(
-    law: GaussianLaw, design: Design, generator: GaussianGenerator, seeds: Seeds
-) -> Excess:
+    law: GaussianLaw, design: Design, generator: GaussianGenerator, seeds: SeededLaws
+) -> ExcessGivenSeeds:
     """Expected excess balanced risk of a logistic rule given each draw of the seeds (13.52)."""
     counts = shown(generator, design.counts)
     with jax.enable_x64(True):
         numbers = (design.row_counts(), design.row_weights())
-        given = (jnp.asarray(seeds.x), jnp.asarray(seeds.tables, float))
+        given = (jnp.asarray(seeds.seen), jnp.asarray(seeds.made, float))
         found = _excess(law, *numbers, *given, counts=counts, quantiser=generator.quantiser)
-        return Excess(*(np.asarray(part) for part in found))
+        floor, spread = (np.asarray(part) for part in found)
+        return ExcessGivenSeeds(floor + spread, floor, spread)
 
 
 @partial(jax.jit, static_argnames=("counts", "quantiser"))
@@ -234,12 +218,7 @@ def _excess(
     best, group = law.optimum(), np.repeat(np.arange(len(counts)), counts)
     own = np.eye(law.n_classes)[np.array([g.label for g in law.groups])[group]]
     others = jnp.asarray(rows.real) - jnp.asarray(counts)
-    squares = jnp.asarray(
-        rows.oversampled * weights.oversampled**2 + rows.augmented * weights.augmented**2
-    )
-    synthetic = jnp.asarray(
-        rows.oversampled * weights.oversampled + rows.augmented * weights.augmented
-    )
+    synthetic, squares = shares(rows, weights)[1], squared_weights(rows, weights)
 
     def given(one: tuple[Array, Array]) -> tuple[Array, ...]:
         made = QuantisedLaw(one[1], quantiser, law.dim, law.groups)
@@ -260,27 +239,15 @@ def _excess(
             return covariance + jnp.einsum("g,gpq->pq", squares, made.group_score_covariance(at))
 
         theta = newton.minimise(lambda at: (slope(at), bend(at)), best, tolerance=1e-10).theta
-        return (law.group_risk(theta) - law.group_risk(best)).mean(), _spread(
-            law, theta, bend, noise
+        rule = PseudoTarget(
+            theta,
+            (law.group_risk(theta) - law.group_risk(best)).mean(),
+            law.group_gradient(theta).mean(axis=0),
+            law.group_hessian(theta).mean(axis=0),
+            newton.factorise(bend(theta)),
+            bend,
         )
+        return rule.excess, rule.variance(noise(theta)) + rule.drift_risk(noise)
 
     found: tuple[Array, ...] = jax.lax.map(given, (seeds, tables), batch_size=_AT_ONCE)
     return found
-
-
-def _spread(
-    law: GaussianLaw,
-    theta: Float[Array, " p"],
-    bend: Callable[[Array], Array],
-    noise: Callable[[Array], Array],
-) -> Float[Array, ""]:
-    """What rows that are no seeds add, to first order in their weights (13.8)."""
-    solve = newton.factorise(bend(theta))
-    covariance = jax.vmap(solve)(jax.vmap(solve)(noise(theta)).T)
-
-    def second_order(at: Array) -> Array:
-        return jnp.trace(jax.vmap(solve)(noise(at))) - jnp.trace(bend(at) @ covariance)
-
-    drift = solve(0.5 * jax.grad(second_order)(theta))
-    hessian = law.group_hessian(theta).mean(axis=0)
-    return 0.5 * jnp.trace(hessian @ covariance) + law.group_gradient(theta).mean(axis=0) @ drift

@@ -24,7 +24,6 @@ from opal.theory.generator import bayes
 from ._rows import BAYES, TRANSFORMER
 
 Sampling = tuple[float, float]  # temperature, top_p
-PLAIN: Sampling = (1.0, 1.0)
 _AT_ONCE = 64  # sequences in the decoder: what they leave behind stays in a core's cache
 
 
@@ -82,6 +81,13 @@ def _drawn(steps: Array, key: Array, *, stream: TokenStream, length: int) -> tup
 
     found: tuple[Array, Array] = jax.lax.map(some, steps)
     return found
+
+
+class SeededLaws(NamedTuple):
+    """What a generator read in each replicate, and its exact law after that."""
+
+    seen: np.ndarray  # [R, ...]
+    made: np.ndarray  # [R, G, ...]
 
 
 def first_rows(

@@ -5,30 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 from jaxtyping import Array, Key
+from scipy.stats import norm
 
+from opal import records
 from opal.draws import as_key, replicate_keys, standard_normal
 from opal.estimators import fit_logistic, fit_ridge
 from opal.objective import Design, Oversampling
-from opal.risk import mean_and_std_error
+from opal.risk import flatten_metrics, mean_and_std_error
 from opal.settings import GaussianMixture
 from opal.synthesis import Duplication, Oracle
+from opal.theory.high_dim import Components, Spheres, best, evaluate, of_design
 from opal.theory.high_dim.margins import MarginLoss
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LABELS = np.array([-1.0, 1.0])
 KINDS = ("exact", "rotated", "shifted", "shrunk", "all", "copies")
 
 
 @dataclass(frozen=True)
-class Problem:
+class TwoGroupProblem:
     """Two groups, the law of synthetic rows, a design, and how to train."""
 
     truth: GaussianMixture  # means in the space that holds all of them, and variances
@@ -37,9 +38,14 @@ class Problem:
     dim: int  # d
     kind: str  # what is wrong with the synthetic rows
 
-    def with_alpha(self, alpha: float) -> Problem:
+    def with_alpha(self, alpha: float) -> TwoGroupProblem:
         """The same with another weight of augmented rows."""
         return replace(self, design=self.design.with_(alpha=alpha))
+
+    @property
+    def copies(self) -> bool:
+        """Whether synthetic rows are copies of the seeds."""
+        return isinstance(self.design.synthesizer, Duplication)
 
     def spheres(self) -> tuple[np.ndarray, np.ndarray]:
         """Means [4, q] and variances [4]: the true groups, then the synthetic ones."""
@@ -50,7 +56,9 @@ class Problem:
         return means, variances
 
 
-def drawn(rng: np.random.Generator, loss: MarginLoss, *, dim: int, max_imbalance: float) -> Problem:
+def drawn(
+    rng: np.random.Generator, loss: MarginLoss, *, dim: int, max_imbalance: float
+) -> TwoGroupProblem:
     """A problem with everything drawn: densities, distances, generator, N, α and λ."""
     n_min = round(dim * np.exp(rng.uniform(*np.log([0.05, 0.4]))))
     ratio = np.exp(rng.uniform(0, np.log(max_imbalance)))
@@ -78,10 +86,10 @@ def drawn(rng: np.random.Generator, loss: MarginLoss, *, dim: int, max_imbalance
         oversample=oversample,
         ridge=float(np.exp(rng.uniform(*np.log(ridges[loss])))),
     )
-    return Problem(_mixture(means, scale), design, loss, dim, kind)
+    return TwoGroupProblem(_mixture(means, scale), design, loss, dim, kind)
 
 
-def of_quality(quality: str, loss: MarginLoss, *, dim: int) -> Problem:
+def of_quality(quality: str, loss: MarginLoss, *, dim: int) -> TwoGroupProblem:
     """The problem behind a curve: one minority row for ten, and as many augmented rows as d."""
     means, scale = 1.25 * np.outer(LABELS, np.eye(4)[0]), np.ones(2)
     dials: dict[str, dict[str, float]] = {
@@ -96,7 +104,7 @@ def of_quality(quality: str, loss: MarginLoss, *, dim: int) -> Problem:
         alpha=0.5,
         ridge={"squared": 0.1, "logistic": 0.02}[loss],
     )
-    return Problem(_mixture(means, scale), design, loss, dim, quality)
+    return TwoGroupProblem(_mixture(means, scale), design, loss, dim, quality)
 
 
 def _mixture(means: np.ndarray, scale: np.ndarray) -> GaussianMixture:
@@ -120,7 +128,7 @@ def _generator(
     )
 
 
-class Rows(NamedTuple):
+class RowOrigins(NamedTuple):
     """Where each training row comes from [n], padded with rows of no weight."""
 
     source: np.ndarray  # the normal draw behind the row: copies share it
@@ -130,7 +138,7 @@ class Rows(NamedTuple):
     weight: np.ndarray
 
 
-def rows_of(problem: Problem) -> Rows:
+def rows_of(problem: TwoGroupProblem) -> RowOrigins:
     """Real, oversampled and augmented rows, each kind group after group."""
     design = problem.design
     means, variances = problem.spheres()
@@ -139,17 +147,19 @@ def rows_of(problem: Problem) -> Rows:
     kind = np.repeat([0, 1, 2], sizes.sum(axis=1))
     place = np.concatenate([np.arange(n) for n in sizes.ravel()])  # within its kind and group
     source = np.arange(len(group))
-    if isinstance(design.synthesizer, Duplication):
+    if problem.copies:
         n = np.array(design.counts)
         source = np.where(group == 0, 0, n[0]) + place % n[group]
     law = np.where(kind == 0, group, 2 + group)
     weight = np.array(design.row_weights())[kind, group]
     extra = -len(group) % (2 * problem.dim)  # designs of about the same size share a compilation
     padded = [np.pad(part, (0, extra)) for part in (source, law, group, weight)]
-    return Rows(padded[0], means[padded[1]], np.sqrt(variances[padded[1]]), padded[2], padded[3])
+    return RowOrigins(
+        padded[0], means[padded[1]], np.sqrt(variances[padded[1]]), padded[2], padded[3]
+    )
 
 
-def simulated(problem: Problem, *, key: int, n_replicates: int) -> pd.DataFrame:
+def simulated(problem: TwoGroupProblem, *, key: int, n_replicates: int) -> pd.DataFrame:
     """Train on drawn rows and take the exact error and risk of each rule: means over replicates."""
     rows = rows_of(problem)
     with jax.enable_x64(True):
@@ -164,13 +174,13 @@ def simulated(problem: Problem, *, key: int, n_replicates: int) -> pd.DataFrame:
     along, size, intercept = rules[:, :4], rules[:, 4], rules[:, 5]
     margin = LABELS * (along @ means[:2].T + intercept[:, None])
     values = _metrics(margin, size[:, None] * np.sqrt(variances[:2]), problem.loss)
-    worst = int(predicted_errors(problem).argmax())
+    worst = int(np.asarray(_theory(problem).error)[:2].argmax())
     values["worst_error"] = values["error"][:, worst]
     return _records(problem, values, n_replicates, "simulation")
 
 
 @partial(jax.jit, static_argnames=("dim", "loss"))
-def _rules(rows: Rows, ridge: Array, keys: Key[Array, " r"], dim: int, loss: str) -> Array:
+def _rules(rows: RowOrigins, ridge: Array, keys: Key[Array, " r"], dim: int, loss: str) -> Array:
     """Of each replicate: the rule along the first four axes, its size, and its intercept [r, 6]."""
 
     def rule(key: Key[Array, ""]) -> Array:
@@ -186,12 +196,12 @@ def _rules(rows: Rows, ridge: Array, keys: Key[Array, " r"], dim: int, loss: str
 
 
 @partial(jax.jit, static_argnames=("dim",))
-def _features(rows: Rows, key: Key[Array, ""], dim: int) -> Array:
+def _features(rows: RowOrigins, key: Key[Array, ""], dim: int) -> Array:
     normals = standard_normal(key, len(rows.source), dim)[rows.source]
     return (normals * jnp.asarray(rows.spread)[:, None]).at[:, :4].add(rows.centre)
 
 
-def _hinge_rule(problem: Problem, rows: Rows, key: Key[Array, ""]) -> np.ndarray:
+def _hinge_rule(problem: TwoGroupProblem, rows: RowOrigins, key: Key[Array, ""]) -> np.ndarray:
     """The support vector machine of scikit-learn, as :func:`_rules`."""
     from sklearn.svm import SVC
 
@@ -206,8 +216,6 @@ def _hinge_rule(problem: Problem, rows: Rows, key: Key[Array, ""]) -> np.ndarray
 
 def _metrics(margin: np.ndarray, spread: np.ndarray, loss: MarginLoss) -> dict[str, np.ndarray]:
     """Errors and risks where margins are normal [r, 2]."""
-    from scipy.stats import norm
-
     error = norm.cdf(-margin / spread)
     if loss == "squared":
         risk = 0.5 * ((1 - margin) ** 2 + spread**2)
@@ -222,7 +230,7 @@ def _metrics(margin: np.ndarray, spread: np.ndarray, loss: MarginLoss) -> dict[s
     return {"error": error, "risk": risk, **balanced}
 
 
-def predicted(problem: Problem, mistake: str = "") -> pd.DataFrame:
+def predicted(problem: TwoGroupProblem, mistake: str = "") -> pd.DataFrame:
     """What theory says of the true groups, or what it would say under a mistake."""
     found = _theory(problem, mistake)
     values = {
@@ -236,19 +244,9 @@ def predicted(problem: Problem, mistake: str = "") -> pd.DataFrame:
     return _records(problem, values, 0, "theory")
 
 
-def predicted_errors(problem: Problem) -> np.ndarray:
-    """Limits of the errors of the true groups [2]."""
-    return np.asarray(_theory(problem).error)[:2]
-
-
-def _theory(problem: Problem, mistake: str = "") -> Any:
-    from opal.theory.high_dim import evaluate, of_design
-    from opal.theory.high_dim.components import Components
-
+def _theory(problem: TwoGroupProblem, mistake: str = "") -> Any:
     with jax.enable_x64(True):
-        made = of_design(
-            problem.design, *_laws(problem, mistake), dim=problem.dim, seed_use=_seed_use(problem)
-        )
+        made = _components(problem, mistake)
         if mistake == "equal_weights":
             equal = jnp.ones_like(jnp.asarray(made.weight)) / jnp.sum(jnp.asarray(made.density))
             made = made._replace(weight=equal)
@@ -256,41 +254,33 @@ def _theory(problem: Problem, mistake: str = "") -> Any:
         return evaluate(parts, problem.design.ridge, loss=problem.loss)
 
 
-def best_alpha(problem: Problem) -> float:
+def best_alpha(problem: TwoGroupProblem) -> float:
     """The α of least balanced error, by the gradient of theory."""
-    from opal.theory.high_dim import best, of_design
 
     def build(at: Mapping[str, Array]) -> Any:
-        made = of_design(
-            problem.design,
-            *_laws(problem),
-            dim=problem.dim,
-            alpha=at["alpha"],
-            seed_use=_seed_use(problem),
-        )
-        return made, problem.design.ridge
+        return _components(problem, alpha=at["alpha"]), problem.design.ridge
 
     return best(build, {"alpha": (0.001, 0.999)}, loss=problem.loss, n_starts=2).at["alpha"]
 
 
-def _laws(problem: Problem, mistake: str = "") -> tuple[Any, Any, np.ndarray]:
-    from opal.theory.high_dim import Spheres
-
+def _components(problem: TwoGroupProblem, mistake: str = "", alpha: Array | None = None) -> Any:
+    """The rows in the limit, with another weight of augmented rows if one is given."""
     means, variances = problem.spheres()
     truth, made = (Spheres(means[part], variances[part]) for part in (slice(2), slice(2, 4)))
-    return truth, truth if mistake == "truth_for_synthetic" else made, LABELS
-
-
-def _seed_use(problem: Problem) -> str:
-    return "copy in turn" if isinstance(problem.design.synthesizer, Duplication) else "none"
+    return of_design(
+        problem.design,
+        truth,
+        truth if mistake == "truth_for_synthetic" else made,
+        LABELS,
+        dim=problem.dim,
+        seed_use="copy in turn" if problem.copies else "none",
+        alpha=alpha,
+    )
 
 
 def _records(
-    problem: Problem, values: dict[str, np.ndarray], n_replicates: int, source: str
+    problem: TwoGroupProblem, values: dict[str, np.ndarray], n_replicates: int, source: str
 ) -> pd.DataFrame:
-    from opal import records
-    from opal.risk import flatten_metrics
-
     flat = flatten_metrics(values, [group.name for group in problem.truth.groups])
     rows = {where: mean_and_std_error(v) for where, v in flat.items()}
     frame = records.of_design(

@@ -45,7 +45,7 @@ class Weight(NamedTuple):
         return np.asarray(residual.std(axis=1, ddof=1) / np.sqrt(len(self.whole)))
 
 
-class Seeds(NamedTuple):
+class SeedNumber(NamedTuple):
     """A number of seeds with a 95 % interval; infinite if it is more than was measured."""
 
     value: float
@@ -53,7 +53,7 @@ class Seeds(NamedTuple):
     high: float
 
 
-def seeds_to_half(n_seeds: np.ndarray, weight: Weight, *, key: int) -> Seeds:
+def seeds_to_half(n_seeds: np.ndarray, weight: Weight, *, key: int) -> SeedNumber:
     """Seeds after which the prior weighs ½ for good, from resampled subjects.
 
     The logarithm of the odds (1 − w)/w is taken to be linear in log n, and the odds to be
@@ -70,7 +70,7 @@ def seeds_to_half(n_seeds: np.ndarray, weight: Weight, *, key: int) -> Seeds:
 
 def seeds_to_overtake(
     n_seeds: np.ndarray, counts: np.ndarray, made: np.ndarray, *, key: int
-) -> Seeds:
+) -> SeedNumber:
     """Seeds from which the mean KL of counts [N, S] stays below that of another; 0 if always."""
 
     def found(shares: np.ndarray) -> np.ndarray:
@@ -80,13 +80,13 @@ def seeds_to_overtake(
     return _resampled(found, made.shape[1], key)
 
 
-def _resampled(found: Callable[[np.ndarray], np.ndarray], n_subjects: int, key: int) -> Seeds:
+def _resampled(found: Callable[[np.ndarray], np.ndarray], n_subjects: int, key: int) -> SeedNumber:
     rng = np.random.default_rng(key)
     equal = np.full(n_subjects, 1 / n_subjects)
     drawn = rng.multinomial(n_subjects, equal, size=_RESAMPLES) / n_subjects
     # Infinite numbers have an order but no mean, so quantiles are of the numbers themselves.
     low, high = np.quantile(found(drawn), _INTERVAL, method="inverted_cdf")
-    return Seeds(float(found(equal[None])[0]), float(low), float(high))
+    return SeedNumber(float(found(equal[None])[0]), float(low), float(high))
 
 
 def _crossing(n_seeds: np.ndarray, level: np.ndarray, *, before: np.ndarray) -> np.ndarray:
@@ -106,7 +106,7 @@ def _crossing(n_seeds: np.ndarray, level: np.ndarray, *, before: np.ndarray) -> 
     return np.where(after == 0, before, np.where(after > last, np.inf, inside))
 
 
-class Worth(NamedTuple):
+class SeedWorth(NamedTuple):
     """Mean KL(P‖Q) in nats after n seeds, and the multiplier; each with its standard error.
 
     Attributes:
@@ -130,7 +130,7 @@ class Worth(NamedTuple):
 
 def worth_of_seeds(
     decoder: Decoder, stream: TokenStream, n_seeds: Sequence[int], *, key: int, n_subjects: int
-) -> list[Worth]:
+) -> list[SeedWorth]:
     """KL of the generator and of references on the same seeds of the same subjects.
 
     Each number of seeds is at least one and below the decoder's context; subjects are the stream's.
@@ -151,7 +151,7 @@ def worth_of_seeds(
         exists = np.isfinite(likely[:, sizes == n][:, 0]).astype(float)
         worth = (mean_and_std_error(made), mean_and_std_error(counted), multiplier)
         seeds = _multiplier_of_likely(made[: len(likely)], likely, sizes, n)
-        found.append(Worth(n, *worth, mean_and_std_error(exists), seeds))
+        found.append(SeedWorth(n, *worth, mean_and_std_error(exists), seeds))
     return found
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from opal.checks import Check, agrees, at_least, refuted, share
+
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.objective import Design
     from opal.settings.setting import Setting
 
 EXCESS = "excess_balanced_risk"
+PLAIN = (1.0, 1.0)  # temperature and top-p of rows that are drawn as the law is
 TRANSFORMER, BAYES, COUNTS = "transformer", "Bayes", "add-½ counts"
 Row = dict[str, object]
 Found = dict[tuple[str, str], tuple[float, float]]  # metric and group: value and standard error
@@ -20,8 +24,6 @@ Found = dict[tuple[str, str], tuple[float, float]]  # metric and group: value an
 
 def mean(values: np.ndarray) -> tuple[float, float]:
     """Mean of subjects or replicates [S] and its standard error, unknown if one is not finite."""
-    import numpy as np
-
     from opal.risk import mean_and_std_error
 
     if not np.isfinite(values).all():
@@ -42,9 +44,16 @@ def ratio(each: np.ndarray, best: np.ndarray) -> tuple[float, float]:
 
 
 def row(
-    source: str, arm: str, n: int, metric: str, value: float, error: float = float("nan")
+    arm: str,
+    n: int,
+    metric: str,
+    value: float,
+    error: float = float("nan"),
+    *,
+    simulated: Collection[str] = (TRANSFORMER,),
 ) -> Row:
-    """One record of subjects after n seeds."""
+    """One record of subjects after n seeds; arms that are not ``simulated`` are theory."""
+    source = "simulation" if arm in simulated else "theory"
     numbers = {"value": float(value), "std_error": float(error)}
     return {"source": source, "arm": arm, "n_real": n, "metric": metric, **numbers}
 
@@ -85,6 +94,39 @@ def wide(rows: pd.DataFrame, on: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFr
     columns = ["source", "metric"]
     values = rows.pivot(index=list(on), columns=columns, values="value")
     return values, rows.pivot(index=list(on), columns=columns, values="std_error")
+
+
+def renamed(rows: pd.DataFrame, on: Sequence[str], names: Mapping[str, str]) -> pd.DataFrame:
+    """Metrics under other names, each beside its standard error."""
+    import pandas as pd
+
+    values, errors = (
+        rows.pivot(index=list(on), columns="metric", values=column)
+        for column in ("value", "std_error")
+    )
+    columns = {}
+    for metric, name in names.items():
+        columns[name], columns[f"std_error_{name}"] = values[metric], errors[metric]
+    return pd.DataFrame(columns)
+
+
+def wrong_is_caught(table: pd.DataFrame, name: str, detail: str) -> Check:
+    """Check that simulation refuses a wrong theory, a column of the table, where it could."""
+    z, apart = (
+        (table[one] - table[name]) / table["std_error"] for one in ("simulated", "predicted")
+    )
+    return refuted(f"{name} is caught", z, apart, detail)
+
+
+def predicted_is_simulated(z: pd.Series, ratio: pd.Series, units: str, more: str = "") -> Check:
+    """Check that theory agrees in 95 % of cells: an expansion leaves a few percent out in some."""
+    return at_least(
+        "predicted is simulated",
+        share(agrees(z, ratio)),
+        0.95,
+        f"share of {len(z)} {units} within 3 standard errors or 3 %; ratios {ratio.min():.3f} to "
+        f"{ratio.max():.3f}, largest |z| {z.abs().max():.1f}{more}",
+    )
 
 
 def z_of(rows: pd.DataFrame) -> pd.Series:

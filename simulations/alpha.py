@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.cli import run_study
 from opal.runner import Cell
 
@@ -68,8 +70,8 @@ class Shift:
 
 def cells(config: Config) -> list[Cell]:
     """One cell for each bias."""
-    _config.require_counts(config, "dim", "n_augmented", "n_replicates", minimum=1)
-    _config.require_counts(config, "n_alphas", "n_predicted", minimum=2)
+    least = {"dim": 1, "n_augmented": 1, "n_replicates": 1, "n_alphas": 2, "n_predicted": 2}
+    _config.require_counts(config, **least)
     _config.require_numbers(config, "distance", "shift")
     shifts = [Shift(config, s) for s in config.shift]
     for at in shifts:
@@ -79,7 +81,6 @@ def cells(config: Config) -> list[Cell]:
 
 def measure_shift(at: Shift) -> pd.DataFrame:
     """The curve in α for one generator, simulated and predicted, with the predicted optimum."""
-    import numpy as np
     import pandas as pd
 
     from opal.simulation import simulate
@@ -104,17 +105,13 @@ def measure_shift(at: Shift) -> pd.DataFrame:
 
 def augmented(at: Shift) -> tuple[GaussianMixture, Design]:
     """The two classes, and a design whose augmented rows come from one generator."""
-    import numpy as np
-
     from opal.objective import Design
-    from opal.settings import GaussianMixture
-    from opal.synthesis import Bias, Oracle
+
+    from ._arms import shifted_second, two_classes
 
     config = at.config
-    axis = np.full(config.dim, 1 / np.sqrt(config.dim))
-    setting = GaussianMixture(np.outer([-0.5, 0.5], config.distance * axis))
-    bias = Bias(mean_shift=[0 * axis, -at.shift * axis])
-    maker = Oracle.biased(setting.law, bias)
+    setting, axis = two_classes(config.dim, config.distance)
+    maker = shifted_second(setting, axis, at.shift)
     design = Design(config.counts, maker, n_augmented=config.n_augmented, name=f"{at.shift:g}")
     return setting, design
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from opal.checks import Check, agrees, at_least, refuted, share
+import numpy as np
+
+from opal.checks import Check, agrees, at_least, share
 from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
+from ._config import DrawnDesign
+from ._rows import EXCESS, wrong_is_caught
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.objective import Design
@@ -57,26 +60,16 @@ PRESETS = {
 }
 
 
-@dataclass(frozen=True)
-class Draw:
-    """One design, drawn from the seed and its index."""
-
-    config: Config
-    index: int
-
-
 def cells(config: Config) -> list[Cell]:
     """Two cells for each design: its simulation, and what theories say of it."""
     _check(config)
-    draws = [Draw(config, index) for index in range(config.n_designs)]
+    draws = [DrawnDesign(config, index) for index in range(config.n_designs)]
     simulated = [Cell(simulate_draw, draw, f"design {draw.index}") for draw in draws]
     return simulated + [Cell(predict_draw, draw, f"theory {draw.index}") for draw in draws]
 
 
 def _check(config: Config) -> None:
-    _config.require_counts(config, "n_designs", "n_replicates", minimum=1)
-    _config.require_counts(config, "max_dim", minimum=2)
-    _config.require_counts(config, "seed", minimum=0)
+    _config.require_counts(config, n_designs=1, n_replicates=1, max_dim=2, seed=0)
     _config.require_range("n_min", config.n_min)
     _config.require_numbers(config, "max_imbalance", least=1.0)
     _config.require_numbers(config, "max_augmented", least=0.14)  # N starts at exp(-2) n_max
@@ -88,28 +81,26 @@ def _check(config: Config) -> None:
         )
 
 
-def simulate_draw(draw: Draw) -> pd.DataFrame:
+def simulate_draw(draw: DrawnDesign) -> pd.DataFrame:
     """The excess risk of one design, simulated."""
     from opal.simulation import simulate
 
-    setting, _, kind, design = drawn_design(draw)
-    key = draw.config.seed * 100_003 + draw.index
-    frame = simulate(
-        setting, design, key=key, n_replicates=draw.config.n_replicates, study="asymptotics_grid"
-    )
-    kept = frame[frame["metric"].isin(["excess_balanced_risk", "separated"])]
+    setting, _, kind, design = draw_design(draw.config, draw.rng())
+    size = draw.config.n_replicates
+    frame = simulate(setting, design, key=draw.key, n_replicates=size, study="asymptotics_grid")
+    kept = frame[frame["metric"].isin([EXCESS, "separated"])]
     return kept.assign(design=draw.index, dim=setting.law.dim, bias_kind=kind)
 
 
-def predict_draw(draw: Draw) -> pd.DataFrame:
+def predict_draw(draw: DrawnDesign) -> pd.DataFrame:
     """The excess risk of one design, predicted rightly once and wrongly twice."""
     import pandas as pd
 
     from opal.theory.predict import predict
 
-    setting, law, kind, design = drawn_design(draw)
+    setting, law, kind, design = draw_design(draw.config, draw.rng())
     theory = predict(setting, design, study="asymptotics_grid")
-    row = theory[theory["metric"] == "excess_balanced_risk"]
+    row = theory[theory["metric"] == EXCESS]
     wrong = wrong_theories(setting, law, design)
     controls = [row.assign(metric=name, value=value) for name, value in wrong.items()]
     return pd.concat([theory, *controls], ignore_index=True).assign(
@@ -117,19 +108,10 @@ def predict_draw(draw: Draw) -> pd.DataFrame:
     )
 
 
-def drawn_design(draw: Draw) -> tuple[GaussianSetting, GaussianLaw, str, Design]:
-    """The design that this index stands for."""
-    import numpy as np
-
-    return draw_design(draw.config, np.random.default_rng((draw.config.seed, draw.index)))
-
-
 def draw_setting(
     config: Config, rng: np.random.Generator
 ) -> tuple[GaussianSetting, tuple[int, ...]]:
     """A setting of either kind and its group counts."""
-    import numpy as np
-
     from opal.settings import GaussianMixture, SpuriousCorrelation
 
     n_min = round(np.exp(rng.uniform(*np.log(config.n_min))))
@@ -159,8 +141,6 @@ def draw_setting(
 
 def draw_bias(setting: GaussianSetting, rng: np.random.Generator) -> tuple[str, Bias]:
     """One kind of bias, or all at once, or none."""
-    import numpy as np
-
     from opal.synthesis import Bias
 
     n_groups, d = len(setting.groups), setting.law.dim
@@ -183,8 +163,6 @@ def draw_design(
     config: Config, rng: np.random.Generator
 ) -> tuple[GaussianSetting, GaussianLaw, str, Design]:
     """A setting, a synthetic law, its kind of bias, and a design with any N and α."""
-    import numpy as np
-
     from opal.objective import Design
     from opal.synthesis import Oracle
 
@@ -227,21 +205,14 @@ def checks(records: pd.DataFrame) -> list[Check]:
     table = comparison(records)
     large = table[table["n_min"] >= 200]
     detail = f"share of {len(large)} designs with n_min ≥ 200 within 2 % or 3 standard errors"
-    found = [
-        at_least(
-            "theory holds", share(agrees(large["z"], large["ratio"], relative=0.02)), 0.95, detail
-        )
-    ]
-    for name in CONTROLS:
-        z = (large["simulated"] - large[name]) / large["std_error"]
-        apart = (large["predicted"] - large[name]) / large["std_error"]
-        found.append(refuted(f"{name} is caught", z, apart, "designs with n_min ≥ 200"))
-    return found
+    near = agrees(large["z"], large["ratio"], relative=0.02)
+    found = [at_least("theory holds", share(near), 0.95, detail)]
+    return found + [wrong_is_caught(large, name, "designs with n_min ≥ 200") for name in CONTROLS]
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
     """One row for each design: simulated and predicted excess, ratio and z-score."""
-    excess = records[records["metric"] == "excess_balanced_risk"]
+    excess = records[records["metric"] == EXCESS]
     simulated = excess[excess["source"] == "simulation"].set_index("design")
     table = simulated[
         ["setting", "dim", "bias_kind", "n_min", "n_max", "n_augmented", "alpha"]

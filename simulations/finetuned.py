@@ -64,7 +64,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Case:
+class CorpusSeed:
     """One seed of one corpus, with one number of added texts."""
 
     corpus: str
@@ -105,7 +105,7 @@ def cells(config: Config) -> list[Cell]:
     names.check("arm", config.arms, ARMS)
     if encoders.encoder(config.model).name == "tfidf":
         raise ValueError("--model must be a transformer, which can be fine-tuned; got 'tfidf'.")
-    evaluate.Settings(
+    evaluate.CurveSettings(
         sizes=config.sizes, folds=config.folds, share=config.share, most_test=config.most_test
     )
     for name in config.corpora:
@@ -116,12 +116,12 @@ def cells(config: Config) -> list[Cell]:
     _tuning(config)  # refuses bad numbers
     turns = product(sorted(set(config.sizes), reverse=True), range(config.seeds), config.corpora)
     return [
-        Cell(case_cell, Case(name, seed, size, **shared), f"{name} seed {seed} + {size}")
+        Cell(case_cell, CorpusSeed(name, seed, size, **shared), f"{name} seed {seed} + {size}")
         for size, seed, name in turns
     ]
 
 
-def case_cell(config: Case) -> pd.DataFrame:
+def case_cell(config: CorpusSeed) -> pd.DataFrame:
     """Records of one seed of one corpus, with one number of added texts."""
     from opal import records
     from opal.bridge.text import encoders, published
@@ -137,14 +137,14 @@ def case_cell(config: Case) -> pd.DataFrame:
         share=config.share,
         most_test=config.most_test,
     )
-    asked = _finetuned.Asked(config.arms, config.size, config.folds)
+    asked = _finetuned.ArmSettings(config.arms, config.size, config.folds)
     encoder = encoders.encoder(config.model)
     frame = _finetuned.compared(data, config.seed, encoder, _tuning(config), asked)
     named = {"study": "finetuned", "setting": config.corpus, "replicate": config.seed}
     return records.validate(frame.assign(**named, share=config.share))
 
 
-def _tuning(config: Config | Case) -> FineTuning:
+def _tuning(config: Config | CorpusSeed) -> FineTuning:
     """How the encoder is fine-tuned; the texts are short."""
     from opal.bridge.text.classifiers import FineTuning
 

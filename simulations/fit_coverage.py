@@ -13,15 +13,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, at_least, at_most, refused, share, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
-    from opal.scaling.laws import Law
+    from opal.scaling.laws import ScalingLaw
 
 PREDICTION = "prediction"
 FORMS = ("seeds", "means", "huber")
@@ -107,8 +108,6 @@ def measure(part: Chunk) -> pd.DataFrame:
 
 def measure_one(part: Chunk, index: int) -> list[dict[str, object]]:
     """One table, fitted."""
-    import numpy as np
-
     from opal.scaling.fit import fit
     from opal.scaling.laws import LAWS
 
@@ -168,8 +167,6 @@ def points(law: str, *, identified: bool) -> dict[str, np.ndarray]:
     Hidden are: the curve, as all sizes lie on the floor; the two sizes' parts, as both grow in
     proportion; the synthetic part, as its weight is tiny.
     """
-    import numpy as np
-
     if law == "power":
         return {"n": np.geomspace(50, 5e4, 10) if identified else np.geomspace(5e9, 5e12, 10)}
     if law == "additive":
@@ -184,7 +181,7 @@ def points(law: str, *, identified: bool) -> dict[str, np.ndarray]:
 
 
 def simulate(
-    law: Law,
+    law: ScalingLaw,
     x: dict[str, np.ndarray],
     truth: dict[str, float],
     config: Config,
@@ -193,7 +190,6 @@ def simulate(
     shared: bool = True,
 ) -> pd.DataFrame:
     """One row for each point and seed; seeds shift their curves if noise is ``shared``."""
-    import numpy as np
     import pandas as pd
 
     curve = law.predict(truth, x)
@@ -208,7 +204,7 @@ def simulate(
 
 
 def table(
-    law: Law,
+    law: ScalingLaw,
     x: dict[str, np.ndarray],
     truth: dict[str, float],
     part: Chunk,
@@ -228,8 +224,6 @@ def table(
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
     """One row for each law, form and quantity: coverage with its error, median relative error."""
-    import numpy as np
-
     kept = records[records["arm"] != "unidentified"]
     keys = ["setting", "arm", "quantity"]
     table = kept[kept["metric"] == "covered"].groupby(keys, sort=False)["value"]

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, at_least, at_most, share
 from opal.cli import run_study
 from opal.runner import Cell
@@ -18,7 +20,6 @@ from . import _config
 from ._rows import BAYES, TRANSFORMER, Row, mean, of_subjects, row, z_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.scaling.fit import Fit
@@ -71,7 +72,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Size:
+class Architecture:
     """One architecture."""
 
     config: Config
@@ -82,15 +83,12 @@ class Size:
 def cells(config: Config) -> list[Cell]:
     """One cell for each architecture, with all its trainings."""
     _check(config)
-    at = [Size(config, *size) for size in config.sizes]
+    at = [Architecture(config, *size) for size in config.sizes]
     return [Cell(measure, one, f"width {one.width}, depth {one.depth}") for one in at]
 
 
 def _check(config: Config) -> None:
-    import numpy as np
-
-    _config.require_counts(config, "n_draws", minimum=1)
-    _config.require_counts(config, "n_trainings", "n_subjects", minimum=2)
+    _config.require_counts(config, n_draws=1, n_trainings=2, n_subjects=2)
     _config.require_seeds(config, least=0)
     sizes = (config.context, config.sizes, config.steps, config.batch)
     _config.require_decoders(config.alphabet(), *sizes)
@@ -104,10 +102,9 @@ def _check(config: Config) -> None:
         )
 
 
-def measure(at: Size) -> pd.DataFrame:
+def measure(at: Architecture) -> pd.DataFrame:
     """Mean KL and regret of one architecture after each number of steps, and of Bayes."""
     import jax
-    import numpy as np
     import pandas as pd
 
     from opal.theory.generator import bayes, kl
@@ -145,13 +142,13 @@ def measure(at: Size) -> pd.DataFrame:
 def _rows(n_seeds: tuple[int, ...], made: np.ndarray, least: np.ndarray) -> Iterator[Row]:
     """Records of one number of steps: KL of each training [T, n, S], beside Bayes [n, S]."""
     for n, each, best in zip(n_seeds, made.mean(axis=0), least, strict=True):
-        yield row("simulation", TRANSFORMER, n, "kl", *mean(each))
-        yield row("simulation", TRANSFORMER, n, "regret", *mean(each - best))
-        yield row("theory", BAYES, n, "kl", *mean(best))
+        yield row(TRANSFORMER, n, "kl", *mean(each))
+        yield row(TRANSFORMER, n, "regret", *mean(each - best))
+        yield row(BAYES, n, "kl", *mean(best))
     if len(made) > 1:
         last = (made[:, -1] - least[-1]).mean(axis=1)
         spread = float(last.std(ddof=1) / last.mean())
-        yield row("simulation", TRANSFORMER, n_seeds[-1], "spread_of_trainings", spread)
+        yield row(TRANSFORMER, n_seeds[-1], "spread_of_trainings", spread)
 
 
 def regrets(records: pd.DataFrame) -> pd.DataFrame:
@@ -193,8 +190,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
     ``plateau`` is the n at which r/2n is the regret, from which on more seeds gain little.
     """
-    import numpy as np
-
     table, law = regrets(records), capacity(records)
     x = {variable: table[column].to_numpy(float) for variable, column in COLUMNS.items()}
     held = table["held_out"].to_numpy()
@@ -212,18 +207,14 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
 def steepness(records: pd.DataFrame) -> pd.DataFrame:
     """Slope of log KL in log n between the last two n, of each training and of Bayes."""
-    import numpy as np
-
     kl = records[records["metric"] == "kl"]
     *_, first, last = sorted(kl["n_real"].unique())
     wide = kl.pivot(index=[*RUN], columns=["arm", "n_real"], values="value")
-    fall = {
-        arm: np.log(wide[arm, last] / wide[arm, first]) / np.log(last / first)
-        for arm in (TRANSFORMER, BAYES)
-    }
-    return wide.index.to_frame(index=False).assign(
-        **{arm: values.to_numpy() for arm, values in fall.items()}
-    )
+    table = wide.index.to_frame(index=False)
+    for arm in (TRANSFORMER, BAYES):
+        fall = np.log(wide[arm, last] / wide[arm, first]) / np.log(last / first)
+        table[arm] = fall.to_numpy()
+    return table
 
 
 def checks(records: pd.DataFrame) -> list[Check]:
@@ -248,8 +239,6 @@ def _of_plateaus(slopes: pd.DataFrame) -> Iterator[Check]:
 
 def _of_law(records: pd.DataFrame) -> Iterator[Check]:
     """The law predicts the longest trainings; what was last seen does not."""
-    import numpy as np
-
     table, law = comparison(records), capacity(records)
     held = table[table["held_out"]]
     apart = np.log(held["ratio"]).abs()

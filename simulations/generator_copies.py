@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, at_most, beyond_chance, refused, within_standard_errors
 from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
-from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, row, z_of
+from ._config import HeldOut
+from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, renamed, row, z_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from ._generators import Subjects
@@ -73,13 +75,6 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Copies:
-    """Exact probabilities of rows that are drawn independently given the seeds."""
-
-    config: Config
-
-
-@dataclass(frozen=True)
 class Streams:
     """Rows of streams, each given all before it."""
 
@@ -91,14 +86,13 @@ def cells(config: Config) -> list[Cell]:
     """One cell for the exact sums, and one for the streams after each number of seeds."""
     _check(config)
     return [
-        Cell(measure_copies, Copies(config), "copies of seeds"),
+        Cell(measure_copies, HeldOut(config), "copies of seeds"),
         *(Cell(measure_streams, Streams(config, n), f"streams, n {n}") for n in config.n_before),
     ]
 
 
 def _check(config: Config) -> None:
-    _config.require_counts(config, "n_draws", "n_before", "n_streams", minimum=1)
-    _config.require_counts(config, "n_subjects", "length", minimum=2)
+    _config.require_counts(config, n_draws=1, n_before=1, n_streams=1, n_subjects=2, length=2)
     _config.require_seeds(config, least=1)
     if max(config.n_before) + config.length > config.context:
         raise ValueError(
@@ -119,7 +113,7 @@ def held_out(config: Config) -> Subjects:
     )
 
 
-def measure_copies(at: Copies) -> pd.DataFrame:
+def measure_copies(at: HeldOut) -> pd.DataFrame:
     """Probability that a row is among the seeds, by every estimate, and paired differences."""
     return _records(at.config, _of_copies(at.config, held_out(at.config)))
 
@@ -143,26 +137,19 @@ def copied(laws: np.ndarray, counts: np.ndarray, *, once: bool = False) -> np.nd
     ``once`` is of tokens that were seen once alone.
     """
     seen = counts == 1 if once else counts > 0
-    found: np.ndarray = (laws * seen).sum(axis=-1)
-    return found
+    return np.asarray((laws * seen).sum(axis=-1))
 
 
 def expected_copies(laws: np.ndarray, n: int) -> np.ndarray:
     """That probability for fresh rows of subjects' laws [..., d], over all draws of n seeds."""
-    import numpy as np
-
-    found: np.ndarray = (laws * -np.expm1(n * np.log1p(-laws))).sum(axis=-1)
-    return found
+    return np.asarray((laws * -np.expm1(n * np.log1p(-laws))).sum(axis=-1))
 
 
 def equal(rows: np.ndarray, n_tokens: int) -> np.ndarray:
     """Share of the pairs of m ≥ 2 rows, tokens [..., m], that are equal [...]."""
-    import numpy as np
-
     m = rows.shape[-1]
     counts = (rows[..., None] == np.arange(n_tokens)).sum(axis=-2)
-    found: np.ndarray = (counts * (counts - 1)).sum(axis=-1) / (m * (m - 1))
-    return found
+    return np.asarray((counts * (counts - 1)).sum(axis=-1) / (m * (m - 1)))
 
 
 def _of_copies(config: Config, held: Subjects) -> Iterator[Row]:
@@ -201,8 +188,6 @@ def _of_laws(
 
 def _laws(config: Config, held: Subjects) -> list[dict[tuple[str, float], np.ndarray]]:
     """Laws of the next row by estimate and temperature [S, d], for each number of seeds."""
-    import numpy as np
-
     from opal.theory.generator import add_half
 
     from ._generators import log_laws, sampled
@@ -221,8 +206,6 @@ def _laws(config: Config, held: Subjects) -> list[dict[tuple[str, float], np.nda
 
 def _of_streams(at: Streams, held: Subjects) -> Iterator[Row]:
     """Records after n seeds, at each temperature."""
-    import numpy as np
-
     from opal.synthesis.transformer.sample import first_two, streams
 
     config, n, made = at.config, at.n, at.config.decoder()
@@ -256,8 +239,8 @@ def _of_streams(at: Streams, held: Subjects) -> Iterator[Row]:
 
 
 def _row(arm: str, n: int, temperature: float, metric: str, values: np.ndarray) -> Row:
-    source = "simulation" if arm in (TRANSFORMER, STREAM, INDEPENDENT) else "theory"
-    return row(source, arm, n, metric, *mean(values)) | {"temperature": temperature}
+    simulated = (TRANSFORMER, STREAM, INDEPENDENT)
+    return row(arm, n, metric, *mean(values), simulated=simulated) | {"temperature": temperature}
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
@@ -290,16 +273,8 @@ def streams(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(records: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
-    """Metrics under other names, with standard errors."""
     rows = records[records["metric"].isin(names)]
-    pivot = rows.pivot(
-        index=["arm", "temperature", "n_real"], columns="metric", values=["value", "std_error"]
-    )
-    columns = {}
-    for metric, name in names.items():
-        columns[name] = pivot["value", metric]
-        columns[f"std_error_{name}"] = pivot["std_error", metric]
-    return pivot.iloc[:, :0].droplevel(0, axis=1).assign(**columns).reset_index()
+    return renamed(rows, ["arm", "temperature", "n_real"], names).reset_index()
 
 
 def checks(records: pd.DataFrame) -> list[Check]:
@@ -311,6 +286,12 @@ def checks(records: pd.DataFrame) -> list[Check]:
 def _z(records: pd.DataFrame, arm: str, *metrics: str) -> pd.DataFrame:
     rows = records[(records["arm"] == arm) & records["metric"].isin(metrics)]
     return rows.assign(z=z_of(rows))
+
+
+def _small(name: str, rows: pd.DataFrame, where: str, more: str = "") -> Check:
+    detail = f"largest difference at temperature 1{where} standard error at most "
+    detail += f"{rows['std_error'].max():.4f}{more}"
+    return at_most(name, rows["value"].abs(), FEW, detail)
 
 
 def _of_estimates(records: pd.DataFrame, plain: pd.DataFrame) -> Iterator[Check]:
@@ -326,13 +307,7 @@ def _of_estimates(records: pd.DataFrame, plain: pd.DataFrame) -> Iterator[Check]
         "add-½ counts at each n, which must fail",
     )
     own = _z(plain, TRANSFORMER, "copy minus Bayes")
-    yield at_most(
-        "the transformer copies as often as Bayes",
-        own["value"].abs(),
-        FEW,
-        f"largest difference at temperature 1 and {len(own)} n; standard error at most "
-        f"{own['std_error'].max():.4f}",
-    )
+    yield _small("the transformer copies as often as Bayes", own, f" and {len(own)} n;")
     apart = _z(records, TRANSFORMER, "copy minus plain")
     yield beyond_chance(
         "cold rows copy more and hot ones less",
@@ -350,13 +325,8 @@ def _of_diversity(records: pd.DataFrame, plain: pd.DataFrame) -> Iterator[Check]
         f"least z at temperature 1, {len(alone)} n (docs/theory.md, 13.43)",
     )
     own = _z(plain, STREAM, "equal minus truth")
-    yield at_most(
-        "rows of a stream are equal as often as true ones",
-        own["value"].abs(),
-        FEW,
-        f"largest difference at temperature 1, standard error at most "
-        f"{own['std_error'].max():.4f}; largest |z| {own['z'].abs().max():.1f}",
-    )
+    largest = f"; largest |z| {own['z'].abs().max():.1f}"
+    yield _small("rows of a stream are equal as often as true ones", own, ",", largest)
     wrong = _z(records, STREAM, "equal minus independent")
     yield refused(
         "rows of a stream are not independent",

@@ -7,18 +7,19 @@ a finite sum for each subject.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from opal.checks import Check, at_least, at_most, beyond_chance
 from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
-from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, ratio, row, z_of
+from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, ratio, renamed, row, z_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.theory.generator import Bound
@@ -76,18 +77,11 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """One alphabet."""
+class TrainedAlphabet(_config.Tokens):
+    """One alphabet, and the steps of its transformer's training."""
 
-    config: Config
-    n_tokens: int
-    rank: int
-    eta: float
-    steps: int
-
-    def source(self) -> _config.Tokens:
-        """The alphabet, and where held-out subjects come from."""
-        return _config.Tokens(self.n_tokens, self.rank, self.eta)
+    config: Config = field(kw_only=True)
+    steps: int = field(kw_only=True)
 
 
 def cells(config: Config) -> list[Cell]:
@@ -98,10 +92,9 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    _config.require_counts(config, "n_draws", "n_slope", minimum=1)
-    _config.require_counts(config, "n_subjects", minimum=2)
+    _config.require_counts(config, n_draws=1, n_slope=1, n_subjects=2)
     _config.require_seeds(config, least=0)
-    _config.require_counts(config, "n_more", minimum=max(config.n_seeds) + 1)
+    _config.require_counts(config, n_more=max(config.n_seeds) + 1)
     sloped = [n for n in config.n_seeds if n >= config.n_slope]
     if len(sloped) < 2 or not any(0 < n <= FEW for n in config.n_seeds):
         raise ValueError(
@@ -116,57 +109,56 @@ def _check(config: Config) -> None:
             f"{config.steps}."
         )
     for at in _points(config):
-        size, tokens = (config.width, config.depth), at.source().alphabet()
+        size, tokens = (config.width, config.depth), at.alphabet()
         _config.require_decoders(tokens, config.context, [size], [at.steps], config.batch)
 
 
-def _points(config: Config) -> list[Tokens]:
+def _points(config: Config) -> list[TrainedAlphabet]:
     pairs = zip(config.alphabets, config.steps, strict=True)
-    return [Tokens(config, *alphabet, steps) for alphabet, steps in pairs]
+    return [TrainedAlphabet(*alphabet, config=config, steps=steps) for alphabet, steps in pairs]
 
 
-def measure(at: Tokens) -> pd.DataFrame:
+def measure(at: TrainedAlphabet) -> pd.DataFrame:
     """Mean KL of every estimate after each number of seeds, and what is paired with Bayes."""
     from ._generators import generator, kl_after_seeds, subjects
 
-    config, source = at.config, at.source()
+    config, stream = at.config, at.stream()
     n_seeds = (*config.n_seeds, *config.n_more)
-    held = subjects(source.stream(), max(n_seeds), key=config.seed, n_subjects=config.n_subjects)
+    held = subjects(stream, max(n_seeds), key=config.seed, n_subjects=config.n_subjects)
     sizes = (config.context, config.width, config.depth, at.steps, config.batch)
-    decoder = generator(source.stream(), *sizes)
+    decoder = generator(stream, *sizes)
     made = kl_after_seeds(decoder, held)[:, list(config.n_seeds)].T
     return of_subjects(
-        *(_rows(at, held, made, n_seeds), "generator_kl", source.setting, config.n_subjects)
+        *(_rows(at, held, made, n_seeds), "generator_kl", at.setting, config.n_subjects)
     ).assign(n_tokens=at.n_tokens, rank=at.rank, eta=at.eta, steps=at.steps)
 
 
-def _rows(at: Tokens, held: Subjects, made: np.ndarray, n_seeds: tuple[int, ...]) -> Iterator[Row]:
+def _rows(
+    at: TrainedAlphabet, held: Subjects, made: np.ndarray, n_seeds: tuple[int, ...]
+) -> Iterator[Row]:
     """Records of one alphabet, from the transformer's KL [n, S]."""
-    import numpy as np
-
     within = len(at.config.n_seeds)
     values = {TRANSFORMER: made}
     for arm, (divergence, found, ess) in _references(at, held, n_seeds).items():
-        values[arm] = divergence
         for n, share, least in zip(n_seeds, found.mean(axis=1), ess.min(axis=1), strict=False):
-            yield _row(arm, n, "found", share)
-            yield _row(arm, n, "least_ess", least)
+            yield row(arm, n, "found", share)
+            yield row(arm, n, "least_ess", least)
         values[arm] = np.where(found, divergence, np.nan)
     for arm, table in values.items():
         for n, each in zip(n_seeds, table, strict=False):
             known = each[np.isfinite(each)]
             if len(known) > 1:
-                yield _row(arm, n, "kl", *mean(known))
+                yield row(arm, n, "kl", *mean(known))
         if arm != LIKELIHOOD:
             yield from _slopes(arm, np.array(n_seeds), table, at.config)
     for arm in (TRANSFORMER, LAPLACE, COUNTS):
         for n, each, best in zip(n_seeds[:within], values[arm], values[BAYES], strict=False):
-            yield _row(arm, n, "kl_over_bayes", *ratio(each, best))
-            yield _row(arm, n, "kl_minus_bayes", *mean(each - best))
+            yield row(arm, n, "kl_over_bayes", *ratio(each, best))
+            yield row(arm, n, "kl_minus_bayes", *mean(each - best))
 
 
 def _references(
-    at: Tokens, held: Subjects, n_seeds: tuple[int, ...]
+    at: TrainedAlphabet, held: Subjects, n_seeds: tuple[int, ...]
 ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """KL of each reference [n, S], whether its law was found, and the effective draws.
 
@@ -174,20 +166,19 @@ def _references(
     """
     import jax
     import jax.numpy as jnp
-    import numpy as np
 
-    from opal.theory.generator import Estimate, add_half, bayes, kl, laplace, maximum_likelihood
+    from opal.theory.generator import LawEstimate, add_half, bayes, kl, laplace, maximum_likelihood
 
-    source, options = at.source().stream(), {"key": at.config.seed, "n_draws": at.config.n_draws}
+    source, options = at.stream(), {"key": at.config.seed, "n_draws": at.config.n_draws}
     every = held.counts(n_seeds)
     counts = every[: len(at.config.n_seeds)]
     with jax.enable_x64(True):
         one = jnp.ones(counts.shape[:2])
-        laws: dict[str, Estimate] = {
+        laws: dict[str, LawEstimate] = {
             BAYES: bayes(source.alphabet, every, source.prior, **options),
             LAPLACE: laplace(source.alphabet, counts, source.prior, **options),
             LIKELIHOOD: maximum_likelihood(source.alphabet, counts),
-            COUNTS: Estimate(add_half(counts), one > 0, one),
+            COUNTS: LawEstimate(add_half(counts), one > 0, one),
         }
         return {
             arm: (
@@ -208,12 +199,7 @@ def _slopes(arm: str, n_seeds: np.ndarray, table: np.ndarray, config: Config) ->
     for metric, chosen in (("slope", inside), ("slope_beyond", beyond)):
         if chosen.sum() > 1:
             value, error = slope(n_seeds[chosen], table[chosen].T)
-            yield _row(arm, int(n_seeds[chosen].max()), metric, -value, error)
-
-
-def _row(arm: str, n: int, metric: str, value: float, error: float = float("nan")) -> Row:
-    source = "simulation" if arm == TRANSFORMER else "theory"
-    return row(source, arm, n, metric, value, error)
+            yield row(arm, int(n_seeds[chosen].max()), metric, -value, error)
 
 
 def bound(records: pd.DataFrame) -> Bound:
@@ -235,10 +221,8 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     on = [*SETTING, "n_real"]
     table = kl_of(records, TRANSFORMER).set_index(on)[["steps", "value", "std_error"]]
     table = table.rename(columns={"value": TRANSFORMER})
-    for metric, name in (("kl_over_bayes", "ratio"), ("kl_minus_bayes", "gap")):
-        rows = records[(records["metric"] == metric) & (records["arm"] == TRANSFORMER)]
-        rows = rows.set_index(on)
-        table[name], table[f"std_error_{name}"] = rows["value"], rows["std_error"]
+    own = records[records["arm"] == TRANSFORMER]
+    table = table.join(renamed(own, on, {"kl_over_bayes": "ratio", "kl_minus_bayes": "gap"}))
     for arm in (BAYES, LAPLACE, LIKELIHOOD, COUNTS):
         table[arm] = kl_of(records, arm).set_index(on)["value"]
     table = table.reset_index()

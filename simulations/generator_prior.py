@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, at_least, at_most, refuted, within_standard_errors, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
-from ._rows import BAYES, COUNTS, TRANSFORMER, Row, mean, of_subjects, ratio, z_of
+from ._config import PriorSubjects
+from ._rows import BAYES, COUNTS, PLAIN, TRANSFORMER, Row, mean, of_subjects, ratio, row, z_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from ._prior import Weight
@@ -66,27 +68,17 @@ PRESETS = {
 }
 
 
-@dataclass(frozen=True)
-class Subjects:
-    """All subjects of a prior."""
-
-    config: Config
-    scale: float
-    mean: float
-
-
 def cells(config: Config) -> list[Cell]:
     """One cell for each prior."""
     _check(config)
-    at = [Subjects(config, *prior) for prior in config.priors]
+    at = [PriorSubjects(config, *prior) for prior in config.priors]
     return [Cell(measure, one, f"scale {one.scale:g}, mean {one.mean:g}") for one in at]
 
 
 def _check(config: Config) -> None:
     from opal.settings.tokens import Prior
 
-    _config.require_counts(config, "n_draws", minimum=1)
-    _config.require_counts(config, "n_subjects", minimum=2)
+    _config.require_counts(config, n_draws=1, n_subjects=2)
     _config.require_seeds(config, least=0)
     increasing = sorted({0, *config.n_seeds})
     if list(config.n_seeds) != increasing or len(increasing) < 3:
@@ -104,17 +96,16 @@ def _check(config: Config) -> None:
     config.check()
 
 
-def measure(at: Subjects) -> pd.DataFrame:
+def measure(at: PriorSubjects) -> pd.DataFrame:
     """KL and the weight of the prior of every estimate after each number of seeds."""
     import jax
-    import numpy as np
 
     from opal.settings.tokens import Prior
     from opal.theory.generator import add_half, bayes, kl
 
-    from ._generators import PLAIN, sampled, scores_after, subjects
+    from ._generators import sampled, scores_after, subjects
 
-    config, tokens, right = at.config, at.config.alphabet(), Prior(at.scale, at.mean)
+    config, tokens, right = at.config, at.config.alphabet(), at.prior()
     held = subjects(
         *(config.stream(right), max(config.n_seeds)), key=config.seed, n_subjects=config.n_subjects
     )
@@ -138,7 +129,7 @@ def measure(at: Subjects) -> pd.DataFrame:
 
 
 def _rows(
-    at: Subjects,
+    at: PriorSubjects,
     truth: np.ndarray,
     laws: dict[str, np.ndarray],
     divergence: dict[str, np.ndarray],
@@ -154,11 +145,11 @@ def _rows(
     yield from _of_kl(config.n_seeds, kl)
     yield from _of_weight(config.n_seeds[1:], weight)
     yield from _of_seeds(config, kl, weight)
-    yield _row(EXPANSION, 0, "found", min(found, known))
+    yield row(EXPANSION, 0, "found", min(found, known))
 
 
 def _theory(
-    at: Subjects, truth: np.ndarray, laws: dict[str, np.ndarray]
+    at: PriorSubjects, truth: np.ndarray, laws: dict[str, np.ndarray]
 ) -> tuple[dict[str, Weight], dict[str, np.ndarray], float]:
     """Weights for n ≥ 1, measured and expected; expected KL; and whether all was found."""
     from opal.settings.tokens import Prior
@@ -173,7 +164,7 @@ def _theory(
         made = laws[arm] @ tokens.embeddings
         weight[arm] = Weight.of(features - made[1:], features - made[0])
     way = features - laws[BAYES][0] @ tokens.embeddings
-    beliefs = {EXPANSION: Prior(), EXPANSION_MATCHED: Prior(at.scale, at.mean)}
+    beliefs = {EXPANSION: Prior(), EXPANSION_MATCHED: at.prior()}
     for arm, prior in beliefs.items():
         expected = expansion(tokens, truth, prior, n_seeds)
         found.append(float(expected.found.mean()))
@@ -200,9 +191,9 @@ def _of_kl(n_seeds: tuple[int, ...], kl: dict[str, np.ndarray]) -> Iterator[Row]
     for metric, tables in {"kl": kl, **paired}.items():
         for arm, table in tables.items():
             for n, each in zip(n_seeds, table, strict=True):
-                yield _row(arm, n, metric, *mean(each))
+                yield row(arm, n, metric, *mean(each))
     for n, each, best in zip(n_seeds, kl[TRANSFORMER], kl[BAYES], strict=True):
-        yield _row(TRANSFORMER, n, "kl_over_bayes", *ratio(each, best))
+        yield row(TRANSFORMER, n, "kl_over_bayes", *ratio(each, best))
 
 
 def _of_weight(n_seeds: tuple[int, ...], weight: dict[str, Weight]) -> Iterator[Row]:
@@ -215,15 +206,13 @@ def _of_weight(n_seeds: tuple[int, ...], weight: dict[str, Weight]) -> Iterator[
     for metric, of in (("weight", weight), ("weight_apart", apart)):
         for arm, one in of.items():
             for n, value, error in zip(n_seeds, one.mean(), one.std_error(), strict=True):
-                yield _row(arm, n, metric, value, error)
+                yield row(arm, n, metric, value, error)
 
 
 def _of_seeds(
     config: Config, kl: dict[str, np.ndarray], weight: dict[str, Weight]
 ) -> Iterator[Row]:
     """Seeds after which the prior weighs a half, and from which counts are better."""
-    import numpy as np
-
     from ._prior import seeds_to_half, seeds_to_overtake
 
     n_seeds, key = np.array(config.n_seeds[1:]), config.seed
@@ -236,13 +225,7 @@ def _of_seeds(
         found.append((arm, "n_overtaken", passed))
     for arm, metric, seeds in found:
         for suffix, value in zip(ENDS, seeds, strict=True):
-            yield _row(arm, max(config.n_seeds), metric + suffix, value)
-
-
-def _row(arm: str, n: int, metric: str, value: float, error: float = float("nan")) -> Row:
-    source = "simulation" if arm == TRANSFORMER else "theory"
-    numbers = {"value": float(value), "std_error": float(error)}
-    return {"source": source, "arm": arm, "n_real": n, "metric": metric, **numbers}
+            yield row(arm, max(config.n_seeds), metric + suffix, value)
 
 
 def curves(records: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -259,7 +242,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     ``ratio`` is mean KL over that of Bayes under the training's prior and ``matched`` over that
     under the right one, after the most seeds.
     """
-    import numpy as np
     import pandas as pd
 
     last = records["n_real"].max()

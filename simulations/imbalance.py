@@ -52,7 +52,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Size:
+class MinoritySize:
     """One minority size."""
 
     config: Config
@@ -61,41 +61,34 @@ class Size:
 
 def cells(config: Config) -> list[Cell]:
     """One cell for each minority size."""
-    _config.require_counts(config, "dim", "n_max", "n_min", "n_replicates", minimum=1)
+    _config.require_counts(config, dim=1, n_max=1, n_min=1, n_replicates=1)
     _config.require_numbers(config, "distance", "shift")
-    sizes = [Size(config, n) for n in config.n_min]
+    sizes = [MinoritySize(config, n) for n in config.n_min]
     for size in sizes:
         arms(size)
     return [Cell(measure_size, size, f"n_min = {size.n_min}") for size in sizes]
 
 
-def measure_size(size: Size) -> pd.DataFrame:
+def measure_size(size: MinoritySize) -> pd.DataFrame:
     """Every arm at one minority size, simulated and predicted."""
     from ._arms import measure
 
     return measure(*arms(size), size.config, "imbalance")
 
 
-def arms(size: Size) -> tuple[GaussianMixture, dict[str, Design]]:
+def arms(size: MinoritySize) -> tuple[GaussianMixture, dict[str, Design]]:
     """The two classes, and every way to train at one minority size."""
-    import numpy as np
-
-    from opal.settings import GaussianMixture
-
-    from ._arms import standard_arms
+    from ._arms import standard_arms, two_classes
 
     config = size.config
-    axis = np.full(config.dim, 1 / np.sqrt(config.dim))
-    setting = GaussianMixture(np.outer([-0.5, 0.5], config.distance * axis))
-    designs = standard_arms(
+    setting, axis = two_classes(config.dim, config.distance)
+    return setting, standard_arms(
         setting,
         (config.n_max, size.n_min),
+        config,
         mean_shift=-config.shift * axis,
-        n_neighbours=config.n_neighbours,
-        shrinkage=config.shrinkage,
         where=f"--n-max {config.n_max} --n-min {size.n_min}",
     )
-    return setting, designs
 
 
 if __name__ == "__main__":

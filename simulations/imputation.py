@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, at_least
 from opal.cli import run_study
 from opal.runner import Cell
@@ -65,7 +67,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Case:
+class CorpusClass:
     """One class of one corpus."""
 
     corpus: str
@@ -112,11 +114,11 @@ def cells(config: Config) -> list[Cell]:
         names.check("corpus of texts", [corpus], published.names())
         if not category:
             raise ValueError(f"classes are CORPUS/CLASS; got {name!r}.")
-        found.append(Cell(case_cell, Case(corpus, category, **shared), name))
+        found.append(Cell(case_cell, CorpusClass(corpus, category, **shared), name))
     return found
 
 
-def case_cell(config: Case) -> pd.DataFrame:
+def case_cell(config: CorpusClass) -> pd.DataFrame:
     """Records of one class."""
     from opal.bridge.text import encoders, published
     from opal.bridge.text.impute import claims, evaluate, sources
@@ -166,8 +168,6 @@ def _mean(records: pd.DataFrame, arm: str, metric: str) -> tuple[float, float]:
     Classes of a corpus share texts, and sources share folds: their errors count as one and the
     same. Corpora are independent.
     """
-    import numpy as np
-
     rows = records[(records["arm"] == arm) & (records["metric"] == metric)]
     fewest = rows[rows["n_min"] == rows.groupby("setting")["n_min"].transform("min")]
     corpus = fewest["setting"].str.partition("/")[0]
@@ -195,8 +195,6 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
     Classes of a corpus share texts: their errors count as one and the same. Corpora are
     independent, and intervals are normal.
     """
-    import numpy as np
-
     from opal.bridge.resampling import LEVEL
 
     case = ["n_min", "arm", "synthesizer", "tested", "metric"]

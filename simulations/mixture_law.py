@@ -6,8 +6,11 @@ law's assumptions there are some outside, where it must fail (docs/theory.md, se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from opal.checks import Check, at_least, at_most
 from opal.cli import run_study
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from opal.objective import Design
-    from opal.settings import GaussianMixture
     from opal.synthesis import Oracle
     from opal.synthesis.function_oracle import FunctionOracle
 
@@ -138,32 +140,27 @@ def _check(config: Config) -> None:
     if unknown:
         raise ValueError(f"scenarios must be among {list(SCENARIOS)}; got {unknown}.")
     for name in ("sizes", "sequence_sizes", "row_sizes"):
-        _config.require_counts(config, name, minimum=4)
+        _config.require_counts(config, **{name: 4})
         if len(set(getattr(config, name))) < 3:
             raise ValueError(
                 f"{name} needs at least three sizes, for the law has five parameters on two "
                 f"curves; got {getattr(config, name)}."
             )
-    _config.require_counts(config, "n_replicates", "sequence_replicates", minimum=2)
-    _config.require_counts(config, "row_replicates", minimum=2)
-    _config.require_counts(config, "n_frequencies", "row_frequencies", minimum=1)
+    _config.require_counts(config, n_replicates=2, sequence_replicates=2, row_replicates=2)
+    _config.require_counts(config, n_frequencies=1, row_frequencies=1)
     for alpha in config.alphas:
         validate_number(alpha, "alphas are weights in [0.02, 0.98]", least=0.02, most=0.98)
 
 
 def sweep_of(config: Config, scenario: Scenario) -> Sweep:
     """The sizes, weights and replicates of one scenario."""
-    if scenario.kind == "sequence":
-        sizes = tuple((n, size) for n in config.sequence_sizes for size in config.sequence_sizes)
-    else:
-        along = config.sizes if scenario.kind == "gaussian" else config.row_sizes
-        sizes = pairs(along, shifted=config.shifted_pairs)
-    n_replicates = {
-        "gaussian": config.n_replicates,
-        "sequence": config.sequence_replicates,
-        "rows": config.row_replicates,
+    along, n_replicates, n_frequencies = {
+        "gaussian": (config.sizes, config.n_replicates, config.n_frequencies),
+        "sequence": (config.sequence_sizes, config.sequence_replicates, config.n_frequencies),
+        "rows": (config.row_sizes, config.row_replicates, config.row_frequencies),
     }[scenario.kind]
-    n_frequencies = config.row_frequencies if scenario.kind == "rows" else config.n_frequencies
+    every = tuple(product(along, along))
+    sizes = every if scenario.kind == "sequence" else pairs(along, shifted=config.shifted_pairs)
     alphas = (0.0, *config.alphas, 1.0)
     return Sweep(scenario, sizes, alphas, n_replicates, n_frequencies, config.seed)
 
@@ -174,26 +171,27 @@ def measure(sweep: Sweep) -> pd.DataFrame:
 
     from opal import records
 
+    scenario = sweep.scenario
+    simulate = _simulate_gaussian if scenario.kind == "gaussian" else _simulate_functions
     simulated = simulate(sweep)
     frame = pd.concat([simulated, predict_from_pure(simulated)], ignore_index=True)
-    scenario = sweep.scenario
     return records.validate(frame.assign(study=LAW, scenario=scenario.name, holds=scenario.holds))
 
 
-def simulate(sweep: Sweep) -> pd.DataFrame:
-    """Records of the simulated excess at every size and weight."""
-    of = _simulate_gaussian if sweep.scenario.kind == "gaussian" else _simulate_functions
-    return of(sweep)
-
-
 def _simulate_gaussian(sweep: Sweep) -> pd.DataFrame:
-    """Logistic regression in two Gaussian classes; all α of a pair of sizes share a compilation."""
+    """Logistic regression in two classes of five dimensions, of which the oracle moves one.
+
+    All α of a pair of sizes share a compilation.
+    """
     import pandas as pd
 
     from opal import records, risk
     from opal.simulation import replicate_metrics
 
-    setting, maker = _gaussian(sweep.scenario)
+    from ._arms import shifted_second, two_classes
+
+    setting, axis = two_classes(5, 2.0)
+    maker = shifted_second(setting, axis, sweep.scenario.bias)
     n_replicates = sweep.n_replicates
     frames = []
     for design in _designs(sweep, maker):
@@ -205,23 +203,8 @@ def _simulate_gaussian(sweep: Sweep) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _gaussian(scenario: Scenario) -> tuple[GaussianMixture, Oracle]:
-    """Two classes in five dimensions, and an oracle that moves the second towards the first."""
-    import numpy as np
-
-    from opal.settings import GaussianMixture
-    from opal.synthesis import Bias, Oracle
-
-    axis = np.full(5, 1 / np.sqrt(5))
-    setting = GaussianMixture(np.outer([-1.0, 1.0], axis))
-    shift = Bias(mean_shift=[0 * axis, -scenario.bias * axis])
-    return setting, Oracle.biased(setting.law, shift)
-
-
 def _simulate_functions(sweep: Sweep) -> pd.DataFrame:
     """Ridge regression of two groups' functions; the generator's are off by a wave."""
-    from dataclasses import replace
-
     import pandas as pd
 
     from opal.settings.sequence import SobolevRegression
@@ -279,7 +262,6 @@ def pairs(sizes: tuple[int, ...], *, shifted: bool) -> tuple[tuple[int, int], ..
 
 def predict_from_pure(simulated: pd.DataFrame) -> pd.DataFrame:
     """The law's values for every pair of sizes and α, fitted to the rows with α = 0 and α = 1."""
-    import numpy as np
     import pandas as pd
 
     from opal.scaling.fit import fit
@@ -346,7 +328,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
     """Held-out mixtures within 5 % where the law's assumptions hold, and not where they do not."""
     table = comparison(records)
     within, outside = table[table["holds"]], table[~table["holds"]]
-    found = [
+    hold = [
         at_most(
             f"mixtures: {row.scenario}",
             row.median_error,
@@ -356,15 +338,9 @@ def checks(records: pd.DataFrame) -> list[Check]:
         )
         for row in within.itertuples()
     ]
-    found.append(
-        at_least(
-            "mixing risks in proportion fails",
-            within["blend_error"],
-            0.05,
-            "least median error over the same scenarios of α R(N) + (1 − α) R(n)",
-        )
-    )
-    found += [
+    detail = "least median error over the same scenarios of α R(N) + (1 − α) R(n)"
+    blended = at_least("mixing risks in proportion fails", within["blend_error"], 0.05, detail)
+    fail = [
         at_least(
             f"fails: {row.scenario}",
             row.median_error,
@@ -373,7 +349,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
         )
         for row in outside.itertuples()
     ]
-    return found
+    return [*hold, blended, *fail]
 
 
 if __name__ == "__main__":

@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, at_least, share
 from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
+from ._config import DrawnDesign
 from ._rows import EXCESS
 
 if TYPE_CHECKING:
@@ -52,19 +55,11 @@ PRESETS = {
 }
 
 
-@dataclass(frozen=True)
-class Draw:
-    """One design, drawn from the seed and its index."""
-
-    config: Config
-    index: int
-
-
 def cells(config: Config) -> list[Cell]:
     """One cell for each design of either question."""
     _check(config)
-    weights = [Draw(config, index) for index in range(config.n_designs)]
-    sizes = [Draw(config, config.n_designs + index) for index in range(config.n_sizes)]
+    weights = [DrawnDesign(config, index) for index in range(config.n_designs)]
+    sizes = [DrawnDesign(config, config.n_designs + index) for index in range(config.n_sizes)]
     return [
         *(Cell(measure_weights, draw, f"α, design {draw.index}") for draw in weights),
         *(Cell(measure_sizes, draw, f"ñ, design {draw.index}") for draw in sizes),
@@ -72,23 +67,19 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    _config.require_counts(config, "n_designs", "n_replicates", minimum=1)
-    _config.require_counts(config, "n_sizes", "seed", minimum=0)
-    _config.require_counts(config, "max_dim", "n_alphas", minimum=2)
+    _config.require_counts(config, n_designs=1, n_replicates=1, n_sizes=0, seed=0)
+    _config.require_counts(config, max_dim=2, n_alphas=2)
     _config.require_range("n_min", config.n_min)
     _config.require_numbers(config, "max_imbalance", least=1.5)  # the ratio starts there
 
 
-def draw_design(draw: Draw) -> tuple[GaussianMixture, Design]:
+def draw_design(draw: DrawnDesign) -> tuple[GaussianMixture, Design]:
     """Two Gaussian classes and a generator that is wrong by a little in every way."""
-    import numpy as np
-
     from opal.objective import Design
     from opal.settings import GaussianMixture
     from opal.synthesis import Bias, Oracle
 
-    config = draw.config
-    rng = np.random.default_rng((config.seed, draw.index))
+    config, rng = draw.config, draw.rng()
     dim = int(rng.integers(2, config.max_dim + 1))
     few = round(np.exp(rng.uniform(*np.log(config.n_min))))
     many = round(few * np.exp(rng.uniform(np.log(1.5), np.log(config.max_imbalance))))
@@ -108,10 +99,8 @@ def draw_design(draw: Draw) -> tuple[GaussianMixture, Design]:
     return setting, Design((many, few), maker, n_augmented=augmented)
 
 
-def measure_weights(draw: Draw) -> pd.DataFrame:
+def measure_weights(draw: DrawnDesign) -> pd.DataFrame:
     """Simulated excess on the grid of α and at the predicted α*."""
-    import numpy as np
-
     from opal.theory.optimal import weight_curve
 
     setting, design = draw_design(draw)
@@ -121,7 +110,7 @@ def measure_weights(draw: Draw) -> pd.DataFrame:
     return _simulate(draw, setting, designs, question="weight")
 
 
-def measure_sizes(draw: Draw) -> pd.DataFrame:
+def measure_sizes(draw: DrawnDesign) -> pd.DataFrame:
     """Simulated excess for several numbers of minority samples and at the predicted ñ*."""
     from opal.theory.optimal import best_minority_size
 
@@ -135,21 +124,17 @@ def measure_sizes(draw: Draw) -> pd.DataFrame:
 
 
 def _simulate(
-    draw: Draw, setting: GaussianMixture, designs: list[Design], *, question: str
+    draw: DrawnDesign, setting: GaussianMixture, designs: list[Design], *, question: str
 ) -> pd.DataFrame:
     """Excess of each design on the same draws; the last one is the predicted optimum."""
     import pandas as pd
 
     from opal.simulation import simulate
 
-    key = draw.config.seed * 100_003 + draw.index
-    frames = []
+    size, last, frames = draw.config.n_replicates, len(designs) - 1, []
     for index, design in enumerate(designs):
-        frame = simulate(
-            setting, design, key=key, n_replicates=draw.config.n_replicates, study="optimal_weight"
-        )
-        is_optimum = index == len(designs) - 1
-        frames.append(frame[frame["metric"] == EXCESS].assign(is_optimum=is_optimum))
+        frame = simulate(setting, design, key=draw.key, n_replicates=size, study="optimal_weight")
+        frames.append(frame[frame["metric"] == EXCESS].assign(is_optimum=index == last))
     joined = pd.concat(frames, ignore_index=True)
     return joined.assign(question=question, design=draw.index, dim=setting.law.dim)
 

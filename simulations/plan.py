@@ -10,7 +10,9 @@ are the same throughout, since they are what a buyer has.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from opal.checks import Check, at_least, at_most, share
 from opal.cli import run_study
@@ -19,7 +21,6 @@ from opal.runner import Cell
 from ._rows import EXCESS, mean
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.objective import Design
@@ -117,8 +118,6 @@ def cells(config: Config) -> list[Cell]:
 
 def draw_setting(at: At) -> tuple[GaussianSetting, Bias, tuple[int, ...]]:
     """The truth, the generator's bias, and the real samples of each group."""
-    import numpy as np
-
     from opal.settings import GaussianMixture, SpuriousCorrelation
 
     name, dim, counts = FAMILIES[at.family]
@@ -133,8 +132,6 @@ def draw_setting(at: At) -> tuple[GaussianSetting, Bias, tuple[int, ...]]:
 
 
 def _bias(at: At, setting: GaussianSetting, axis: np.ndarray) -> Bias:
-    import numpy as np
-
     from opal.synthesis import Bias
 
     kind, size = BIASES[at.bias]
@@ -154,7 +151,6 @@ def measure(at: At) -> pd.DataFrame:
     """Pilot, plans, purchase."""
     import pandas as pd
 
-    from opal import records
     from opal.objective import Design
     from opal.synthesis import Oracle
 
@@ -165,14 +161,11 @@ def measure(at: At) -> pd.DataFrame:
     budget = round(at.config.ratio * n)
     table = pilot(at, setting, base, round(at.config.pilot_share * budget))
     plans = {name: advise(at, table, value, counts, budget) for name, value in PLANNERS.items()}
-    realised = buy(at, setting, base, budget, plans)
-    frames = []
-    for arm, (design, values, promise) in realised.items():
-        rows = {(EXCESS, "all"): mean(values)}
-        frame = records.of_design(
-            setting, design.with_(name=arm), rows, study="plan", n_replicates=at.config.n_purchases
-        )
-        frames.append(frame.assign(**promise))
+    realised, size = buy(at, setting, base, budget, plans), at.config.n_purchases
+    frames = [
+        _record(setting, design, arm, *mean(values), n_replicates=size).assign(**promise)
+        for arm, (design, values, promise) in realised.items()
+    ]
     joined = pd.concat(frames, ignore_index=True)
     if at.config.on_average:
         joined = pd.concat([joined, expect(setting, base, budget, joined)], ignore_index=True)
@@ -185,10 +178,8 @@ def expect(
     setting: GaussianSetting, base: Design, budget: int, bought: pd.DataFrame
 ) -> pd.DataFrame:
     """What theory expects over all real samples of these sizes: none, the plan, the best weight."""
-    import numpy as np
     import pandas as pd
 
-    from opal import records
     from opal.theory.optimal import alpha_grid_excess
 
     alphas = {arm: bought.set_index("arm").loc[arm, "alpha"] for arm in ("none", "planner")}
@@ -199,21 +190,29 @@ def expect(
     found = {**dict(zip(alphas, values, strict=False)), "best": values[2 + least]}
     alphas["best"] = grid[least]
     frames = [
-        records.of_design(
-            setting,
-            design.with_(alpha=float(alphas[arm]), name=arm),
-            {(EXCESS, "all"): (float(value), np.nan)},
-            study="plan",
-            source="theory",
-        )
+        _record(setting, design.with_(alpha=float(alphas[arm])), arm, value, source="theory")
         for arm, value in found.items()
     ]
     return pd.concat(frames, ignore_index=True)
 
 
+def _record(
+    setting: GaussianSetting,
+    design: Design,
+    arm: str,
+    value: float,
+    error: float = float("nan"),
+    **more: Any,
+) -> pd.DataFrame:
+    """The excess of one arm."""
+    from opal import records
+
+    found = {(EXCESS, "all"): (float(value), error)}
+    return records.of_design(setting, design.with_(name=arm), found, study="plan", **more)
+
+
 def pilot(at: At, setting: GaussianSetting, base: Design, n_pool: int) -> pd.DataFrame:
     """Risks of the pilot's points, exact and validated, one row for each seed."""
-    import numpy as np
     import pandas as pd
 
     from opal.scaling.pilot import first_points
@@ -225,13 +224,10 @@ def pilot(at: At, setting: GaussianSetting, base: Design, n_pool: int) -> pd.Dat
     points = first_points(n, n_pool)
     rng = np.random.default_rng((config.seed, 1, at.family, at.bias))
     rows, validation = _drawn(at, setting, base, n_pool, "pilot")
-    weights, places = [], []
-    for seed in range(config.n_seeds):
-        ranks = rows.shuffled(rng)
-        for point in points:
-            weights.append(rows.weights(_part(base, point, n), ranks))
-            places.append((*point, seed))
+    ranks = [rows.shuffled(rng) for _ in range(config.n_seeds)]
+    weights = [rows.weights(_part(base, point, n), each) for each in ranks for point in points]
     exact, validated = balanced_risks(setting.law, rows, np.stack(weights), validation)
+    places = [(*point, seed) for seed in range(config.n_seeds) for point in points]
     table = pd.DataFrame(places, columns=["n", "N", "alpha", "seed"])
     return table.assign(exact=exact, validated=validated)
 
@@ -283,7 +279,6 @@ def buy(
 ) -> dict[str, tuple[Design, np.ndarray, dict[str, object]]]:
     """Excess of every strategy for each purchase, and what the plans had promised."""
     import jax
-    import numpy as np
 
     from ._pilot import balanced_risks
 
@@ -305,8 +300,6 @@ def buy(
 
 def _grid(base: Design, budget: int) -> dict[str, Design]:
     """All real samples with every weight and size of a fine grid."""
-    import numpy as np
-
     weights = np.unique(np.concatenate([np.geomspace(0.005, 0.1, 7), np.linspace(0.1, 1, 25)]))
     sizes = {budget: weights, budget // 4: weights[::2], budget // 16: weights[::2]}
     grid = {
@@ -319,16 +312,16 @@ def _grid(base: Design, budget: int) -> dict[str, Design]:
 
 def _strategies(base: Design, plans: dict[str, Plan]) -> dict[str, Design]:
     """The plans, the purchase weighed, full balancing, and what the pilot validated."""
-    found = {}
-    for name, advice in plans.items():
-        chosen = advice.chosen
-        found[name] = base.with_(n_augmented=chosen.n_augmented, alpha=chosen.alpha)
-    asked = _option(plans["planner"], "augment")
-    found["purchase"] = base.with_(n_augmented=asked.n_augmented, alpha=asked.alpha)
-    found["balance"] = base.with_(weighting="opal", oversample="balance")
-    size = _option(plans["planner, validated"], "validated")
-    found["validated size"] = base.with_(n_augmented=size.n_augmented, alpha=size.alpha)
-    return found
+
+    def bought(option: Option) -> Design:
+        return base.with_(n_augmented=option.n_augmented, alpha=option.alpha)
+
+    return {
+        **{name: bought(advice.chosen) for name, advice in plans.items()},
+        "purchase": bought(_option(plans["planner"], "augment")),
+        "balance": base.with_(weighting="opal", oversample="balance"),
+        "validated size": bought(_option(plans["planner, validated"], "validated")),
+    }
 
 
 def _option(advice: Plan, strategy: str) -> Option:
@@ -337,18 +330,11 @@ def _option(advice: Plan, strategy: str) -> Option:
 
 def _promise(advice: Plan | None) -> dict[str, object]:
     """What a plan said beforehand of the purchase that it weighed."""
-    import numpy as np
-
     if advice is None:
         return {"buys": False, "gain": np.nan, "gain_low": np.nan, "gain_high": np.nan}
     asked = _option(advice, "augment")
-    low, high = asked.ci
-    return {
-        "buys": advice.chosen.n_augmented > 0,
-        "gain": asked.gain,
-        "gain_low": low,
-        "gain_high": high,
-    }
+    gains = dict(zip(("gain", "gain_low", "gain_high"), (asked.gain, *asked.ci), strict=True))
+    return {"buys": advice.chosen.n_augmented > 0, **gains}
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
@@ -356,7 +342,6 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
     ``on_average`` is the planner's ratio by theory, over all real samples of these sizes.
     """
-    import numpy as np
     import pandas as pd
 
     rows = []

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.checks import Check, at_most, beyond_chance, control, within_standard_errors, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
@@ -19,7 +21,6 @@ from . import _config
 from ._rows import EXCESS, z_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from opal.objective import Design
@@ -94,10 +95,9 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _check(config: Config) -> None:
-    _config.require_counts(config, "smoothness", "n_frequencies", "kernel_frequencies", minimum=1)
-    _config.require_counts(config, "kernel_augmented", minimum=1)
-    _config.require_counts(config, "n_replicates", "kernel_replicates", minimum=2)
-    _config.require_counts(config, "n_sizes", minimum=4)  # a floor has three parameters
+    _config.require_counts(config, smoothness=1, n_frequencies=1, kernel_frequencies=1)
+    _config.require_counts(config, kernel_augmented=1, n_replicates=2, kernel_replicates=2)
+    _config.require_counts(config, n_sizes=4)  # a floor has three parameters
     _config.require_range("n_augmented", config.n_augmented)
     _config.require_numbers(config, "bias", "kernel_bias", "kernel_spread")
     _config.require_numbers(config, "noise", least=1e-6)
@@ -109,7 +109,6 @@ def _check(config: Config) -> None:
 
 def measure_sequence(at: Smoothness) -> pd.DataFrame:
     """Curves in N of every bias in the sequence model, with their slopes and floors."""
-    import numpy as np
     import pandas as pd
 
     from opal.settings.sequence import SobolevRegression
@@ -136,7 +135,6 @@ def measure_sequence(at: Smoothness) -> pd.DataFrame:
 
 def measure_kernel(at: Smoothness) -> pd.DataFrame:
     """Kernel ridge regression on random rows, and what both theories say of it."""
-    import numpy as np
     import pandas as pd
 
     from opal.settings.sequence import SobolevRegression

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from opal.cli import run_study
 from opal.runner import Cell
 
@@ -69,7 +71,7 @@ class Strength:
 
 def cells(config: Config) -> list[Cell]:
     """One cell for each strength."""
-    _config.require_counts(config, "n_replicates", minimum=1)
+    _config.require_counts(config, n_replicates=1)
     _config.require_numbers(config, "strength", "shift")
     strengths = [Strength(config, s) for s in config.strength]
     for at in strengths:
@@ -86,8 +88,6 @@ def measure_strength(at: Strength) -> pd.DataFrame:
 
 def arms(at: Strength) -> tuple[SpuriousCorrelation, dict[str, Design]]:
     """The four groups, and every way to train at one strength."""
-    import numpy as np
-
     from opal.settings import SpuriousCorrelation
 
     from ._arms import standard_arms
@@ -100,15 +100,13 @@ def arms(at: Strength) -> tuple[SpuriousCorrelation, dict[str, Design]]:
     towards = np.array([2.0 * group.label - 1 for group in setting.groups])
     shift = np.zeros((len(towards), setting.law.dim))
     shift[:, spurious] = config.shift / np.sqrt(config.spurious_dim) * towards[:, None]
-    designs = standard_arms(
+    return setting, standard_arms(
         setting,
         counts,
+        config,
         mean_shift=shift,
-        n_neighbours=config.n_neighbours,
-        shrinkage=config.shrinkage,
         where=f"--n {config.n} --strength {at.strength}",
     )
-    return setting, designs
 
 
 if __name__ == "__main__":

@@ -60,8 +60,8 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Published:
-    """One dataset, task and classifier of the published protocol."""
+class PublishedTrial:
+    """One dataset, task and classifier, by the published protocol."""
 
     dataset: str
     task: str
@@ -69,12 +69,9 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Sound:
-    """One dataset, task and classifier of the sound protocol."""
+class SoundTrial(PublishedTrial):
+    """The same by the sound protocol."""
 
-    dataset: str
-    task: str
-    classifier: str
     folds: int
     trees: int
     draws: int
@@ -93,8 +90,8 @@ def cells(config: Config) -> list[Cell]:
     from opal import names
     from opal.bridge.tabular import datasets, published, sound
 
-    settings = sound.SoundSettings(
-        config.folds, config.trees, config.draws, config.resamples, config.seed
+    settings = asdict(
+        sound.SoundSettings(config.folds, config.trees, config.draws, config.resamples, config.seed)
     )
     names.check("dataset", config.datasets, datasets.NAMES)
     names.check("task", config.tasks, datasets.TASKS)
@@ -104,22 +101,22 @@ def cells(config: Config) -> list[Cell]:
     sound.require_packages(config.sound)
     datasets.check_files(config.datasets)
     pairs = [(dataset, task) for dataset in config.datasets for task in config.tasks]
-    first = [Published(*pair, name) for name in config.published for pair in pairs]
-    second = [Sound(*pair, name, **asdict(settings)) for name in config.sound for pair in pairs]
+    first = [PublishedTrial(*pair, name) for name in config.published for pair in pairs]
+    second = [SoundTrial(*pair, name, **settings) for name in config.sound for pair in pairs]
     return [
         *(Cell(published_cell, c, f"published {c.classifier} {c.dataset}") for c in first),
         *(Cell(sound_cell, c, f"sound {c.classifier} {c.dataset}") for c in second),
     ]
 
 
-def published_cell(config: Published) -> pd.DataFrame:
+def published_cell(config: PublishedTrial) -> pd.DataFrame:
     """Records of the published protocol."""
     from opal.bridge.tabular import datasets, published
 
     return published.as_records(datasets.listed(config.dataset), config.task, config.classifier)
 
 
-def sound_cell(config: Sound) -> pd.DataFrame:
+def sound_cell(config: SoundTrial) -> pd.DataFrame:
     """Records of the sound protocol."""
     from opal.bridge.tabular import datasets, sound
 

@@ -61,7 +61,7 @@ def cells(config: Config) -> list[Cell]:
     from dataclasses import replace
 
     from opal.bridge.text.curves import evaluate
-    from opal.bridge.text.curves.evaluate import Settings
+    from opal.bridge.text.curves.evaluate import CurveSettings
     from opal.bridge.text.encoders import WORDS, encoder
     from opal.bridge.text.published import DEFAULT
     from opal.validation import require_at_least
@@ -70,7 +70,7 @@ def cells(config: Config) -> list[Cell]:
     if not config.corpora:
         raise ValueError("--corpora must name at least one corpus; got none.")
     encoder(config.encoder)
-    settings = Settings(
+    settings = CurveSettings(
         encoder=config.encoder,
         sources=config.sources,
         sizes=config.sizes,

@@ -64,12 +64,6 @@ CONTRACTS = {
     "Fit": "`opal fit` is a command, and its flags are what it is called",
     "List": "`opal list` and `opal data list` are commands, called as people type them",
 }
-# Class names that stand for two ideas. None may join them, and each is better off with two names.
-AMBIGUOUS = {
-    "Asked", "Case", "Draw", "Estimate", "Excess", "Law", "Laws", "Point", "Problem",
-    "Rows", "Rule", "Seeds", "Settings", "Size", "Subjects", "Tokens", "Trained", "Trainer",
-    "Worth",
-}  # fmt: skip
 
 
 def room_of(module: str) -> str | None:
@@ -297,7 +291,7 @@ def test_a_circle_of_any_kind_is_found() -> None:
 
 def test_a_class_name_stands_for_one_idea() -> None:
     found = shared_names(read([*SOURCES, *STUDIES]))
-    assert {name: at for name, at in found.items() if name not in {*CONTRACTS, *AMBIGUOUS}} == {}
+    assert {name: at for name, at in found.items() if name not in CONTRACTS} == {}
 
 
 def test_a_class_name_that_stands_twice_is_found() -> None:

@@ -115,7 +115,8 @@ def _drawn(
             for study, (cells, out) in studies.items()
         }
         work = {name: _work(figure, started) for name, figure in figures.items()}
-        begin, drawn = time.perf_counter(), []
+        begin = time.perf_counter()
+        drawn: list[dict[str, Any]] = []
         for name, figure in figures.items():
             if not options.json:
                 left = time_left(work, name, time.perf_counter() - begin, options)

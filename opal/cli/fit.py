@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from opal.scaling.fit import Fit as Fitted
-    from opal.scaling.laws import Law
+    from opal.scaling.laws import ScalingLaw
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _groups(options: Fit) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     return [({"group": _plain(name)}, rows.reset_index(drop=True)) for name, rows in parts]
 
 
-def _fit(options: Fit, law: Law, frame: pd.DataFrame, name: dict[str, Any]) -> Fitted:
+def _fit(options: Fit, law: ScalingLaw, frame: pd.DataFrame, name: dict[str, Any]) -> Fitted:
     from opal.scaling.fit import fit
 
     try:
@@ -147,7 +147,7 @@ def _fit(options: Fit, law: Law, frame: pd.DataFrame, name: dict[str, Any]) -> F
     return fitted
 
 
-def _points(options: Fit, law: Law) -> dict[str, Any] | None:
+def _points(options: Fit, law: ScalingLaw) -> dict[str, Any] | None:
     """The points of ``--at``; None if there are none."""
     if not options.at:
         return None

@@ -10,13 +10,13 @@ import pandas as pd
 
 from opal.scaling import laws, table
 from opal.scaling.fit import Fit, fit
-from opal.scaling.laws import Law
+from opal.scaling.laws import ScalingLaw
 from opal.scaling.problem import LINKS
 from opal.scaling.table import Roles
 
 
 def compare_laws(
-    candidates: Sequence[Law | str],
+    candidates: Sequence[ScalingLaw | str],
     frame: pd.DataFrame,
     *,
     x: Mapping[str, str] | Mapping[str, Mapping[str, str]],
@@ -62,14 +62,16 @@ def compare_laws(
     return pd.DataFrame(rows).sort_values("error", ignore_index=True)
 
 
-def _columns(x: Mapping[str, str] | Mapping[str, Mapping[str, str]], law: Law) -> dict[str, str]:
+def _columns(
+    x: Mapping[str, str] | Mapping[str, Mapping[str, str]], law: ScalingLaw
+) -> dict[str, str]:
     chosen = x.get(law.name, x)
     mapping = x if isinstance(chosen, str) else chosen
     return {str(name): str(column) for name, column in mapping.items()}
 
 
 def _row(
-    law: Law, fitted: Fit, held: pd.DataFrame, roles: Roles, std_error: str | None
+    law: ScalingLaw, fitted: Fit, held: pd.DataFrame, roles: Roles, std_error: str | None
 ) -> dict[str, object]:
     """How one law fares on the rows that were held out."""
     at = table.columns_of(held, law, roles)

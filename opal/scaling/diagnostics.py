@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from opal.scaling.covariance import SamplingCovariance
-from opal.scaling.laws import Columns, Law
+from opal.scaling.laws import Columns, ScalingLaw
 from opal.scaling.table import Roles
 from opal.scaling.weights import points
 
@@ -21,7 +21,7 @@ _SINGULAR = 1e-7
 _LACK_LEVEL = 1e-3
 
 
-def of_sizes(law: Law, x: Columns, columns: Mapping[str, str]) -> Iterator[str]:
+def of_sizes(law: ScalingLaw, x: Columns, columns: Mapping[str, str]) -> Iterator[str]:
     """Sizes that are few, or that span little."""
     for name in law.sizes:
         values = np.unique(x[name][x[name] > 0])
@@ -66,7 +66,7 @@ def of_params(
             )
 
 
-def is_open(name: str, low: float, high: float, law: Law, span: float) -> bool:
+def is_open(name: str, low: float, high: float, law: ScalingLaw, span: float) -> bool:
     """Whether an interval says nothing: it reaches a bound, or is wider than the values' span."""
     if name in law.amplitudes:
         return not low > 0 or high / low > _OPEN
@@ -159,7 +159,7 @@ def of_curves(frame: pd.DataFrame, roles: Roles) -> Iterator[str]:
             )
 
 
-def of_direction(law: Law, x: Columns, y: np.ndarray) -> Iterator[str]:
+def of_direction(law: ScalingLaw, x: Columns, y: np.ndarray) -> Iterator[str]:
     """Values that rise with size, where the law can only fall."""
     if not law.amplitudes:
         return
@@ -171,7 +171,7 @@ def of_direction(law: Law, x: Columns, y: np.ndarray) -> Iterator[str]:
         )
 
 
-def of_extrapolation(law: Law, x: Columns, at: Columns) -> Iterator[str]:
+def of_extrapolation(law: ScalingLaw, x: Columns, at: Columns) -> Iterator[str]:
     """Predictions far from the sizes that were seen."""
     for name in law.sizes:
         largest = float(np.max(x[name]))

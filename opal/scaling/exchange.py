@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from opal.scaling.fit import Fit
-from opal.scaling.laws import LAWS, Columns, Law
+from opal.scaling.laws import LAWS, Columns, ScalingLaw
 
 FitOrParams = Fit | Mapping[str, float]
 
@@ -124,7 +124,7 @@ class Mixture:
 
 
 @dataclass(frozen=True)
-class CrossLaw(Law):
+class CrossLaw(ScalingLaw):
     """A mixture law with a cross term; see :func:`cross_law`.
 
     Attributes:

@@ -16,7 +16,7 @@ from opal.files import write_json
 from opal.reading import read_text
 from opal.scaling import diagnostics, intervals, laws, solver, table
 from opal.scaling.covariance import SamplingCovariance
-from opal.scaling.laws import Columns, Law
+from opal.scaling.laws import Columns, ScalingLaw
 from opal.scaling.problem import LINKS, Settings, build_problem, on_link
 from opal.scaling.table import Roles
 
@@ -50,7 +50,7 @@ class Fit:
         warnings: what a reader must know.
     """
 
-    law: Law
+    law: ScalingLaw
     params: Mapping[str, Estimate]
     frame: pd.DataFrame = field(repr=False)
     roles: Roles
@@ -159,7 +159,7 @@ class Fit:
         write_json(Path(path), stored)
 
     @classmethod
-    def load(cls, path: Path | str, *, law: Law | None = None) -> Fit:
+    def load(cls, path: Path | str, *, law: ScalingLaw | None = None) -> Fit:
         """Read a fit that :meth:`save` wrote.
 
         Args:
@@ -188,7 +188,7 @@ class Fit:
 
 
 def fit(
-    law: Law | str,
+    law: ScalingLaw | str,
     frame: pd.DataFrame,
     *,
     x: Mapping[str, str],

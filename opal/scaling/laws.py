@@ -23,7 +23,7 @@ _STARTS = (0.1, 0.25, 0.5, 0.8, 1.2, 2.0)
 
 
 @dataclass(frozen=True)
-class Law:
+class ScalingLaw:
     """A functional form ``f(x; params)``.
 
     Attributes:
@@ -132,7 +132,7 @@ class Law:
                     "row or point."
                 )
 
-    def signed(self) -> Law:
+    def signed(self) -> ScalingLaw:
         """The law on a link's scale, which has no sign: floors may be negative.
 
         Amplitudes may be too, so that a metric that rises with size can be fitted, where each of
@@ -152,7 +152,7 @@ class Law:
         *,
         variables: Sequence[str] = ("x",),
         name: str = "user",
-    ) -> Law:
+    ) -> ScalingLaw:
         """Any function ``f(params, x)`` as a law; its derivatives are central differences.
 
         Args:
@@ -284,8 +284,8 @@ def _mixture_values(linear: np.ndarray, nonlinear: np.ndarray) -> np.ndarray:
     return np.array([floor, synthetic_floor, a_r * np.exp(beta * log_q), a_r, beta])
 
 
-LAWS: Mapping[str, Law] = {
-    "power": Law(
+LAWS: Mapping[str, ScalingLaw] = {
+    "power": ScalingLaw(
         name="power",
         equation="E + A n^(-a)",
         variables=("n",),
@@ -301,7 +301,7 @@ LAWS: Mapping[str, Law] = {
         grid={"a": _STARTS},
     ),
     # Hoffmann et al. 2022 (arXiv 2203.15556), equation 2.
-    "additive": Law(
+    "additive": ScalingLaw(
         name="additive",
         equation="E + A x1^(-a) + B x2^(-b)",
         variables=("x1", "x2"),
@@ -317,7 +317,7 @@ LAWS: Mapping[str, Law] = {
         grid={"a": _STARTS, "b": _STARTS},
     ),
     # Jain et al. 2024 (arXiv 2402.04376); the basis has q = (A_s/A_r)^(1/beta) in it.
-    "mixture": Law(
+    "mixture": ScalingLaw(
         name="mixture",
         equation=(
             "E + alpha^2 R_s + [alpha^2 (A_s N^-beta)^(1/beta)"
@@ -342,7 +342,7 @@ LAWS: Mapping[str, Law] = {
 }
 
 
-def get(name: str) -> Law:
+def get(name: str) -> ScalingLaw:
     """The law of that name.
 
     Raises:

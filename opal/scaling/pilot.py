@@ -14,7 +14,7 @@ import pandas as pd
 
 from opal.scaling.exchange import CrossLaw, Mixture, cross_law, laws_of, widening
 from opal.scaling.fit import Fit, fit
-from opal.scaling.laws import Law
+from opal.scaling.laws import ScalingLaw
 from opal.scaling.purchase import LEAST_WEIGHT, Option
 from opal.scaling.table import Roles, check_columns, check_numbers, columns_of
 
@@ -64,7 +64,7 @@ def fit_pilot(
     x: Mapping[str, str] | None = None,
     y: str = "value",
     seed: str | None = None,
-    law: Law | None = None,
+    law: ScalingLaw | None = None,
     all_points: bool = False,
     level: float = 0.95,
     n_bootstrap: int = 200,
@@ -102,7 +102,7 @@ def fit_pilot(
     return replace(found, warnings=(said, *found.warnings)) if said else found
 
 
-def _check_rows(frame: pd.DataFrame, law: Law, roles: Roles) -> None:
+def _check_rows(frame: pd.DataFrame, law: ScalingLaw, roles: Roles) -> None:
     """Check every row, also those that :func:`near` leaves out."""
     check_columns(frame, roles.columns)
     for name in (*roles.x.values(), roles.y):

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import special
 
 from opal.scaling import table
-from opal.scaling.laws import Columns, Law
+from opal.scaling.laws import Columns, ScalingLaw
 from opal.scaling.table import Roles
 from opal.scaling.weights import Replicates, points
 
@@ -96,7 +96,7 @@ class Problem:
         loss: one of :data:`LOSSES`.
     """
 
-    law: Law
+    law: ScalingLaw
     x: Columns
     y: np.ndarray
     root_weights: np.ndarray
@@ -175,7 +175,7 @@ class Problem:
 
 
 def build_problem(
-    law: Law, frame: pd.DataFrame, roles: Roles, settings: Settings
+    law: ScalingLaw, frame: pd.DataFrame, roles: Roles, settings: Settings
 ) -> tuple[Problem, str, Replicates | None]:
     """The rows as numbers, what is known about their noise, and where weights come from."""
     x = table.columns_of(frame, law, roles)
@@ -199,12 +199,12 @@ def build_problem(
     return Problem(law, x, y, weights, clusters, settings.loss), kind, replicates
 
 
-def on_link(law: Law, link: str) -> Law:
+def on_link(law: ScalingLaw, link: str) -> ScalingLaw:
     """The law as it is fitted: on a link's scale its linear parameters have no sign."""
     return law if link == "identity" else law.signed()
 
 
-def _features(law: Law, x: Columns) -> np.ndarray:
+def _features(law: ScalingLaw, x: Columns) -> np.ndarray:
     """What the variance of a row may depend on: logarithms of sizes, and weights."""
     counts = [name in law.sizes and x[name].min() >= 0 for name in law.variables]
     columns = zip(law.variables, counts, strict=True)

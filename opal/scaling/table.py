@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from opal.names import hint
-from opal.scaling.laws import Columns, Law
+from opal.scaling.laws import Columns, ScalingLaw
 
 _IDENTITY = ("metric", "group", "setting", "source")  # columns of records that tell curves apart
 _SUSPECT_RATIO = 5.0
@@ -85,7 +85,7 @@ def _separator_hint(known: Sequence[str]) -> str:
     return ""
 
 
-def columns_of(frame: pd.DataFrame, law: Law, roles: Roles) -> Columns:
+def columns_of(frame: pd.DataFrame, law: ScalingLaw, roles: Roles) -> Columns:
     """The law's variables as arrays."""
     return law.arrays({name: frame[roles.x[name]].to_numpy(float) for name in law.variables})
 
@@ -98,7 +98,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def check(frame: pd.DataFrame, law: Law, roles: Roles, *, link: str, loss: str) -> None:
+def check(frame: pd.DataFrame, law: ScalingLaw, roles: Roles, *, link: str, loss: str) -> None:
     """Check everything about a table that can be known before a fit.
 
     Raises:
@@ -181,7 +181,7 @@ def check_numbers(frame: pd.DataFrame, name: str) -> None:
         )
 
 
-def _check_sizes(frame: pd.DataFrame, law: Law, roles: Roles) -> None:
+def _check_sizes(frame: pd.DataFrame, law: ScalingLaw, roles: Roles) -> None:
     """Sizes are positive, vary, and take enough values for the parameters."""
     x = law.arrays({variable: frame[column] for variable, column in roles.x.items()})
     for variable in law.variables:

@@ -132,13 +132,10 @@ def _around(
 ) -> Asymptotics:
     """The expansion around the pseudo-target θ."""
     _, curvature = _mean_equations(truth, synthetic, design, loss)
-    hessian = curvature(theta)
+    solve = partial(jax.scipy.linalg.solve, curvature(theta), assume_a="pos")
 
     def noise(at: Array) -> Array:
         return _noise(truth, synthetic, design, at, seed_use, loss)
-
-    def solve(right: Array) -> Array:
-        return jax.scipy.linalg.solve(hessian, right, assume_a="pos")
 
     covariance = expansion.covariance(solve, noise(theta))
     pull = expansion.pull(solve, noise, curvature, theta)
@@ -229,11 +226,8 @@ def scrambled_excess(
     def of_scramble(index: Array) -> Array:
         true, made = truth.one_scramble(index), synthetic.one_scramble(index)
         _, curvature = _mean_equations(true, made, design, loss)
-        hessian, noise = curvature(theta), _noise(true, made, design, theta, seed_use, loss)
-
-        def solve(right: Array) -> Array:
-            return jax.scipy.linalg.solve(hessian, right, assume_a="pos")
-
+        solve = partial(jax.scipy.linalg.solve, curvature(theta), assume_a="pos")
+        noise = _noise(true, made, design, theta, seed_use, loss)
         covariance = expansion.covariance(solve, noise)
         balanced = true.group_hessian(found.target, loss).mean(axis=0)
         least = true.group_risk(found.optimum, loss).mean()

@@ -22,12 +22,12 @@ from opal.settings.finite import FiniteLaw
 from opal.settings.groups import validate_count, validate_counts
 from opal.theory import pseudo_target
 from opal.theory.pseudo_target import independent
-from opal.theory.seeds import shares
+from opal.theory.seeds import shares, squared_weights
 
 _SEEDS_AT_ONCE = 32
 
 
-class Excess(NamedTuple):
+class ExcessGivenSeeds(NamedTuple):
     """Expected excess balanced risk given the seeds [S], and its parts.
 
     Not a number where the seeds and the laws of the other rows leave no minimiser.
@@ -100,7 +100,7 @@ def excess_of_seeds(
     design: Design,
     seen: AnyArray,
     made: AnyArray,
-) -> Excess:
+) -> ExcessGivenSeeds:
     """Expected excess balanced risk given each draw of the seeds [S].
 
     Args:
@@ -117,7 +117,7 @@ def excess_of_seeds(
     with jax.enable_x64(True):
         seeds = (jnp.asarray(seen, float), jnp.asarray(made, float))
         found = _excess(law, design.row_counts(), design.row_weights(), *seeds)
-        return Excess(*(np.asarray(part) for part in found))
+        return ExcessGivenSeeds(*(np.asarray(part) for part in found))
 
 
 def first_order(
@@ -173,7 +173,7 @@ def _excess(
     law: FiniteLaw, rows: RowCounts, weights: RowWeights, seen: Array, made: Array
 ) -> tuple[Array, ...]:
     best = law.optimum()
-    synthetic, squares = shares(rows, weights)[1], _squares(rows, weights)
+    synthetic, squares = shares(rows, weights)[1], squared_weights(rows, weights)
 
     def given(seeds: tuple[Array, Array]) -> tuple[Array, ...]:
         seen, made = seeds
@@ -194,18 +194,11 @@ def _excess(
     return found
 
 
-def _squares(rows: RowCounts, weights: RowWeights) -> Array:
-    """Sum of the squared weights of the synthetic rows of each group [G]."""
-    return jnp.asarray(
-        rows.oversampled * weights.oversampled**2 + rows.augmented * weights.augmented**2
-    )
-
-
 @jax.jit
 def _first_order(
     law: FiniteLaw, rows: RowCounts, weights: RowWeights, seen: Array, made: Array
 ) -> tuple[Array, ...]:
-    (real, synthetic), squares = shares(rows, weights), _squares(rows, weights)
+    (real, synthetic), squares = shares(rows, weights), squared_weights(rows, weights)
     mean = jnp.einsum("g,gxk->xk", real, law.table)
     mean += jnp.einsum("g,sgxk->xk", synthetic, made) / len(made)
     rule = pseudo_target.around(law, law.optimum(), mean)

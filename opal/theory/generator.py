@@ -44,7 +44,7 @@ def add_half(counts: Float[AnyArray, "*b d"]) -> Float[Array, "*b d"]:
     return raised / jnp.sum(raised, axis=-1, keepdims=True)
 
 
-class Estimate(NamedTuple):
+class LawEstimate(NamedTuple):
     """Laws of the next token, and how they were found.
 
     Attributes:
@@ -59,7 +59,7 @@ class Estimate(NamedTuple):
     ess: Float[Array, "*b"]
 
 
-def maximum_likelihood(alphabet: Alphabet, counts: Float[AnyArray, "*b d"]) -> Estimate:
+def maximum_likelihood(alphabet: Alphabet, counts: Float[AnyArray, "*b d"]) -> LawEstimate:
     """The law of the subject that makes the seeds most likely.
 
     It exists if the mean embedding of the seeds lies inside the convex hull of all embeddings,
@@ -83,7 +83,7 @@ def laplace(
     *,
     key: int | Key[Array, ""],
     n_draws: int = 2000,
-) -> Estimate:
+) -> LawEstimate:
     """:func:`bayes` with the posterior replaced by a Gaussian: its mode, and the curvature there.
 
     Raises:
@@ -99,7 +99,7 @@ def bayes(
     *,
     key: int | Key[Array, ""],
     n_draws: int = 2000,
-) -> Estimate:
+) -> LawEstimate:
     """The posterior predictive law: no estimate has less expected KL under the prior.
 
     By importance sampling from a multivariate t around the posterior mode; the same draws serve
@@ -126,7 +126,7 @@ def _predictive(
     n_draws: int,
     *,
     exact: bool,
-) -> Estimate:
+) -> LawEstimate:
     validate_count(n_draws, "n_draws", minimum=1)
     of_all = partial(posterior.mean_law, n_draws=n_draws, exact=exact)
     with jax.enable_x64(True):
@@ -136,7 +136,7 @@ def _predictive(
 
 def _for_all(
     of_all: Callable[..., posterior.Found], alphabet: Alphabet, counts: AnyArray, *numbers: object
-) -> Estimate:
+) -> LawEstimate:
     """An estimate for each set of seeds, whatever the leading axes, in float64."""
     if counts.ndim < 1 or counts.shape[-1] != alphabet.n_tokens:
         raise ValueError(
@@ -147,7 +147,7 @@ def _for_all(
         flat = jnp.asarray(counts, float).reshape(-1, alphabet.n_tokens)
         found = of_all(alphabet.embeddings / alphabet.eta, flat, *numbers)
         shape = counts.shape[:-1]
-        return Estimate(*(part.reshape(*shape, *part.shape[1:]) for part in found))
+        return LawEstimate(*(part.reshape(*shape, *part.shape[1:]) for part in found))
 
 
 class Bound(NamedTuple):

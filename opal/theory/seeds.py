@@ -24,6 +24,13 @@ def shares(rows: RowCounts, weights: RowWeights) -> tuple[Array, Array]:
     return jnp.asarray(rows.real * weights.real), jnp.asarray(made)
 
 
+def squared_weights(rows: RowCounts, weights: RowWeights) -> Array:
+    """Sum of the squared weights of the synthetic rows of each group [G]."""
+    return jnp.asarray(
+        rows.oversampled * weights.oversampled**2 + rows.augmented * weights.augmented**2
+    )
+
+
 def gradient_covariance(
     truth: SmoothTruth,
     synthetic: SmoothLaw,
@@ -37,7 +44,7 @@ def gradient_covariance(
     """Covariance V(θ) of the weighted gradient [p, p]."""
     n, r = jnp.asarray(rows.real), jnp.asarray(weights.real)
     _, made = shares(rows, weights)
-    spread = rows.oversampled * weights.oversampled**2 + rows.augmented * weights.augmented**2
+    spread = squared_weights(rows, weights)
     own = truth.group_score_covariance(theta, loss)
     if seed_use == "copy in turn":
         numbers, sizes = copied_in_turn(rows, weights)

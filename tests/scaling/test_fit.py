@@ -12,14 +12,14 @@ from scipy import optimize
 
 from opal.scaling.compare import compare_laws
 from opal.scaling.fit import Estimate, Fit, fit
-from opal.scaling.laws import LAWS, Columns, Law
+from opal.scaling.laws import LAWS, Columns, ScalingLaw
 from opal.scaling.problem import HUBER_DELTA, Settings
 from simulations.fit_coverage import Config, draw_truth, points, simulate
 
 CONFIG = Config(n_seeds=5)
 
 
-def named(law: Law) -> dict[str, str]:
+def named(law: ScalingLaw) -> dict[str, str]:
     return {name: name for name in law.variables}
 
 
@@ -126,7 +126,9 @@ def test_a_user_function_is_fitted() -> None:
         return params["R"] / (1 + x["n"] / params["K"])
 
     bounds = {"R": (0.01, 10.0), "K": (1.0, 1e6)}
-    law = Law.of_function(saturating, ("R", "K"), bounds, variables=("n",), name="saturating")
+    law = ScalingLaw.of_function(
+        saturating, ("R", "K"), bounds, variables=("n",), name="saturating"
+    )
     n = np.geomspace(10, 1e4, 8)
     frame = pd.DataFrame({"n": n, "y": 2.0 / (1 + n / 300)})
     found = fit(law, frame, x={"n": "n"}, y="y")
@@ -167,7 +169,7 @@ def test_held_out_sizes_tell_the_right_law() -> None:
         """C - k log n."""
         return params["c"] - params["k"] * np.log(x["n"])
 
-    wrong = Law.of_function(
+    wrong = ScalingLaw.of_function(
         line, ("c", "k"), {"c": (0.0, 5.0), "k": (0.0, 1.0)}, variables=("n",), name="line"
     )
     table = compare_laws(["power", wrong], frame, x={"n": "n"}, y="y", by="n", seed="seed")

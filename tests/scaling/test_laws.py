@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from opal.scaling import laws
-from opal.scaling.laws import LAWS, Law
+from opal.scaling.laws import LAWS, ScalingLaw
 
 X: Mapping[str, dict[str, np.ndarray]] = {
     "power": {"n": np.array([10.0, 100.0, 5000.0])},
@@ -93,13 +93,15 @@ def test_a_link_frees_the_signs_that_have_no_meaning_there() -> None:
     assert mixture.bounds["A_r"][0] == 0
 
 
-def user_law() -> Law:
+def user_law() -> ScalingLaw:
     def saturating(params: Mapping[str, float], x: Mapping[str, np.ndarray]) -> np.ndarray:
         """R / (1 + n/K)."""
         return params["R"] / (1 + x["n"] / params["K"])
 
     bounds = {"R": (0.01, 10.0), "K": (1.0, 1e6)}
-    return Law.of_function(saturating, ("R", "K"), bounds, variables=("n",), name="saturating")
+    return ScalingLaw.of_function(
+        saturating, ("R", "K"), bounds, variables=("n",), name="saturating"
+    )
 
 
 def test_any_function_is_a_law() -> None:
@@ -113,7 +115,7 @@ def test_any_function_is_a_law() -> None:
 @pytest.mark.parametrize("bad", [{}, {"K": (1.0, np.inf)}, {"K": (2.0, 1.0)}])
 def test_a_function_needs_finite_bounds(bad: dict[str, tuple[float, float]]) -> None:
     with pytest.raises(ValueError, match=r"finite bounds \(low, high\).* 'K' has"):
-        Law.of_function(lambda params, x: x["x"] * params["K"], ("K",), bad)
+        ScalingLaw.of_function(lambda params, x: x["x"] * params["K"], ("K",), bad)
 
 
 def test_an_unknown_law_names_the_nearest() -> None:

@@ -18,7 +18,8 @@ from opal.simulation import fit, training_rows
 from opal.synthesis import Oracle
 from opal.synthesis.transformer.model import Decoder, ModelConfig
 from simulations import end_to_end as study
-from simulations._end_to_end import Seeds, after_seeds, trained_excess
+from simulations._end_to_end import after_seeds, trained_excess
+from simulations._generators import SeededLaws
 from simulations._prior import _multiplier, _multiplier_of_likely
 
 LAW = TokenSetting.drawn(Alphabet.random(8, 2, key=0), key=1).law
@@ -27,7 +28,7 @@ COUNTS, SHOWN, REPLICATES, KEY = (20, 3), (5, 3), 4, 7
 
 
 @pytest.fixture(scope="module")
-def seeds() -> Seeds:
+def seeds() -> SeededLaws:
     return after_seeds(DECODER, LAW, SHOWN, key=KEY, n_replicates=REPLICATES)
 
 
@@ -40,7 +41,7 @@ def keys() -> jax.Array:
     return replicate_keys(as_key(KEY), jnp.arange(REPLICATES))
 
 
-def test_seeds_are_the_first_real_rows_and_the_decoder_reads_no_others(seeds: Seeds) -> None:
+def test_seeds_are_the_first_real_rows_and_the_decoder_reads_no_others(seeds: SeededLaws) -> None:
     scores = jax.jit(lambda symbols: DECODER(symbols)[0][0, -1])
     for r, key in enumerate(keys()):
         rows = LAW.sample(COUNTS, key=named(key, "real"))
@@ -57,7 +58,7 @@ def test_seeds_are_the_first_real_rows_and_the_decoder_reads_no_others(seeds: Se
 
 @pytest.mark.parametrize(("weighting", "oversample"), [("opal", "balance"), ("group", "none")])
 def test_training_is_that_of_simulate(
-    seeds: Seeds, least: float, weighting: Any, oversample: Any
+    seeds: SeededLaws, least: float, weighting: Any, oversample: Any
 ) -> None:
     maker = Oracle(LAW)
     design = Design(COUNTS, maker, 30, 0.4, oversample, weighting)
@@ -130,5 +131,7 @@ def test_cells_are_points_and_priors() -> None:
     labels = [cell.label for cell in study.cells(config)]
     assert len(labels) == len(config.priors) * (len(config.n_seeds) * config.n_pairs + 1)
     full = study.PRESETS["full"]
-    points = [cell.config for cell in study.cells(full) if isinstance(cell.config, study.Point)]
+    points = [
+        cell.config for cell in study.cells(full) if isinstance(cell.config, study.SubjectPair)
+    ]
     assert len(points) * len(study.designs(points[0])) >= 40

@@ -14,7 +14,7 @@ from opal import records
 from opal.bridge.text.classifiers import FineTuning, fine_tune
 from opal.bridge.text.corpus import TextCorpus
 from opal.bridge.text.curves import design
-from opal.bridge.text.curves.evaluate import Settings, evaluate
+from opal.bridge.text.curves.evaluate import CurveSettings, evaluate
 from opal.bridge.text.encoders import encoder
 from opal.bridge.text.published import grammar_corpus
 from opal.names import UnknownNameError
@@ -71,7 +71,10 @@ def tuning(model: str) -> FineTuning:
 def frame(corpus: TextCorpus, tuning: FineTuning) -> pd.DataFrame:
     """A seed by the narrow model, every arm at one of two sizes."""
     data = design.split_data(corpus, 0, most_test=300)
-    asked = [_finetuned.Asked(study.ARMS, 60, 3), _finetuned.Asked(("raw", "synthetic"), 240, 3)]
+    asked = [
+        _finetuned.ArmSettings(study.ARMS, 60, 3),
+        _finetuned.ArmSettings(("raw", "synthetic"), 240, 3),
+    ]
     chosen = encoder(tuning.model)
     found = [_finetuned.compared(data, 0, chosen, tuning, each) for each in asked]
     told = pd.concat(found, ignore_index=True)
@@ -120,7 +123,7 @@ def test_errors_of_contrasts_are_paired(frame: pd.DataFrame) -> None:
 def test_the_frozen_rule_is_that_of_the_evaluation(
     frame: pd.DataFrame, corpus: TextCorpus, model: str
 ) -> None:
-    settings = Settings(
+    settings = CurveSettings(
         encoder=model,
         sizes=(60, 240),
         most_test=300,

@@ -22,14 +22,15 @@ from opal.synthesis.transformer.model import Decoder, ModelConfig
 from opal.synthesis.transformer.quantise import Quantiser
 from simulations import _gaussian
 from simulations import generator_gaussian as study
-from simulations._gaussian import Seeds, excess_of_seeds
+from simulations._gaussian import excess_of_seeds
+from simulations._generators import SeededLaws
 from simulations.generator_gaussian import replicates
 
 QUANTISER = Quantiser(4, 2.0, 2.0)
 STREAM = GaussianStream(2, QUANTISER, mean_scale=0.8, spread=1.2, degrees=None)
 HELD = _gaussian.subjects(STREAM, 5, key=1, n_subjects=6)
 ESTIMATES = (_gaussian.bayes_of_values, _gaussian.bayes_of_bins)
-POINT = study.Point(study.PRESETS["tiny"], "mixture", 4)
+POINT = study.GaussianCase(study.PRESETS["tiny"], "mixture", 4)
 
 
 def test_bayes_weighs_subjects_by_their_likelihood() -> None:
@@ -69,7 +70,7 @@ def test_the_estimates_are_in_order() -> None:
 
 def test_distortion_is_that_of_densities() -> None:
     one = GaussianStream(1, QUANTISER, spread=1.2, degrees=None)
-    held = _gaussian.Subjects(np.array([[0.7]]), np.zeros((1, 0, 1)))
+    held = _gaussian.GaussianSubjects(np.array([[0.7]]), np.zeros((1, 0, 1)))
     edges, mass = QUANTISER.edges(), _gaussian.truth(one, held)[0]
     inside = stats.norm.cdf(edges, 0.7, 1.2)
     within = np.diff(inside) / (inside[-1] - inside[0])
@@ -113,7 +114,7 @@ def test_the_floor_is_that_of_the_mean_objective() -> None:
     decoder = Decoder(ModelConfig(5, 12, 8, 1, 2), key=0)
     maker = GaussianGenerator(decoder, 2, QUANTISER, n_context=4)
     design, rng = Design((20, 3), maker, 30, 0.4), np.random.default_rng(3)
-    seeds = Seeds(rng.standard_normal((2, 7, 2)), rng.dirichlet(np.ones(16), (2, 2)))
+    seeds = SeededLaws(rng.standard_normal((2, 7, 2)), rng.dirichlet(np.ones(16), (2, 2)))
     found = excess_of_seeds(setting.law, design, maker, seeds)
     at, weights = np.polynomial.hermite_e.hermegauss(40)
     grid = np.stack(np.meshgrid(at, at, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -143,8 +144,8 @@ def test_the_floor_is_that_of_the_mean_objective() -> None:
             for g, (rows, made) in enumerate(
                 ((slice(0, 4), 30 * more), (slice(4, 7), 17 * each + 30 * more))
             ):
-                cells = seeds.tables[r, g].reshape(4, 1, 4, 1) * inside[:, :, None, None] * inside
-                total += each * risk(theta, seeds.x[r, rows], np.ones(rows.stop - rows.start), g)
+                cells = seeds.made[r, g].reshape(4, 1, 4, 1) * inside[:, :, None, None] * inside
+                total += each * risk(theta, seeds.seen[r, rows], np.ones(rows.stop - rows.start), g)
                 total += made * risk(theta, boxes, cells.ravel(), g)
             return total
 

@@ -21,7 +21,8 @@ from opal.synthesis.transformer.sample import next_law
 from opal.theory.end_to_end import excess_of_seeds
 from simulations import generator_temperature as study
 from simulations._end_to_end import Pairs, after_seeds, biases, expected_excess, pairs, tables
-from simulations._generators import PLAIN, first_rows, sampled, scores_after
+from simulations._generators import first_rows, sampled, scores_after
+from simulations._rows import PLAIN
 from simulations.generator_temperature import best_of, has_rules
 
 ALPHABET = Alphabet.random(8, 2, key=0)

@@ -15,13 +15,16 @@ from opal.bridge.download import MIRROR_VARIABLE
 from opal.bridge.text import reading
 from opal.bridge.text.corpus import HUMAN, corpus_of, leaks
 from opal.bridge.text.curves import evaluate
-from opal.bridge.text.curves.evaluate import Settings
+from opal.bridge.text.curves.evaluate import CurveSettings
+from opal.bridge.text.encoders import WORDS
 from opal.bridge.text.published import grammar_corpus
+from opal.checks import Check
 from opal.cli import main
+from simulations import _text
 from simulations import text as study
 
 TINY = study.PRESETS["tiny"]
-SETTINGS = Settings(encoder="words", sizes=(30, 60), strength=10.0, most_test=200)
+SETTINGS = CurveSettings(encoder="words", sizes=(30, 60), strength=10.0, most_test=200)
 
 
 @pytest.mark.parametrize(
@@ -116,3 +119,43 @@ def test_a_file_of_one_s_own_is_evaluated(
     assert "--file excludes --corpus" in capsys.readouterr().err
     assert main(["text", "evaluate", "--text-column", "said"]) != 0
     assert "belong to --file" in capsys.readouterr().err
+
+
+def test_where_weighting_was_never_chosen_nothing_was_compared() -> None:
+    metric = "balanced_error_difference"
+    tried = pd.DataFrame({"rho": [0.0, 0.1], "metric": metric, "value": [1e-5, 0.2]})
+    assert _text._weighting(tried).passed
+    assert not _text._weighting(tried.assign(value=0.2)).passed
+    none = _text._weighting(tried[tried["rho"] > 0])
+    assert not none.passed
+    assert none.detail.startswith("nothing was compared")
+
+
+def against_laws(measured: list[float], wrong: list[float]) -> list[Check]:
+    """Checks of balanced errors against an exact law and a wrong one, both in standard errors."""
+    rows: list[dict[str, Any]] = []
+    where = {"setting": "grammar", "synthesizer": "faithful", "arm": "synthetic", "encoder": WORDS}
+    for added, (own, other) in enumerate(zip(measured, wrong, strict=True)):
+        for source, metric, z in (
+            ("data", "balanced_error", own),
+            ("theory", "balanced_error", 0.0),
+            ("theory", "balanced_error_control", other),
+        ):
+            number = {"metric": metric, "value": 0.2 + 0.01 * z, "std_error": 0.01}
+            rows.append({**where, "added": added, "source": source, **number})
+    return _text._exact(pd.DataFrame(rows))
+
+
+@pytest.mark.parametrize(
+    ("measured", "wrong", "passed"),
+    [
+        ([0.3, -0.5, 1.0, 0.0], [12.0, 12.0, 12.0, 0.1], (True, True)),
+        ([12.0, 11.0, 0.0, 0.0], [12.0, 12.0, 12.0, 0.1], (False, False)),
+        ([9.0, 0.5, 1.0, 0.0], [0.0, 0.1, 0.1, 0.1], (False, False)),  # one lucky number
+    ],
+)
+def test_a_wrong_law_is_caught_where_it_says_something_else(
+    measured: list[float], wrong: list[float], passed: tuple[bool, bool]
+) -> None:
+    honest, control = against_laws(measured, wrong)
+    assert (honest.passed, control.passed) == passed

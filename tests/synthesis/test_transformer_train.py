@@ -39,7 +39,7 @@ from opal.synthesis.transformer.streams import (
     cross_entropy,
     divergence,
 )
-from opal.synthesis.transformer.train import Trained, Trainer, identity, train
+from opal.synthesis.transformer.train import DecoderTrainer, TrainedDecoder, identity, train
 
 ALPHABET = Alphabet.random(5, 2, key=0)
 STREAM = TokenStream(ALPHABET, Prior(0.7))
@@ -63,7 +63,7 @@ TREE = Tree(np.arange(6, dtype=np.float32), [np.ones((2, 2), np.float32)])
 
 
 @pytest.fixture(scope="module")
-def uninterrupted() -> Trained:
+def uninterrupted() -> TrainedDecoder:
     return train(MODEL, CONFIG, STREAM, progress=False)
 
 
@@ -76,7 +76,7 @@ def drawn(stream: Stream, size: int, step: int, key: jax.Array = KEY) -> Batch:
     return _drawn(stream, size, step, key)
 
 
-def same(a: Trained, b: Trained) -> bool:
+def same(a: TrainedDecoder, b: TrainedDecoder) -> bool:
     """Whether two results are the same bit for bit."""
     pairs = zip(jax.tree.leaves(a.decoder), jax.tree.leaves(b.decoder), strict=True)
     equal = all(np.array_equal(x, y) for x, y in pairs)
@@ -146,7 +146,7 @@ def test_divergence_is_the_sum_and_zero_at_the_law() -> None:
     assert float(cross_entropy(jnp.asarray(scores), batch.targets)) == pytest.approx(-hits.mean())
 
 
-def test_the_loss_falls_towards_the_entropy(uninterrupted: Trained) -> None:
+def test_the_loss_falls_towards_the_entropy(uninterrupted: TrainedDecoder) -> None:
     losses = uninterrupted.losses
     assert losses.shape == (CONFIG.steps,)
     held_out = drawn(STREAM, SIZE, 0, jax.random.key(9))
@@ -159,7 +159,9 @@ def test_the_loss_falls_towards_the_entropy(uninterrupted: Trained) -> None:
 
 
 def test_bits_depend_neither_on_stretches_nor_on_x64_nor_on_the_bar(
-    uninterrupted: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    uninterrupted: TrainedDecoder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(training, "_SECONDS", 0.01)
     reference = np.full(MODEL.context, 0.05)
@@ -172,10 +174,10 @@ def test_bits_depend_neither_on_stretches_nor_on_x64_nor_on_the_bar(
 
 
 def test_calls_and_slices_change_rounding_only(
-    uninterrupted: Trained, monkeypatch: pytest.MonkeyPatch
+    uninterrupted: TrainedDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stepping, "_AT_ONCE", 3)
-    trainer = Trainer(MODEL, replace(CONFIG, slice=16), STREAM)
+    trainer = DecoderTrainer(MODEL, replace(CONFIG, slice=16), STREAM)
     state = trainer.advance(trainer.advance(trainer.start(), 2), 6)
     np.testing.assert_allclose(state.losses[:6], uninterrupted.losses[:6], atol=1e-4)
     assert not np.asarray(state.losses[6:]).any()
@@ -183,7 +185,7 @@ def test_calls_and_slices_change_rounding_only(
 
 
 def test_seeds_and_lengths_share_what_is_compiled(
-    uninterrupted: Trained, monkeypatch: pytest.MonkeyPatch
+    uninterrupted: TrainedDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stepping, "_mean_gradient", None)  # whoever compiles fails
     other = replace(CONFIG, steps=4, warm_up=2, seed=4, save_every=1)
@@ -214,7 +216,9 @@ train(MODEL, CONFIG, STREAM, folder=Path(sys.argv[1]), progress=False)
 """
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(uninterrupted: Trained, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_to_the_same_bits(
+    uninterrupted: TrainedDecoder, tmp_path: Path
+) -> None:
     folder, seed = tmp_path / "run", random.SystemRandom().randrange(2**32)
     rng = random.Random(seed)
     least = 30 * rng.randint(1, 6)

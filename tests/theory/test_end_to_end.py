@@ -17,7 +17,7 @@ from opal.newton import minimise
 from opal.objective import Design
 from opal.settings import Alphabet, FiniteLaw, Group, Sample, TokenSetting
 from opal.simulation import replicate_metrics
-from opal.theory.end_to_end import Excess, draw_seeds, excess_of_seeds, first_order
+from opal.theory.end_to_end import ExcessGivenSeeds, draw_seeds, excess_of_seeds, first_order
 
 D, R, REPLICATES = 12, 2, 600
 ALPHABET = Alphabet.random(D, R, eta=0.7, key=3)
@@ -114,7 +114,7 @@ class Outcome(NamedTuple):
     simulated: np.ndarray  # [R]
     seen: np.ndarray
     made: np.ndarray
-    predicted: Excess  # from the same seeds
+    predicted: ExcessGivenSeeds  # from the same seeds
 
 
 @jax.jit

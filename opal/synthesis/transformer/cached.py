@@ -12,7 +12,7 @@ import numpy as np
 from opal import __version__
 from opal.synthesis.transformer.config import ModelConfig, TrainConfig
 from opal.synthesis.transformer.streams import Stream
-from opal.synthesis.transformer.train import Trained, identity, train
+from opal.synthesis.transformer.train import TrainedDecoder, identity, train
 
 VARIABLE = "OPAL_GENERATORS"
 
@@ -37,7 +37,7 @@ def trained(
     *,
     progress: bool = False,
     reference: np.ndarray | None = None,
-) -> Trained:
+) -> TrainedDecoder:
     """The trained generator: read if it was trained before, else trained (or its training ended).
 
     Processes that ask for the same generator at once wait for the first. ``progress`` and

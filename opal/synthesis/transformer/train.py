@@ -6,7 +6,8 @@ The same configurations give the same parameters bit for bit, however often the 
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,18 +15,21 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from opal.draws import as_key, named
+from opal.progress import bar
 from opal.synthesis.transformer.checkpoint import Checkpoints
 from opal.synthesis.transformer.config import ModelConfig, TrainConfig
 from opal.synthesis.transformer.model import Decoder
-from opal.synthesis.transformer.progress import Report, reported
-from opal.synthesis.transformer.streams import Stream
-from opal.synthesis.transformer.trainer import State, Trainer
+from opal.synthesis.transformer.streams import Stream, divergence
+from opal.synthesis.transformer.trainer import DecoderTrainer, State
 
-__all__ = ["State", "TrainConfig", "Trained", "Trainer", "identity", "train"]
+__all__ = ["DecoderTrainer", "State", "TrainConfig", "TrainedDecoder", "identity", "train"]
+_Report = Callable[[int, Decoder], None]
 _SECONDS = 2.0  # between two reports
+_HELD_OUT = 256  # sequences, behind the KL of a report
 
 
-class Trained(NamedTuple):
+class TrainedDecoder(NamedTuple):
     """A trained decoder and its loss at each step [steps], in nats a symbol."""
 
     decoder: Decoder
@@ -48,7 +52,7 @@ def train(
     folder: Path | None = None,
     progress: bool = True,
     reference: np.ndarray | None = None,
-) -> Trained:
+) -> TrainedDecoder:
     """Train a decoder, or go on where the checkpoints of a folder end.
 
     Processes that ask for the same folder at once wait for the first, and find its work done.
@@ -68,7 +72,7 @@ def train(
             checkpoints that are damaged or of another run.
         OSError: the folder cannot be written, or its disk is full.
     """
-    trainer = Trainer(model, config, stream)
+    trainer = DecoderTrainer(model, config, stream)
     _check(model, reference)
     saved = Checkpoints(folder, identity(model, config, stream)) if folder else None
     waiting = saved.alone(config.steps) if saved else nullcontext()
@@ -76,9 +80,9 @@ def train(
         state = trainer.start()
         if saved:
             state = saved.latest(state) or state
-        with reported(model, config, stream, reference, enabled=progress) as report:
+        with _reported(model, config, stream, reference, enabled=progress) as report:
             state = _run(trainer, state, saved, report)
-    return Trained(state.decoder, np.asarray(state.losses))
+    return TrainedDecoder(state.decoder, np.asarray(state.losses))
 
 
 def _check(model: ModelConfig, reference: np.ndarray | None) -> None:
@@ -89,7 +93,9 @@ def _check(model: ModelConfig, reference: np.ndarray | None) -> None:
         )
 
 
-def _run(trainer: Trainer, state: State, saved: Checkpoints | None, report: Report) -> State:
+def _run(
+    trainer: DecoderTrainer, state: State, saved: Checkpoints | None, report: _Report
+) -> State:
     """Stretches of about two seconds, each no further than the next checkpoint."""
     config, stretch, step = trainer.config, 4, int(state.step)
     report(step, state.decoder)
@@ -110,3 +116,42 @@ def _run(trainer: Trainer, state: State, saved: Checkpoints | None, report: Repo
             saved.save(step, state)
         report(step, state.decoder)
     return state
+
+
+@contextmanager
+def _reported(
+    model: ModelConfig,
+    config: TrainConfig,
+    stream: Stream,
+    reference: np.ndarray | None,
+    *,
+    enabled: bool,
+) -> Iterator[_Report]:
+    """A function of the step and the decoder that moves a bar on standard error.
+
+    KL and regret are means over all positions of 256 held-out sequences; tokens a second those
+    since the first stretch, checkpoints included.
+    """
+    if not enabled:
+        yield lambda step, decoder: None
+        return
+    key = named(as_key(config.seed), "held-out")
+    batch = jax.jit(lambda: stream.batch(0, _HELD_OUT, model.context, key=key))()
+    kl = jax.jit(lambda decoder: divergence(batch.laws, decoder(batch.inputs)[0]).mean(axis=0))
+    with bar("training", config.steps, stays=True) as shown:
+        since: list[tuple[int, float]] = []
+
+        def report(step: int, decoder: Decoder) -> None:
+            now = time.perf_counter()
+            if len(since) < 2:  # the first stretch is mostly compilation
+                since.append((step, now))
+            done, spent = step - since[-1][0], now - since[-1][1]
+            at = np.asarray(kl(decoder))
+            words = f"KL {at.mean():.4f}"
+            if reference is not None:
+                words += f", regret {np.mean(at - reference):+.4f}"
+            if done:
+                words += f", {done * config.batch * model.context / spent:,.0f} tokens/s"
+            shown.update(step, doing=words)
+
+        yield report

@@ -37,7 +37,7 @@ class State(NamedTuple):
     step: Int[Array, ""]
 
 
-class Trainer:
+class DecoderTrainer:
     """The steps of a training: what ``train`` takes between its checkpoints.
 
     Everything is float32 whatever the caller's precision is, and the same bits. Trainings that

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from opal.bridge.text.curves.evaluate import Settings
+    from opal.bridge.text.curves.evaluate import CurveSettings
     from opal.runner import Cell
 
 DEFAULT_OUT = Path("results/text")
@@ -96,15 +96,15 @@ class Evaluate:
 
         return render.terminal(blocks(result))
 
-    def _settings(self) -> Settings:
+    def _settings(self) -> CurveSettings:
         from opal.bridge.text.curves.design import SHARE
-        from opal.bridge.text.curves.evaluate import SIZES, Settings
+        from opal.bridge.text.curves.evaluate import SIZES, CurveSettings
         from opal.bridge.text.encoders import encoder
 
         chosen = self.encoder or ("minilm" if self.preset == "full" else "tfidf")
         encoder(chosen)
         usual = SHARE if self.file is None else 1.0
-        return Settings(
+        return CurveSettings(
             encoder=chosen,
             sources=self.sources,
             sizes=self.sizes or SIZES,
@@ -112,7 +112,7 @@ class Evaluate:
             share=usual if self.share is None else self.share,
         )
 
-    def _cells(self, settings: Settings) -> list[Cell]:
+    def _cells(self, settings: CurveSettings) -> list[Cell]:
         from opal.bridge.text import published
         from opal.bridge.text.curves import evaluate
         from opal.validation import require_at_least

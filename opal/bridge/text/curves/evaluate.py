@@ -41,7 +41,7 @@ KEYS = ("setting", "encoder", "synthesizer", "arm", "added", "metric", "group", 
 
 
 @dataclass(frozen=True)
-class Settings:
+class CurveSettings:
     """How a corpus is evaluated.
 
     Attributes:
@@ -77,7 +77,7 @@ class Settings:
             raise ValueError(f"--share must be in (0, 1]; got {self.share}.")
 
 
-def evaluate(corpus: TextCorpus, seed: int, settings: Settings) -> pd.DataFrame:
+def evaluate(corpus: TextCorpus, seed: int, settings: CurveSettings) -> pd.DataFrame:
     """Records of one seed: each metric of each arm, and its differences.
 
     ``METRIC_difference`` is to group weighting, ``METRIC_to_human`` to as many human texts in the
@@ -143,7 +143,7 @@ class Named:
 
     corpus: str  # its name
     seed: int  # of base texts, orders and folds
-    settings: Settings  # how it is evaluated
+    settings: CurveSettings  # how it is evaluated
 
     def load(self) -> TextCorpus:
         """The corpus, read once a process."""
@@ -160,14 +160,14 @@ class Own:
     digest: str  # of all files, so that a changed file is evaluated again
     columns: tuple[str | None, ...]  # text, label, attribute, seed, source, id; None to guess
     seed: int  # of base texts, orders and folds
-    settings: Settings  # how it is evaluated
+    settings: CurveSettings  # how it is evaluated
 
     def load(self) -> TextCorpus:
         """The corpus, read once a process."""
         return _own(self.file, self.test, self.synthetic, self.columns, self.digest)
 
 
-def of_corpora(names: tuple[str, ...], settings: Settings, seeds: int) -> list[Cell]:
+def of_corpora(names: tuple[str, ...], settings: CurveSettings, seeds: int) -> list[Cell]:
     """Cells of named corpora.
 
     Raises:
@@ -188,7 +188,7 @@ def of_file(
     file: Path,
     test: Path | None,
     columns: tuple[str | None, ...],
-    settings: Settings,
+    settings: CurveSettings,
     seeds: int,
     synthetic: tuple[Path, ...] = (),
 ) -> list[Cell]:
@@ -223,7 +223,7 @@ def evaluated(config: Named | Own) -> pd.DataFrame:
     return evaluate(config.load(), config.seed, config.settings)
 
 
-def _require_texts(data: SplitData, settings: Settings) -> None:
+def _require_texts(data: SplitData, settings: CurveSettings) -> None:
     """Each writer needs texts for one size, or it would be left out without a word."""
     for writer, order in data.added.items():
         if len(order) < min(settings.sizes):
@@ -235,7 +235,7 @@ def _require_texts(data: SplitData, settings: Settings) -> None:
 
 
 def _trained(
-    data: SplitData, known: Features, seed: int, settings: Settings
+    data: SplitData, known: Features, seed: int, settings: CurveSettings
 ) -> tuple[list[Trained], float]:
     strength = settings.strength or train.tune_strength(data, known, seed, n_folds=settings.folds)
     ratios = train.tune_alpha(data, known, seed, n_folds=settings.folds, strength=strength)

@@ -17,7 +17,7 @@ from opal.bridge import render
 from opal.bridge.resampling import Z95
 from opal.bridge.text.corpus import HUMAN, TextCorpus
 from opal.bridge.text.curves import exchange
-from opal.bridge.text.curves.evaluate import AGAINST, TRIED, Settings, evaluate, summary
+from opal.bridge.text.curves.evaluate import AGAINST, TRIED, CurveSettings, evaluate, summary
 from opal.bridge.text.curves.measures import METRICS
 from opal.bridge.text.curves.plan import comparison
 from opal.bridge.text.encoders import WORDS
@@ -123,14 +123,14 @@ def evaluate_texts(
         corpora: with base, test and synthetic texts.
         seeds: draws of base texts.
         progress: told how many seeds of corpora are done, and of how many.
-        settings: of :class:`opal.bridge.text.curves.evaluate.Settings`, such as ``encoder``,
+        settings: of :class:`opal.bridge.text.curves.evaluate.CurveSettings`, such as ``encoder``,
             ``sizes``, ``sources``, ``share``.
 
     Raises:
         ValueError: a number that is too small, or a corpus without texts for some part.
     """
     validation.require_at_least("seeds", seeds, 1)
-    chosen, parts = Settings(**settings), []
+    chosen, parts = CurveSettings(**settings), []
     for corpus in corpora:
         for seed in range(seeds):
             parts.append(evaluate(corpus, seed, chosen))

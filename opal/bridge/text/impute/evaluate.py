@@ -55,9 +55,9 @@ class Trial:
         return named(as_key(self.seed), f"imputation {name} {repeat}")
 
 
-Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+FitPredict = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 """Of rows, their labels, their weights, tested rows and a seed: the classes said of the latter."""
-Learner = Callable[[Sequence[str], int], Fit]
+Learner = Callable[[Sequence[str], int], FitPredict]
 """From all texts of a data set and the number of classes to what is trained on some of them."""
 
 
@@ -122,7 +122,7 @@ def split(
 def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
     """Weighted logistic regression on features; ``λ = 1/(2 C n_eff)`` for weights of sum one."""
 
-    def of(said: Sequence[str], n_classes: int) -> Fit:
+    def of(said: Sequence[str], n_classes: int) -> FitPredict:
         given = chosen.features(said)
 
         def fit(
@@ -144,7 +144,7 @@ def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
 def fine_tuned(settings: FineTuning) -> Learner:
     """An encoder that is trained anew in each fold."""
 
-    def of(said: Sequence[str], n_classes: int) -> Fit:
+    def of(said: Sequence[str], n_classes: int) -> FitPredict:
         def fit(
             rows: np.ndarray, y: np.ndarray, weights: np.ndarray, tested: np.ndarray, seed: int
         ) -> np.ndarray:
@@ -194,7 +194,7 @@ def _repeat(
 
 
 def _result(
-    training: ArmData, held_out: np.ndarray, y: np.ndarray, target: int, fit: Fit, seed: int
+    training: ArmData, held_out: np.ndarray, y: np.ndarray, target: int, fit: FitPredict, seed: int
 ) -> Iterator[dict[str, Any]]:
     """Measures of one trained arm, by whose texts stand for the class."""
     tests = {writer: rows for writer, rows in training.tests.items() if len(rows)}

@@ -20,7 +20,7 @@ from opal.bridge.text.published import GRAMMAR, grammar_corpus
 from opal.objective import Design
 from opal.synthesis.resample import Duplication
 
-SETTINGS = evaluate.Settings(encoder="words", sizes=(60, 240), strength=10.0)
+SETTINGS = evaluate.CurveSettings(encoder="words", sizes=(60, 240), strength=10.0)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from scipy import stats
 
 from opal.bridge import render
 from opal.bridge.text.curves import exchange, plan, train
-from opal.bridge.text.curves.evaluate import Settings, evaluate
+from opal.bridge.text.curves.evaluate import CurveSettings, evaluate
 from opal.bridge.text.curves.report import Evaluation, blocks, worths
 from opal.bridge.text.published import grammar_corpus
 from opal.checks import z_threshold
@@ -116,7 +116,7 @@ def test_intervals_hold_the_true_worth_nineteen_times_in_twenty() -> None:
 
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
-    settings = Settings(
+    settings = CurveSettings(
         encoder="words",
         sources=("faithful", "human"),
         sizes=(30, 60, 120, 250),

@@ -12,7 +12,7 @@ from opal.bridge.prompts.common import identity
 from opal.bridge.text import reading
 from opal.bridge.text.corpus import ATTRIBUTE, corpus_of, text_table
 from opal.bridge.text.curves import evaluate
-from opal.bridge.text.curves.evaluate import Settings
+from opal.bridge.text.curves.evaluate import CurveSettings
 from opal.bridge.text.reading import Columns, read_files
 from opal.cli import main
 
@@ -62,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
 def of_files(folder: Path, *synthetic: str, seeds: int = 2) -> list[evaluate.Own]:
     """Configurations of an evaluation of the files."""
     paths = tuple(folder / name for name in synthetic)
-    settings = Settings(encoder="tfidf", sizes=(4,), share=1.0)
+    settings = CurveSettings(encoder="tfidf", sizes=(4,), share=1.0)
     mine, test = folder / "mine.csv", folder / "held_out.csv"
     found = evaluate.of_file(mine, test, GUESSED, settings, seeds, paths)
     return [cell.config for cell in found if isinstance(cell.config, evaluate.Own)]
