@@ -27,7 +27,7 @@ WITHOUT_TORCH := torch ; sys_platform == "never"
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-all lint figures notebooks benchmarks lock clean
+.PHONY: help install test test-all pytest lint style types figures notebooks benchmarks lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -52,16 +52,24 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-lint: $(STAMP)
+lint: style types
+
+style: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(STAMP)
 	$(BIN)/mypy
 
-test: lint
-	$(PYTEST) -m "not slow"
+# Types are checked beside the tests, which do not use both cores all the time.
+test: style
+	@$(MAKE) --no-print-directory -j 2 types pytest CHOSEN='-m "not slow"'
 
-test-all: lint
-	$(PYTEST)
+test-all: style
+	@$(MAKE) --no-print-directory -j 2 types pytest
+
+pytest: $(STAMP)
+	$(PYTEST) $(CHOSEN)
 
 figures: $(STAMP)
 	$(BIN)/opal figures --preset $(PRESET) --out $(OUT) --workers $(JOBS)

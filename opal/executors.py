@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import pkgutil
 import secrets
 import socket
+import tempfile
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -47,7 +50,7 @@ def check(workers: int, scheduler: str | None) -> None:
 
 @contextmanager
 def executor(workers: int, scheduler: str | None, folder: Path) -> Iterator[Executor | None]:
-    """What :func:`opal.runner.run` maps cells over; None for the calling process.
+    """What :mod:`opal.runner` maps cells over; None for the calling process.
 
     Args:
         workers: processes of this machine.
@@ -76,7 +79,12 @@ def _processes(workers: int) -> Iterator[Executor]:
     """Processes of this machine."""
     # A forked process hangs once JAX has started its threads; a spawned one does not.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as processes:
+    with (
+        tempfile.TemporaryDirectory(prefix="opal-compiled-") as compiled,
+        ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_share_compiled, initargs=(compiled,)
+        ) as processes,
+    ):
         try:
             yield processes
         except BrokenProcessPool as error:
@@ -86,8 +94,17 @@ def _processes(workers: int) -> Iterator[Executor]:
                 "and the same command resumes."
             ) from error
         except BaseException:
-            processes.shutdown(wait=False, cancel_futures=True)  # what has not begun, need not
+            processes.shutdown(cancel_futures=True)  # and waits: a second call would take it back
             raise
+
+
+def _share_compiled(folder: str) -> None:
+    """Let a new process read what others have compiled, unless the user has a cache for that."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    # Another process may be writing the entry: it is compiled instead.
+    warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
 
 
 @contextmanager

@@ -77,12 +77,21 @@ class Started:
     Attributes:
         cells: all of them, by the path of their records.
         pending: paths that were not there at the start.
-        futures: what an executor was given; without one the calling process computes at the end.
+        executor: who computes; the calling process, at the end, if None.
+        futures: what the executor was given, and the label of each.
     """
 
     cells: dict[Path, Cell]
     pending: tuple[Path, ...]
-    futures: dict[Future[None], Cell] | None
+    executor: Executor | None
+    futures: dict[Future[None], str]
+
+    def proceed(self, most: int | None = None) -> None:
+        """Hand the executor at ``most`` so many cells that it does not have yet; all if None."""
+        if self.executor is not None:
+            for path in self.pending[len(self.futures) :][:most]:
+                cell = self.cells[path]
+                self.futures[self.executor.submit(_finish, cell, path)] = cell.label
 
     def finish(self, *, progress: bool = True) -> pd.DataFrame:
         """Wait for all cells, or compute them here, and return their records.
@@ -102,14 +111,15 @@ class Started:
 
     def _labels(self) -> Iterator[str]:
         """The label of each cell as it is finished."""
-        if self.futures is None:
+        if self.executor is None:
             for path in self.pending:
                 _finish(self.cells[path], path)
                 yield self.cells[path].label
             return
+        self.proceed()
         try:
             for future in as_completed(self.futures):
-                label = self.futures[future].label
+                label = self.futures[future]
                 try:
                     future.result()
                 except Exception as error:
@@ -123,10 +133,11 @@ class Started:
 
 
 def start(cells: Sequence[Cell], out: Path, *, executor: Executor | None = None) -> Started:
-    """Hand the cells that ``out`` does not hold yet to an executor, and do not wait for them.
+    """Hand an executor the first cell that ``out`` does not hold yet, and do not wait for it.
 
-    Several studies that are started one after the other keep all workers busy to the last cell.
-    The arguments and errors are those of :func:`run`.
+    The first cell compiles what the others need, so they are better off a little later: start
+    several studies, and let each ``proceed`` when the next has started. The arguments and errors
+    are those of :func:`run`.
     """
     if not cells:
         raise ValueError("a study needs at least one cell; got none.")
@@ -134,11 +145,9 @@ def start(cells: Sequence[Cell], out: Path, *, executor: Executor | None = None)
     folder = writable_folder(out).absolute()  # workers need not share the working folder
     paths = {folder / f"{cell.key()}.parquet": cell for cell in cells}
     pending = tuple(path for path in paths if not path.exists())
-    if executor is None:
-        return Started(paths, pending, None)
-    return Started(
-        paths, pending, {executor.submit(_finish, paths[p], p): paths[p] for p in pending}
-    )
+    started = Started(paths, pending, executor, {})
+    started.proceed(1)
+    return started
 
 
 def check_finished(cells: Sequence[Cell], out: Path) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _CACHE_BYTES = 4e6  # replicates of a chunk should stay in a core's cache
 _ACCELERATOR_BYTES = 2e9
-_CALL_BYTES = 1.3e8  # chunks of a call, whose rows are all there at once
+_CALL_BYTES = 1.3e8  # of a call, whose rows are all made before they are fitted
 
 
 def simulate(
@@ -131,7 +131,8 @@ def replicate_metrics(
         design: how to train.
         key: seed or key; arms that share it share their real rows.
         n_replicates: number of replicates R.
-        chunk_size: replicates computed at once; chosen by the cache if None.
+        chunk_size: replicates whose rows are drawn and fitted at once; chosen by the cache if
+            None.
         calibration: also compute the calibration error (the costliest metric).
 
     Returns:
@@ -177,7 +178,7 @@ def _fitted(
     """θ [r, p] of the replicates ``indices`` [n_chunks, chunk], and whether rows were separable.
 
     Rows, fits and metrics are compiled apart: arms with as many rows share the fit, and all arms
-    the metrics, so that a comparison is ready in half the time.
+    the metrics.
     """
     rows, weights = _rows(
         law,

@@ -50,7 +50,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class ArmSettings:
-    """What is trained."""
+    """Which arms are trained, with how many added texts."""
 
     arms: Sequence[str]  # beside weighting
     size: int  # number of added texts; sources that have fewer are left out

@@ -179,7 +179,7 @@ def measure(sweep: Sweep) -> pd.DataFrame:
 
 
 def _simulate_gaussian(sweep: Sweep) -> pd.DataFrame:
-    """Logistic regression in two classes of five dimensions, of which the oracle moves one.
+    """Logistic regression in two classes in five dimensions; the oracle moves the second class.
 
     All α of a pair of sizes share a compilation.
     """

@@ -60,8 +60,8 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class PublishedTrial:
-    """One dataset, task and classifier, by the published protocol."""
+class TableTrial:
+    """One dataset, task and classifier."""
 
     dataset: str
     task: str
@@ -69,8 +69,13 @@ class PublishedTrial:
 
 
 @dataclass(frozen=True)
-class SoundTrial(PublishedTrial):
-    """The same by the sound protocol."""
+class PublishedTrial(TableTrial):
+    """By the published protocol."""
+
+
+@dataclass(frozen=True)
+class SoundTrial(TableTrial):
+    """By the sound protocol."""
 
     folds: int
     trees: int

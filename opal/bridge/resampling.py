@@ -156,7 +156,10 @@ def auc_error(auc: float, n_one: int, n_other: int) -> float:
 
 
 def mean_auc(kind: np.ndarray, score: np.ndarray, fold: np.ndarray) -> float:
-    """Mean over folds of the AUC of held-out scores [n], by pairs of the two kinds; NaN is none."""
+    """Mean over folds of the AUC of held-out scores [n], weighted by pairs of the two kinds.
+
+    Rows whose score is not a number are left out.
+    """
     from sklearn.metrics import roc_auc_score
 
     areas, pairs = [], []
@@ -253,7 +256,7 @@ def bootstrap(
         errors: for each seed, the error of each test row under each arm, ``(n_s, arms)`` in [0, 1].
         groups: for each seed, the group of each test row, ``(n_s,)``; every group has rows.
         minority: ``(K,)`` True for the groups behind ``minority_error``.
-        n_resamples: of all of it.
+        n_resamples: number of resamples.
         rng: of the draws.
     """
     n_seeds, n_groups, n_arms = len(errors), len(minority), errors[0].shape[1]

@@ -31,15 +31,24 @@ class Asked:
 
     Every request is kept in the ledger: the same data are asked about in the same way, and paid
     for once.
+
+    Attributes:
+        settings: model and parameters of the requests.
+        ledger: its file.
+        client: makes the client; None to use the ledger alone.
+        budget: of all that the ledger holds.
+        limits: of the client.
+        descriptions: what a class means, in a sentence, for texts.
+        key: of the draws of seeds; not the sampler's, or each fit would buy anew.
     """
 
-    settings: ModelSettings  # model and parameters of the requests
-    ledger: Path  # its file
-    client: Callable[[], Client] | None = None  # makes it; None to use the ledger alone
-    budget: Budget = field(default_factory=Budget)  # of all that the ledger holds
-    limits: Limits = field(default_factory=Limits)  # of the client
-    descriptions: Mapping[str, str] | None = None  # what a class means, in a sentence, for texts
-    key: int = 0  # of the draws of seeds; not the sampler's, or each fit would buy anew
+    settings: ModelSettings
+    ledger: Path
+    client: Callable[[], Client] | None = None
+    budget: Budget = field(default_factory=Budget)
+    limits: Limits = field(default_factory=Limits)
+    descriptions: Mapping[str, str] | None = None
+    key: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,10 +110,14 @@ def _drawn(
 
     folder = writable_folder(options.out / _CELLS)
     with executors.executor(options.workers, options.scheduler, folder) as executor:
-        started = {
-            study: runner.start(cells, out, executor=executor)
-            for study, (cells, out) in studies.items()
-        }
+        started: dict[str, Started] = {}
+        for study, (cells, out) in studies.items():
+            started[study] = runner.start(cells, out, executor=executor)
+            # The first has all workers, for its picture is waited for.
+            for before in [*started.values()][-2:-1] or [started[study]]:
+                before.proceed()
+        for last in [*started.values()][-1:]:
+            last.proceed()
         work = {name: _work(figure, started) for name, figure in figures.items()}
         begin = time.perf_counter()
         drawn: list[dict[str, Any]] = []
@@ -137,6 +141,8 @@ def time_left(work: Mapping[str, float], name: str, elapsed: float, options: Fig
     """About how long it takes from the figure ``name`` on; nothing where nobody can know yet."""
     place = list(work).index(name)
     before, rest = sum([*work.values()][:place]), sum([*work.values()][place:])
+    if rest == 0:
+        return ""
     if before > 0:
         seconds = elapsed * rest / before
     elif options.preset == "quick" and options.scheduler is None:

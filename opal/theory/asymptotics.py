@@ -12,7 +12,6 @@ laws; only the expansion in 1/n is approximate.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -29,8 +28,6 @@ from opal.settings.law import SmoothLaw, SmoothTruth
 from opal.settings.quadrature import N_SCRAMBLES
 from opal.theory import expansion, moments, seeds
 
-_Of = Callable[[Array], Array]
-
 
 class Asymptotics(NamedTuple):
     """The estimator's law to order 1/n, and the balanced excess risk that follows from it.
@@ -43,8 +40,8 @@ class Asymptotics(NamedTuple):
         drift_risk: ``∇R_bal(θ_α)ᵀ drift``; vanishes with the bias.
         variance: ``½ tr(H covariance)``.
         optimum: θ* [p], the truth's minimiser of the balanced risk.
-        doubt: mean curvature of the loss in the score at θ_α, of each group [G]; ``E p(1 − p)`` for
-            two classes and the logistic loss.
+        doubt: half the mean curvature of the loss over the scores of all classes at θ_α, of each
+            group [G]: ``E p(1 − p)`` for two classes and the logistic loss, one for the squared.
     """
 
     target: Float[Array, " p"]
@@ -147,23 +144,31 @@ def _around(
     drift, target = solve(pull), theta + shift
     best = truth.group_risk(optimum, loss).mean()
     gradient = truth.group_gradient(target, loss).mean(axis=0)
-    hessians = truth.group_hessian(target, loss)
-    intercepts = jnp.diagonal(hessians, axis1=1, axis2=2)[:, truth.dim :: truth.dim + 1]
+    balanced = truth.group_hessian(target, loss).mean(axis=0)
     return Asymptotics(
         target,
         drift,
         covariance,
         truth.group_risk(target, loss).mean() - best,
         gradient @ drift,
-        expansion.variance(hessians.mean(axis=0), covariance),
+        expansion.variance(balanced, covariance),
         optimum,
-        intercepts.sum(axis=1),
+        _doubt(truth, theta, loss),
     )
+
+
+def _doubt(law: SmoothTruth, theta: Float[Array, " p"], loss: Loss) -> Float[Array, " g"]:
+    """Half of ``Σ E p(1 − p)`` over all classes, that of reference among them."""
+    if loss == "squared":
+        return jnp.ones(len(law.groups))
+    intercepts = slice(law.dim, None, law.dim + 1)
+    block = law.group_hessian(theta, loss)[:, intercepts, intercepts]
+    return (jnp.trace(block, axis1=1, axis2=2) + block.sum(axis=(1, 2))) / 2
 
 
 def _mean_equations(
     truth: SmoothTruth, synthetic: SmoothLaw, design: _Design, loss: Loss
-) -> tuple[_Of, _Of]:
+) -> tuple[expansion.Of, expansion.Of]:
     """Mean [p] and Jacobian [p, p] of ĝ + λDθ, as functions of θ."""
     p = losses.n_parameters(loss, truth.n_classes, truth.dim)
     unpenalised = jnp.ones(truth.dim + 1).at[-1].set(0.0)

@@ -45,7 +45,7 @@ def pull(solve: Of, noise: Of, curvature: Of, theta: Float[Array, " p"]) -> Floa
 
 
 def gradient(function: Of) -> Of:
-    """Gradient of a scalar, forward where that is cheap: it compiles in half the time."""
+    """Gradient of a scalar: forward for few parameters, which compiles faster."""
 
     def of(theta: Float[Array, " p"]) -> Float[Array, " p"]:
         differentiate = jax.jacfwd if len(theta) <= _FEW else jax.grad

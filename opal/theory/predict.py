@@ -40,9 +40,10 @@ def predict(
     The balanced excess risk is an exact average over the estimator's Gaussian law. Its expansion to
     order 1/n is also reported, whole (``excess_first_order``) and by part (``excess_bias``,
     ``excess_drift``, ``excess_variance``). ``informative_rows`` of a group are its real rows times
-    the mean curvature of the loss, which is ``E p(1 − p)`` for two classes: what is neglected is
-    about a half of one over the least of them (docs/theory.md, section 8). Other metrics are
-    averages over the same Gaussian law, so that a worst group is the worst of each replicate.
+    the mean curvature of the loss (``E p(1 − p)`` for two classes and the logistic loss): what the
+    self-consistent order neglects is 0.3 to 0.7 over the least of them (docs/theory.md, section 8).
+    Other metrics are averages over the same Gaussian law, so that a worst group is the worst of
+    each replicate.
 
     Args:
         setting: the truth; its law has the gradient, Hessian and score covariance of its groups
@@ -291,7 +292,8 @@ def _expansion_errors(
     names = ("excess_bias", "excess_variance", "excess_drift")
     found = dict(zip(names, (bias, variance, drift), strict=True))
     found |= {"excess_balanced_risk": total, "excess_first_order": total}
-    return {(name, "all"): error for name, error in found.items()}
+    doubt = {("informative_rows", group.name): np.nan for group in truth.groups}
+    return {(name, "all"): error for name, error in found.items()} | doubt
 
 
 @partial(jax.jit, static_argnames=("counts", "loss"))

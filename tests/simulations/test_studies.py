@@ -146,6 +146,7 @@ def test_a_study_refuses_before_its_first_cell(
         module.cells(replace(module.PRESETS["tiny"], **fields))
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_records(tmp_path: Path) -> None:
     """Two cells drawn and fitted by JAX, of which one trains logistic rules."""
     cells = ("--scenarios", "Gaussian, shift 0.1", "sequence s = 2, bias 0.1")

@@ -359,7 +359,6 @@ def test_another_version_is_refused_with_its_name(tmp_path: Path) -> None:
 
 def test_one_process_waits_for_the_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first, second = saved(tmp_path), Checkpoints(tmp_path, {"run": 1})
-    caplog.set_level("INFO", logger="opal")
     found: list[int] = []
 
     def work() -> None:

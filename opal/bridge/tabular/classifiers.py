@@ -55,7 +55,11 @@ class SoundSettings:
 
 
 def require_packages(classifiers: Iterable[str]) -> None:
-    """Check that those of a sound evaluation with these classifiers are installed (ImportError)."""
+    """Check that the packages of a sound evaluation with these classifiers are installed.
+
+    Raises:
+        ImportError: one is not.
+    """
     chosen = set(classifiers)
     packages = [*({"catboost"} & chosen), *(["imblearn"] if chosen else [])]
     validation.require_installed("tabular", *packages)

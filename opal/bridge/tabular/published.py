@@ -169,7 +169,11 @@ _FITS = {"logistic": _logistic, "randomForest": _random_forest, "catBoost": _cat
 
 
 def require_packages(classifiers: Iterable[str]) -> None:
-    """Check that those of these classifiers are installed (ImportError)."""
+    """Check that the packages of these classifiers are installed.
+
+    Raises:
+        ImportError: one is not.
+    """
     packages = {"logistic": "statsmodels", "catBoost": "catboost"}
     validation.require_installed("tabular", *(packages[c] for c in classifiers if c in packages))
 

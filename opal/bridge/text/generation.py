@@ -26,9 +26,13 @@ _SHOWN = 3
 
 @dataclass(frozen=True, eq=False)
 class Generated:
-    """What a model was asked for, and what it wrote."""
+    """What a model was asked for, and what it wrote.
 
-    answered: Answered  # samples, their prompts, and an account
+    Attributes:
+        answered: samples, their prompts, and an account.
+    """
+
+    answered: Answered
 
     @property
     def samples(self) -> Sequence[WrittenSample]:

@@ -128,7 +128,7 @@ class Grown:
 
 
 def grow(said: Sequence[str], settings: Growing | None = None, *, seed: int = 0) -> Grown:
-    """Train a masked language model on different texts, of which a tenth is held out.
+    """Train a masked language model on different texts, but for the share ``settings.held_out``.
 
     ``seed`` is of the head, the order of texts, what is hidden, and dropout.
 

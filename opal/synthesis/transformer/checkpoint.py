@@ -216,7 +216,7 @@ def _wait(file: IO[str], folder: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        logging.getLogger(__name__).info("waiting for the process that trains in %s", folder)
+        logging.getLogger(__name__).warning("waiting for the process that trains in %s", folder)
         fcntl.flock(file, fcntl.LOCK_EX)
 
 

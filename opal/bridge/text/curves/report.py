@@ -57,10 +57,15 @@ _SPREAD = 1.06  # writers stand beside each other at each size
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What an evaluation (:mod:`opal.bridge.text.curves.evaluate`) found."""
+    """What an evaluation (:mod:`opal.bridge.text.curves.evaluate`) found.
 
-    records: pd.DataFrame  # of all corpora and seeds
-    settings: Mapping[str, Any] = field(default_factory=dict)  # what was asked for
+    Attributes:
+        records: of all corpora and seeds.
+        settings: what was asked for.
+    """
+
+    records: pd.DataFrame
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def table(self) -> pd.DataFrame:
         """Means over seeds with 95 % intervals, a row for each arm, N, metric and group."""

@@ -31,12 +31,19 @@ _APART = 0.5  # between two arms, all numbers of originals stand within so much
 
 @dataclass(frozen=True, eq=False)
 class Imputation:
-    """What an imputation found."""
+    """What an imputation found.
 
-    records: pd.DataFrame  # of :func:`opal.bridge.text.impute.claims.summarise`
-    task: Task  # that was evaluated
-    trial: Trial  # how
-    folds: pd.DataFrame | None = None  # what each fold gave, if it was kept
+    Attributes:
+        records: of :func:`opal.bridge.text.impute.claims.summarise`.
+        task: that was evaluated.
+        trial: how.
+        folds: what each fold gave, if it was kept.
+    """
+
+    records: pd.DataFrame
+    task: Task
+    trial: Trial
+    folds: pd.DataFrame | None = None
 
     def table(self) -> pd.DataFrame:
         """Mean, corrected error and interval of each arm and measure, a row each."""
