@@ -60,8 +60,14 @@ def check_records(report: dict[str, Any], study: str) -> None:
     assert list(frame.columns[: len(records.COLUMNS)]) == list(records.COLUMNS)
 
 
-# Their own tests compute cells of theirs.
-SLOW = ("optimal_weight", "finetuned", "generator_gaussian")
+# Their own tests run their parts.
+SLOW = (
+    "finetuned",
+    "generator_copies",
+    "generator_gaussian",
+    "generator_temperature",
+    "optimal_weight",
+)
 
 
 @pytest.mark.parametrize(

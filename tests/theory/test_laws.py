@@ -48,7 +48,12 @@ def value(frame: Any, metric: str) -> float:
     return float(frame.set_index(["metric", "group"]).loc[(metric, "all"), "value"])
 
 
-SLOW = ("tokens, synthetic", "grammar, synthetic", "mixed labels, weighting")
+SLOW = (
+    "tokens, synthetic",
+    "grammar, synthetic",
+    "mixed labels, weighting",
+    "mixed labels, synthetic",
+)
 
 
 @pytest.mark.parametrize(
