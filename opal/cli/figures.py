@@ -109,15 +109,17 @@ def _drawn(
     from opal.files import writable_folder
 
     folder = writable_folder(options.out / _CELLS)
+    if not figures:
+        return []
     with executors.executor(options.workers, options.scheduler, folder) as executor:
         started: dict[str, Started] = {}
+        before: Started | None = None
         for study, (cells, out) in studies.items():
-            started[study] = runner.start(cells, out, executor=executor)
-            # The first has all workers, for its picture is waited for.
-            for before in [*started.values()][-2:-1] or [started[study]]:
-                before.proceed()
-        for last in [*started.values()][-1:]:
-            last.proceed()
+            now = started[study] = runner.start(cells, out, executor=executor)
+            (before or now).proceed()  # the first at once, for its picture is waited for
+            before = now
+        if before is not None:
+            before.proceed()
         work = {name: _work(figure, started) for name, figure in figures.items()}
         begin = time.perf_counter()
         drawn: list[dict[str, Any]] = []

@@ -11,11 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from opal import losses
 from opal.objective import Design
 from opal.settings import Alphabet, Bias, FiniteLaw, GaussianMixture, Grammar, Group, TokenSetting
 from opal.settings.setting import LawSetting, Setting
 from opal.simulation import replicate_metrics
 from opal.synthesis import Duplication, Oracle
+from opal.theory import asymptotics
 from opal.theory.predict import expand, predict
 
 TOKENS = TokenSetting.drawn(Alphabet.random(24, 3, eta=1.0, key=0), key=2)
@@ -99,6 +101,18 @@ def test_informative_rows_are_those_in_doubt() -> None:
     shares = np.asarray(law.table).sum(axis=2)
     expected = np.array(design.counts) * (shares @ (p * (1 - p)))
     np.testing.assert_allclose([told[group.name] for group in law.groups], expected, rtol=1e-8)
+
+
+def test_doubt_counts_the_class_of_reference_like_the_others() -> None:
+    law = TokenSetting.drawn(Alphabet.random(24, 3, eta=1.0, key=0), 3, key=2).law
+    theta = np.random.default_rng(0).normal(size=2 * (law.dim + 1))
+    w, b = losses.weights_and_intercepts(jnp.asarray(theta), law.dim)
+    scores = np.asarray(law.features) @ np.asarray(w).T + np.asarray(b)
+    p = np.asarray(jax.nn.softmax(np.column_stack([np.zeros(len(scores)), scores])))
+    expected = np.asarray(law.table).sum(axis=2) @ (p * (1 - p)).sum(axis=1) / 2
+    found = asymptotics._doubt(law, jnp.asarray(theta), "logistic")
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    assert asymptotics._doubt(law, jnp.asarray(theta), "squared").tolist() == [1.0, 1.0, 1.0]
 
 
 @dataclass(frozen=True)
