@@ -45,7 +45,7 @@ def best(
     Numbers whose bounds are positive are searched on a logarithmic scale.
 
     Args:
-        build: numbers by name ↦ components and λ, differentiable; for instance
+        build: numbers by name ↦ components and λ, a function that JAX can trace; for instance
             ``lambda t: (of_setting(setting, design, alpha=t["alpha"]), t["ridge"])``.
         bounds: of each number to tune.
         loss: of the rule.
@@ -75,10 +75,16 @@ def best(
         parts, ridge = build(named(x))
         return Components(*(jnp.asarray(part, float) for part in parts)), jnp.asarray(ridge, float)
 
+    @jax.jit
+    def moved(x: jax.Array) -> tuple[tuple[Components, jax.Array], tuple[Components, jax.Array]]:
+        """What the numbers make, and its derivatives in each of them (the last axis)."""
+        return made(x), jax.jacfwd(made)(x)
+
     def slope(x: np.ndarray) -> tuple[jax.Array, jax.Array]:
-        at, pull_back = jax.vjp(made, jnp.asarray(x))
+        at, by_number = moved(jnp.asarray(x))
         value, slopes = _slopes(*at, loss, metric)
-        return value, pull_back(slopes)[0]
+        parts = jax.tree.map(lambda a, b: jnp.tensordot(a, b, a.ndim), slopes, by_number)
+        return value, sum(jax.tree.leaves(parts), jnp.zeros(len(x)))
 
     with jax.enable_x64(True):
         box = np.array([np.log(b) if logs[name] else b for name, b in bounds.items()])
