@@ -19,7 +19,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # Tests, their workers and the processes that they start compile the same functions: once is
     # enough. The folder is new for each run, so that no run depends on the one before.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="opal-tests-compiled-")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 if "OPAL_GENERATORS" not in os.environ:
     os.environ["OPAL_GENERATORS"] = tempfile.mkdtemp(prefix="opal-tests-generators-")

@@ -102,7 +102,7 @@ def _share_compiled(folder: str) -> None:
     """Let a new process read what others have compiled, unless the user has a cache for that."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     # Another process may be writing the entry: it is compiled instead.
     warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
 
