@@ -246,7 +246,8 @@ def _check_units(y: np.ndarray, name: str) -> None:
         raise ValueError(
             f"all values of a column must have one unit; {name!r} has values from {low[0]:g} to "
             f"{low[-1]:g} and others from {high[0]:g} to {high[-1]:g}, as if fractions and "
-            "percents were mixed. Divide the percents by 100."
+            "percents were mixed. Divide the percents by 100; if all are of one unit, multiply all "
+            "by 1000."
         )
 
 

@@ -110,7 +110,7 @@ def test_percent_and_fraction_in_one_column() -> None:
     mixed = GOOD.assign(y=GOOD["y"] * np.where(GOOD["seed"] == 1, 100, 1))
     said = refusal(mixed)
     assert "values from 0.104472 to 0.241421 and others from 10.4472 to 24.1421" in said
-    assert "Divide the percents by 100" in said
+    assert "Divide the percents by 100; if all are of one unit, multiply all by 1000." in said
 
 
 def test_a_curve_over_decades_is_not_taken_for_mixed_units() -> None:
