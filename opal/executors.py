@@ -8,13 +8,16 @@ import os
 import pkgutil
 import secrets
 import socket
+import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from opal import __version__
@@ -27,6 +30,9 @@ _CONNECT = 5.0  # seconds until a scheduler that does not answer counts as unrea
 _FIRST_WORKER = 10.0  # seconds that the first worker has to register
 _VERSION = "opal:__version__"
 _START = "Start one with `dask scheduler`, and on each machine `dask worker ADDRESS --nthreads 1`"
+
+
+_stopped: Event | None = None  # of a worker process, once it is one
 
 
 class WorkersError(RuntimeError):
@@ -79,10 +85,11 @@ def _processes(workers: int) -> Iterator[Executor]:
     """Processes of this machine."""
     # A forked process hangs once JAX has started its threads; a spawned one does not.
     context = multiprocessing.get_context("spawn")
+    stopped = context.Event()
     with (
         tempfile.TemporaryDirectory(prefix="opal-compiled-") as compiled,
-        ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_share_compiled, initargs=(compiled,)
+        _Processes(
+            workers, mp_context=context, initializer=_become_worker, initargs=(compiled, stopped)
         ) as processes,
     ):
         try:
@@ -93,18 +100,50 @@ def _processes(workers: int) -> Iterator[Executor]:
                 "little memory is the usual reason: use fewer --workers. Finished cells are kept, "
                 "and the same command resumes."
             ) from error
-        except BaseException:
+        except BaseException as error:
+            stopped.set()
+            if isinstance(error, KeyboardInterrupt):
+                sys.stderr.write("stopping when the running cells end; Ctrl-C again leaves them\n")
             processes.shutdown(cancel_futures=True)  # and waits: a second call would take it back
             raise
 
 
-def _share_compiled(folder: str) -> None:
-    """Let a new process read what others have compiled, unless the user has a cache for that."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+class _Processes(ProcessPoolExecutor):
+    """A pool that does not begin the calls its processes hold in reserve once it is stopped."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(_unless_stopped, fn, *args, **kwargs)
+
+
+def _unless_stopped(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    if _stopped is not None and _stopped.is_set():
+        raise KeyboardInterrupt
+    try:
+        return function(*args, **kwargs)
+    except KeyboardInterrupt:  # a terminal interrupts all its processes, this one perhaps first
+        if _stopped is not None:
+            _stopped.set()
+        raise
+
+
+def _become_worker(folder: str, stopped: Event) -> None:
+    """Let a new process end with its parent, stop with it, and read what others have compiled."""
+    global _stopped
+    _stopped = stopped
+    Thread(target=_end_with_parent, daemon=True).start()
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # the user may have one for that
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     # Another process may be writing the entry: it is compiled instead.
     warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot tell its workers, which would wait for cells for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager

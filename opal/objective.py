@@ -127,8 +127,13 @@ class Design:
         maker: object = self.synthesizer
         if isinstance(maker, type) or not isinstance(maker, Synthesizer):
             got = f"the class {maker.__name__}" if isinstance(maker, type) else repr(maker)
+            asked = ("name", "min_seeds", "fit", "population")
+            lacks = [member for member in asked if not hasattr(maker, member)]
+            nearly = 0 < len(lacks) < len(asked)
+            without = f", which has no {' and no '.join(lacks)}" if nearly else ""
             raise ValueError(
-                f"synthesizer must be an object such as Duplication() or Smote(5); got {got}."
+                "synthesizer must be an object such as Duplication() or Smote(5); "
+                f"got {got}{without}."
             )
         if self.weighting == "group" and any(self.n_oversampled):
             raise ValueError(

@@ -209,7 +209,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ValueError(
             f"records need a JSON sidecar; {sidecar} cannot be read ({error}). "
-            "Run the study again into a new folder."
+            f"Delete {_parquet(path).name}: the same command makes it again."
         ) from error
     if not isinstance(content, dict):
         raise ValueError(f"{sidecar} must hold a JSON object; got {type(content).__name__}.")

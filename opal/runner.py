@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,23 +114,30 @@ class Started:
         """The label of each cell as it is finished."""
         if self.executor is None:
             for path in self.pending:
-                _finish(self.cells[path], path)
+                with _naming(self.cells[path].label):
+                    _finish(self.cells[path], path)
                 yield self.cells[path].label
             return
         self.proceed()
         try:
             for future in as_completed(self.futures):
                 label = self.futures[future]
-                try:
+                with _naming(label):
                     future.result()
-                except Exception as error:
-                    error.add_note(f"in cell {label!r}")
-                    raise
                 yield label
         except BaseException:
             for future in self.futures:
                 future.cancel()
             raise
+
+
+@contextmanager
+def _naming(label: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"in cell {label!r}")
+        raise
 
 
 def start(cells: Sequence[Cell], out: Path, *, executor: Executor | None = None) -> Started:

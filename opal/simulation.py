@@ -216,10 +216,14 @@ def _check_seeds(law: TrueLaw, design: Design) -> None:
 
 
 def _anonymous(synthesizer: Synthesizer | None) -> Synthesizer | None:
-    """The synthesizer without its name, so that arms that differ in it share a compilation."""
+    """One of opal's own without its name, so that arms that differ in it share a compilation.
+
+    A user's may do what its name says.
+    """
     plain: Any = synthesizer
+    ours = type(plain).__module__.split(".")[0] == __name__.split(".")[0]
     has_name = is_dataclass(plain) and any(field.name == "name" for field in fields(plain))
-    return replace(plain, name="") if has_name else plain
+    return replace(plain, name="") if ours and has_name else plain
 
 
 def _calls(dim: int, design: Design, n_replicates: int, chunk: int) -> list[np.ndarray]:

@@ -120,6 +120,14 @@ def test_lists_are_as_good_as_tuples() -> None:
     assert hash(design.counts) == hash((7, 3))
 
 
+class NoLimit:
+    """A synthesizer but for its ``population``."""
+
+    name, min_seeds = "no limit", 1
+
+    def fit(self, seeds: object, groups: object, *, key: object) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -152,6 +160,7 @@ def test_lists_are_as_good_as_tuples() -> None:
         ({"ridge": float("inf")}, "ridge is a finite penalty of at least 0; got inf"),
         ({"synthesizer": "smote"}, "such as Duplication() or Smote(5); got 'smote'"),
         ({"synthesizer": Duplication}, "or Smote(5); got the class Duplication"),
+        ({"synthesizer": NoLimit()}, "which has no population."),
         ({"loss": "hinge"}, "loss must be one of ('logistic', 'squared'); got 'hinge'"),
         ({"weighting": "class"}, "weighting must be one of ('opal', 'group'); got 'class'"),
         ({"threshold": 0.5}, "threshold must be one of ('fitted', 'balanced'); got 0.5"),

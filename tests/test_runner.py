@@ -32,6 +32,17 @@ cells = traced.cells(traces, int(n), float(wait), slow=3)
 runner.run(cells, Path(out), progress=False)
 """
 
+POOL = """
+import sys
+from pathlib import Path
+from opal import executors, runner
+from tests import traced
+if __name__ == "__main__":
+    traces, out = sys.argv[1:]
+    with executors.executor(2, None, Path(out)) as executor:
+        runner.run(traced.cells(traces, 6, 600.0), Path(out), executor=executor, progress=False)
+"""
+
 
 @pytest.fixture
 def traces(tmp_path: Path) -> Path:
@@ -156,13 +167,46 @@ def test_a_failure_cancels_what_other_studies_have_queued(traces: Path, tmp_path
                 traced.cells(traces, 40, 0.5), tmp_path / "second", executor=executor
             )
             second.proceed()
-            first.finish(progress=False)
+            try:
+                first.finish(progress=False)
+            finally:
+                told.append(time.monotonic_ns())
 
+    told: list[int] = []
     with pytest.raises(RuntimeError, match="cell -1 cannot be computed"):
         both()
     seen = len(computed(traces))
     time.sleep(1.5)  # three cells' time
     assert len(computed(traces)) == seen < 20  # nothing goes on behind the error
+    began = [int(path.name.split("_")[2]) for path in traces.iterdir()]
+    # Nor does what the processes hold in reserve, which would begin within a cell's time.
+    assert max(began) < told[0] + 0.25e9
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_workers_end_with_a_parent_that_is_killed(traces: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", POOL, str(traces), str(tmp_path / "out")]
+    process = subprocess.Popen(command)
+    try:
+        wait_for(lambda: len(traced.processes_of(traces)) == 2)
+    finally:
+        process.kill()
+        process.wait(timeout=30)
+    wait_for(lambda: not processes_that_run(traces))
+    assert set(computed(traces)) == {0, 1}
+
+
+def processes_that_run(traces: Path) -> set[int]:
+    """Those that started a cell and are neither gone nor waiting to be reaped."""
+    found = set()
+    for pid in traced.processes_of(traces):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            continue
+        if state != "Z":
+            found.add(pid)
+    return found
 
 
 def test_what_is_finished_survives_a_cell_that_fails(traces: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -135,6 +136,11 @@ def test_a_replicate_is_what_a_user_would_compute(baseline: dict[str, np.ndarray
             error = stats.norm.cdf(-sign * centre / spread)
             np.testing.assert_allclose(baseline["risk"][replicate, g], risk, atol=1e-6)
             np.testing.assert_allclose(baseline["error"][replicate, g], error, atol=1e-6)
+    least = LAW.group_risk(LAW.optimum("logistic"), "logistic").mean()
+    excess = baseline["risk"].mean(axis=1) - np.asarray(least)
+    np.testing.assert_allclose(baseline["excess_balanced_risk"], excess, atol=1e-9)
+    minority = int(np.argmin(DESIGN.counts))
+    np.testing.assert_allclose(baseline["minority_error"], baseline["error"][:, minority])
 
 
 def test_a_simulation_is_the_mean_of_its_replicates(baseline: dict[str, np.ndarray]) -> None:
@@ -223,3 +229,28 @@ def test_simulations_in_two_threads_do_not_wait_for_each_other() -> None:
         together = list(pool.map(work, designs * 8))
     for left, right in zip(together[:2], together[-2:], strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Named:
+    """A synthesizer that does what its name says."""
+
+    name: str = field(default="true", metadata={"static": True})
+    min_seeds = 1
+
+    def fit(self, seeds: Sample, groups: Any, *, key: Any) -> Any:
+        far = GaussianMixture([[-1.0, 3.0], [1.0, -3.0]])
+        return (SETTING if self.name == "true" else far).law
+
+    def population(self, truth: Any) -> None:
+        return None
+
+
+def test_a_user_s_synthesizer_keeps_its_name() -> None:
+    def excess(name: str) -> float:
+        design = Design((60, 20), Named(name), n_augmented=60, alpha=0.6)
+        found = replicate_metrics(SETTING, design, key=0, n_replicates=20)
+        return float(found["excess_balanced_risk"].mean())
+
+    assert excess("far") > 2 * excess("true")

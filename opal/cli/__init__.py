@@ -73,7 +73,8 @@ def _guarded(command: Callable[[], int]) -> int:
     except Exception as error:
         if os.environ.get("OPAL_TRACEBACK") or not _is_refusal(error):
             raise
-        sys.stderr.write(f"error: {error}\n")
+        where = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        sys.stderr.write(f"error: {error}{where}\n")
         return 2
 
 

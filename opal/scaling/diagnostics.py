@@ -45,6 +45,8 @@ def of_params(
     law, gone = covariance.problem.law, covariance.problem.gone(covariance.phi)
     values = np.where(gone, 0.0, covariance.problem.values(covariance.phi))
     yield from _singular(law.params, covariance.problem.residuals(covariance.phi)[1])
+    reach = np.max(np.abs(covariance.problem.model(covariance.phi)[1]), axis=0)
+    span = float(np.ptp(covariance.problem.y))
     for index, name in enumerate(law.params):
         low, high = law.bounds[name]
         left, right = intervals[name]
@@ -59,7 +61,7 @@ def of_params(
                 f"{name} is at its bound ({values[index]:.3g}): the table does not show this part "
                 "of the law; try a law without it."
             )
-        if is_open(name, left, right, law, float(np.ptp(covariance.problem.y))):
+        if is_open(name, left, right, law, span / max(reach[index], np.finfo(float).tiny)):
             yield (
                 f"{name} is not identified: its interval [{left:.3g}, {right:.3g}] is open. "
                 "Add sizes where this part of the law changes."
@@ -67,7 +69,10 @@ def of_params(
 
 
 def is_open(name: str, low: float, high: float, law: ScalingLaw, span: float) -> bool:
-    """Whether an interval says nothing: it reaches a bound, or is wider than the values' span."""
+    """Whether an interval says nothing: it reaches a bound, or is wider than ``span``.
+
+    That is the change of a linear parameter which moves a value as far as all values lie apart.
+    """
     if name in law.amplitudes:
         return not low > 0 or high / low > _OPEN
     bound = law.bounds[name]

@@ -74,15 +74,15 @@ def check_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
         if name not in known:
             raise ValueError(
                 f"the table has no column {name!r}{hint(name, known)} It has: {', '.join(known)}."
-                f"{_separator_hint(known)}"
+                f"{_remedy(known)}"
             )
 
 
-def _separator_hint(known: Sequence[str]) -> str:
-    """What to do about a header that was not split, because its separator is no comma."""
+def _remedy(known: Sequence[str]) -> str:
+    """Another separator, where the header was not split, or other names."""
     if len(known) == 1 and any(mark in known[0] for mark in ";\t|"):
         return " That is one column: separate the columns of the file by commas."
-    return ""
+    return " Name yours with --x, --y and --seed (in Python x, y and seed)."
 
 
 def columns_of(frame: pd.DataFrame, law: ScalingLaw, roles: Roles) -> Columns:

@@ -244,6 +244,10 @@ def require_pytree(thing: object, what: str) -> None:
         ValueError: it is no pytree, or a field that is no array is not static.
     """
     kind = type(thing).__name__
+    if hasattr(thing, "law") and hasattr(thing.law, "law"):
+        raise ValueError(
+            f"{what} holds a law; got the setting {type(thing.law).__name__}. Give it setting.law."
+        )
     for path, leaf in jax.tree_util.tree_leaves_with_path(thing):
         if leaf is thing:
             raise ValueError(

@@ -35,6 +35,11 @@ class Oracle:
         Raises:
             ValueError: the truth has no such dial, or it is out of range.
         """
+        if hasattr(truth, "law"):
+            raise ValueError(
+                f"an oracle takes a law; got the setting {type(truth).__name__}. "
+                "Give it setting.law."
+            )
         turn = getattr(truth, "biased", None)
         if turn is None:
             raise ValueError(

@@ -39,9 +39,10 @@ def predict(
 
     The balanced excess risk is an exact average over the estimator's Gaussian law. Its expansion to
     order 1/n is also reported, whole (``excess_first_order``) and by part (``excess_bias``,
-    ``excess_drift``, ``excess_variance``). ``informative_rows`` of a group are its real rows times
-    the mean curvature of the loss (``E p(1 − p)`` for two classes and the logistic loss): what the
-    self-consistent order neglects is 0.3 to 0.7 over the least of them (docs/theory.md, section 8).
+    ``excess_drift``, ``excess_variance``). ``informative_rows`` of a group are its rows, as many as
+    would count if all weighed alike, times the mean curvature of the loss (``E p(1 − p)`` for two
+    classes and the logistic loss): what the self-consistent order neglects is 0.3 to 0.7 over the
+    least of them (docs/theory.md, section 8).
     Other metrics are averages over the same Gaussian law, so that a worst group is the worst of
     each replicate.
 
@@ -72,6 +73,8 @@ def predict(
         first = expand(setting, design)
         law = resum(setting, design, first) if order == "self-consistent" else first
         rows = _metrics(_truth(setting), first, law, design.counts, design.loss)
+        told = zip(setting.law.groups, _effective_rows(setting, design) * first.doubt, strict=True)
+        rows |= {("informative_rows", group.name): (float(n), 0.0) for group, n in told}
         errors = _expansion_errors(setting, design, first)
         rows |= {key: (rows[key][0], error) for key, error in errors.items()}
     return records.of_design(setting, design, rows, study=study, source="theory")
@@ -181,6 +184,17 @@ def check_groups(setting: Setting, design: Design) -> None:
         )
 
 
+def _effective_rows(setting: Setting, design: Design) -> Float[np.ndarray, " g"]:
+    """``(Σw)²/Σw²`` over the rows of each group [G]; rows made of seeds add nothing to them."""
+    population = _population(setting, design)
+    if population is not None and population.seed_use != "none":
+        return np.array(design.counts, float)
+    kinds = list(zip(design.row_counts(), design.row_weights(), strict=True))
+    total = sum(np.asarray(n) * np.asarray(w) for n, w in kinds)
+    squares = sum(np.asarray(n) * np.asarray(w) ** 2 for n, w in kinds)
+    return np.asarray(total**2 / squares)
+
+
 def threshold_shift(
     truth: SmoothTruth, synthetic: SmoothLaw, design: Design
 ) -> Float[np.ndarray, " p"]:
@@ -237,10 +251,8 @@ def _metrics(
         "excess_drift": first.drift_risk,
         "excess_variance": first.variance,
     }
-    rows |= {(name, "all"): (float(value), 0.0) for name, value in parts.items()}
-    informative = np.array(counts) * np.asarray(first.doubt)
-    told = zip(names, informative.tolist(), strict=True)
-    return rows | {("informative_rows", name): (value, 0.0) for name, value in told}
+    exact = {(name, "all"): (float(value), 0.0 * float(value)) for name, value in parts.items()}
+    return rows | exact
 
 
 def _quadrature_errors(

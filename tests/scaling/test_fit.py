@@ -216,6 +216,17 @@ def test_values_that_rise_are_told() -> None:
     assert "the values rise with size" in said
 
 
+def test_on_a_link_the_sign_of_an_amplitude_does_not_make_it_open() -> None:
+    n = np.tile(np.geomspace(20, 2000, 7), 4)
+    seed = np.repeat(np.arange(4), 7)
+    noise = 0.01 * np.random.default_rng(1).normal(size=n.size)
+    logit = 2.0 - 6.0 * n**-0.4 + noise
+    frame = pd.DataFrame({"n": n, "y": 1 / (1 + np.exp(-logit)), "seed": seed})
+    found = fit("power", frame, x={"n": "n"}, y="y", seed="seed", link="logit")
+    assert found.params["A"].low < -6.0 < found.params["A"].high < 0
+    assert not any("is open" in warning for warning in found.warnings)
+
+
 def test_where_a_part_is_absent_its_exponent_may_be_anything() -> None:
     n = np.tile([100.0, 200.0, 500.0, 1e3, 3e3, 1e4, 3e4], 6)
     seeds = np.repeat(np.arange(6), 7)

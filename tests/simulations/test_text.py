@@ -101,7 +101,14 @@ def test_a_class_without_base_texts_is_refused(frame: pd.DataFrame) -> None:
 
 def test_texts_of_unknown_origin_are_noted(frame: pd.DataFrame) -> None:
     rootless = frame.assign(seeds=[()] * len(frame))
-    assert "faithful: no text says what it was made from" in corpus_of(rootless).notes[0]
+    notes = corpus_of(rootless).notes
+    assert "faithful: no text says what it was made from" in notes[0]
+    assert not any("have a seed" in note for note in notes)
+
+
+def test_a_table_that_is_none_of_texts_is_refused(frame: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match=r"missing: .*Build it with opal.bridge.text.text_table"):
+        corpus_of(frame[["text", "label"]])
 
 
 def test_a_file_of_one_s_own_is_evaluated(

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from opal import checks
+from opal.objective import Design
 from opal.settings import GaussianLaw, GaussianMixture, Sample
+from opal.simulation import simulate
 from opal.synthesis import Bias, Oracle
 
 SETTING = GaussianMixture(
@@ -145,3 +147,11 @@ def test_one_coordinate_cannot_be_rotated() -> None:
     line = GaussianMixture([[0.0], [1.0]]).law
     with pytest.raises(ValueError, match="has only one"):
         line.biased(Bias(rotation=0.3))
+
+
+def test_a_setting_is_no_law() -> None:
+    setting = GaussianMixture([[-1.0, 0.0], [1.0, 0.0]])
+    with pytest.raises(ValueError, match=r"the setting GaussianMixture. Give it setting.law"):
+        Oracle.biased(setting, Bias(mean_shift=0.1))
+    with pytest.raises(ValueError, match=r"the setting GaussianMixture. Give it setting.law"):
+        simulate(setting, Design((9, 9), Oracle(setting)), key=0, n_replicates=2)

@@ -97,8 +97,11 @@ def is_right(name: str, prediction: float) -> bool:
     return abs(simulated(name).z(prediction)) <= checks.z_threshold(len(CASES))
 
 
-# A case for each way in which rows depend on the seeds; the others take a compilation each.
-QUICK = ("raw", "biased oracle", "weighting", "copies in turn", "copies at random", "gaussian fit")
+# A case for each way in which rows depend on the seeds; others take a compilation each.
+QUICK = (
+    *("raw", "biased oracle", "weighting", "copies in turn", "copies at random", "gaussian fit"),
+    *("squared", "threshold"),  # no other test compares a penalty or a moved threshold
+)
 
 
 def cases(*names: str) -> list[Any]:

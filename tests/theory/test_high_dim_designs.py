@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import optimize
 
 from opal.objective import Design
 from opal.settings import GaussianMixture, SpuriousCorrelation
@@ -96,9 +97,27 @@ def test_the_best_design_is_better_than_its_neighbours() -> None:
         assert error(**{name: found.at[name] * factor}) > found.value
 
 
+def test_a_penalty_within_its_bounds_is_found() -> None:
+    found = best(lambda t: (of_setting(SETTING, DESIGN), t["ridge"]), {"ridge": (1e-3, 1e4)})
+    made = numbers(of_setting(SETTING, DESIGN))
+
+    def error(log_ridge: float) -> float:
+        return float(evaluate(made, float(np.exp(log_ridge))).balanced_error)
+
+    scanned = optimize.minimize_scalar(error, bounds=np.log([1.0, 1e3]), options={"xatol": 1e-8})
+    assert found.converged
+    assert found.at["ridge"] == pytest.approx(np.exp(scanned.x), rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"bounds": {}}, "at least one number to tune"),
+        ({"n_starts": 0}, "and one start"),
+        (
+            {"bounds": {"alpha": (0.1, 0.9), "n_augmented": (5.0, 30.0), "ridge": (-2.0, -1.0)}},
+            "no answer at any of 5 starts",
+        ),
         ({"metric": "accuracy"}, "metric must be one of"),
         ({"bounds": {"alpha": (0.5, 0.1)}}, "finite interval"),
     ],

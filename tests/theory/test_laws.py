@@ -103,6 +103,26 @@ def test_informative_rows_are_those_in_doubt() -> None:
     np.testing.assert_allclose([told[group.name] for group in law.groups], expected, rtol=1e-8)
 
 
+def test_rows_that_weigh_nothing_inform_of_nothing() -> None:
+    maker = Oracle(TOKENS.law)
+
+    def told(**design: Any) -> np.ndarray:
+        frame = predict(TOKENS, Design((800, 200), maker, oversample="none", **design))
+        return frame.loc[frame["metric"] == "informative_rows", "value"].to_numpy()
+
+    synthetic = told(n_augmented=50, alpha=1.0)
+    assert synthetic[0] / synthetic[1] == pytest.approx(
+        told(n_augmented=400, alpha=1.0)[0] / told(n_augmented=400, alpha=1.0)[1]
+    )
+    np.testing.assert_allclose(told(n_augmented=400, alpha=1.0) / synthetic, 8.0, rtol=1e-6)
+    # A pair of 50 rows of weight 0.95 and 200 of 0.05 says hardly more than the 50.
+    n, m, a = 200, 50, 0.95
+    mixed = told(n_augmented=m, alpha=a, weighting="group")
+    real = told(alpha=0.0, n_augmented=m, weighting="group")
+    ratio = 1 / ((1 - a) ** 2 + a**2 * n / m)
+    assert mixed[1] / real[1] == pytest.approx(ratio, rel=1e-6)
+
+
 def test_doubt_counts_the_class_of_reference_like_the_others() -> None:
     law = TokenSetting.drawn(Alphabet.random(24, 3, eta=1.0, key=0), 3, key=2).law
     theta = np.random.default_rng(0).normal(size=2 * (law.dim + 1))

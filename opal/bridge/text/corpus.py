@@ -187,16 +187,21 @@ def corpus_of(
     texts can be added.
 
     Args:
-        frame: texts of humans, and of generators if there are any.
+        frame: texts of humans, and of generators if there are any: tables of :func:`text_table`,
+            one below the other.
         test: human texts to test on; a third of the table's, at random, if None.
         name: of the corpus.
         key: chooses test and base texts.
 
     Raises:
-        ValueError: too few human texts, or a test text of a class that the table lacks.
+        ValueError: the rules of :func:`validate_texts`, too few human texts, or a test text of a
+            class that the table lacks.
     """
     from opal.draws import as_key, named, on_host
 
+    for table in (frame, test):
+        if table is not None:
+            validate_texts(table)
     human = frame[frame["source"] == HUMAN]
     rest = frame[frame["source"] != HUMAN]
     rng = on_host(named(as_key(key), "own texts"))
@@ -234,10 +239,11 @@ def _found(corpus: TextCorpus, table: str, frame: pd.DataFrame) -> Iterator[tupl
         yield int(ids.isin(getattr(corpus, other)["id"]).sum()), f"equal a text of {other}"
     if table not in corpus.synthetic:
         return
-    seed = frame["seeds"].str[0]
+    seed = frame["seeds"].str[0].where(frame["seeds"].str.len() > 0)
+    told = seed.notna()
     n_seeds = seed.groupby(ids).transform("nunique")
     yield int((n_seeds > 1).sum()), "were made from several seeds, word for word the same"
-    yield int((~seed.isin(corpus.base["id"])).sum()), "have a seed that is not in base"
+    yield int((told & ~seed.isin(corpus.base["id"])).sum()), "have a seed that is not in base"
     yield int(seed.isin(corpus.test["id"]).sum()), "have a seed that is in test"
     label = corpus.base.drop_duplicates("id").set_index("id")["label"]
     strange = seed.isin(label.index) & (seed.map(label) != frame["label"])

@@ -16,6 +16,7 @@ from opal.theory.high_dim.rule import solve
 
 Build = Callable[[Mapping[str, jax.Array]], tuple[Components, jax.Array | float]]
 METRICS = ("balanced_error", "worst_error", "balanced_risk", "worst_risk")
+_NO_ANSWER = 1e6  # what a search sees where theory has none
 
 
 class Best(NamedTuple):
@@ -45,7 +46,7 @@ def best(
     Numbers whose bounds are positive are searched on a logarithmic scale.
 
     Args:
-        build: numbers by name ↦ components and λ, a function that JAX can trace; for instance
+        build: numbers by name ↦ components and λ, differentiable; for instance
             ``lambda t: (of_setting(setting, design, alpha=t["alpha"]), t["ridge"])``.
         bounds: of each number to tune.
         loss: of the rule.
@@ -53,13 +54,19 @@ def best(
         n_starts: on a Halton sequence within the bounds.
 
     Raises:
-        ValueError: unknown metric, or bounds that are not a finite interval.
+        ValueError: unknown metric, no bounds or some that are not a finite interval, no start, or
+            no solution at any.
     """
     from scipy import optimize
     from scipy.stats import qmc
 
     if metric not in METRICS:
         raise ValueError(f"metric must be one of {METRICS}; got {metric!r}.")
+    if not bounds or n_starts < 1:
+        raise ValueError(
+            "best needs at least one number to tune, and one start; "
+            f"got bounds of {list(bounds)} and n_starts {n_starts}."
+        )
     for name, (low, high) in bounds.items():
         if not (np.isfinite([low, high]).all() and low < high):
             raise ValueError(f"bounds of {name} must be a finite interval; got {(low, high)}.")
@@ -75,16 +82,10 @@ def best(
         parts, ridge = build(named(x))
         return Components(*(jnp.asarray(part, float) for part in parts)), jnp.asarray(ridge, float)
 
-    @jax.jit
-    def moved(x: jax.Array) -> tuple[tuple[Components, jax.Array], tuple[Components, jax.Array]]:
-        """What the numbers make, and its derivatives in each of them (the last axis)."""
-        return made(x), jax.jacfwd(made)(x)
-
     def slope(x: np.ndarray) -> tuple[jax.Array, jax.Array]:
-        at, by_number = moved(jnp.asarray(x))
+        at, pull_back = jax.vjp(made, jnp.asarray(x))
         value, slopes = _slopes(*at, loss, metric)
-        parts = jax.tree.map(lambda a, b: jnp.tensordot(a, b, a.ndim), slopes, by_number)
-        return value, sum(jax.tree.leaves(parts), jnp.zeros(len(x)))
+        return value, pull_back(slopes)[0]
 
     with jax.enable_x64(True):
         box = np.array([np.log(b) if logs[name] else b for name, b in bounds.items()])
@@ -94,6 +95,11 @@ def best(
             for start in qmc.scale(starts, box[:, 0], box[:, 1])
         ]
         first = min(ends, key=lambda end: end.fun)
+        if first.fun >= _NO_ANSWER:
+            raise ValueError(
+                f"theory has no answer at any of {len(ends)} starts within {dict(bounds)}: the "
+                "equations have no solution there. Allow a larger ridge, or other bounds."
+            )
         at = {name: float(number) for name, number in named(jnp.asarray(first.x)).items()}
     return Best(at, float(first.fun), bool(first.success))
 
@@ -118,7 +124,7 @@ def _finite(
     def function(x: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = slope(x)
         if not np.isfinite(value):
-            return 1e6, np.zeros_like(x)
+            return _NO_ANSWER, np.zeros_like(x)
         return float(value), np.asarray(gradient)
 
     return function

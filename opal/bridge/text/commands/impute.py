@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -187,7 +187,10 @@ class Impute(Asking):
 
         from opal.bridge.text import reading
 
-        columns = reading.Columns(text=self.text_column, label=self.label_column)
+        named = reading.Columns(self.text_column, self.label_column, seed=self.seed_column)
+        files = [Path(self.file or ""), *([self.synthetic] if self.synthetic else [])]
+        there = reading.present(files, named)
+        columns = replace(there[files[0]], seed=None)
         frame = reading.read_texts(self.file or "", columns, least=reading.LEAST)
         if self.drop_duplicates:
             frame = frame[~frame["id"].duplicated() | (frame["seeds"].str.len() > 0)]
@@ -195,11 +198,18 @@ class Impute(Asking):
             return frame
         made = reading.read_texts(
             self.synthetic,
-            reading.Columns(seed=self.seed_column),
+            there[self.synthetic],
             source=self.synthetic.stem,
             n_classes=1,
         )
-        return pd.concat([frame, made[made["seeds"].str.len() > 0]], ignore_index=True)
+        from_seeds = made["seeds"].str.len() > 0
+        if not from_seeds.any():
+            raise ValueError(
+                "every synthetic text must say which texts it was made from, so that none helps to "
+                f"judge itself; none of {len(made)} in {self.synthetic} does. Name their column "
+                "with --seed-column."
+            )
+        return pd.concat([frame, made[from_seeds]], ignore_index=True)
 
     def _trial(self, found: Task) -> Trial:
         from opal.bridge.text.impute import report

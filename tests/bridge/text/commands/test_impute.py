@@ -49,6 +49,21 @@ def test_a_file_with_synthetic_texts(
     assert found["claims"][0]["full_sample"] == "unknown"
 
 
+def test_synthetic_texts_without_seeds_are_refused_whatever_columns_are_called(
+    tmp_path: Path, task: Task, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rename = {"text": "said", "label": "mood"}
+    made = written(np.random.default_rng(1), task.originals[:20], 40, 5)
+    for name, each in (("own", pd.concat([task.originals, task.others])), ("made", made)):
+        each[["text", "label"]].rename(columns=rename).to_csv(tmp_path / f"{name}.csv", index=False)
+    words = ["text", "impute", str(tmp_path / "own.csv"), "--class", "bad", *FEW]
+    words += ["--text-column", "said", "--label-column", "mood"]
+    assert main([*words, "--synthetic", str(tmp_path / "made.csv")]) == 2
+    said = capsys.readouterr().err
+    assert "none of 40 in" in said
+    assert "with --seed-column" in said
+
+
 def test_the_table_for_people(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["text", "impute", str(mine), "--class", "bad", *FEW, "--n-original", "15"]) == 0
     printed = capsys.readouterr().out
