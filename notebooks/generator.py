@@ -419,7 +419,9 @@ maker = GaussianGenerator(writer, 2, quantiser, n_context=most)
 mixture = GaussianMixture([[-1.0, 0.0], [1.0, 0.0]], name="as in training")
 with jax.enable_x64(True):
     sample = mixture.sample((4, 4), key=KEY)
-    tables = np.asarray(replace(maker, n_context=4).fit(sample, mixture.groups, key=KEY).table)
+    tables = np.asarray(
+        replace(maker, n_context=4).fit(sample, mixture.groups, key=as_key(KEY)).table
+    )
 edges, few = quantiser.edges(), np.asarray(sample.x[sample.rows(1)])
 density = tables[1].reshape(quantiser.n_bins, -1) / np.outer(np.diff(edges), np.diff(edges))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +51,7 @@ def replicate_keys(key: Key[Array, ""], indices: Array) -> Key[Array, " r"]:
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, indices)
 
 
+@partial(jax.jit, static_argnames=("n", "dim"), inline=True)
 def standard_normal(key: Key[Array, ""], n: Rows, dim: int) -> Float[Array, "n dim"]:
     """Standard normal draws [n, dim], two from each Threefry block (Box and Muller 1958).
 
@@ -70,6 +72,7 @@ def standard_normal(key: Key[Array, ""], n: Rows, dim: int) -> Float[Array, "n d
     return jnp.concatenate(halves)[:dim].astype(jnp.zeros(()).dtype).T
 
 
+@partial(jax.jit, static_argnames=("n", "dim"), inline=True)
 def uniform(key: Key[Array, ""], n: Rows, dim: int) -> Float[Array, "n dim"]:
     """Uniform draws in (0, 1] with 32 bits [n, dim]; ``n`` as for :func:`standard_normal`."""
     pairs = jnp.concatenate(_uniform_pairs(key, n, (dim + 1) // 2))

@@ -16,6 +16,7 @@ from opal.checks import Check, at_least, share
 from opal.cli import run_study
 from opal.runner import Cell
 
+from . import _config
 from ._config import DrawnDesign
 from ._rows import wrong_is_caught
 
@@ -50,12 +51,16 @@ class Config:
     """Replicates of each design; of each point of a curve as well."""
     n_alphas: int = 7
     """Points of each curve in α."""
+    n_predicted: int = 41
+    """Points of each line of theory."""
     seed: int = 11
     """Seed of designs and replicates."""
 
 
 PRESETS = {
-    "tiny": Config(dim=40, n_ridge=2, n_logistic=1, n_hinge=0, n_replicates=8, n_alphas=2),
+    "tiny": Config(
+        dim=40, n_ridge=2, n_logistic=1, n_hinge=0, n_replicates=8, n_alphas=2, n_predicted=9
+    ),
     "quick": Config(dim=200, n_ridge=8, n_logistic=2, n_hinge=1, n_replicates=12, n_alphas=4),
     "full": Config(),
 }
@@ -72,6 +77,9 @@ class Curve:
 
 def cells(config: Config) -> list[Cell]:
     """A cell for each design, and one for each curve."""
+    designs = {"n_ridge": 0, "n_logistic": 0, "n_hinge": 0}
+    points = {"n_replicates": 2, "n_alphas": 1, "n_predicted": 2}
+    _config.require_counts(config, dim=8, **designs, **points)
     n_designs = config.n_ridge + config.n_logistic + config.n_hinge
     draws = [DrawnDesign(config, index) for index in range(n_designs)]
     losses: tuple[MarginLoss, ...] = ("squared", "logistic")
@@ -125,7 +133,7 @@ def measure_curve(curve: Curve) -> pd.DataFrame:
         simulated = _high_dim.simulated(at, key=config.seed, n_replicates=config.n_replicates)
         both = (simulated, _high_dim.predicted(at))
         frames += [frame.assign(is_optimum=alpha == best) for frame in both]
-    for alpha in np.linspace(0.02, 0.98, 41):
+    for alpha in np.linspace(0.02, 0.98, config.n_predicted):
         line = _high_dim.predicted(problem.with_alpha(float(alpha)))
         frames.append(line.assign(is_optimum=False))
     frame = pd.concat(frames, ignore_index=True)

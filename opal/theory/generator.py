@@ -156,7 +156,7 @@ class Bound(NamedTuple):
     first: float
     second: float
 
-    def at(self, d: float | ArrayLike, n: float | ArrayLike) -> np.ndarray:
+    def at(self, d: int | float | ArrayLike, n: int | float | ArrayLike) -> np.ndarray:
         """The bound for d tokens and n seeds."""
         d, n = np.asarray(d, float), np.asarray(n, float)
         return np.asarray(self.first / np.sqrt(d) + self.second * np.log(d) / np.sqrt(n))

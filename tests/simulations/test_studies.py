@@ -93,6 +93,8 @@ NAN = float("nan")
     [
         ("imbalance", {"n_min": (10, 0)}, "n_min must be a whole number of at least 1; got 0."),
         ("imbalance", {"n_min": ()}, "n_min needs at least one value, each of them a cell"),
+        ("high_dim", {"n_replicates": 1}, "n_replicates must be a whole number of at least 2"),
+        ("high_dim", {"n_hinge": -1}, "n_hinge must be a whole number of at least 0; got -1."),
         (
             "imbalance",
             {"n_min": (30, 4)},

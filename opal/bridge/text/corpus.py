@@ -201,7 +201,7 @@ def corpus_of(
 
     for table in (frame, test):
         if table is not None:
-            validate_texts(table)
+            validate_texts(table.drop(columns=ATTRIBUTE, errors="ignore"))  # some have none
     human = frame[frame["source"] == HUMAN]
     rest = frame[frame["source"] != HUMAN]
     rng = on_host(named(as_key(key), "own texts"))
