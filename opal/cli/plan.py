@@ -114,7 +114,8 @@ def _read(command: Command, path: Path) -> tuple[Fit, list[Point], PurchaseBudge
     frame = table.where(read_table(path), conditions)
     x = dict(zip(VARIABLES, command.x, strict=True))
     seed = command.seed if command.seed != "seed" or "seed" in frame.columns else None
-    table.check_columns(frame, [*x.values(), command.y, *([seed] if seed else [])])
+    columns = [*x.values(), command.y, *([seed] if seed else [])]
+    table.check_columns(frame, columns, remedy=table.NAME_YOURS)
     fitted = fit_pilot(
         frame,
         x=x,

@@ -16,7 +16,7 @@ from opal.scaling.exchange import CrossLaw, Mixture, cross_law, laws_of, widenin
 from opal.scaling.fit import Fit, fit
 from opal.scaling.laws import ScalingLaw
 from opal.scaling.purchase import LEAST_WEIGHT, Option
-from opal.scaling.table import Roles, check_columns, check_numbers, columns_of
+from opal.scaling.table import NAME_YOURS, Roles, check_columns, check_numbers, columns_of
 
 VARIABLES = ("n", "N", "alpha")
 WEIGHTS = (LEAST_WEIGHT, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
@@ -104,7 +104,7 @@ def fit_pilot(
 
 def _check_rows(frame: pd.DataFrame, law: ScalingLaw, roles: Roles) -> None:
     """Check every row, also those that :func:`near` leaves out."""
-    check_columns(frame, roles.columns)
+    check_columns(frame, roles.columns, remedy=NAME_YOURS)
     for name in (*roles.x.values(), roles.y):
         check_numbers(frame, name)
     law.check_x(columns_of(frame, law, roles), roles.x)

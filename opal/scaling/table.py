@@ -11,6 +11,7 @@ import pandas as pd
 from opal.names import hint
 from opal.scaling.laws import Columns, ScalingLaw
 
+NAME_YOURS = " Name yours with --x, --y and --seed (in Python x, y and seed)."
 _IDENTITY = ("metric", "group", "setting", "source")  # columns of records that tell curves apart
 _SUSPECT_RATIO = 5.0
 _LEAST, _MOST = 1e-9, 1e12  # of the largest value: beyond, sums of squares lose their digits
@@ -63,7 +64,7 @@ def where(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def check_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
+def check_columns(frame: pd.DataFrame, names: Sequence[str], *, remedy: str = "") -> None:
     """Check that the columns are there.
 
     Raises:
@@ -74,15 +75,15 @@ def check_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
         if name not in known:
             raise ValueError(
                 f"the table has no column {name!r}{hint(name, known)} It has: {', '.join(known)}."
-                f"{_remedy(known)}"
+                f"{_separator_hint(known) or remedy}"
             )
 
 
-def _remedy(known: Sequence[str]) -> str:
-    """Another separator, where the header was not split, or other names."""
+def _separator_hint(known: Sequence[str]) -> str:
+    """What to do about a header that was not split, because its separator is no comma."""
     if len(known) == 1 and any(mark in known[0] for mark in ";\t|"):
         return " That is one column: separate the columns of the file by commas."
-    return " Name yours with --x, --y and --seed (in Python x, y and seed)."
+    return ""
 
 
 def columns_of(frame: pd.DataFrame, law: ScalingLaw, roles: Roles) -> Columns:
@@ -110,7 +111,7 @@ def check(frame: pd.DataFrame, law: ScalingLaw, roles: Roles, *, link: str, loss
             f"this order; got {dict(roles.x)}."
         )
     _check_roles(roles)
-    check_columns(frame, roles.columns)
+    check_columns(frame, roles.columns, remedy=NAME_YOURS)
     _check_one_curve(frame, roles)
     numeric = [name for name in roles.columns if name != roles.seed]
     for name in numeric:

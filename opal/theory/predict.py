@@ -251,6 +251,7 @@ def _metrics(
         "excess_drift": first.drift_risk,
         "excess_variance": first.variance,
     }
+    # The error of a value that is not a number is none either.
     exact = {(name, "all"): (float(value), 0.0 * float(value)) for name, value in parts.items()}
     return rows | exact
 

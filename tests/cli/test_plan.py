@@ -142,7 +142,7 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         ([*PRICES, "--n-real", "0"], "n_real is the number of real samples of each group"),
         ([*PRICES, "--strategies", "vtss"], "unknown strategy 'vtss'"),
-        ([*PRICES, "--y", "risk"], "the table has no column 'risk'"),
+        ([*PRICES, "--y", "risk"], "seed, value. Name yours with --x, --y and --seed"),
         ([*PRICES, "--x", "n", "N", "w"], "the table has no column 'w'"),
         ([*PRICES, "--beta", "-1"], "beta is the exponent of the curves"),
         (["--price-synthetic", "1", "--budget", "1.5", *FEW], "synthetic sample of each group, 2;"),
