@@ -138,6 +138,11 @@ def _numeric(column: pd.Series, where: str) -> None:
 
 
 def require_binary(labels: pd.Series, where: str) -> None:
+    """Check that labels are 0 or 1; ``where`` says of which table they are.
+
+    Raises:
+        ValueError: one is not.
+    """
     found = sorted({float(label) for label in labels.unique()} - {0.0, 1.0})
     if found:
         raise ValueError(

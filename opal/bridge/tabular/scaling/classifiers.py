@@ -57,7 +57,7 @@ def probabilities(
 
         boosted = XGBClassifier(random_state=seed, n_jobs=1)
         return np.asarray(boosted.fit(rows.x, rows.y, sample_weight=weight).predict_proba(x))
-    return np.asarray(_logistic(rows, weight).predict_proba(x))
+    return np.asarray(logistic(rows, weight).predict_proba(x))
 
 
 def log_loss(y: np.ndarray, p: np.ndarray, weight: np.ndarray | None = None) -> float:
@@ -70,23 +70,27 @@ def log_loss(y: np.ndarray, p: np.ndarray, weight: np.ndarray | None = None) -> 
     return -float(np.average(np.log(clipped), weights=weight))
 
 
-def stop(rows: TableRows, weight: np.ndarray | None) -> tuple[int, float]:
-    """Where lbfgs stops: the number of iterations, and the largest entry of the gradient there."""
-    model = _logistic(rows, weight)
-    w = np.ones(len(rows)) if weight is None else weight
-    residual = w * (model.predict_proba(rows.x)[:, 1] - rows.y)
-    slope = rows.x.T @ residual + model.coef_[0]  # the penalty is ½‖β‖² beside the summed loss
-    gradient = np.append(slope, residual.sum()) / w.sum()
-    return int(model.n_iter_[0]), float(np.abs(gradient).max())
+def logistic(rows: TableRows, weight: np.ndarray | None, *, exact: bool = False) -> Any:
+    """scikit-learn's logistic regression, wherever lbfgs stops: on raw columns often too early.
 
-
-def _logistic(rows: TableRows, weight: np.ndarray | None) -> Any:
+    With ``exact`` Newton's method finds the minimum of the same objective.
+    """
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(max_iter=MAX_ITERATIONS, tol=TOLERANCE)
+    if exact:
+        model.set_params(solver="newton-cholesky", tol=1e-8)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it often stops early on raw columns, which `stop` tells
+        warnings.simplefilter("ignore")  # `gradient_at` tells what the warning would
         return model.fit(rows.x, rows.y, sample_weight=weight)
+
+
+def gradient_at(model: Any, rows: TableRows, weight: np.ndarray | None) -> float:
+    """Largest entry of the mean loss's gradient where a logistic regression stopped."""
+    w = np.ones(len(rows)) if weight is None else weight
+    residual = w * (model.predict_proba(rows.x)[:, 1] - rows.y)
+    slope = rows.x.T @ residual + model.coef_[0]  # the penalty is ½‖β‖² beside the summed loss
+    return float(np.abs(np.append(slope, residual.sum())).max() / w.sum())
 
 
 def _forest(

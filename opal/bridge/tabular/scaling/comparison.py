@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge.tabular.scaling.classifiers import TOLERANCE
-from opal.bridge.tabular.scaling.published import METRICS, N_STEPS
+from opal.bridge.tabular.scaling.published import METRICS, N_STEPS, NO_MAKER
 from opal.bridge.tabular.scaling.tables import ScalingTable
 
 ROUNDING = 1e-9
@@ -85,7 +85,7 @@ def compare(frame: pd.DataFrame, several: Mapping[str, ScalingTable]) -> dict[st
 def _rows_of(frame: pd.DataFrame, file: ResultFile) -> pd.DataFrame:
     same = ("task", "experiment", "classifier", "metric")
     chosen = np.logical_and.reduce([frame[name] == getattr(file, name) for name in same])
-    return frame[chosen & frame["maker"].isin([file.maker, "none"])]
+    return frame[chosen & frame["synthesizer"].isin([file.maker, NO_MAKER])]
 
 
 def _compared(
@@ -131,11 +131,12 @@ def _cause(
     causes = []
     if difference > ROUNDING or (last > ROUNDING and ordered):
         if file.classifier == "logistic":
-            gradient, spread = rows["gradient"].max() / TOLERANCE, rows["spread"].max()
+            most = rows[["gradient", "to_minimum", "reordered"]].max()
             causes.append(
-                f"lbfgs on raw columns stops where rounding lets it: largest gradient there "
-                f"{gradient:.2g} times its tolerance, and other orders of the same rows move the "
-                f"log loss by up to {spread:.1g}"
+                f"lbfgs stops early on raw columns, at a gradient of up to "
+                f"{most['gradient'] / TOLERANCE:.2g} times its tolerance: the log loss there is up "
+                f"to {most['to_minimum']:.1g} from that at the minimum, and up to "
+                f"{most['reordered']:.1g} from that of the same rows in another order"
             )
         else:
             causes.append("not explained")

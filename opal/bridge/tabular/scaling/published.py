@@ -16,17 +16,17 @@ test rows of label 1, or of the groups (0, 0) and (1, 1).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from opal import records
-from opal.bridge.tabular.scaling import classifiers, tables
-from opal.bridge.tabular.scaling.tables import ScalingTable, TaskRows
+from opal.bridge.tabular.scaling import classifiers
+from opal.bridge.tabular.scaling.tables import ScalingTable, TableSource, TaskRows
 from opal.bridge.tabular.splits import TableRows
 
 SEEDS = (1, 2, 6, 8, 42)
@@ -36,30 +36,22 @@ EXPERIMENTS = ("additional", "ratio")
 ADDED_WEIGHT = 0.5
 NO_MAKER = "none"
 METRICS = ("balanced_log_loss", "minority_log_loss")
+CALIBRATED = "calibrated_log_loss"
+_FOLDS = 3
 
 
 @dataclass(frozen=True)
 class PublishedCurve:
     """One classifier on the training sets of one experiment.
 
-    ``folder``, ``label`` and ``attribute`` name a table that is not listed. The maker ``none`` has
-    the arm ``imbalanced`` of *ratio*, which all makers share.
+    The maker ``none`` has the arm ``imbalanced`` of *ratio*, which all makers share.
     """
 
-    table: str
+    source: TableSource
     task: str
     experiment: str
     classifier: str
     maker: str
-    folder: str | None = None
-    label: str | None = None
-    attribute: str | None = None
-
-    def read(self) -> ScalingTable:
-        """The table."""
-        if self.folder is None:
-            return tables.listed(self.table)
-        return tables.from_folder(Path(self.folder), self.label, self.attribute)
 
 
 @dataclass(frozen=True)
@@ -79,15 +71,19 @@ class TrainingSet:
 def evaluate(curve: PublishedCurve) -> pd.DataFrame:
     """Records of the losses of every training set of a curve, one row for each seed and metric.
 
-    Columns beyond :data:`opal.records.COLUMNS`: the fields of the curve, ``step`` (i), ``n_added``
-    (rows of weight ½), ``n_generator`` (real rows that the maker's generator was fitted to); and of
-    the logistic regression ``gradient`` (largest entry where it stopped) and ``spread`` (range of
-    its log loss over other orders of the same rows).
+    XGBoost's balanced loss in *additional* is also measured after calibration (Platt scaling of its
+    scores of held-out real rows, classes weighing alike): ``calibrated_log_loss``.
+
+    Columns beyond :data:`opal.records.COLUMNS`: ``table``, ``task``, ``experiment``,
+    ``classifier``, ``step`` (i), ``n_added`` (rows of weight ½), ``n_generator`` (real rows that
+    the maker's generator was fitted to); and of the logistic regression ``gradient`` (largest entry
+    where it stopped), and by how much the logarithm of the loss is another at the minimum
+    (``to_minimum``) and with the same rows in another order (``reordered``).
 
     Raises:
         ValueError: the table is unfit, or has fewer rows than the experiment draws.
     """
-    table = curve.read()
+    table = curve.source.read()
     maker = None if curve.maker == NO_MAKER else curve.maker
     rows = TaskRows.of(table, curve.task, maker)
     found = []
@@ -95,11 +91,11 @@ def evaluate(curve: PublishedCurve) -> pd.DataFrame:
         about = _counts(curve.task, training)
         for metric, measured in _losses(curve, training, rows).items():
             found.append({**about, "metric": metric, **measured})
-    identity = {k: v for k, v in asdict(curve).items() if k not in ("folder", "label", "attribute")}
     frame = pd.DataFrame(found).assign(
-        study="published_scaling", source="data", setting=f"{curve.table}/{curve.task}",
-        synthesizer=curve.maker, protocol="published",
-        n_generator=table.n_generator(maker) if maker else 0.0, **identity,
+        study="published_scaling", source="data", setting=f"{curve.source.name}/{curve.task}",
+        synthesizer=curve.maker, protocol="published", table=curve.source.name, task=curve.task,
+        experiment=curve.experiment, classifier=curve.classifier,
+        n_generator=table.n_generator(maker) if maker else 0.0,
     )  # fmt: skip
     return records.validate(frame)
 
@@ -116,6 +112,28 @@ def training_sets(
         yield from _additional(rows)
         real = table.real()
         yield TrainingSet("all_real", N_STEPS, SEEDS[-1], real, None, len(real), 0, 0)
+
+
+def require_rows(table: ScalingTable, task: str, experiment: str, maker: str) -> None:
+    """Check that the files of a curve are fit for use, and hold as many rows as it draws.
+
+    Raises:
+        ValueError: one is not, or does not.
+    """
+    rows = TaskRows.of(table, task, maker)
+    n, added = len(rows.originals), 9 if experiment == "additional" else 1.5
+    draws = {
+        "real majority rows": (rows.pool, 5 * n),
+        f"minority rows of {maker}": (rows.minority, math.ceil((5 + added) * n)),
+        f"majority rows of {maker}": (rows.majority, math.ceil(added * n)),
+    }
+    for what, (found, asked) in draws.items():
+        if len(found) < asked:
+            raise ValueError(
+                f"{table.name}, {task} task: the published experiment {experiment!r} draws "
+                f"{asked:,} {what} for {n} originals; there are {len(found):,}. Make more rows, "
+                "or use --protocol sound with smaller --sizes."
+            )
 
 
 def draw(rows: TableRows, n: int, seed: int) -> TableRows:
@@ -180,45 +198,53 @@ def criterion(curve: PublishedCurve, metric: str) -> str:
     The balanced files of *additional* in the imbalanced task, and that of adult in the spurious
     one, are of scikit-learn's default; all others were run again with the entropy.
     """
-    older = curve.task == "imbalanced" or curve.table == "adult"
-    first = curve.experiment == "additional" and metric == METRICS[0] and curve.folder is None
+    older = curve.task == "imbalanced" or curve.source.name == "adult"
+    first = (
+        curve.experiment == "additional" and metric == METRICS[0] and curve.source.folder is None
+    )
     return "gini" if older and first else "entropy"
 
 
 def _losses(
     curve: PublishedCurve, training: TrainingSet, rows: TaskRows
 ) -> dict[str, dict[str, float]]:
-    """Both losses; of the logistic regression also where it stopped, and how much that says."""
-    measured: dict[str, dict[str, float]] = {}
-    of_criterion: dict[str, np.ndarray] = {}
+    """Both losses, and what else is known of a classifier."""
+    if curve.classifier == "logistic":
+        return _logistic_losses(training, rows)
+    rules = {metric: criterion(curve, metric) for metric in METRICS}
+    found = {
+        rule: classifiers.probabilities(
+            curve.classifier, training.rows, training.weight, rows.test.x,
+            seed=training.seed, criterion=rule,
+        )
+        for rule in (set(rules.values()) if curve.classifier == "forest" else {"entropy"})
+    }  # fmt: skip
+    only = next(iter(found.values()))
+    losses = {
+        metric: loss_of(found.get(rule, only), rows, metric) for metric, rule in rules.items()
+    }
+    return {metric: {"value": value} for metric, value in losses.items()}
+
+
+def _logistic_losses(training: TrainingSet, rows: TaskRows) -> dict[str, dict[str, float]]:
+    """Losses, and how much it matters where lbfgs stopped."""
+    order = np.random.default_rng(training.seed).permutation(len(training.rows))
+    again = None if training.weight is None else training.weight[order]
+    model = classifiers.logistic(training.rows, training.weight)
+    others = {
+        "to_minimum": classifiers.logistic(training.rows, training.weight, exact=True),
+        "reordered": classifiers.logistic(training.rows.take(order), again),
+    }
+    p = model.predict_proba(rows.test.x)
+    p_other = {name: each.predict_proba(rows.test.x) for name, each in others.items()}
+    gradient = classifiers.gradient_at(model, training.rows, training.weight)
+    found = {}
     for metric in METRICS:
-        rule = criterion(curve, metric) if curve.classifier == "forest" else ""
-        if rule not in of_criterion:
-            of_criterion[rule] = _probabilities(curve, training, rows.test.x, rule or "entropy")
-        measured[metric] = {"value": loss_of(of_criterion[rule], rows, metric)}
-    if curve.classifier != "logistic":
-        return measured
-    orders = np.random.default_rng(0)
-    again = [_probabilities(curve, _reordered(training, orders), rows.test.x) for _ in range(3)]
-    _, gradient = classifiers.stop(training.rows, training.weight)
-    for metric, values in measured.items():
-        logs = np.log([values["value"], *(loss_of(p, rows, metric) for p in again)])
-        values |= {"gradient": gradient, "spread": float(np.ptp(logs))}
-    return measured
-
-
-def _reordered(training: TrainingSet, rng: np.random.Generator) -> TrainingSet:
-    order = rng.permutation(len(training.rows))
-    weight = None if training.weight is None else training.weight[order]
-    return replace(training, rows=training.rows.take(order), weight=weight)
-
-
-def _probabilities(
-    curve: PublishedCurve, training: TrainingSet, x: np.ndarray, rule: str = "entropy"
-) -> np.ndarray:
-    return classifiers.probabilities(
-        curve.classifier, training.rows, training.weight, x, seed=training.seed, criterion=rule
-    )
+        value = loss_of(p, rows, metric)
+        found[metric] = {"value": value, "gradient": gradient}
+        for name, each in p_other.items():
+            found[metric][name] = abs(float(np.log(loss_of(each, rows, metric) / value)))
+    return found
 
 
 def loss_of(p: np.ndarray, rows: TaskRows, metric: str) -> float:

@@ -95,7 +95,7 @@ class ScalingTable:
         return TableRows(x, y, 2 * attribute + y)
 
     def real(self) -> TableRows:
-        """Every real training row beyond the originals: ``train.csv``, or ``train0`` and ``train1``.
+        """Every real row beyond the originals: ``train.csv``, or ``train0`` and ``train1``.
 
         Without ``train.csv`` the published order of these rows is not known.
         """
@@ -158,9 +158,9 @@ class TaskRows:
         pool, minority, majority = _PARTS[task]
         originals, test = table.rows("seed"), table.rows("test")
         none = originals.take(np.empty(0, dtype=int))
-        made = [table.rows(maker + end) if maker else none for end in (minority, majority)]
+        few, many = (table.rows(maker + end) if maker else none for end in (minority, majority))
         is_minority = test.y == 1 if task == "imbalanced" else np.isin(test.group, (0, 3))
-        return cls(originals, table.rows(pool), *made, test, is_minority)
+        return cls(originals, table.rows(pool), few, many, test, is_minority)
 
 
 def listed(name: str) -> ScalingTable:
@@ -194,6 +194,27 @@ def from_folder(
         raise ValueError(f"{folder.name}: name the attribute that makes the groups: --attribute.")
     table = ScalingTable(folder.name, LocalFiles.below(folder), "", "", attribute)
     return replace(table, label=label or str(table.originals.columns[-1]))
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Where a table comes from: a published one by its name, or a folder with its columns."""
+
+    name: str
+    folder: str | None = None
+    label: str | None = None
+    attribute: str | None = None
+
+    def read(self) -> ScalingTable:
+        """The table."""
+        if self.folder is None:
+            return listed(self.name)
+        return from_folder(Path(self.folder), self.label, self.attribute)
+
+
+def real_minority(task: str) -> str:
+    """The file of real minority rows beyond the originals."""
+    return "train1" if task == "imbalanced" else "train_pos"
 
 
 def require_makers(table: ScalingTable, task: str, makers: Sequence[str]) -> None:
