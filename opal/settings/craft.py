@@ -204,14 +204,18 @@ class Craft(LawSetting):
         return CraftLaw(mass[:, :, None] * np.eye(2)[labels][:, None, :], x, self._groups())
 
     def bayes_risk(self) -> float:
-        """Balanced log loss of the law's own probabilities, the least of any rule.
+        """Balanced log loss of the law's own probabilities, the least of any rule."""
+        return float(self.scrambled_bayes_risks().mean())
+
+    def scrambled_bayes_risks(self) -> Float[np.ndarray, " s"]:
+        """:meth:`bayes_risk` by each scramble of the points [S].
 
         Groups of either task are equally likely, so that the label's entropy is balanced already.
         """
-        law = self.law
-        chance = special.ndtr(np.asarray(label_score(law.features)))
+        with jax.enable_x64(True):
+            chance = special.ndtr(np.asarray(label_score(self.law.features)))
         entropy = -special.xlogy(chance, chance) - special.xlog1py(1 - chance, -chance)
-        return float(entropy.mean())
+        return np.asarray(entropy.reshape(N_SCRAMBLES, -1).mean(axis=1))
 
     def _groups(self) -> tuple[Group, ...]:
         if self.task == "imbalanced":
