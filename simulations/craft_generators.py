@@ -45,13 +45,13 @@ class Config:
     n_min: int = 100
     """Rows of the minority there."""
     n_alphas: int = 5
-    """Points of the grid of α in [0, 1] that floors of augmentation are measured on."""
+    """Points of the grid of α in [0, 1] that floors are measured on; at 0 groups are but filled."""
     simulated: tuple[str, ...] = ("synthetic", "synthetic_allseed")
     """Makers with which theory is held against simulation."""
     simulated_n_min: int = 200
     """Rows of the minority there."""
-    n_augmented: tuple[int, ...] = (0, 1200)
-    """N there."""
+    n_augmented: tuple[int, ...] = (0, 600)
+    """N there; such a row weighs half as much as one of the others, as it did in the paper."""
     n_replicates: int = 2000
     """Replicates of each simulation."""
     log2_points: int = 12
@@ -69,7 +69,7 @@ PRESETS = {
         n_replicates=30,
         log2_points=8,
     ),
-    "quick": Config(n_alphas=3, n_replicates=500),
+    "quick": Config(n_alphas=3, n_replicates=500, log2_points=10),
     "full": Config(n_alphas=11),
 }
 
@@ -165,12 +165,11 @@ def measure_maker(at: Maker) -> pd.DataFrame:
     each = zip(setting.groups, bias.value.tolist(), bias.std_error.tolist(), strict=True)
     found: Found = {("squared_bias", group.name): (value, error) for group, value, error in each}
     found |= identities(np.asarray(law.features), at.config.seed)
-    found["floor", "all"] = _numbers(*floor(setting.law, law, design, n_rows))
     parts = [(design, found)]
     for alpha in np.linspace(0, 1, at.config.n_alphas):
         augmented = design.with_(n_augmented=at.config.n_max, alpha=float(alpha))
         left = _numbers(*floor(setting.law, law, augmented, n_rows))
-        parts.append((augmented, {("augmented_floor", "all"): left}))
+        parts.append((augmented, {("floor", "all"): left}))
     frames = [
         records.of_design(setting, each, rows, study="craft_generators", source="data")
         for each, rows in parts
@@ -204,11 +203,14 @@ def simulate_maker(at: Simulated) -> pd.DataFrame:
     from opal.theory.predict import predict
 
     setting, (law, _) = at.setting(), at.law()
-    design = at.design(law, at.config.simulated_n_min).with_(n_augmented=at.n_augmented)
+    alpha = at.n_augmented / (at.n_augmented + 2 * at.config.n_max)
+    design = at.design(law, at.config.simulated_n_min)
+    design = design.with_(n_augmented=at.n_augmented, alpha=alpha)
     study, n = "craft_generators", at.config.n_replicates
     simulated = simulate(setting, design, key=at.config.seed, n_replicates=n, study=study)
     predicted = predict(setting, design, study=study)
-    unbiased = predict(setting, design.with_(synthesizer=Oracle(setting.law)), study=study)
+    fair = design.with_(synthesizer=Oracle(setting.law))
+    unbiased = predict(setting, fair, order="first", study=study)
     frames = [frame[frame["metric"] == EXCESS] for frame in (simulated, predicted, unbiased)]
     frames[-1] = frames[-1].assign(metric="without_bias", synthesizer=at.maker)
     return pd.concat(frames, ignore_index=True)

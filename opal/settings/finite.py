@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
+from numpy.typing import ArrayLike
 
 from opal.arrays import AnyArray
 from opal.draws import named, pick, uniform
@@ -35,9 +36,9 @@ class FiniteLaw(PointLaw):
     @classmethod
     def of_rows(
         cls,
-        x: Float[np.ndarray, "n r"],
-        y: Int[np.ndarray, " n"],
-        group: Int[np.ndarray, " n"],
+        x: ArrayLike,
+        y: ArrayLike,
+        group: ArrayLike,
         groups: Sequence[Group],
     ) -> FiniteLaw:
         """The law that draws rows of a table with replacement, each as often as any of its group.
@@ -46,9 +47,9 @@ class FiniteLaw(PointLaw):
         from it has a standard error: see :mod:`opal.theory.generator_bias`.
 
         Args:
-            x: features of the rows.
-            y: their labels, whole numbers from 0; they may differ within a group that is mixed.
-            group: index of each row's group.
+            x: features of the rows [n, r].
+            y: their labels [n], whole numbers from 0; they may differ within a group that is mixed.
+            group: index of each row's group [n].
             groups: what the groups are.
 
         Raises:

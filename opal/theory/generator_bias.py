@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
 from opal import risk
 from opal.arrays import AnyArray
@@ -39,14 +40,14 @@ class Estimate(NamedTuple):
         std_error: of the rows, and of the truth's quadrature where it has one.
     """
 
-    value: Float[Array, "*g"]
-    std_error: Float[Array, "*g"]
+    value: Float[np.ndarray, "*g"]
+    std_error: Float[np.ndarray, "*g"]
 
 
 def squared_bias(
     truth: SmoothTruth,
     synthetic: SmoothLaw,
-    n_rows: Float[AnyArray, " g"],
+    n_rows: ArrayLike,
     *,
     loss: Loss = "logistic",
 ) -> Estimate:
@@ -57,17 +58,18 @@ def squared_bias(
     Args:
         truth: P, which gives θ* and H.
         synthetic: Q by its rows.
-        n_rows: independent rows of each group.
+        n_rows: independent rows of each group [G].
         loss: logistic or squared.
     """
     with jax.enable_x64(True):
-        return _squared_bias(truth, synthetic, jnp.asarray(n_rows, float), loss=loss)
+        found = _squared_bias(truth, synthetic, np.asarray(n_rows, float), loss=loss)
+    return Estimate(*(np.asarray(each) for each in found))
 
 
 @partial(jax.jit, static_argnames="loss")
 def _squared_bias(
-    truth: SmoothTruth, synthetic: SmoothLaw, n_rows: Array, *, loss: Loss
-) -> Estimate:
+    truth: SmoothTruth, synthetic: SmoothLaw, n_rows: Float[AnyArray, " g"], *, loss: Loss
+) -> tuple[Float[Array, " g"], Float[Array, " g"]]:
     best = truth.optimum(loss)
     bias = synthetic.group_gradient(best, loss) - truth.group_gradient(best, loss)
     noise = synthetic.group_score_covariance(best, loss) / n_rows[:, None, None]
@@ -77,19 +79,17 @@ def _squared_bias(
     spread = jax.vmap(solve)(noise)  # H⁻¹ Σ of each group
     value = jnp.einsum("gp,gp->g", bias, raised) - jnp.trace(spread, axis1=1, axis2=2)
     along = jnp.einsum("gp,gpq,gq->g", raised, noise, raised)
-    return Estimate(value, jnp.sqrt(4 * along + 2 * jnp.einsum("gpq,gqp->g", spread, spread)))
+    return value, jnp.sqrt(4 * along + 2 * jnp.einsum("gpq,gqp->g", spread, spread))
 
 
-def floor(
-    truth: SmoothTruth, synthetic: SmoothLaw, design: Design, n_rows: Float[AnyArray, " g"]
-) -> Estimate:
+def floor(truth: SmoothTruth, synthetic: SmoothLaw, design: Design, n_rows: ArrayLike) -> Estimate:
     """Excess balanced risk at a design's pseudo-target: what is left with ever more rows.
 
     Args:
         truth: P.
         synthetic: Q by its rows, in place of the design's synthesizer.
         design: whose shares of real and synthetic rows count, not their numbers.
-        n_rows: independent rows of each group by which Q is known.
+        n_rows: independent rows of each group [G] by which Q is known.
     """
     numbers = np.asarray(n_rows, float)
     loss = design.loss
@@ -106,8 +106,8 @@ def floor(
                 truth, synthetic, rows, weights, found, ridge=design.ridge, loss=loss
             )
             error = risk.mean_and_std_error(np.asarray(parts)[:, 0])[1].item()
-    value = found.bias - found.variance - found.drift_risk
-    return Estimate(value, jnp.hypot(spread, error))
+        value = np.asarray(found.bias - found.variance - found.drift_risk)
+    return Estimate(value, np.hypot(spread, error))
 
 
 @partial(jax.jit, static_argnames="loss")

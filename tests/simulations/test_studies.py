@@ -62,6 +62,7 @@ def check_records(report: dict[str, Any], study: str) -> None:
 
 # Their own tests run their parts.
 SLOW = (
+    "craft_generators",
     "finetuned",
     "generator_copies",
     "generator_gaussian",
