@@ -1,4 +1,4 @@
-"""How wrong a generator is that is known by a table of its rows (docs/theory.md, section 16).
+"""How wrong a generator is that is known by a table of its rows (docs/theory.md, section 15).
 
 The law that draws rows of the table differs from the generator's by what n rows can differ. That
 makes every measure of bias too large by a term of order 1/n, which is subtracted, and uncertain by
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _ENDLESS = 1e15  # real rows, whose noise is no part of a floor
 
 
-class Estimate(NamedTuple):
+class RowEstimate(NamedTuple):
     """A number that a table of rows tells, and how well.
 
     Attributes:
@@ -50,7 +50,7 @@ def squared_bias(
     n_rows: ArrayLike,
     *,
     loss: Loss = "logistic",
-) -> Estimate:
+) -> RowEstimate:
     """``‖∇b_g(θ*)‖²`` in the norm of ``H⁻¹`` of each group [G].
 
     Half of it is the excess of a rule for which that bias is the whole of the gradient's.
@@ -63,7 +63,7 @@ def squared_bias(
     """
     with jax.enable_x64(True):
         found = _squared_bias(truth, synthetic, np.asarray(n_rows, float), loss=loss)
-    return Estimate(*(np.asarray(each) for each in found))
+    return RowEstimate(*(np.asarray(each) for each in found))
 
 
 @partial(jax.jit, static_argnames="loss")
@@ -82,7 +82,9 @@ def _squared_bias(
     return value, jnp.sqrt(4 * along + 2 * jnp.einsum("gpq,gqp->g", spread, spread))
 
 
-def floor(truth: SmoothTruth, synthetic: SmoothLaw, design: Design, n_rows: ArrayLike) -> Estimate:
+def floor(
+    truth: SmoothTruth, synthetic: SmoothLaw, design: Design, n_rows: ArrayLike
+) -> RowEstimate:
     """Excess balanced risk at a design's pseudo-target: what is left with ever more rows.
 
     Args:
@@ -107,7 +109,7 @@ def floor(truth: SmoothTruth, synthetic: SmoothLaw, design: Design, n_rows: Arra
             )
             error = risk.mean_and_std_error(np.asarray(parts)[:, 0])[1].item()
         value = np.asarray(found.bias - found.variance - found.drift_risk)
-    return Estimate(value, np.hypot(spread, error))
+    return RowEstimate(value, np.hypot(spread, error))
 
 
 @partial(jax.jit, static_argnames="loss")
