@@ -33,7 +33,7 @@ def published() -> tuple[np.ndarray, np.ndarray]:
     return rows.x, rows.y
 
 
-def uniforms(x: np.ndarray, column: int, mean: np.ndarray, spread: float) -> np.ndarray:
+def uniforms(x: np.ndarray, column: int, mean: np.ndarray | float, spread: float) -> np.ndarray:
     """A column through its distribution function, at random within the rounded cell [n]."""
     low, high = (special.ndtr((x[:, column] + s * 0.05 - mean) / spread) for s in (-1, 1))
     u = np.random.default_rng(column).uniform(size=len(x))
@@ -43,6 +43,7 @@ def uniforms(x: np.ndarray, column: int, mean: np.ndarray, spread: float) -> np.
 def test_its_columns_follow_the_law(published: tuple[np.ndarray, np.ndarray]) -> None:
     x, _ = published
     x3 = 0.5 * x[:, 0] + 0.3 * x[:, 1]
+    laws: dict[int, tuple[np.ndarray | float, float]]
     laws = {0: (0, 1), 1: (0, 1), 2: (x3, 0.5), 4: (0.5 * x[:, 2], 1), 6: (0, 1)}
     p = [stats.kstest(uniforms(x, c, m, s), "uniform").pvalue for c, (m, s) in laws.items()]
     assert min(p) > 0.001
