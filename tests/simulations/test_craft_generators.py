@@ -96,6 +96,7 @@ def test_real_rows_keep_identities_and_have_no_floor() -> None:
     assert (np.abs(floors["value"] / floors["std_error"]) < 4).all()
 
 
+@pytest.mark.slow
 def test_rows_of_the_originals_have_one() -> None:
     frame = measure_maker(Maker(TINY, "ros"))
     floors = frame[(frame["metric"] == "floor") & (frame["alpha"] == 1)]
