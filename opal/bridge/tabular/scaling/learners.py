@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from opal import names, validation
-from opal.bridge import resampling
 from opal.bridge.tabular.arms import TrainingRows, balancing
 from opal.bridge.tabular.classifiers import logistic_scores
 from opal.bridge.tabular.splits import TableRows
@@ -146,13 +145,13 @@ class HeldOut:
 
 def hold_out(learner: Learner, training: WeightedRows, folds: int) -> HeldOut:
     """Scores of the real rows by rules not fitted to them; groups are dealt out evenly."""
-    n = training.n_real
-    fold = resampling.deal(np.arange(n), training.group, folds, seed=learner.seed)
-    scores = np.empty(n)
-    for k in range(folds):
-        held_out = np.flatnonzero(fold == k)
+    from sklearn.model_selection import StratifiedKFold
+
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=learner.seed)
+    scores = np.empty(training.n_real)
+    for _, held_out in splitter.split(training.group, training.group):
         scores[held_out] = learner.fit(training.without(held_out))(training.rows.x[held_out])
-    return HeldOut(scores, training.rows.y[:n], training.judged)
+    return HeldOut(scores, training.rows.y[: training.n_real], training.judged)
 
 
 def tuned(

@@ -106,7 +106,7 @@ class ScalingTable:
     def makers(self, task: str) -> list[str]:
         """Makers with synthetic rows for a task."""
         ending = f"{_PARTS[task][1]}.csv"
-        inside = (name.removeprefix(self.folder) for name in self.files.names())
+        inside = [n.removeprefix(self.folder) for n in self.files.names() if self._owns(n)]
         found = {name.removesuffix(ending) for name in inside if name.endswith(ending)}
         return sorted(maker for maker in found if maker not in ("train", "data", ""))
 
@@ -119,9 +119,13 @@ class ScalingTable:
 
     def results(self) -> dict[str, Path]:
         """Committed result files (JSON), by name."""
-        found = [n for n in self.files.names() if n.startswith(self.folder) and n.endswith(".json")]
+        found = [n for n in self.files.names() if self._owns(n) and n.endswith(".json")]
         paths = {name.removeprefix(self.folder): self.files.path(name) for name in sorted(found)}
         return {name: path for name, path in paths.items() if isinstance(path, Path)}
+
+    def _owns(self, name: str) -> bool:
+        """Whether a file lies in the folder itself."""
+        return name.startswith(self.folder) and "/" not in name.removeprefix(self.folder)
 
     def _path(self, part: str) -> str:
         return f"{self.folder}{part}.csv"
