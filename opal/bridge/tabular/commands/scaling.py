@@ -117,7 +117,7 @@ class ScaleRows:
             effort = Effort(**{name: getattr(self, name) for name in _SOUND_ONLY})
             return cells.sound_cells(sources, choice, effort)
         committed = self.compare or (self.folder is None and not self.makers)
-        return cells.published_cells(sources, choice, committed=committed)
+        return cells.published_cells(sources, choice, committed=committed, calibrated=self.laws)
 
     def _check_flags(self) -> None:
         from opal import executors

@@ -9,7 +9,7 @@ from itertools import product
 from opal import names
 from opal.bridge.tabular.scaling import classifiers, learners, published, sound
 from opal.bridge.tabular.scaling.comparison import result_files
-from opal.bridge.tabular.scaling.published import EXPERIMENTS, NO_MAKER, PublishedCurve
+from opal.bridge.tabular.scaling.published import EXPERIMENTS, N_STEPS, NO_MAKER, PublishedCurve
 from opal.bridge.tabular.scaling.sound import REAL, Effort, SoundCurve
 from opal.bridge.tabular.scaling.tables import TASKS, ScalingTable, TableSource, require_makers
 from opal.runner import Cell
@@ -26,16 +26,18 @@ class CurveChoice:
 
     def includes(self, curve: PublishedCurve) -> bool:
         """Whether a curve is chosen."""
-        fields = ("task", "experiment", "classifier", "maker")
+        own = (curve.task, curve.experiment, curve.classifier.split(",")[0], curve.maker)
         chosen = (self.tasks, self.experiments, self.classifiers, self.makers)
-        return all(
-            not some or getattr(curve, name) in some
-            for name, some in zip(fields, chosen, strict=True)
-        )
+        return all(not some or value in some for value, some in zip(own, chosen, strict=True))
 
 
 def published_cells(
-    sources: Sequence[TableSource], choice: CurveChoice, *, committed: bool
+    sources: Sequence[TableSource],
+    choice: CurveChoice,
+    *,
+    committed: bool,
+    calibrated: bool = False,
+    steps: tuple[int, ...] = tuple(range(N_STEPS)),
 ) -> list[Cell]:
     """A cell for each chosen curve of the published protocol.
 
@@ -43,6 +45,8 @@ def published_cells(
         sources: the tables.
         choice: of curves.
         committed: only those of which there is a result file.
+        calibrated: also XGBoost's curves of *additional* after calibration.
+        steps: of each curve.
 
     Raises:
         ValueError: a table is unfit or has too few rows, or no curve is left.
@@ -56,10 +60,12 @@ def published_cells(
     for source in sources:
         table = source.read()
         known = _committed(table, source) if committed else _possible(table, source, choice)
+        if calibrated:
+            known = _with_calibration(known)
         mine = [curve for curve in known if choice.includes(curve)]
         _require_rows(table, mine)
         shared = [replace(c, maker=NO_MAKER) for c in mine if c.experiment == "ratio"]
-        curves |= dict.fromkeys([*shared, *mine])
+        curves |= dict.fromkeys(replace(c, steps=steps) for c in [*shared, *mine])
     if not curves:
         raise ValueError(
             "nothing is left to do: no committed result file is of the curves that --tasks, "
@@ -74,6 +80,13 @@ def published_cells(
 def _committed(table: ScalingTable, source: TableSource) -> Iterator[PublishedCurve]:
     for file in result_files(table):
         yield PublishedCurve(source, file.task, file.experiment, file.classifier, file.maker)
+
+
+def _with_calibration(curves: Iterable[PublishedCurve]) -> Iterator[PublishedCurve]:
+    for curve in curves:
+        yield curve
+        if curve.classifier == "xgboost" and curve.experiment == "additional":
+            yield replace(curve, classifier=published.CALIBRATED)
 
 
 def _possible(

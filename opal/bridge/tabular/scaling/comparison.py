@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,28 +58,23 @@ def result_files(table: ScalingTable) -> dict[ResultFile, Path]:
     return {file: path for file, path in named.items() if file is not None}
 
 
-def compare(frame: pd.DataFrame, several: Mapping[str, ScalingTable]) -> dict[str, Any]:
-    """The largest difference to each committed file that the records have all numbers of.
+def numbers(frame: pd.DataFrame, table: ScalingTable) -> pd.DataFrame:
+    """Every committed number of a table that the records have, beside what was recomputed.
 
     Args:
-        frame: records of :func:`opal.bridge.tabular.scaling.published.evaluate`.
-        several: the tables by name.
+        frame: records of :func:`opal.bridge.tabular.scaling.published.evaluate`, of this table.
+        table: the table.
 
     Returns:
-        ``n_files``, ``max_abs_difference`` and ``files``: ``file``, ``classifier``, ``difference``
-        (largest over means and standard deviations, as the file has them) and ``cause``.
+        One row for each number: ``file``, the fields of :class:`ResultFile`, ``arm``, ``step``,
+        ``statistic`` (``mean`` or ``std``), ``value`` and ``published``, both as the file has it.
     """
-    files = []
-    for name, table in several.items():
-        mine = frame[frame["table"] == name]
-        for file, path in result_files(table).items():
-            rows = _rows_of(mine, file)
-            if not rows.empty:
-                files.append({"file": f"{name}/{path.name}", **_compared(rows, file, path, table)})
-    if not files:
-        raise ValueError("nothing was compared: no committed result file has these curves.")
-    largest = max(entry["difference"] for entry in files)
-    return {"n_files": len(files), "max_abs_difference": largest, "files": files}
+    found = []
+    for file, path in result_files(table).items():
+        rows = _rows_of(frame, file)
+        about = {"file": f"{table.name}/{path.name}", **file._asdict()}
+        found += [about | number for number in _numbers(rows, file, json.loads(path.read_text()))]
+    return pd.DataFrame(found)
 
 
 def _rows_of(frame: pd.DataFrame, file: ResultFile) -> pd.DataFrame:
@@ -88,60 +83,79 @@ def _rows_of(frame: pd.DataFrame, file: ResultFile) -> pd.DataFrame:
     return frame[chosen & frame["synthesizer"].isin([file.maker, NO_MAKER])]
 
 
-def _compared(
-    rows: pd.DataFrame, file: ResultFile, path: Path, table: ScalingTable
-) -> dict[str, Any]:
-    by_step = {
-        step: max(abs(ours - theirs) for ours, theirs in pairs)
-        for step, pairs in _pairs(rows, file, json.loads(path.read_text())).items()
-    }
-    difference = max(by_step.values())
-    last = by_step.pop(N_STEPS, 0.0)
-    cause = _cause(rows, file, max(by_step.values()), last, ordered=table.has("train"))
-    return {"classifier": file.classifier, "difference": difference, "cause": cause}
-
-
-def _pairs(
+def _numbers(
     rows: pd.DataFrame, file: ResultFile, published: Mapping[str, Mapping[str, float]]
-) -> dict[int, list[tuple[float, float]]]:
-    """Our number and the published one, for every number of a file, by its step.
+) -> Iterator[dict[str, Any]]:
+    values = rows.assign(value=np.log(rows["value"] + 1e-15)) if file.logarithm else rows
+    of_point = values.groupby(["arm", "step"])["value"]
+    ours = {"mean": of_point.mean(), "std": of_point.std(ddof=0)}
+    for step, several in published.items():
+        for name, theirs in several.items():
+            arm, _, statistic = name.rpartition("_")
+            if name == "train_all_augment":
+                arm, statistic = "all_real", "mean"
+            point = (_ARMS.get(arm, arm), int(step))
+            if point in ours[statistic].index:
+                yield {
+                    "arm": point[0],
+                    "step": point[1],
+                    "statistic": statistic,
+                    "value": float(ours[statistic][point]),
+                    "published": float(theirs),
+                }
+
+
+def compare(frame: pd.DataFrame, several: Mapping[str, ScalingTable]) -> dict[str, Any]:
+    """The largest difference to each committed file, and its cause.
+
+    Args:
+        frame: records of :func:`opal.bridge.tabular.scaling.published.evaluate`.
+        several: the tables by name.
+
+    Returns:
+        ``n_files``, ``max_abs_difference`` and ``files``: ``file``, ``classifier``, ``difference``
+        (largest over means and standard deviations, as the file has them) and ``cause``.
 
     Raises:
-        ValueError: the records lack a number.
+        ValueError: nothing was compared.
     """
-    values = rows.assign(value=np.log(rows["value"] + 1e-15)) if file.logarithm else rows
-    found = values.groupby(["arm", "step"])["value"]
-    mean, deviation = found.mean(), found.std(ddof=0)
-    pairs: dict[int, list[tuple[float, float]]] = {}
-    for step, numbers in published.items():
-        for name, theirs in numbers.items():
-            if name == "train_all_augment":
-                ours = mean["all_real", int(step)]
-            else:
-                arm, _, kind = name.rpartition("_")
-                ours = (mean if kind == "mean" else deviation)[_ARMS[arm], int(step)]
-            pairs.setdefault(int(step), []).append((float(ours), float(theirs)))
-    return pairs
+    files: list[dict[str, Any]] = []
+    for name, table in several.items():
+        mine = frame[frame["table"] == name]
+        found = numbers(mine, table)
+        for file, path in result_files(table).items():
+            known = f"{name}/{path.name}"
+            rows = found[found["file"] == known] if len(found) else found
+            if len(rows):
+                cause = _cause(rows, _rows_of(mine, file), ordered=table.has("train"))
+                difference = float((rows["value"] - rows["published"]).abs().max())
+                entry = {"file": known, "classifier": file.classifier}
+                files.append({**entry, "difference": difference, "cause": cause})
+    if not files:
+        raise ValueError("nothing was compared: no committed result file has these curves.")
+    largest = max(entry["difference"] for entry in files)
+    return {"n_files": len(files), "max_abs_difference": largest, "files": files}
 
 
-def _cause(
-    rows: pd.DataFrame, file: ResultFile, difference: float, last: float, *, ordered: bool
-) -> str:
+def _cause(found: pd.DataFrame, rows: pd.DataFrame, *, ordered: bool) -> str:
     """Why the numbers of a file differ, in a sentence that says what shows it."""
+    off = (found["value"] - found["published"]).abs()
+    unordered = (found["arm"] == "all_real") & (not ordered)
     causes = []
-    if difference > ROUNDING or (last > ROUNDING and ordered):
-        if file.classifier == "logistic":
+    if off[~unordered].max() > ROUNDING:
+        if "gradient" in rows and rows["gradient"].notna().any():
             most = rows[["gradient", "to_minimum", "reordered"]].max()
             causes.append(
-                f"lbfgs stops early on raw columns, at a gradient of up to "
+                "lbfgs stops early on raw columns, at a gradient of up to "
                 f"{most['gradient'] / TOLERANCE:.2g} times its tolerance: the log loss there is up "
                 f"to {most['to_minimum']:.1g} from that at the minimum, and up to "
                 f"{most['reordered']:.1g} from that of the same rows in another order"
             )
         else:
             causes.append("not explained")
-    if last > ROUNDING and not ordered:
+    if off[unordered].max() > ROUNDING:
         causes.append(
-            f"entry {N_STEPS} by {last:.1g}: train.csv is not there, and with it the order of rows"
+            f"entry {N_STEPS} by {off[unordered].max():.1g}: train.csv is not there, and with it "
+            "the published order of all real rows"
         )
     return "; ".join(causes) or "none: equal to rounding"

@@ -23,9 +23,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from opal import records
 from opal.bridge.tabular.scaling import classifiers
+from opal.bridge.tabular.scaling.learners import Learner, WeightedRows, calibrated
 from opal.bridge.tabular.scaling.tables import ScalingTable, TableSource, TaskRows
 from opal.bridge.tabular.splits import TableRows
 
@@ -36,7 +38,8 @@ EXPERIMENTS = ("additional", "ratio")
 ADDED_WEIGHT = 0.5
 NO_MAKER = "none"
 METRICS = ("balanced_log_loss", "minority_log_loss")
-CALIBRATED = "calibrated_log_loss"
+CALIBRATED = "xgboost, calibrated"
+"""XGBoost with Platt scaling on held-out real rows, classes weighing alike; not published."""
 _FOLDS = 3
 
 
@@ -52,6 +55,7 @@ class PublishedCurve:
     experiment: str
     classifier: str
     maker: str
+    steps: tuple[int, ...] = tuple(range(N_STEPS))
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ def evaluate(curve: PublishedCurve) -> pd.DataFrame:
     rows = TaskRows.of(table, curve.task, maker)
     found = []
     for training in training_sets(curve, table, rows):
+        if training.step not in (*curve.steps, N_STEPS):
+            continue
         about = _counts(curve.task, training)
         for metric, measured in _losses(curve, training, rows).items():
             found.append({**about, "metric": metric, **measured})
@@ -211,6 +217,9 @@ def _losses(
     """Both losses, and what else is known of a classifier."""
     if curve.classifier == "logistic":
         return _logistic_losses(training, rows)
+    if curve.classifier == CALIBRATED:
+        p = _calibrated(training, rows.test.x)
+        return {metric: {"value": loss_of(p, rows, metric)} for metric in METRICS}
     rules = {metric: criterion(curve, metric) for metric in METRICS}
     found = {
         rule: classifiers.probabilities(
@@ -224,6 +233,13 @@ def _losses(
         metric: loss_of(found.get(rule, only), rows, metric) for metric, rule in rules.items()
     }
     return {metric: {"value": value} for metric, value in losses.items()}
+
+
+def _calibrated(training: TrainingSet, x: np.ndarray) -> np.ndarray:
+    weight = np.ones(len(training.rows)) if training.weight is None else training.weight
+    weighted = WeightedRows(training.rows, weight, training.rows.y[: training.n_real])
+    p = expit(calibrated(Learner("xgboost", 0, training.seed), weighted, _FOLDS)(x))
+    return np.column_stack([1 - p, p])
 
 
 def _logistic_losses(training: TrainingSet, rows: TaskRows) -> dict[str, dict[str, float]]:

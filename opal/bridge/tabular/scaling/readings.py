@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from opal import progress
-from opal.bridge.tabular.scaling.published import CALIBRATED, METRICS
+from opal.bridge.tabular.scaling.published import CALIBRATED
 from opal.scaling import laws
 from opal.scaling.compare import compare_laws
 from opal.scaling.fit import Fit, fit
@@ -121,10 +121,10 @@ def of_curves(frame: pd.DataFrame, *, quiet: bool = True) -> list[dict[str, Any]
     found = []
     for key, rows in progress.track(curves, "fitting", quiet=quiet):
         entry = {**dict(zip(keys, map(str, key), strict=True)), **_readings(rows)}
-        if entry["metric"] == CALIBRATED:
-            same = np.logical_and.reduce([chosen[k] == entry[k] for k in keys[:-1]])
-            raw = chosen[same & (chosen["metric"] == METRICS[0])]
-            entry["calibration"] = calibration_share(raw, rows)
+        if entry["classifier"] == CALIBRATED:
+            same = [chosen[k] == entry[k] for k in keys if k != "classifier"]
+            raw = np.logical_and.reduce([*same, chosen["classifier"] == "xgboost"])
+            entry["calibration"] = calibration_share(chosen[raw], rows)
         found.append(entry)
     return found
 

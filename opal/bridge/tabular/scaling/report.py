@@ -187,14 +187,14 @@ def laws_page(found: list[dict[str, Any]]) -> Iterator[Block]:
             ["curve", "fall", "after calibration", "share of calibration"],
             [
                 [
-                    f"{e['table']}, {e['task']}",
+                    f"{e['table']}, {e['task']}, {e['metric']}",
                     f"{c['fall']:.4f} ± {c['fall_std_error']:.4f}",
                     f"{c['calibrated_fall']:.4f} ± {c['calibrated_fall_std_error']:.4f}",
                     f"{c['share']:.2f} [{c['lower']:.2f}, {c['upper']:.2f}]",
                 ]
                 for e, c in shares
             ],
-            title="XGBoost's fall of the balanced log loss from the first N to the last",
+            title="XGBoost's fall of the log loss from the first N to the last",
         )
 
 
