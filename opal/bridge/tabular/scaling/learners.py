@@ -44,7 +44,7 @@ def require_packages(chosen: Iterable[str]) -> None:
 
 
 @dataclass(frozen=True)
-class WeightedRows:
+class TrainingTable:
     """Rows to train on, real ones first, and the weight of each."""
 
     rows: TableRows
@@ -64,11 +64,11 @@ class WeightedRows:
             return np.ones(self.n_real)
         return balancing(self.group, int(self.group.max()) + 1)
 
-    def without(self, held_out: np.ndarray) -> WeightedRows:
+    def without(self, held_out: np.ndarray) -> TrainingTable:
         """The same less some real rows, by their index."""
         kept = np.setdiff1d(np.arange(len(self.rows)), held_out)
         group = np.delete(self.group, held_out)
-        return WeightedRows(self.rows.take(kept), self.weight[kept], group, self.balanced)
+        return TrainingTable(self.rows.take(kept), self.weight[kept], group, self.balanced)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Learner:
     setting: float
     seed: int
 
-    def fit(self, training: WeightedRows) -> Scores:
+    def fit(self, training: TrainingTable) -> Scores:
         """Log odds of new rows ``(n, d) → (n,)``, not calibrated."""
         rows, weight = training.rows, training.weight / training.weight.mean()
         if self.kind == "logistic":
@@ -121,7 +121,7 @@ def _log_odds(p: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutScores:
     """Log odds of the real rows while they were held out, and the weight of each."""
 
     scores: np.ndarray
@@ -143,7 +143,7 @@ class HeldOut:
         return float(model.coef_[0, 0]), float(model.intercept_[0])
 
 
-def hold_out(learner: Learner, training: WeightedRows, folds: int) -> HeldOut:
+def hold_out(learner: Learner, training: TrainingTable, folds: int) -> HeldOutScores:
     """Scores of the real rows by rules not fitted to them; groups are dealt out evenly."""
     from sklearn.model_selection import StratifiedKFold
 
@@ -151,11 +151,11 @@ def hold_out(learner: Learner, training: WeightedRows, folds: int) -> HeldOut:
     scores = np.empty(training.n_real)
     for _, held_out in splitter.split(training.group, training.group):
         scores[held_out] = learner.fit(training.without(held_out))(training.rows.x[held_out])
-    return HeldOut(scores, training.rows.y[: training.n_real], training.judged)
+    return HeldOutScores(scores, training.rows.y[: training.n_real], training.judged)
 
 
 def tuned(
-    kind: str, training: Sequence[WeightedRows], *, folds: int, seed: int
+    kind: str, training: Sequence[TrainingTable], *, folds: int, seed: int
 ) -> tuple[Learner, float]:
     """The setting with the least held-out loss over some training sets, and that loss.
 
@@ -174,7 +174,7 @@ def tuned(
     return best, losses[best]
 
 
-def calibrated(learner: Learner, training: WeightedRows, folds: int) -> Scores:
+def calibrated(learner: Learner, training: TrainingTable, folds: int) -> Scores:
     """A rule whose log odds are calibrated on held-out real rows; a logistic one stays as it is."""
     scores = learner.fit(training)
     if learner.kind == "logistic":
@@ -183,8 +183,8 @@ def calibrated(learner: Learner, training: WeightedRows, folds: int) -> Scores:
     return lambda x: slope * scores(x) + intercept
 
 
-def _calibrated(held_out: HeldOut, kind: str) -> HeldOut:
+def _calibrated(held_out: HeldOutScores, kind: str) -> HeldOutScores:
     if kind == "logistic":
         return held_out
     slope, intercept = held_out.calibration()
-    return HeldOut(slope * held_out.scores + intercept, held_out.y, held_out.weight)
+    return HeldOutScores(slope * held_out.scores + intercept, held_out.y, held_out.weight)

@@ -27,7 +27,7 @@ from scipy.special import expit
 
 from opal import records
 from opal.bridge.tabular.scaling import classifiers
-from opal.bridge.tabular.scaling.learners import Learner, WeightedRows, calibrated
+from opal.bridge.tabular.scaling.learners import Learner, TrainingTable, calibrated
 from opal.bridge.tabular.scaling.tables import ScalingTable, TableSource, TaskRows
 from opal.bridge.tabular.splits import TableRows
 
@@ -237,7 +237,7 @@ def _losses(
 
 def _calibrated(training: TrainingSet, x: np.ndarray) -> np.ndarray:
     weight = np.ones(len(training.rows)) if training.weight is None else training.weight
-    weighted = WeightedRows(training.rows, weight, training.rows.y[: training.n_real])
+    weighted = TrainingTable(training.rows, weight, training.rows.y[: training.n_real])
     p = expit(calibrated(Learner("xgboost", 0, training.seed), weighted, _FOLDS)(x))
     return np.column_stack([1 - p, p])
 

@@ -28,7 +28,7 @@ from opal import records, validation
 from opal.bridge import resampling
 from opal.bridge.tabular.arms import balancing
 from opal.bridge.tabular.scaling import tables
-from opal.bridge.tabular.scaling.learners import Learner, WeightedRows, calibrated, tuned
+from opal.bridge.tabular.scaling.learners import Learner, TrainingTable, calibrated, tuned
 from opal.bridge.tabular.scaling.published import NO_MAKER
 from opal.bridge.tabular.scaling.tables import ScalingTable, TableSource, TaskRows
 from opal.bridge.tabular.splits import TableRows
@@ -196,7 +196,7 @@ def read(table: ScalingTable, curve: SoundCurve) -> GroupedRows:
     return GroupedRows(*(TableRows(part.x, part.y, part.y) for part in parts))
 
 
-def _training(curve: SoundCurve, rows: GroupedRows, arm: Arm, draw: int) -> WeightedRows:
+def _training(curve: SoundCurve, rows: GroupedRows, arm: Arm, draw: int) -> TrainingTable:
     """The training set of an arm in one draw: larger N add to the rows of smaller ones."""
     n = rows.n
     order = np.random.default_rng([curve.effort.seed, draw, 0]).permutation(len(rows.pool))
@@ -204,8 +204,8 @@ def _training(curve: SoundCurve, rows: GroupedRows, arm: Arm, draw: int) -> Weig
     if curve.maker == NO_MAKER or arm == REFERENCE:
         groups = int(real.group.max()) + 1
         if arm == REFERENCE:
-            return WeightedRows(real, balancing(real.group, groups), real.group)
-        return WeightedRows(real, np.ones(len(real)), real.group, balanced=False)
+            return TrainingTable(real, balancing(real.group, groups), real.group)
+        return TrainingTable(real, np.ones(len(real)), real.group, balanced=False)
     made = np.random.default_rng([curve.effort.seed, draw, 1])
     minority = made.permutation(len(rows.minority))
     majority = made.permutation(len(rows.majority))
@@ -217,7 +217,7 @@ def _training(curve: SoundCurve, rows: GroupedRows, arm: Arm, draw: int) -> Weig
     base = len(real) + len(fill)
     weight = np.full(base + 2 * half, (1 - arm.alpha) / base)
     weight[base:] = arm.alpha / max(2 * half, 1)
-    return WeightedRows(TableRows.joined([real, fill, *added]), weight, real.group)
+    return TrainingTable(TableRows.joined([real, fill, *added]), weight, real.group)
 
 
 def _tune(curve: SoundCurve, rows: GroupedRows, arm: Arm) -> tuple[Learner, float]:
@@ -252,7 +252,7 @@ def _test_losses(
     return {name: np.array(values, dtype=np.float32) for name, values in found.items()}
 
 
-def _prior_log_odds(training: WeightedRows, rows: GroupedRows) -> np.ndarray:
+def _prior_log_odds(training: TrainingTable, rows: GroupedRows) -> np.ndarray:
     """Log odds of class 1 among training rows, or among those with a test row's attribute."""
     counts = np.bincount(training.group).reshape(-1, 2)  # groups are labels, or 2·attribute + label
     odds: np.ndarray = np.log(counts[:, 1] / counts[:, 0])

@@ -1,0 +1,178 @@
+"""The published scaling law recomputed, and the same rows held against group weighting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+    from opal.checks import Check
+    from opal.plotting import Look
+
+STUDIES = ("published_scaling",)
+SECONDS = 60  # wall_time_s of the cells, about, at --preset quick --workers 2
+CAPTION = (
+    "Top: balanced log loss of the published experiment that adds N synthetic rows of weight 1/2, "
+    "committed numbers as rings, recomputed ones as lines (dashed: all real rows alone). Bottom: "
+    "tuned logistic regression on the same rows, balanced log loss minus that of group weighting, "
+    "for a GPT-2 that was fitted to the 200 originals and for one that was fitted to all real "
+    "rows; bars are 95 % intervals over draws and test rows, below zero is better than weighting."
+)
+TOLERANCE = 1e-6
+_LOSS = "balanced_log_loss"
+
+
+def unavailable() -> str | None:
+    """Why the tables or the packages that this figure needs cannot be had here."""
+    from importlib.util import find_spec
+
+    from opal.bridge import download
+
+    absent = [name for name in ("xgboost", "sklearn") if find_spec(name) is None]
+    if absent:
+        return f"needs {', '.join(absent)}; install the extra: pip install 'opal-scaling[tabular]'."
+    return download.availability(download.SCALING)
+
+
+def draw(records: pd.DataFrame) -> Figure:
+    """Tables across, tasks down: published curves above sound differences."""
+    from matplotlib import pyplot as plt
+
+    from opal import plotting
+
+    tables = list(dict.fromkeys(records["table"]))
+    tasks = list(dict.fromkeys(records["task"]))
+    with plotting.paper_style():
+        size = (1.75 * len(tables) + 0.4, 3.1 * len(tasks) + 0.9)
+        figure = plt.figure(figsize=(max(size[0], 4.6), size[1]), layout="constrained")
+        top, bottom = figure.subfigures(2, 1)
+        _published(top, records[records["protocol"] == "published"], tables, tasks)
+        _sound(bottom, records[records["protocol"] == "sound"], tables, tasks)
+    return figure
+
+
+def _published(figure: SubFigure, frame: pd.DataFrame, tables: list[str], tasks: list[str]) -> None:
+    from opal import plotting
+
+    rows = frame[(frame["metric"] == f"{_LOSS} mean") & (frame["experiment"] == "additional")]
+    looks = plotting.looks(dict.fromkeys(rows["classifier"]))
+    axes = figure.subplots(len(tasks), len(tables), squeeze=False, sharex=True)
+    for task, line in zip(tasks, axes, strict=True):
+        for table, panel in zip(tables, line, strict=True):
+            mine = rows[(rows["table"] == table) & (rows["task"] == task)]
+            for classifier, curve in mine.groupby("classifier", sort=False):
+                _curve(panel, curve, str(classifier), looks[classifier])
+        line[0].set_ylabel(f"{task}\nbalanced log loss")
+    for table, panel in zip(tables, axes[0], strict=True):
+        panel.set_title(table)
+    for panel in axes[-1]:
+        panel.set_xlabel("N, rows added")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper")
+    n_files, largest = _reproduction(frame)
+    figure.suptitle(
+        f"a  As published: {n_files} files recomputed, largest difference {largest:.0e}",
+        x=0.01, ha="left", weight="bold", fontsize=8,
+    )  # fmt: skip
+
+
+def _curve(panel: Axes, curve: pd.DataFrame, classifier: str, look: Look) -> None:
+    """Committed means as rings, recomputed ones as a line; files hold logarithms."""
+    points = curve[curve["arm"] == "augmented"].sort_values("n_added")
+    ours, theirs = np.exp(points["value"]), np.exp(points["published"])
+    panel.plot(points["n_added"], ours, color=look.colour, linestyle=look.dashes, label=classifier)
+    panel.plot(
+        points["n_added"], theirs, "o", markerfacecolor="none", markeredgecolor=look.colour,
+        label="published" if classifier == curve["classifier"].iloc[0] else None,
+    )  # fmt: skip
+    for value in np.exp(curve[curve["arm"] == "all_real"]["value"]):
+        panel.axhline(value, color=look.colour, linestyle=(0, (5, 3)), linewidth=0.7)
+
+
+def _sound(figure: SubFigure, frame: pd.DataFrame, tables: list[str], tasks: list[str]) -> None:
+    from opal import plotting
+    from opal.bridge.tabular.scaling import report
+
+    rows = frame[
+        (frame["metric"] == f"{_LOSS}_difference")
+        & (frame["arm"] == "filled")
+        & (frame["classifier"] == "logistic")
+    ]
+    looks = plotting.looks(dict.fromkeys(rows["synthesizer"]))
+    axes = figure.subplots(len(tasks), len(tables), squeeze=False, sharex=True)
+    for task, line in zip(tasks, axes, strict=True):
+        for table, panel in zip(tables, line, strict=True):
+            mine = rows[(rows["table"] == table) & (rows["task"] == task)]
+            panel.axhline(0, color="black", linewidth=0.6)
+            for k, (maker, curve) in enumerate(mine.groupby("synthesizer", sort=False)):
+                look, curve = looks[maker], curve.sort_values("n_added")
+                shift = 60 * (k - (len(looks) - 1) / 2)
+                panel.errorbar(
+                    curve["n_added"] + shift, curve["value"],
+                    np.abs(curve[["lower", "upper"]].to_numpy() - curve[["value"]].to_numpy()).T,
+                    color=look.colour, marker=look.marker, linestyle=look.dashes or "none",
+                    linewidth=0.9, elinewidth=0.7, label=report.label(str(maker)),
+                )  # fmt: skip
+            panel.set_title(_seen(mine), fontsize=6.5)
+        line[0].set_ylabel(f"{task}\nlog loss − weighting's")
+    for panel in axes[-1]:
+        panel.set_xlabel("N, rows added")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper")
+    figure.suptitle(
+        f"b  Sound, against group weighting of 1,000 real rows. {_verdict(rows)}",
+        x=0.01, ha="left", weight="bold", fontsize=8,
+    )  # fmt: skip
+
+
+def _seen(rows: pd.DataFrame) -> str:
+    """How many real rows the arms have seen, their generators included."""
+    seen = rows.groupby("synthesizer", sort=False)["n_seen"].max()
+    return "arms saw " + " and ".join(f"{n:,.0f}" for n in seen) + " real rows"
+
+
+def _verdict(rows: pd.DataFrame) -> str:
+    """In how many settings each maker's largest arm lies wholly below or above weighting."""
+    from opal.bridge.tabular.scaling import report
+
+    last = rows[rows["n_added"] == rows["n_added"].max()]
+    said = [
+        f"{report.label(str(maker))} better in {int((mine['upper'] < 0).sum())}, worse in "
+        f"{int((mine['lower'] > 0).sum())} of {len(mine)}"
+        for maker, mine in last.groupby("synthesizer", sort=False)
+    ]
+    return f"N = {int(rows['n_added'].max()):,}:\n    " + "; ".join(said)
+
+
+def _reproduction(frame: pd.DataFrame) -> tuple[int, float]:
+    """Committed files with a recomputed number, and the largest difference to one."""
+    known = frame[frame["published"].notna()]
+    return known["file"].nunique(), float((known["value"] - known["published"]).abs().max())
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """Trees to rounding, logistic regressions as far as lbfgs allows, and that imbalance is seen.
+
+    What a generator's rows add to weighting is a finding, of either sign, and not a check.
+    """
+    from opal.checks import at_least, at_most
+
+    published = records[(records["protocol"] == "published") & records["published"].notna()]
+    off = (published["value"] - published["published"]).abs()
+    logistic = published["classifier"] == "logistic"
+    raw = records[(records["arm"] == "raw") & (records["metric"] == f"{_LOSS}_difference")]
+    detail = "raw minus weighting over its standard error, every setting: imbalance must be seen"
+    found = [at_least("weighting helps", raw["value"] / raw["std_error"], 2.0, detail)]
+    if (~logistic).any():
+        detail = f"trees: largest difference to {(~logistic).sum()} committed numbers"
+        found.append(at_most("published trees", off[~logistic], TOLERANCE, detail))
+    if logistic.any():
+        reach = published[["to_minimum", "reordered"]].max(axis=1)[logistic] + TOLERANCE
+        detail = "logistic regressions: differences over how far lbfgs stops from the minimum"
+        found.append(at_most("published logistic", off[logistic] / reach, 10.0, detail))
+    return found

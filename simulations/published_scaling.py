@@ -1,0 +1,133 @@
+"""The scaling-law experiments of arXiv 2406.03628: recomputed, then held against group weighting.
+
+The published protocol is repeated exactly, beside the numbers that were committed with it. The
+sound one asks on the same rows what is left for tuned and calibrated rules, with a generator that
+was fitted to the 200 originals alone and with one that was fitted to all real rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opal.cli import run_study
+from opal.runner import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from opal.bridge.tabular.scaling.published import PublishedCurve
+
+TABLES = ("craft", "gender", "diabetes", "adult")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which curves of both protocols, and how hard the sound one works."""
+
+    tables: tuple[str, ...] = TABLES
+    """Tables."""
+    tasks: tuple[str, ...] = ("imbalanced", "spurious")
+    """imbalanced: groups are classes; spurious: groups are (attribute, class)."""
+    experiments: tuple[str, ...] = ("additional", "ratio")
+    """Published experiments."""
+    published: tuple[str, ...] = ("logistic", "forest", "xgboost")
+    """Classifiers of the published protocol."""
+    steps: tuple[int, ...] = tuple(range(10))
+    """Steps i of the published experiments; N = 400 i in the one that varies N."""
+    learners: tuple[str, ...] = ("logistic", "forest", "boosting")
+    """Learners of the sound protocol."""
+    makers: tuple[str, ...] = ()
+    """Makers of the sound protocol; all if none is named."""
+    sizes: tuple[int, ...] = (0, 400, 800, 1200, 2000, 2800, 3600)
+    """Added rows N of the sound protocol."""
+    alphas: tuple[float, ...] = (0.1, 0.3, 0.6, 0.9)
+    """Weights of the added rows, beside the paper's 1/2 for each row."""
+    draws: int = 20
+    """Draws of the sound protocol."""
+    folds: int = 5
+    """Folds of real rows that tune and calibrate."""
+    tuning_draws: int = 2
+    """Draws that settings are tuned on."""
+    seed: int = 0
+    """Seed of everything random in the sound protocol."""
+
+
+_GENERATORS = ("none", "synthetic", "synthetic_allseed")
+PRESETS = {
+    "tiny": Config(
+        tables=("gender",),
+        tasks=("imbalanced",),
+        experiments=("additional",),
+        published=("logistic",),
+        steps=(0, 1),
+        learners=("logistic",),
+        makers=_GENERATORS,
+        sizes=(0, 400),
+        alphas=(),
+        draws=2,
+        folds=2,
+        tuning_draws=1,
+    ),
+    "quick": Config(
+        experiments=("additional",),
+        published=("xgboost",),
+        steps=(0, 2, 9),
+        learners=("logistic",),
+        makers=_GENERATORS,
+        sizes=(0, 1200, 3600),
+        alphas=(),
+        folds=3,
+        tuning_draws=1,
+    ),
+    "full": Config(),
+}
+
+
+def cells(config: Config) -> list[Cell]:
+    """A cell for each curve of each protocol.
+
+    Raises:
+        ValueError: a number is out of range, or a name is unknown.
+        ImportError: XGBoost is needed and not installed.
+        DownloadError: a file cannot be had, or is corrupted.
+    """
+    from opal.bridge.tabular.scaling import cells as curves
+    from opal.bridge.tabular.scaling.sound import Effort
+    from opal.bridge.tabular.scaling.tables import TableSource, listed
+
+    sources = [TableSource(listed(name).name) for name in config.tables]
+    choice = curves.CurveChoice(config.tasks, config.experiments, config.published)
+    first = curves.published_cells(sources, choice, committed=True, steps=config.steps)
+    effort = Effort(
+        config.sizes, config.alphas, config.draws, config.folds, config.tuning_draws, config.seed
+    )
+    sound = curves.CurveChoice(config.tasks, (), config.learners, config.makers)
+    published = [Cell(published_cell, cell.config, f"published {cell.label}") for cell in first]
+    return [*published, *curves.sound_cells(sources, sound, effort)]
+
+
+def published_cell(curve: PublishedCurve) -> pd.DataFrame:
+    """Records of a published curve, and every committed number beside what was recomputed.
+
+    The latter are rows with the statistic in ``metric`` and the committed number in ``published``.
+    """
+    import pandas as pd
+
+    from opal import records
+    from opal.bridge.tabular.scaling import comparison, published
+
+    frame = published.evaluate(curve)
+    numbers = comparison.numbers(frame, curve.source.read())
+    if numbers.empty:
+        return frame
+    points = frame.drop_duplicates(["arm", "step"]).drop(columns=["value", "metric", "replicate"])
+    keys = ["task", "experiment", "classifier", "arm", "step"]
+    named = numbers.assign(metric=numbers["metric"] + " " + numbers["statistic"])
+    beside = named.drop(columns=["logarithm", "maker"]).merge(points, how="left", on=keys)
+    counts = {"n_replicates": len(published.SEEDS), "table": curve.source.name}
+    return records.validate(pd.concat([frame, beside.assign(**counts)], ignore_index=True))
+
+
+if __name__ == "__main__":
+    run_study("published_scaling")
