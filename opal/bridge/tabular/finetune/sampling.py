@@ -83,7 +83,7 @@ class RowWriter:
         for group, first, batch in _lines(draws):
             held = self._groups.setdefault(group, GroupDraws())
             if first == len(held.texts):  # or two runs wrote at once: the same
-                held.add([self._read(text, ended) for text, ended in batch])
+                held.add([self.read(text, ended) for text, ended in batch])
 
     def fill(
         self,
@@ -103,7 +103,7 @@ class RowWriter:
         Raises:
             HopelessError: too many batches in a row had no row.
         """
-        held, prompt = self._groups.setdefault(group, GroupDraws()), self._rows.prompt(values)
+        held = self._groups.setdefault(group, GroupDraws())
         told(min(held.n_rows, n))
         at_once = _AT_ONCE.get(self._model.device.type, _ON_A_CPU)
         while held.n_rows < n:
@@ -112,15 +112,18 @@ class RowWriter:
             share = max(held.n_rows / len(held.texts), _LEAST_SHARE) if held.texts else 1.0
             size = min(at_once, ceil((n - held.n_rows) / share))
             first = len(held.texts)
-            batch = self._draw(prompt, group, range(first, first + size))
+            batch = self.draw(group, values, range(first, first + size))
             _append(self._path, [group, first, batch])
             before = held.n_rows
-            held.add([self._read(text, ended) for text, ended in batch])
+            held.add([self.read(text, ended) for text, ended in batch])
             told(min(held.n_rows, n) - before)
         return held
 
-    def _draw(self, prompt: list[int], group: str, places: range) -> list[tuple[str, bool]]:
-        """What the model writes after a prompt, and whether it came to an end."""
+    def draw(
+        self, group: str, values: Sequence[tuple[int, float]], places: range
+    ) -> list[tuple[str, bool]]:
+        """Texts of a group, those of these places, and whether each came to an end."""
+        prompt = self._rows.prompt(values)
         uniform = _uniform(self._tuning.seed, group, places, self._most - len(prompt))
         written = continued(self._model, prompt, uniform, self._tuning.temperature, self._rows.end)
         found = []
@@ -130,7 +133,8 @@ class RowWriter:
             found.append((self._rows.text([*prompt, *own]), ended))
         return found
 
-    def _read(self, text: str, ended: bool) -> Written:
+    def read(self, text: str, ended: bool) -> Written:
+        """The row that a text is, once it has come to an end."""
         try:
             if not ended:  # its last number may be cut
                 raise RejectedError("the row does not end where rows end")

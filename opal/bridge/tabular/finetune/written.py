@@ -62,6 +62,7 @@ def write(
         **about,
         "held": dict(Counter(group for group, _, _ in kept)),
         "drawn": sum(len(held.texts) for held in draws.values()),
+        "spare": sum(held.n_rows for held in draws.values()) - len(rows),
         "rejected": dict(rejections(draws).most_common()),
         "repeated": len(rows) - len(set(rows)),
         "copies": sum(row in real for row in rows),
@@ -119,7 +120,10 @@ def blocks(result: Mapping[str, Any]) -> Iterator[render.Block]:
         f"last of {len(losses)}."
     )
     rejected = ", ".join(f"{count} × {reason}" for reason, count in result["rejected"].items())
-    yield render.Paragraph(f"{result['drawn']:,} texts drawn; rejected: {rejected or 'none'}")
+    yield render.Paragraph(
+        f"{result['drawn']:,} texts drawn, of them {result['spare']} more rows than asked for; "
+        f"rejected: {rejected or 'none'}"
+    )
     yield render.Paragraph(
         f"{result['repeated']} rows repeat another one; {result['copies']} equal a row that the "
         "model was fine-tuned on: `opal tabular audit` tells whether chance does that too."
