@@ -8,6 +8,7 @@ one that never stopped, bit for bit.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,9 @@ def train(
 
     Returns:
         Mean loss [nats a token] of each epoch.
+
+    Raises:
+        ValueError: the training diverges.
     """
     import torch
 
@@ -66,6 +70,11 @@ def train(
                 torch.manual_seed(tuning.seed * n_steps + step)
                 rate = tuning.learning_rate * (1 - step / n_steps)
                 loss = _descend(model, optimiser, texts, rows.end, rate)
+                if not math.isfinite(loss):
+                    raise ValueError(
+                        f"the loss must stay finite; it is {loss} after {step} steps: lower "
+                        "--learning-rate."
+                    )
                 losses[epoch] += loss * len(texts) / n_rows
                 step += 1
                 told(step, n_steps, loss)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,10 @@ class RowTuning:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "max_tokens", "patience"):
             validation.require_at_least(name, getattr(self, name), 1)
-        validation.require_at_least("temperature", self.temperature, 0)
+        if not 0 <= self.temperature < math.inf:
+            raise ValueError(
+                f"--temperature must be at least 0, and finite; got {self.temperature}."
+            )
         validation.require_seed(self.seed)
         if not 0 < self.learning_rate < 1:
             raise ValueError(f"--learning-rate must be in (0, 1); got {self.learning_rate}.")

@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(folder: Path, *words: str) -> list[str]:
-    learning = ["--epochs", "20", "--batch", "8", "--learning-rate", "5e-3"]
+    learning = ["--epochs", "80", "--batch", "8", "--learning-rate", "5e-3"]
     return [
         *("tabular", "generate", str(folder / "mine.csv"), "--group", "side"),
         *("--fine-tune", str(folder / "model"), "--work", str(folder / "work"), *learning, *words),
@@ -64,12 +64,13 @@ def test_each_group_gets_its_rows_and_the_record_says_what_was_learnt(
     assert {group: counts["asked"] for group, counts in found["groups"].items()} == asked
     made, mine = pd.read_csv(csv), pd.read_csv(folder / "mine.csv")
     assert made.value_counts(["side", "y"]).to_dict() == {(0, 1): 8, (1, 0): 8}
+    assert ((made["x"] >= 1) == (made["y"] == 1)).mean() > 0.8  # rows are of their group
     assert made.dtypes.to_dict() == mine.dtypes.to_dict()
     assert found["generator"]["n_generator"] == len(mine) == 40
     assert found["generator"]["temperature"] == 0.7
     assert found["generator"]["rows"] == str(folder / "mine.csv")
     losses = found["generator"]["loss"]
-    assert len(losses) == 20
+    assert len(losses) == 80
     assert losses[-1] < 0.5 * losses[0]
     assert found["drawn"] == 16 + found["spare"] + sum(found["rejected"].values())
     equal = made.merge(mine.drop_duplicates(), how="inner")
@@ -88,7 +89,7 @@ def test_each_group_gets_its_rows_and_the_record_says_what_was_learnt(
 def test_more_rows_are_asked_of_the_same_model(folder: Path) -> None:
     """Here and by the command: nothing is learnt again, and the first rows stay the first."""
     tuning = tabular.RowTuning(
-        model=str(folder / "model"), epochs=20, batch=8, learning_rate=5e-3, quiet=True,
+        model=str(folder / "model"), epochs=80, batch=8, learning_rate=5e-3, quiet=True,
         work=folder / "work", out=folder / "t.jsonl",
     )  # fmt: skip
     mine = pd.read_csv(folder / "mine.csv")
@@ -124,6 +125,7 @@ def test_a_model_that_has_learnt_nothing_is_given_up(
         (("--fill-to", "9", "--top-p", "0.9"), "Leave --top-p out."),
         (("--fill-to", "9", "--shown", "3"), "Leave --shown out."),
         (("--fill-to", "9", "--temperature", "-1"), "--temperature must be at least 0"),
+        (("--fill-to", "9", "--temperature", "nan"), "--temperature must be at least 0"),
         (("--fill-to", "9", "--epochs", "0"), "--epochs must be at least 1"),
         (("--fill-to", "9", "--learning-rate", "2"), "--learning-rate must be in (0, 1)"),
         (("--fill-to", "9", "--seed", "-1"), "--seed must be at least 0"),

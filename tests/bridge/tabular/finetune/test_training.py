@@ -115,6 +115,16 @@ def test_another_seed_or_a_checkpoint_without_its_moments_ends_elsewhere(
     assert learnt(tuning, tmp_path)[0] != whole
 
 
+def test_a_training_that_diverges_says_so(
+    tuning: RowTuning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descend = training._descend
+    losses = iter([1.0, 2.0, np.nan])
+    monkeypatch.setattr(training, "_descend", lambda *given: descend(*given) * next(losses))
+    with pytest.raises(ValueError, match="it is nan after 2 steps: lower --learning-rate"):
+        learnt(tuning, tmp_path)
+
+
 def test_the_likeliest_tokens_are_those_of_transformers(tuning: RowTuning) -> None:
     model: Any = load(tuning)[0].eval()
     with torch.no_grad():
