@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from opal.bridge.tabular.finetune.tuning import RowTuning
 
 _AT_ONCE = {"cuda": 256}  # rows of a batch
 _ON_A_CPU = 64
+_QUOTED = re.compile(r"['\"].*['\"]|['\"].*")
 _LEAST_SHARE = 0.1  # of rows among what is written, by which the next batch is sized
 
 
@@ -185,7 +187,7 @@ def continued(
 def rejections(groups: Mapping[str, GroupDraws]) -> Counter[str]:
     """How many texts were no rows, by reason without what differs from text to text."""
     return Counter(
-        each.reason.split(";")[0].split(":")[0]
+        _QUOTED.sub("…", re.split("[;:]", each.reason)[0]).rstrip(".")
         for draws in groups.values()
         for each in draws.texts
         if each.row is None

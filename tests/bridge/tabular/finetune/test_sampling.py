@@ -85,7 +85,7 @@ def test_a_row_needs_its_end(tmp_path: Path) -> None:
     reasons = sampling.rejections({"g": found})
     assert set(reasons) == {
         "the row does not end where rows end",
-        "the value of 'a' must be a number",
+        "the value of … must be a number",
     }
     assert sum(reasons.values()) == len(found.texts) - found.n_rows
     assert [place for place, _ in found.rows(30)] == [
@@ -128,3 +128,10 @@ def test_a_run_that_was_killed_draws_only_what_is_missing(
 def test_a_model_that_writes_no_rows_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(HopelessError, match=r"group 'g': 2 batches in a row had no row; \d+ of"):
         written(tmp_path, temperature=0.0, patience=2)
+
+
+def test_reasons_are_counted_without_what_differs() -> None:
+    reasons = ("there is no column 'a: b'; did you mean 'a'", 'there is no column "it\'s".')
+    texts = [sampling.Written("", None, reason) for reason in reasons]
+    found = sampling.rejections({"g": sampling.GroupDraws(texts)})
+    assert found == {"there is no column …": 2}
