@@ -20,8 +20,8 @@ WORK = Path("results/fine-tuned")
 class RowTuning:
     """Settings of :func:`opal.bridge.tabular.finetune.generate.fine_tune_rows`.
 
-    The defaults are for ``model="gpt2"``: those of GReaT's package (arXiv 2210.06280), and 32 rows a
-    step as in its examples.
+    The defaults are for ``model="gpt2"``: those of GReaT's package (arXiv 2210.06280), and 32 rows
+    a step as in its examples.
     """
 
     model: str  # folder of a causal model of `transformers`, or its name on the Hub
