@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from opal.settings import (
         Alphabet,
         Bias,
+        Craft,
         GaussianLaw,
         GaussianMixture,
         Grammar,
@@ -46,8 +47,8 @@ _HOMES = {
     "scaling.fit": ("fit",),
     "scaling.plan": ("plan",),
     "settings": (
-        *("Alphabet", "Bias", "GaussianLaw", "GaussianMixture", "Grammar", "Group", "Sample"),
-        *("SpuriousCorrelation", "TokenSetting"),
+        *("Alphabet", "Bias", "Craft", "GaussianLaw", "GaussianMixture", "Grammar", "Group"),
+        *("Sample", "SpuriousCorrelation", "TokenSetting"),
     ),
     "simulation": ("compare", "simulate"),
     "synthesis": ("Adasyn", "Duplication", "GaussianFit", "Oracle", "Smote"),
@@ -60,6 +61,7 @@ __all__ = [
     "Adasyn",
     "Alphabet",
     "Bias",
+    "Craft",
     "Design",
     "Duplication",
     "GaussianFit",

@@ -101,7 +101,15 @@ TEXTS = Repository(
     licence="MIT",
     describes="four corpora of texts, and what GPT-4 and Llama-2 made of them (EACL 2024)",
 )
-REPOSITORIES: Mapping[str, Repository] = {entry.name: entry for entry in (OPAL, TEXTS)}
+SCALING = Repository(
+    name="scaling_law",
+    owner="Xyc-arch",
+    repository="scaling-law",
+    commit="3a997ef00a0457605bd75ab8103acf190a0c66a9",
+    licence="none stated: read, never redistribute",
+    describes="GPT-2 rows and published curves of arXiv 2406.03628 (four tables, 146 MB)",
+)
+REPOSITORIES: Mapping[str, Repository] = {e.name: e for e in (OPAL, TEXTS, SCALING)}
 
 
 def registry_lines(folder: Path) -> list[str]:

@@ -36,6 +36,7 @@ import math
 import warnings
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -138,6 +139,37 @@ def clustered_error(values: np.ndarray, family: np.ndarray) -> float | None:
         return None
     sums = np.bincount(place, values - values.mean())
     return float(np.sqrt(len(names) / (len(names) - 1) * np.sum(sums**2)) / len(values))
+
+
+class Crossed(NamedTuple):
+    """A mean over repetitions and rows, and its standard error."""
+
+    mean: float
+    std_error: float
+
+
+def crossed(parts: Sequence[np.ndarray]) -> Crossed:
+    """The sum over groups of means over repetitions and rows, all repetitions having the same rows.
+
+    With ``x`` of a group in [S, n], ``Var = Var_s(Σ_g x̄_s)/S + Σ_g Var_i(x̄_i)/n`` counts the
+    interaction of repetitions and rows twice; it is taken off once (Cameron, Gelbach and Miller
+    2011, for a mean). The larger of the two terms is the least that is returned.
+
+    Args:
+        parts: a group each, ``[S, n_g]``, with two repetitions and rows at least.
+    """
+    by_repetition = sum(part.mean(axis=1) for part in parts)
+    n_repetitions = len(parts[0])
+    of_repetitions = float(np.var(by_repetition, ddof=1)) / n_repetitions
+    of_rows, both = 0.0, 0.0
+    for part in parts:
+        row = part.mean(axis=0)
+        rest = part - row - part.mean(axis=1, keepdims=True) + part.mean()
+        free = (n_repetitions - 1) * (len(row) - 1)
+        of_rows += float(np.var(row, ddof=1)) / len(row)
+        both += float(np.sum(rest**2)) / free / part.size
+    variance = max(of_repetitions + of_rows - both, of_repetitions, of_rows)
+    return Crossed(float(np.mean(by_repetition)), math.sqrt(variance))
 
 
 def z_score(difference: float, *errors: float | None) -> float | None:

@@ -15,13 +15,20 @@ Example:
 
 def main(args: Sequence[str]) -> int:
     """Run one of the tabular commands, which know what they compute and how it is shown."""
-    from opal.bridge.tabular.commands import AuditRows, EvaluateRows, GenerateRows, ParseRows
+    from opal.bridge.tabular.commands import (
+        AuditRows,
+        EvaluateRows,
+        GenerateRows,
+        ParseRows,
+        ScaleRows,
+    )
 
     commands = {
         "generate": GenerateRows,
         "evaluate": EvaluateRows,
         "audit": AuditRows,
         "parse": ParseRows,
+        "scaling": ScaleRows,
     }
     command = choose(commands, args, prog="opal tabular", description=DESCRIPTION)
     result = command.run()

@@ -144,7 +144,9 @@ class Projection:
         return self.linear(point)[1]
 
     def search(self, start: np.ndarray) -> np.ndarray:
-        """Nonlinear coordinates of the minimum that is reached from ``start``."""
+        """Nonlinear coordinates of the minimum that is reached from ``start``, if there are any."""
+        if not self.law.nonlinear:
+            return start
         limits = [self.law.bounds.get(name, (-40.0, 40.0)) for name in self.law.nonlinear]
         low, high = np.array(limits, float).T
         found = optimize.least_squares(

@@ -1,6 +1,7 @@
 """True laws: small immutable objects that are their equations."""
 
 from opal.settings.bias import Bias
+from opal.settings.craft import Craft
 from opal.settings.finite import FiniteLaw
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.gaussian_mixture import GaussianMixture
@@ -13,6 +14,7 @@ from opal.settings.wording import Slot, Wording
 __all__ = [
     "Alphabet",
     "Bias",
+    "Craft",
     "FiniteLaw",
     "GaussianLaw",
     "GaussianMixture",

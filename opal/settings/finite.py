@@ -6,54 +6,67 @@ features ``φ_x``. Risks, errors, gradients and covariances of linear rules are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
+from numpy.typing import ArrayLike
 
-from opal import losses
 from opal.arrays import AnyArray
 from opal.draws import named, pick, uniform
-from opal.losses import Loss
 from opal.settings.bias import Bias, flipped, mixed_where
-from opal.settings.groups import Group, Sample
-from opal.settings.law import ScoreNodes, balanced_optimum
+from opal.settings.groups import Group, Sample, require_finite
+from opal.settings.points import PointLaw
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class FiniteLaw:
-    """Groups of labelled tokens.
-
-    As :class:`opal.settings.gaussian.GaussianLaw`, it holds NumPy float64 arrays where it stands
-    for a setting.
+class FiniteLaw(PointLaw):
+    """Groups of labelled tokens, or of the rows of a table.
 
     Attributes:
         table: P_g(x, y) [G, d, K], of sum one in each group.
-        features: φ [d, r], distinct rows.
+        features: φ [d, r]; distinct where tokens are asked for by their features.
         groups: names, labels and attributes of the groups (static).
     """
 
-    table: Float[AnyArray, "g d k"]
-    features: Float[AnyArray, "d r"]
-    groups: tuple[Group, ...] = field(metadata={"static": True})
+    @classmethod
+    def of_rows(
+        cls,
+        x: ArrayLike,
+        y: ArrayLike,
+        group: ArrayLike,
+        groups: Sequence[Group],
+    ) -> FiniteLaw:
+        """The law that draws rows of a table with replacement, each as often as any of its group.
 
-    @property
-    def dim(self) -> int:
-        """Number of features r."""
-        return self.features.shape[-1]
+        What it says is exact for the table. As an estimate of the law that the table was drawn
+        from it has a standard error: see :mod:`opal.theory.generator_bias`.
+
+        Args:
+            x: features of the rows [n, r].
+            y: their labels [n], whole numbers from 0; they may differ within a group that is mixed.
+            group: index of each row's group [n].
+            groups: what the groups are.
+
+        Raises:
+            ValueError: lengths differ, a feature is not finite, a group has no row, or rows of a
+                group that is not mixed have another label.
+        """
+        features, labels, which = np.asarray(x, float), np.asarray(y, int), np.asarray(group, int)
+        _check_rows(features, labels, which, groups)
+        n_labels = 1 + max(labels.max(), *(each.label for each in groups))
+        table = np.zeros((len(groups), len(features), n_labels))
+        table[which, np.arange(len(features)), labels] = 1 / np.bincount(which)[which]
+        return cls(table, features, tuple(groups))
 
     @property
     def n_tokens(self) -> int:
         """Size of the alphabet d."""
         return self.table.shape[-2]
-
-    @property
-    def n_classes(self) -> int:
-        """Number of labels K."""
-        return self.table.shape[-1]
 
     def sample(self, counts: tuple[int, ...], *, key: Key[Array, ""]) -> Sample:
         """Draw ``counts[g]`` rows of each group.
@@ -80,55 +93,6 @@ class FiniteLaw:
         none = jnp.zeros(self.table.shape)
         return none.at[rows.group, self.tokens(rows.x), rows.y].add(1.0)
 
-    def group_risk(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
-        """Expected loss of the rule θ in each group [G]."""
-        values = losses.values(self._scores(theta), self.n_classes, loss)
-        return jnp.einsum("gxk,xk->g", self.table, values)
-
-    def group_error(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:
-        """Probability that the rule θ predicts a wrong label, in each group [G]."""
-        predicted = losses.predictions(self._scores(theta), self.n_classes, loss)
-        right = jax.nn.one_hot(predicted, self.n_classes)
-        return 1 - jnp.einsum("gxk,xk->g", self.table, right)
-
-    def group_gradient(
-        self, theta: Float[Array, " p"], loss: Loss = "logistic"
-    ) -> Float[Array, "g p"]:
-        """Gradient of each group's risk [G, p]."""
-        return jnp.einsum("gxk,xkp->gp", self.table, self.score_table(theta, loss))
-
-    def group_hessian(
-        self, theta: Float[Array, " p"], loss: Loss = "logistic"
-    ) -> Float[Array, "g p p"]:
-        """Hessian of each group's risk [G, p, p]."""
-        curvature = losses.curvatures(self._scores(theta), loss)
-        lifted = self._lifted()
-        share = jnp.asarray(self.table).sum(axis=-1)  # the curvature is that of every label
-        p = curvature.shape[-1] * lifted.shape[-1]
-        moment = jnp.einsum("gx,xce,xi,xj->gciej", share, curvature, lifted, lifted)
-        return moment.reshape(-1, p, p)
-
-    def group_score_covariance(
-        self, theta: Float[Array, " p"], loss: Loss = "logistic"
-    ) -> Float[Array, "g p p"]:
-        """Covariance of the loss gradient ∇ℓ(θ; z) within each group [G, p, p]."""
-        score = self.score_table(theta, loss)
-        mean = jnp.einsum("gxk,xkp->gp", self.table, score)
-        square = jnp.einsum("gxk,xkp,xkq->gpq", self.table, score, score)
-        return square - mean[:, :, None] * mean[:, None, :]
-
-    def score_table(
-        self, theta: Float[Array, " p"], loss: Loss = "logistic"
-    ) -> Float[Array, "d k p"]:
-        """Loss gradient ∇ℓ(θ; (x, y)) at every token and label [d, K, p]."""
-        slopes = losses.slopes(self._scores(theta), self.n_classes, loss)
-        each = jnp.einsum("xkc,xi->xkci", slopes, self._lifted())
-        return each.reshape(*each.shape[:2], -1)
-
-    def optimum(self, loss: Loss = "logistic") -> Float[Array, " p"]:
-        """Minimiser θ* of the balanced risk [p], to a gradient of 1e-11 in float64."""
-        return balanced_optimum(self, loss)
-
     def calibration_error(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
         """``E |P(y = 1 | u) − σ(u)|`` of a binary logistic rule, groups equally frequent.
 
@@ -154,25 +118,23 @@ class FiniteLaw:
         table = flipped(np.asarray(self.table), flip)
         return replace(self, table=table, groups=mixed_where(self.groups, flip > 0))
 
-    def score_nodes(
-        self, group: int | Int[Array, ""], theta: Float[Array, " p"], loss: Loss = "logistic"
-    ) -> ScoreNodes:
-        """The tokens' scores under θ in one group: rows are points, of which nothing is left."""
-        del loss
-        lifted = self._lifted()
-        nothing = jnp.zeros((1, lifted.shape[-1], lifted.shape[-1]), lifted.dtype)
-        mass = jnp.asarray(self.table)[group]
-        return ScoreNodes(self._scores(theta)[None], lifted[None], nothing, mass[None])
-
     def with_table(self, table: Float[AnyArray, "g d k"]) -> FiniteLaw:
         """The same tokens and groups with other probabilities."""
         return replace(self, table=table)
 
-    def _lifted(self) -> Float[Array, "d r1"]:
-        """Features with a one for the intercept."""
-        features = jnp.asarray(self.features)
-        return jnp.concatenate([features, jnp.ones((len(features), 1), features.dtype)], axis=1)
 
-    def _scores(self, theta: Float[Array, " p"]) -> Float[Array, "d c"]:
-        w, b = losses.weights_and_intercepts(theta, self.dim)
-        return jnp.asarray(self.features) @ w.T + b[None, :]
+def _check_rows(x: np.ndarray, y: np.ndarray, group: np.ndarray, groups: Sequence[Group]) -> None:
+    if x.ndim != 2 or not len(x) == len(y) == len(group):
+        raise ValueError(
+            f"x must be [n, r], y and group [n]; got shapes {x.shape}, {y.shape} and {group.shape}."
+        )
+    require_finite(x, "x")
+    for index, each in enumerate(groups):
+        own = y[group == index]
+        if not len(own):
+            raise ValueError(f"every group needs rows; {each.name!r} has none. Leave it out.")
+        if not each.mixed and (own != each.label).any():
+            raise ValueError(
+                f"rows of group {each.name!r} have label {each.label}; got labels "
+                f"{sorted(set(own.tolist()))}. Declare the group as mixed."
+            )

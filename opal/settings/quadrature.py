@@ -8,7 +8,6 @@ import numpy as np
 from scipy import stats
 
 N_SCRAMBLES = 8
-_LOG2_POINTS = 9
 # Half the length of an axis, and nodes on it, for one dimension and for two.
 _GRIDS = {1: (9.0, 129), 2: (8.0, 49)}
 
@@ -32,10 +31,15 @@ def gaussian_nodes(dim: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=8)
-def scrambled_normals(dim: int) -> np.ndarray:
-    """Standard normal points [s, q, dim]: s independent scrambles of a Sobol' sequence."""
+def scrambled_normals(dim: int, log2_points: int = 9) -> np.ndarray:
+    """Standard normal points [s, q, dim]: s independent scrambles of a Sobol' sequence.
+
+    Args:
+        dim: of a point.
+        log2_points: base-2 logarithm of the points q of a scramble.
+    """
     uniforms = [
-        stats.qmc.Sobol(dim, scramble=True, rng=seed).random_base2(_LOG2_POINTS)
+        stats.qmc.Sobol(dim, scramble=True, rng=seed).random_base2(log2_points)
         for seed in range(N_SCRAMBLES)
     ]
     return stats.norm.ppf(np.clip(np.stack(uniforms), 1e-12, 1 - 1e-12))

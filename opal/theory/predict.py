@@ -261,29 +261,38 @@ def _quadrature_errors(
 ) -> dict[str, Float[np.ndarray, " g"]]:
     """Standard errors of ``risk`` and ``error`` [G] of the law's own quadrature at θ.
 
-    Only a law of more than two classes that has ``scrambled_risks`` and ``scrambled_errors``, means
-    over independent sets of points [G, S], has any.
+    Only a law that has ``scrambled_risks`` and ``scrambled_errors``, means over independent sets of
+    points [G, S], of which there is more than one, has any.
     """
     errors = {name: np.zeros(len(law.groups)) for name in ("risk", "error")}
     for name in errors:
-        blocks = getattr(law, f"scrambled_{name}s", None)
-        if blocks is not None and law.n_classes > 2:
-            values = np.asarray(jax.jit(partial(blocks, loss=loss))(theta))
-            if values.shape[-1] > 1:
-                errors[name] = risk.mean_and_std_error(values.T)[1]
+        if n_scrambles(law, loss, name) > 1:
+            blocks = partial(getattr(law, f"scrambled_{name}s"), loss=loss)
+            values = np.asarray(jax.jit(blocks)(theta))
+            errors[name] = risk.mean_and_std_error(values.T)[1]
     return errors
+
+
+def n_scrambles(law: Any, loss: Loss, what: str = "risk") -> int:
+    """Independent sets of points that a law's risks (or errors) are means over; 1 if exact."""
+    blocks = getattr(law, f"scrambled_{what}s", None)
+    if blocks is None:
+        return 1
+    p = losses.n_parameters(loss, law.n_classes, law.dim)
+    shape = jax.eval_shape(partial(blocks, loss=loss), jax.ShapeDtypeStruct((p,), float)).shape
+    return int(shape[-1])
 
 
 def _expansion_errors(
     setting: Setting, design: Design, first: Asymptotics
 ) -> dict[tuple[str, str], float]:
-    """Standard errors of the excess and its parts, where scores are too many for exact nodes.
+    """Standard errors of the excess and its parts, where risks are means over scrambles.
 
     That of the drift is not known, nor is any for rows whose law follows the seeds' moments.
     """
     truth, population = _truth(setting), _population(setting, design)
     synthetic = population.law if population else truth
-    if losses.n_scores(design.loss, truth.n_classes) <= 2:
+    if max(n_scrambles(law, design.loss) for law in (truth, synthetic)) == 1:
         return {}
     if not all(hasattr(law, "one_scramble") for law in (truth, synthetic)):
         return {}

@@ -15,6 +15,7 @@ from opal.losses import LOSSES, Loss
 from opal.settings import (
     Alphabet,
     Bias,
+    Craft,
     FiniteLaw,
     GaussianMixture,
     Grammar,
@@ -39,6 +40,7 @@ LAWS: dict[str, SmoothLaw] = {
     "spurious": SpuriousCorrelation(noise_dim=1).law,
     "tokens": TOKENS.law,
     "grammar": Grammar.reviews().law,
+    "craft": Craft().law,
     "quantised": QuantisedLaw(CELLS, Quantiser(4), 2, MODES.law.groups),
 }
 N_ROWS = 20_000

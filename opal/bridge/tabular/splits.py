@@ -88,7 +88,7 @@ def load(dataset: Dataset, task: str, method: str = "focus", seed: int = 1) -> S
         else:
             raise ValueError(f"{dataset.name}: no {role} table of seed {seed} in {folder or '.'}.")
     for role, table in tables.items():
-        _binary(table[dataset.target], f"{role} table of {dataset.name}, seed {seed}")
+        require_binary(table[dataset.target], f"{role} table of {dataset.name}, seed {seed}")
     whole = read_source(dataset)
     source = whole and checked(whole[0], columns, columns, whole[1])
     return Split(dataset, task, method, seed, **tables, source=source)
@@ -137,7 +137,12 @@ def _numeric(column: pd.Series, where: str) -> None:
     )
 
 
-def _binary(labels: pd.Series, where: str) -> None:
+def require_binary(labels: pd.Series, where: str) -> None:
+    """Check that labels are 0 or 1; ``where`` says of which table they are.
+
+    Raises:
+        ValueError: one is not.
+    """
     found = sorted({float(label) for label in labels.unique()} - {0.0, 1.0})
     if found:
         raise ValueError(

@@ -6,5 +6,6 @@ Importing this package is cheap; everything heavy waits inside the functions.
 from opal.bridge.tabular.commands.audit import AuditRows
 from opal.bridge.tabular.commands.evaluate import EvaluateRows
 from opal.bridge.tabular.commands.generate import GenerateRows, ParseRows
+from opal.bridge.tabular.commands.scaling import ScaleRows
 
-__all__ = ["AuditRows", "EvaluateRows", "GenerateRows", "ParseRows"]
+__all__ = ["AuditRows", "EvaluateRows", "GenerateRows", "ParseRows", "ScaleRows"]

@@ -1,0 +1,150 @@
+"""``opal tabular scaling``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from opal.bridge.tabular.scaling.tables import TableSource
+    from opal.runner import Cell
+
+_SOUND_ONLY = ("sizes", "alphas", "draws", "folds", "tuning_draws", "seed")
+_PUBLISHED_ONLY = ("compare", "laws", "experiments")
+
+
+@dataclass(frozen=True)
+class ScaleRows:
+    """The scaling-law experiments of arXiv 2406.03628: what N synthetic rows more are worth.
+
+    The published protocol repeats the paper's numbers; the sound one compares tuned and calibrated
+    rules with group weighting, on the same rows. Finished curves are kept under OUT/cells: a run
+    that was stopped goes on with the same command.
+
+    Examples:
+        opal tabular scaling --protocol published --compare --json
+        opal tabular scaling --tables craft --classifiers logistic
+        opal tabular scaling --folder mine --label y --attribute sex --makers mymodel
+    """
+
+    protocol: Literal["sound", "published"] = "sound"
+    """sound: tuned, calibrated, against weighting; published: as in the paper."""
+    tables: tuple[str, ...] = ()
+    """Published tables (craft, gender, diabetes, adult); all if none is named."""
+    folder: Path | None = None
+    """A folder of the same layout instead: seed.csv, train0.csv, ..., MAKER0.csv, ..., test.csv."""
+    label: str | None = None
+    """Label column (0 and 1) of --folder; the last column of seed.csv by default."""
+    attribute: str | None = None
+    """Attribute column of --folder: groups are (attribute is not at its least value, label)."""
+    tasks: tuple[Literal["imbalanced", "spurious"], ...] = ()
+    """Tasks; both if none is named."""
+    classifiers: tuple[str, ...] = ()
+    """logistic, forest, and boosting (sound) or xgboost (published); all if none is named."""
+    makers: tuple[str, ...] = ()
+    """Makers by the prefix of their files, such as synthetic_allseed; all if none is named."""
+    experiments: tuple[Literal["additional", "ratio"], ...] = ()
+    """Published experiments; both if none is named."""
+    compare: bool = False
+    """Print the largest difference to each committed result file, and its cause (published)."""
+    laws: bool = False
+    """Print laws fitted to the curves of the experiment 'additional' (published)."""
+    sizes: tuple[int, ...] = (0, 400, 1200, 3600)
+    """Added rows N of the sound arms."""
+    alphas: tuple[float, ...] = (0.1, 0.3, 0.6, 0.9)
+    """Weights of the added rows in the OPAL objective, beside the paper's 1/2 for each row."""
+    draws: int = 20
+    """Draws of majority rows and makers' rows (sound)."""
+    folds: int = 3
+    """Folds of real rows that tune and calibrate (sound)."""
+    tuning_draws: int = 1
+    """Draws that settings are tuned on (sound)."""
+    seed: int = 0
+    """Seed of everything random in the sound protocol."""
+    workers: int = 2
+    """Processes."""
+    out: Path = Path("results/scaling")
+    """Folder for records and finished curves."""
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> dict[str, Any]:
+        """Compute the curves that OUT does not hold yet; refusals come before anything starts."""
+        from opal import executors, records, runner
+        from opal.bridge.tabular.scaling import comparison, readings, report
+        from opal.files import writable_folder
+
+        self._check_flags()
+        sources = self._sources()
+        cells = self._cells(sources)
+        folder = writable_folder(self.out / "cells")
+        with executors.executor(self.workers, None, folder) as executor:
+            frame = runner.run(cells, folder, executor=executor, progress=not self.json)
+        path = self.out / f"{self.protocol}.parquet"
+        records.write(frame, path, metadata=records.provenance())
+        result: dict[str, Any] = {"protocol": self.protocol, "records": str(path)}
+        if self.compare:
+            return result | comparison.compare(frame, {s.name: s.read() for s in sources})
+        if self.laws:
+            return result | {"laws": readings.of_curves(frame, quiet=self.json)}
+        if self.protocol == "published":
+            return result | {"curves": report.published_curves(frame)}
+        return result | {"arms": report.sound_arms(frame)}
+
+    def table(self, result: Mapping[str, Any]) -> RenderableType:
+        """The result for people."""
+        from opal.bridge import render
+        from opal.bridge.tabular.scaling import report
+
+        if self.compare:
+            return render.terminal(report.compared(result))
+        if self.laws:
+            return render.terminal(report.laws_page(result["laws"]))
+        if self.protocol == "published":
+            return render.terminal(report.published_page(result["curves"]))
+        return render.terminal(report.sound_page(result["arms"]))
+
+    def _cells(self, sources: list[TableSource]) -> list[Cell]:
+        from opal.bridge.tabular.scaling import cells
+        from opal.bridge.tabular.scaling.sound import Effort
+
+        choice = cells.CurveChoice(self.tasks, self.experiments, self.classifiers, self.makers)
+        if self.protocol == "sound":
+            effort = Effort(**{name: getattr(self, name) for name in _SOUND_ONLY})
+            return cells.sound_cells(sources, choice, effort)
+        committed = self.compare or (self.folder is None and not self.makers)
+        return cells.published_cells(sources, choice, committed=committed)
+
+    def _check_flags(self) -> None:
+        from opal import executors
+
+        executors.check(self.workers, None)
+        given = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
+        other = _SOUND_ONLY if self.protocol == "published" else _PUBLISHED_ONLY
+        lost = [name for name in given if name in other]
+        if lost:
+            wanted = "sound" if self.protocol == "published" else "published"
+            raise ValueError(
+                f"--{lost[0].replace('_', '-')} needs --protocol {wanted}; the "
+                f"{self.protocol} one would ignore it."
+            )
+        if self.folder is None and (lost := [n for n in given if n in ("label", "attribute")]):
+            raise ValueError(f"--{lost[0]} needs --folder; published tables have their own.")
+        if self.folder is not None and self.tables:
+            raise ValueError("--tables and --folder exclude each other; name one.")
+        if self.compare and self.laws:
+            raise ValueError("--compare and --laws exclude each other; name one.")
+
+    def _sources(self) -> list[TableSource]:
+        from opal.bridge.tabular.scaling import tables
+
+        if self.folder is None:
+            chosen = dict.fromkeys(self.tables or tables.NAMES)
+            return [tables.TableSource(tables.listed(name).name) for name in chosen]
+        table = tables.from_folder(self.folder, self.label, self.attribute)
+        folder = str(self.folder.resolve())
+        return [tables.TableSource(table.name, folder, table.label, table.attribute)]

@@ -1,0 +1,1 @@
+"""The scaling-law experiments of arXiv 2406.03628: recomputed as published, then soundly."""

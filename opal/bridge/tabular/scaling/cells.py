@@ -1,0 +1,124 @@
+"""The cells of both protocols, once every table, maker and number has proved fit for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from opal import names
+from opal.bridge.tabular.scaling import classifiers, learners, published, sound
+from opal.bridge.tabular.scaling.comparison import result_files
+from opal.bridge.tabular.scaling.published import EXPERIMENTS, NO_MAKER, PublishedCurve
+from opal.bridge.tabular.scaling.sound import REAL, Effort, SoundCurve
+from opal.bridge.tabular.scaling.tables import TASKS, ScalingTable, TableSource, require_makers
+from opal.runner import Cell
+
+
+@dataclass(frozen=True)
+class CurveChoice:
+    """Which curves; of what is not named, all there are."""
+
+    tasks: tuple[str, ...] = ()
+    experiments: tuple[str, ...] = ()
+    classifiers: tuple[str, ...] = ()
+    makers: tuple[str, ...] = ()
+
+    def includes(self, curve: PublishedCurve) -> bool:
+        """Whether a curve is chosen."""
+        fields = ("task", "experiment", "classifier", "maker")
+        chosen = (self.tasks, self.experiments, self.classifiers, self.makers)
+        return all(
+            not some or getattr(curve, name) in some
+            for name, some in zip(fields, chosen, strict=True)
+        )
+
+
+def published_cells(
+    sources: Sequence[TableSource], choice: CurveChoice, *, committed: bool
+) -> list[Cell]:
+    """A cell for each chosen curve of the published protocol.
+
+    Args:
+        sources: the tables.
+        choice: of curves.
+        committed: only those of which there is a result file.
+
+    Raises:
+        ValueError: a table is unfit or has too few rows, or no curve is left.
+        UnknownNameError: a name is unknown, or a maker has no rows.
+        ImportError: XGBoost is needed and not installed.
+    """
+    names.check("task", choice.tasks, TASKS)
+    names.check("experiment", choice.experiments, EXPERIMENTS)
+    classifiers.require_packages(choice.classifiers or classifiers.CLASSIFIERS)
+    curves: dict[PublishedCurve, None] = {}
+    for source in sources:
+        table = source.read()
+        known = _committed(table, source) if committed else _possible(table, source, choice)
+        mine = [curve for curve in known if choice.includes(curve)]
+        _require_rows(table, mine)
+        shared = [replace(c, maker=NO_MAKER) for c in mine if c.experiment == "ratio"]
+        curves |= dict.fromkeys([*shared, *mine])
+    if not curves:
+        raise ValueError(
+            "nothing is left to do: no committed result file is of the curves that --tasks, "
+            "--experiments, --classifiers and --makers name. Name others, or none."
+        )
+    return [
+        Cell(published.evaluate, c, f"{c.source.name} {c.task} {c.classifier} {c.maker}")
+        for c in curves
+    ]
+
+
+def _committed(table: ScalingTable, source: TableSource) -> Iterator[PublishedCurve]:
+    for file in result_files(table):
+        yield PublishedCurve(source, file.task, file.experiment, file.classifier, file.maker)
+
+
+def _possible(
+    table: ScalingTable, source: TableSource, choice: CurveChoice
+) -> Iterator[PublishedCurve]:
+    for task in choice.tasks or TASKS:
+        require_makers(table, task, choice.makers)
+        makers = choice.makers or table.makers(task)
+        for which in product(EXPERIMENTS, classifiers.CLASSIFIERS, makers):
+            yield PublishedCurve(source, task, *which)
+
+
+def _require_rows(table: ScalingTable, curves: Iterable[PublishedCurve]) -> None:
+    """Check every file that the curves read, and that it has as many rows as they draw."""
+    for task, experiment, maker in sorted({(c.task, c.experiment, c.maker) for c in curves}):
+        require_makers(table, task, [maker])
+        published.require_rows(table, task, experiment, maker)
+
+
+def sound_cells(sources: Sequence[TableSource], choice: CurveChoice, effort: Effort) -> list[Cell]:
+    """A cell for each table, task, learner and maker of the sound protocol.
+
+    Args:
+        sources: the tables.
+        choice: of curves; experiments play no part.
+        effort: arms and precision of every curve.
+
+    Raises:
+        ValueError: a table is unfit, or a maker has fewer rows than an arm draws.
+        UnknownNameError: a name is unknown, or a maker has no rows.
+        ImportError: XGBoost is needed and not installed.
+    """
+    names.check("task", choice.tasks, TASKS)
+    chosen = choice.classifiers or learners.LEARNERS
+    learners.require_packages(chosen)
+    curves = []
+    for source, task in product(sources, choice.tasks or TASKS):
+        table = source.read()
+        extra = (NO_MAKER, REAL)
+        require_makers(table, task, [m for m in choice.makers if m not in extra])
+        makers = choice.makers or (*extra, *table.makers(task))
+        for maker in makers:
+            curve = SoundCurve(source, task, chosen[0], maker, effort)
+            sound.arms_of(curve, sound.read(table, curve))
+            curves += [replace(curve, learner=learner) for learner in chosen]
+    return [
+        Cell(sound.evaluate, c, f"{c.source.name} {c.task} {c.learner} {c.maker}") for c in curves
+    ]

@@ -1,0 +1,230 @@
+"""Tables of the scaling-law experiments: originals, further real rows, and rows of each maker.
+
+A folder holds ``seed.csv`` (the originals), real rows beyond them by label (``train0``, ``train1``)
+or by group (``train_neg``, ``train_pos``), ``test.csv``, and for each maker its synthetic rows
+(``<maker>0``, ``<maker>1``, ``<maker>_neg``, ``<maker>_pos``). The four tables of arXiv 2406.03628
+come from :data:`opal.bridge.download.SCALING`; :func:`from_folder` reads others.
+
+A group is (attribute, label): the attribute counts as 0 at its least value, else as 1. The files
+``_pos`` hold the groups (0, 0) and (1, 1), the files ``_neg`` the other two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from opal import names
+from opal.bridge.download import SCALING
+from opal.bridge.tabular.datasets import Files, LocalFiles
+from opal.bridge.tabular.splits import TableRows, checked, require_binary
+from opal.reading import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TASKS = ("imbalanced", "spurious")
+# Real majority rows, and the endings of files with synthetic rows of the minority and the majority.
+_PARTS = {"imbalanced": ("train0", "1", "0"), "spurious": ("train_neg", "_pos", "_neg")}
+ORIGINALS, ALL_ROWS = "originals", "all rows"
+# What the generator behind each published maker was fitted to.
+_FITTED_TO = {
+    "synthetic": ORIGINALS,
+    "synthetic_allseed": ALL_ROWS,
+    **dict.fromkeys(("smote", "adasyn", "ros"), ORIGINALS),
+}
+MAKERS = tuple(_FITTED_TO)
+# Label and attribute of the published tables.
+_COLUMNS = {
+    "craft": ("Target", "X6"),
+    "gender": ("gender", "long_hair"),
+    "diabetes": ("readmitted", "gender"),
+    "adult": ("class", "sex"),
+}
+NAMES = tuple(_COLUMNS)
+
+
+@dataclass(frozen=True)
+class ScalingTable:
+    """A folder of the scaling-law experiments."""
+
+    name: str
+    files: Files
+    folder: str  # of its files, as a prefix of their names
+    label: str
+    attribute: str
+
+    @cached_property
+    def originals(self) -> pd.DataFrame:
+        """The file ``seed.csv``, which says what columns there are."""
+        return self._read("seed")
+
+    def has(self, part: str) -> bool:
+        """Whether there is a file ``part.csv``."""
+        return self._path(part) in set(self.files.names())
+
+    def frame(self, part: str) -> pd.DataFrame:
+        """The file ``part.csv``, with the columns of ``seed.csv`` as finite numbers.
+
+        Raises:
+            ValueError: there is no such file, or it is unfit: a column is missing, a cell is empty
+                or no number, a label is not 0 or 1.
+        """
+        columns = list(self.originals.columns)
+        table = self._read(part)
+        where = f"{self.name}: {part}.csv"
+        table = checked(table, columns, (self.label, self.attribute), where)
+        require_binary(table[self.label], where)
+        return table
+
+    def rows(self, part: str) -> TableRows:
+        """The file ``part.csv`` as arrays, groups being ``2·attribute + label``."""
+        return self.as_rows(self.frame(part))
+
+    def as_rows(self, table: pd.DataFrame) -> TableRows:
+        """A table with the columns of ``seed.csv`` as arrays."""
+        y = table[self.label].to_numpy().astype(int)
+        low = self.originals[self.attribute].min()
+        attribute = (table[self.attribute].to_numpy() != low).astype(int)
+        x = table.drop(columns=[self.label]).to_numpy(dtype=float)
+        return TableRows(x, y, 2 * attribute + y)
+
+    def real(self) -> TableRows:
+        """Every real row beyond the originals: ``train.csv``, or ``train0`` and ``train1``.
+
+        Without ``train.csv`` the published order of these rows is not known.
+        """
+        if self.has("train"):
+            return self.rows("train")
+        return TableRows.joined([self.rows("train0"), self.rows("train1")])
+
+    def makers(self, task: str) -> list[str]:
+        """Makers with synthetic rows for a task."""
+        ending = f"{_PARTS[task][1]}.csv"
+        inside = [n.removeprefix(self.folder) for n in self.files.names() if self._owns(n)]
+        found = {name.removesuffix(ending) for name in inside if name.endswith(ending)}
+        return sorted(maker for maker in found if maker not in ("train", "data", ""))
+
+    def n_generator(self, maker: str) -> float:
+        """Real rows that a maker's generator was fitted to; NaN where nothing says it."""
+        fitted_to = _FITTED_TO.get(maker)
+        if fitted_to is None:
+            return float("nan")
+        return len(self.originals) + (len(self.real()) if fitted_to == ALL_ROWS else 0)
+
+    def results(self) -> dict[str, Path]:
+        """Committed result files (JSON), by name."""
+        found = [n for n in self.files.names() if self._owns(n) and n.endswith(".json")]
+        paths = {name.removeprefix(self.folder): self.files.path(name) for name in sorted(found)}
+        return {name: path for name, path in paths.items() if isinstance(path, Path)}
+
+    def _owns(self, name: str) -> bool:
+        """Whether a file lies in the folder itself."""
+        return name.startswith(self.folder) and "/" not in name.removeprefix(self.folder)
+
+    def _path(self, part: str) -> str:
+        return f"{self.folder}{part}.csv"
+
+    def _read(self, part: str) -> pd.DataFrame:
+        if not self.has(part):
+            raise ValueError(
+                f"{self.name} needs a file {part}.csv; there is none. A folder holds seed.csv, "
+                "test.csv, train0.csv and train1.csv (train_neg.csv and train_pos.csv), and "
+                "synthetic rows <maker>0.csv, <maker>1.csv (<maker>_neg.csv, <maker>_pos.csv)."
+            )
+        found = self.files.path(self._path(part))
+        return read_table(found) if isinstance(found, Path) else found
+
+
+@dataclass(frozen=True)
+class TaskRows:
+    """What a task trains and tests on."""
+
+    originals: TableRows
+    pool: TableRows  # real majority rows
+    minority: TableRows  # synthetic
+    majority: TableRows  # synthetic
+    test: TableRows
+    is_minority: np.ndarray  # of each test row
+
+    @classmethod
+    def of(cls, table: ScalingTable, task: str, maker: str | None) -> TaskRows:
+        """Read them; without a maker there are no synthetic rows.
+
+        Raises:
+            ValueError: see :meth:`ScalingTable.frame`.
+        """
+        pool, minority, majority = _PARTS[task]
+        originals, test = table.rows("seed"), table.rows("test")
+        none = originals.take(np.empty(0, dtype=int))
+        few, many = (table.rows(maker + end) if maker else none for end in (minority, majority))
+        is_minority = test.y == 1 if task == "imbalanced" else np.isin(test.group, (0, 3))
+        return cls(originals, table.rows(pool), few, many, test, is_minority)
+
+
+def listed(name: str) -> ScalingTable:
+    """A published table.
+
+    Raises:
+        UnknownNameError: it is not one of :data:`NAMES`.
+    """
+    if name not in _COLUMNS:
+        raise names.UnknownNameError(
+            f"{names.unknown('table', name, NAMES)} Another table of the same layout is read with "
+            "--folder, --label and --attribute."
+        )
+    return ScalingTable(name, SCALING, f"data/{name}/", *_COLUMNS[name])
+
+
+def from_folder(
+    folder: Path, label: str | None = None, attribute: str | None = None
+) -> ScalingTable:
+    """A table by its folder; the label is the last column where none is named.
+
+    Raises:
+        ValueError: there is no such folder or no ``seed.csv`` in it, or no attribute is named.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"--folder must be a folder; there is none at {folder}.")
+    folder = folder.resolve()
+    known = _COLUMNS.get(folder.name, (None, None))
+    label, attribute = label or known[0], attribute or known[1]
+    if attribute is None:
+        raise ValueError(f"{folder.name}: name the attribute that makes the groups: --attribute.")
+    table = ScalingTable(folder.name, LocalFiles.below(folder), "", "", attribute)
+    return replace(table, label=label or str(table.originals.columns[-1]))
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Where a table comes from: a published one by its name, or a folder with its columns."""
+
+    name: str
+    folder: str | None = None
+    label: str | None = None
+    attribute: str | None = None
+
+    def read(self) -> ScalingTable:
+        """The table."""
+        if self.folder is None:
+            return listed(self.name)
+        return from_folder(Path(self.folder), self.label, self.attribute)
+
+
+def real_minority(task: str) -> str:
+    """The file of real minority rows beyond the originals."""
+    return "train1" if task == "imbalanced" else "train_pos"
+
+
+def require_makers(table: ScalingTable, task: str, makers: Sequence[str]) -> None:
+    """Check that every maker has rows for a task.
+
+    Raises:
+        UnknownNameError: one has none; the message lists those that have.
+    """
+    names.check(f"maker of {table.name}, {task} task", makers, table.makers(task))
