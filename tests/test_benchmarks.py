@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import _accelerator, generator
+from benchmarks import _accelerator, fine_tune, generator
 from benchmarks._peer import SOLVERS, Peer
 
 ROOT = Path(__file__).parent.parent
@@ -100,3 +101,18 @@ def test_what_is_measured_on_an_accelerator() -> None:
     assert 0 < abs(entry["difference"]) < 0.02  # bfloat16 here, float32 there
     assert "no peak known" in _accelerator.line({**entry, "utilisation": None})
     assert "of the peak (asked 40 %); loss" in _accelerator.line(entry)
+
+
+@pytest.mark.slow
+def test_fine_tuning_is_measured_by_the_way_that_users_take(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs the extra text")
+    flags = argparse.Namespace(
+        size="tiny", device="cpu", rows=64, steps=30, learning_rate=5e-3, texts=16, temperature=0.7
+    )
+    found = fine_tune.measured(flags, tmp_path)
+    assert found["steps"] == 30
+    assert 60 < found["tokens_of_a_row"] < 90
+    assert found["loss_end"] < found["loss_start"]
+    assert found["rows_per_s"] == pytest.approx(found["share_of_rows"] * found["texts_per_s"])
+    assert found["training_rows_per_s"] > 0
+    assert found["example"].startswith("Target is 1, X6 is -1,")

@@ -69,8 +69,8 @@ class Asking:
     """Tokens in any minute, at most."""
     timeout: float = 60.0
     """Seconds that an answer may take."""
-    temperature: float = 1.0
-    """Of the draws of tokens: 0 always takes the likeliest."""
+    temperature: float | None = None
+    """Of the draws of tokens: 0 always takes the likeliest, 1 (the default) draws as they are."""
     top_p: float = 1.0
     """Only the likeliest tokens of this total probability are drawn."""
     max_tokens: int = 512
@@ -110,7 +110,8 @@ class Asking:
         """
         self._check_flags()
         name = self.local or self.model or ""
-        return ModelSettings(name, self.temperature, self.top_p, self.max_tokens)
+        temperature = 1.0 if self.temperature is None else self.temperature
+        return ModelSettings(name, temperature, self.top_p, self.max_tokens)
 
     def prices(self) -> Prices | None:
         """Prices, where there are any.

@@ -92,22 +92,8 @@ class LocalClient:
             FatalError: there is no such model, or it cannot be loaded.
         """
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        if not _HUB_NAME.fullmatch(path) and not Path(path).is_dir():
-            raise FatalError(
-                f"there is no folder {path!r}: name one that save_pretrained wrote, or a model of "
-                "the Hub as owner/name."
-            )
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(path)
-            model = AutoModelForCausalLM.from_pretrained(path)
-            torch.nn.Module.to(model, device)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            reason = str(error).strip().split("\n")[0][:300]
-            raise FatalError(
-                f"{path!r} must be a causal language model with its tokenizer; {reason}"
-            ) from error
+        model, tokenizer = loaded(path, device)
         torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // 2))
         return cls(model, tokenizer, name=path, batch_size=batch_size)
 
@@ -227,6 +213,32 @@ class LocalClient:
             finish_reason="length" if end is None else "stop",
             model=self.name,
         )
+
+
+def loaded(path: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A causal model and its tokenizer, from a folder or from the Hub.
+
+    Raises:
+        FatalError: there is no such model, it cannot be loaded, or the device is not there.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if not _HUB_NAME.fullmatch(path) and not Path(path).is_dir():
+        raise FatalError(
+            f"there is no folder {path!r}: name one that save_pretrained wrote, or a model of "
+            "the Hub as owner/name."
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path)
+        torch.nn.Module.to(model, device)
+    except (OSError, ValueError, RuntimeError, KeyError, AssertionError) as error:
+        reason = str(error).strip().split("\n")[0][:300]
+        raise FatalError(
+            f"{path!r} must be a causal language model with its tokenizer; {reason}"
+        ) from error
+    return model, tokenizer
 
 
 def _joined(messages: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -11,11 +11,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from opal import names
 from opal.bridge.prompts.common import RejectedError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -56,6 +58,8 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
     >>> found.rejected[0].line, found.rejected[0].reason
     (2, "the value of 'age' must be a number; got 'forty'")
     """
+    import pandas as pd
+
     lines = [line.strip() for line in text.splitlines()]
     wanted = _usual_columns(lines) if columns is None else _present(columns, lines)
     rows: list[dict[str, float]] = []
@@ -64,7 +68,7 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
         if not line:
             continue
         try:
-            rows.append(_row(line, wanted))
+            rows.append(read_row(line, wanted))
         except RejectedError as reason:
             rejected.append(RejectedLine(number, line, str(reason)))
     table = pd.DataFrame(rows, columns=list(wanted), dtype=float)
@@ -99,8 +103,12 @@ def _pairs(line: str) -> list[tuple[str, str]]:
     return [(name.strip(), value.strip()) for name, _, value in split]
 
 
-def _row(line: str, columns: Sequence[str]) -> dict[str, float]:
-    """The values of one line, in the order of the columns."""
+def read_row(line: str, columns: Sequence[str]) -> dict[str, float]:
+    """The values of one line, in the order of the columns.
+
+    Raises:
+        RejectedError: the line is no row; says why.
+    """
     values: dict[str, float] = {}
     for name, value in _pairs(line):
         if not name:

@@ -3,6 +3,7 @@
 =============== =================================================================================
 read_table      a table from a CSV or Parquet file
 generate_rows   a model writes rows of the small groups (:class:`Asking`, :class:`GeneratedRows`)
+fine_tune_rows  a model that is fine-tuned here does (:class:`RowTuning`, :class:`FineTunedRows`)
 audit_rows      recited, shifted, recognisable, impossible rows (:class:`TableAudit`)
 audit_cases     the same of several files of one table, each a :class:`Case`
 from_tables     training, test and synthetic rows as a data set to evaluate
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from opal.bridge.tabular.cases import Case
     from opal.bridge.tabular.classifiers import SoundSettings
     from opal.bridge.tabular.datasets import from_folder, from_tables, listed
+    from opal.bridge.tabular.finetune.generate import fine_tune_rows
+    from opal.bridge.tabular.finetune.tuning import RowTuning
+    from opal.bridge.tabular.finetune.written import FineTunedRows
     from opal.bridge.tabular.generation import GeneratedRows, generate_rows
     from opal.bridge.tabular.sound import TableEvaluation, evaluate_rows
     from opal.reading import read_table
@@ -43,6 +47,9 @@ _HOMES = {
     "opal.bridge.tabular.classifiers": ("SoundSettings",),
     "opal.bridge.tabular.cases": ("Case",),
     "opal.bridge.tabular.datasets": ("from_folder", "from_tables", "listed"),
+    "opal.bridge.tabular.finetune.generate": ("fine_tune_rows",),
+    "opal.bridge.tabular.finetune.written": ("FineTunedRows",),
+    "opal.bridge.tabular.finetune.tuning": ("RowTuning",),
     "opal.bridge.tabular.generation": ("GeneratedRows", "generate_rows"),
     "opal.bridge.tabular.sound": ("TableEvaluation", "evaluate_rows"),
     "opal.reading": ("read_table",),
@@ -52,13 +59,16 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Asking",
     "Case",
+    "FineTunedRows",
     "GeneratedRows",
+    "RowTuning",
     "SoundSettings",
     "TableAudit",
     "TableEvaluation",
     "audit_cases",
     "audit_rows",
     "evaluate_rows",
+    "fine_tune_rows",
     "from_folder",
     "from_tables",
     "generate_rows",

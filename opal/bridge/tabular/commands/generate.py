@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,16 @@ from opal.bridge.llm.command import Asking
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from opal.bridge.tabular.finetune.tuning import RowTuning
+
+# Flags of one way to make rows that mean nothing to the other.
+_TUNED = ("epochs", "batch", "learning_rate", "work")
+_ASKED = (
+    "model", "base_url", "local", "key_variable", "ledger", "budget", "price_input", "price_output",
+    "concurrency", "rpm", "tpm", "timeout", "top_p", "fixed_seeds", "limit_name", "batch_out",
+    "batch_in", "batch_release", "dry_run", "offline", "rows", "shown", "describe",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class GenerateRows(Asking):
@@ -22,10 +32,16 @@ class GenerateRows(Asking):
     Every request and answer is kept in a ledger: a run that was stopped goes on with the same
     command and pays for nothing twice. The budget holds before each request is sent.
 
+    With --fine-tune a model of transformers is fine-tuned here on all rows of the table first, and
+    its rows begin with the values of their group (GReaT, arXiv 2210.06280): nothing is asked, and
+    what was computed is kept in --work.
+
     Examples:
         opal tabular generate mine.csv --target y --group sex --fill-to 200 --model gpt-4o
         --price-input 2.5 --price-output 10 --budget 5 --dry-run
         opal tabular generate mine.csv --target y --per-group 50 --local ./models/llama
+        opal tabular generate mine.csv --target y --per-group 50 --fine-tune gpt2 --device cuda
+        --table-out made.csv
     """
 
     file: Annotated[Path, tyro.conf.Positional]
@@ -47,17 +63,63 @@ class GenerateRows(Asking):
     table_out: Path | None = None
     """CSV file for the rows alone, as `opal tabular evaluate --synthetic` reads them."""
 
+    fine_tune: str | None = None
+    """A transformers model that is fine-tuned on the table and then writes the rows: a folder, or a
+    name of the Hub such as gpt2. Temperature is 0.7 then by default."""
+    epochs: int = 100
+    """Of the fine-tuning."""
+    batch: int = 32
+    """Rows of a step of the fine-tuning."""
+    learning_rate: float = 5e-5
+    """Of the first step of the fine-tuning; it falls linearly to 0."""
+    work: Path = Path("results/fine-tuned")
+    """Folder for checkpoints and draws of fine-tuned models, from which a stopped run goes on."""
+
     def run(self) -> dict[str, Any]:
         """Write the rows; whatever can be refused is refused before anything is asked."""
+        from opal.bridge.tabular.finetune.generate import fine_tune_rows
         from opal.bridge.tabular.generation import generate_rows
         from opal.reading import read_table
 
-        self.settings()
-        self.allowed()  # flags are refused before the file is read
-        same = ("target", "fill_to", "per_group", "rows", "shown", "describe", "table_out")
+        same = ("target", "fill_to", "per_group", "table_out")
         flags: dict[str, Any] = {name: getattr(self, name) for name in same}
         flags |= {"attributes": self.group, "name": str(self.file)}
+        self._check_way()
+        if self.fine_tune is not None:
+            tuning = self._tuning(self.fine_tune)
+            return fine_tune_rows(read_table(self.file), tuning, **flags).result()
+        self.settings()
+        self.allowed()  # flags are refused before the file is read
+        flags |= {"rows": self.rows, "shown": self.shown, "describe": self.describe}
         return generate_rows(read_table(self.file), self, **flags).result()
+
+    def table(self, result: Mapping[str, Any]) -> RenderableType:
+        """What was made, for people."""
+        from opal.bridge import render
+        from opal.bridge.tabular.finetune.written import blocks
+
+        return render.terminal(blocks(result)) if "generator" in result else super().table(result)
+
+    def _tuning(self, model: str) -> RowTuning:
+        from opal.bridge.tabular.finetune.tuning import RowTuning
+
+        shared = ("max_tokens", "patience", "seed", "device", "out", *_TUNED)
+        flags: dict[str, Any] = {name: getattr(self, name) for name in shared}
+        if self.temperature is not None:
+            flags["temperature"] = self.temperature
+        return RowTuning(model=model, quiet=self.json, **flags)
+
+    def _check_way(self) -> None:
+        default = {each.name: each.default for each in fields(self)}
+        others = _TUNED if self.fine_tune is None else _ASKED
+        for name in others:
+            if getattr(self, name) != default[name]:
+                flag = f"--{name.replace('_', '-')}"
+                raise ValueError(
+                    f"{flag} is of --fine-tune; name a model with it, or leave {flag} out."
+                    if self.fine_tune is None
+                    else f"--fine-tune asks no one: a model is trained here. Leave {flag} out."
+                )
 
 
 @dataclass(frozen=True)

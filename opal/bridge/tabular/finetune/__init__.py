@@ -1,0 +1,1 @@
+"""Causal language models that are fine-tuned on the rows of a table and then write more of them."""
