@@ -47,8 +47,8 @@ class Config:
     """Draws of the sound protocol."""
     folds: int = 5
     """Folds of real rows that tune and calibrate."""
-    tuning_draws: int = 2
-    """Draws that settings are tuned on."""
+    tuning_draws: int = 3
+    """Draws whose held-out rows choose settings and weights."""
     seed: int = 0
     """Seed of everything random in the sound protocol."""
 
@@ -104,7 +104,7 @@ def cells(config: Config) -> list[Cell]:
     )
     sound = curves.CurveChoice(config.tasks, (), config.learners, config.makers)
     published = [Cell(published_cell, cell.config, f"published {cell.label}") for cell in first]
-    return [*published, *curves.sound_cells(sources, sound, effort)]
+    return [*published, *curves.sound_cells(sources, sound, effort)[0]]
 
 
 def published_cell(curve: PublishedCurve) -> pd.DataFrame:

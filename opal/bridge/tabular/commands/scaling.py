@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -54,15 +55,15 @@ class ScaleRows:
     laws: bool = False
     """Print laws fitted to the curves of the experiment 'additional' (published)."""
     sizes: tuple[int, ...] = (0, 400, 1200, 3600)
-    """Added rows N of the sound arms."""
+    """Added rows N of the sound arms, over all groups."""
     alphas: tuple[float, ...] = (0.1, 0.3, 0.6, 0.9)
     """Weights of the added rows in the OPAL objective, beside the paper's 1/2 for each row."""
     draws: int = 20
     """Draws of majority rows and makers' rows (sound)."""
     folds: int = 3
     """Folds of real rows that tune and calibrate (sound)."""
-    tuning_draws: int = 1
-    """Draws that settings are tuned on (sound)."""
+    tuning_draws: int = 3
+    """Draws whose held-out rows choose settings and weights (sound)."""
     seed: int = 0
     """Seed of everything random in the sound protocol."""
     workers: int = 2
@@ -80,7 +81,9 @@ class ScaleRows:
 
         self._check_flags()
         sources = self._sources()
-        cells = self._cells(sources)
+        cells, left_out = self._cells(sources)
+        for note in left_out:
+            sys.stderr.write(f"note: {note}\n")
         folder = writable_folder(self.out / "cells")
         with executors.executor(self.workers, None, folder) as executor:
             frame = runner.run(cells, folder, executor=executor, progress=not self.json)
@@ -93,7 +96,7 @@ class ScaleRows:
             return result | {"laws": readings.of_curves(frame, quiet=self.json)}
         if self.protocol == "published":
             return result | {"curves": report.published_curves(frame)}
-        return result | {"arms": report.sound_arms(frame)}
+        return result | {"arms": report.sound_arms(frame), "left_out": left_out}
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""
@@ -108,7 +111,7 @@ class ScaleRows:
             return render.terminal(report.published_page(result["curves"]))
         return render.terminal(report.sound_page(result["arms"]))
 
-    def _cells(self, sources: list[TableSource]) -> list[Cell]:
+    def _cells(self, sources: list[TableSource]) -> tuple[list[Cell], list[str]]:
         from opal.bridge.tabular.scaling import cells
         from opal.bridge.tabular.scaling.sound import Effort
 
@@ -117,7 +120,8 @@ class ScaleRows:
             effort = Effort(**{name: getattr(self, name) for name in _SOUND_ONLY})
             return cells.sound_cells(sources, choice, effort)
         committed = self.compare or (self.folder is None and not self.makers)
-        return cells.published_cells(sources, choice, committed=committed, calibrated=self.laws)
+        found = cells.published_cells(sources, choice, committed=committed, calibrated=self.laws)
+        return found, []
 
     def _check_flags(self) -> None:
         from opal import executors

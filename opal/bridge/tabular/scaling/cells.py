@@ -106,8 +106,10 @@ def _require_rows(table: ScalingTable, curves: Iterable[PublishedCurve]) -> None
         published.require_rows(table, task, experiment, maker)
 
 
-def sound_cells(sources: Sequence[TableSource], choice: CurveChoice, effort: Effort) -> list[Cell]:
-    """A cell for each table, task, learner and maker of the sound protocol.
+def sound_cells(
+    sources: Sequence[TableSource], choice: CurveChoice, effort: Effort
+) -> tuple[list[Cell], list[str]]:
+    """A cell for each table, task, learner and maker of the sound protocol; what is left out.
 
     Args:
         sources: the tables.
@@ -122,7 +124,7 @@ def sound_cells(sources: Sequence[TableSource], choice: CurveChoice, effort: Eff
     names.check("task", choice.tasks, TASKS)
     chosen = choice.classifiers or learners.LEARNERS
     learners.require_packages(chosen)
-    curves = []
+    curves, notes = [], []
     for source, task in product(sources, choice.tasks or TASKS):
         table = source.read()
         extra = (NO_MAKER, REAL)
@@ -130,8 +132,13 @@ def sound_cells(sources: Sequence[TableSource], choice: CurveChoice, effort: Eff
         makers = choice.makers or (*extra, *table.makers(task))
         for maker in makers:
             curve = SoundCurve(source, task, chosen[0], maker, effort)
-            sound.arms_of(curve, sound.read(table, curve))
+            arms = sound.arms_of(curve, sound.read(table, curve))
+            if missing := sound.left_out(curve, arms):
+                notes.append(
+                    f"{source.name}, {task} task: {maker} has too few rows of a group for N = "
+                    f"{', '.join(map(str, missing))}, which are left out"
+                )
             curves += [replace(curve, learner=learner) for learner in chosen]
     return [
         Cell(sound.evaluate, c, f"{c.source.name} {c.task} {c.learner} {c.maker}") for c in curves
-    ]
+    ], notes

@@ -154,10 +154,8 @@ def hold_out(learner: Learner, training: TrainingTable, folds: int) -> HeldOutSc
     return HeldOutScores(scores, training.rows.y[: training.n_real], training.judged)
 
 
-def tuned(
-    kind: str, training: Sequence[TrainingTable], *, folds: int, seed: int
-) -> tuple[Learner, float]:
-    """The setting with the least held-out loss over some training sets, and that loss.
+def tuned(kind: str, training: Sequence[TrainingTable], *, folds: int, seed: int) -> Learner:
+    """The learner whose setting has the least held-out loss over some training sets.
 
     Args:
         kind: one of :data:`LEARNERS`.
@@ -165,13 +163,12 @@ def tuned(
         folds: number of folds.
         seed: of the learner and the folds.
     """
-    losses = {}
-    for setting in _CHOICES[kind]:
-        learner = Learner(kind, setting, seed)
+
+    def loss(learner: Learner) -> float:
         held_out = [hold_out(learner, one, folds) for one in training]
-        losses[learner] = float(np.mean([_calibrated(each, kind).loss() for each in held_out]))
-    best = min(losses, key=lambda learner: losses[learner])
-    return best, losses[best]
+        return float(np.mean([_calibrated(each, kind).loss() for each in held_out]))
+
+    return min((Learner(kind, setting, seed) for setting in _CHOICES[kind]), key=loss)
 
 
 def calibrated(learner: Learner, training: TrainingTable, folds: int) -> Scores:

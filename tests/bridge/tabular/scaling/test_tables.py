@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from opal import names
+from opal.bridge.tabular.scaling import tables
+
+
+def test_a_folder_has_makers_groups_and_all_its_real_rows(toy: Path) -> None:
+    table = tables.from_folder(toy, "y", "side")
+    assert table.makers("imbalanced") == table.makers("spurious") == ["mine", "synthetic"]
+    frame, rows = table.frame("test"), table.rows("test")
+    assert np.array_equal(rows.group, 2 * frame["side"] + frame["y"])
+    assert np.array_equal(rows.x[:, 0], frame["x1"])
+    assert len(table.real()) == 240
+    (toy / "train.csv").unlink()
+    assert len(tables.from_folder(toy, "y", "side").real()) == 240
+
+
+def test_the_attribute_is_zero_at_its_least_value(toy: Path) -> None:
+    for path in toy.glob("*.csv"):
+        frame = pd.read_csv(path)
+        frame.assign(side=2 * frame["side"] - 1).to_csv(path, index=False)
+    table = tables.from_folder(toy, "y", "side")
+    assert np.bincount(table.rows("seed").group).tolist() == [2, 2, 2, 2]
+
+
+def test_what_generators_were_fitted_to_is_known_or_said_to_be_unknown(toy: Path) -> None:
+    table = tables.from_folder(toy, "y", "side")
+    assert table.n_generator("synthetic") == 8
+    assert table.n_generator("synthetic_allseed") == 248
+    assert math.isnan(table.n_generator("mine"))
+
+
+def test_minority_of_each_task(toy: Path) -> None:
+    table = tables.from_folder(toy, "y", "side")
+    imbalanced = tables.TaskRows.of(table, "imbalanced", "mine")
+    spurious = tables.TaskRows.of(table, "spurious", "mine")
+    assert set(imbalanced.pool.y) == {0}
+    assert set(imbalanced.minority.y) == {1}
+    assert set(spurious.pool.group) == set(spurious.majority.group) == {1, 2}
+    assert set(spurious.minority.group) == set(spurious.test.group[spurious.is_minority]) == {0, 3}
+    assert set(imbalanced.test.y[imbalanced.is_minority]) == {1}
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("seed.csv", None, "needs a file seed.csv; there is none"),
+        ("test.csv", {"y": 2}, "labels must be 0 or 1; column 'y' also holds 2"),
+        ("mine1.csv", "x2", "mine1.csv needs a column 'x2'"),
+        ("mine1.csv", {"x1": None}, "column 'x1' must be complete and finite"),
+    ],
+)
+def test_an_unfit_file_is_refused(
+    toy: Path, file: str, change: str | dict[str, float] | None, message: str
+) -> None:
+    path = toy / file
+    frame = pd.read_csv(path)
+    path.unlink()
+    if isinstance(change, str):
+        frame.drop(columns=[change]).to_csv(path, index=False)
+    elif change is not None:
+        frame.assign(**change).to_csv(path, index=False)
+    with pytest.raises(ValueError, match=message):
+        tables.TaskRows.of(tables.from_folder(toy, "y", "side"), "imbalanced", "mine")
+
+
+def test_names_that_are_not_there(toy: Path, tmp_path: Path) -> None:
+    table = tables.from_folder(toy, "y", "side")
+    with pytest.raises(names.UnknownNameError, match="did you mean 'mine'"):
+        tables.require_makers(table, "imbalanced", ["mime"])
+    with pytest.raises(names.UnknownNameError, match="did you mean 'craft'"):
+        tables.listed("crafts")
+    with pytest.raises(ValueError, match="there is none at"):
+        tables.from_folder(tmp_path / "absent")
+    with pytest.raises(ValueError, match="--attribute"):
+        tables.from_folder(toy, "y")
+
+
+def test_published_tables_have_their_makers(mirror: Path) -> None:
+    for name in tables.NAMES:
+        table = tables.listed(name)
+        for task in tables.TASKS:
+            assert table.makers(task) == sorted(tables.MAKERS)
+        assert np.bincount(table.rows("seed").group).tolist() == [50] * 4
+        assert table.has("train") is (name != "diabetes")
