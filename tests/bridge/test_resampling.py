@@ -13,6 +13,7 @@ from opal.bridge.resampling import (
     Folds,
     bootstrap,
     clustered_error,
+    crossed,
     cross_validated,
     deal,
     group_metrics,
@@ -252,3 +253,24 @@ def test_coverage_with_five_seeds(spread: float) -> None:
         widths.append(upper - lower)
     assert hits / n >= 0.88
     assert np.mean(widths) < 0.2
+
+
+def test_crossed_errors_cover_repetitions_rows_and_their_interaction() -> None:
+    rng = np.random.default_rng(0)
+    inside, naive, n_trials = 0, 0, 400
+    for _ in range(n_trials):
+        parts = []
+        repetition = rng.normal(0, 0.3, (12, 1))  # shared by both groups
+        for n, mean in ((40, 0.5), (25, -0.5)):
+            row = rng.normal(0, 1.0, n)
+            parts.append(mean + repetition + row + rng.normal(0, 2.0, (12, n)))
+        found = crossed(parts)
+        inside += abs(found.mean) < 1.96 * found.std_error
+        rows_alone = np.sqrt(sum(part.mean(axis=0).var(ddof=1) / part.shape[1] for part in parts))
+        naive += abs(found.mean) < 1.96 * rows_alone
+    assert 0.92 <= inside / n_trials <= 0.98
+    assert naive / n_trials < inside / n_trials - 0.05
+
+
+def test_crossed_errors_of_constant_differences_are_zero() -> None:
+    assert crossed([np.full((3, 4), 0.25), np.zeros((3, 2))]) == (0.25, 0.0)

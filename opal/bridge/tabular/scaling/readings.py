@@ -167,7 +167,7 @@ def calibration_share(raw: pd.DataFrame, calibrated: pd.DataFrame) -> dict[str, 
     found: dict[str, float] = {}
     for name, values in zip(("fall", "calibrated_fall"), falls, strict=True):
         found |= {name: float(values.mean()), f"{name}_std_error": float(values.sem())}
-    low, high = _ratio_interval(falls[0] - falls[1], falls[0])
+    low, high = ratio_interval(falls[0] - falls[1], falls[0])
     share = 1 - found["calibrated_fall"] / found["fall"]
     return found | {"share": share, "lower": low, "upper": high}
 
@@ -177,7 +177,7 @@ def _falls(rows: pd.DataFrame) -> pd.Series:
     return by_size.iloc[:, 0] - by_size.iloc[:, -1]
 
 
-def _ratio_interval(top: pd.Series, bottom: pd.Series, level: float = 0.95) -> tuple[float, float]:
+def ratio_interval(top: pd.Series, bottom: pd.Series, level: float = 0.95) -> tuple[float, float]:
     """Fieller's interval of the ratio of two paired means; infinite where it is not bounded."""
     n = len(top)
     t = float(stats.t.ppf((1 + level) / 2, n - 1))

@@ -188,7 +188,7 @@ def arms_of(curve: SoundCurve, rows: GroupedRows) -> list[Arm]:
         counts = real.counts(n_groups)
         most = np.minimum(most, rest.counts(n_groups) - (counts.max() - counts))
     fits = [size for size in curve.effort.sizes if size / n_groups <= most.min()]
-    if not fits:
+    if not fits and curve.maker != REAL:
         raise ValueError(
             f"{curve.source.name}, {curve.task} task: {curve.maker} has too few rows for N = "
             f"{min(curve.effort.sizes)}: beyond those that fill its groups up, they have "
@@ -236,7 +236,7 @@ def _real(curve: SoundCurve, rows: GroupedRows, draw: int) -> tuple[TableRows, T
     return real, made
 
 
-def _training(curve: SoundCurve, rows: GroupedRows, arm: Arm, draw: int) -> TrainingTable:
+def training_table(curve: SoundCurve, rows: GroupedRows, arm: Arm, draw: int) -> TrainingTable:
     """The training set of an arm in one draw: larger N add to the rows of smaller ones."""
     real, made = _real(curve, rows, draw)
     n_groups = int(real.group.max()) + 1
@@ -267,7 +267,7 @@ def _share(n_base: int, n_added: int) -> float:
 
 
 def _tuned(curve: SoundCurve, rows: GroupedRows) -> Learner:
-    first = [_training(curve, rows, REFERENCE, d) for d in range(curve.effort.tuning_draws)]
+    first = [training_table(curve, rows, REFERENCE, d) for d in range(curve.effort.tuning_draws)]
     return tuned(curve.learner, first, folds=curve.effort.folds, seed=curve.effort.seed)
 
 
@@ -278,7 +278,7 @@ def _chosen(
     loss = {
         arm: np.mean(
             [
-                hold_out(learner, _training(curve, rows, arm, draw), curve.effort.folds).loss()
+                hold_out(learner, training_table(curve, rows, arm, draw), curve.effort.folds).loss()
                 for draw in range(curve.effort.tuning_draws)
             ]
         )
@@ -299,7 +299,7 @@ def _test_losses(
     y = rows.test.y
     found: dict[str, list[np.ndarray]] = {"log_loss": [], "error": []}
     for draw in range(curve.effort.draws):
-        training = _training(curve, rows, arm, draw)
+        training = training_table(curve, rows, arm, draw)
         scores = calibrated(learner, training, curve.effort.folds)(rows.test.x)
         if arm == THRESHOLD:
             scores = scores - _prior_log_odds(training, rows)
@@ -347,7 +347,7 @@ def _shares(losses: np.ndarray, group: np.ndarray, metric: str) -> dict[int, np.
 
 def _counts(curve: SoundCurve, table: ScalingTable, rows: GroupedRows, arm: Arm) -> dict[str, Any]:
     """Rows of each kind in the first draw, and how many different real rows the arm has seen."""
-    training = _training(curve, rows, arm, 0)
+    training = training_table(curve, rows, arm, 0)
     counts = np.bincount(training.group)
     n_filled = len(training.rows) - training.n_real - arm.n_added
     n_generator, n_seen = 0.0, float(training.n_real)

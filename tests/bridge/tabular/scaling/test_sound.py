@@ -1,0 +1,146 @@
+"""The sound protocol: what arms are made of, what they have seen, and how sure differences are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from opal.bridge.tabular.scaling import sound, tables
+from opal.bridge.tabular.scaling.sound import Arm, Effort, SoundCurve
+
+EFFORT = Effort(sizes=(0, 24), alphas=(0.25, 0.75), draws=4, folds=2, tuning_draws=1)
+
+
+def curve_of(toy: Path, **changes: object) -> SoundCurve:
+    source = tables.TableSource("toy", str(toy), "y", "side")
+    return replace(SoundCurve(source, "spurious", "logistic", "synthetic", EFFORT), **changes)
+
+
+def made(curve: SoundCurve, arm: Arm, draw: int = 0) -> sound.TrainingTable:
+    return sound.training_table(curve, sound.read(curve.source.read(), curve), arm, draw)
+
+
+@pytest.mark.parametrize("task", tables.TASKS)
+def test_groups_are_filled_up_and_added_to_alike(toy: Path, task: str) -> None:
+    curve = curve_of(toy, task=task)
+    plain, more = made(curve, Arm("filled")), made(curve, Arm("filled", 24))
+    counts = np.bincount(plain.rows.group)
+    assert len(set(counts)) == 1
+    assert counts[0] == np.bincount(plain.group).max()
+    assert set(np.bincount(more.rows.group) - counts) == {24 // len(counts)}
+    assert np.array_equal(more.rows.x[: len(plain.rows)], plain.rows.x)  # sizes are nested
+
+
+def test_half_a_weight_is_the_objective_at_its_share(toy: Path) -> None:
+    curve = curve_of(toy)
+    half = made(curve, Arm("filled", 24))
+    assert half.weight[-1] / half.weight[0] == pytest.approx(0.5)
+    n_base = len(half.rows) - 24
+    share = 12 / (n_base + 12)
+    same = made(curve, Arm("any", 24, share))
+    assert same.weight == pytest.approx(half.weight)
+    assert same.weight[n_base:].sum() == pytest.approx(share)
+
+
+def test_published_mix_keeps_its_pairs_of_groups(toy: Path) -> None:
+    training = made(curve_of(toy), Arm(sound.AS_PUBLISHED, 24))
+    few = np.isin(training.rows.group, (0, 3))
+    filled = few[training.n_real : len(training.rows) - 24]
+    assert filled.all()
+    assert len(filled) == 32
+    assert few[-24:].sum() == 12
+
+
+def test_draws_share_originals_and_makers_share_draws(toy: Path) -> None:
+    curve, other = curve_of(toy), curve_of(toy, maker="mine")
+    first, second = made(curve, Arm("filled"), 0), made(curve, Arm("filled"), 1)
+    assert np.array_equal(first.rows.x[:8], second.rows.x[:8])
+    assert not np.array_equal(first.rows.x[8:40], second.rows.x[8:40])
+    assert np.array_equal(first.rows.x[:40], made(other, Arm("filled"), 0).rows.x[:40])
+
+
+def test_real_rows_beyond_the_base_are_other_rows(toy: Path) -> None:
+    training = made(curve_of(toy, maker="real"), Arm("filled", 24))
+    assert len(np.unique(training.rows.x, axis=0)) == len(training.rows)
+
+
+def test_records_say_what_was_seen_and_differences_pair(toy: Path) -> None:
+    frames = {
+        maker: sound.evaluate(curve_of(toy, maker=maker))
+        for maker in ("none", "synthetic", "mine", "real")
+    }
+    known = {name: frame.drop_duplicates(["arm", "n_added"]) for name, frame in frames.items()}
+    seen = {name: f.set_index(["arm", "n_added"])["n_seen"] for name, f in known.items()}
+    assert set(seen["none"]) == {40.0}
+    assert set(seen["synthetic"]) == {40.0}  # the originals are among the real rows
+    assert seen["mine"]["weighting", 0] == 40.0
+    assert np.isnan(seen["mine"]["filled", 24])  # nothing says what its generator has seen
+    real = known["real"].set_index(["arm", "n_added"]).loc[("filled", 24)]
+    assert real["n_seen"] == 40 + real["n_oversampled"] + 24
+    weighting = frames["mine"][frames["mine"]["arm"] == "weighting"]
+    zero = weighting[weighting["metric"].str.endswith("_difference")]
+    assert (zero[["value", "std_error"]] == 0).all(axis=None)
+    assert "filled, alpha chosen" in set(frames["mine"]["arm"])
+    # All curves of a table have the same reference, to the last digit.
+    for metric in sound.METRICS:
+        values = {
+            float(f.loc[(f["arm"] == "weighting") & (f["metric"] == metric), "value"].iloc[0])
+            for f in frames.values()
+        }
+        assert len(values) == 1
+
+
+def test_threshold_moves_what_raw_says(toy: Path) -> None:
+    frame = sound.evaluate(curve_of(toy, maker="none"))
+    loss = frame[frame["metric"] == "balanced_log_loss"].set_index("arm")["value"]
+    assert loss["threshold"] < loss["raw"]
+
+
+def test_sizes_out_of_reach_are_left_out_and_none_is_refused(toy: Path) -> None:
+    far = replace(EFFORT, sizes=(0, 24, 4000))
+    curve = curve_of(toy, effort=far)
+    rows = sound.read(curve.source.read(), curve)
+    assert sound.left_out(curve, sound.arms_of(curve, rows)) == [4000]
+    none = replace(curve, effort=replace(far, sizes=(4000,)))
+    with pytest.raises(ValueError, match="synthetic has too few rows for N = 4000"):
+        sound.arms_of(none, rows)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"draws": 1}, "--draws must be at least 2"),
+        ({"folds": 1}, "--folds must be at least 2"),
+        ({"tuning_draws": 9}, "--tuning-draws must be at most 4, the --draws; got 9"),
+        ({"sizes": (0, 6)}, "multiples of 4"),
+        ({"sizes": ()}, "multiples of 4"),
+        ({"alphas": (0.5, 1.0)}, r"--alphas must lie between 0 and 1.*got \[1.0\]"),
+    ],
+)
+def test_an_effort_that_means_nothing_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(EFFORT, **changes)
+
+
+@pytest.mark.slow
+def test_generators_of_craft_stand_where_independent_numbers_put_them(mirror: Path) -> None:
+    """Numbers of another logistic regression (C = 1, 8 draws) in the notes on the data."""
+    expected = {"synthetic": (0.491, 0.499), "synthetic_allseed": (0.460, 0.458)}
+    for maker, (first, last) in expected.items():
+        source = tables.TableSource("craft")
+        effort = Effort(sizes=(0, 3600), alphas=())
+        frame = sound.evaluate(SoundCurve(source, "imbalanced", "logistic", maker, effort))
+        loss = frame[frame["metric"] == "balanced_log_loss"].set_index(["arm", "n_added"])
+        assert loss.loc[("weighting", 0), "value"] == pytest.approx(0.479, abs=0.01)
+        for size, known in ((0, first), (3600, last)):
+            assert loss.loc[("filled", size), "value"] == pytest.approx(known, abs=0.006)
+
+
+def test_a_single_table_is_not_a_curve_of_columns(toy: Path) -> None:
+    frame = sound.evaluate(curve_of(toy, task="imbalanced"))
+    assert sound.AS_PUBLISHED not in set(frame["arm"])  # in this task filling is the published mix
+    assert pd.api.types.is_float_dtype(frame["n_seen"])
