@@ -260,7 +260,7 @@ def test_crossed_errors_cover_repetitions_rows_and_their_interaction() -> None:
     inside, naive, n_trials = 0, 0, 400
     for _ in range(n_trials):
         parts = []
-        repetition = rng.normal(0, 0.3, (12, 1))  # shared by both groups
+        repetition = rng.normal(0, 0.8, (12, 1))  # shared by both groups
         for n, mean in ((40, 0.5), (25, -0.5)):
             row = rng.normal(0, 1.0, n)
             parts.append(mean + repetition + row + rng.normal(0, 2.0, (12, n)))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge.tabular.scaling.classifiers import TOLERANCE
-from opal.bridge.tabular.scaling.published import METRICS, N_STEPS, NO_MAKER
+from opal.bridge.tabular.scaling.published import METRICS, N_STEPS, NO_MAKER, OLDER
 from opal.bridge.tabular.scaling.tables import ScalingTable
 
 ROUNDING = 1e-9
@@ -42,12 +42,13 @@ class ResultFile(NamedTuple):
         if found is None:
             return None
         task, experiment, classifier, maker, metric, logarithm = found.groups()
+        is_older = (experiment, classifier, logarithm) == ("ratio", "rf", "_log")
         return cls(
             _TASKS[task],
             experiment,
             _CLASSIFIERS[classifier],
             maker,
-            METRICS[0 if metric == "balanced" else 1],
+            METRICS[1] if metric == "min" else OLDER if is_older else METRICS[0],
             logarithm is not None,
         )
 
