@@ -7,9 +7,10 @@ Groups are classes in the imbalanced task, (attribute, class) in the spurious on
 by the balanced log loss, balanced error and worst-group error of the test rows, and paired with
 group weighting, which uses no row but the real ones; intervals join draws and test rows.
 
-Settings of a learner are tuned for group weighting, on held-out real rows, and shared by all arms:
-a maker may have seen the rows that are held out, and the originals of the published tables have
-another mix of attributes than test rows, towards which an arm should not be tuned.
+Settings of a learner are tuned on held-out real rows: for raw rows by their own loss, for group
+weighting by the balanced one, and all filled arms share the latter. A maker may have seen the rows
+that are held out, and the originals of the published tables have another mix of attributes than
+test rows, towards which an arm should not be tuned.
 
 The paper weighs every added row ½. With B rows before them that is the OPAL objective at
 ``α = ½N/(B + ½N)``: arms ``filled`` have this weight, ``filled, alpha A`` one of a grid, and
@@ -131,8 +132,12 @@ def evaluate(curve: SoundCurve) -> pd.DataFrame:
     rows = read(table, curve)
     arms = arms_of(curve, rows)
     with threadpool_limits(1):  # on busy cores two threads are many times slower than one
-        learner = _tuned(curve, rows)
-        losses = {arm: _test_losses(curve, rows, arm, learner) for arm in arms}
+        learner = _tuned(curve, rows, REFERENCE)
+        plain = _tuned(curve, rows, RAW) if RAW in arms else learner
+        losses = {
+            arm: _test_losses(curve, rows, arm, plain if arm in (RAW, THRESHOLD) else learner)
+            for arm in arms
+        }
         chosen = _chosen(curve, rows, arms, learner)
     found = []
     for arm, of in [*((arm, arm) for arm in arms), *chosen.items()]:
@@ -266,8 +271,8 @@ def _share(n_base: int, n_added: int) -> float:
     return ADDED_WEIGHT * n_added / (n_base + ADDED_WEIGHT * n_added)
 
 
-def _tuned(curve: SoundCurve, rows: GroupedRows) -> Learner:
-    first = [training_table(curve, rows, REFERENCE, d) for d in range(curve.effort.tuning_draws)]
+def _tuned(curve: SoundCurve, rows: GroupedRows, arm: Arm) -> Learner:
+    first = [training_table(curve, rows, arm, draw) for draw in range(curve.effort.tuning_draws)]
     return tuned(curve.learner, first, folds=curve.effort.folds, seed=curve.effort.seed)
 
 
