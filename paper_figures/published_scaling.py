@@ -21,7 +21,9 @@ CAPTION = (
     "committed numbers as rings, recomputed ones as lines (dashed: all real rows alone). Bottom: "
     "tuned logistic regression on the same rows, balanced log loss minus that of group weighting, "
     "for a GPT-2 that was fitted to the 200 originals and for one that was fitted to all real "
-    "rows; bars are 95 % intervals over draws and test rows, below zero is better than weighting."
+    "rows; bars are 95 % intervals over draws and test rows, below zero is better than weighting. "
+    "Panels say how many real rows the arms have seen, their generators included; sizes that a "
+    "group's rows do not reach are left out."
 )
 TOLERANCE = 1e-6
 _LOSS = "balanced_log_loss"
@@ -48,8 +50,8 @@ def draw(records: pd.DataFrame) -> Figure:
     tables = list(dict.fromkeys(records["table"]))
     tasks = list(dict.fromkeys(records["task"]))
     with plotting.paper_style():
-        size = (1.75 * len(tables) + 0.4, 3.1 * len(tasks) + 0.9)
-        figure = plt.figure(figsize=(max(size[0], 4.6), size[1]), layout="constrained")
+        size = (max(1.8 * len(tables), 4.6), 2.8 * len(tasks) + 1.2)
+        figure = plt.figure(figsize=size, layout="constrained")
         top, bottom = figure.subfigures(2, 1)
         _published(top, records[records["protocol"] == "published"], tables, tasks)
         _sound(bottom, records[records["protocol"] == "sound"], tables, tasks)
@@ -70,10 +72,7 @@ def _published(figure: SubFigure, frame: pd.DataFrame, tables: list[str], tasks:
         line[0].set_ylabel(f"{task}\nbalanced log loss")
     for table, panel in zip(tables, axes[0], strict=True):
         panel.set_title(table)
-    for panel in axes[-1]:
-        panel.set_xlabel("N, rows added")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper")
+    _finish(figure, axes)
     n_files, largest = _reproduction(frame)
     figure.suptitle(
         f"a  As published: {n_files} files recomputed, largest difference {largest:.0e}",
@@ -118,35 +117,42 @@ def _sound(figure: SubFigure, frame: pd.DataFrame, tables: list[str], tasks: lis
                     color=look.colour, marker=look.marker, linestyle=look.dashes or "none",
                     linewidth=0.9, elinewidth=0.7, label=report.label(str(maker)),
                 )  # fmt: skip
-            panel.set_title(_seen(mine), fontsize=6.5)
-        line[0].set_ylabel(f"{task}\nlog loss − weighting's")
-    for panel in axes[-1]:
-        panel.set_xlabel("N, rows added")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper")
+            if task == tasks[0]:
+                panel.set_title(f"{table}\n{_seen(mine)}")
+        line[0].set_ylabel(f"{task}\nlog loss, difference")
+    _finish(figure, axes)
     figure.suptitle(
         f"b  Sound, against group weighting of 1,000 real rows. {_verdict(rows)}",
         x=0.01, ha="left", weight="bold", fontsize=8,
     )  # fmt: skip
 
 
+def _finish(figure: SubFigure, axes: np.ndarray) -> None:
+    """Labels below, and one legend for all panels."""
+    for panel in axes[-1]:
+        panel.set_xlabel("N, rows added")
+        panel.set_xticks([0, 1800, 3600])
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+
+
 def _seen(rows: pd.DataFrame) -> str:
     """How many real rows the arms have seen, their generators included."""
     seen = rows.groupby("synthesizer", sort=False)["n_seen"].max()
-    return "arms saw " + " and ".join(f"{n:,.0f}" for n in seen) + " real rows"
+    return "saw " + ", ".join(f"{n:,.0f}" for n in seen)
 
 
 def _verdict(rows: pd.DataFrame) -> str:
     """In how many settings each maker's largest arm lies wholly below or above weighting."""
     from opal.bridge.tabular.scaling import report
 
-    last = rows[rows["n_added"] == rows["n_added"].max()]
+    last = rows.loc[rows.groupby(["setting", "synthesizer"], sort=False)["n_added"].idxmax()]
     said = [
         f"{report.label(str(maker))} better in {int((mine['upper'] < 0).sum())}, worse in "
         f"{int((mine['lower'] > 0).sum())} of {len(mine)}"
         for maker, mine in last.groupby("synthesizer", sort=False)
     ]
-    return f"N = {int(rows['n_added'].max()):,}:\n    " + "; ".join(said)
+    return "Largest N:\n    " + "; ".join(said)
 
 
 def _reproduction(frame: pd.DataFrame) -> tuple[int, float]:
