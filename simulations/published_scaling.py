@@ -49,6 +49,8 @@ class Config:
     """Folds of real rows that tune and calibrate."""
     tuning_draws: int = 3
     """Draws whose held-out rows choose settings and weights."""
+    real_sizes: tuple[int, ...] = (200, 400, 800, 1600, 3200, 6400)
+    """Real rows alone, as many of each group, that the sound arms are held against."""
     seed: int = 0
     """Seed of everything random in the sound protocol."""
 
@@ -65,6 +67,7 @@ PRESETS = {
         makers=_GENERATORS,
         sizes=(0, 400),
         alphas=(),
+        real_sizes=(200, 1600),
         draws=2,
         folds=2,
         tuning_draws=1,
@@ -77,6 +80,7 @@ PRESETS = {
         makers=_GENERATORS,
         sizes=(0, 1200, 3600),
         alphas=(),
+        real_sizes=(200, 1600),
         folds=3,
         tuning_draws=1,
     ),
@@ -93,15 +97,16 @@ def cells(config: Config) -> list[Cell]:
         DownloadError: a file cannot be had, or is corrupted.
     """
     from opal.bridge.tabular.scaling import cells as curves
-    from opal.bridge.tabular.scaling.sound import Effort
+    from opal.bridge.tabular.scaling.fills import Effort
     from opal.bridge.tabular.scaling.tables import TableSource, listed
 
     sources = [TableSource(listed(name).name) for name in config.tables]
     choice = curves.CurveChoice(config.tasks, config.experiments, config.published)
     first = curves.published_cells(sources, choice, committed=True, steps=config.steps)
     effort = Effort(
-        config.sizes, config.alphas, config.draws, config.folds, config.tuning_draws, config.seed
-    )
+        config.sizes, config.alphas, config.draws, config.folds, config.tuning_draws,
+        config.real_sizes, config.seed,
+    )  # fmt: skip
     sound = curves.CurveChoice(config.tasks, (), config.learners, config.makers)
     published = [Cell(published_cell, cell.config, f"published {cell.label}") for cell in first]
     return [*published, *curves.sound_cells(sources, sound, effort)[0]]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from opal.bridge.tabular.scaling.tables import TableSource
     from opal.runner import Cell
 
-_SOUND_ONLY = ("sizes", "alphas", "draws", "folds", "tuning_draws", "seed")
+_SOUND_ONLY = ("sizes", "alphas", "draws", "folds", "tuning_draws", "real_sizes", "seed")
 _PUBLISHED_ONLY = ("compare", "laws", "experiments")
 
 
@@ -64,6 +64,8 @@ class ScaleRows:
     """Folds of real rows that tune and calibrate (sound)."""
     tuning_draws: int = 3
     """Draws whose held-out rows choose settings and weights (sound)."""
+    real_sizes: tuple[int, ...] = (200, 400, 800, 1600, 3200, 6400)
+    """Real rows alone, as many of each group, that sound arms are held against."""
     seed: int = 0
     """Seed of everything random in the sound protocol."""
     workers: int = 2
@@ -113,7 +115,7 @@ class ScaleRows:
 
     def _cells(self, sources: list[TableSource]) -> tuple[list[Cell], list[str]]:
         from opal.bridge.tabular.scaling import cells
-        from opal.bridge.tabular.scaling.sound import Effort
+        from opal.bridge.tabular.scaling.fills import Effort
 
         choice = cells.CurveChoice(self.tasks, self.experiments, self.classifiers, self.makers)
         if self.protocol == "sound":

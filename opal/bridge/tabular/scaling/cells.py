@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from opal import names
-from opal.bridge.tabular.scaling import classifiers, learners, published, sound
+from opal.bridge.tabular.scaling import classifiers, fills, learners, published, sound
 from opal.bridge.tabular.scaling.comparison import result_files
+from opal.bridge.tabular.scaling.fills import REAL, Effort, SoundCurve
 from opal.bridge.tabular.scaling.published import EXPERIMENTS, N_STEPS, NO_MAKER, PublishedCurve
-from opal.bridge.tabular.scaling.sound import REAL, Effort, SoundCurve
 from opal.bridge.tabular.scaling.tables import TASKS, ScalingTable, TableSource, require_makers
 from opal.runner import Cell
 
@@ -132,8 +132,8 @@ def sound_cells(
         makers = choice.makers or (*extra, *table.makers(task))
         for maker in makers:
             curve = SoundCurve(source, task, chosen[0], maker, effort)
-            arms = sound.arms_of(curve, sound.read(table, curve))
-            if missing := sound.left_out(curve, arms):
+            arms = fills.arms_of(curve, fills.read(table, curve))
+            if missing := fills.left_out(curve, arms):
                 notes.append(
                     f"{source.name}, {task} task: {maker} has too few rows of a group for N = "
                     f"{', '.join(map(str, missing))}, which are left out"

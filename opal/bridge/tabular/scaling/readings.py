@@ -7,6 +7,7 @@ the largest sizes from the smaller ones.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -137,7 +138,11 @@ def _readings(rows: pd.DataFrame) -> dict[str, Any]:
         CANDIDATES, positive, x={"n": "n_added"}, by="n_added", n_held_out=N_HELD_OUT, **settings
     )
     power = fit("power", positive, x={"n": "n_added"}, **settings)
-    mixture = fit(mixture_at(n_real), positive, x={"N": "n_added", "alpha": "alpha"}, **settings)
+    with warnings.catch_warnings():
+        # Numbers overflow along what is not identified, which the fit says in words.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        both = {"N": "n_added", "alpha": "alpha"}
+        mixture = fit(mixture_at(n_real), positive, x=both, **settings)
     return {
         "n_generator": float(rows["n_generator"].iloc[0]),
         "power": _told(power),

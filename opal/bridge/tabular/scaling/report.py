@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge.render import Block, Heading, Items, Paragraph, Table
+from opal.bridge.tabular.scaling.fills import REAL
 from opal.bridge.tabular.scaling.published import NO_MAKER
-from opal.bridge.tabular.scaling.sound import REAL
 
 MAKER_LABELS: Mapping[str, str] = {
     "synthetic": "GPT-2 on the originals",
@@ -53,11 +53,11 @@ def published_curves(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def sound_arms(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Every arm of the sound protocol: counts, metrics, and differences to weighting."""
-    keys = ["table", "task", "classifier", "synthesizer", "arm", "n_added", "alpha"]
+    keys = ["table", "task", "classifier", "synthesizer", "arm", "n_real", "n_added", "alpha"]
     found = []
     for key, rows in frame.groupby(keys, sort=False):
         first = rows.iloc[0]
-        counts = {name: _plain(first[name]) for name in ("n_real", "n_generator", "n_seen")}
+        counts = {name: _plain(first[name]) for name in ("n_generator", "n_seen")}
         metrics = rows.set_index("metric")[["value", "std_error", "lower", "upper"]]
         found.append(
             {**dict(zip(keys, map(_plain, key), strict=True)), **counts}

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.tabular.scaling import sound, tables
-from opal.bridge.tabular.scaling.sound import Arm, Effort, SoundCurve
+from opal.bridge.tabular.scaling import fills, sound, tables
+from opal.bridge.tabular.scaling.fills import Arm, Effort, SoundCurve
 
-EFFORT = Effort(sizes=(0, 24), alphas=(0.25, 0.75), draws=4, folds=2, tuning_draws=1)
+EFFORT = Effort(
+    sizes=(0, 24), alphas=(0.25, 0.75), draws=4, folds=2, tuning_draws=1, real_sizes=(40, 80)
+)
 
 
 def curve_of(toy: Path, **changes: object) -> SoundCurve:
@@ -20,8 +22,8 @@ def curve_of(toy: Path, **changes: object) -> SoundCurve:
     return replace(SoundCurve(source, "spurious", "logistic", "synthetic", EFFORT), **changes)
 
 
-def made(curve: SoundCurve, arm: Arm, draw: int = 0) -> sound.TrainingTable:
-    return sound.training_table(curve, sound.read(curve.source.read(), curve), arm, draw)
+def made(curve: SoundCurve, arm: Arm, draw: int = 0) -> fills.TrainingTable:
+    return fills.training_table(curve, fills.read(curve.source.read(), curve), arm, draw)
 
 
 @pytest.mark.parametrize("task", tables.TASKS)
@@ -47,7 +49,7 @@ def test_half_a_weight_is_the_objective_at_its_share(toy: Path) -> None:
 
 
 def test_published_mix_keeps_its_pairs_of_groups(toy: Path) -> None:
-    training = made(curve_of(toy), Arm(sound.AS_PUBLISHED, 24))
+    training = made(curve_of(toy), Arm(fills.AS_PUBLISHED, 24))
     few = np.isin(training.rows.group, (0, 3))
     filled = few[training.n_real : len(training.rows) - 24]
     assert filled.all()
@@ -103,11 +105,11 @@ def test_threshold_moves_what_raw_says(toy: Path) -> None:
 def test_sizes_out_of_reach_are_left_out_and_none_is_refused(toy: Path) -> None:
     far = replace(EFFORT, sizes=(0, 24, 4000))
     curve = curve_of(toy, effort=far)
-    rows = sound.read(curve.source.read(), curve)
-    assert sound.left_out(curve, sound.arms_of(curve, rows)) == [4000]
+    rows = fills.read(curve.source.read(), curve)
+    assert fills.left_out(curve, fills.arms_of(curve, rows)) == [4000]
     none = replace(curve, effort=replace(far, sizes=(4000,)))
     with pytest.raises(ValueError, match="synthetic has too few rows for N = 4000"):
-        sound.arms_of(none, rows)
+        fills.arms_of(none, rows)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,7 @@ def test_sizes_out_of_reach_are_left_out_and_none_is_refused(toy: Path) -> None:
         ({"tuning_draws": 9}, "--tuning-draws must be at most 4, the --draws; got 9"),
         ({"sizes": (0, 6)}, "multiples of 4"),
         ({"sizes": ()}, "multiples of 4"),
+        ({"real_sizes": (200,)}, "--real-sizes needs two"),
         ({"alphas": (0.5, 1.0)}, r"--alphas must lie between 0 and 1.*got \[1.0\]"),
     ],
 )
@@ -142,5 +145,5 @@ def test_generators_of_craft_stand_where_independent_numbers_put_them(mirror: Pa
 
 def test_a_single_table_is_not_a_curve_of_columns(toy: Path) -> None:
     frame = sound.evaluate(curve_of(toy, task="imbalanced"))
-    assert sound.AS_PUBLISHED not in set(frame["arm"])  # in this task filling is the published mix
+    assert fills.AS_PUBLISHED not in set(frame["arm"])  # in this task filling is the published mix
     assert pd.api.types.is_float_dtype(frame["n_seen"])

@@ -1,0 +1,49 @@
+"""How many real rows, as many of each group, are worth what an arm is worth.
+
+Rules are trained on balanced samples of real rows of growing size, on the draws and test rows of
+the arms. An arm's worth is where its paired difference to this curve is zero, between the sizes
+linearly in their logarithm; its interval is where the 95 % interval of the difference holds zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from opal.bridge import resampling
+
+
+class EquivalentRows(NamedTuple):
+    """A number of real rows and its interval; an end out of reach of the curve is 0 or infinite."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+def equivalent_rows(differences: Mapping[int, resampling.Crossed]) -> EquivalentRows:
+    """Where the loss of an arm minus that of so many real rows is zero.
+
+    Args:
+        differences: mean and standard error by number of real rows, two at least.
+    """
+    sizes = sorted(differences)
+    at = np.log(sizes)
+    mean = np.array([differences[size].mean for size in sizes])
+    half = resampling.Z95 * np.array([differences[size].std_error for size in sizes])
+    return EquivalentRows(*(_crossing(at, ends) for ends in (mean, mean + half, mean - half)))
+
+
+def _crossing(at: np.ndarray, differences: np.ndarray) -> float:
+    """Size at which the difference rises above zero: real rows are then the better ones."""
+    above = np.maximum.accumulate(differences) > 0  # noise apart the curve only falls
+    if not above.any():
+        return np.inf
+    first = int(np.argmax(above))
+    if first == 0:
+        return 0.0
+    low, high = differences[first - 1], differences[first]
+    share = low / (low - high)
+    return float(np.exp(at[first - 1] + share * (at[first] - at[first - 1])))

@@ -1,0 +1,229 @@
+"""Arms of the sound protocol: which rows each is trained on in a draw, and with which weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from opal import validation
+from opal.bridge.tabular.arms import balancing
+from opal.bridge.tabular.scaling import tables
+from opal.bridge.tabular.scaling.learners import TrainingTable
+from opal.bridge.tabular.scaling.published import ADDED_WEIGHT, NO_MAKER
+from opal.bridge.tabular.scaling.tables import ScalingTable, TableSource, TaskRows
+from opal.bridge.tabular.splits import TableRows
+
+REAL = "real"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Which arms there are, and how precisely they are measured.
+
+    Raises:
+        ValueError: a number is out of range; the message names its flag.
+    """
+
+    sizes: tuple[int, ...] = (0, 400, 1200, 3600)
+    """Added rows N of an arm, over all groups, beyond those that fill; multiples of 4."""
+    alphas: tuple[float, ...] = (0.1, 0.3, 0.6, 0.9)
+    """Weights of the added rows in the OPAL objective, beside the paper's 1/2 for each row."""
+    draws: int = 20
+    """Draws of the majority rows and of the makers' rows."""
+    folds: int = 3
+    """Folds of real rows that tune and calibrate."""
+    tuning_draws: int = 3
+    """Draws whose held-out rows choose settings and weights."""
+    real_sizes: tuple[int, ...] = (200, 400, 800, 1600, 3200, 6400)
+    """Real rows alone, as many of each group, that arms are held against; as far as they reach."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    def __post_init__(self) -> None:
+        validation.require_at_least("draws", self.draws, 2, "One has no standard error.")
+        validation.require_at_least("folds", self.folds, 2)
+        validation.require_at_least("tuning_draws", self.tuning_draws, 1)
+        validation.require_at_most("tuning_draws", self.tuning_draws, self.draws, "the --draws")
+        validation.require_seed(self.seed)
+        if not self.sizes or any(size < 0 or size % 4 for size in self.sizes):
+            raise ValueError(
+                "--sizes must be multiples of 4 that are not negative, for as many rows are added "
+                f"to each of up to four groups; got {list(self.sizes)}."
+            )
+        few = [size for size in self.real_sizes if size < 40]
+        if len(self.real_sizes) < 2 or few:
+            raise ValueError(
+                "--real-sizes needs two numbers of rows, 40 or more each, to lie between; got "
+                f"{list(self.real_sizes)}."
+            )
+        outside = [alpha for alpha in self.alphas if not 0 < alpha < 1]
+        if outside:
+            raise ValueError(
+                f"--alphas must lie between 0 and 1, both excluded; got {outside}. Weight 0 is "
+                "the arm with N = 0."
+            )
+
+
+@dataclass(frozen=True)
+class SoundCurve:
+    """One maker, learner and task of a table."""
+
+    source: TableSource
+    task: str
+    learner: str
+    maker: str
+    effort: Effort = Effort()
+
+
+class Arm(NamedTuple):
+    """What is trained on: N added rows, and their share α of the weight (None: ½ for each row)."""
+
+    name: str
+    n_added: int = 0
+    alpha: float | None = None
+
+
+REFERENCE = Arm("weighting")
+RAW, THRESHOLD = Arm("raw"), Arm("threshold")
+AS_PUBLISHED = "as published"
+REAL_ALONE = "real rows alone"
+"""An arm of ``n_added`` real rows, as many of each group, and no others."""
+
+
+class GroupedRows(NamedTuple):
+    """What a curve draws from; groups are those that are balanced."""
+
+    originals: TableRows
+    pool: TableRows  # real majority rows
+    real: TableRows  # every real row, originals among them
+    made: TableRows  # rows of the maker; of the maker ``real`` the minority's only
+    test: TableRows
+
+
+def read(table: ScalingTable, curve: SoundCurve) -> GroupedRows:
+    """The rows that a curve draws from.
+
+    Raises:
+        ValueError: a table is unfit; see :meth:`ScalingTable.frame`.
+    """
+    maker = None if curve.maker in (NO_MAKER, REAL) else curve.maker
+    rows = TaskRows.of(table, curve.task, maker)
+    made = TableRows.joined([rows.minority, rows.majority])
+    if curve.maker == REAL:
+        made = table.rows(tables.real_minority(curve.task))
+    real = TableRows.joined([rows.originals, table.real()])
+    parts = (rows.originals, rows.pool, real, made, rows.test)
+    if curve.task == "spurious":
+        return GroupedRows(*parts)
+    return GroupedRows(*(TableRows(part.x, part.y, part.y) for part in parts))
+
+
+def arms_of(curve: SoundCurve, rows: GroupedRows) -> list[Arm]:
+    """The arms of a curve, the reference first; real rows may not reach the largest sizes.
+
+    Raises:
+        ValueError: a maker has fewer rows than an arm draws.
+    """
+    if curve.maker == NO_MAKER:
+        return [REFERENCE, RAW, THRESHOLD]
+    n_groups = int(rows.originals.group.max()) + 1
+    most = np.full(n_groups, np.inf)  # rows that may be added to each group, in every draw
+    for draw in range(curve.effort.draws):
+        real, rest = _real(curve, rows, draw)
+        counts = real.counts(n_groups)
+        most = np.minimum(most, rest.counts(n_groups) - (counts.max() - counts))
+    fits = [size for size in curve.effort.sizes if size / n_groups <= most.min()]
+    if not fits and curve.maker != REAL:
+        raise ValueError(
+            f"{curve.source.name}, {curve.task} task: {curve.maker} has too few rows for N = "
+            f"{min(curve.effort.sizes)}: beyond those that fill its groups up, they have "
+            f"{[int(n) for n in most]}. Ask for smaller --sizes, or make more rows."
+        )
+    grid = product([size for size in fits if size], curve.effort.alphas)
+    weighed = [Arm(f"filled, alpha {alpha:g}", size, alpha) for size, alpha in grid]
+    halves = [Arm("filled", size) for size in fits]
+    mixes = [Arm(AS_PUBLISHED, size) for size in _published_sizes(curve, rows)]
+    reach = n_groups * rows.real.counts(n_groups).min()
+    alone = [Arm(REAL_ALONE, size) for size in curve.effort.real_sizes if size <= reach]
+    return [REFERENCE, *halves, *mixes, *(weighed if curve.maker != REAL else []), *alone]
+
+
+def left_out(curve: SoundCurve, arms: Sequence[Arm]) -> list[int]:
+    """Sizes that a curve's rows do not reach with groups that are filled up."""
+    if curve.maker == NO_MAKER:
+        return []
+    return [n for n in curve.effort.sizes if Arm("filled", n) not in arms]
+
+
+def _published_sizes(curve: SoundCurve, rows: GroupedRows) -> list[int]:
+    """Sizes that the published mix of the spurious task reaches."""
+    if curve.task == "imbalanced":
+        return []  # there it is what filling does
+    n_few, n_many = (int(mine.sum()) for mine in _pairs(_real(curve, rows, 0)[1]))
+    most = min(n_few - 4 * len(rows.originals), n_many)
+    return [size for size in curve.effort.sizes if size // 2 <= most]
+
+
+def _pairs(made: TableRows) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows are of the pair of minority groups, and which of the other."""
+    few = np.isin(made.group, (0, 3))
+    return few, ~few
+
+
+def _real(curve: SoundCurve, rows: GroupedRows, draw: int) -> tuple[TableRows, TableRows]:
+    """The real rows of a draw, and the rows in which it fills and adds, in the order of use."""
+    n_majority = 4 * len(rows.originals)
+    order = np.random.default_rng([curve.effort.seed, draw, 0]).permutation(len(rows.pool))
+    real = TableRows.joined([rows.originals, rows.pool.take(order[:n_majority])])
+    made = rows.made.take(
+        np.random.default_rng([curve.effort.seed, draw, 1]).permutation(len(rows.made))
+    )
+    if curve.maker == REAL:
+        made = TableRows.joined([made, rows.pool.take(order[n_majority:])])
+    return real, made
+
+
+def training_table(curve: SoundCurve, rows: GroupedRows, arm: Arm, draw: int) -> TrainingTable:
+    """The training set of an arm in one draw: larger N add to the rows of smaller ones."""
+    if arm.name == REAL_ALONE:
+        return _real_alone(curve, rows, arm.n_added, draw)
+    real, made = _real(curve, rows, draw)
+    n_groups = int(real.group.max()) + 1
+    if arm == REFERENCE:
+        return TrainingTable(real, balancing(real.group, n_groups), real.group)
+    if arm in (RAW, THRESHOLD):
+        return TrainingTable(real, np.ones(len(real)), real.group, balanced=False)
+    if arm.name == AS_PUBLISHED:
+        kinds, lacking = _pairs(made), np.array([4 * len(rows.originals), 0])
+    else:
+        kinds = tuple(made.group == g for g in range(n_groups))
+        lacking = real.counts(n_groups).max() - real.counts(n_groups)
+    fill, added = [], []
+    for kind, m in zip(kinds, lacking, strict=True):
+        mine = np.flatnonzero(kind)
+        fill.append(mine[:m])
+        added.append(mine[m : m + arm.n_added // len(kinds)])
+    parts = [real, made.take(np.concatenate(fill)), made.take(np.concatenate(added))]
+    n_base, n_added = len(real) + len(parts[1]), len(parts[2])
+    alpha = _share(n_base, n_added) if arm.alpha is None else arm.alpha
+    weight = np.repeat([(1 - alpha) / n_base, alpha / max(n_added, 1)], [n_base, n_added])
+    return TrainingTable(TableRows.joined(parts), weight, real.group)
+
+
+def _real_alone(curve: SoundCurve, rows: GroupedRows, n: int, draw: int) -> TrainingTable:
+    """As many real rows of each group; larger samples hold smaller ones."""
+    order = np.random.default_rng([curve.effort.seed, draw, 2]).permutation(len(rows.real))
+    group = rows.real.group[order]
+    each = n // (int(group.max()) + 1)
+    chosen = [order[group == g][:each] for g in range(int(group.max()) + 1)]
+    real = rows.real.take(np.concatenate(chosen))
+    return TrainingTable(real, np.ones(len(real)), real.group)
+
+
+def _share(n_base: int, n_added: int) -> float:
+    """Share of the weight that added rows have at ½ each."""
+    return ADDED_WEIGHT * n_added / (n_base + ADDED_WEIGHT * n_added)
