@@ -39,6 +39,7 @@ def test_a_design_fills_every_column() -> None:
         "n_real": 25,
         "n_min": 5,
         "n_max": 20,
+        "n_generator": 25.0,
         "n_oversampled": 15,
         "n_augmented": 4,
         "alpha": 0.25,

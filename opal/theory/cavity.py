@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from opal.losses import Loss
-from opal.objective import RowCounts, RowWeights
+from opal.objective import GeneratorRows, RowCounts, RowWeights
 from opal.settings.law import ScoreLaw
 from opal.theory import seeds
 from opal.theory.asymptotics import Asymptotics
@@ -72,6 +72,7 @@ def self_consistent(
     weights: RowWeights,
     *,
     seed_use: str = "none",
+    generator: GeneratorRows | None = None,
     ridge: Array | float = 0.0,
     shift: Float[Array, " p"] | None = None,
     loss: Loss = "logistic",
@@ -85,12 +86,13 @@ def self_consistent(
         rows: numbers of rows [G] each, real numbers allowed.
         weights: weights of a row [G] each.
         seed_use: "none" or "copy in turn", see :class:`opal.theory.seeds`.
+        generator: the seeds that are copied; None where they are the real rows.
         ridge: λ.
         shift: added to the estimate after the fit [p] (a moved threshold).
         loss: logistic or squared; two classes.
     """
     moved = jnp.zeros_like(first.target) if shift is None else jnp.asarray(shift)
-    kinds = _kinds(truth, synthetic, rows, weights, seed_use)
+    kinds = _kinds(truth, synthetic, rows, weights, seed_use, generator)
     numbers = jnp.concatenate([kind.numbers for kind in kinds])
     sizes = jnp.concatenate([kind.sizes for kind in kinds])
     total, penalty = numbers * sizes, ridge * jnp.ones_like(moved).at[-1].set(0.0)
@@ -142,11 +144,17 @@ class _Kinds(NamedTuple):
 
 
 def _kinds(
-    truth: ScoreLaw, synthetic: ScoreLaw, rows: RowCounts, weights: RowWeights, seed_use: str
+    truth: ScoreLaw,
+    synthetic: ScoreLaw,
+    rows: RowCounts,
+    weights: RowWeights,
+    seed_use: str,
+    generator: GeneratorRows | None,
 ) -> tuple[_Kinds, ...]:
     """All kinds of rows; those whose laws have the same shape together, which compiles once."""
     if seed_use == "copy in turn":
-        return (_kinds_of([truth] * 4, *seeds.copied_in_turn(rows, weights)),)
+        numbers, sizes = seeds.copied_in_turn(rows, weights, generator)
+        return (_kinds_of([truth] * len(numbers), numbers, sizes),)
     numbers, sizes = (jnp.stack([jnp.asarray(k) for k in each]) for each in (rows, weights))
     if _shape(truth) == _shape(synthetic):
         return (_kinds_of([truth, synthetic, synthetic], numbers, sizes),)

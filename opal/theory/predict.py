@@ -16,11 +16,12 @@ from opal.settings.law import ScoreLaw, SmoothLaw, SmoothTruth, lacking, require
 from opal.settings.quadrature import N_SCRAMBLES, scrambled_normals
 from opal.theory.asymptotics import Asymptotics, asymptotics, scrambled_excess
 from opal.theory.cavity import SelfConsistent, self_consistent
+from opal.theory.seeds import shares
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opal.objective import Design
+    from opal.objective import Design, GeneratorRows
     from opal.settings.setting import Setting
 
 
@@ -102,6 +103,7 @@ def resum(setting: Setting, design: Design, first: Asymptotics) -> SelfConsisten
         design.row_counts(),
         design.row_weights(),
         seed_use=seed_use,
+        generator=design.generator_rows(),
         ridge=design.ridge,
         shift=threshold_shift(truth, synthetic, design),
         loss=design.loss,
@@ -123,6 +125,7 @@ def expand(setting: Setting, design: Design) -> Asymptotics:
         design.row_counts(),
         design.row_weights(),
         seed_use=population.seed_use if population else "none",
+        generator=design.generator_rows(),
         shrinkage=population.shrinkage if population else 0.0,
         ridge=design.ridge,
         shift=threshold_shift(truth, synthetic, design),
@@ -185,14 +188,25 @@ def check_groups(setting: Setting, design: Design) -> None:
 
 
 def _effective_rows(setting: Setting, design: Design) -> Float[np.ndarray, " g"]:
-    """``(Σw)²/Σw²`` over the rows of each group [G]; rows made of seeds add nothing to them."""
+    """``(Σw)²/Σw²`` over the rows of each group [G]; rows made of seeds weigh as their seeds."""
     population = _population(setting, design)
     if population is not None and population.seed_use != "none":
-        return np.array(design.counts, float)
+        generator = design.generator_rows()
+        own = np.array(design.counts, float)
+        return own if generator is None else _effective_seeds(design, generator)
     kinds = list(zip(design.row_counts(), design.row_weights(), strict=True))
     total = sum(np.asarray(n) * np.asarray(w) for n, w in kinds)
     squares = sum(np.asarray(n) * np.asarray(w) ** 2 for n, w in kinds)
     return np.asarray(total**2 / squares)
+
+
+def _effective_seeds(design: Design, generator: GeneratorRows) -> Float[np.ndarray, " g"]:
+    """The same where each seed has its share of the weight of all rows that are made of seeds."""
+    n, fitted, shared = (np.asarray(k) for k in (design.row_counts().real, *generator))
+    real, made = (np.asarray(share) for share in shares(design.row_counts(), design.row_weights()))
+    each, more = real / n, made / fitted
+    squares = (n - shared) * each**2 + shared * (each + more) ** 2 + (fitted - shared) * more**2
+    return np.asarray((real + made) ** 2 / squares)
 
 
 def threshold_shift(
@@ -296,6 +310,7 @@ def _expansion_errors(
             design.row_weights(),
             first,
             seed_use=population.seed_use if population else "none",
+            generator=design.generator_rows(),
             ridge=design.ridge,
             shift=threshold_shift(truth, synthetic, design),
             loss=design.loss,

@@ -67,11 +67,11 @@ def drifts(n: float) -> tuple[np.ndarray, np.ndarray]:
     """The drift of fitted moments by both of its formulas, times n."""
     population = GaussianFit(0.4).population(LAW)
     assert population is not None
-    rows = RowCounts(np.array([n, n]), np.zeros(2), np.zeros(2))
+    fitted = np.array([n, n], float)
     made = jnp.array([0.3, 0.6])
     both = (moments.generator_drift, moments._drift_of_many_scores)
     first, second = (
-        jax.jit(lambda f=f: f(LAW, population.law, THETA, rows, made, 0.4, "logistic"))()
+        jax.jit(lambda f=f: f(LAW, population.law, THETA, fitted, made, 0.4, "logistic"))()
         for f in both
     )
     return n * np.asarray(first), n * np.asarray(second)
