@@ -364,7 +364,7 @@ def training_rows(
     parts = [law.sample(counts, key=named(key, "real"))]
     kinds = [weights.real]
     if synthesizer is not None and (any(sizes[0]) or any(sizes[1])):
-        seeds = _seeds(law, parts[0], fitted, key=named(key, "generator"))
+        seeds = generator_rows(law, parts[0], fitted, key=key)
         synthetic = synthesizer.fit(seeds, law.groups, key=named(key, "fit"))
         parts.append(synthetic.sample(sizes[0], key=named(key, "oversample")))
         parts.append(synthetic.sample(sizes[1], key=named(key, "augment")))
@@ -374,18 +374,26 @@ def training_rows(
     return Sample(x, y, (len(x),)), jnp.concatenate(row_weights)
 
 
-def _seeds(law: TrueLaw, real: Sample, fitted: Fitted | None, *, key: Key[Array, ""]) -> Sample:
-    """The first real rows of each group, as many as are shared, then rows of the generator's own.
+def generator_rows(
+    law: TrueLaw, real: Sample, fitted: Fitted | None, *, key: Key[Array, ""]
+) -> Sample:
+    """Rows that a synthesizer is fitted to: the first real ones of each group, then its own.
 
-    More of its rows extend fewer, as more real rows do.
+    Args:
+        law: the truth.
+        real: training rows; not fewer of any group than are shared.
+        fitted: rows of each group and how many of them are shared; None for all real rows.
+        key: of the replicate; its stream ``"generator"`` makes the rows that are not shared, of
+            which more extend fewer.
     """
     counts, shared = fitted or (real.counts, real.counts)
     if counts == shared == real.counts:
         return real
-    own = law.sample(tuple(n - k for n, k in zip(counts, shared, strict=True)), key=key)
+    unseen = tuple(n - k for n, k in zip(counts, shared, strict=True))
+    own = law.sample(unseen, key=named(key, "generator"))
 
-    def joined(seen: Array, unseen: Array) -> Array:
-        pairs = [(seen[real.rows(g)][:k], unseen[own.rows(g)]) for g, k in enumerate(shared)]
+    def joined(first: Array, others: Array) -> Array:
+        pairs = [(first[real.rows(g)][:k], others[own.rows(g)]) for g, k in enumerate(shared)]
         return jnp.concatenate([part for pair in pairs for part in pair])
 
     return Sample(joined(real.x, own.x), joined(real.y, own.y), counts)

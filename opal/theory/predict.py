@@ -52,8 +52,8 @@ def predict(
             (:class:`opal.settings.law.SmoothLaw`), whatever its class.
         design: how to train.
         order: ``"self-consistent"`` solves the leave-one-out equations (all orders in p/n) for two
-            classes, rows that are independent or copied in turn, and laws that offer their score
-            nodes; it is the same as ``"first"`` (order 1/n) for others.
+            classes, rows that are not copied at random, and laws that offer their score nodes;
+            it is the same as ``"first"`` (order 1/n) for others.
         study: name in the records.
 
     Returns:
@@ -84,13 +84,13 @@ def predict(
 def resum(setting: Setting, design: Design, first: Asymptotics) -> SelfConsistent | Asymptotics:
     """The estimator's law to all orders in p/n, or ``first`` where only that is known.
 
-    Known for one score, rows that are independent or copied in turn, and laws with score nodes
+    Known for one score, rows that are not copied at random, and laws with score nodes
     (:class:`opal.settings.law.ScoreLaw`). Call under ``jax.enable_x64(True)``.
     """
     truth, population = _truth(setting), _population(setting, design)
     seed_use = population.seed_use if population else "none"
     synthetic = population.law if population else truth
-    if seed_use not in ("none", "copy in turn"):
+    if seed_use == "copy at random":
         return first
     if losses.n_scores(design.loss, truth.n_classes) > 1:
         return first
@@ -104,6 +104,7 @@ def resum(setting: Setting, design: Design, first: Asymptotics) -> SelfConsisten
         design.row_weights(),
         seed_use=seed_use,
         generator=design.generator_rows(),
+        shrinkage=population.shrinkage if population else 0.0,
         ridge=design.ridge,
         shift=threshold_shift(truth, synthetic, design),
         loss=design.loss,

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from opal.arrays import AnyArray
 from opal.losses import Loss
 from opal.objective import GeneratorRows, RowCounts, RowWeights
+from opal.settings.gaussian import GaussianLaw
 from opal.settings.law import SmoothLaw, SmoothTruth
 from opal.theory import moments
 
@@ -72,11 +73,27 @@ def gradient_covariance(
     covariance += jnp.einsum("g,gpq->pq", spread, synthetic.group_score_covariance(theta, loss))
     if seed_use == "moments":
         laws = moments.gaussian(truth, synthetic)
-        cross, auto = moments.moment_influence(*laws, theta, shrinkage, loss)
-        both = r * made * (shared / fitted)
-        covariance += jnp.einsum("g,gpq->pq", both, cross + cross.swapaxes(1, 2))
-        covariance += jnp.einsum("g,gpq->pq", made**2 / fitted, auto)
+        covariance += moment_covariance(*laws, theta, rows, weights, shrinkage, loss, generator)
     return covariance
+
+
+def moment_covariance(
+    truth: GaussianLaw,
+    synthetic: GaussianLaw,
+    theta: Float[Array, " p"],
+    rows: RowCounts,
+    weights: RowWeights,
+    shrinkage: Array | float,
+    loss: Loss,
+    generator: GeneratorRows | None = None,
+) -> Float[Array, "p p"]:
+    """What fitted moments add to the covariance of the gradient of independent rows [p, p]."""
+    fitted, shared = of_generator(rows, generator)
+    _, made = shares(rows, weights)
+    cross, auto = moments.moment_influence(truth, synthetic, theta, shrinkage, loss)
+    both = weights.real * made * (shared / fitted)
+    through = jnp.einsum("g,gpq->pq", both, cross + cross.swapaxes(1, 2))
+    return through + jnp.einsum("g,gpq->pq", made**2 / fitted, auto)
 
 
 def copied_in_turn(

@@ -281,7 +281,7 @@ def test_what_does_not_fit_is_refused() -> None:
         (lambda: excess_of_seeds(law, design, seen, made[:1]), "made must be [S, G, d, K]"),
         (
             lambda: excess_of_seeds(law, replace(design, counts=(2, 9)), seen, made),
-            "seeds are real rows: at most [2, 9]; got [3, 3]",
+            "seeds that are training rows are at most [2, 9]; got [3, 3]",
         ),
         (
             lambda: excess_of_seeds(law, replace(design, counts=(9, 9, 9)), seen, made),
