@@ -214,8 +214,8 @@ class Design:
         return self.n_shared if isinstance(self.n_shared, tuple) else self.counts
 
     def generator_rows(self) -> GeneratorRows | None:
-        """The generator's rows as numbers; None where they are the training rows."""
-        if self.n_fitted == self.n_in_training == self.counts:
+        """The generator's rows as numbers; None for one that is fitted to the training rows."""
+        if self.n_generator is None:
             return None
         return GeneratorRows(np.array(self.n_fitted, float), np.array(self.n_in_training, float))
 

@@ -1,9 +1,10 @@
 r"""Excess risk of a rule trained on real rows, and on rows of a generator that saw some of them.
 
 The seeds S are real rows that the generator saw, some of them, all or none in the training set.
-Given S the generator's law Q_S is known exactly, and all rows that are not seeds are independent draws of known laws: section 2
-of docs/theory.md applies as it stands, around the minimiser of the mean objective given S. The mean
-over S is one over draws of seeds (section 13.4). Nothing is fitted, and no classifier is trained.
+Given S the generator's law Q_S is known exactly, and all rows that are not seeds are independent
+draws of known laws: section 2 of docs/theory.md applies as it stands, around the minimiser of the
+mean objective given S. The mean over S is one over draws of seeds (section 13.4). Nothing is
+fitted, and no classifier is trained.
 """
 
 from __future__ import annotations
