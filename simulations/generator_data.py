@@ -146,6 +146,8 @@ def cells(config: Config) -> list[Cell]:
 def _check(config: Config) -> None:
     _config.require_counts(config, dim=1, n_real=2, n_augmented=1, n_predicted=2, n_designs=1)
     _config.require_counts(config, dims=2, n_replicates=2, seed=0)
+    if not config.generators:
+        raise ValueError("generators needs at least one pair of numbers, each a curve; got none.")
     _config.require_numbers(config, "distance")
     _config.require_numbers(config, "max_imbalance", least=1.0)
     _config.require_numbers(config, "max_multiple", least=0.5)

@@ -103,7 +103,7 @@ def resum(setting: Setting, design: Design, first: Asymptotics) -> SelfConsisten
         design.row_counts(),
         design.row_weights(),
         seed_use=seed_use,
-        generator=design.generator_rows(),
+        generator=_generator(design, seed_use),
         shrinkage=population.shrinkage if population else 0.0,
         ridge=design.ridge,
         shift=threshold_shift(truth, synthetic, design),
@@ -120,18 +120,26 @@ def expand(setting: Setting, design: Design) -> Asymptotics:
     check_groups(setting, design)
     truth, population = _truth(setting), _population(setting, design)
     synthetic = population.law if population else truth
+    seed_use = population.seed_use if population else "none"
     return asymptotics(
         truth,
         synthetic,
         design.row_counts(),
         design.row_weights(),
-        seed_use=population.seed_use if population else "none",
-        generator=design.generator_rows(),
+        seed_use=seed_use,
+        generator=_generator(design, seed_use),
         shrinkage=population.shrinkage if population else 0.0,
         ridge=design.ridge,
         shift=threshold_shift(truth, synthetic, design),
         loss=design.loss,
     )
+
+
+def _generator(design: Design, seed_use: str) -> GeneratorRows | None:
+    """The generator's rows, said of every fitted law so that all of them share a compilation."""
+    if seed_use == "moments":
+        design = design.with_(n_generator=design.n_fitted, n_shared=design.n_in_training)
+    return design.generator_rows()
 
 
 def _truth(setting: Setting) -> SmoothTruth:
