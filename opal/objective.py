@@ -10,7 +10,7 @@ synthetic rows and with other row weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -45,6 +45,13 @@ class RowWeights(NamedTuple):
     augmented: Float[AnyArray, " g"]
 
 
+class GeneratorRows(NamedTuple):
+    """Real rows of each group [G] that a generator was fitted to: how many, and in training."""
+
+    fitted: Float[AnyArray, " g"]
+    shared: Float[AnyArray, " g"]
+
+
 @dataclass(frozen=True)
 class Design:
     """A way to train: the data of each group, what is synthesised, and the weights.
@@ -63,10 +70,15 @@ class Design:
         loss: logistic or squared.
         ridge: λ of the penalty ``λ‖w‖²/2`` on all but the intercept.
         name: the arm's name in records; the synthesizer's if empty.
+        n_generator: real rows that the synthesizer is fitted to, one number for all groups or one
+            for each [G]; None fits it to the design's own real rows.
+        n_shared: how many of these are training rows too, one number or one for each group [G]: 0
+            for a generator that never saw the training set, ``n_real`` for one that saw all of it.
 
     Raises:
         ValueError: a count below 1, α outside [0, 1], N = 0 with α > 0, synthetic rows without a
-            synthesizer, a synthesizer that is none, an unknown option.
+            synthesizer, a synthesizer that is none, more shared rows than there are, rows for a
+            synthesizer that looks at none, an unknown option.
     """
 
     counts: tuple[int, ...]
@@ -79,6 +91,8 @@ class Design:
     loss: Loss = "logistic"
     ridge: float = 0.0
     name: str = ""
+    n_generator: int | tuple[int, ...] | None = None
+    n_shared: int | tuple[int, ...] = 0
 
     def __post_init__(self) -> None:
         """Check the numbers against each other; lists become tuples, which have a hash."""
@@ -101,6 +115,7 @@ class Design:
                 raise ValueError(f"{field} must be one of {options}; got {getattr(self, field)!r}.")
         self._check_oversample()
         self._check_synthesizer()
+        self._check_generator()
 
     def _check_oversample(self) -> None:
         if isinstance(self.oversample, str):
@@ -141,6 +156,34 @@ class Design:
                 "oversample='none' to augment only, or leave the synthesizer out."
             )
 
+    def _check_generator(self) -> None:
+        if self.n_generator is None:
+            if self.n_shared != 0:
+                raise ValueError(
+                    "n_shared says how many of the generator's rows are training rows; got "
+                    f"n_shared = {self.n_shared!r} without n_generator. Give both, or neither for "
+                    "a synthesizer that is fitted to the training rows."
+                )
+            return
+        if self.synthesizer is None or not getattr(self.synthesizer, "uses_seeds", True):
+            who = self.synthesizer.name if self.synthesizer else "none"
+            raise ValueError(
+                f"n_generator is about a synthesizer that is fitted to real rows; got "
+                f"n_generator = {self.n_generator!r} and the synthesizer {who}. Name one that is, "
+                "such as GaussianFit(), or leave n_generator out."
+            )
+        fitted = _for_each_group(self.n_generator, self.n_groups, "n_generator", minimum=1)
+        shared = _for_each_group(self.n_shared, self.n_groups, "n_shared", minimum=0)
+        for index, (both, own, real) in enumerate(zip(shared, fitted, self.counts, strict=True)):
+            if both > min(own, real):
+                raise ValueError(
+                    "n_shared counts rows that the generator and the training set have in common, "
+                    f"at most min(n_generator, n_real) = {min(own, real)} in group {index}; got "
+                    f"{both}. Lower n_shared, or raise n_generator or the count."
+                )
+        object.__setattr__(self, "n_generator", fitted)
+        object.__setattr__(self, "n_shared", shared)
+
     @property
     def n_groups(self) -> int:
         """Number of groups |G|."""
@@ -160,6 +203,22 @@ class Design:
             return self.oversample
         return tuple(max(self.counts) - n for n in self.counts)
 
+    @property
+    def n_fitted(self) -> tuple[int, ...]:
+        """Real rows that the synthesizer is fitted to, if there is one [G]."""
+        return self.n_generator if isinstance(self.n_generator, tuple) else self.counts
+
+    @property
+    def n_in_training(self) -> tuple[int, ...]:
+        """Those of :attr:`n_fitted` that are training rows [G]: the first ones of either."""
+        return self.n_shared if isinstance(self.n_shared, tuple) else self.counts
+
+    def generator_rows(self) -> GeneratorRows | None:
+        """The generator's rows as numbers; None for one that is fitted to the training rows."""
+        if self.n_generator is None:
+            return None
+        return GeneratorRows(np.array(self.n_fitted, float), np.array(self.n_in_training, float))
+
     def row_counts(self) -> RowCounts:
         """Number of rows of each kind."""
         kinds = (self.counts, self.n_oversampled, (self.n_augmented,) * self.n_groups)
@@ -178,6 +237,12 @@ class Design:
     def with_(self, **changes: Any) -> Design:
         """The same design with some fields changed."""
         return replace(self, **changes)
+
+
+def _for_each_group(value: object, n_groups: int, what: str, *, minimum: int) -> tuple[int, ...]:
+    """One whole number for each group, from one for all or one for each."""
+    each = value if isinstance(value, Iterable) else (value,) * n_groups
+    return validate_counts(each, n_groups, what=what, minimum=minimum)
 
 
 def baselines(counts: Sequence[int], *, loss: Loss = "logistic") -> dict[str, Design]:

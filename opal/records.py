@@ -4,6 +4,10 @@ A records table is a tidy :class:`pandas.DataFrame`, one row per number. The col
 :data:`COLUMNS` come first and are always there; a study may add columns of its own after them
 (``bias``, ``strength``, …). On disk it is ``NAME.parquet`` beside ``NAME.json``, which holds the
 configuration, seed, library versions, git commit and wall time.
+
+``n_generator`` says how many real rows a synthesizer has seen, so that arms can be compared by all
+that they were given: 0 without a synthesizer, infinity for one that is given its law (an oracle),
+missing where nobody said.
 """
 
 from __future__ import annotations
@@ -45,6 +49,7 @@ COLUMNS: Mapping[str, str] = {
     "n_real": "int64",  # over all groups
     "n_min": "int64",
     "n_max": "int64",
+    "n_generator": "float64",  # real rows of all groups that synthetic ones come from
     "n_oversampled": "int64",  # over all groups
     "n_augmented": "int64",  # N, for each group
     "alpha": "float64",
@@ -58,6 +63,7 @@ COLUMNS: Mapping[str, str] = {
 SOURCES = ("simulation", "theory", "data")
 _DEFAULTS: Mapping[str, Any] = {
     "synthesizer": "none",
+    "n_generator": np.nan,
     "n_oversampled": 0,
     "n_augmented": 0,
     "alpha": 0.0,
@@ -121,12 +127,21 @@ def of_design(
             n_real=sum(design.counts),
             n_min=min(design.counts),
             n_max=max(design.counts),
+            n_generator=_seen(design),
             n_oversampled=sum(design.n_oversampled),
             n_augmented=design.n_augmented,
             alpha=design.alpha,
             n_replicates=n_replicates,
         )
     )
+
+
+def _seen(design: Design) -> float:
+    """Real rows that a design's synthetic rows come from."""
+    if design.synthesizer is None:
+        return 0.0
+    uses_seeds = getattr(design.synthesizer, "uses_seeds", True)
+    return float(sum(design.n_fitted)) if uses_seeds else np.inf
 
 
 def write(frame: pd.DataFrame, path: Path, *, metadata: Mapping[str, Any] | None = None) -> Path:

@@ -26,6 +26,7 @@ from opal.synthesis.synthesizer import Synthesizer
 if TYPE_CHECKING:
     import pandas as pd
 
+Fitted = tuple[tuple[int, ...], tuple[int, ...]]  # rows that a generator saw, and shared ones
 _CACHE_BYTES = 4e6  # replicates of a chunk should stay in a core's cache
 _ACCELERATOR_BYTES = 2e9
 _CALL_BYTES = 1.3e8  # of a call, whose rows are all made before they are fitted
@@ -189,6 +190,7 @@ def _fitted(
         counts=design.counts,
         n_oversampled=design.n_oversampled,
         n_augmented=design.n_augmented,
+        fitted=(design.n_fitted, design.n_in_training),
     )
     found = _fits(
         rows,
@@ -207,10 +209,10 @@ def _check_seeds(law: TrueLaw, design: Design) -> None:
     synthesizer = design.synthesizer
     if synthesizer is None or not (any(design.n_oversampled) or design.n_augmented):
         return
-    n = sum(design.counts)
+    n = sum(design.n_fitted)
     x, y = jax.ShapeDtypeStruct((n, law.dim), float), jax.ShapeDtypeStruct((n,), int)
     jax.eval_shape(
-        lambda x, y, key: synthesizer.fit(Sample(x, y, design.counts), law.groups, key=key),
+        lambda x, y, key: synthesizer.fit(Sample(x, y, design.n_fitted), law.groups, key=key),
         *(x, y, jax.random.key(0)),
     )
 
@@ -245,6 +247,7 @@ def default_chunk_size(dim: int, design: Design, n_replicates: int) -> int:
 def _bytes_each(dim: int, design: Design) -> int:
     """What the rows of a replicate and the work on them take, about."""
     n_rows = sum(design.counts) + sum(design.n_oversampled) + design.n_augmented * design.n_groups
+    n_rows += sum(design.n_fitted) - sum(design.n_in_training)
     return 20 * n_rows * (dim + 1)
 
 
@@ -261,7 +264,7 @@ def _best_risk(law: TrueLaw, loss: Loss) -> Float[Array, ""]:
     return law.group_risk(law.optimum(loss), loss).mean()
 
 
-@partial(jax.jit, static_argnames=("counts", "n_oversampled", "n_augmented"))
+@partial(jax.jit, static_argnames=("counts", "n_oversampled", "n_augmented", "fitted"))
 def _rows(
     law: TrueLaw,
     synthesizer: Synthesizer | None,
@@ -272,12 +275,13 @@ def _rows(
     counts: tuple[int, ...],
     n_oversampled: tuple[int, ...],
     n_augmented: int,
+    fitted: Fitted | None = None,
 ) -> tuple[tuple[Array, Array], Array]:
     """Features [c, r, n, d], labels and weights [c, r, n] of replicates ``indices`` [c, r]."""
     sizes = (n_oversampled, (n_augmented,) * len(counts))
 
     def replicate(key: Key[Array, ""]) -> tuple[tuple[Array, Array], Array]:
-        rows, each = training_rows(law, synthesizer, weights, counts, sizes, key=key)
+        rows, each = training_rows(law, synthesizer, weights, counts, sizes, fitted, key=key)
         return (rows.x, rows.y), each
 
     keys = replicate_keys(key, jnp.ravel(indices))
@@ -336,6 +340,7 @@ def training_rows(
     weights: RowWeights,
     counts: tuple[int, ...],
     sizes: tuple[tuple[int, ...], tuple[int, ...]],
+    fitted: Fitted | None = None,
     *,
     key: Key[Array, ""],
 ) -> tuple[Sample, Float[Array, " n"]]:
@@ -347,7 +352,10 @@ def training_rows(
         weights: per kind and group.
         counts: real rows of each group.
         sizes: oversampled and augmented rows of each group.
-        key: of the replicate; its stream ``"real"`` makes the real rows in every arm.
+        fitted: rows of each group that the synthesizer is fitted to, and how many of them are real
+            rows of the sample; None for all real rows and no others.
+        key: of the replicate; its stream ``"real"`` makes the real rows in every arm, and
+            ``"generator"`` those that only the generator sees.
 
     Returns:
         Rows [n, d] in the order real, oversampled, augmented (each group after group), and their
@@ -356,13 +364,39 @@ def training_rows(
     parts = [law.sample(counts, key=named(key, "real"))]
     kinds = [weights.real]
     if synthesizer is not None and (any(sizes[0]) or any(sizes[1])):
-        synthetic = synthesizer.fit(parts[0], law.groups, key=named(key, "fit"))
+        seeds = generator_rows(law, parts[0], fitted, key=key)
+        synthetic = synthesizer.fit(seeds, law.groups, key=named(key, "fit"))
         parts.append(synthetic.sample(sizes[0], key=named(key, "oversample")))
         parts.append(synthetic.sample(sizes[1], key=named(key, "augment")))
         kinds += [weights.oversampled, weights.augmented]
     row_weights = [jnp.asarray(w)[part.group] for part, w in zip(parts, kinds, strict=True)]
     x, y = jnp.concatenate([p.x for p in parts]), jnp.concatenate([p.y for p in parts])
     return Sample(x, y, (len(x),)), jnp.concatenate(row_weights)
+
+
+def generator_rows(
+    law: TrueLaw, real: Sample, fitted: Fitted | None, *, key: Key[Array, ""]
+) -> Sample:
+    """Rows that a synthesizer is fitted to: the first real ones of each group, then its own.
+
+    Args:
+        law: the truth.
+        real: training rows; not fewer of any group than are shared.
+        fitted: rows of each group and how many of them are shared; None for all real rows.
+        key: of the replicate; its stream ``"generator"`` makes the rows that are not shared, of
+            which more extend fewer.
+    """
+    counts, shared = fitted or (real.counts, real.counts)
+    if counts == shared == real.counts:
+        return real
+    unseen = tuple(n - k for n, k in zip(counts, shared, strict=True))
+    own = law.sample(unseen, key=named(key, "generator"))
+
+    def joined(first: Array, others: Array) -> Array:
+        pairs = [(first[real.rows(g)][:k], others[own.rows(g)]) for g, k in enumerate(shared)]
+        return jnp.concatenate([part for pair in pairs for part in pair])
+
+    return Sample(joined(real.x, own.x), joined(real.y, own.y), counts)
 
 
 def fit(

@@ -35,17 +35,21 @@ def after_seeds(
     *,
     key: int | Key[Array, ""],
     n_replicates: int,
+    shared: tuple[int, ...] | None = None,
 ) -> SeededLaws:
-    """Show the first real rows of each group to the generator, in every replicate.
+    """Show rows of each group to the generator, in every replicate.
 
-    They are the first rows of :func:`opal.simulation.replicate_metrics` under the same key. Each
-    group is a class, and is shown fewer seeds than the decoder's context. Seeds are numbers of
-    each token and label, and so are laws, the label being the group's [R, G, d, K].
+    The first ``shared`` ones are the first real rows of the group in
+    :func:`opal.simulation.replicate_metrics` under the same key (all, if None), and the others the
+    generator's own. Each group is a class, and is shown fewer rows than the decoder's context. Seen
+    are the shared rows, as numbers of each token and label, and laws have such tables too, the
+    label being the group's [R, G, d, K].
     """
-    held = first_rows(law, decoder.config.context - 1, key=key, n_replicates=n_replicates)
+    length = decoder.config.context - 1
+    held = first_rows(law, length, shared, key=key, n_replicates=n_replicates)
     shape = (len(shown), n_replicates, *law.table.shape[:2])
     scores = scores_after(decoder, held, shown).reshape(shape)
-    each = held.counts(shown).reshape(shape)
+    each = held.counts(shown if shared is None else shared).reshape(shape)
     own = np.arange(len(shown))  # each group after as many seeds as it is shown
     with jax.enable_x64(True):
         tokens = np.asarray(jax.nn.softmax(scores[own, :, own].swapaxes(0, 1), axis=-1))

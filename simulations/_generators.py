@@ -14,6 +14,7 @@ from jaxtyping import Array, Key
 
 from opal.draws import as_key, named, replicate_keys
 from opal.settings.finite import FiniteLaw
+from opal.simulation import Fitted, generator_rows
 from opal.synthesis.transformer.cached import trained
 from opal.synthesis.transformer.model import Decoder, ModelConfig
 from opal.synthesis.transformer.sample import law_of
@@ -91,23 +92,32 @@ class SeededLaws(NamedTuple):
 
 
 def first_rows(
-    law: FiniteLaw, length: int, *, key: int | Key[Array, ""], n_replicates: int
+    law: FiniteLaw,
+    length: int,
+    shared: Sequence[int] | None = None,
+    *,
+    key: int | Key[Array, ""],
+    n_replicates: int,
 ) -> Subjects:
-    """The first real rows of each group of each replicate, as subjects [R · G].
+    """The first rows that a generator sees of each group of each replicate, as subjects [R · G].
 
-    They are those of :func:`simulations._end_to_end.after_seeds` under the same key.
+    They are those of :func:`opal.simulation.training_rows` under the same key: of each group as
+    many real rows as are ``shared``, or all if None, then the generator's own.
     """
+    most = (length,) * len(law.groups)
+    counts = most if shared is None else tuple(min(n, length) for n in shared)
     with jax.enable_x64(True):
         keys = replicate_keys(as_key(key), jnp.arange(n_replicates))
-        tokens = np.asarray(_first_tokens(law, keys, length=length)).reshape(-1, length)
+        tokens = np.asarray(_first_tokens(law, keys, fitted=(most, counts))).reshape(-1, length)
         inputs = np.insert(tokens, 0, law.n_tokens, axis=1).astype(np.int32)
         return Subjects(inputs, np.tile(law.table.sum(axis=2), (n_replicates, 1)))
 
 
-@partial(jax.jit, static_argnames="length")
-def _first_tokens(law: FiniteLaw, keys: Key[Array, " r"], *, length: int) -> Array:
+@partial(jax.jit, static_argnames="fitted")
+def _first_tokens(law: FiniteLaw, keys: Key[Array, " r"], *, fitted: Fitted) -> Array:
     def replicate(key: Key[Array, ""]) -> Array:
-        return law.tokens(law.sample((length,) * len(law.groups), key=named(key, "real")).x)
+        real = law.sample(fitted[0], key=named(key, "real"))
+        return law.tokens(generator_rows(law, real, fitted, key=key).x)
 
     found: Array = jax.lax.map(replicate, keys, batch_size=_AT_ONCE)
     return found

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from opal.objective import Design, baselines
-from opal.synthesis import Duplication
+from opal.synthesis import Duplication, Oracle
 
 COPIES = Duplication()
 KINDS = ("counts", "weights")
@@ -168,6 +168,57 @@ class NoLimit:
     ],
 )
 def test_impossible_designs_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Design(**{"counts": (5, 2), "synthesizer": COPIES, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fitted", "shared"),
+    [
+        ({}, (5, 2), (5, 2)),
+        ({"n_generator": 9}, (9, 9), (0, 0)),
+        ({"n_generator": (9, 4), "n_shared": 2}, (9, 4), (2, 2)),
+        ({"n_generator": [3, 1], "n_shared": np.array([3, 1])}, (3, 1), (3, 1)),
+        ({"n_generator": (5, 2), "n_shared": (5, 2)}, (5, 2), (5, 2)),
+    ],
+)
+def test_a_generator_has_the_training_rows_or_its_own(
+    arguments: dict[str, Any], fitted: tuple[int, ...], shared: tuple[int, ...]
+) -> None:
+    design = Design((5, 2), COPIES, **arguments)
+    assert (design.n_fitted, design.n_in_training) == (fitted, shared)
+    assert hash(design) == hash(design.with_(name=""))
+    rows = design.generator_rows()
+    assert (rows is None) == (not arguments)
+    if rows is not None:
+        np.testing.assert_array_equal(rows, [fitted, shared])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_shared": 2}, "got n_shared = 2 without n_generator. Give both, or neither"),
+        ({"n_generator": 0}, "n_generator must be whole numbers of at least 1; group 0 has 0."),
+        ({"n_generator": 2.5}, "n_generator must be whole numbers of at least 1; group 0 has 2.5"),
+        ({"n_generator": "all"}, "n_generator needs one number for each of the 2 groups"),
+        ({"n_generator": (5, 5, 5)}, "needs one number for each of the 2 groups; got [5, 5, 5]"),
+        ({"n_generator": 9, "n_shared": -1}, "n_shared must be whole numbers of at least 0"),
+        ({"n_generator": 9, "n_shared": None}, "n_shared must be whole numbers of at least 0"),
+        ({"n_generator": 9, "n_shared": 3}, "min(n_generator, n_real) = 2 in group 1; got 3."),
+        ({"n_generator": 1, "n_shared": (2, 1)}, "n_real) = 1 in group 0; got 2. Lower n_shared"),
+        (
+            {"n_generator": 9, "synthesizer": None},
+            "got n_generator = 9 and the synthesizer none. Name one that is, such as GaussianFit()",
+        ),
+        (
+            {"n_generator": 9, "synthesizer": Oracle(None)},
+            "fitted to real rows; got n_generator = 9 and the synthesizer oracle. Name one that",
+        ),
+    ],
+)
+def test_impossible_rows_of_a_generator_are_refused(
+    arguments: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         Design(**{"counts": (5, 2), "synthesizer": COPIES, **arguments})
 

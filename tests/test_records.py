@@ -13,7 +13,7 @@ import pytest
 from opal import records
 from opal.objective import Design
 from opal.settings import GaussianMixture
-from opal.synthesis import Duplication
+from opal.synthesis import Duplication, Oracle
 
 SETTING = GaussianMixture([[-1.0], [1.0]], name="two")
 DESIGN = Design((20, 5), Duplication(), n_augmented=4, alpha=0.25, name="arm")
@@ -39,6 +39,7 @@ def test_a_design_fills_every_column() -> None:
         "n_real": 25,
         "n_min": 5,
         "n_max": 20,
+        "n_generator": 25.0,
         "n_oversampled": 15,
         "n_augmented": 4,
         "alpha": 0.25,
@@ -48,6 +49,22 @@ def test_a_design_fills_every_column() -> None:
         "value": 0.5,
         "std_error": 0.1,
     }
+
+
+@pytest.mark.parametrize(
+    ("design", "seen"),
+    [
+        (Design((20, 5)), 0.0),
+        (DESIGN, 25.0),
+        (DESIGN.with_(n_generator=100), 200.0),
+        (DESIGN.with_(n_generator=(20, 7), n_shared=(20, 5)), 27.0),
+        (DESIGN.with_(synthesizer=Oracle(SETTING.law)), np.inf),
+    ],
+)
+def test_records_say_how_many_real_rows_a_generator_saw(design: Design, seen: float) -> None:
+    frame = records.of_design(SETTING, design, ROWS, study="test")
+    assert frame["n_generator"].tolist() == [seen, seen]
+    assert records.validate(frame.drop(columns="n_generator"))["n_generator"].isna().all()
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:

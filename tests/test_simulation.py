@@ -17,10 +17,10 @@ from scipy import integrate, stats
 from sklearn.linear_model import LogisticRegression
 
 from opal import records
-from opal.draws import as_key
+from opal.draws import as_key, named
 from opal.objective import Design, RowWeights, baselines
 from opal.settings import GaussianMixture, Sample
-from opal.simulation import compare, replicate_metrics, simulate, training_rows
+from opal.simulation import compare, generator_rows, replicate_metrics, simulate, training_rows
 from opal.synthesis import Adasyn, Bias, Duplication, GaussianFit, Oracle, Smote, Synthesizer
 
 SETTING = GaussianMixture(
@@ -159,6 +159,39 @@ def test_a_simulation_is_the_mean_of_its_replicates(baseline: dict[str, np.ndarr
         np.testing.assert_allclose(row["std_error"], values.std(ddof=1) / np.sqrt(R), rtol=1e-9)
 
 
+OTHERS = DESIGN.with_(synthesizer=GaussianFit(0.1), n_generator=(60, 25), n_shared=(10, 15))
+
+
+def test_a_generator_s_rows_are_the_first_real_ones_and_then_its_own() -> None:
+    """More of its rows extend fewer, and the training rows stay what they are."""
+    key = jax.random.fold_in(as_key(3), 5)
+    real = LAW.sample((40, 15), key=named(key, "real"))
+    found = generator_rows(LAW, real, ((60, 25), (10, 15)), key=key)
+    assert found.counts == (60, 25)
+    for g, shared in enumerate((10, 15)):
+        seen = found.x[found.rows(g)]
+        np.testing.assert_array_equal(seen[:shared], real.x[real.rows(g)][:shared])
+        assert not np.isin(np.asarray(seen[shared:]), np.asarray(real.x)).any()
+        np.testing.assert_array_equal(found.y[found.rows(g)], g)
+    fewer = generator_rows(LAW, real, ((30, 12), (0, 0)), key=key)
+    for g, shared in enumerate((10, 15)):
+        own = found.x[found.rows(g)][shared:]
+        np.testing.assert_array_equal(fewer.x[fewer.rows(g)][: len(own)], own[: fewer.counts[g]])
+    assert generator_rows(LAW, real, ((40, 15), (40, 15)), key=key) is real
+
+
+def test_the_training_rows_said_as_numbers_change_nothing() -> None:
+    arm = DESIGN.with_(synthesizer=GaussianFit(0.1))
+    same = arm.with_(n_generator=arm.counts, n_shared=arm.counts)
+    default, other = (replicate_metrics(SETTING, d, key=3, n_replicates=R) for d in (arm, OTHERS))
+    for name, values in replicate_metrics(SETTING, same, key=3, n_replicates=R).items():
+        np.testing.assert_array_equal(values, default[name], err_msg=name)
+    assert not np.any(other["balanced_risk"] == default["balanced_risk"])
+    single = replicate_metrics(SETTING, OTHERS, key=3, n_replicates=5, chunk_size=1)
+    for name, values in single.items():
+        np.testing.assert_allclose(values, other[name][:5], rtol=0, atol=2e-8, err_msg=name)
+
+
 def test_excess_is_never_negative(baseline: dict[str, np.ndarray]) -> None:
     assert baseline["excess_balanced_risk"].min() > 0
 
@@ -184,6 +217,11 @@ def test_arms_are_compared_in_pairs() -> None:
         (Design((5, 5, 5)), 3, "counts needs one number for each of the 2 groups; got [5, 5, 5]"),
         (
             Design((20, 4), Smote(5)),
+            3,
+            "SMOTE needs at least 6 seeds in every group; group 'class 1' has 4. Collect more",
+        ),
+        (
+            Design((20, 10), Smote(5), n_generator=(30, 4)),
             3,
             "SMOTE needs at least 6 seeds in every group; group 'class 1' has 4. Collect more",
         ),

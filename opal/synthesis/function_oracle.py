@@ -24,6 +24,11 @@ class FunctionOracle:
     name: str = "oracle"
 
     @property
+    def uses_seeds(self) -> bool:
+        """Its law does not come from rows."""
+        return False
+
+    @property
     def min_seeds(self) -> int:
         """None are needed."""
         return 0

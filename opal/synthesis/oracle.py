@@ -49,6 +49,11 @@ class Oracle:
         return cls(turn(bias), name)
 
     @property
+    def uses_seeds(self) -> bool:
+        """Its law does not come from rows."""
+        return False
+
+    @property
     def min_seeds(self) -> int:
         """None are needed."""
         return 0

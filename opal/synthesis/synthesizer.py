@@ -34,7 +34,10 @@ class PopulationLaw:
 
 @runtime_checkable
 class Synthesizer(Protocol):
-    """Learns a synthetic law from seeds; immutable, and usable inside ``jit`` and ``vmap``."""
+    """Learns a synthetic law from seeds; immutable, and usable inside ``jit`` and ``vmap``.
+
+    One that looks at no seeds, since it is given its law, says so by ``uses_seeds = False``.
+    """
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ from opal import losses
 from opal.arrays import AnyArray
 from opal.losses import Loss
 from opal.newton import minimise
-from opal.objective import RowCounts, RowWeights
+from opal.objective import GeneratorRows, RowCounts, RowWeights
 from opal.settings.law import SmoothLaw, SmoothTruth
 from opal.settings.quadrature import N_SCRAMBLES
 from opal.theory import expansion, moments, seeds
@@ -66,6 +66,7 @@ def asymptotics(
     weights: RowWeights,
     *,
     seed_use: str = "none",
+    generator: GeneratorRows | None = None,
     shrinkage: Array | float = 0.0,
     ridge: Array | float = 0.0,
     shift: Float[AnyArray, " p"] | None = None,
@@ -79,6 +80,7 @@ def asymptotics(
         rows: numbers of rows [G] each, real numbers allowed.
         weights: weights of a row [G] each.
         seed_use: how Q depends on the seeds, see :class:`opal.theory.seeds`.
+        generator: the seeds; None where they are the real rows.
         shrinkage: γ of a fitted covariance.
         ridge: λ.
         shift: added to the estimate after the fit [p] (a moved threshold).
@@ -86,7 +88,8 @@ def asymptotics(
     """
     # In three functions, since designs that differ in how their seeds are used share two of them,
     # and compiling is most of the time.
-    design = _Design(rows, weights, jnp.asarray(shrinkage, float), jnp.asarray(ridge, float))
+    numbers = (jnp.asarray(shrinkage, float), jnp.asarray(ridge, float))
+    design = _Design(rows, weights, generator, *numbers)
     optimum = _optimum(truth, loss=loss)
     theta = _pseudo_target(truth, synthetic, design, loss=loss)
     moved = jnp.zeros_like(theta) if shift is None else jnp.asarray(shift, theta.dtype)
@@ -96,6 +99,7 @@ def asymptotics(
 class _Design(NamedTuple):
     rows: RowCounts
     weights: RowWeights
+    generator: GeneratorRows | None
     shrinkage: Array
     ridge: Array
 
@@ -138,8 +142,9 @@ def _around(
     pull = expansion.pull(solve, noise, curvature, theta)
     if seed_use == "moments":
         _, made = seeds.shares(design.rows, design.weights)
+        fitted, _ = seeds.of_generator(design.rows, design.generator)
         pull -= moments.generator_drift(
-            *moments.gaussian(truth, synthetic), theta, design.rows, made, design.shrinkage, loss
+            *moments.gaussian(truth, synthetic), theta, fitted, made, design.shrinkage, loss
         )
     drift, target = solve(pull), theta + shift
     best = truth.group_risk(optimum, loss).mean()
@@ -201,8 +206,9 @@ def _noise(
     loss: Loss,
 ) -> Float[Array, "p p"]:
     """Covariance of ĝ at θ [p, p]."""
+    given = (design.rows, design.weights, seed_use, design.shrinkage)
     return seeds.gradient_covariance(
-        truth, synthetic, theta, design.rows, design.weights, seed_use, design.shrinkage, loss
+        truth, synthetic, theta, *given, loss, generator=design.generator
     )
 
 
@@ -215,6 +221,7 @@ def scrambled_excess(
     found: Asymptotics,
     *,
     seed_use: str = "none",
+    generator: GeneratorRows | None = None,
     ridge: Array | float = 0.0,
     shift: Float[Array, " p"] | None = None,
     loss: Loss = "logistic",
@@ -226,7 +233,7 @@ def scrambled_excess(
     have ``one_scramble``, and rows do not depend on the seeds through moments.
     """
     theta = found.target if shift is None else found.target - shift
-    design = _Design(rows, weights, jnp.zeros(()), jnp.asarray(ridge, float))
+    design = _Design(rows, weights, generator, jnp.zeros(()), jnp.asarray(ridge, float))
 
     def of_scramble(index: Array) -> Array:
         true, made = truth.one_scramble(index), synthetic.one_scramble(index)

@@ -16,18 +16,19 @@ with ``u = x̃ᵀ(θ + ω_k K g_k) + (x̃ᵀMx̃)^{1/2} ε``. Its expansion in 1
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from opal.losses import Loss
-from opal.objective import RowCounts, RowWeights
+from opal.objective import GeneratorRows, RowCounts, RowWeights
+from opal.settings.gaussian import GaussianLaw
 from opal.settings.law import ScoreLaw
-from opal.theory import seeds
+from opal.theory import moments, seeds
 from opal.theory.asymptotics import Asymptotics
-from opal.theory.contributions import expected_risk, of_kind
+from opal.theory.contributions import expected_risk, kinds_of_design, of_kinds
 
 _TOLERANCE = 1e-10
 _MAX_ITERATIONS = 400
@@ -72,6 +73,8 @@ def self_consistent(
     weights: RowWeights,
     *,
     seed_use: str = "none",
+    generator: GeneratorRows | None = None,
+    shrinkage: Array | float = 0.0,
     ridge: Array | float = 0.0,
     shift: Float[Array, " p"] | None = None,
     loss: Loss = "logistic",
@@ -84,25 +87,34 @@ def self_consistent(
         synthetic: Q; the truth itself where nothing is synthetic.
         rows: numbers of rows [G] each, real numbers allowed.
         weights: weights of a row [G] each.
-        seed_use: "none" or "copy in turn", see :class:`opal.theory.seeds`.
+        seed_use: "none", "copy in turn" or "moments", see :class:`opal.theory.seeds`.
+        generator: the seeds; None where they are the real rows.
+        shrinkage: γ of a fitted covariance.
         ridge: λ.
         shift: added to the estimate after the fit [p] (a moved threshold).
         loss: logistic or squared; two classes.
     """
     moved = jnp.zeros_like(first.target) if shift is None else jnp.asarray(shift)
-    kinds = _kinds(truth, synthetic, rows, weights, seed_use)
+    kinds = kinds_of_design(truth, synthetic, rows, weights, seed_use, generator)
     numbers = jnp.concatenate([kind.numbers for kind in kinds])
     sizes = jnp.concatenate([kind.sizes for kind in kinds])
     total, penalty = numbers * sizes, ridge * jnp.ones_like(moved).at[-1].set(0.0)
+    start, largest = first.target - moved, jnp.max(jnp.abs(first.covariance))
+    fitted = _no_fit(start)
+    if seed_use == "moments":
+        laws = moments.gaussian(truth, synthetic)
+        fitted = _of_fit(*laws, start, rows, weights, shrinkage, loss, generator)
 
     def step(state: _State) -> _State:
         leave_out = state.centre[None, :] + (sizes[:, None] * state.gradients) @ state.response
-        mean, curved, square = _contributions(kinds, leave_out, state, loss)
+        around = (state.covariance, state.response)
+        mean, curved, square = of_kinds(kinds, leave_out, *around, loss)
         hessian = jnp.einsum("k,kpq->pq", total, curved) + jnp.diag(penalty)
         response = jax.scipy.linalg.solve(hessian, jnp.eye(len(penalty)), assume_a="pos")
         within = square - mean[:, :, None] * mean[:, None, :]
-        noise = jnp.einsum("k,kpq->pq", total * sizes, within)
-        centre = state.centre - response @ (total @ mean + penalty * state.centre)
+        noise = jnp.einsum("k,kpq->pq", total * sizes, within) + fitted.noise
+        pull = 0.5 * jnp.einsum("pq,pqr->r", response, fitted.slope) - fitted.drift
+        centre = state.centre - response @ (total @ mean + penalty * state.centre - pull)
         new = (centre, response @ noise @ response, response)
         change = jnp.stack([_change(a, b) for a, b in zip(new, state[:3], strict=True)]).max()
         return _State(*new, mean, change, state.n + 1)
@@ -111,7 +123,6 @@ def self_consistent(
         bounded = jnp.max(jnp.abs(state.covariance)) < _DIVERGED * largest
         return (state.change > _TOLERANCE) & (state.n < _MAX_ITERATIONS) & bounded
 
-    start, largest = first.target - moved, jnp.max(jnp.abs(first.covariance))
     zeros = jnp.zeros((len(sizes), len(start)))
     infinite, none = jnp.full((), jnp.inf), jnp.zeros((), int)
     state = _State(start, first.covariance, jnp.zeros_like(first.covariance), zeros, infinite, none)
@@ -123,74 +134,43 @@ def self_consistent(
     def kept(value: Array) -> Array:
         return jnp.where(converged, value, jnp.nan)
 
-    moments = (kept(first.target), kept(state.centre - start), kept(state.covariance))
-    return SelfConsistent(*moments, kept(excess), state.n, converged)
+    found = (kept(first.target), kept(state.centre - start), kept(state.covariance))
+    return SelfConsistent(*found, kept(excess), state.n, converged)
+
+
+class _Fitted(NamedTuple):
+    """What a generator that is fitted to seeds adds to the gradient of independent rows (8.7)."""
+
+    noise: Float[Array, "p p"]
+    slope: Float[Array, "p p p"]  # derivative of the noise in θ
+    drift: Float[Array, " p"]
+
+
+def _no_fit(theta: Float[Array, " p"]) -> _Fitted:
+    p = len(theta)
+    return _Fitted(jnp.zeros((p, p)), jnp.zeros((p, p, p)), jnp.zeros(p))
+
+
+def _of_fit(
+    truth: GaussianLaw,
+    synthetic: GaussianLaw,
+    theta: Float[Array, " p"],
+    rows: RowCounts,
+    weights: RowWeights,
+    shrinkage: Array | float,
+    loss: Loss,
+    generator: GeneratorRows | None,
+) -> _Fitted:
+    def noise(at: Array) -> Array:
+        return seeds.moment_covariance(
+            truth, synthetic, at, rows, weights, shrinkage, loss, generator
+        )
+
+    _, made = seeds.shares(rows, weights)
+    number, _ = seeds.of_generator(rows, generator)
+    drift = moments.generator_drift(truth, synthetic, theta, number, made, shrinkage, loss)
+    return _Fitted(noise(theta), jax.jacfwd(noise)(theta), drift)
 
 
 def _change(new: Array, old: Array) -> Array:
     return jnp.max(jnp.abs(new - old)) / (jnp.max(jnp.abs(new)) + 1e-300)
-
-
-class _Kinds(NamedTuple):
-    """Kinds of independent rows: of each, its law among some, its group, rows and their weight."""
-
-    laws: ScoreLaw  # their leaves stacked
-    which: Int[Array, " k"]
-    groups: Int[Array, " k"]
-    numbers: Float[Array, " k"]
-    sizes: Float[Array, " k"]
-
-
-def _kinds(
-    truth: ScoreLaw, synthetic: ScoreLaw, rows: RowCounts, weights: RowWeights, seed_use: str
-) -> tuple[_Kinds, ...]:
-    """All kinds of rows; those whose laws have the same shape together, which compiles once."""
-    if seed_use == "copy in turn":
-        return (_kinds_of([truth] * 4, *seeds.copied_in_turn(rows, weights)),)
-    numbers, sizes = (jnp.stack([jnp.asarray(k) for k in each]) for each in (rows, weights))
-    if _shape(truth) == _shape(synthetic):
-        return (_kinds_of([truth, synthetic, synthetic], numbers, sizes),)
-    return (
-        _kinds_of([truth], numbers[:1], sizes[:1]),
-        _kinds_of([synthetic] * 2, numbers[1:], sizes[1:]),
-    )
-
-
-def _shape(law: ScoreLaw) -> tuple[Any, list[tuple[int, ...]]]:
-    leaves, structure = jax.tree.flatten(law)
-    return structure, [jnp.shape(leaf) for leaf in leaves]
-
-
-def _kinds_of(
-    laws: list[ScoreLaw], numbers: Float[Array, "r g"], sizes: Float[Array, "r g"]
-) -> _Kinds:
-    """The rows that each of some laws makes of each group."""
-    stacked = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(each) for each in leaves]), *laws)
-    which, groups = jnp.indices(numbers.shape)
-    return _Kinds(stacked, which.ravel(), groups.ravel(), numbers.ravel(), sizes.ravel())
-
-
-def _contributions(
-    kinds: tuple[_Kinds, ...], centres: Float[Array, "k p"], state: _State, loss: Loss
-) -> tuple[Float[Array, "k p"], Float[Array, "k p p"], Float[Array, "k p p"]]:
-    """What each kind of rows adds, given the mean of the estimator without one of them."""
-    nothing = jax.tree.map(jnp.zeros_like, (state.centre, state.covariance, state.covariance))
-    found, start = [], 0
-    for part in kinds:
-        mine = centres[start : start + len(part.groups)]
-        start += len(part.groups)
-
-        def one(kind: tuple[Array, ...], laws: ScoreLaw = part.laws) -> tuple[Array, ...]:
-            which, group, centre, size, number = kind
-
-            def of_rows() -> tuple[Array, Array, Array]:
-                law = jax.tree.map(lambda leaf: leaf[which], laws)
-                nodes = law.score_nodes(group, centre, loss)
-                return of_kind(nodes, loss, size, state.covariance, state.response)
-
-            return jax.lax.cond(number > 0, of_rows, lambda: nothing)
-
-        rows = (part.which, part.groups, mine, part.sizes, part.numbers)
-        found.append(jax.lax.map(one, rows))
-    mean, curved, square = (jnp.concatenate(part) for part in zip(*found, strict=True))
-    return mean, curved, square

@@ -1,17 +1,20 @@
-r"""What one kind of rows contributes to the leave-one-out equations (docs/theory.md, section 8)."""
+r"""Kinds of rows, and what each contributes to the leave-one-out equations (docs/theory.md, 8)."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from opal import losses
 from opal.losses import Loss
+from opal.objective import GeneratorRows, RowCounts, RowWeights
 from opal.settings.law import ScoreLaw, ScoreNodes, second_moment
+from opal.theory import seeds
 
 
 def of_kind(
@@ -112,3 +115,78 @@ def _hermite_nodes() -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights for the noise of a score: few, as it is narrow."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(17)
     return nodes, weights / weights.sum()
+
+
+class Kinds(NamedTuple):
+    """Kinds of independent rows: of each, its law among some, its group, rows and their weight."""
+
+    laws: ScoreLaw  # their leaves stacked
+    which: Int[Array, " k"]
+    groups: Int[Array, " k"]
+    numbers: Float[Array, " k"]
+    sizes: Float[Array, " k"]
+
+
+def kinds_of_design(
+    truth: ScoreLaw,
+    synthetic: ScoreLaw,
+    rows: RowCounts,
+    weights: RowWeights,
+    seed_use: str,
+    generator: GeneratorRows | None,
+) -> tuple[Kinds, ...]:
+    """All kinds of rows; those whose laws have the same shape together, which compiles once."""
+    if seed_use == "copy in turn":
+        numbers, sizes = seeds.copied_in_turn(rows, weights, generator)
+        return (_kinds_of([truth] * len(numbers), numbers, sizes),)
+    numbers, sizes = (jnp.stack([jnp.asarray(k) for k in each]) for each in (rows, weights))
+    if _shape(truth) == _shape(synthetic):
+        return (_kinds_of([truth, synthetic, synthetic], numbers, sizes),)
+    return (
+        _kinds_of([truth], numbers[:1], sizes[:1]),
+        _kinds_of([synthetic] * 2, numbers[1:], sizes[1:]),
+    )
+
+
+def _shape(law: ScoreLaw) -> tuple[Any, list[tuple[int, ...]]]:
+    leaves, structure = jax.tree.flatten(law)
+    return structure, [jnp.shape(leaf) for leaf in leaves]
+
+
+def _kinds_of(
+    laws: list[ScoreLaw], numbers: Float[Array, "r g"], sizes: Float[Array, "r g"]
+) -> Kinds:
+    """The rows that each of some laws makes of each group."""
+    stacked = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(each) for each in leaves]), *laws)
+    which, groups = jnp.indices(numbers.shape)
+    return Kinds(stacked, which.ravel(), groups.ravel(), numbers.ravel(), sizes.ravel())
+
+
+def of_kinds(
+    kinds: tuple[Kinds, ...],
+    centres: Float[Array, "k p"],
+    covariance: Float[Array, "p p"],
+    response: Float[Array, "p p"],
+    loss: Loss,
+) -> tuple[Float[Array, "k p"], Float[Array, "k p p"], Float[Array, "k p p"]]:
+    """What each kind of rows adds, given the mean of the estimator without one of them."""
+    nothing = jax.tree.map(jnp.zeros_like, (centres[0], covariance, covariance))
+    found, start = [], 0
+    for part in kinds:
+        mine = centres[start : start + len(part.groups)]
+        start += len(part.groups)
+
+        def one(kind: tuple[Array, ...], laws: ScoreLaw = part.laws) -> tuple[Array, ...]:
+            which, group, centre, size, number = kind
+
+            def of_rows() -> tuple[Array, Array, Array]:
+                law = jax.tree.map(lambda leaf: leaf[which], laws)
+                nodes = law.score_nodes(group, centre, loss)
+                return of_kind(nodes, loss, size, covariance, response)
+
+            return jax.lax.cond(number > 0, of_rows, lambda: nothing)
+
+        rows = (part.which, part.groups, mine, part.sizes, part.numbers)
+        found.append(jax.lax.map(one, rows))
+    mean, curved, square = (jnp.concatenate(part) for part in zip(*found, strict=True))
+    return mean, curved, square

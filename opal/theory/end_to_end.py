@@ -1,9 +1,10 @@
 r"""Excess risk of a rule trained on real rows, and on rows of a generator that saw some of them.
 
-The seeds S are real rows that the training set and the generator share. Given S the generator's law
-Q_S is known exactly, and all rows that are not seeds are independent draws of known laws: section 2
-of docs/theory.md applies as it stands, around the minimiser of the mean objective given S. The mean
-over S is one over draws of seeds (section 13.4). Nothing is fitted, and no classifier is trained.
+The seeds S are real rows that the generator saw, some of them, all or none in the training set.
+Given S the generator's law Q_S is known exactly, and all rows that are not seeds are independent
+draws of known laws: section 2 of docs/theory.md applies as it stands, around the minimiser of the
+mean objective given S. The mean over S is one over draws of seeds (section 13.4). Nothing is
+fitted, and no classifier is trained.
 """
 
 from __future__ import annotations
@@ -106,8 +107,8 @@ def excess_of_seeds(
     Args:
         law: the truth.
         design: counts, oversampling, N, α and weighting; logistic loss.
-        seen: seeds of each token and label, of every group [S, G, d, K]. They are the first real
-            rows of the training set: not more than the design has, and in some groups perhaps none.
+        seen: seeds in the training set, of each token and label, of every group [S, G, d, K]: not
+            more than the design shares with its generator, and in some groups perhaps none.
         made: law of the generator's rows after these seeds [S, G, d, K].
 
     Raises:
@@ -156,11 +157,11 @@ def _check(law: FiniteLaw, design: Design, seen: AnyArray, made: AnyArray) -> No
             raise ValueError(
                 f"{name} must be [S, G, d, K] with {shape} after S; got shape {values.shape}."
             )
-    counts = validate_counts(design.counts, len(law.groups), what="counts", minimum=1)
+    validate_counts(design.counts, len(law.groups), what="counts", minimum=1)
     most = np.asarray(seen).sum(axis=(2, 3)).max(axis=0)
-    if np.any(most > np.asarray(counts)):
-        got = [f"{n:g}" for n in most]
-        raise ValueError(f"seeds are real rows: at most {list(counts)}; got [{', '.join(got)}].")
+    if np.any(most > np.asarray(design.n_in_training)):
+        got, shared = ", ".join(f"{n:g}" for n in most), list(design.n_in_training)
+        raise ValueError(f"seeds that are training rows are at most {shared}; got [{got}].")
     if design.loss != "logistic" or design.threshold != "fitted" or design.ridge:
         raise ValueError(
             "the expansion is of a logistic rule without penalty and with its own threshold; got "

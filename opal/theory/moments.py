@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from opal import losses
+from opal.arrays import AnyArray
 from opal.losses import Loss
-from opal.objective import RowCounts
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.quadrature import gaussian_nodes
 from opal.theory import expansion
@@ -98,7 +98,7 @@ def generator_drift(
     truth: GaussianLaw,
     synthetic: GaussianLaw,
     theta: Float[Array, " p"],
-    rows: RowCounts,
+    fitted: Float[AnyArray, " g"],
     made: Float[Array, " g"],
     shrinkage: Array | float,
     loss: Loss,
@@ -113,13 +113,13 @@ def generator_drift(
         truth: P, whose groups have one mode.
         synthetic: Q in the limit of many seeds.
         theta: where the gradient is taken [p].
-        rows: numbers of rows [G]; at least two seeds in each group.
+        fitted: seeds of each group [G], at least two.
         made: total weight of each group's synthetic rows [G].
         shrinkage: γ.
         loss: logistic or squared.
     """
     if len(theta) != truth.dim + 1:
-        return _drift_of_many_scores(truth, synthetic, theta, rows, made, shrinkage, loss)
+        return _drift_of_many_scores(truth, synthetic, theta, fitted, made, shrinkage, loss)
     d = truth.dim
 
     def expected_risk(at: Array) -> Array:
@@ -127,7 +127,7 @@ def generator_drift(
 
         def of_group(n: Array, seed: _Moments, fit: _Moments) -> Array:
             sigma = seed[1]
-            fitted, real, size = w @ fit[1] @ w, w @ sigma @ w, w @ w
+            limit, real, size = w @ fit[1] @ w, w @ sigma @ w, w @ w
             spread = (1 - shrinkage) ** 2 * real**2
             spread += 2 * (1 - shrinkage) * shrinkage / d * size * (w @ sigma @ sigma @ w)
             spread += (shrinkage / d * size) ** 2 * jnp.sum(sigma**2)
@@ -135,11 +135,11 @@ def generator_drift(
             def risk(variance: Array) -> Array:
                 return _score_risk(truth, fit[0] @ w + b, variance, fit[2], loss)
 
-            curved = jax.grad(jax.grad(risk))(fitted)
-            return risk(fitted + real / n) - risk(fitted) + curved * spread / (n - 1)
+            curved = jax.grad(jax.grad(risk))(limit)
+            return risk(limit + real / n) - risk(limit) + curved * spread / (n - 1)
 
-        n_real = jnp.asarray(rows.real)
-        return made @ jax.vmap(of_group)(n_real, _moments(truth), _moments(synthetic))
+        n_seeds = jnp.asarray(fitted)
+        return made @ jax.vmap(of_group)(n_seeds, _moments(truth), _moments(synthetic))
 
     return expansion.gradient(expected_risk)(theta)
 
@@ -148,7 +148,7 @@ def _drift_of_many_scores(
     truth: GaussianLaw,
     synthetic: GaussianLaw,
     theta: Float[Array, " p"],
-    rows: RowCounts,
+    fitted: Float[AnyArray, " g"],
     made: Float[Array, " g"],
     shrinkage: Array | float,
     loss: Loss,
@@ -163,7 +163,7 @@ def _drift_of_many_scores(
     pairs = ((pairs + pairs.swapaxes(2, 3)) / 2).reshape(-1, truth.dim, truth.dim)
 
     def of_group(g: int) -> Array:
-        sigma, n = truth.covariances[g, 0], rows.real[g]
+        sigma, n = truth.covariances[g, 0], fitted[g]
         factor = jnp.linalg.cholesky(sigma)
 
         def gradient(change: Array) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from opal.losses import Loss
-from opal.objective import RowCounts, RowWeights
+from opal.objective import GeneratorRows, RowCounts, RowWeights
 from opal.settings.law import SmoothLaw, SmoothTruth
 from opal.theory import seeds
 
@@ -76,6 +76,7 @@ def weight_curve(setting: Setting, design: Design) -> WeightCurve:
             design.row_counts(),
             tuple(design.with_(alpha=alpha).row_weights() for alpha in (0.0, 0.5, 1.0)),
             population.shrinkage,
+            design.generator_rows(),
             seed_use=population.seed_use,
             loss=design.loss,
         )
@@ -89,6 +90,7 @@ def _coefficients(
     rows: RowCounts,
     weights: tuple[RowWeights, ...],
     shrinkage: Array | float,
+    generator: GeneratorRows | None,
     *,
     seed_use: str,
     loss: Loss,
@@ -106,7 +108,7 @@ def _coefficients(
 
     def noise(at: RowWeights) -> Array:
         covariance = seeds.gradient_covariance(
-            truth, synthetic, theta, rows, at, seed_use, shrinkage, loss
+            truth, synthetic, theta, rows, at, seed_use, shrinkage, loss, generator
         )
         return jnp.trace(solve(covariance))
 

@@ -16,11 +16,12 @@ from opal.settings.law import ScoreLaw, SmoothLaw, SmoothTruth, lacking, require
 from opal.settings.quadrature import N_SCRAMBLES, scrambled_normals
 from opal.theory.asymptotics import Asymptotics, asymptotics, scrambled_excess
 from opal.theory.cavity import SelfConsistent, self_consistent
+from opal.theory.seeds import shares
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opal.objective import Design
+    from opal.objective import Design, GeneratorRows
     from opal.settings.setting import Setting
 
 
@@ -51,8 +52,8 @@ def predict(
             (:class:`opal.settings.law.SmoothLaw`), whatever its class.
         design: how to train.
         order: ``"self-consistent"`` solves the leave-one-out equations (all orders in p/n) for two
-            classes, rows that are independent or copied in turn, and laws that offer their score
-            nodes; it is the same as ``"first"`` (order 1/n) for others.
+            classes, rows that are not copied at random, and laws that offer their score nodes;
+            it is the same as ``"first"`` (order 1/n) for others.
         study: name in the records.
 
     Returns:
@@ -83,13 +84,13 @@ def predict(
 def resum(setting: Setting, design: Design, first: Asymptotics) -> SelfConsistent | Asymptotics:
     """The estimator's law to all orders in p/n, or ``first`` where only that is known.
 
-    Known for one score, rows that are independent or copied in turn, and laws with score nodes
+    Known for one score, rows that are not copied at random, and laws with score nodes
     (:class:`opal.settings.law.ScoreLaw`). Call under ``jax.enable_x64(True)``.
     """
     truth, population = _truth(setting), _population(setting, design)
     seed_use = population.seed_use if population else "none"
     synthetic = population.law if population else truth
-    if seed_use not in ("none", "copy in turn"):
+    if seed_use == "copy at random":
         return first
     if losses.n_scores(design.loss, truth.n_classes) > 1:
         return first
@@ -102,6 +103,8 @@ def resum(setting: Setting, design: Design, first: Asymptotics) -> SelfConsisten
         design.row_counts(),
         design.row_weights(),
         seed_use=seed_use,
+        generator=_generator(design, seed_use),
+        shrinkage=population.shrinkage if population else 0.0,
         ridge=design.ridge,
         shift=threshold_shift(truth, synthetic, design),
         loss=design.loss,
@@ -117,17 +120,26 @@ def expand(setting: Setting, design: Design) -> Asymptotics:
     check_groups(setting, design)
     truth, population = _truth(setting), _population(setting, design)
     synthetic = population.law if population else truth
+    seed_use = population.seed_use if population else "none"
     return asymptotics(
         truth,
         synthetic,
         design.row_counts(),
         design.row_weights(),
-        seed_use=population.seed_use if population else "none",
+        seed_use=seed_use,
+        generator=_generator(design, seed_use),
         shrinkage=population.shrinkage if population else 0.0,
         ridge=design.ridge,
         shift=threshold_shift(truth, synthetic, design),
         loss=design.loss,
     )
+
+
+def _generator(design: Design, seed_use: str) -> GeneratorRows | None:
+    """The generator's rows, said of every fitted law so that all of them share a compilation."""
+    if seed_use == "moments":
+        design = design.with_(n_generator=design.n_fitted, n_shared=design.n_in_training)
+    return design.generator_rows()
 
 
 def _truth(setting: Setting) -> SmoothTruth:
@@ -185,14 +197,25 @@ def check_groups(setting: Setting, design: Design) -> None:
 
 
 def _effective_rows(setting: Setting, design: Design) -> Float[np.ndarray, " g"]:
-    """``(Σw)²/Σw²`` over the rows of each group [G]; rows made of seeds add nothing to them."""
+    """``(Σw)²/Σw²`` over the rows of each group [G]; rows made of seeds weigh as their seeds."""
     population = _population(setting, design)
     if population is not None and population.seed_use != "none":
-        return np.array(design.counts, float)
+        generator = design.generator_rows()
+        own = np.array(design.counts, float)
+        return own if generator is None else _effective_seeds(design, generator)
     kinds = list(zip(design.row_counts(), design.row_weights(), strict=True))
     total = sum(np.asarray(n) * np.asarray(w) for n, w in kinds)
     squares = sum(np.asarray(n) * np.asarray(w) ** 2 for n, w in kinds)
     return np.asarray(total**2 / squares)
+
+
+def _effective_seeds(design: Design, generator: GeneratorRows) -> Float[np.ndarray, " g"]:
+    """The same where each seed has its share of the weight of all rows that are made of seeds."""
+    n, fitted, shared = (np.asarray(k) for k in (design.row_counts().real, *generator))
+    real, made = (np.asarray(share) for share in shares(design.row_counts(), design.row_weights()))
+    each, more = real / n, made / fitted
+    squares = (n - shared) * each**2 + shared * (each + more) ** 2 + (fitted - shared) * more**2
+    return np.asarray((real + made) ** 2 / squares)
 
 
 def threshold_shift(
@@ -305,6 +328,7 @@ def _expansion_errors(
             design.row_weights(),
             first,
             seed_use=population.seed_use if population else "none",
+            generator=design.generator_rows(),
             ridge=design.ridge,
             shift=threshold_shift(truth, synthetic, design),
             loss=design.loss,

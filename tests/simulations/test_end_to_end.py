@@ -14,15 +14,17 @@ from opal.checks import agrees, misses
 from opal.draws import as_key, named, replicate_keys
 from opal.objective import Design, RowWeights
 from opal.settings import Alphabet, TokenSetting
-from opal.simulation import fit, training_rows
+from opal.simulation import fit, generator_rows, training_rows
 from opal.synthesis import Oracle
+from opal.synthesis.transformer.generator import TokenGenerator
 from opal.synthesis.transformer.model import Decoder, ModelConfig
 from simulations import end_to_end as study
 from simulations._end_to_end import after_seeds, trained_excess
 from simulations._generators import SeededLaws
 from simulations._prior import _multiplier, _multiplier_of_likely
 
-LAW = TokenSetting.drawn(Alphabet.random(8, 2, key=0), key=1).law
+ALPHABET = Alphabet.random(8, 2, key=0)
+LAW = TokenSetting.drawn(ALPHABET, key=1).law
 DECODER = Decoder(ModelConfig(9, context=6, width=8, depth=1, heads=2), key=3)
 COUNTS, SHOWN, REPLICATES, KEY = (20, 3), (5, 3), 4, 7
 
@@ -54,6 +56,21 @@ def test_seeds_are_the_first_real_rows_and_the_decoder_reads_no_others(seeds: Se
             law = jax.nn.softmax(scores(symbols).astype(float))
             np.testing.assert_allclose(seeds.made[r, g], np.outer(law, np.eye(2)[g]), atol=1e-6)
     np.testing.assert_allclose(seeds.made.sum(axis=(2, 3)), 1, rtol=1e-12)
+
+
+def test_a_generator_s_own_rows_are_those_of_simulate() -> None:
+    """Shared seeds come first; those that are not in training are only in its law."""
+    fitted = ((5, 4), (2, 0))
+    given = {"key": KEY, "n_replicates": REPLICATES, "shared": fitted[1]}
+    found = after_seeds(DECODER, LAW, fitted[0], **given)
+    maker = TokenGenerator(DECODER, ALPHABET)
+    for r, key in enumerate(keys()):
+        real = LAW.sample(COUNTS, key=named(key, "real"))
+        seeds = generator_rows(LAW, real, fitted, key=key)
+        law = maker.fit(seeds, LAW.groups, key=key)
+        np.testing.assert_allclose(found.made[r], law.table, atol=1e-6)
+        first = LAW.sample(fitted[1], key=named(key, "real"))
+        np.testing.assert_array_equal(found.seen[r], LAW.tally(first))
 
 
 @pytest.mark.parametrize(("weighting", "oversample"), [("opal", "balance"), ("group", "none")])

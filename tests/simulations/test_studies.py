@@ -63,6 +63,7 @@ def check_records(report: dict[str, Any], study: str) -> None:
 SLOW = (
     "finetuned",
     "generator_copies",
+    "generator_data",
     "generator_gaussian",
     "generator_temperature",
     "optimal_weight",
@@ -134,6 +135,20 @@ NAN = float("nan")
         ("asymptotics_grid", {"max_augmented": 0.0}, "a finite number of at least 0.14; got 0.0."),
         ("asymptotics_grid", {"max_rows": 10}, "groups of the largest n_min, 240 rows; got 10."),
         ("asymptotics_grid", {"seed": -1}, "seed must be a whole number of at least 0; got -1."),
+        (
+            "generator_data",
+            {"generators": ((100, 200),)},
+            "at most min(n_generator, n_real) = 100 in group 0; got 200. Lower n_shared",
+        ),
+        (
+            "generator_data",
+            {"dims": (2, 200)},
+            "a Gaussian fit needs more rows than dimensions; got n_min from 200, n_generator from",
+        ),
+        ("generator_data", {"n_generator": (9, 3)}, "1 <= smallest <= largest; got (9, 3)."),
+        ("generator_data", {"n_seeds": (4, 61)}, "context must be a whole number of at least 62"),
+        ("generator_data", {"n_augmented": ()}, "n_augmented needs at least one value, each of"),
+        ("generator_data", {"generators": ()}, "generators needs at least one pair of numbers"),
         ("optimal_weight", {"n_min": (50, 20)}, "1 <= smallest <= largest; got (50, 20)."),
         ("optimal_weight", {"n_sizes": -1}, "n_sizes must be a whole number of at least 0"),
         ("optimal_weight", {"n_alphas": 0}, "n_alphas must be a whole number of at least 2"),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from opal import checks, records
-from opal.objective import Design, RowCounts, RowWeights
+from opal.objective import Design, GeneratorRows, RowCounts, RowWeights
 from opal.settings import GaussianMixture, SpuriousCorrelation
 from opal.settings.setting import GaussianSetting
 from opal.simulation import replicate_metrics, simulate
@@ -51,6 +51,11 @@ CASES: dict[str, Case] = {
     "copies in turn": augmented(Duplication(), n_augmented=500, alpha=0.4),
     "copies at random": augmented(Duplication(in_turn=False), alpha=0.4),
     "gaussian fit": augmented(GaussianFit(0.3)),
+    "gaussian fit to other rows": augmented(GaussianFit(0.3), n_generator=300),
+    "gaussian fit to more rows": augmented(
+        GaussianFit(0.3), n_generator=(2000, 900), n_shared=COUNTS
+    ),
+    "copies of other rows": augmented(Duplication(), n_generator=(400, 500), n_shared=(100, 200)),
     "raw": Case(PAIR, Design((800, 40))),
     "weighting": Case(PAIR, Design(COUNTS, weighting="group")),
     "threshold": Case(PAIR, Design(COUNTS, threshold="balanced")),
@@ -100,6 +105,7 @@ def is_right(name: str, prediction: float) -> bool:
 # A case for each way in which rows depend on the seeds; others take a compilation each.
 QUICK = (
     *("raw", "biased oracle", "weighting", "copies in turn", "copies at random", "gaussian fit"),
+    *("gaussian fit to other rows", "gaussian fit to more rows"),
     *("squared", "threshold"),  # no other test compares a penalty or a moved threshold
 )
 
@@ -142,6 +148,7 @@ def wrong(name: str, **changes: Any) -> Asymptotics:
         "rows": design.row_counts(),
         "weights": design.row_weights(),
         "seed_use": population.seed_use,
+        "generator": design.generator_rows(),
         "shrinkage": population.shrinkage,
         "ridge": design.ridge,
         "shift": None,
@@ -171,9 +178,21 @@ def test_theory_without_the_noise_of_synthetic_rows_is_caught(name: str) -> None
     assert not is_right(name, float(silent.excess))
 
 
-@pytest.mark.parametrize("name", ["copies in turn", "copies at random", "gaussian fit"])
+OTHERS = ("gaussian fit to other rows", "gaussian fit to more rows", "copies of other rows")
+
+
+@pytest.mark.parametrize(
+    "name", cases("copies in turn", "copies at random", "gaussian fit", *OTHERS)
+)
 def test_theory_that_takes_used_seeds_for_new_draws_is_caught(name: str) -> None:
-    assert not is_right(name, float(wrong(name, seed_use="none").excess))
+    assert not is_right(name, float(wrong(name, seed_use="none", generator=None).excess))
+
+
+@pytest.mark.parametrize("name", cases(*OTHERS))
+def test_theory_that_takes_other_seeds_for_the_training_rows_is_caught(name: str) -> None:
+    counts = np.array(COUNTS, float)
+    own = wrong(name, generator=GeneratorRows(counts, counts))
+    assert not is_right(name, float(own.excess))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ from opal.draws import as_key, named, replicate_keys
 from opal.newton import minimise
 from opal.objective import Design
 from opal.settings import Alphabet, FiniteLaw, Group, Sample, TokenSetting
-from opal.simulation import replicate_metrics
+from opal.simulation import Fitted, generator_rows, replicate_metrics
 from opal.theory.end_to_end import ExcessGivenSeeds, draw_seeds, excess_of_seeds, first_order
 
 D, R, REPLICATES = 12, 2, 600
@@ -90,6 +91,9 @@ class Cell(NamedTuple):
     alpha: float
     n_seeds: tuple[int, int]
     strength: float
+    n_shared: tuple[int, int] | None = (
+        None  # of the seeds, in training; the first rows of it if None
+    )
 
 
 # Balanced weights: the objective is the same for every cell of a setting but for numbers.
@@ -99,6 +103,8 @@ CELLS = {
     "classes, mostly synthetic": Cell(CLASSES, 0.9, (20, 20), 30.0),
     "pairs, none of one group": Cell(PAIRS, 0.5, (0, 16), 20.0),
     "pairs, the whole small group": Cell(PAIRS, 0.4, (40, 40), 4.0),
+    "pairs, rows of its own": Cell(PAIRS, 0.4, (40, 40), 4.0, (0, 0)),
+    "pairs, more than training": Cell(PAIRS, 0.4, (40, 90), 4.0, (40, 40)),
 }
 SHARED = "pairs, the whole small group"
 
@@ -107,19 +113,31 @@ def designed(cell: Cell) -> tuple[Smoothed, Design]:
     shown, strength = np.array(cell.n_seeds, float), np.float64(cell.strength)
     maker = Smoothed(off(cell.setting.law), shown, strength)
     design = Design(COUNTS, maker, N_AUGMENTED, cell.alpha, "none", "group")
+    if cell.n_shared is not None:
+        design = design.with_(n_generator=cell.n_seeds, n_shared=cell.n_shared)
     return maker, design
 
 
 class Outcome(NamedTuple):
     simulated: np.ndarray  # [R]
-    seen: np.ndarray
+    seen: np.ndarray  # in training
+    shown: np.ndarray  # in training or not
     made: np.ndarray
     predicted: ExcessGivenSeeds  # from the same seeds
 
 
-@jax.jit
-def seeds_of_replicates(law: FiniteLaw, maker: Smoothed, keys: jax.Array) -> jax.Array:
-    return jax.lax.map(lambda k: maker.seen(law.sample(COUNTS, key=named(k, "real"))), keys)
+@partial(jax.jit, static_argnames="fitted")
+def seeds_of_replicates(
+    law: FiniteLaw, maker: Smoothed, keys: jax.Array, fitted: Fitted
+) -> tuple[jax.Array, jax.Array]:
+    """Seeds that are in training, and all."""
+    most = replace(maker, n_seeds=jnp.minimum(maker.n_seeds, jnp.array(fitted[1], float)))
+
+    def of_replicate(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        real = law.sample(COUNTS, key=named(key, "real"))
+        return most.seen(real), maker.seen(generator_rows(law, real, fitted, key=key))
+
+    return jax.lax.map(of_replicate, keys)
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +152,11 @@ def outcomes() -> dict[str, Outcome]:
         )
         assert metrics["separated"].max() == 0
         keys = replicate_keys(key, jnp.arange(REPLICATES))
-        seen = np.asarray(seeds_of_replicates(law, maker, keys))
-        made = np.asarray(maker.made(jnp.asarray(seen)))
+        fitted = (design.n_fitted, design.n_in_training)
+        seen, every = map(np.asarray, seeds_of_replicates(law, maker, keys, fitted))
+        made = np.asarray(maker.made(jnp.asarray(every)))
         predicted = excess_of_seeds(law, design, seen, made)
-        found[name] = Outcome(metrics["excess_balanced_risk"], seen, made, predicted)
+        found[name] = Outcome(metrics["excess_balanced_risk"], seen, every, made, predicted)
     return found
 
 
@@ -156,22 +175,30 @@ def agrees(simulated: np.ndarray, predicted: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("name", CELLS)
 def test_predicted_is_simulated(name: str, outcomes: dict[str, Outcome]) -> None:
-    simulated, _, _, predicted = outcomes[name]
+    simulated, predicted = outcomes[name].simulated, outcomes[name].predicted
     assert agrees(simulated, predicted.total), gap(simulated, predicted.total)
     np.testing.assert_allclose(predicted.total, predicted.floor + predicted.spread)
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_leaving_out_the_spread_is_caught(name: str, outcomes: dict[str, Outcome]) -> None:
-    simulated, _, _, predicted = outcomes[name]
+    simulated, predicted = outcomes[name].simulated, outcomes[name].predicted
     assert not agrees(simulated, predicted.floor), gap(simulated, predicted.floor)
 
 
 def test_seeds_of_its_own_are_caught(outcomes: dict[str, Outcome]) -> None:
     """A generator with other seeds than the training set's: the shared covariance is left out."""
-    simulated, seen, made, _ = outcomes[SHARED]
+    simulated, seen, _, made, _ = outcomes[SHARED]
     other = excess_of_seeds(PAIRS.law, designed(CELLS[SHARED])[1], seen, np.roll(made, 1, axis=0))
     assert not agrees(simulated, other.total), gap(simulated, other.total)
+
+
+def test_taking_other_seeds_for_training_rows_is_caught(outcomes: dict[str, Outcome]) -> None:
+    """Seeds of its own are no training rows, and training rows that it saw are seeds."""
+    own, more = (outcomes[f"pairs, {name}"] for name in ("rows of its own", "more than training"))
+    for outcome, seen in ((own, own.shown), (more, np.zeros_like(more.seen))):
+        wrong = excess_of_seeds(PAIRS.law, designed(CELLS[SHARED])[1], seen, outcome.made)
+        assert not agrees(outcome.simulated, wrong.total), gap(outcome.simulated, wrong.total)
 
 
 def test_fresh_seeds_predict_as_well(outcomes: dict[str, Outcome]) -> None:
@@ -190,7 +217,7 @@ def test_fresh_seeds_predict_as_well(outcomes: dict[str, Outcome]) -> None:
 
 def test_first_order_parts_add_up_to_the_simulation(outcomes: dict[str, Outcome]) -> None:
     """With the whole small group as seeds the law varies little, and one expansion is enough."""
-    simulated, seen, made, _ = outcomes[SHARED]
+    simulated, seen, _, made, _ = outcomes[SHARED]
     design = designed(CELLS[SHARED])[1]
     parts = first_order(PAIRS.law, design, seen, made)
     error = simulated.std() / np.sqrt(REPLICATES)
@@ -281,7 +308,7 @@ def test_what_does_not_fit_is_refused() -> None:
         (lambda: excess_of_seeds(law, design, seen, made[:1]), "made must be [S, G, d, K]"),
         (
             lambda: excess_of_seeds(law, replace(design, counts=(2, 9)), seen, made),
-            "seeds are real rows: at most [2, 9]; got [3, 3]",
+            "seeds that are training rows are at most [2, 9]; got [3, 3]",
         ),
         (
             lambda: excess_of_seeds(law, replace(design, counts=(9, 9, 9)), seen, made),

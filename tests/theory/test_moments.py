@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy import special
 
-from opal.objective import RowCounts
 from opal.settings import GaussianMixture
 from opal.settings.gaussian import GaussianLaw
 from opal.theory import moments
@@ -42,9 +41,8 @@ def test_drift_of_a_fitted_variance_is_that_of_its_exact_law(many_scores: bool) 
     """
     law = GaussianMixture([[-0.4], [0.7]], [[[0.6]], [[1.0]]]).law
     theta, step = jnp.array([0.05, 0.4]), 1e-3
-    rows = RowCounts(jnp.asarray(N), jnp.zeros(2), jnp.ones(2))
     drift = moments._drift_of_many_scores if many_scores else moments.generator_drift
-    found = jax.jit(lambda at: drift(law, law, at, rows, jnp.asarray(MADE), 0.0, "logistic"))(theta)
+    found = jax.jit(lambda at: drift(law, law, at, N, jnp.asarray(MADE), 0.0, "logistic"))(theta)
     by_mean = by_variance = np.zeros(2)
     for g, n in enumerate(N):
         nodes, weights = chi_square(n - 1)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from opal.objective import RowCounts, RowWeights
+from opal.objective import GeneratorRows, RowCounts, RowWeights
 from opal.settings import GaussianLaw, GaussianMixture
 from opal.synthesis import GaussianFit
 from opal.theory import moments, seeds
@@ -23,14 +23,17 @@ def of_one_group(n: int, m: int, more: int) -> tuple[RowCounts, RowWeights]:
 
 
 @jax.jit
-def covariances(counts: RowCounts, weights: RowWeights) -> dict[str, jax.Array]:
+def covariances(
+    counts: RowCounts, weights: RowWeights, generator: GeneratorRows | None = None
+) -> dict[str, jax.Array]:
     """V(θ) in units of the first group's own covariance."""
     own = LAW.group_score_covariance(THETA)[0]
-    return {
-        use: seeds.gradient_covariance(LAW, LAW, THETA, counts, weights, use, 0.0, "logistic")[0, 0]
-        / own[0, 0]
-        for use in ("none", "copy in turn", "copy at random")
-    }
+
+    def of_use(use: str) -> jax.Array:
+        given = (counts, weights, use, 0.0, "logistic", generator)
+        return seeds.gradient_covariance(LAW, LAW, THETA, *given)[0, 0] / own[0, 0]
+
+    return {use: of_use(use) for use in ("none", "copy in turn", "copy at random")}
 
 
 CASES = [(7, 0, 0), (7, 3, 0), (7, 10, 4), (7, 4, 12), (5, 10, 20), (6, 5, 5)]
@@ -58,6 +61,108 @@ def test_copies_at_random_weigh_seeds_at_random(n: int, m: int, more: int) -> No
     assert abs(squares.mean() - found) < 4 * error
 
 
+# Training rows, rows of the generator, shared ones, oversampled and augmented rows.
+OVERLAPS = [
+    (7, 12, 0, 10, 30),
+    (7, 4, 4, 10, 3),
+    (7, 12, 7, 5, 40),
+    (7, 9, 3, 13, 2),
+    (7, 7, 7, 9, 4),
+]
+
+
+def of_generator(n: int, fitted: int, shared: int) -> GeneratorRows:
+    return GeneratorRows(np.array([fitted, 50.0]), np.array([shared, 0.0]))
+
+
+@pytest.mark.parametrize(("n", "fitted", "shared", "m", "more"), OVERLAPS)
+def test_copies_of_other_rows_weigh_each_row(
+    n: int, fitted: int, shared: int, m: int, more: int
+) -> None:
+    """Every row written out: those in training only, shared ones, the generator's only."""
+    weight = np.zeros(n + fitted - shared)
+    weight[:n] = 0.3
+    rows = np.r_[:shared, n : n + fitted - shared]
+    for copies, each in ((m, 0.5), (more, 0.7)):
+        np.add.at(weight, rows[np.arange(copies) % fitted], each)
+    given = (*of_one_group(n, m, more), of_generator(n, fitted, shared))
+    np.testing.assert_allclose(covariances(*given)["copy in turn"], np.sum(weight**2), rtol=1e-12)
+    numbers, sizes = (np.asarray(part)[:, 0] for part in seeds.copied_in_turn(*given))
+    assert numbers.min() >= 0
+    assert (numbers.sum(), numbers @ sizes) == pytest.approx((len(weight), weight.sum()))
+
+
+@pytest.mark.parametrize(("n", "fitted", "shared", "m", "more"), OVERLAPS)
+def test_copies_of_other_rows_at_random(
+    n: int, fitted: int, shared: int, m: int, more: int
+) -> None:
+    rng = np.random.default_rng(1)
+    draws, rows = 20_000, np.r_[:shared, n : n + fitted - shared]
+    weight = np.zeros((draws, n + fitted - shared))
+    weight[:, :n] = 0.3
+    for copies, each in ((m, 0.5), (more, 0.7)):
+        weight[:, rows] += each * rng.multinomial(copies, np.full(fitted, 1 / fitted), size=draws)
+    squares = np.sum(weight**2, axis=1)
+    given = (*of_one_group(n, m, more), of_generator(n, fitted, shared))
+    found = float(covariances(*given)["copy at random"])
+    assert abs(squares.mean() - found) < 4 * squares.std() / np.sqrt(draws)
+
+
+@jax.jit
+def fitted_covariance(
+    rows: RowCounts, weights: RowWeights, generator: GeneratorRows | None
+) -> jax.Array:
+    given = (rows, weights, "moments", 0.0)
+    return seeds.gradient_covariance(LAW, LAW, SQUARED, *given, "squared", generator)
+
+
+SQUARED = jnp.array([0.4, -0.2, 0.1])
+
+
+def test_a_gaussian_fit_hands_all_of_its_seeds_to_least_squares() -> None:
+    """Their gradient is of degree two: endless rows are as good as the seeds (κ = 1)."""
+    n, fitted, s = 80.0, 300.0, 0.6
+    ones, none = np.ones(2), np.zeros(2)
+    own = LAW.group_score_covariance(SQUARED, "squared").sum(axis=0)
+
+    def noise(shared: float, augmented: float = 1e15) -> np.ndarray:
+        rows = RowCounts(n * ones, none, augmented * ones)
+        weights = RowWeights((1 - s) / n * ones, none, s / augmented * ones)
+        return np.asarray(
+            fitted_covariance(rows, weights, GeneratorRows(fitted * ones, shared * ones)) / own
+        )
+
+    for shared in (0.0, 30.0, 80.0):
+        scale = (1 - s) ** 2 / n + 2 * s * (1 - s) * shared / (n * fitted) + s**2 / fitted
+        np.testing.assert_allclose(noise(shared), scale, rtol=1e-9)
+    # 1/N_eff = 1/N + 1/n_gen with N rows.
+    more = noise(0.0, 500.0) - noise(0.0)
+    np.testing.assert_allclose(more, s**2 / 500.0, rtol=1e-6)
+
+
+def test_the_training_rows_said_as_numbers_are_the_training_rows() -> None:
+    rows, weights = of_one_group(60, 30, 90)
+    same = GeneratorRows(rows.real, rows.real)
+    np.testing.assert_allclose(
+        fitted_covariance(rows, weights, same), fitted_covariance(rows, weights, None), rtol=1e-12
+    )
+    for use, found in covariances(rows, weights, same).items():
+        np.testing.assert_allclose(found, covariances(rows, weights)[use], rtol=1e-12)
+
+
+def test_endless_rows_of_a_generator_leave_independent_rows() -> None:
+    """Copies in turn of either kind start at the first seed: here there are no oversampled ones."""
+    rows, weights = of_one_group(60, 0, 90)
+    endless = GeneratorRows(np.full(2, 1e13), np.zeros(2))
+    found = covariances(rows, weights, endless)
+    for use in ("copy in turn", "copy at random"):
+        np.testing.assert_allclose(found[use], found["none"], rtol=1e-9)
+    single = [seeds.gradient_covariance(LAW, LAW, SQUARED, rows, weights, "none", 0.0, "squared")]
+    np.testing.assert_allclose(
+        fitted_covariance(rows, weights, endless), single[0], rtol=1e-9, atol=1e-12
+    )
+
+
 def test_new_rows_add_their_squares() -> None:
     found = covariances(*of_one_group(7, 10, 4))["none"]
     np.testing.assert_allclose(found, 7 * 0.3**2 + 10 * 0.5**2 + 4 * 0.7**2, rtol=1e-12)
@@ -67,11 +172,11 @@ def drifts(n: float) -> tuple[np.ndarray, np.ndarray]:
     """The drift of fitted moments by both of its formulas, times n."""
     population = GaussianFit(0.4).population(LAW)
     assert population is not None
-    rows = RowCounts(np.array([n, n]), np.zeros(2), np.zeros(2))
+    fitted = np.array([n, n], float)
     made = jnp.array([0.3, 0.6])
     both = (moments.generator_drift, moments._drift_of_many_scores)
     first, second = (
-        jax.jit(lambda f=f: f(LAW, population.law, THETA, rows, made, 0.4, "logistic"))()
+        jax.jit(lambda f=f: f(LAW, population.law, THETA, fitted, made, 0.4, "logistic"))()
         for f in both
     )
     return n * np.asarray(first), n * np.asarray(second)

@@ -149,6 +149,11 @@ def _check_covered(design: Design, synthetic: Spheres | None, seed_use: str) -> 
             f"of many dimensions, only {COVERED} are: draw copies in turn, use an Oracle, or "
             "simulate this arm."
         )
+    if seed_use != "none" and design.generator_rows() is not None:
+        raise ValueError(
+            "copies of rows that are not the training rows are not covered in the limit of many "
+            f"dimensions; got n_generator = {design.n_generator}. Leave it out, or simulate."
+        )
     if design.synthesizer is not None and synthetic is None:
         raise ValueError(
             f"the design has synthetic rows of {design.arm}; give the law they come from, or "
