@@ -49,7 +49,7 @@ class Config:
     """Folds of real rows that tune and calibrate."""
     tuning_draws: int = 3
     """Draws whose held-out rows choose settings and weights."""
-    real_sizes: tuple[int, ...] = (200, 400, 800, 1600, 3200, 6400)
+    real_sizes: tuple[int, ...] = (60, 100, 200, 400, 800, 1600, 3200, 6400)
     """Real rows alone, as many of each group, that the sound arms are held against."""
     seed: int = 0
     """Seed of everything random in the sound protocol."""
@@ -80,7 +80,7 @@ PRESETS = {
         makers=_GENERATORS,
         sizes=(0, 1200, 3600),
         alphas=(),
-        real_sizes=(200, 1600),
+        real_sizes=(60, 200, 800, 3200),
         folds=3,
         tuning_draws=1,
     ),

@@ -64,7 +64,7 @@ class ScaleRows:
     """Folds of real rows that tune and calibrate (sound)."""
     tuning_draws: int = 3
     """Draws whose held-out rows choose settings and weights (sound)."""
-    real_sizes: tuple[int, ...] = (200, 400, 800, 1600, 3200, 6400)
+    real_sizes: tuple[int, ...] = (60, 100, 200, 400, 800, 1600, 3200, 6400)
     """Real rows alone, as many of each group, that sound arms are held against."""
     seed: int = 0
     """Seed of everything random in the sound protocol."""

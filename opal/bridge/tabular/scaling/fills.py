@@ -38,7 +38,7 @@ class Effort:
     """Folds of real rows that tune and calibrate."""
     tuning_draws: int = 3
     """Draws whose held-out rows choose settings and weights."""
-    real_sizes: tuple[int, ...] = (200, 400, 800, 1600, 3200, 6400)
+    real_sizes: tuple[int, ...] = (60, 100, 200, 400, 800, 1600, 3200, 6400)
     """Real rows alone, as many of each group, that arms are held against; as far as they reach."""
     seed: int = 0
     """Seed of everything random."""

@@ -55,6 +55,7 @@ from opal.bridge.tabular.scaling.learners import (
     hold_out,
     tuned,
 )
+from opal.bridge.tabular.scaling.published import NO_MAKER
 from opal.bridge.tabular.scaling.tables import ScalingTable
 
 METRICS = ("balanced_log_loss", "balanced_error", "worst_error")
@@ -67,8 +68,8 @@ def evaluate(curve: SoundCurve) -> pd.DataFrame:
     Columns beyond :data:`opal.records.COLUMNS`: ``table``, ``task``, ``classifier``, ``n_added``
     (N), ``n_generator`` (real rows that the maker's generator was fitted to), ``n_seen`` (different
     real rows that the arm has seen, its generator's included), and the ends ``lower`` and
-    ``upper`` of 95 % intervals. The metric ``equivalent_real_rows`` of a filled arm is the number
-    of real rows, as many of each group, with its loss
+    ``upper`` of 95 % intervals. The metric ``equivalent_real_rows`` of weighting and filled arms is
+    the number of real rows, as many of each group, with their loss
     (:mod:`opal.bridge.tabular.scaling.exchange`).
 
     Raises:
@@ -89,7 +90,7 @@ def evaluate(curve: SoundCurve) -> pd.DataFrame:
     for arm, of in [*((arm, arm) for arm in arms), *chosen.items()]:
         about = {**_counts(curve, table, rows, of), "arm": arm.name}
         measured = list(_measured(losses[of], losses[REFERENCE], rows.test.group))
-        if arm.name == "filled":
+        if arm.name in ("filled", REFERENCE.name) and curve.maker != NO_MAKER:
             measured.append(_worth(arm, losses, rows.test.group))
         found += [{**about, **row} for row in measured]
     frame = pd.DataFrame(found).assign(
