@@ -70,7 +70,8 @@ def of_subjects(
     from opal import records
 
     frame = pd.DataFrame(list(rows)).assign(study=study, setting=setting, n_replicates=n_subjects)
-    return records.validate(frame.assign(n_min=frame["n_real"], n_max=frame["n_real"], **more))
+    seeds = dict.fromkeys(("n_min", "n_max", "n_generator"), frame["n_real"])
+    return records.validate(frame.assign(**seeds, **more))
 
 
 def of_design(

@@ -165,7 +165,7 @@ def measure_point(at: SubjectPair) -> pd.DataFrame:
     for design in designs(at):
         found = _compared(setting, design, seeds, key=key, most=most)
         frame = of_design(setting, design, *found, "end_to_end", size)
-        frames.append(frame.assign(weighting=design.weighting))
+        frames.append(frame.assign(weighting=design.weighting, n_generator=float(sum(shown))))
     joined = pd.concat(frames, ignore_index=True)
     return joined.assign(scale=at.scale, mean=at.mean, pair=at.pair)
 

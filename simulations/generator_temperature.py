@@ -295,7 +295,8 @@ def _of_training(at: PairTraining) -> Iterator[pd.DataFrame]:
         )
         for (temperature, top_p), rows in zip(ways, found, strict=True):
             frame = _rows.of_design(setting, design, *rows, "generator_temperature", size)
-            yield frame.assign(temperature=temperature, top_p=top_p)
+            shown = seeds[0].sum()
+            yield frame.assign(temperature=temperature, top_p=top_p, n_generator=shown)
 
 
 def _trained(

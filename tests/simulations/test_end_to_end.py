@@ -61,8 +61,7 @@ def test_seeds_are_the_first_real_rows_and_the_decoder_reads_no_others(seeds: Se
 def test_a_generator_s_own_rows_are_those_of_simulate() -> None:
     """Shared seeds come first; those that are not in training are only in its law."""
     fitted = ((5, 4), (2, 0))
-    given = {"key": KEY, "n_replicates": REPLICATES, "shared": fitted[1]}
-    found = after_seeds(DECODER, LAW, fitted[0], **given)
+    found = after_seeds(DECODER, LAW, fitted[0], key=KEY, n_replicates=REPLICATES, shared=fitted[1])
     maker = TokenGenerator(DECODER, ALPHABET)
     for r, key in enumerate(keys()):
         real = LAW.sample(COUNTS, key=named(key, "real"))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -131,7 +131,8 @@ def seeds_of_replicates(
     law: FiniteLaw, maker: Smoothed, keys: jax.Array, fitted: Fitted
 ) -> tuple[jax.Array, jax.Array]:
     """Seeds that are in training, and all."""
-    most = replace(maker, n_seeds=jnp.minimum(maker.n_seeds, jnp.array(fitted[1], float)))
+    fewer: Any = jnp.minimum(maker.n_seeds, jnp.array(fitted[1], float))
+    most = replace(maker, n_seeds=fewer)
 
     def of_replicate(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         real = law.sample(COUNTS, key=named(key, "real"))

@@ -30,8 +30,10 @@ def covariances(
     own = LAW.group_score_covariance(THETA)[0]
 
     def of_use(use: str) -> jax.Array:
-        given = (counts, weights, use, 0.0, "logistic", generator)
-        return seeds.gradient_covariance(LAW, LAW, THETA, *given)[0, 0] / own[0, 0]
+        found = seeds.gradient_covariance(
+            LAW, LAW, THETA, counts, weights, use, 0.0, "logistic", generator
+        )
+        return found[0, 0] / own[0, 0]
 
     return {use: of_use(use) for use in ("none", "copy in turn", "copy at random")}
 
