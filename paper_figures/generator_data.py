@@ -71,7 +71,7 @@ def _curves(figure: SubFigure, frame: pd.DataFrame) -> None:
 
 _OVERLAPS = {
     "equal": "the training rows",
-    "disjoint": "all others",
+    "disjoint": "others",
     "containing": "the training rows among them",
 }
 
@@ -97,7 +97,8 @@ def _tables(figure: SubFigure, frame: pd.DataFrame) -> None:
             shown = curve[curve["metric"] == "balanced_log_loss_difference"]
             label = report.label(str(maker))
             _differences(axes, shown.sort_values("n_added"), looks[maker], label)
-        axes.set_title(f"{name}: {_worth(rows)}")
+        real = frame[(frame["table"] == name) & (frame["arm"] == "real rows alone")]
+        axes.set_title(f"{name}: {_worth(rows, real['n_real'])}")
         axes.set_xticks([0, 1800, 3600])
     for axes in panels[-2:]:
         axes.set_xlabel("N, rows added")
@@ -117,14 +118,14 @@ def _differences(axes: Axes, rows: pd.DataFrame, look: object, label: str) -> No
     )  # fmt: skip
 
 
-def _worth(rows: pd.DataFrame) -> str:
+def _worth(rows: pd.DataFrame, sizes: pd.Series) -> str:
     """How many real rows the arms of the largest N are worth, in the order of the legend."""
     worth = rows[rows["metric"] == "equivalent_real_rows"].sort_values("n_added")
     last = worth.groupby("synthesizer", sort=False)["value"].last()
     words = []
     for maker in dict.fromkeys(rows["synthesizer"]):
         value = float(last[maker])
-        limit = "< curve" if value == 0 else "> curve"
+        limit = f"< {sizes.min():,}" if value == 0 else f"> {sizes.max():,}"
         words.append(f"{value:,.0f}" if 0 < value < np.inf else limit)
     return ", ".join(words)
 
