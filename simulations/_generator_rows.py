@@ -15,7 +15,7 @@ from ._config import DrawnDesign
 OVERLAPS = ("disjoint", "subset", "equal", "partial", "containing")
 
 
-class Rows(NamedTuple):
+class ClassRows(NamedTuple):
     """Rows of one class: in training, seen by the generator, and both."""
 
     n: int
@@ -23,18 +23,20 @@ class Rows(NamedTuple):
     n_shared: int
 
 
-def draw_rows(config: Any, n: int, overlap: str, rng: np.random.Generator) -> Rows:
+def draw_rows(config: Any, n: int, overlap: str, rng: np.random.Generator) -> ClassRows:
     """How many rows the generator saw of a class with n training rows."""
     fewest, most = config.n_generator
     fitted = round(np.exp(rng.uniform(np.log(fewest), np.log(most))))
     part = rng.uniform(0.2, 0.8)
     if overlap == "equal":
-        return Rows(n, n, n)
+        return ClassRows(n, n, n)
     if overlap == "subset":
-        return Rows(n, max(min(fewest, n), round(part * n)), max(min(fewest, n), round(part * n)))
+        return ClassRows(
+            n, max(min(fewest, n), round(part * n)), max(min(fewest, n), round(part * n))
+        )
     if overlap == "containing":
-        return Rows(n, n + fitted, n)
-    return Rows(n, fitted, 0 if overlap == "disjoint" else round(part * min(n, fitted)))
+        return ClassRows(n, n + fitted, n)
+    return ClassRows(n, fitted, 0 if overlap == "disjoint" else round(part * min(n, fitted)))
 
 
 def draw_maker(rng: np.random.Generator) -> Synthesizer:

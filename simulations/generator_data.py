@@ -111,7 +111,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Curve:
+class TrainedGenerator:
     """One generator, given how many rows it saw of each class and how many of them are shared."""
 
     config: Config
@@ -120,7 +120,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownRows:
     """A transformer after rows of which none, or all training rows, are shared."""
 
     config: Config
@@ -131,9 +131,11 @@ class Shown:
 def cells(config: Config) -> list[Cell]:
     """A cell for each curve, each random design, and each set of rows shown to the transformer."""
     _check(config)
-    curves = [Curve(config, *numbers) for numbers in config.generators]
+    curves = [TrainedGenerator(config, *numbers) for numbers in config.generators]
     draws = [DrawnDesign(config, index) for index in range(config.n_designs)]
-    shown = [Shown(config, n, how) for how in ("disjoint", "containing") for n in config.n_seeds]
+    shown = [
+        ShownRows(config, n, how) for how in ("disjoint", "containing") for n in config.n_seeds
+    ]
     for at in curves:
         of_curve(at, 1)
     return [
@@ -164,7 +166,7 @@ def _check(config: Config) -> None:
     config.check()
 
 
-def of_curve(at: Curve, n_augmented: int) -> tuple[GaussianMixture, Design]:
+def of_curve(at: TrainedGenerator, n_augmented: int) -> tuple[GaussianMixture, Design]:
     """The curves' classes, and a design in which every row weighs alike."""
     from opal.objective import Design
     from opal.synthesis import GaussianFit
@@ -178,7 +180,7 @@ def of_curve(at: Curve, n_augmented: int) -> tuple[GaussianMixture, Design]:
     return setting, design.with_(n_shared=at.n_shared)
 
 
-def measure_curve(at: Curve) -> pd.DataFrame:
+def measure_curve(at: TrainedGenerator) -> pd.DataFrame:
     """One curve in N: simulated points, predicted lines, and where they end."""
     import pandas as pd
 
@@ -196,7 +198,7 @@ def measure_curve(at: Curve) -> pd.DataFrame:
     )
 
 
-def _word(at: Curve) -> str:
+def _word(at: TrainedGenerator) -> str:
     if at.n_shared == 0:
         return "disjoint"
     if at.n_shared == at.n_generator:
@@ -257,7 +259,7 @@ def measure_draw(draw: DrawnDesign) -> pd.DataFrame:
     )
 
 
-def of_shown(at: Shown) -> tuple[TokenSetting, Design]:
+def of_shown(at: ShownRows) -> tuple[TokenSetting, Design]:
     """Two classes of tokens, and a design that says which rows the transformer is shown."""
     from opal.objective import Design
     from opal.settings import TokenSetting
@@ -272,7 +274,7 @@ def of_shown(at: Shown) -> tuple[TokenSetting, Design]:
     return setting, design
 
 
-def measure_shown(at: Shown) -> pd.DataFrame:
+def measure_shown(at: ShownRows) -> pd.DataFrame:
     """Training on a transformer's rows: simulated, and predicted from its law in each replicate.
 
     The theory that forgets takes its mean law for all replicates, and that of the training set the

@@ -110,7 +110,7 @@ def test_forty_designs_and_more_are_predicted() -> None:
 @pytest.mark.parametrize("overlap", ["disjoint", "containing"])
 def test_a_transformer_after_rows_of_its_own_is_predicted(overlap: str) -> None:
     config = replace(study.PRESETS["quick"], n_replicates=512)
-    frame = study.measure_shown(study.Shown(config, 16, overlap))
+    frame = study.measure_shown(study.ShownRows(config, 16, overlap))
     found = study.comparison(frame, "transformer")
     for check in (
         study._holds("transformer", found),
