@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
     from opal.checks import Check
+    from opal.plotting import Look
 
 STUDIES = ("generator_data", "published_scaling")
 SECONDS = 100  # wall_time_s of the cells, about, at --preset quick --workers 2
@@ -40,7 +41,7 @@ def draw(records: pd.DataFrame) -> Figure:
 
     with plotting.paper_style():
         figure = plt.figure(figsize=(7.2, 3.4), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(3.2, 4))
+        left, right = figure.subfigures(1, 2, width_ratios=(3.2, 4), squeeze=False)[0]
         _curves(left, records[records["study"] == "generator_data"])
         _tables(right, records[records["protocol"] == "sound"])
     return figure
@@ -109,11 +110,10 @@ def _tables(figure: SubFigure, frame: pd.DataFrame) -> None:
     figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=8)
 
 
-def _differences(axes: Axes, rows: pd.DataFrame, look: object, label: str) -> None:
+def _differences(axes: Axes, rows: pd.DataFrame, look: Look, label: str) -> None:
     reach = np.abs(rows[["lower", "upper"]].to_numpy() - rows[["value"]].to_numpy()).T
-    colour, marker = look.colour, look.marker  # type: ignore[attr-defined]
     axes.errorbar(
-        rows["n_added"], rows["value"], reach, color=colour, marker=marker, label=label,
+        rows["n_added"], rows["value"], reach, color=look.colour, marker=look.marker, label=label,
         linewidth=0.9, elinewidth=0.7,
     )  # fmt: skip
 

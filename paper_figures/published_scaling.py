@@ -52,7 +52,7 @@ def draw(records: pd.DataFrame) -> Figure:
     with plotting.paper_style():
         size = (max(1.8 * len(tables), 4.6), 2.8 * len(tasks) + 1.2)
         figure = plt.figure(figsize=size, layout="constrained")
-        top, bottom = figure.subfigures(2, 1)
+        top, bottom = figure.subfigures(2, 1, squeeze=False)[:, 0]
         _published(top, records[records["protocol"] == "published"], tables, tasks)
         _sound(bottom, records[records["protocol"] == "sound"], tables, tasks)
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from opal.bridge.tabular.scaling.published import PublishedCurve
 from opal.bridge.tabular.splits import TableRows
 
 
-def curve_of(toy: Path, **changes: str) -> PublishedCurve:
+def curve_of(toy: Path, **changes: Any) -> PublishedCurve:
     source = tables.TableSource("toy", str(toy), "y", "side")
     return replace(
         PublishedCurve(source, "imbalanced", "additional", "logistic", "mine"), **changes

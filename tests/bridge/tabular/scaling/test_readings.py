@@ -7,6 +7,7 @@ import pytest
 from opal.bridge.render import markdown
 from opal.bridge.tabular.scaling import published, readings, report
 from opal.scaling.fit import fit
+from opal.scaling.laws import ScalingLaw
 
 SIZES = 400 * np.arange(1, 10)
 
@@ -36,7 +37,7 @@ def curve(of_size: np.ndarray, noise: float = 1e-4, **columns: object) -> pd.Dat
         (readings.NO_FLOOR, 1.1 * SIZES**-0.12),
     ],
 )
-def test_each_reading_predicts_its_own_curve_best(law: object, of_size: np.ndarray) -> None:
+def test_each_reading_predicts_its_own_curve_best(law: ScalingLaw, of_size: np.ndarray) -> None:
     (found,) = readings.of_curves(curve(of_size))
     errors = found["held_out"]
     assert errors[law.name] < 2e-3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,18 +12,19 @@ import pytest
 
 from opal.bridge.tabular.scaling import fills, sound, tables
 from opal.bridge.tabular.scaling.fills import Arm, Effort, SoundCurve
+from opal.bridge.tabular.scaling.learners import TrainingTable
 
 EFFORT = Effort(
     sizes=(0, 24), alphas=(0.25, 0.75), draws=4, folds=2, tuning_draws=1, real_sizes=(40, 80)
 )
 
 
-def curve_of(toy: Path, **changes: object) -> SoundCurve:
+def curve_of(toy: Path, **changes: Any) -> SoundCurve:
     source = tables.TableSource("toy", str(toy), "y", "side")
     return replace(SoundCurve(source, "spurious", "logistic", "synthetic", EFFORT), **changes)
 
 
-def made(curve: SoundCurve, arm: Arm, draw: int = 0) -> fills.TrainingTable:
+def made(curve: SoundCurve, arm: Arm, draw: int = 0) -> TrainingTable:
     return fills.training_table(curve, fills.read(curve.source.read(), curve), arm, draw)
 
 
@@ -124,7 +126,7 @@ def test_sizes_out_of_reach_are_left_out_and_none_is_refused(toy: Path) -> None:
         ({"alphas": (0.5, 1.0)}, r"--alphas must lie between 0 and 1.*got \[1.0\]"),
     ],
 )
-def test_an_effort_that_means_nothing_is_refused(changes: dict[str, object], message: str) -> None:
+def test_an_effort_that_means_nothing_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(EFFORT, **changes)
 
