@@ -91,11 +91,11 @@ PRESETS = {
     "quick": Config(
         width=16,
         depth=1,
-        steps=300,
-        batch=64,
-        context=33,
+        steps=200,
+        batch=32,
+        context=17,
         dim=3,
-        n_augmented=(100, 400, 1600),
+        n_augmented=(100, 800),
         generators=((200, 200), (200, 0), (1000, 0)),
         n_designs=5,
         dims=(3,),
@@ -103,8 +103,8 @@ PRESETS = {
         max_imbalance=1.5,
         n_generator=(200, 1000),
         max_multiple=2.0,
-        n_seeds=(16,),
-        n_replicates=1000,
+        n_seeds=(8,),
+        n_replicates=800,
     ),
     "full": Config(),
 }
@@ -309,18 +309,18 @@ def measure_shown(at: ShownRows) -> pd.DataFrame:
     )
 
 
-def comparison(records: pd.DataFrame, part: str) -> pd.DataFrame:
+def comparison(records: pd.DataFrame) -> pd.DataFrame:
     """One row for each point of the curves, or for each design: simulated, predicted, controls."""
-    on = ["n_fitted", "n_shared", "n_augmented", "overlap", "design", "n_min", "alpha"]
-    rows = records[(records["part"] == part) & ~records["metric"].isin(["line", "floor"])]
+    on = ["part", "overlap", "n_fitted", "n_shared", "n_augmented", "design", "n_min", "alpha"]
+    rows = records[~records["metric"].isin(["line", "floor"])]
     values = rows.pivot(index=on, columns="metric", values="value")
-    errors = rows[rows["source"] == "simulation"].pivot(
-        index=on, columns="metric", values="std_error"
-    )
-    table = values.rename(columns={EXCESS: "simulated"})
+    simulated = rows[rows["source"] == "simulation"]
+    errors = simulated.pivot(index=on, columns="metric", values="std_error")
+    table = values[["predicted", "first_order", *CONTROLS]].assign(simulated=values[EXCESS])
     for name in ("predicted", *CONTROLS):
-        paired = f"{EXCESS} minus {name}"
-        table[f"std_error_{name}"] = errors[paired if paired in errors else EXCESS]
+        paired = errors.get(f"{EXCESS} minus {name}")
+        alone = errors[EXCESS]
+        table[f"std_error_{name}"] = alone if paired is None else paired.fillna(alone)
     table["ratio"] = table["simulated"] / table["predicted"]
     table["z"] = (table["simulated"] - table["predicted"]) / table["std_error_predicted"]
     return table.reset_index()
@@ -328,7 +328,8 @@ def comparison(records: pd.DataFrame, part: str) -> pd.DataFrame:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Theory holds within 2 % or 3 standard errors in each part; wrong ones are caught."""
-    tables = {part: comparison(records, part) for part in ("curve", "grid", "transformer")}
+    table = comparison(records)
+    tables = {part: table[table["part"] == part] for part in ("curve", "grid", "transformer")}
     held = [_holds(part, table) for part, table in tables.items()]
     wrong = {"curve": CONTROLS, "grid": CONTROLS, "transformer": CONTROLS[:1]}
     return held + [

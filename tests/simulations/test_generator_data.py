@@ -55,7 +55,7 @@ def table() -> pd.DataFrame:
                 part="grid", design=index, n_fitted=fitted, n_shared=shared, overlap=OVERLAPS[index]
             )
         )
-    return study.comparison(pd.concat(frames, ignore_index=True), "grid")
+    return study.comparison(pd.concat(frames, ignore_index=True))
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_forty_designs_and_more_are_predicted() -> None:
     )
     draws = (DrawnDesign(config, index) for index in range(config.n_designs))
     frames = [study.measure_draw(draw) for draw in draws]
-    found = study.comparison(pd.concat(frames, ignore_index=True), "grid")
+    found = study.comparison(pd.concat(frames, ignore_index=True))
     assert len(found) >= 40
     for check in (
         study._holds("grid", found),
@@ -110,8 +110,8 @@ def test_forty_designs_and_more_are_predicted() -> None:
 @pytest.mark.parametrize("overlap", ["disjoint", "containing"])
 def test_a_transformer_after_rows_of_its_own_is_predicted(overlap: str) -> None:
     config = replace(study.PRESETS["quick"], n_replicates=512)
-    frame = study.measure_shown(study.ShownRows(config, 16, overlap))
-    found = study.comparison(frame, "transformer")
+    frame = study.measure_shown(study.ShownRows(config, 8, overlap))
+    found = study.comparison(frame)
     for check in (
         study._holds("transformer", found),
         study._caught("transformer", "forgotten", found),
