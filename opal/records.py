@@ -137,8 +137,8 @@ def of_design(
 
 
 def _seen(design: Design) -> float:
-    """Real rows that a design's synthetic rows come from."""
-    if design.synthesizer is None:
+    """Real rows that a design's synthetic rows come from; none where there are no such rows."""
+    if design.synthesizer is None or not (any(design.n_oversampled) or design.n_augmented):
         return 0.0
     uses_seeds = getattr(design.synthesizer, "uses_seeds", True)
     return float(sum(design.n_fitted)) if uses_seeds else np.inf

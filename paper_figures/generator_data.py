@@ -98,7 +98,8 @@ def _tables(figure: SubFigure, frame: pd.DataFrame) -> None:
             shown = curve[curve["metric"] == "balanced_log_loss_difference"]
             label = report.label(str(maker))
             _differences(axes, shown.sort_values("n_added"), looks[maker], label)
-        real = frame[(frame["table"] == name) & (frame["arm"] == "real rows alone")]
+        same = (frame["table"] == name) & (frame["task"] == "imbalanced")
+        real = frame[same & (frame["arm"] == "real rows alone")]
         axes.set_title(f"{name}: {_worth(rows, real['n_real'])}")
         axes.set_xticks([0, 1800, 3600])
     for axes in panels[-2:]:

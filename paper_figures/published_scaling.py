@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
@@ -68,7 +70,7 @@ def _published(figure: SubFigure, frame: pd.DataFrame, tables: list[str], tasks:
         for table, panel in zip(tables, line, strict=True):
             mine = rows[(rows["table"] == table) & (rows["task"] == task)]
             for classifier, curve in mine.groupby("classifier", sort=False):
-                _curve(panel, curve, str(classifier), looks[classifier])
+                _curve(panel, curve, str(classifier), looks)
         line[0].set_ylabel(f"{task}\nbalanced log loss")
     for table, panel in zip(tables, axes[0], strict=True):
         panel.set_title(table)
@@ -80,14 +82,15 @@ def _published(figure: SubFigure, frame: pd.DataFrame, tables: list[str], tasks:
     )  # fmt: skip
 
 
-def _curve(panel: Axes, curve: pd.DataFrame, classifier: str, look: Look) -> None:
+def _curve(panel: Axes, curve: pd.DataFrame, classifier: str, looks: Mapping[str, Look]) -> None:
     """Committed means as rings, recomputed ones as a line; files hold logarithms."""
+    look = looks[classifier]
     points = curve[curve["arm"] == "augmented"].sort_values("n_added")
     ours, theirs = np.exp(points["value"]), np.exp(points["published"])
     panel.plot(points["n_added"], ours, color=look.colour, linestyle=look.dashes, label=classifier)
     panel.plot(
         points["n_added"], theirs, "o", markerfacecolor="none", markeredgecolor=look.colour,
-        label="published" if classifier == curve["classifier"].iloc[0] else None,
+        label="published" if classifier == next(iter(looks)) else None,
     )  # fmt: skip
     for value in np.exp(curve[curve["arm"] == "all_real"]["value"]):
         panel.axhline(value, color=look.colour, linestyle=(0, (5, 3)), linewidth=0.7)

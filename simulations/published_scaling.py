@@ -126,10 +126,10 @@ def published_cell(curve: PublishedCurve) -> pd.DataFrame:
     numbers = comparison.numbers(frame, curve.source.read())
     if numbers.empty:
         return frame
-    points = frame.drop_duplicates(["arm", "step"]).drop(columns=["value", "metric", "replicate"])
-    keys = ["task", "experiment", "classifier", "arm", "step"]
-    named = numbers.assign(metric=numbers["metric"] + " " + numbers["statistic"])
-    beside = named.drop(columns=["logarithm", "maker"]).merge(points, how="left", on=keys)
+    keys = ["task", "experiment", "classifier", "metric", "arm", "step"]
+    points = frame.drop(columns=["value", "replicate"]).groupby(keys, as_index=False).max()
+    beside = numbers.drop(columns=["logarithm", "maker"]).merge(points, how="left", on=keys)
+    beside["metric"] = numbers["metric"] + " " + numbers["statistic"]
     counts = {"n_replicates": len(published.SEEDS), "table": curve.source.name}
     return records.validate(pd.concat([frame, beside.assign(**counts)], ignore_index=True))
 

@@ -16,7 +16,7 @@ from opal.settings.law import ScoreLaw, SmoothLaw, SmoothTruth, lacking, require
 from opal.settings.quadrature import N_SCRAMBLES, scrambled_normals
 from opal.theory.asymptotics import Asymptotics, asymptotics, scrambled_excess
 from opal.theory.cavity import SelfConsistent, self_consistent
-from opal.theory.seeds import shares
+from opal.theory.seeds import copied_in_turn, shares, squared_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,25 +197,24 @@ def check_groups(setting: Setting, design: Design) -> None:
 
 
 def _effective_rows(setting: Setting, design: Design) -> Float[np.ndarray, " g"]:
-    """``(Σw)²/Σw²`` over the rows of each group [G]; rows made of seeds weigh as their seeds."""
+    """``(Σw)²/Σw²`` over the rows of each group [G]; a seed has the weight of what is made of it.
+
+    Rows that are drawn count besides, so that few of them are not taken for what they came from.
+    """
+    rows, weights, generator = design.row_counts(), design.row_weights(), design.generator_rows()
     population = _population(setting, design)
-    if population is not None and population.seed_use != "none":
-        generator = design.generator_rows()
-        own = np.array(design.counts, float)
-        return own if generator is None else _effective_seeds(design, generator)
-    kinds = list(zip(design.row_counts(), design.row_weights(), strict=True))
-    total = sum(np.asarray(n) * np.asarray(w) for n, w in kinds)
-    squares = sum(np.asarray(n) * np.asarray(w) ** 2 for n, w in kinds)
-    return np.asarray(total**2 / squares)
-
-
-def _effective_seeds(design: Design, generator: GeneratorRows) -> Float[np.ndarray, " g"]:
-    """The same where each seed has its share of the weight of all rows that are made of seeds."""
-    n, fitted, shared = (np.asarray(k) for k in (design.row_counts().real, *generator))
-    real, made = (np.asarray(share) for share in shares(design.row_counts(), design.row_weights()))
+    use = population.seed_use if population is not None else "none"
+    if use == "copy in turn":
+        numbers, sizes = (np.asarray(k) for k in copied_in_turn(rows, weights, generator))
+        return np.asarray((numbers * sizes).sum(axis=0) ** 2 / (numbers * sizes**2).sum(axis=0))
+    real, made = (np.asarray(share) for share in shares(rows, weights))
+    n, drawn = np.asarray(rows.real), np.asarray(squared_weights(rows, weights))
+    if use == "none":
+        return np.asarray((real + made) ** 2 / (real**2 / n + drawn))
+    fitted, shared = (np.asarray(k) for k in generator or (n, n))
     each, more = real / n, made / fitted
-    squares = (n - shared) * each**2 + shared * (each + more) ** 2 + (fitted - shared) * more**2
-    return np.asarray((real + made) ** 2 / squares)
+    seeds = (n - shared) * each**2 + shared * (each + more) ** 2 + (fitted - shared) * more**2
+    return np.asarray((real + made) ** 2 / (seeds + drawn))
 
 
 def threshold_shift(

@@ -16,7 +16,7 @@ from opal.objective import Design
 from opal.settings import Alphabet, Bias, FiniteLaw, GaussianMixture, Grammar, Group, TokenSetting
 from opal.settings.setting import LawSetting, Setting
 from opal.simulation import replicate_metrics
-from opal.synthesis import Duplication, Oracle
+from opal.synthesis import Duplication, GaussianFit, Oracle
 from opal.theory import asymptotics
 from opal.theory.predict import expand, predict
 
@@ -121,6 +121,22 @@ def test_rows_that_weigh_nothing_inform_of_nothing() -> None:
     real = told(alpha=0.0, n_augmented=m, weighting="group")
     ratio = 1 / ((1 - a) ** 2 + a**2 * n / m)
     assert mixed[1] / real[1] == pytest.approx(ratio, rel=1e-6)
+
+
+def test_few_rows_of_a_generator_with_many_inform_of_little() -> None:
+    setting = GaussianMixture([[-0.8, 0.0], [0.8, 0.0]])
+
+    def told(maker: Any, **design: Any) -> np.ndarray:
+        chosen = Design((50, 50), maker, n_augmented=10, alpha=0.9, **design)
+        frame = predict(setting, chosen, order="first")
+        return frame.loc[frame["metric"] == "informative_rows", "value"].to_numpy()
+
+    oracle = told(Oracle(setting.law))
+    endless = told(GaussianFit(), n_generator=10**9)
+    np.testing.assert_allclose(endless, oracle, rtol=1e-3)  # its ten rows weigh nearly everything
+    assert (told(GaussianFit(), n_generator=2000) < oracle).all()
+    copies = told(Duplication(), n_generator=2000)
+    np.testing.assert_allclose(copies, oracle, rtol=1e-6)  # ten different rows are copied
 
 
 def test_doubt_counts_the_class_of_reference_like_the_others() -> None:

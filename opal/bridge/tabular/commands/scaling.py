@@ -117,7 +117,8 @@ class ScaleRows:
         from opal.bridge.tabular.scaling import cells
         from opal.bridge.tabular.scaling.fills import Effort
 
-        choice = cells.CurveChoice(self.tasks, self.experiments, self.classifiers, self.makers)
+        experiments = ("additional",) if self.laws else self.experiments
+        choice = cells.CurveChoice(self.tasks, experiments, self.classifiers, self.makers)
         if self.protocol == "sound":
             effort = Effort(**{name: getattr(self, name) for name in _SOUND_ONLY})
             return cells.sound_cells(sources, choice, effort)
@@ -142,6 +143,8 @@ class ScaleRows:
             raise ValueError(f"--{lost[0]} needs --folder; published tables have their own.")
         if self.folder is not None and self.tables:
             raise ValueError("--tables and --folder exclude each other; name one.")
+        if self.laws and "ratio" in self.experiments:
+            raise ValueError("--laws are of the experiment 'additional'; got --experiments ratio.")
         if self.compare and self.laws:
             raise ValueError("--compare and --laws exclude each other; name one.")
 
@@ -152,5 +155,4 @@ class ScaleRows:
             chosen = dict.fromkeys(self.tables or tables.NAMES)
             return [tables.TableSource(tables.listed(name).name) for name in chosen]
         table = tables.from_folder(self.folder, self.label, self.attribute)
-        folder = str(self.folder.resolve())
-        return [tables.TableSource(table.name, folder, table.label, table.attribute)]
+        return [tables.source_of(table, self.folder)]

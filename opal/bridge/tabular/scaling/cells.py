@@ -68,8 +68,9 @@ def published_cells(
         curves |= dict.fromkeys(replace(c, steps=steps) for c in [*shared, *mine])
     if not curves:
         raise ValueError(
-            "nothing is left to do: no committed result file is of the curves that --tasks, "
-            "--experiments, --classifiers and --makers name. Name others, or none."
+            "nothing is left to do: no committed result file (JSON, named as the published ones) "
+            "is of the curves that --tasks, --experiments, --classifiers and --makers name. Name "
+            "others, or leave --compare out."
         )
     return [
         Cell(published.evaluate, c, f"{c.source.name} {c.task} {c.classifier} {c.maker}")

@@ -143,11 +143,13 @@ def _cause(found: pd.DataFrame, rows: pd.DataFrame, *, ordered: bool) -> str:
     off = (found["value"] - found["published"]).abs()
     unordered = (found["arm"] == "all_real") & (not ordered)
     causes = []
-    if off[~unordered].max() > ROUNDING:
-        if "gradient" in rows and rows["gradient"].notna().any():
-            most = rows[["gradient", "to_minimum", "reordered"]].max()
+    largest = off[~unordered].max()
+    if largest > ROUNDING:
+        stops = "gradient" in rows and rows["gradient"].notna().any()
+        most = rows[["gradient", "to_minimum", "reordered"]].max() if stops else None
+        if most is not None and largest <= most[["to_minimum", "reordered"]].max():
             causes.append(
-                "lbfgs stops early on raw columns, at a gradient of up to "
+                "lbfgs stops short of the minimum on raw columns, at a gradient of up to "
                 f"{most['gradient'] / TOLERANCE:.2g} times its tolerance: the log loss there is up "
                 f"to {most['to_minimum']:.1g} from that at the minimum, and up to "
                 f"{most['reordered']:.1g} from that of the same rows in another order"

@@ -54,12 +54,19 @@ class Effort:
                 "--sizes must be multiples of 4 that are not negative, for as many rows are added "
                 f"to each of up to four groups; got {list(self.sizes)}."
             )
-        few = [size for size in self.real_sizes if size < 40]
-        if len(self.real_sizes) < 2 or few:
+        if len(self.real_sizes) < 2 or any(size < 40 or size % 4 for size in self.real_sizes):
             raise ValueError(
-                "--real-sizes needs two numbers of rows, 40 or more each, to lie between; got "
-                f"{list(self.real_sizes)}."
+                "--real-sizes needs two numbers of rows to lie between, 40 or more and multiples "
+                f"of 4; got {list(self.real_sizes)}."
             )
+        for name in ("sizes", "alphas", "real_sizes"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(
+                    f"--{name.replace('_', '-')} must be different numbers; got {list(values)}."
+                )
+        fewest = min(self.real_sizes) // 4  # of a group, where there are four
+        validation.require_at_most("folds", self.folds, fewest, "rows of a group in --real-sizes")
         outside = [alpha for alpha in self.alphas if not 0 < alpha < 1]
         if outside:
             raise ValueError(

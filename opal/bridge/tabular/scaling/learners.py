@@ -25,7 +25,7 @@ _CHOICES: Mapping[str, Sequence[float]] = {
     "forest": (2, 5, 20),  # least rows of a leaf
     "boosting": (1, 2, 4),  # depth
 }
-_LEAST_P = 1e-3  # of a class in a forest's leaves
+_LEAST_P = 1e-3  # of a class: trees may say 0
 
 Scores = Callable[[np.ndarray], np.ndarray]
 
@@ -163,12 +163,14 @@ def tuned(kind: str, training: Sequence[TrainingTable], *, folds: int, seed: int
         folds: number of folds.
         seed: of the learner and the folds.
     """
+    several = (Learner(kind, setting, seed) for setting in _CHOICES[kind])
+    return min(several, key=lambda learner: held_out_loss(learner, training, folds))
 
-    def loss(learner: Learner) -> float:
-        held_out = [hold_out(learner, one, folds) for one in training]
-        return float(np.mean([_calibrated(each, kind).loss() for each in held_out]))
 
-    return min((Learner(kind, setting, seed) for setting in _CHOICES[kind]), key=loss)
+def held_out_loss(learner: Learner, training: Sequence[TrainingTable], folds: int) -> float:
+    """Mean loss of held-out real rows over some training sets, after calibration."""
+    held_out = (hold_out(learner, one, folds) for one in training)
+    return float(np.mean([_calibrated(each, learner.kind).loss() for each in held_out]))
 
 
 def calibrated(learner: Learner, training: TrainingTable, folds: int) -> Scores:

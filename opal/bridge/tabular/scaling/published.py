@@ -77,9 +77,6 @@ class TrainingSet:
 def evaluate(curve: PublishedCurve) -> pd.DataFrame:
     """Records of the losses of every training set of a curve, one row for each seed and metric.
 
-    XGBoost's balanced loss in *additional* is also measured after calibration (Platt scaling of its
-    scores of held-out real rows, classes weighing alike): ``calibrated_log_loss``.
-
     Columns beyond :data:`opal.records.COLUMNS`: ``table``, ``task``, ``experiment``,
     ``classifier``, ``step`` (i), ``n_added`` (rows of weight ½), ``n_generator`` (real rows that
     the maker's generator was fitted to); and of the logistic regression ``gradient`` (largest entry
@@ -130,6 +127,8 @@ def require_rows(table: ScalingTable, task: str, experiment: str, maker: str) ->
         ValueError: one is not, or does not.
     """
     rows = TaskRows.of(table, task, maker)
+    if experiment == "additional":
+        table.real()  # its last point is fitted to them
     n, added = len(rows.originals), 9 if experiment == "additional" else 1.5
     draws = {
         "real majority rows": (rows.pool, 5 * n),

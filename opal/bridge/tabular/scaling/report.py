@@ -102,10 +102,10 @@ _NOTES = """\
 Differences are paired with group weighting on draws and test rows; below zero is better. \
 Intervals (95 %) join the errors of draws and test rows; originals and generators are one each, \
 and their errors are in no interval.
-"Saw" counts different real rows, a generator's own included. Only arms with equal counts \
+"Saw" counts real rows, a generator's own included. Only arms with equal counts \
 compare methods; the others compare amounts of data.
-Weights chosen on held-out real rows lean towards a generator that has seen these \
-rows.""".splitlines()
+Weights chosen, and trees calibrated, on held-out real rows lean towards a maker that has seen \
+these rows.""".splitlines()
 
 
 def _once(arms: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,8 @@ by the balanced log loss, balanced error and worst-group error of the test rows,
 group weighting, which uses no row but the real ones; intervals join draws and test rows.
 
 Settings of a learner are tuned on held-out real rows: for raw rows by their own loss, for group
-weighting by the balanced one, and all filled arms share the latter. A maker may have seen the rows
+weighting by the balanced one, which all filled arms share, and for real rows alone at each size. A
+maker may have seen the rows
 that are held out, and the originals of the published tables have another mix of attributes than
 test rows, towards which an arm should not be tuned.
 
@@ -52,7 +53,7 @@ from opal.bridge.tabular.scaling.learners import (
     Learner,
     TrainingTable,
     calibrated,
-    hold_out,
+    held_out_loss,
     tuned,
 )
 from opal.bridge.tabular.scaling.published import NO_MAKER
@@ -66,8 +67,8 @@ def evaluate(curve: SoundCurve) -> pd.DataFrame:
     """Records of every arm of a curve: each metric, and its difference to group weighting.
 
     Columns beyond :data:`opal.records.COLUMNS`: ``table``, ``task``, ``classifier``, ``n_added``
-    (N), ``n_generator`` (real rows that the maker's generator was fitted to), ``n_seen`` (different
-    real rows that the arm has seen, its generator's included), and the ends ``lower`` and
+    (N), ``n_generator`` (real rows that the maker's generator was fitted to), ``n_seen`` (real
+    rows that the arm has seen, its generator's included), and the ends ``lower`` and
     ``upper`` of 95 % intervals. The metric ``equivalent_real_rows`` of weighting and filled arms is
     the number of real rows, as many of each group, with their loss
     (:mod:`opal.bridge.tabular.scaling.exchange`).
@@ -84,6 +85,11 @@ def evaluate(curve: SoundCurve) -> pd.DataFrame:
         losses = {
             arm: _test_losses(curve, rows, arm, plain if arm in (RAW, THRESHOLD) else learner)
             for arm in arms
+            if arm.name != REAL_ALONE
+        } | {
+            arm: _test_losses(curve, rows, arm, _tuned(curve, rows, arm))
+            for arm in arms
+            if arm.name == REAL_ALONE
         }
         chosen = _chosen(curve, rows, arms, learner)
     found = []
@@ -91,7 +97,7 @@ def evaluate(curve: SoundCurve) -> pd.DataFrame:
         about = {**_counts(curve, table, rows, of), "arm": arm.name}
         measured = list(_measured(losses[of], losses[REFERENCE], rows.test.group))
         if arm.name in ("filled", REFERENCE.name) and curve.maker != NO_MAKER:
-            measured.append(_worth(arm, losses, rows.test.group))
+            measured += _worth(arm, losses, rows.test.group)
         found += [{**about, **row} for row in measured]
     frame = pd.DataFrame(found).assign(
         study="published_scaling", source="data", protocol="sound",
@@ -110,12 +116,10 @@ def _chosen(
     curve: SoundCurve, rows: GroupedRows, arms: list[Arm], learner: Learner
 ) -> dict[Arm, Arm]:
     """For each N the arm of the grid of α with the least held-out loss, under its own name."""
+    first = range(curve.effort.tuning_draws)
     loss = {
-        arm: np.mean(
-            [
-                hold_out(learner, training_table(curve, rows, arm, draw), curve.effort.folds).loss()
-                for draw in range(curve.effort.tuning_draws)
-            ]
+        arm: held_out_loss(
+            learner, [training_table(curve, rows, arm, draw) for draw in first], curve.effort.folds
         )
         for arm in arms
         if arm.alpha is not None
@@ -173,16 +177,17 @@ def _measured(
 
 def _worth(
     arm: Arm, losses: Mapping[Arm, Mapping[str, np.ndarray]], group: np.ndarray
-) -> dict[str, Any]:
-    """Real rows, as many of each group, that have the balanced log loss of an arm."""
+) -> list[dict[str, Any]]:
+    """Real rows, as many of each group, with the balanced log loss of an arm, if that is known."""
     mine = _shares(losses[arm]["log_loss"], group, METRICS[0])
     differences = {}
     for real, values in losses.items():
         if real.name == REAL_ALONE:
             other = _shares(values["log_loss"], group, METRICS[0])
             differences[real.n_added] = resampling.crossed([mine[g] - other[g] for g in mine])
-    found = equivalent_rows(differences)
-    return {"metric": EQUIVALENT, "std_error": np.nan, **found._asdict()}
+    if len(differences) < 2:
+        return []
+    return [{"metric": EQUIVALENT, "std_error": np.nan, **equivalent_rows(differences)._asdict()}]
 
 
 def _shares(losses: np.ndarray, group: np.ndarray, metric: str) -> dict[int, np.ndarray]:
@@ -195,7 +200,7 @@ def _shares(losses: np.ndarray, group: np.ndarray, metric: str) -> dict[int, np.
 
 
 def _counts(curve: SoundCurve, table: ScalingTable, rows: GroupedRows, arm: Arm) -> dict[str, Any]:
-    """Rows of each kind in the first draw, and how many different real rows the arm has seen."""
+    """Rows of each kind in the first draw, and how many real rows the arm has seen."""
     training = training_table(curve, rows, arm, 0)
     counts = np.bincount(training.group)
     n_filled = len(training.rows) - training.n_real - arm.n_added

@@ -11,6 +11,7 @@ A group is (attribute, label): the attribute counts as 0 at its least value, els
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -59,6 +60,11 @@ class ScalingTable:
     label: str
     attribute: str
 
+    @property
+    def is_published(self) -> bool:
+        """Whether it is one of the tables that opal knows."""
+        return self.files is SCALING
+
     @cached_property
     def originals(self) -> pd.DataFrame:
         """The file ``seed.csv``, which says what columns there are."""
@@ -97,11 +103,13 @@ class ScalingTable:
     def real(self) -> TableRows:
         """Every real row beyond the originals: ``train.csv``, or ``train0`` and ``train1``.
 
-        Without ``train.csv`` the published order of these rows is not known.
+        They may also be ``train_neg`` and ``train_pos``. Without ``train.csv`` the published
+        order of these rows is not known.
         """
         if self.has("train"):
             return self.rows("train")
-        return TableRows.joined([self.rows("train0"), self.rows("train1")])
+        pair = ("train0", "train1") if self.has("train0") else ("train_neg", "train_pos")
+        return TableRows.joined([self.rows(part) for part in pair])
 
     def makers(self, task: str) -> list[str]:
         """Makers with synthetic rows for a task."""
@@ -111,8 +119,11 @@ class ScalingTable:
         return sorted(maker for maker in found if maker not in ("train", "data", ""))
 
     def n_generator(self, maker: str) -> float:
-        """Real rows that a maker's generator was fitted to; NaN where nothing says it."""
-        fitted_to = _FITTED_TO.get(maker)
+        """Real rows that a maker's generator was fitted to; NaN where nothing says it.
+
+        The name of a maker says it for published tables only.
+        """
+        fitted_to = _FITTED_TO.get(maker) if self.is_published else None
         if fitted_to is None:
             return float("nan")
         return len(self.originals) + (len(self.real()) if fitted_to == ALL_ROWS else 0)
@@ -163,8 +174,44 @@ class TaskRows:
         originals, test = table.rows("seed"), table.rows("test")
         none = originals.take(np.empty(0, dtype=int))
         few, many = (table.rows(maker + end) if maker else none for end in (minority, majority))
+        real = table.rows(pool)
+        read = {pool: (real, majority), f"{maker}{minority}": (few, minority)}
+        for part, (rows, ending) in (read | {f"{maker}{majority}": (many, majority)}).items():
+            _require_members(f"{table.name}: {part}.csv", rows, ending)
+        for role, rows in (("seed.csv", originals), ("test.csv", test)):
+            _require_groups(table, role, rows, task)
         is_minority = test.y == 1 if task == "imbalanced" else np.isin(test.group, (0, 3))
-        return cls(originals, table.rows(pool), few, many, test, is_minority)
+        return cls(originals, real, few, many, test, is_minority)
+
+
+# Groups (2·attribute + label) that the files of an ending hold.
+_MEMBERS = {"0": (0, 2), "1": (1, 3), "_pos": (0, 3), "_neg": (1, 2)}
+
+
+def _require_members(where: str, rows: TableRows, ending: str) -> None:
+    """Refuse a file with rows that belong into another."""
+    strange = ~np.isin(rows.group, _MEMBERS[ending])
+    if strange.any():
+        what = f"label {ending}" if ending in "01" else f"the groups of files {ending}"
+        raise ValueError(
+            f"{where} must hold rows of {what} alone; {int(strange.sum())} rows are others, the "
+            f"first in data row {int(np.argmax(strange)) + 1}. Sort the rows into their files."
+        )
+
+
+def _require_groups(table: ScalingTable, role: str, rows: TableRows, task: str) -> None:
+    """Refuse a table that lacks a group of the task."""
+    wanted = 2 if task == "imbalanced" else 4
+    group = rows.y if task == "imbalanced" else rows.group
+    absent = sorted({*range(wanted)} - set(group.tolist()))
+    if absent:
+        names_of = [f"{table.label}={g % 2}" for g in absent]
+        if task == "spurious":
+            names_of = [f"({table.attribute}, {table.label}) = {divmod(g, 2)}" for g in absent]
+        raise ValueError(
+            f"{table.name}: {role} must hold every group of the {task} task; it lacks "
+            f"{', '.join(names_of)}. Add rows of it, or name another --attribute."
+        )
 
 
 def listed(name: str) -> ScalingTable:
@@ -192,12 +239,13 @@ def from_folder(
     if not folder.is_dir():
         raise ValueError(f"--folder must be a folder; there is none at {folder}.")
     folder = folder.resolve()
-    known = _COLUMNS.get(folder.name, (None, None))
-    label, attribute = label or known[0], attribute or known[1]
     if attribute is None:
         raise ValueError(f"{folder.name}: name the attribute that makes the groups: --attribute.")
     table = ScalingTable(folder.name, LocalFiles.below(folder), "", "", attribute)
-    return replace(table, label=label or str(table.originals.columns[-1]))
+    label = label or str(table.originals.columns[-1])
+    if attribute == label:
+        raise ValueError(f"--attribute must be another column than the label; got {label!r} twice.")
+    return replace(table, label=label)
 
 
 @dataclass(frozen=True)
@@ -208,12 +256,22 @@ class TableSource:
     folder: str | None = None
     label: str | None = None
     attribute: str | None = None
+    digest: str = ""  # of what a folder holds: other content is another table
 
     def read(self) -> ScalingTable:
         """The table."""
         if self.folder is None:
             return listed(self.name)
         return from_folder(Path(self.folder), self.label, self.attribute)
+
+
+def source_of(table: ScalingTable, folder: Path) -> TableSource:
+    """Where a table that was read from a folder comes from, and what is in it."""
+    held = hashlib.sha256()
+    for path in sorted(folder.resolve().glob("*.csv")):
+        held.update(path.name.encode() + path.read_bytes())
+    known = (table.name, str(folder.resolve()), table.label, table.attribute)
+    return TableSource(*known, digest=held.hexdigest()[:16])
 
 
 def real_minority(task: str) -> str:

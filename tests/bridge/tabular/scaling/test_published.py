@@ -69,10 +69,7 @@ def test_ratio_shares_its_imbalanced_arm(toy: Path) -> None:
     assert set(filled[filled["arm"] == "augmented"]["n_added"]) == {24}
 
 
-def test_makers_and_what_they_saw_are_in_the_records(toy: Path) -> None:
-    seen = published.evaluate(curve_of(toy, maker="synthetic"))
-    assert set(seen["n_generator"]) == {8.0}
-    assert seen["n_generator"].eq(8).all()
+def test_what_nothing_says_is_missing_in_the_records(toy: Path) -> None:
     assert published.evaluate(curve_of(toy))["n_generator"].isna().all()
 
 
@@ -159,7 +156,7 @@ def test_comparison_says_where_a_number_differs(toy: Path) -> None:
     found = comparison.compare(frame, {"toy": tables.from_folder(toy, "y", "side")})
     changed = {e["file"]: e for e in found["files"]}[f"toy/{path.name}"]
     assert changed["difference"] == pytest.approx(0.5)
-    assert "lbfgs stops early" in changed["cause"]
+    assert "not explained" in changed["cause"]  # no stop of lbfgs reaches as far as 0.25
     assert "entry 10 by 0.5: train.csv is not there" in changed["cause"]
 
 

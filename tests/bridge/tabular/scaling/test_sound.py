@@ -80,7 +80,6 @@ def test_records_say_what_was_seen_and_differences_pair(toy: Path) -> None:
     known = {name: frame.drop_duplicates(["arm", "n_added"]) for name, frame in frames.items()}
     seen = {name: f.set_index(["arm", "n_added"])["n_seen"] for name, f in known.items()}
     assert set(seen["none"]) == {40.0}
-    assert set(seen["synthetic"]) == {40.0}  # the originals are among the real rows
     assert seen["mine"]["weighting", 0] == 40.0
     assert np.isnan(seen["mine"]["filled", 24])  # nothing says what its generator has seen
     real = known["real"].set_index(["arm", "n_added"]).loc[("filled", 24)]
@@ -121,6 +120,8 @@ def test_sizes_out_of_reach_are_left_out_and_none_is_refused(toy: Path) -> None:
         ({"folds": 1}, "--folds must be at least 2"),
         ({"tuning_draws": 9}, "--tuning-draws must be at most 4, the --draws; got 9"),
         ({"sizes": (0, 6)}, "multiples of 4"),
+        ({"sizes": (0, 24, 24)}, "--sizes must be different numbers"),
+        ({"folds": 30}, "--folds must be at most 10, rows of a group in --real-sizes"),
         ({"sizes": ()}, "multiples of 4"),
         ({"real_sizes": (200,)}, "--real-sizes needs two"),
         ({"alphas": (0.5, 1.0)}, r"--alphas must lie between 0 and 1.*got \[1.0\]"),
@@ -129,6 +130,17 @@ def test_sizes_out_of_reach_are_left_out_and_none_is_refused(toy: Path) -> None:
 def test_an_effort_that_means_nothing_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(EFFORT, **changes)
+
+
+def test_gpt2_has_seen_what_it_was_fitted_to(mirror: Path) -> None:
+    source = tables.TableSource("gender")
+    effort = Effort(sizes=(0,), alphas=(), draws=2, folds=2, tuning_draws=1, real_sizes=(60, 100))
+    for maker, expected in (("synthetic", 1000), ("synthetic_allseed", 3500)):
+        frame = sound.evaluate(SoundCurve(source, "imbalanced", "logistic", maker, effort))
+        seen = frame.groupby("arm")["n_seen"].first()
+        assert seen["weighting"] == 1000
+        assert seen["filled"] == expected
+        assert sound.EQUIVALENT in set(frame.loc[frame["arm"] == "filled", "metric"])
 
 
 @pytest.mark.slow

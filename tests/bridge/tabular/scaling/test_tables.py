@@ -30,11 +30,42 @@ def test_the_attribute_is_zero_at_its_least_value(toy: Path) -> None:
     assert np.bincount(table.rows("seed").group).tolist() == [2, 2, 2, 2]
 
 
-def test_what_generators_were_fitted_to_is_known_or_said_to_be_unknown(toy: Path) -> None:
+def test_a_name_says_what_a_generator_saw_in_published_tables_only(toy: Path, mirror: Path) -> None:
     table = tables.from_folder(toy, "y", "side")
-    assert table.n_generator("synthetic") == 8
-    assert table.n_generator("synthetic_allseed") == 248
-    assert math.isnan(table.n_generator("mine"))
+    assert math.isnan(table.n_generator("synthetic"))
+    assert tables.listed("gender").n_generator("synthetic") == 200
+    assert tables.listed("gender").n_generator("synthetic_allseed") == 3500
+
+
+def test_other_content_is_another_source(toy: Path) -> None:
+    table = tables.from_folder(toy, "y", "side")
+    first = tables.source_of(table, toy)
+    assert first == tables.source_of(table, toy)
+    made = pd.read_csv(toy / "mine1.csv")
+    made.assign(x1=-made["x1"]).to_csv(toy / "mine1.csv", index=False)
+    assert tables.source_of(table, toy) != first
+
+
+def test_groups_that_are_missing_or_in_the_wrong_file_are_refused(toy: Path) -> None:
+    def refused(message: str, task: str = "spurious") -> None:
+        with pytest.raises(ValueError, match=message):
+            tables.TaskRows.of(tables.from_folder(toy, "y", "side"), task, "mine")
+
+    for file in ("test.csv", "seed.csv"):
+        whole = pd.read_csv(toy / file)
+        whole[~((whole["side"] == 1) & (whole["y"] == 1))].to_csv(toy / file, index=False)
+        refused(rf"{file} must hold every group .* lacks \(side, y\) = \(1, 1\)")
+        whole.to_csv(toy / file, index=False)
+    pd.read_csv(toy / "test.csv").to_csv(toy / "train0.csv", index=False)
+    refused("train0.csv must hold rows of label 0 alone; 100 rows are others", "imbalanced")
+    with pytest.raises(ValueError, match="another column than the label"):
+        tables.from_folder(toy, "y", "y")
+
+
+def test_real_rows_may_be_known_by_group_alone(toy: Path) -> None:
+    for part in ("train", "train0", "train1"):
+        (toy / f"{part}.csv").unlink()
+    assert len(tables.from_folder(toy, "y", "side").real()) == 240
 
 
 def test_minority_of_each_task(toy: Path) -> None:
