@@ -97,6 +97,7 @@ PRESETS = {
         dim=3,
         n_augmented=(100, 800),
         generators=((200, 200), (200, 0), (1000, 0)),
+        n_predicted=9,
         n_designs=5,
         dims=(3,),
         n_min=(200, 300),
