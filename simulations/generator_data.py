@@ -97,6 +97,7 @@ PRESETS = {
         dim=3,
         n_augmented=(100, 800),
         generators=((200, 200), (200, 0), (1000, 0)),
+        n_predicted=9,
         n_designs=5,
         dims=(3,),
         n_min=(200, 300),
@@ -316,7 +317,8 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     values = rows.pivot(index=on, columns="metric", values="value")
     simulated = rows[rows["source"] == "simulation"]
     errors = simulated.pivot(index=on, columns="metric", values="std_error")
-    table = values[["predicted", "first_order", *CONTROLS]].assign(simulated=values[EXCESS])
+    named = ["predicted", "first_order", *CONTROLS]  # not all parts have each of them
+    table = values.reindex(columns=named).assign(simulated=values[EXCESS])
     for name in ("predicted", *CONTROLS):
         paired = errors.get(f"{EXCESS} minus {name}")
         alone = errors[EXCESS]
