@@ -123,6 +123,7 @@ def test_rows_that_weigh_nothing_inform_of_nothing() -> None:
     assert mixed[1] / real[1] == pytest.approx(ratio, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_few_rows_of_a_generator_with_many_inform_of_little() -> None:
     setting = GaussianMixture([[-0.8, 0.0], [0.8, 0.0]])
 

@@ -50,6 +50,7 @@ def test_a_second_run_reads_what_the_first_computed(
     assert {point["arm"] for point in first["curves"]} == {"augmented", "all_real"}
 
 
+@pytest.mark.slow
 def test_laws_of_a_folder(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--folder", toy, *OF_TOY, *PUBLISHED, "--out", tmp_path / "out", "--laws")
     found = json.loads(run(capsys, *words, "--json"))
