@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from opal import names
 from opal.checks import Check, agrees, at_least, refuted, share
 from opal.cli import run_study
 from opal.runner import Cell
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from opal.settings.setting import GaussianSetting
 
 STUDY = "generator_data"
+OVERLAPS = ("disjoint", "containing")  # of rows shown to the transformer and training rows
 CONTROLS = ("forgotten", "training_set")  # rows from nowhere, and from the training rows alone
 FAR = 10**9  # rows that leave no noise of their own
 
@@ -65,6 +67,8 @@ class Config(_config.Generator):
     """Rows of the transformer's small class."""
     n_majority: int = 400
     """Rows of its large class."""
+    overlaps: tuple[str, ...] = OVERLAPS
+    """How the rows that it is shown lie to the training rows."""
     n_replicates: int = 2000
     """Replicates of each point and design."""
     seed: int = 13
@@ -98,12 +102,13 @@ PRESETS = {
         n_augmented=(100, 800),
         generators=((200, 200), (200, 0), (1000, 0)),
         n_predicted=9,
-        n_designs=5,
+        n_designs=3,
         dims=(3,),
         n_min=(200, 300),
         max_imbalance=1.5,
         n_generator=(200, 1000),
         max_multiple=2.0,
+        overlaps=("disjoint",),
         n_seeds=(8,),
         n_replicates=800,
     ),
@@ -134,9 +139,7 @@ def cells(config: Config) -> list[Cell]:
     _check(config)
     curves = [TrainedGenerator(config, *numbers) for numbers in config.generators]
     draws = [DrawnDesign(config, index) for index in range(config.n_designs)]
-    shown = [
-        ShownRows(config, n, how) for how in ("disjoint", "containing") for n in config.n_seeds
-    ]
+    shown = [ShownRows(config, n, how) for how in config.overlaps for n in config.n_seeds]
     for at in curves:
         of_curve(at, 1)
     return [
@@ -151,6 +154,9 @@ def _check(config: Config) -> None:
     _config.require_counts(config, dims=2, n_replicates=2, seed=0)
     if not config.generators:
         raise ValueError("generators needs at least one pair of numbers, each a curve; got none.")
+    names.check("overlap", config.overlaps, OVERLAPS)
+    if not config.overlaps:
+        raise ValueError(f"overlaps needs at least one of {OVERLAPS}; got none.")
     _config.require_numbers(config, "distance")
     _config.require_numbers(config, "max_imbalance", least=1.0)
     _config.require_numbers(config, "max_multiple", least=0.5)

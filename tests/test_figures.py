@@ -11,13 +11,17 @@ from opal import records
 from opal.cli import main, registry
 
 FIGURES = sorted(registry.claims("figure"))
+# Quick tests draw what these share: arms as imbalance does, published tables, and their studies.
+SLOW = ("generator_data", "spurious")
 
 
 def test_there_are_figures() -> None:
     assert {"imbalance", "spurious", "alpha", "tabular"} <= set(FIGURES)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k for k in FIGURES]
+)
 def test_figure_draws_and_states_checks(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

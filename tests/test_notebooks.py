@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
 IN_A_KERNEL = "explorer"
-SLOW = ("generator", "imputation", "plan", "text")
+SLOW = ("generator", "imputation", "plan", "text", "tour")
 SCRIPTS = [path for path in NOTEBOOKS if path.stem != IN_A_KERNEL]
 TIMEOUT_S = 150  # of one cell
 

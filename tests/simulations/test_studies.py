@@ -61,6 +61,7 @@ def check_records(report: dict[str, Any], study: str) -> None:
 
 # Their own tests run their parts.
 SLOW = (
+    "asymptotics_grid",
     "finetuned",
     "generator_copies",
     "generator_data",

@@ -126,8 +126,8 @@ def sound_cells(
     chosen = choice.classifiers or learners.LEARNERS
     learners.require_packages(chosen)
     curves, notes = [], []
-    for source, task in product(sources, choice.tasks or TASKS):
-        table = source.read()
+    several = [(source, source.read()) for source in sources]
+    for (source, table), task in product(several, choice.tasks or TASKS):
         extra = (NO_MAKER, REAL)
         require_makers(table, task, [m for m in choice.makers if m not in extra])
         makers = choice.makers or (*extra, *table.makers(task))

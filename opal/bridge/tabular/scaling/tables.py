@@ -89,11 +89,16 @@ class ScalingTable:
         return table
 
     def rows(self, part: str) -> TableRows:
-        """The file ``part.csv`` as arrays, groups being ``2·attribute + label``."""
-        return self.as_rows(self.frame(part))
+        """The file ``part.csv`` as arrays, groups being ``2·attribute + label``; read once."""
+        if part not in self._rows:
+            self._rows[part] = self._as_rows(self.frame(part))
+        return self._rows[part]
 
-    def as_rows(self, table: pd.DataFrame) -> TableRows:
-        """A table with the columns of ``seed.csv`` as arrays."""
+    @cached_property
+    def _rows(self) -> dict[str, TableRows]:
+        return {}
+
+    def _as_rows(self, table: pd.DataFrame) -> TableRows:
         y = table[self.label].to_numpy().astype(int)
         low = self.originals[self.attribute].min()
         attribute = (table[self.attribute].to_numpy() != low).astype(int)
