@@ -171,6 +171,7 @@ def test_too_few_rows_are_refused_before_anything_is_fitted(toy: Path) -> None:
     table = tables.from_folder(toy, "y", "side")
     published.require_rows(table, "imbalanced", "additional", "mine")
     pd.read_csv(toy / "mine1.csv").head(100).to_csv(toy / "mine1.csv", index=False)
+    table = tables.from_folder(toy, "y", "side")
     with pytest.raises(ValueError, match=r"draws 112 minority rows of mine .* there are 100"):
         published.require_rows(table, "imbalanced", "additional", "mine")
 
