@@ -22,7 +22,8 @@ CAPTION = (
     "errors, lines are theory with nothing fitted, dashes where a line ends as N grows. Right: "
     "tuned logistic regression on four real tables, imbalanced task, balanced log loss minus that "
     "of group weighting, for a GPT-2 that saw the 200 originals and one that saw all real rows, "
-    "with 95 % intervals; panels say how many balanced real rows each is worth at its largest N."
+    "with 95 % intervals; panels say how many balanced real rows each is worth at its largest N, "
+    "read off between the sizes that were measured."
 )
 
 
@@ -65,6 +66,9 @@ def _curves(figure: SubFigure, frame: pd.DataFrame) -> None:
             floor["value"].iloc[0], color=look.colour, linestyle=(0, (1, 2)), linewidth=0.8
         )
     axes.set(xscale="log", yscale="log", xlabel="N, rows added to each class")
+    sizes = sorted(set(curves.loc[curves["source"] == "simulation", "n_augmented"]))
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.set_xticks([], minor=True)
     axes.set_ylabel("excess balanced risk")
     figure.legend(loc="outside lower center", title="rows that the generator saw", ncols=1)
     figure.suptitle("a  Gaussian classes", x=0.01, ha="left", weight="bold", fontsize=8)

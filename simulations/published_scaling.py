@@ -80,7 +80,7 @@ PRESETS = {
         makers=_GENERATORS,
         sizes=(0, 3600),
         alphas=(),
-        real_sizes=(60, 240, 960),
+        real_sizes=(60, 160, 400, 960),
         folds=3,
         tuning_draws=1,
     ),

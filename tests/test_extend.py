@@ -60,6 +60,7 @@ def test_a_snippet_runs(number: int, house: Path) -> None:
     exec(compile(SNIPPETS[number], f"extend.md, snippet {number + 1}", "exec"), {})
 
 
+@pytest.mark.slow
 def test_the_study_becomes_its_figure(
     house: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,7 @@ from opal.cli import main, registry
 
 FIGURES = sorted(registry.claims("figure"))
 # Quick tests draw what these share: arms as imbalance does, published tables, and their studies.
-SLOW = ("generator_data", "spurious")
+SLOW = ("generator_data", "high_dim", "spurious")
 
 
 def test_there_are_figures() -> None:
