@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from opal import names
+from opal import names, validation
 from opal.bridge.tabular.scaling import classifiers, fills, learners, published, sound
 from opal.bridge.tabular.scaling.comparison import result_files
 from opal.bridge.tabular.scaling.fills import REAL, Effort, SoundCurve
@@ -55,7 +55,7 @@ def published_cells(
     """
     names.check("task", choice.tasks, TASKS)
     names.check("experiment", choice.experiments, EXPERIMENTS)
-    classifiers.require_packages(choice.classifiers or classifiers.CLASSIFIERS)
+    _require("classifier", choice.classifiers, classifiers.CLASSIFIERS)
     curves: dict[PublishedCurve, None] = {}
     for source in sources:
         table = source.read()
@@ -76,6 +76,13 @@ def published_cells(
         Cell(published.evaluate, c, f"{c.source.name} {c.task} {c.classifier} {c.maker}")
         for c in curves
     ]
+
+
+def _require(kind: str, chosen: Sequence[str], known: Sequence[str]) -> None:
+    """Check that what is chosen is known, and that the package of boosted trees is installed."""
+    names.check(kind, chosen, known)
+    if {"xgboost", "boosting"} & set(chosen or known):
+        validation.require_installed("tabular", "xgboost")
 
 
 def _committed(table: ScalingTable, source: TableSource) -> Iterator[PublishedCurve]:
@@ -124,7 +131,7 @@ def sound_cells(
     """
     names.check("task", choice.tasks, TASKS)
     chosen = choice.classifiers or learners.LEARNERS
-    learners.require_packages(chosen)
+    _require("learner", choice.classifiers, learners.LEARNERS)
     curves, notes = [], []
     several = [(source, source.read()) for source in sources]
     for (source, table), task in product(several, choice.tasks or TASKS):

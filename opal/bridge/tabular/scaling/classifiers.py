@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from opal import names, validation
 from opal.bridge.tabular.splits import TableRows
 
 CLASSIFIERS = ("logistic", "forest", "xgboost")
@@ -16,19 +14,6 @@ N_TREES = 100
 MAX_ITERATIONS = 1000
 TOLERANCE = 1e-4
 """Largest entry of the mean loss's gradient at which lbfgs stops of itself."""
-
-
-def require_packages(classifiers: Iterable[str]) -> None:
-    """Check that these classifiers exist, and that their packages are installed.
-
-    Raises:
-        UnknownNameError: one does not exist.
-        ImportError: XGBoost is asked for, and is not installed.
-    """
-    chosen = list(classifiers)
-    names.check("classifier", chosen, CLASSIFIERS)
-    if "xgboost" in chosen:
-        validation.require_installed("tabular", "xgboost")
 
 
 def probabilities(

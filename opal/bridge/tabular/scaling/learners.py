@@ -7,13 +7,12 @@ done with the training set can undo that, and what is chosen so leans towards it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from opal import names, validation
 from opal.bridge.tabular.arms import TrainingRows, balancing
 from opal.bridge.tabular.classifiers import logistic_scores
 from opal.bridge.tabular.splits import TableRows
@@ -28,19 +27,6 @@ _CHOICES: Mapping[str, Sequence[float]] = {
 _LEAST_P = 1e-3  # of a class: trees may say 0
 
 Scores = Callable[[np.ndarray], np.ndarray]
-
-
-def require_packages(chosen: Iterable[str]) -> None:
-    """Check that these learners exist, and that their packages are installed.
-
-    Raises:
-        UnknownNameError: one does not exist.
-        ImportError: boosting is asked for, and XGBoost is not installed.
-    """
-    several = list(chosen)
-    names.check("learner", several, LEARNERS)
-    if "boosting" in several:
-        validation.require_installed("tabular", "xgboost")
 
 
 @dataclass(frozen=True)

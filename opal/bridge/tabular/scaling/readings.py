@@ -79,10 +79,9 @@ CANDIDATES = (LINE_IN_INVERSE, LINE_IN_LOG, NO_FLOOR, laws.get("power"))
 def mixture_at(n: float) -> ScalingLaw:
     """The mixture law of N and α where all points have the same n real rows."""
     whole = laws.get("mixture")
-    held = {"n": np.array(n)}
 
     def complete(x: Columns) -> Columns:
-        return {**x, "n": np.broadcast_to(held["n"], x["N"].shape)}
+        return {**x, "n": np.full(x["N"].shape, n)}
 
     assert whole.columns is not None
     columns = whole.columns

@@ -35,7 +35,7 @@ from threadpoolctl import threadpool_limits
 
 from opal import records
 from opal.bridge import resampling
-from opal.bridge.tabular.scaling.exchange import equivalent_rows
+from opal.bridge.tabular.scaling.equivalence import equivalent_rows
 from opal.bridge.tabular.scaling.fills import (
     RAW,
     REAL,
@@ -71,7 +71,7 @@ def evaluate(curve: SoundCurve) -> pd.DataFrame:
     rows that the arm has seen, its generator's included), and the ends ``lower`` and
     ``upper`` of 95 % intervals. The metric ``equivalent_real_rows`` of weighting and filled arms is
     the number of real rows, as many of each group, with their loss
-    (:mod:`opal.bridge.tabular.scaling.exchange`).
+    (:mod:`opal.bridge.tabular.scaling.equivalence`).
 
     Raises:
         ValueError: the table is unfit, or a maker has fewer rows than an arm draws.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from opal.bridge.resampling import Crossed
-from opal.bridge.tabular.scaling.exchange import equivalent_rows
+from opal.bridge.tabular.scaling.equivalence import equivalent_rows
 
 SIZES = (200, 400, 800, 1600)
 
