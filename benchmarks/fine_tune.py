@@ -26,8 +26,7 @@ import numpy as np
 from benchmarks._causal import CRAFT, craft, saved
 from opal.bridge.tabular.finetune.rows import RowTexts
 from opal.bridge.tabular.finetune.sampling import RowWriter
-from opal.bridge.tabular.finetune.training import train
-from opal.bridge.tabular.finetune.tuning import RowTuning, load
+from opal.bridge.tabular.finetune.training import RowTuning, load, train
 
 SIZES: dict[str, dict[str, Any]] = {
     "gpt2": {"vocab_size": 50257},

@@ -158,12 +158,13 @@ class Design:
 
     def _check_generator(self) -> None:
         if self.n_generator is None:
-            if self.n_shared != 0:
+            if np.any(self.n_shared):
                 raise ValueError(
                     "n_shared says how many of the generator's rows are training rows; got "
                     f"n_shared = {self.n_shared!r} without n_generator. Give both, or neither for "
                     "a synthesizer that is fitted to the training rows."
                 )
+            object.__setattr__(self, "n_shared", 0)
             return
         if self.synthesizer is None or not getattr(self.synthesizer, "uses_seeds", True):
             who = self.synthesizer.name if self.synthesizer else "none"

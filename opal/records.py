@@ -7,7 +7,7 @@ configuration, seed, library versions, git commit and wall time.
 
 ``n_generator`` says how many real rows a synthesizer has seen, so that arms can be compared by all
 that they were given: 0 without a synthesizer, infinity for one that is given its law (an oracle),
-missing where nobody said.
+missing where nobody said. ``n_shared`` of them are among the ``n_real``.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ COLUMNS: Mapping[str, str] = {
     "n_min": "int64",
     "n_max": "int64",
     "n_generator": "float64",  # real rows of all groups that synthetic ones come from
+    "n_shared": "float64",  # those of them that are training rows
     "n_oversampled": "int64",  # over all groups
     "n_augmented": "int64",  # N, for each group
     "alpha": "float64",
@@ -64,6 +65,7 @@ SOURCES = ("simulation", "theory", "data")
 _DEFAULTS: Mapping[str, Any] = {
     "synthesizer": "none",
     "n_generator": np.nan,
+    "n_shared": np.nan,
     "n_oversampled": 0,
     "n_augmented": 0,
     "alpha": 0.0,
@@ -127,7 +129,7 @@ def of_design(
             n_real=sum(design.counts),
             n_min=min(design.counts),
             n_max=max(design.counts),
-            n_generator=_seen(design),
+            **_seen(design),
             n_oversampled=sum(design.n_oversampled),
             n_augmented=design.n_augmented,
             alpha=design.alpha,
@@ -136,12 +138,13 @@ def of_design(
     )
 
 
-def _seen(design: Design) -> float:
+def _seen(design: Design) -> dict[str, float]:
     """Real rows that a design's synthetic rows come from; none where there are no such rows."""
     if design.synthesizer is None or not (any(design.n_oversampled) or design.n_augmented):
-        return 0.0
-    uses_seeds = getattr(design.synthesizer, "uses_seeds", True)
-    return float(sum(design.n_fitted)) if uses_seeds else np.inf
+        return {"n_generator": 0.0, "n_shared": 0.0}
+    if not getattr(design.synthesizer, "uses_seeds", True):
+        return {"n_generator": np.inf, "n_shared": 0.0}
+    return {"n_generator": sum(design.n_fitted), "n_shared": sum(design.n_in_training)}
 
 
 def write(frame: pd.DataFrame, path: Path, *, metadata: Mapping[str, Any] | None = None) -> Path:

@@ -158,14 +158,18 @@ def draw_truth(law: str, rng: np.random.Generator) -> dict[str, float]:
         return {"E": rng.uniform(1.4, 2.0), "A": first, "B": second, "a": a, "b": b}
     beta = rng.uniform(0.4, 0.8)
     real, synthetic = rng.uniform(0.3, 0.8, 2) * 50**beta
-    return {"E": floor, "R_s": rng.uniform(0.05, 0.15), "A_s": synthetic, "A_r": real, "beta": beta}
+    common = {"E": floor, "R_s": rng.uniform(0.05, 0.15), "A_s": synthetic}
+    if law == "generator":
+        common["A_g"] = rng.uniform(0.3, 0.8) * 50**beta
+    return {**common, "A_r": real, "beta": beta}
 
 
 def points(law: str, *, identified: bool) -> dict[str, np.ndarray]:
     """Sizes of a table; of one that hides a part of the law if not ``identified``.
 
     Hidden are: the curve, as all sizes lie on the floor; the two sizes' parts, as both grow in
-    proportion; the synthetic part, as its weight is tiny.
+    proportion; the synthetic part, as its weight is tiny. Generators have rows of their own, or
+    share all that they can, where the law shall be identified.
     """
     if law == "power":
         return {"n": np.geomspace(50, 5e4, 10) if identified else np.geomspace(5e9, 5e12, 10)}
@@ -176,6 +180,12 @@ def points(law: str, *, identified: bool) -> dict[str, np.ndarray]:
     weights = (0.3, 0.6, 1.0) if identified else (0.01, 0.02)
     sizes = np.geomspace(50, 12800, 5)
     rows = [(n, 0.0, 0.0) for n in sizes]
+    if law == "generator":
+        some, weights = sizes[::2], weights if identified else (0.002, 0.004)
+        own = [(n, m, g, 0.0, w) for n in some for m in some for g in some for w in weights]
+        shared = [(n, m, g, min(n, g), w) for n, m, g, _, w in own if identified and w < 1]
+        table = [(n, 0.0, 0.0, 0.0, 0.0) for n in sizes] + own + shared
+        return dict(zip(("n", "N", "n_gen", "n_shared", "alpha"), np.array(table).T, strict=True))
     rows += [(n, m, w) for n in sizes[::2] for m in sizes for w in weights]
     return dict(zip(("n", "N", "alpha"), np.array(rows).T, strict=True))
 

@@ -201,7 +201,7 @@ def measure_curve(at: TrainedGenerator) -> pd.DataFrame:
         metric = "floor" if n == FAR else "line"
         frames.append(of_design(setting, design, {}, {(metric, "all"): (value, 0.0)}, STUDY, 0))
     return pd.concat(frames, ignore_index=True).assign(
-        part="curve", design=-1, n_fitted=at.n_generator, n_shared=at.n_shared, overlap=_word(at)
+        part="curve", design=-1, n_fitted=at.n_generator, overlap=_word(at)
     )
 
 
@@ -259,7 +259,6 @@ def measure_draw(draw: DrawnDesign) -> pd.DataFrame:
         part="grid",
         design=draw.index,
         n_fitted=min(design.n_fitted),
-        n_shared=min(design.n_in_training),
         overlap=overlap,
         dim=setting.law.dim,
         shrinkage=getattr(design.synthesizer, "shrinkage", np.nan),
@@ -307,13 +306,7 @@ def measure_shown(at: ShownRows) -> pd.DataFrame:
     apart = {f"{EXCESS} minus {name}": simulated - value for name, value in values.items()}
     measured = {EXCESS: simulated, "separated": separated.astype(float), **apart}
     frame = of_design(setting, design, means(measured), means(values), STUDY, size)
-    return frame.assign(
-        part="transformer",
-        design=-1,
-        n_fitted=min(fitted),
-        n_shared=min(shared),
-        overlap=at.overlap,
-    )
+    return frame.assign(part="transformer", design=-1, n_fitted=min(fitted), overlap=at.overlap)
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:

@@ -194,6 +194,11 @@ def test_a_generator_has_the_training_rows_or_its_own(
         np.testing.assert_array_equal(rows, [fitted, shared])
 
 
+def test_a_generator_can_be_taken_back_from_a_design() -> None:
+    design = Design((5, 2), Duplication(), n_generator=9)
+    assert design.with_(n_generator=None) == Design((5, 2), Duplication())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -40,6 +40,7 @@ def test_a_design_fills_every_column() -> None:
         "n_min": 5,
         "n_max": 20,
         "n_generator": 25.0,
+        "n_shared": 25.0,
         "n_oversampled": 15,
         "n_augmented": 4,
         "alpha": 0.25,
@@ -54,17 +55,22 @@ def test_a_design_fills_every_column() -> None:
 @pytest.mark.parametrize(
     ("design", "seen"),
     [
-        (Design((20, 5)), 0.0),
-        (DESIGN, 25.0),
-        (DESIGN.with_(n_generator=100), 200.0),
-        (DESIGN.with_(n_generator=(20, 7), n_shared=(20, 5)), 27.0),
-        (DESIGN.with_(synthesizer=Oracle(SETTING.law)), np.inf),
+        (Design((20, 5)), (0.0, 0.0)),
+        (DESIGN, (25.0, 25.0)),
+        (DESIGN.with_(n_generator=100), (200.0, 0.0)),
+        (DESIGN.with_(n_generator=(20, 7), n_shared=(20, 4)), (27.0, 24.0)),
+        (DESIGN.with_(synthesizer=Oracle(SETTING.law)), (np.inf, 0.0)),
     ],
 )
-def test_records_say_how_many_real_rows_a_generator_saw(design: Design, seen: float) -> None:
-    frame = records.of_design(SETTING, design, ROWS, study="test")
-    assert frame["n_generator"].tolist() == [seen, seen]
-    assert records.validate(frame.drop(columns="n_generator"))["n_generator"].isna().all()
+def test_records_say_which_real_rows_a_generator_saw(
+    design: Design, seen: tuple[float, float]
+) -> None:
+    frame, names = (
+        records.of_design(SETTING, design, ROWS, study="test"),
+        ["n_generator", "n_shared"],
+    )
+    assert frame[names].to_numpy().tolist() == [[*seen], [*seen]]
+    assert records.validate(frame.drop(columns=names))[names].isna().all(axis=None)
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ class Fit:
     """Fit a scaling law: parameters, predictions, their intervals, and warnings.
 
     Laws: power E + A n^-a (--x n); additive E + A x1^-a + B x2^-b (--x x1 x2); mixture, the risk of
-    n real and N synthetic samples of weight alpha (--x n N alpha). docs/fit.md says more.
+    n real and N synthetic samples of weight alpha (--x n N alpha); generator, the same with a
+    generator that was fitted to n_gen real rows, n_shared of them among the n (--x n N n_gen
+    n_shared alpha). docs/fit.md says more.
 
     Example:
         opal fit runs.csv --law power --x n --y error --seed seed --at 100000
@@ -37,7 +39,7 @@ class Fit:
     y: str = "value"
     """Column of the values."""
     law: str = "power"
-    """Name of the law: power, additive or mixture."""
+    """Name of the law: power, additive, mixture or generator."""
     std_error: str | None = None
     """Column of the standard errors of the values."""
     seed: str | None = None

@@ -120,12 +120,16 @@ class Fit:
         ]
 
     def beyond(self, factor: float = 10.0) -> dict[str, np.ndarray]:
-        """Points whose sizes are ``factor`` times the largest, for each weight in the table."""
-        x = table.columns_of(self.frame, self.law, self.roles)
-        others = [name for name in self.law.variables if name not in self.law.sizes]
+        """Points whose sizes are ``factor`` times the largest, for each weight in the table.
+
+        What is given, as the rows that a generator shares, keeps the least value of the table.
+        """
+        x, law = table.columns_of(self.frame, self.law, self.roles), self.law
+        others = [name for name in law.variables if name not in {*law.sizes, *law.given}]
         weights = np.unique(x[others[0]]) if others else np.zeros(1)
-        sizes = {name: np.full(len(weights), factor * x[name].max()) for name in self.law.sizes}
-        return {**sizes, **dict.fromkeys(others, weights)}
+        sizes = {name: np.full(len(weights), factor * x[name].max()) for name in law.sizes}
+        given = {name: np.full(len(weights), x[name].min()) for name in law.given}
+        return {**sizes, **given, **dict.fromkeys(others, weights)}
 
     def to_dict(self, at: Columns | None = None) -> dict[str, Any]:
         """The fit as JSON-able fields, with predictions at ``at`` (:meth:`beyond` if None)."""

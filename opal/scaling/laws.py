@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy import special
 
 from opal import names
 
@@ -35,6 +36,7 @@ class ScalingLaw:
         derivatives: ``(values of params [p], x) -> (f [rows], ∂f/∂params [rows, p])``.
         amplitudes: positive parameters that multiply a power; a fit works on their logarithm.
         sizes: the variables that count samples.
+        given: variables from which no parameter is told, so that they need not vary.
         linear: names of the parameters in which the law is linear, if it is separable.
         nonlinear: names of the coordinates that the basis depends on.
         columns: the basis, ``(nonlinear [q], x) -> [rows, n_linear]``.
@@ -51,6 +53,7 @@ class ScalingLaw:
     derivatives: Callable[[np.ndarray, Columns], tuple[np.ndarray, np.ndarray]]
     amplitudes: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
     linear: tuple[str, ...] = ()
     nonlinear: tuple[str, ...] = ()
     columns: Callable[[np.ndarray, Columns], np.ndarray] | None = None
@@ -96,7 +99,8 @@ class ScalingLaw:
     def check_x(self, x: Columns, columns: Mapping[str, str] | None = None) -> None:
         """Check that variables are finite, sizes positive, and weights within [0, 1].
 
-        A size whose weight is zero is not used and may be anything: N where α = 0, n where α = 1.
+        A size whose weight is zero is not used and may be anything: N and n_gen where α = 0, n
+        where α = 1.
 
         Args:
             x: the variables.
@@ -117,7 +121,7 @@ class ScalingLaw:
                     f"{name_of['alpha']!r} is a weight in [0, 1]; got {bad:g}. "
                     "If it is in percent, divide by 100."
                 )
-            used |= {"n": alpha < 1, "N": alpha > 0}
+            used |= {"n": alpha < 1, "N": alpha > 0, "n_gen": alpha > 0}
         for name in self.sizes:
             wrong = arrays[name][used[name] & ~np.isfinite(arrays[name])]
             if len(wrong):
@@ -131,6 +135,8 @@ class ScalingLaw:
                     f"{arrays[name][used[name]].min():g} in a row that uses it. Drop the "
                     "row or point."
                 )
+        if "n_shared" in arrays:
+            _check_shared(arrays, used["n"] & used["n_gen"], name_of)
 
     def signed(self) -> ScalingLaw:
         """The law on a link's scale, which has no sign: floors may be negative.
@@ -193,6 +199,19 @@ class ScalingLaw:
         )
 
 
+def _check_shared(arrays: Columns, used: np.ndarray, name_of: Mapping[str, str]) -> None:
+    """Rows that two sets have in common are rows of both."""
+    shared, most = arrays["n_shared"], np.minimum(arrays["n"], arrays["n_gen"])
+    wrong = np.flatnonzero(used & ~((shared >= 0) & (shared <= most)))
+    if len(wrong):
+        raise ValueError(
+            f"{name_of['n_shared']!r} counts rows that are among the {name_of['n']!r} and among "
+            f"the {name_of['n_gen']!r}, so at least 0 and at most {most[wrong[0]]:g} in one row; "
+            f"it has the value {shared[wrong[0]]:g} there. Write 0 for a generator with rows of "
+            "its own."
+        )
+
+
 def in_order(linear: np.ndarray, nonlinear: np.ndarray) -> np.ndarray:
     """Linear parameters, then nonlinear ones."""
     return np.concatenate([linear, nonlinear])
@@ -251,22 +270,28 @@ def _shares(x: Columns) -> tuple[np.ndarray, np.ndarray]:
 
 def _mixture(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
     """E + α²R_s + [α²(A_s N^(−β))^(1/β) + (1−α)²(A_r n^(−β))^(1/β)]^β."""
-    floor, synthetic_floor, *amplitudes, beta = values
-    a_s, a_r = np.maximum(amplitudes, np.finfo(float).tiny)  # zero has no logarithm
-    log_s, log_r = np.log(a_s), np.log(a_r)
-    synthetic, real = _shares(x)
-    total = np.logaddexp(synthetic + log_s / beta, real + log_r / beta)
-    share = np.exp(synthetic + log_s / beta - total)  # of the synthetic part
+    return _joined(values, x["alpha"] ** 2, np.stack(_shares(x)))
+
+
+def _joined(
+    values: np.ndarray, square: np.ndarray, logs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """E + α²R_s + [Σ_j c_j A_j^(1/β)]^β and its slopes, from log c_j ``[j, rows]``."""
+    floor, synthetic_floor, *rest, beta = values
+    amplitudes = np.maximum(rest, np.finfo(float).tiny)[:, None]  # zero has no logarithm
+    parts = logs + np.log(amplitudes) / beta
+    total = special.logsumexp(parts, axis=0)
+    shares = np.exp(parts - total)
     term = np.exp(beta * total)
-    of_beta = term * (total - (_weighted(share, log_s) + _weighted(1 - share, log_r)) / beta)
-    square = x["alpha"] ** 2
-    slopes = (np.ones_like(term), square, term * share / a_s, term * (1 - share) / a_r, of_beta)
+    # A part whose share is zero does not count, however far off its amplitude.
+    mean = np.where(shares > 0, shares * np.log(amplitudes), 0.0).sum(axis=0)
+    slopes = (
+        np.ones_like(term),
+        square,
+        *(term * shares / amplitudes),
+        term * (total - mean / beta),
+    )
     return floor + square * synthetic_floor + term, np.stack(slopes, axis=-1)
-
-
-def _weighted(share: np.ndarray, log: float) -> np.ndarray:
-    """The product of both, zero where the share is."""
-    return np.where(share > 0, share * log, 0.0)
 
 
 def _mixture_columns(nonlinear: np.ndarray, x: Columns) -> np.ndarray:
@@ -282,6 +307,36 @@ def _mixture_values(linear: np.ndarray, nonlinear: np.ndarray) -> np.ndarray:
     floor, synthetic_floor, a_r = linear
     beta, log_q = nonlinear
     return np.array([floor, synthetic_floor, a_r * np.exp(beta * log_q), a_r, beta])
+
+
+def _generator_shares(x: Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logarithms of α²/N, α²/n_gen + 2α(1−α)k/(n n_gen) and (1−α)²/n; −∞ for parts not there."""
+    synthetic, real = _shares(x)
+    alpha, both = x["alpha"], (x["alpha"] > 0) & (x["alpha"] < 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        overlap = np.where(both, 2 * alpha * (1 - alpha) * x["n_shared"] / x["n"], 0.0)
+        seeds = np.log(alpha**2 + overlap) - np.log(x["n_gen"])
+    return synthetic, np.where(alpha > 0, seeds, -np.inf), real
+
+
+def _generator(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """The mixture law with the noise of a generator's seeds: docs/theory.md, (3.15) at β = 1."""
+    return _joined(values, x["alpha"] ** 2, np.stack(_generator_shares(x)))
+
+
+def _generator_columns(nonlinear: np.ndarray, x: Columns) -> np.ndarray:
+    """Columns of E, R_s and A_r, given β and the logarithms of q_s and q_g, as in the mixture."""
+    beta, log_s, log_g = nonlinear
+    synthetic, seeds, real = _generator_shares(x)
+    term = np.exp(beta * special.logsumexp([synthetic + log_s, seeds + log_g, real], axis=0))
+    return np.stack([np.ones_like(term), x["alpha"] ** 2, term], axis=-1)
+
+
+def _generator_values(linear: np.ndarray, nonlinear: np.ndarray) -> np.ndarray:
+    """Parameters from linear and nonlinear coordinates: A_s = A_r q_s^β, A_g = A_r q_g^β."""
+    floor, synthetic_floor, a_r = linear
+    beta, *logs = nonlinear
+    return np.array([floor, synthetic_floor, *(a_r * np.exp(beta * np.array(logs))), a_r, beta])
 
 
 LAWS: Mapping[str, ScalingLaw] = {
@@ -337,6 +392,34 @@ LAWS: Mapping[str, ScalingLaw] = {
         columns=_mixture_columns,
         assemble=_mixture_values,
         grid={"beta": _STARTS, "log_q": (-6.0, -3.0, -1.0, 0.0, 1.0, 3.0, 6.0)},
+        least_sizes=2,
+    ),
+    # Section 3.5 of docs/theory.md, under the exponent of the mixture law.
+    "generator": ScalingLaw(
+        name="generator",
+        equation=(
+            "E + alpha^2 R_s + [alpha^2 (A_s N^-beta)^(1/beta) + (alpha^2 + 2 alpha (1-alpha)"
+            " n_shared/n) (A_g n_gen^-beta)^(1/beta) + (1-alpha)^2 (A_r n^-beta)^(1/beta)]^beta"
+        ),
+        variables=("n", "N", "n_gen", "n_shared", "alpha"),
+        params=("E", "R_s", "A_s", "A_g", "A_r", "beta"),
+        bounds={
+            **dict.fromkeys(("E", "R_s", "A_s", "A_g", "A_r"), _POSITIVE),
+            "beta": _EXPONENT,
+        },
+        derivatives=_generator,
+        amplitudes=("A_s", "A_g", "A_r"),
+        sizes=("n", "N", "n_gen"),
+        given=("n_shared",),
+        linear=("E", "R_s", "A_r"),
+        nonlinear=("beta", "log_q_s", "log_q_g"),
+        columns=_generator_columns,
+        assemble=_generator_values,
+        grid={
+            "beta": _STARTS,
+            "log_q_s": (-3.0, -1.0, 0.0, 1.0, 3.0),
+            "log_q_g": (-3.0, -1.0, 0.0, 1.0, 3.0),
+        },
         least_sizes=2,
     ),
 }

@@ -187,7 +187,7 @@ def _check_sizes(frame: pd.DataFrame, law: ScalingLaw, roles: Roles) -> None:
     x = law.arrays({variable: frame[column] for variable, column in roles.x.items()})
     for variable in law.variables:
         column, values = roles.x[variable], np.unique(x[variable])
-        if len(values) == 1:
+        if len(values) == 1 and variable not in law.given:
             raise ValueError(
                 f"the column {column!r} is constant ({values[0]:g}): what depends on "
                 f"{variable!r} cannot be told from it. Add rows of other values, or use a law "

@@ -48,15 +48,16 @@ class GaussianFit:
         """
         del key
         require_group_labels(groups, self.name)
-        d = seeds.x.shape[1]
-        if self.shrinkage == 0:
-            remedy = "set shrinkage > 0 (then 2 are enough)"
-            require_seeds(seeds, groups, d + 1, self.name, remedy=remedy)
-        require_seeds(seeds, groups, self.min_seeds, self.name)
+        remedy = "set shrinkage > 0 (then 2 are enough)" if self.shrinkage == 0 else ""
+        least = self._min_seeds(seeds.x.shape[1])
+        require_seeds(seeds, groups, least, self.name, remedy=remedy)
         fits = [self._fit_group(seeds.x[seeds.rows(g)]) for g in range(len(groups))]
         means, covariances = (jnp.stack(part)[:, None] for part in zip(*fits, strict=True))
         n_classes = 1 + max(group.label for group in groups)
         return GaussianLaw(jnp.ones((len(groups), 1)), means, covariances, None, groups, n_classes)
+
+    def _min_seeds(self, dim: int) -> int:
+        return max(self.min_seeds, dim + 1) if self.shrinkage == 0 else self.min_seeds
 
     def _fit_group(self, x: Float[Array, "n d"]) -> tuple[Array, Array]:
         centred = x - x.mean(axis=0, keepdims=True)
@@ -75,4 +76,4 @@ class GaussianFit:
             return None
         shrunk = jnp.stack([self._shrink(c[0])[None] for c in truth.covariances])
         law = truth.moved(truth.means, shrunk)
-        return PopulationLaw(law, "moments", self.shrinkage)
+        return PopulationLaw(law, "moments", self.shrinkage, self._min_seeds(truth.dim))

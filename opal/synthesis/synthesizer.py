@@ -25,11 +25,13 @@ class PopulationLaw:
             ``"copy at random"`` for the two duplications; ``"moments"`` if the law is the Gaussian
             with the seeds' mean and shrunk covariance.
         shrinkage: γ of the covariance, for ``"moments"``.
+        min_seeds: fewest seeds of a group for which a fit exists.
     """
 
     law: Any
     seed_use: SeedUse = "none"
     shrinkage: float = 0.0
+    min_seeds: int = 1
 
 
 @runtime_checkable

@@ -167,6 +167,12 @@ def _population(setting: Setting, design: Design) -> Any:
             f"theory needs the law of synthetic rows; {design.synthesizer.name} has none that is "
             f"known in {setting.name}. Simulate this arm instead."
         )
+    for group, count in zip(setting.law.groups, design.n_fitted, strict=True):
+        if count < found.min_seeds:
+            raise ValueError(
+                f"{design.synthesizer.name} needs at least {found.min_seeds} seeds in every group; "
+                f"group {group.name!r} has {count}. Collect more, or leave it out."
+            )
     _require_smooth(found.law, f"the law of {design.synthesizer.name}'s rows")
     return found
 

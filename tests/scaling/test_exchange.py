@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from opal.scaling.exchange import Mixture, cross_law
 from opal.scaling.fit import fit
 from opal.scaling.laws import LAWS
 from opal.settings import GaussianMixture
-from opal.synthesis import Bias, Oracle
+from opal.synthesis import Bias, GaussianFit, Oracle
 from opal.theory.exchange import mixture_parameters
 from opal.theory.optimal import weight_curve
 
@@ -157,6 +158,38 @@ def test_a_setting_has_a_mixture_law_by_theory(size: float) -> None:
     # Classes need not be alike: another split of the same harmonic mean is another law.
     np.testing.assert_allclose(law.excess(300.0, 2000.0, alphas), expected, rtol=2e-3)
     assert float(np.asarray(law.C)) == pytest.approx(0.0, abs=1e-12)
+
+
+def of_generators(shrinkage: float, shared: bool) -> pd.DataFrame:
+    """Risks of (4.2) for generators that were fitted to n_gen rows of each group."""
+    rows = []
+    for n, N, own in product((100, 300), (200, 2000), (80, 400, 3000)):
+        k = min(n, own) if shared else 0
+        maker = GaussianFit(shrinkage)
+        design = Design((n, n), maker, N, 0.5, "none", "group", n_generator=own, n_shared=k)
+        for alpha in (0.0, 0.5, 1.0):
+            value = weight_curve(SETTING, design).excess(alpha)
+            rows.append((n, N, own, k, alpha, 0.4 + float(value)))
+    return pd.DataFrame(rows, columns=["n", "N", "n_gen", "n_shared", "alpha", "value"])
+
+
+@pytest.mark.parametrize(("shrinkage", "shared"), [(0.3, False), (0.0, True)])
+def test_the_generator_law_tells_bias_from_noise_of_seeds(shrinkage: float, shared: bool) -> None:
+    """Equation 3.15 from generators of few rows, asked for one of many."""
+    table = of_generators(shrinkage, shared)
+    x = {name: name for name in table.columns if name != "value"}
+    far = table["n_gen"] == 3000
+    found = fit("generator", table[~far], x=x, y="value")
+    np.testing.assert_allclose(found.predict(table[far]), table["value"][far], rtol=1e-6)
+    blind = fit("mixture", table[~far], x=X, y="value").predict(table[far])
+    assert np.abs(blind / table["value"][far] - 1).max() > 1e-3
+    population = GaussianFit(shrinkage).population(SETTING.law)
+    assert population is not None
+    law = Design((50, 50), Oracle(population.law), 50, 0.5, "none", "group")
+    truth = mixture_parameters(SETTING, law)
+    for name in ("R_s", "A_s", "A_r"):
+        assert found.params[name].estimate == pytest.approx(truth[name], rel=1e-3, abs=1e-6)
+    assert found.params["beta"].estimate == pytest.approx(1.0, rel=1e-4)
 
 
 def test_the_example_of_the_guide_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,11 +18,19 @@ X: Mapping[str, dict[str, np.ndarray]] = {
         "N": np.array([0.0, 300.0, 300.0, 20.0]),
         "alpha": np.array([0.0, 0.4, 1.0, 0.7]),
     },
+    "generator": {
+        "n": np.array([50.0, 50.0, 0.0, 800.0, 60.0]),
+        "N": np.array([0.0, 300.0, 300.0, 20.0, 40.0]),
+        "n_gen": np.array([0.0, 200.0, 30.0, 800.0, 90.0]),
+        "n_shared": np.array([0.0, 0.0, 0.0, 800.0, 20.0]),
+        "alpha": np.array([0.0, 0.4, 1.0, 0.7, 0.5]),
+    },
 }
 TRUTH: Mapping[str, dict[str, float]] = {
     "power": {"E": 0.2, "A": 3.0, "a": 0.5},
     "additive": {"E": 1.7, "A": 400.0, "B": 410.0, "a": 0.34, "b": 0.28},
     "mixture": {"E": 0.2, "R_s": 0.1, "A_s": 1.5, "A_r": 2.0, "beta": 0.6},
+    "generator": {"E": 0.2, "R_s": 0.1, "A_s": 1.5, "A_g": 0.8, "A_r": 2.0, "beta": 0.6},
 }
 
 
@@ -36,6 +44,10 @@ def by_hand(name: str, x: dict[str, np.ndarray], p: dict[str, float]) -> np.ndar
     made = np.where(alpha > 0, p["A_s"] * np.maximum(x["N"], 1.0) ** -beta, 0.0)
     real = np.where(alpha < 1, p["A_r"] * np.maximum(x["n"], 1.0) ** -beta, 0.0)
     inside = alpha**2 * made ** (1 / beta) + (1 - alpha) ** 2 * real ** (1 / beta)
+    if name == "generator":
+        seeds = p["A_g"] * np.maximum(x["n_gen"], 1.0) ** -beta
+        share = alpha**2 + 2 * alpha * (1 - alpha) * x["n_shared"] / np.maximum(x["n"], 1.0)
+        inside = inside + share * seeds ** (1 / beta)
     return p["E"] + alpha**2 * p["R_s"] + inside**beta
 
 
@@ -56,8 +68,8 @@ def test_slopes_are_those_of_the_values(name: str) -> None:
 @pytest.mark.parametrize("name", LAWS)
 def test_basis_times_linear_parameters_is_the_law(name: str) -> None:
     law, truth = LAWS[name], TRUTH[name]
-    log_q = np.log(1.5 / 2.0) / 0.6
-    nonlinear = np.array([truth.get(p, log_q) for p in law.nonlinear])
+    log_q = {q: np.log(truth.get(f"A_{q[-1]}", 1.5) / 2.0) / 0.6 for q in law.nonlinear}
+    nonlinear = np.array([truth.get(p, log_q[p]) for p in law.nonlinear])
     linear = np.array([truth[p] for p in law.linear])
     found = law.basis(nonlinear, X[name]) @ linear
     np.testing.assert_allclose(found, law.predict(truth, X[name]), rtol=1e-12)
@@ -121,7 +133,7 @@ def test_a_function_needs_finite_bounds(bad: dict[str, tuple[float, float]]) -> 
 def test_an_unknown_law_names_the_nearest() -> None:
     with pytest.raises(ValueError, match="unknown law 'aditive'; did you mean 'additive'"):
         laws.get("aditive")
-    with pytest.raises(ValueError, match="There are: additive, mixture, power"):
+    with pytest.raises(ValueError, match="There are: additive, generator, mixture, power"):
         laws.get("qqq")
 
 

@@ -17,9 +17,13 @@ GOOD = pd.DataFrame(
 
 
 def refusal(frame: pd.DataFrame, law: str = "power", **settings: str) -> str:
-    variables = {"power": ("n",), "additive": ("n", "m"), "mixture": ("n", "m", "w")}[law]
-    names = {"power": ("n",), "additive": ("x1", "x2"), "mixture": ("n", "N", "alpha")}[law]
-    x = dict(zip(names, variables, strict=True))
+    variables = {
+        "power": ("n",),
+        "additive": ("n", "m"),
+        "mixture": ("n", "m", "w"),
+        "generator": ("n", "m", "g", "k", "w"),
+    }[law]
+    x = dict(zip(LAWS[law].variables, variables, strict=True))
     options = {"y": "y", **settings}
     with pytest.raises(ValueError, match=r"\w") as caught:
         fit(
@@ -97,6 +101,9 @@ def test_constant_columns() -> None:
     assert "the column 'y' is constant (0.5): there is no curve" in refusal(GOOD.assign(y=0.5))
     frame = GOOD.assign(m=GOOD["n"], w=0.5)
     assert "the column 'w' is constant (0.5)" in refusal(frame, "mixture")
+    frame = frame.assign(g=GOOD["n"], k=0.0)
+    assert "the column 'w' is constant (0.5)" in refusal(frame, "generator")
+    assert "the column 'g' is constant (7)" in refusal(frame.assign(g=7.0), "generator")
 
 
 def test_percent_under_a_logit() -> None:
@@ -164,6 +171,14 @@ def test_sizes_out_of_range() -> None:
     assert "'w' is a weight in [0, 1]; got 50" in refusal(frame, "mixture")
     frame = GOOD.assign(m=[0.0, *GOOD["n"][1:]], w=0.1 + 0.5 * GOOD["seed"])
     assert "'m' has the value 0 in a row that uses it" in refusal(frame, "mixture")
+
+
+@pytest.mark.parametrize("shared", [-1.0, 60.0])
+def test_more_shared_rows_than_there_are(shared: float) -> None:
+    frame = GOOD.assign(m=GOOD["n"], g=GOOD["n"][::-1].to_numpy(), w=0.1 + 0.5 * GOOD["seed"])
+    said = refusal(frame.assign(k=[shared, *np.zeros(11)]), "generator")
+    assert "'k' counts rows that are among the 'n' and among the 'g', so at least 0" in said
+    assert f"at most 50 in one row; it has the value {shared:g} there. Write 0 for" in said
 
 
 @pytest.mark.parametrize("size", [np.nan, np.inf])

@@ -51,9 +51,7 @@ def table() -> pd.DataFrame:
         each = design.with_(n_generator=fitted, n_shared=shared)
         found = study.compared(SETTING, each, key=index, size=1500)
         frames.append(
-            found.assign(
-                part="grid", design=index, n_fitted=fitted, n_shared=shared, overlap=OVERLAPS[index]
-            )
+            found.assign(part="grid", design=index, n_fitted=fitted, overlap=OVERLAPS[index])
         )
     return study.comparison(pd.concat(frames, ignore_index=True))
 

@@ -242,6 +242,8 @@ def test_precision_does_not_depend_on_the_flag() -> None:
     [
         (Design((5, 5, 5)), "counts needs one number for each of 2 groups"),
         (Design(COUNTS, threshold="balanced", loss="squared"), "logistic loss only; simulate it"),
+        (Design(COUNTS, GaussianFit(), n_generator=2), "at least 3 seeds in every group; .* has 2"),
+        (Design(COUNTS, GaussianFit(0.1), n_generator=1), "at least 2 seeds in every group"),
     ],
 )
 def test_designs_without_theory_are_refused(design: Design, message: str) -> None:

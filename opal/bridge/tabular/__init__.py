@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from opal.bridge.tabular.classifiers import SoundSettings
     from opal.bridge.tabular.datasets import from_folder, from_tables, listed
     from opal.bridge.tabular.finetune.generate import fine_tune_rows
-    from opal.bridge.tabular.finetune.tuning import RowTuning
-    from opal.bridge.tabular.finetune.written import FineTunedRows
+    from opal.bridge.tabular.finetune.report import FineTunedRows
+    from opal.bridge.tabular.finetune.training import RowTuning
     from opal.bridge.tabular.generation import GeneratedRows, generate_rows
     from opal.bridge.tabular.sound import TableEvaluation, evaluate_rows
     from opal.reading import read_table
@@ -48,8 +48,8 @@ _HOMES = {
     "opal.bridge.tabular.cases": ("Case",),
     "opal.bridge.tabular.datasets": ("from_folder", "from_tables", "listed"),
     "opal.bridge.tabular.finetune.generate": ("fine_tune_rows",),
-    "opal.bridge.tabular.finetune.written": ("FineTunedRows",),
-    "opal.bridge.tabular.finetune.tuning": ("RowTuning",),
+    "opal.bridge.tabular.finetune.report": ("FineTunedRows",),
+    "opal.bridge.tabular.finetune.training": ("RowTuning",),
     "opal.bridge.tabular.generation": ("GeneratedRows", "generate_rows"),
     "opal.bridge.tabular.sound": ("TableEvaluation", "evaluate_rows"),
     "opal.reading": ("read_table",),

@@ -14,7 +14,7 @@ from opal.bridge.llm.command import Asking
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from opal.bridge.tabular.finetune.tuning import RowTuning
+    from opal.bridge.tabular.finetune.training import RowTuning
 
 # Flags of one way to make rows that mean nothing to the other.
 _TUNED = ("epochs", "batch", "learning_rate", "work")
@@ -96,12 +96,12 @@ class GenerateRows(Asking):
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """What was made, for people."""
         from opal.bridge import render
-        from opal.bridge.tabular.finetune.written import blocks
+        from opal.bridge.tabular.finetune.report import blocks
 
         return render.terminal(blocks(result)) if "generator" in result else super().table(result)
 
     def _tuning(self, model: str) -> RowTuning:
-        from opal.bridge.tabular.finetune.tuning import RowTuning
+        from opal.bridge.tabular.finetune.training import RowTuning
 
         shared = ("max_tokens", "patience", "seed", "device", "out", *_TUNED)
         flags: dict[str, Any] = {name: getattr(self, name) for name in shared}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from opal.runner import Cell
 
 _SOUND_ONLY = ("sizes", "alphas", "draws", "folds", "tuning_draws", "real_sizes", "seed")
+_FOLDER_ONLY = ("label", "attribute", "generator_rows")
 _PUBLISHED_ONLY = ("compare", "laws", "experiments")
 
 
@@ -29,7 +30,7 @@ class ScaleRows:
     Examples:
         opal tabular scaling --protocol published --compare --json
         opal tabular scaling --tables craft --classifiers logistic
-        opal tabular scaling --folder mine --label y --attribute sex --makers mymodel
+        opal tabular scaling --folder mine --label y --attribute sex --generator-rows mymodel 200
     """
 
     protocol: Literal["sound", "published"] = "sound"
@@ -42,6 +43,8 @@ class ScaleRows:
     """Label column (0 and 1) of --folder; the last column of seed.csv by default."""
     attribute: str | None = None
     """Attribute column of --folder: groups are (attribute is not at its least value, label)."""
+    generator_rows: tuple[tuple[str, int], ...] = ()
+    """Makers of --folder, and how many real rows the generator of each was fitted to."""
     tasks: tuple[Literal["imbalanced", "spurious"], ...] = ()
     """Tasks; both if none is named."""
     classifiers: tuple[str, ...] = ()
@@ -139,8 +142,10 @@ class ScaleRows:
                 f"--{lost[0].replace('_', '-')} needs --protocol {wanted}; the "
                 f"{self.protocol} one would ignore it."
             )
-        if self.folder is None and (lost := [n for n in given if n in ("label", "attribute")]):
-            raise ValueError(f"--{lost[0]} needs --folder; published tables have their own.")
+        lost = [name for name in given if name in _FOLDER_ONLY]
+        if self.folder is None and lost:
+            flag = lost[0].replace("_", "-")
+            raise ValueError(f"--{flag} needs --folder; published tables have their own.")
         if self.folder is not None and self.tables:
             raise ValueError("--tables and --folder exclude each other; name one.")
         if self.laws and "ratio" in self.experiments:
@@ -154,5 +159,6 @@ class ScaleRows:
         if self.folder is None:
             chosen = dict.fromkeys(self.tables or tables.NAMES)
             return [tables.TableSource(tables.listed(name).name) for name in chosen]
-        table = tables.from_folder(self.folder, self.label, self.attribute)
+        columns = self.label, self.attribute
+        table = tables.from_folder(self.folder, *columns, self.generator_rows)
         return [tables.source_of(table, self.folder)]

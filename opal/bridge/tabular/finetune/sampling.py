@@ -26,7 +26,7 @@ from opal.bridge.llm.loop import HopelessError
 from opal.bridge.prompts import transcript
 from opal.bridge.prompts.common import RejectedError
 from opal.bridge.tabular.finetune.rows import RowTexts
-from opal.bridge.tabular.finetune.tuning import RowTuning
+from opal.bridge.tabular.finetune.training import RowTuning
 
 _AT_ONCE = {"cuda": 256}  # rows of a batch
 _ON_A_CPU = 64

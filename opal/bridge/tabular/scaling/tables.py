@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from opal import names
+from opal import names, validation
 from opal.bridge.download import SCALING
 from opal.bridge.tabular.datasets import Files, LocalFiles
 from opal.bridge.tabular.splits import TableRows, checked, require_binary
@@ -29,6 +29,8 @@ from opal.reading import read_table
 if TYPE_CHECKING:
     import pandas as pd
 
+GeneratorRows = tuple[tuple[str, int], ...]
+"""Makers, and how many real rows the generator of each was fitted to."""
 TASKS = ("imbalanced", "spurious")
 # Real majority rows, and the endings of files with synthetic rows of the minority and the majority.
 _PARTS = {"imbalanced": ("train0", "1", "0"), "spurious": ("train_neg", "_pos", "_neg")}
@@ -59,6 +61,7 @@ class ScalingTable:
     folder: str  # of its files, as a prefix of their names
     label: str
     attribute: str
+    generator_rows: GeneratorRows = ()  # of a folder's makers
 
     @property
     def is_published(self) -> bool:
@@ -128,7 +131,9 @@ class ScalingTable:
 
         The name of a maker says it for published tables only.
         """
-        fitted_to = _FITTED_TO.get(maker) if self.is_published else None
+        if not self.is_published:
+            return float(dict(self.generator_rows).get(maker, np.nan))
+        fitted_to = _FITTED_TO.get(maker)
         if fitted_to is None:
             return float("nan")
         return len(self.originals) + (len(self.real()) if fitted_to == ALL_ROWS else 0)
@@ -234,12 +239,23 @@ def listed(name: str) -> ScalingTable:
 
 
 def from_folder(
-    folder: Path, label: str | None = None, attribute: str | None = None
+    folder: Path,
+    label: str | None = None,
+    attribute: str | None = None,
+    generator_rows: GeneratorRows = (),
 ) -> ScalingTable:
     """A table by its folder; the label is the last column where none is named.
 
+    Args:
+        folder: with files as named above.
+        label: column of zeros and ones.
+        attribute: column that makes the groups, with the label.
+        generator_rows: makers, and how many real rows the generator of each was fitted to.
+
     Raises:
-        ValueError: there is no such folder or no ``seed.csv`` in it, or no attribute is named.
+        ValueError: there is no such folder or no ``seed.csv`` in it, no attribute is named, or a
+            generator was fitted to no row.
+        UnknownNameError: a maker has no rows in the folder.
     """
     if not folder.is_dir():
         raise ValueError(f"--folder must be a folder; there is none at {folder}.")
@@ -250,7 +266,12 @@ def from_folder(
     label = label or str(table.originals.columns[-1])
     if attribute == label:
         raise ValueError(f"--attribute must be another column than the label; got {label!r} twice.")
-    return replace(table, label=label)
+    table = replace(table, label=label, generator_rows=generator_rows)
+    known = dict.fromkeys(maker for task in TASKS for maker in table.makers(task))
+    names.check(f"maker of {folder.name}", [maker for maker, _ in generator_rows], [*known])
+    for maker, n in generator_rows:
+        validation.require_at_least(f"generator_rows {maker}", n, 1)
+    return table
 
 
 @dataclass(frozen=True)
@@ -261,13 +282,14 @@ class TableSource:
     folder: str | None = None
     label: str | None = None
     attribute: str | None = None
+    generator_rows: GeneratorRows = ()
     digest: str = ""  # of what a folder holds: other content is another table
 
     def read(self) -> ScalingTable:
         """The table."""
         if self.folder is None:
             return listed(self.name)
-        return from_folder(Path(self.folder), self.label, self.attribute)
+        return from_folder(Path(self.folder), self.label, self.attribute, self.generator_rows)
 
 
 def source_of(table: ScalingTable, folder: Path) -> TableSource:
@@ -276,7 +298,7 @@ def source_of(table: ScalingTable, folder: Path) -> TableSource:
     for path in sorted(folder.resolve().glob("*.csv")):
         held.update(path.name.encode() + path.read_bytes())
     known = (table.name, str(folder.resolve()), table.label, table.attribute)
-    return TableSource(*known, digest=held.hexdigest()[:16])
+    return TableSource(*known, table.generator_rows, digest=held.hexdigest()[:16])
 
 
 def real_minority(task: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 from opal.bridge.llm.loop import HopelessError
 from opal.bridge.tabular.finetune import sampling
 from opal.bridge.tabular.finetune.sampling import RowWriter, continued
-from opal.bridge.tabular.finetune.tuning import RowTuning
+from opal.bridge.tabular.finetune.training import RowTuning
 
 torch = pytest.importorskip("torch", reason="needs the extra text")
 

@@ -14,8 +14,7 @@ from opal.bridge.prompts import transcript
 from opal.bridge.tabular.finetune import training
 from opal.bridge.tabular.finetune.rows import RowTexts
 from opal.bridge.tabular.finetune.sampling import continued
-from opal.bridge.tabular.finetune.training import train
-from opal.bridge.tabular.finetune.tuning import RowTuning, fingerprint, load
+from opal.bridge.tabular.finetune.training import RowTuning, fingerprint, load, train
 
 torch = pytest.importorskip("torch", reason="needs the extra text")
 

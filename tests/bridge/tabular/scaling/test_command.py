@@ -26,12 +26,15 @@ def test_sound_protocol_of_a_folder(
     toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--folder", toy, *OF_TOY, *SOUND, "--out", tmp_path / "out")
+    words = (*words, "--generator-rows", "synthetic", "90")
     found = json.loads(run(capsys, *words, "--json"))
     assert {arm["synthesizer"] for arm in found["arms"]} == {"none", "real", "synthetic", "mine"}
     assert all("balanced_log_loss_difference" in arm for arm in found["arms"])
     unknown = [arm for arm in found["arms"] if arm["synthesizer"] == "mine" and arm["n_added"]]
     assert unknown
     assert all(arm["n_generator"] is None for arm in unknown)
+    told = [arm for arm in found["arms"] if arm["synthesizer"] == "synthetic" and arm["n_added"]]
+    assert {arm["n_generator"] for arm in told if arm["arm"].startswith("filled")} == {90}
     shown = run(capsys, *words)
     assert "Balanced log loss minus that of weighting:" in shown
     assert "not said" in shown

@@ -33,6 +33,8 @@ def test_the_attribute_is_zero_at_its_least_value(toy: Path) -> None:
 def test_a_name_says_what_a_generator_saw_in_published_tables_only(toy: Path, mirror: Path) -> None:
     table = tables.from_folder(toy, "y", "side")
     assert math.isnan(table.n_generator("synthetic"))
+    said = tables.from_folder(toy, "y", "side", (("mine", 40),))
+    assert said.n_generator("mine") == tables.source_of(said, toy).read().n_generator("mine") == 40
     assert tables.listed("gender").n_generator("synthetic") == 200
     assert tables.listed("gender").n_generator("synthetic_allseed") == 3500
 
@@ -112,6 +114,10 @@ def test_names_that_are_not_there(toy: Path, tmp_path: Path) -> None:
         tables.from_folder(tmp_path / "absent")
     with pytest.raises(ValueError, match="--attribute"):
         tables.from_folder(toy, "y")
+    with pytest.raises(names.UnknownNameError, match="did you mean 'mine'"):
+        tables.from_folder(toy, "y", "side", (("mime", 200),))
+    with pytest.raises(ValueError, match="--generator-rows mine must be at least 1; got 0"):
+        tables.from_folder(toy, "y", "side", (("mine", 0),))
 
 
 def test_published_tables_have_their_makers(mirror: Path) -> None:
