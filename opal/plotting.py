@@ -119,6 +119,24 @@ def points(axes: Axes, simulated: pd.DataFrame, x: str, look: Look, label: str =
     )
 
 
+def intervals(
+    axes: Axes, measured: pd.DataFrame, x: str, look: Look, label: str = "", *, shift: float = 0.0
+) -> None:
+    """Values against column ``x``, joined, with bars from ``lower`` to ``upper``."""
+    rows = measured.sort_values(x)
+    axes.errorbar(
+        rows[x] + shift,
+        rows["value"],
+        yerr=[rows["value"] - rows["lower"], rows["upper"] - rows["value"]],
+        marker=look.marker,
+        linestyle=look.dashes or "none",
+        color=look.colour,
+        linewidth=0.9,
+        elinewidth=0.7,
+        label=label,
+    )
+
+
 def line(axes: Axes, theory: pd.DataFrame, x: str, look: Look, label: str = "") -> None:
     """Predicted values against column ``x``."""
     rows, style = theory.sort_values(x), look.dashes or "none"

@@ -8,11 +8,9 @@ import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
     from opal.checks import Check
-    from opal.plotting import Look
 
 STUDIES = ("generator_data", "published_scaling")
 SECONDS = 120  # wall_time_s of the cells, about, at --preset quick --workers 2
@@ -101,7 +99,7 @@ def _tables(figure: SubFigure, frame: pd.DataFrame) -> None:
         for maker, curve in rows.groupby("synthesizer", sort=False):
             shown = curve[curve["metric"] == "balanced_log_loss_difference"]
             label = report.label(str(maker))
-            _differences(axes, shown.sort_values("n_added"), looks[maker], label)
+            plotting.intervals(axes, shown, "n_added", looks[maker], label)
         same = (frame["table"] == name) & (frame["task"] == "imbalanced")
         real = frame[same & (frame["arm"] == "real rows alone")]
         axes.set_title(f"{name}: {_worth(rows, real['n_real'])}")
@@ -113,14 +111,6 @@ def _tables(figure: SubFigure, frame: pd.DataFrame) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
     title = "b  Real tables: worth in balanced real rows"
     figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=8)
-
-
-def _differences(axes: Axes, rows: pd.DataFrame, look: Look, label: str) -> None:
-    reach = np.abs(rows[["lower", "upper"]].to_numpy() - rows[["value"]].to_numpy()).T
-    axes.errorbar(
-        rows["n_added"], rows["value"], reach, color=look.colour, marker=look.marker, label=label,
-        linewidth=0.9, elinewidth=0.7,
-    )  # fmt: skip
 
 
 def _worth(rows: pd.DataFrame, sizes: pd.Series) -> str:

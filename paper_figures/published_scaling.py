@@ -112,14 +112,8 @@ def _sound(figure: SubFigure, frame: pd.DataFrame, tables: list[str], tasks: lis
             mine = rows[(rows["table"] == table) & (rows["task"] == task)]
             panel.axhline(0, color="black", linewidth=0.6)
             for k, (maker, curve) in enumerate(mine.groupby("synthesizer", sort=False)):
-                look, curve = looks[maker], curve.sort_values("n_added")
-                shift = 60 * (k - (len(looks) - 1) / 2)
-                panel.errorbar(
-                    curve["n_added"] + shift, curve["value"],
-                    np.abs(curve[["lower", "upper"]].to_numpy() - curve[["value"]].to_numpy()).T,
-                    color=look.colour, marker=look.marker, linestyle=look.dashes or "none",
-                    linewidth=0.9, elinewidth=0.7, label=report.label(str(maker)),
-                )  # fmt: skip
+                shift, label = 60 * (k - (len(looks) - 1) / 2), report.label(str(maker))
+                plotting.intervals(panel, curve, "n_added", looks[maker], label, shift=shift)
             if task == tasks[0]:
                 panel.set_title(f"{table}\n{_seen(mine)}")
         line[0].set_ylabel(f"{task}\nlog loss, difference")

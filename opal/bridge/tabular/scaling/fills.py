@@ -154,9 +154,14 @@ def arms_of(curve: SoundCurve, rows: GroupedRows) -> list[Arm]:
     weighed = [Arm(f"filled, alpha {alpha:g}", size, alpha) for size, alpha in grid]
     halves = [Arm("filled", size) for size in fits]
     mixes = [Arm(AS_PUBLISHED, size) for size in _published_sizes(curve, rows)]
+    return [REFERENCE, *halves, *mixes, *(weighed if curve.maker != REAL else [])]
+
+
+def real_rows_alone(curve: SoundCurve, rows: GroupedRows) -> list[Arm]:
+    """Real rows alone, whoever the maker is, in sizes that the rarest group reaches."""
+    n_groups = int(rows.originals.group.max()) + 1
     reach = n_groups * rows.real.counts(n_groups).min()
-    alone = [Arm(REAL_ALONE, size) for size in curve.effort.real_sizes if size <= reach]
-    return [REFERENCE, *halves, *mixes, *(weighed if curve.maker != REAL else []), *alone]
+    return [Arm(REAL_ALONE, size) for size in curve.effort.real_sizes if size <= reach]
 
 
 def left_out(curve: SoundCurve, arms: Sequence[Arm]) -> list[int]:

@@ -27,6 +27,8 @@ with its threshold moved, and group weighting.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,7 @@ from opal.bridge.tabular.scaling.fills import (
     SoundCurve,
     arms_of,
     read,
+    real_rows_alone,
     training_table,
 )
 from opal.bridge.tabular.scaling.learners import (
@@ -61,6 +64,7 @@ from opal.bridge.tabular.scaling.tables import ScalingTable
 
 METRICS = ("balanced_log_loss", "balanced_error", "worst_error")
 EQUIVALENT = "equivalent_real_rows"
+Losses = Mapping[str, np.ndarray]  # log loss and error of every test row in every draw [S, n_test]
 
 
 def evaluate(curve: SoundCurve) -> pd.DataFrame:
@@ -79,19 +83,19 @@ def evaluate(curve: SoundCurve) -> pd.DataFrame:
     table = curve.source.read()
     rows = read(table, curve)
     arms = arms_of(curve, rows)
+    shared = replace(curve, maker=NO_MAKER)
     with threadpool_limits(1):  # on busy cores two threads are many times slower than one
-        learner = _tuned(curve, rows, REFERENCE)
+        learner, reference = _weighting(shared)
         plain = _tuned(curve, rows, RAW) if RAW in arms else learner
-        losses = {
+        losses = {REFERENCE: reference} | {
             arm: _test_losses(curve, rows, arm, plain if arm in (RAW, THRESHOLD) else learner)
             for arm in arms
-            if arm.name != REAL_ALONE
-        } | {
-            arm: _test_losses(curve, rows, arm, _tuned(curve, rows, arm))
-            for arm in arms
-            if arm.name == REAL_ALONE
+            if arm != REFERENCE
         }
         chosen = _chosen(curve, rows, arms, learner)
+        if curve.maker != NO_MAKER:
+            losses |= _real_rows_alone(shared)
+            arms += real_rows_alone(curve, rows)
     found = []
     for arm, of in [*((arm, arm) for arm in arms), *chosen.items()]:
         about = {**_counts(curve, table, rows, of), "arm": arm.name}
@@ -105,6 +109,23 @@ def evaluate(curve: SoundCurve) -> pd.DataFrame:
         classifier=curve.learner, synthesizer=curve.maker, n_replicates=curve.effort.draws,
     )  # fmt: skip
     return records.validate(frame)
+
+
+# Makers of a table, task and learner follow one another in a process, and share what is below.
+@lru_cache(maxsize=1)
+def _weighting(curve: SoundCurve) -> tuple[Learner, Losses]:
+    """The learner that is tuned for group weighting, and its test losses."""
+    rows = read(curve.source.read(), curve)
+    learner = _tuned(curve, rows, REFERENCE)
+    return learner, _test_losses(curve, rows, REFERENCE, learner)
+
+
+@lru_cache(maxsize=1)
+def _real_rows_alone(curve: SoundCurve) -> Mapping[Arm, Losses]:
+    """Test losses of real rows alone, tuned at each size."""
+    rows = read(curve.source.read(), curve)
+    arms = real_rows_alone(curve, rows)
+    return {arm: _test_losses(curve, rows, arm, _tuned(curve, rows, arm)) for arm in arms}
 
 
 def _tuned(curve: SoundCurve, rows: GroupedRows, arm: Arm) -> Learner:
@@ -131,9 +152,7 @@ def _chosen(
     return found
 
 
-def _test_losses(
-    curve: SoundCurve, rows: GroupedRows, arm: Arm, learner: Learner
-) -> dict[str, np.ndarray]:
+def _test_losses(curve: SoundCurve, rows: GroupedRows, arm: Arm, learner: Learner) -> Losses:
     """Log loss and error of every test row in every draw [S, n_test]."""
     y = rows.test.y
     found: dict[str, list[np.ndarray]] = {"log_loss": [], "error": []}
@@ -154,9 +173,7 @@ def _prior_log_odds(training: TrainingTable, rows: GroupedRows) -> np.ndarray:
     return odds[rows.test.group // 2]
 
 
-def _measured(
-    losses: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], group: np.ndarray
-) -> Iterator[dict[str, Any]]:
+def _measured(losses: Losses, reference: Losses, group: np.ndarray) -> Iterator[dict[str, Any]]:
     """Each metric and its difference to the reference, with crossed errors and intervals."""
     for metric in METRICS:
         kind = "log_loss" if metric.endswith("log_loss") else "error"
@@ -175,9 +192,7 @@ def _measured(
             }
 
 
-def _worth(
-    arm: Arm, losses: Mapping[Arm, Mapping[str, np.ndarray]], group: np.ndarray
-) -> list[dict[str, Any]]:
+def _worth(arm: Arm, losses: Mapping[Arm, Losses], group: np.ndarray) -> list[dict[str, Any]]:
     """Real rows, as many of each group, with the balanced log loss of an arm, if that is known."""
     mine = _shares(losses[arm]["log_loss"], group, METRICS[0])
     differences = {}
