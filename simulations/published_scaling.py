@@ -47,8 +47,6 @@ class Config:
     """Draws of the sound protocol."""
     folds: int = 5
     """Folds of real rows that tune and calibrate."""
-    tuning_draws: int = 3
-    """Draws whose held-out rows choose settings and weights."""
     real_sizes: tuple[int, ...] = (60, 100, 200, 400, 800, 1600, 3200, 6400)
     """Real rows alone, as many of each group, that the sound arms are held against."""
     seed: int = 0
@@ -70,7 +68,6 @@ PRESETS = {
         real_sizes=(200, 1600),
         draws=2,
         folds=2,
-        tuning_draws=1,
     ),
     "quick": Config(
         experiments=("additional",),
@@ -82,7 +79,6 @@ PRESETS = {
         alphas=(),
         real_sizes=(60, 160, 400, 960),
         folds=3,
-        tuning_draws=1,
     ),
     "full": Config(),
 }
@@ -104,8 +100,7 @@ def cells(config: Config) -> list[Cell]:
     choice = curves.CurveChoice(config.tasks, config.experiments, config.published)
     first = curves.published_cells(sources, choice, committed=True, steps=config.steps)
     effort = Effort(
-        config.sizes, config.alphas, config.draws, config.folds, config.tuning_draws,
-        config.real_sizes, config.seed,
+        config.sizes, config.alphas, config.draws, config.folds, config.real_sizes, config.seed
     )  # fmt: skip
     sound = curves.CurveChoice(config.tasks, (), config.learners, config.makers)
     published = [Cell(published_cell, cell.config, f"published {cell.label}") for cell in first]

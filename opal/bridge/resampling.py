@@ -142,10 +142,18 @@ def clustered_error(values: np.ndarray, family: np.ndarray) -> float | None:
 
 
 class Crossed(NamedTuple):
-    """A mean over repetitions and rows, and its standard error."""
+    """A mean over repetitions and rows, its standard error, and the degrees of freedom of that."""
 
     mean: float
     std_error: float
+    dof: float = math.inf
+
+    @property
+    def half_width(self) -> float:
+        """Of the 95 % interval: Student's t, since few repetitions know their variance badly."""
+        from scipy import stats
+
+        return float(stats.t.ppf(0.975, self.dof)) * self.std_error
 
 
 def crossed(parts: Sequence[np.ndarray]) -> Crossed:
@@ -153,7 +161,8 @@ def crossed(parts: Sequence[np.ndarray]) -> Crossed:
 
     With ``x`` of a group in [S, n], ``Var = Var_s(Σ_g x̄_s)/S + Σ_g Var_i(x̄_i)/n`` counts the
     interaction of repetitions and rows twice; it is taken off once (Cameron, Gelbach and Miller
-    2011, for a mean). The larger of the two terms is the least that is returned.
+    2011, for a mean). The larger of the two terms is the least that is returned. Degrees of freedom
+    are Satterthwaite's, of the two terms.
 
     Args:
         parts: a group each, ``[S, n_g]``, with two repetitions and rows at least.
@@ -161,15 +170,18 @@ def crossed(parts: Sequence[np.ndarray]) -> Crossed:
     by_repetition = sum(part.mean(axis=1) for part in parts)
     n_repetitions = len(parts[0])
     of_repetitions = float(np.var(by_repetition, ddof=1)) / n_repetitions
-    of_rows, both = 0.0, 0.0
+    of_rows, both, spread = 0.0, 0.0, of_repetitions**2 / (n_repetitions - 1)
     for part in parts:
         row = part.mean(axis=0)
         rest = part - row - part.mean(axis=1, keepdims=True) + part.mean()
         free = (n_repetitions - 1) * (len(row) - 1)
-        of_rows += float(np.var(row, ddof=1)) / len(row)
+        mine = float(np.var(row, ddof=1)) / len(row)
+        of_rows += mine
+        spread += mine**2 / (len(row) - 1)
         both += float(np.sum(rest**2)) / free / part.size
     variance = max(of_repetitions + of_rows - both, of_repetitions, of_rows)
-    return Crossed(float(np.mean(by_repetition)), math.sqrt(variance))
+    dof = variance**2 / spread if spread > 0 else math.inf
+    return Crossed(float(np.mean(by_repetition)), math.sqrt(variance), dof)
 
 
 def z_score(difference: float, *errors: float | None) -> float | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from opal.bridge.tabular.scaling.tables import TableSource
     from opal.runner import Cell
 
-_SOUND_ONLY = ("sizes", "alphas", "draws", "folds", "tuning_draws", "real_sizes", "seed")
+_SOUND_ONLY = ("sizes", "alphas", "draws", "folds", "real_sizes", "seed")
 _FOLDER_ONLY = ("label", "attribute", "generator_rows")
 _PUBLISHED_ONLY = ("compare", "laws", "experiments")
 
@@ -65,8 +65,6 @@ class ScaleRows:
     """Draws of majority rows and makers' rows (sound)."""
     folds: int = 3
     """Folds of real rows that tune and calibrate (sound)."""
-    tuning_draws: int = 3
-    """Draws whose held-out rows choose settings and weights (sound)."""
     real_sizes: tuple[int, ...] = (60, 100, 200, 400, 800, 1600, 3200, 6400)
     """Real rows alone, as many of each group, that sound arms are held against."""
     seed: int = 0

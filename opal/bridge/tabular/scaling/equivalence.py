@@ -32,7 +32,7 @@ def equivalent_rows(differences: Mapping[int, resampling.Crossed]) -> Equivalent
     sizes = sorted(differences)
     at = np.log(sizes)
     mean = np.array([differences[size].mean for size in sizes])
-    half = resampling.Z95 * np.array([differences[size].std_error for size in sizes])
+    half = np.array([differences[size].half_width for size in sizes])
     return EquivalentRows(*(_crossing(at, ends) for ends in (mean, mean + half, mean - half)))
 
 

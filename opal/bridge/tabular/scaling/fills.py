@@ -36,8 +36,6 @@ class Effort:
     """Draws of the majority rows and of the makers' rows."""
     folds: int = 3
     """Folds of real rows that tune and calibrate."""
-    tuning_draws: int = 3
-    """Draws whose held-out rows choose settings and weights."""
     real_sizes: tuple[int, ...] = (60, 100, 200, 400, 800, 1600, 3200, 6400)
     """Real rows alone, as many of each group, that arms are held against; as far as they reach."""
     seed: int = 0
@@ -46,8 +44,6 @@ class Effort:
     def __post_init__(self) -> None:
         validation.require_at_least("draws", self.draws, 2, "One has no standard error.")
         validation.require_at_least("folds", self.folds, 2)
-        validation.require_at_least("tuning_draws", self.tuning_draws, 1)
-        validation.require_at_most("tuning_draws", self.tuning_draws, self.draws, "the --draws")
         validation.require_seed(self.seed)
         if not self.sizes or any(size < 0 or size % 4 for size in self.sizes):
             raise ValueError(

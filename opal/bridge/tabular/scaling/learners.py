@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from opal.bridge.tabular.arms import TrainingRows, balancing
-from opal.bridge.tabular.classifiers import logistic_scores
+from opal.bridge.tabular.classifiers import PENALTIES, logistic_scores
 from opal.bridge.tabular.splits import TableRows
 
 LEARNERS = ("logistic", "forest", "boosting")
-PENALTIES = tuple(float(c) for c in np.logspace(-2.5, 1.5, 5))
 _CHOICES: Mapping[str, Sequence[float]] = {
     "logistic": PENALTIES,
     "forest": (2, 5, 20),  # least rows of a leaf
@@ -70,15 +69,18 @@ class Learner:
 
     def fit(self, training: TrainingTable) -> Scores:
         """Log odds of new rows ``(n, d) → (n,)``, not calibrated."""
-        rows, weight = training.rows, training.weight / training.weight.mean()
-        if self.kind == "logistic":
-            scores = logistic_scores(
-                TrainingRows(rows, weight, np.zeros(0)), training.n_real, [self.setting]
-            )
-            return lambda x: scores(x)[0]
-        model = _trees(self)
-        model.fit(rows.x, rows.y, sample_weight=weight)
-        return lambda x: _log_odds(np.asarray(model.predict_proba(x))[:, 1])
+        scores = _fitted([self], training)
+        return lambda x: scores(x)[0]
+
+
+def _fitted(learners: Sequence[Learner], training: TrainingTable) -> Scores:
+    """Log odds of new rows ``(n, d) → (len(learners), n)``, of learners of one kind."""
+    rows, weight = training.rows, training.weight / training.weight.mean()
+    if learners[0].kind == "logistic":
+        table = TrainingRows(rows, weight, np.zeros(0))
+        return logistic_scores(table, training.n_real, [learner.setting for learner in learners])
+    models = [_trees(each).fit(rows.x, rows.y, sample_weight=weight) for each in learners]
+    return lambda x: np.stack([_log_odds(model.predict_proba(x)[:, 1]) for model in models])
 
 
 def _trees(learner: Learner) -> Any:
@@ -131,32 +133,40 @@ class HeldOutScores:
 
 def hold_out(learner: Learner, training: TrainingTable, folds: int) -> HeldOutScores:
     """Scores of the real rows by rules not fitted to them; groups are dealt out evenly."""
+    return _held_out([learner], training, folds)[0]
+
+
+def _held_out(
+    learners: Sequence[Learner], training: TrainingTable, folds: int
+) -> list[HeldOutScores]:
     from sklearn.model_selection import StratifiedKFold
 
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=learner.seed)
-    scores = np.empty(training.n_real)
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=learners[0].seed)
+    scores = np.empty((len(learners), training.n_real))
     for _, held_out in splitter.split(training.group, training.group):
-        scores[held_out] = learner.fit(training.without(held_out))(training.rows.x[held_out])
-    return HeldOutScores(scores, training.rows.y[: training.n_real], training.judged)
+        fitted = _fitted(learners, training.without(held_out))
+        scores[:, held_out] = fitted(training.rows.x[held_out])
+    y, weight = training.rows.y[: training.n_real], training.judged
+    return [HeldOutScores(mine, y, weight) for mine in scores]
 
 
-def tuned(kind: str, training: Sequence[TrainingTable], *, folds: int, seed: int) -> Learner:
-    """The learner whose setting has the least held-out loss over some training sets.
+def tuned(kind: str, training: TrainingTable, *, folds: int, seed: int) -> Learner:
+    """The learner whose setting has the least held-out loss on a training set.
 
     Args:
         kind: one of :data:`LEARNERS`.
-        training: the training sets.
+        training: the training set.
         folds: number of folds.
         seed: of the learner and the folds.
     """
-    several = (Learner(kind, setting, seed) for setting in _CHOICES[kind])
-    return min(several, key=lambda learner: held_out_loss(learner, training, folds))
+    several = [Learner(kind, setting, seed) for setting in _CHOICES[kind]]
+    held_out = _held_out(several, training, folds)
+    return several[int(np.argmin([_calibrated(each, kind).loss() for each in held_out]))]
 
 
-def held_out_loss(learner: Learner, training: Sequence[TrainingTable], folds: int) -> float:
-    """Mean loss of held-out real rows over some training sets, after calibration."""
-    held_out = (hold_out(learner, one, folds) for one in training)
-    return float(np.mean([_calibrated(each, learner.kind).loss() for each in held_out]))
+def held_out_loss(learner: Learner, training: TrainingTable, folds: int) -> float:
+    """Mean loss of held-out real rows, after calibration."""
+    return _calibrated(hold_out(learner, training, folds), learner.kind).loss()
 
 
 def calibrated(learner: Learner, training: TrainingTable, folds: int) -> Scores:

@@ -7,15 +7,15 @@ Groups are classes in the imbalanced task, (attribute, class) in the spurious on
 by the balanced log loss, balanced error and worst-group error of the test rows, and paired with
 group weighting, which uses no row but the real ones; intervals join draws and test rows.
 
-Settings of a learner are tuned on held-out real rows: for raw rows by their own loss, for group
-weighting by the balanced one, which all filled arms share, and for real rows alone at each size. A
-maker may have seen the rows
-that are held out, and the originals of the published tables have another mix of attributes than
+Settings of a learner are tuned on held-out real rows, in each draw anew, so that intervals know of
+the choice: for raw rows by their own loss, for group weighting by the balanced one, which all
+filled arms share, and for real rows alone at each size. A maker may have seen the rows that are
+held out, and the originals of the published tables have another mix of attributes than
 test rows, towards which an arm should not be tuned.
 
 The paper weighs every added row ½. With B rows before them that is the OPAL objective at
 ``α = ½N/(B + ½N)``: arms ``filled`` have this weight, ``filled, alpha A`` one of a grid, and
-``filled, alpha chosen`` that of the grid with the least held-out loss.
+``filled, alpha chosen`` that of the grid with the least held-out loss of each draw.
 
 In the spurious task published experiments draw from pairs of groups, whatever their shares: arms
 ``as published`` repeat that mix, which may leave groups as unequal as they were.
@@ -26,7 +26,7 @@ with its threshold moved, and group weighting.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -64,6 +64,7 @@ from opal.bridge.tabular.scaling.tables import ScalingTable
 
 METRICS = ("balanced_log_loss", "balanced_error", "worst_error")
 EQUIVALENT = "equivalent_real_rows"
+CHOSEN = "filled, alpha chosen"
 Losses = Mapping[str, np.ndarray]  # log loss and error of every test row in every draw [S, n_test]
 
 
@@ -85,21 +86,20 @@ def evaluate(curve: SoundCurve) -> pd.DataFrame:
     arms = arms_of(curve, rows)
     shared = replace(curve, maker=NO_MAKER)
     with threadpool_limits(1):  # on busy cores two threads are many times slower than one
-        learner, reference = _weighting(shared)
-        plain = _tuned(curve, rows, RAW) if RAW in arms else learner
+        learners, reference = _weighting(shared)
+        plain = _tuned(curve, rows, RAW) if RAW in arms else learners
         losses = {REFERENCE: reference} | {
-            arm: _test_losses(curve, rows, arm, plain if arm in (RAW, THRESHOLD) else learner)
+            arm: _test_losses(curve, rows, arm, plain if arm in (RAW, THRESHOLD) else learners)
             for arm in arms
             if arm != REFERENCE
         }
-        chosen = _chosen(curve, rows, arms, learner)
+        losses |= _of_chosen_alpha(curve, rows, losses, learners)
         if curve.maker != NO_MAKER:
             losses |= _real_rows_alone(shared)
-            arms += real_rows_alone(curve, rows)
     found = []
-    for arm, of in [*((arm, arm) for arm in arms), *chosen.items()]:
-        about = {**_counts(curve, table, rows, of), "arm": arm.name}
-        measured = list(_measured(losses[of], losses[REFERENCE], rows.test.group))
+    for arm, mine in losses.items():
+        about = {**_counts(curve, table, rows, arm), "arm": arm.name}
+        measured = list(_measured(mine, reference, rows.test.group))
         if arm.name in ("filled", REFERENCE.name) and curve.maker != NO_MAKER:
             measured += _worth(arm, losses, rows.test.group)
         found += [{**about, **row} for row in measured]
@@ -113,11 +113,11 @@ def evaluate(curve: SoundCurve) -> pd.DataFrame:
 
 # Makers of a table, task and learner follow one another in a process, and share what is below.
 @lru_cache(maxsize=1)
-def _weighting(curve: SoundCurve) -> tuple[Learner, Losses]:
-    """The learner that is tuned for group weighting, and its test losses."""
+def _weighting(curve: SoundCurve) -> tuple[list[Learner], Losses]:
+    """The learners that are tuned for group weighting, and their test losses."""
     rows = read(curve.source.read(), curve)
-    learner = _tuned(curve, rows, REFERENCE)
-    return learner, _test_losses(curve, rows, REFERENCE, learner)
+    learners = _tuned(curve, rows, REFERENCE)
+    return learners, _test_losses(curve, rows, REFERENCE, learners)
 
 
 @lru_cache(maxsize=1)
@@ -128,35 +128,41 @@ def _real_rows_alone(curve: SoundCurve) -> Mapping[Arm, Losses]:
     return {arm: _test_losses(curve, rows, arm, _tuned(curve, rows, arm)) for arm in arms}
 
 
-def _tuned(curve: SoundCurve, rows: GroupedRows, arm: Arm) -> Learner:
-    first = [training_table(curve, rows, arm, draw) for draw in range(curve.effort.tuning_draws)]
-    return tuned(curve.learner, first, folds=curve.effort.folds, seed=curve.effort.seed)
+def _tuned(curve: SoundCurve, rows: GroupedRows, arm: Arm) -> list[Learner]:
+    """A learner for each draw, tuned on that draw alone, as one who has no other would."""
+    effort = curve.effort
+    several = (training_table(curve, rows, arm, draw) for draw in range(effort.draws))
+    return [tuned(curve.learner, each, folds=effort.folds, seed=effort.seed) for each in several]
 
 
-def _chosen(
-    curve: SoundCurve, rows: GroupedRows, arms: list[Arm], learner: Learner
-) -> dict[Arm, Arm]:
-    """For each N the arm of the grid of α with the least held-out loss, under its own name."""
-    first = range(curve.effort.tuning_draws)
-    loss = {
-        arm: held_out_loss(
-            learner, [training_table(curve, rows, arm, draw) for draw in first], curve.effort.folds
-        )
-        for arm in arms
-        if arm.alpha is not None
-    }
-    found = {}
-    for size in dict.fromkeys(arm.n_added for arm in loss):
-        best = min((arm for arm in loss if arm.n_added == size), key=lambda arm: loss[arm])
-        found[Arm("filled, alpha chosen", size, best.alpha)] = best
+def _of_chosen_alpha(
+    curve: SoundCurve, rows: GroupedRows, losses: Mapping[Arm, Losses], learners: Sequence[Learner]
+) -> dict[Arm, Losses]:
+    """For each N the α of the grid with the least held-out loss of each draw; its mean is named."""
+    grid = [arm for arm in losses if arm.alpha is not None]
+    found: dict[Arm, Losses] = {}
+    for size in dict.fromkeys(arm.n_added for arm in grid):
+        mine = [arm for arm in grid if arm.n_added == size]
+        best = []
+        for draw, learner in enumerate(learners):
+            tables = [training_table(curve, rows, arm, draw) for arm in mine]
+            held_out = [held_out_loss(learner, table, curve.effort.folds) for table in tables]
+            best.append(mine[int(np.argmin(held_out))])
+        arm = Arm(CHOSEN, size, float(np.mean([arm.alpha for arm in best])))
+        found[arm] = {
+            name: np.stack([losses[arm][name][draw] for draw, arm in enumerate(best)])
+            for name in losses[mine[0]]
+        }
     return found
 
 
-def _test_losses(curve: SoundCurve, rows: GroupedRows, arm: Arm, learner: Learner) -> Losses:
+def _test_losses(
+    curve: SoundCurve, rows: GroupedRows, arm: Arm, learners: Sequence[Learner]
+) -> Losses:
     """Log loss and error of every test row in every draw [S, n_test]."""
     y = rows.test.y
     found: dict[str, list[np.ndarray]] = {"log_loss": [], "error": []}
-    for draw in range(curve.effort.draws):
+    for draw, learner in enumerate(learners):
         training = training_table(curve, rows, arm, draw)
         scores = calibrated(learner, training, curve.effort.folds)(rows.test.x)
         if arm == THRESHOLD:
@@ -182,13 +188,12 @@ def _measured(losses: Losses, reference: Losses, group: np.ndarray) -> Iterator[
         difference = {g: mine.get(g, zero) - other.get(g, zero) for g in {*mine, *other}}
         for name, parts in ((metric, mine), (f"{metric}_difference", difference)):
             found = resampling.crossed(list(parts.values()))
-            half = resampling.Z95 * found.std_error
             yield {
                 "metric": name,
                 "value": found.mean,
                 "std_error": found.std_error,
-                "lower": found.mean - half,
-                "upper": found.mean + half,
+                "lower": found.mean - found.half_width,
+                "upper": found.mean + found.half_width,
             }
 
 

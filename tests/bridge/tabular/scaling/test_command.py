@@ -10,7 +10,7 @@ from opal import cli, records
 
 OF_TOY = ("--label", "y", "--attribute", "side", "--workers", "1")
 SOUND = ("--classifiers", "logistic", "--sizes", "0", "24", "--alphas", "0.5", "--draws", "3",
-         "--folds", "2", "--tuning-draws", "1", "--real-sizes", "40", "80")  # fmt: skip
+         "--folds", "2", "--real-sizes", "40", "80")  # fmt: skip
 PUBLISHED = ("--protocol", "published", "--classifiers", "logistic", "--tasks", "imbalanced",
              "--experiments", "additional", "--makers", "mine")  # fmt: skip
 

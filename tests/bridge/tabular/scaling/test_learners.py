@@ -33,7 +33,7 @@ def test_a_tuned_learner_ranks_new_rows(kind: str) -> None:
     if kind == "boosting":
         pytest.importorskip("xgboost")
     training, new = table(300, 1), table(400, 2).rows
-    learner = learners.tuned(kind, [training], folds=2, seed=0)
+    learner = learners.tuned(kind, training, folds=2, seed=0)
     scores = learners.calibrated(learner, training, 2)(new.x)
     loss = np.logaddexp(0, np.where(new.y == 1, -scores, scores)).mean()
     best = np.logaddexp(0, -np.where(new.y == 1, 1, -1) * (new.x @ TRUE)).mean()

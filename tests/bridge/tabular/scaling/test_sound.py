@@ -14,9 +14,7 @@ from opal.bridge.tabular.scaling import fills, sound, tables
 from opal.bridge.tabular.scaling.fills import Arm, Effort, SoundCurve
 from opal.bridge.tabular.scaling.learners import TrainingTable
 
-EFFORT = Effort(
-    sizes=(0, 24), alphas=(0.25, 0.75), draws=4, folds=2, tuning_draws=1, real_sizes=(40, 80)
-)
+EFFORT = Effort(sizes=(0, 24), alphas=(0.25, 0.75), draws=4, folds=2, real_sizes=(40, 80))
 
 
 def curve_of(toy: Path, **changes: Any) -> SoundCurve:
@@ -118,7 +116,6 @@ def test_sizes_out_of_reach_are_left_out_and_none_is_refused(toy: Path) -> None:
     [
         ({"draws": 1}, "--draws must be at least 2"),
         ({"folds": 1}, "--folds must be at least 2"),
-        ({"tuning_draws": 9}, "--tuning-draws must be at most 4, the --draws; got 9"),
         ({"sizes": (0, 6)}, "multiples of 4"),
         ({"sizes": (0, 24, 24)}, "--sizes must be different numbers"),
         ({"folds": 30}, "--folds must be at most 10, rows of a group in --real-sizes"),
@@ -134,7 +131,7 @@ def test_an_effort_that_means_nothing_is_refused(changes: dict[str, Any], messag
 
 def test_gpt2_has_seen_what_it_was_fitted_to(mirror: Path) -> None:
     source = tables.TableSource("gender")
-    effort = Effort(sizes=(0,), alphas=(), draws=2, folds=2, tuning_draws=1, real_sizes=(60, 100))
+    effort = Effort(sizes=(0,), alphas=(), draws=2, folds=2, real_sizes=(60, 100))
     for maker, expected in (("synthetic", 1000), ("synthetic_allseed", 3500)):
         frame = sound.evaluate(SoundCurve(source, "imbalanced", "logistic", maker, effort))
         seen = frame.groupby("arm")["n_seen"].first()
