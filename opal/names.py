@@ -28,9 +28,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     "unknown study 'alhpa'; did you mean 'alpha'? There are: alpha, spurious."
     """
     names = sorted(known)
-    return UnknownNameError(
-        f"unknown {kind} {name!r}{hint(name, names)} There are: {', '.join(names)}."
-    )
+    there = f"There are: {', '.join(names)}." if names else "There are none."
+    return UnknownNameError(f"unknown {kind} {name!r}{hint(name, names)} {there}")
 
 
 def check(kind: str, given: Iterable[str], known: Iterable[str]) -> None:

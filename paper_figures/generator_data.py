@@ -98,7 +98,7 @@ def _tables(figure: SubFigure, frame: pd.DataFrame) -> None:
         axes.axhline(0, color="black", linewidth=0.6)
         for maker, curve in rows.groupby("synthesizer", sort=False):
             shown = curve[curve["metric"] == "balanced_log_loss_difference"]
-            label = report.label(str(maker))
+            label = report.label(str(maker), name)
             plotting.intervals(axes, shown, "n_added", looks[maker], label)
         same = (frame["table"] == name) & (frame["task"] == "imbalanced")
         real = frame[same & (frame["arm"] == "real rows alone")]

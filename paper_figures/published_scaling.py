@@ -112,7 +112,7 @@ def _sound(figure: SubFigure, frame: pd.DataFrame, tables: list[str], tasks: lis
             mine = rows[(rows["table"] == table) & (rows["task"] == task)]
             panel.axhline(0, color="black", linewidth=0.6)
             for k, (maker, curve) in enumerate(mine.groupby("synthesizer", sort=False)):
-                shift, label = 60 * (k - (len(looks) - 1) / 2), report.label(str(maker))
+                shift, label = 60 * (k - (len(looks) - 1) / 2), report.label(str(maker), table)
                 plotting.intervals(panel, curve, "n_added", looks[maker], label, shift=shift)
             if task == tasks[0]:
                 panel.set_title(f"{table}\n{_seen(mine)}")
@@ -144,9 +144,11 @@ def _verdict(rows: pd.DataFrame) -> str:
     from opal.bridge.tabular.scaling import report
 
     last = rows.loc[rows.groupby(["setting", "synthesizer"], sort=False)["n_added"].idxmax()]
+    table = rows["table"].iloc[0]
     said = [
-        f"{report.label(str(maker))} better in {int((mine['upper'] < 0).sum())}, worse in "
-        f"{int((mine['lower'] > 0).sum())} of {len(mine)}"
+        f"{report.label(str(maker), table)} better in "
+        f"{int((mine['upper'] < 0).sum())}, worse in {int((mine['lower'] > 0).sum())} of "
+        f"{len(mine)}"
         for maker, mine in last.groupby("synthesizer", sort=False)
     ]
     return "Largest N:\n    " + "; ".join(said)

@@ -9,9 +9,16 @@ from itertools import product
 from opal import names, validation
 from opal.bridge.tabular.scaling import classifiers, fills, learners, published, sound
 from opal.bridge.tabular.scaling.comparison import result_files
-from opal.bridge.tabular.scaling.fills import REAL, Effort, SoundCurve
-from opal.bridge.tabular.scaling.published import EXPERIMENTS, N_STEPS, NO_MAKER, PublishedCurve
-from opal.bridge.tabular.scaling.tables import TASKS, ScalingTable, TableSource, require_makers
+from opal.bridge.tabular.scaling.fills import Effort, SoundCurve
+from opal.bridge.tabular.scaling.published import EXPERIMENTS, N_STEPS, PublishedCurve
+from opal.bridge.tabular.scaling.tables import (
+    NO_MAKER,
+    REAL,
+    TASKS,
+    ScalingTable,
+    TableSource,
+    require_makers,
+)
 from opal.runner import Cell
 
 

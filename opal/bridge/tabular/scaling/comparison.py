@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge.tabular.scaling.classifiers import TOLERANCE
-from opal.bridge.tabular.scaling.published import METRICS, N_STEPS, NO_MAKER, OLDER
-from opal.bridge.tabular.scaling.tables import ScalingTable
+from opal.bridge.tabular.scaling.published import METRICS, N_STEPS, OLDER
+from opal.bridge.tabular.scaling.tables import NO_MAKER, ScalingTable
 
 ROUNDING = 1e-9
 _CLASSIFIERS = {"log": "logistic", "rf": "forest", "xgb": "xgboost"}

@@ -16,7 +16,11 @@ from opal.bridge import resampling
 
 
 class EquivalentRows(NamedTuple):
-    """A number of real rows and its interval; an end out of reach of the curve is 0 or infinite."""
+    """A number of real rows and its interval.
+
+    Out of reach of the curve a value is 0 or infinite; the ends of an interval stay bounds: a lower
+    one is then 0 or the largest size that was measured, an upper one the least or infinite.
+    """
 
     value: float
     lower: float
@@ -33,7 +37,8 @@ def equivalent_rows(differences: Mapping[int, resampling.Crossed]) -> Equivalent
     at = np.log(sizes)
     mean = np.array([differences[size].mean for size in sizes])
     half = np.array([differences[size].half_width for size in sizes])
-    return EquivalentRows(*(_crossing(at, ends) for ends in (mean, mean + half, mean - half)))
+    value, lower, upper = (_crossing(at, ends) for ends in (mean, mean + half, mean - half))
+    return EquivalentRows(value, min(lower, sizes[-1]), max(upper, sizes[0]))
 
 
 def _crossing(at: np.ndarray, differences: np.ndarray) -> float:

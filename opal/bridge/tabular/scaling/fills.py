@@ -13,11 +13,16 @@ from opal import validation
 from opal.bridge.tabular.arms import balancing
 from opal.bridge.tabular.scaling import tables
 from opal.bridge.tabular.scaling.learners import TrainingTable
-from opal.bridge.tabular.scaling.published import ADDED_WEIGHT, NO_MAKER
-from opal.bridge.tabular.scaling.tables import ScalingTable, TableSource, TaskRows
+from opal.bridge.tabular.scaling.published import ADDED_WEIGHT
+from opal.bridge.tabular.scaling.tables import (
+    NO_MAKER,
+    REAL,
+    ScalingTable,
+    TableSource,
+    TaskRows,
+    group_name,
+)
 from opal.bridge.tabular.splits import TableRows
-
-REAL = "real"
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Effort:
     alphas: tuple[float, ...] = (0.1, 0.3, 0.6, 0.9)
     """Weights of the added rows in the OPAL objective, beside the paper's 1/2 for each row."""
     draws: int = 20
-    """Draws of the majority rows and of the makers' rows."""
+    """Draws of the majority rows, four for each original, and of the makers' rows."""
     folds: int = 3
     """Folds of real rows that tune and calibrate."""
     real_sizes: tuple[int, ...] = (60, 100, 200, 400, 800, 1600, 3200, 6400)
@@ -129,28 +134,58 @@ def arms_of(curve: SoundCurve, rows: GroupedRows) -> list[Arm]:
     """The arms of a curve, the reference first; real rows may not reach the largest sizes.
 
     Raises:
-        ValueError: a maker has fewer rows than an arm draws.
+        ValueError: there are too few real rows to draw or to hold out, or a maker has fewer rows
+            than an arm draws.
     """
+    _require_real_rows(curve, rows)
     if curve.maker == NO_MAKER:
         return [REFERENCE, RAW, THRESHOLD]
     n_groups = int(rows.originals.group.max()) + 1
     most = np.full(n_groups, np.inf)  # rows that may be added to each group, in every draw
+    fill = np.zeros(n_groups, dtype=int)  # rows that fill it
     for draw in range(curve.effort.draws):
         real, rest = _real(curve, rows, draw)
         counts = real.counts(n_groups)
+        fill = np.maximum(fill, counts.max() - counts)
         most = np.minimum(most, rest.counts(n_groups) - (counts.max() - counts))
     fits = [size for size in curve.effort.sizes if size / n_groups <= most.min()]
     if not fits and curve.maker != REAL:
+        least = min(curve.effort.sizes) // n_groups
+        held = rows.made.counts(n_groups)
+        short = [g for g in range(n_groups) if most[g] < least]
         raise ValueError(
             f"{curve.source.name}, {curve.task} task: {curve.maker} has too few rows for N = "
-            f"{min(curve.effort.sizes)}: beyond those that fill its groups up, they have "
-            f"{[int(n) for n in most]}. Ask for smaller --sizes, or make more rows."
+            f"{min(curve.effort.sizes)}: of "
+            + " and of ".join(
+                f"{group_name(curve.task, g)} it has {held[g]:,} and needs {fill[g] + least:,}"
+                for g in short
+            )
+            + ". Make more rows, or ask for smaller --sizes."
         )
     grid = product([size for size in fits if size], curve.effort.alphas)
     weighed = [Arm(f"filled, alpha {alpha:g}", size, alpha) for size, alpha in grid]
     halves = [Arm("filled", size) for size in fits]
     mixes = [Arm(AS_PUBLISHED, size) for size in _published_sizes(curve, rows)]
     return [REFERENCE, *halves, *mixes, *(weighed if curve.maker != REAL else [])]
+
+
+def _require_real_rows(curve: SoundCurve, rows: GroupedRows) -> None:
+    """Refuse a pool whose draws would all be the same, and groups that folds leave empty."""
+    where, n = f"{curve.source.name}, {curve.task} task", len(rows.originals)
+    if len(rows.pool) < 5 * n:
+        raise ValueError(
+            f"{where}: each draw takes 4 real majority rows for each of the {n} originals out of "
+            f"at least 5; there are {len(rows.pool)}. Add real rows, or leave originals out."
+        )
+    n_groups = int(rows.originals.group.max()) + 1
+    several = (_real(curve, rows, draw)[0] for draw in range(curve.effort.draws))
+    least = np.min([real.counts(n_groups) for real in several], axis=0)
+    if least.min() < curve.effort.folds:
+        group = group_name(curve.task, int(least.argmin()))
+        raise ValueError(
+            f"{where}: each of the {curve.effort.folds} --folds needs a real row of each group; "
+            f"there are {least.min()} of {group}. Lower --folds, or add originals."
+        )
 
 
 def real_rows_alone(curve: SoundCurve, rows: GroupedRows) -> list[Arm]:

@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 from opal import records
 from opal.bridge.tabular.scaling import classifiers
 from opal.bridge.tabular.scaling.learners import Learner, TrainingTable, calibrated
-from opal.bridge.tabular.scaling.tables import ScalingTable, TableSource, TaskRows
+from opal.bridge.tabular.scaling.tables import NO_MAKER, ScalingTable, TableSource, TaskRows
 from opal.bridge.tabular.splits import TableRows
 
 SEEDS = (1, 2, 6, 8, 42)
@@ -37,7 +37,6 @@ FIXED_SEED = 42
 N_STEPS = 10
 EXPERIMENTS = ("additional", "ratio")
 ADDED_WEIGHT = 0.5
-NO_MAKER = "none"
 METRICS = ("balanced_log_loss", "minority_log_loss")
 OLDER = "balanced_log_loss, gini"
 CALIBRATED = "xgboost, calibrated"
@@ -191,8 +190,9 @@ def _imbalanced(rows: TaskRows) -> Iterator[TrainingSet]:
 def _augmented(
     rows: TaskRows, others: TableRows, base: list[TableRows], step: int, seed: int, *, n_added: int
 ) -> TrainingSet:
-    """A base of real rows and synthetic ones that fill, and ``n_added`` rows of weight ½ more."""
+    """A base of real rows and synthetic ones that fill, and as many of either kind at weight ½."""
     added = [draw(part, n_added // 2, seed) for part in (others, rows.majority)]
+    n_added = sum(map(len, added))
     n_base, n_filled = sum(map(len, base)), len(base[-1])
     weight = np.concatenate([np.ones(n_base), np.full(n_added, ADDED_WEIGHT)])
     joined = TableRows.joined([*base, *added])

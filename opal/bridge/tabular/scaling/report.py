@@ -9,24 +9,26 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge.render import Block, Heading, Items, Paragraph, Table
-from opal.bridge.tabular.scaling.fills import REAL
-from opal.bridge.tabular.scaling.published import NO_MAKER
+from opal.bridge.tabular.scaling.fills import AS_PUBLISHED, REAL_ALONE, REFERENCE
+from opal.bridge.tabular.scaling.sound import CHOSEN, EQUIVALENT
+from opal.bridge.tabular.scaling.tables import NAMES, NO_MAKER, REAL
 
-MAKER_LABELS: Mapping[str, str] = {
+_PUBLISHED_LABELS: Mapping[str, str] = {
     "synthetic": "GPT-2 on the originals",
     "synthetic_allseed": "GPT-2 on all rows",
     "smote": "SMOTE",
     "adasyn": "ADASYN",
     "ros": "duplication",
-    REAL: "as many real rows",
-    NO_MAKER: "none",
 }
+_LABELS: Mapping[str, str] = {REAL: "as many real rows", NO_MAKER: "none"}
 _LOSS, _ERROR = "balanced_log_loss", "balanced_error"
 
 
-def label(maker: str) -> str:
-    """What a reader calls a maker."""
-    return MAKER_LABELS.get(maker, maker)
+def label(maker: str, table: str) -> str:
+    """What a reader calls a maker; only makers of published tables are known by their names."""
+    if maker in _PUBLISHED_LABELS and table in NAMES:
+        return _PUBLISHED_LABELS[maker]
+    return _LABELS.get(maker, maker)
 
 
 def compared(result: Mapping[str, Any]) -> Iterator[Block]:
@@ -59,10 +61,13 @@ def sound_arms(frame: pd.DataFrame) -> list[dict[str, Any]]:
         first = rows.iloc[0]
         counts = {name: _plain(first[name]) for name in ("n_generator", "n_seen")}
         metrics = rows.set_index("metric")[["value", "std_error", "lower", "upper"]]
-        found.append(
-            {**dict(zip(keys, map(_plain, key), strict=True)), **counts}
-            | {str(name): values for name, values in metrics.to_dict("index").items()}
-        )
+        of_metric = {str(name): values for name, values in metrics.to_dict("index").items()}
+        if EQUIVALENT in of_metric:
+            same = frame[(frame["setting"] == first["setting"]) & (frame["arm"] == REAL_ALONE)]
+            of_metric[EQUIVALENT] |= {
+                "measured": [int(same["n_real"].min()), int(same["n_real"].max())]
+            }
+        found.append({**dict(zip(keys, map(_plain, key), strict=True)), **counts} | of_metric)
     return found
 
 
@@ -82,26 +87,56 @@ def sound_page(arms: list[dict[str, Any]]) -> Iterator[Block]:
         yield Paragraph(verdict(mine))
         rows = [
             [
-                label(arm["synthesizer"]) if arm["arm"].startswith("filled") else arm["arm"],
-                arm["n_added"],
-                f"{arm['alpha']:.2f}" + (" chosen" if arm["arm"].endswith("chosen") else ""),
+                _arm(arm),
+                arm["n_added"] if arm["arm"] != REAL_ALONE else arm["n_real"],
+                f"{arm['alpha']:.2f} {_weight(arm['arm'], arm['n_added'])}",
                 _count(arm["n_generator"]),
                 _count(arm["n_seen"]),
                 f"{arm[_LOSS]['value']:.4f}",
                 _interval(arm[f"{_LOSS}_difference"]),
                 _interval(arm[f"{_ERROR}_difference"]),
+                worth(arm[EQUIVALENT]) if EQUIVALENT in arm else "",
             ]
             for arm in _once(mine)
         ]
         head = ["rows of", "N", "alpha", "generator saw", "arm saw", "log loss"]
-        yield Table([*head, "minus weighting", "error minus weighting"], rows)
+        differences = ["minus weighting", "error minus weighting"]
+        yield Table([*head, *differences, "worth in real rows"], rows)
     yield Items([("", note) for note in _NOTES])
+
+
+def _arm(arm: Mapping[str, Any]) -> str:
+    maker = label(arm["synthesizer"], arm["table"])
+    if arm["arm"].startswith("filled"):
+        return maker
+    return f"{maker}, as published" if arm["arm"] == AS_PUBLISHED else str(arm["arm"])
+
+
+def _weight(arm: str, n_added: int) -> str:
+    """Where an arm's weight of added rows comes from."""
+    if arm == CHOSEN:
+        return "chosen"
+    return "(½ each)" if n_added and arm in ("filled", AS_PUBLISHED) else ""
+
+
+def worth(found: Mapping[str, Any]) -> str:
+    """A number of balanced real rows and its interval, as far as real rows were measured."""
+    fewest, most = found["measured"]
+    value, low, high = (found[name] for name in ("value", "lower", "upper"))
+
+    def told(number: float) -> str:
+        outside = f"< {fewest:,}" if number < fewest else f"> {most:,}"
+        return f"{number:,.0f}" if fewest <= number <= most else outside
+
+    return f"{told(value)} [{told(low)}, {told(high)}]"
 
 
 _NOTES = """\
 Differences are paired with group weighting on draws and test rows; below zero is better. \
-Intervals (95 %) join the errors of draws and test rows; originals and generators are one each, \
-and their errors are in no interval.
+Intervals (95 %) join the errors of draws, in each of which settings are tuned anew, and of test \
+rows; originals and generators are one each, and their errors are in no interval.
+A worth is the number of real rows, as many of each group, with the same balanced log loss, \
+between the least and the largest number that were measured.
 "Saw" counts real rows, a generator's own included. Only arms with equal counts \
 compare methods; the others compare amounts of data.
 Weights chosen, and trees calibrated, on held-out real rows lean towards a maker that has seen \
@@ -109,12 +144,15 @@ these rows.""".splitlines()
 
 
 def _once(arms: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Weighting is in every curve as its reference: it is shown once."""
-    seen = False
-    for arm in arms:
-        if arm["arm"] != "weighting" or not seen:
-            yield arm
-        seen = seen or arm["arm"] == "weighting"
+    """Weighting and real rows alone are in every curve: they are shown once, the latter last."""
+    common = {
+        (arm["arm"], arm["n_real"]): arm
+        for arm in reversed(arms)  # the first of each stays, with its worth where there is one
+        if arm["arm"] in (REFERENCE.name, REAL_ALONE)
+    }
+    yield from (arm for key, arm in sorted(common.items()) if key[0] == REFERENCE.name)
+    yield from (arm for arm in arms if (arm["arm"], arm["n_real"]) not in common)
+    yield from (arm for key, arm in sorted(common.items()) if key[0] == REAL_ALONE)
 
 
 def verdict(arms: list[dict[str, Any]]) -> str:
@@ -127,7 +165,8 @@ def verdict(arms: list[dict[str, Any]]) -> str:
             found = last[f"{_LOSS}_difference"]
             better, worse = found["upper"] < 0, found["lower"] > 0
             word = "better" if better else "worse" if worse else "not told apart"
-            said.append(f"{label(maker)} {word} ({_interval(found)}, N = {last['n_added']:,})")
+            name = label(maker, last["table"])
+            said.append(f"{name} {word} ({_interval(found)}, N = {last['n_added']:,})")
     return "Balanced log loss minus that of weighting: " + "; ".join(said) + "."
 
 
@@ -151,7 +190,7 @@ def published_page(curves: list[dict[str, Any]]) -> Iterator[Block]:
         rows = [
             [
                 point["classifier"],
-                label(point["synthesizer"]),
+                label(point["synthesizer"], point["table"]),
                 point["arm"],
                 point["step"],
                 point["n_added"],
@@ -171,7 +210,7 @@ def laws_page(found: list[dict[str, Any]]) -> Iterator[Block]:
     rows = [
         [
             f"{e['table']}, {e['task']}, {e['classifier']}, {e['metric']}",
-            label(e["synthesizer"]),
+            label(e["synthesizer"], e["table"]),
             _count(e["n_generator"]),
             _parameter(e["power"], "a"),
             _parameter(e["power"], "E"),

@@ -40,7 +40,6 @@ from opal.bridge import resampling
 from opal.bridge.tabular.scaling.equivalence import equivalent_rows
 from opal.bridge.tabular.scaling.fills import (
     RAW,
-    REAL,
     REAL_ALONE,
     REFERENCE,
     THRESHOLD,
@@ -59,8 +58,7 @@ from opal.bridge.tabular.scaling.learners import (
     held_out_loss,
     tuned,
 )
-from opal.bridge.tabular.scaling.published import NO_MAKER
-from opal.bridge.tabular.scaling.tables import ScalingTable
+from opal.bridge.tabular.scaling.tables import NO_MAKER, REAL, ScalingTable
 
 METRICS = ("balanced_log_loss", "balanced_error", "worst_error")
 EQUIVALENT = "equivalent_real_rows"

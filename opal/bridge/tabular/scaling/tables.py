@@ -1,12 +1,13 @@
 """Tables of the scaling-law experiments: originals, further real rows, and rows of each maker.
 
 A folder holds ``seed.csv`` (the originals), real rows beyond them by label (``train0``, ``train1``)
-or by group (``train_neg``, ``train_pos``), ``test.csv``, and for each maker its synthetic rows
-(``<maker>0``, ``<maker>1``, ``<maker>_neg``, ``<maker>_pos``). The four tables of arXiv 2406.03628
-come from :data:`opal.bridge.download.SCALING`; :func:`from_folder` reads others.
+and by group (``train_neg``, ``train_pos``), ``test.csv``, and for each maker its synthetic rows
+(``<maker>0``, ``<maker>1``, ``<maker>_neg``, ``<maker>_pos``). The imbalanced task reads the files
+by label, the spurious one those by group. The four tables of arXiv 2406.03628 come from
+:data:`opal.bridge.download.SCALING`; :func:`from_folder` reads others.
 
 A group is (attribute, label): the attribute counts as 0 at its least value, else as 1. The files
-``_pos`` hold the groups (0, 0) and (1, 1), the files ``_neg`` the other two.
+``_pos`` hold the rows whose attribute equals the label, the files ``_neg`` the others.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 GeneratorRows = tuple[tuple[str, int], ...]
 """Makers, and how many real rows the generator of each was fitted to."""
+NO_MAKER, REAL = "none", "real"
+"""What stands for no maker and for real rows where a maker is named."""
 TASKS = ("imbalanced", "spurious")
 # Real majority rows, and the endings of files with synthetic rows of the minority and the majority.
 _PARTS = {"imbalanced": ("train0", "1", "0"), "spurious": ("train_neg", "_pos", "_neg")}
@@ -202,7 +205,8 @@ def _require_members(where: str, rows: TableRows, ending: str) -> None:
     """Refuse a file with rows that belong into another."""
     strange = ~np.isin(rows.group, _MEMBERS[ending])
     if strange.any():
-        what = f"label {ending}" if ending in "01" else f"the groups of files {ending}"
+        what = f"label {ending}" if ending in "01" else "an attribute that equals the label"
+        what = "an attribute unlike the label" if ending == "_neg" else what
         raise ValueError(
             f"{where} must hold rows of {what} alone; {int(strange.sum())} rows are others, the "
             f"first in data row {int(np.argmax(strange)) + 1}. Sort the rows into their files."
@@ -210,18 +214,24 @@ def _require_members(where: str, rows: TableRows, ending: str) -> None:
 
 
 def _require_groups(table: ScalingTable, role: str, rows: TableRows, task: str) -> None:
-    """Refuse a table that lacks a group of the task."""
-    wanted = 2 if task == "imbalanced" else 4
+    """Refuse a table that lacks a group of the task; an error needs two test rows of each."""
     group = rows.y if task == "imbalanced" else rows.group
-    absent = sorted({*range(wanted)} - set(group.tolist()))
+    counts = np.bincount(group, minlength=2 if task == "imbalanced" else 4)
+    least = 2 if role == "test.csv" else 1
+    absent = np.flatnonzero(counts < least).tolist()
     if absent:
-        names_of = [f"{table.label}={g % 2}" for g in absent]
-        if task == "spurious":
-            names_of = [f"({table.attribute}, {table.label}) = {divmod(g, 2)}" for g in absent]
         raise ValueError(
-            f"{table.name}: {role} must hold every group of the {task} task; it lacks "
-            f"{', '.join(names_of)}. Add rows of it, or name another --attribute."
+            f"{table.name}: {role} must hold every group of the {task} task, {least} or more rows; "
+            f"it lacks {', '.join(group_name(task, g) for g in absent)}. Add rows of it, or name "
+            "another --attribute."
         )
+
+
+def group_name(task: str, group: int) -> str:
+    """What a reader calls a group that is balanced."""
+    if task == "imbalanced":
+        return f"label {group}"
+    return f"(attribute, label) = {divmod(group, 2)}"
 
 
 def listed(name: str) -> ScalingTable:
@@ -260,14 +270,21 @@ def from_folder(
     if not folder.is_dir():
         raise ValueError(f"--folder must be a folder; there is none at {folder}.")
     folder = folder.resolve()
+    name = folder.name if folder.name not in NAMES else f"{folder.parent.name}/{folder.name}"
     if attribute is None:
         raise ValueError(f"{folder.name}: name the attribute that makes the groups: --attribute.")
-    table = ScalingTable(folder.name, LocalFiles.below(folder), "", "", attribute)
+    table = ScalingTable(name, LocalFiles.below(folder), "", "", attribute)
     label = label or str(table.originals.columns[-1])
     if attribute == label:
         raise ValueError(f"--attribute must be another column than the label; got {label!r} twice.")
     table = replace(table, label=label, generator_rows=generator_rows)
     known = dict.fromkeys(maker for task in TASKS for maker in table.makers(task))
+    for reserved in (NO_MAKER, REAL):
+        if reserved in known:
+            raise ValueError(
+                f"{folder.name}: a maker must not be called {reserved!r}, which stands for what "
+                "every maker is held against; rename its files."
+            )
     names.check(f"maker of {folder.name}", [maker for maker, _ in generator_rows], [*known])
     for maker, n in generator_rows:
         validation.require_at_least(f"generator_rows {maker}", n, 1)
@@ -286,19 +303,32 @@ class TableSource:
     digest: str = ""  # of what a folder holds: other content is another table
 
     def read(self) -> ScalingTable:
-        """The table."""
+        """The table.
+
+        Raises:
+            ValueError: it is unfit, or a folder holds other rows than it did.
+        """
         if self.folder is None:
             return listed(self.name)
+        if self.digest and self.digest != _digest(Path(self.folder)):
+            raise ValueError(
+                f"the files of {self.folder} must stay as they are while they are used; they have "
+                "changed. Run the command again."
+            )
         return from_folder(Path(self.folder), self.label, self.attribute, self.generator_rows)
 
 
 def source_of(table: ScalingTable, folder: Path) -> TableSource:
     """Where a table that was read from a folder comes from, and what is in it."""
+    known = (table.name, str(folder.resolve()), table.label, table.attribute)
+    return TableSource(*known, table.generator_rows, digest=_digest(folder))
+
+
+def _digest(folder: Path) -> str:
     held = hashlib.sha256()
     for path in sorted(folder.resolve().glob("*.csv")):
         held.update(path.name.encode() + path.read_bytes())
-    known = (table.name, str(folder.resolve()), table.label, table.attribute)
-    return TableSource(*known, table.generator_rows, digest=held.hexdigest()[:16])
+    return held.hexdigest()[:16]
 
 
 def real_minority(task: str) -> str:

@@ -22,8 +22,8 @@ def test_worth_is_read_off_between_sizes() -> None:
 
 
 def test_worth_beyond_the_curve_is_not_made_up() -> None:
-    assert equivalent_rows(differences(5000, 0.01)) == (np.inf, np.inf, np.inf)
-    assert equivalent_rows(differences(50, 0.01)) == (0, 0, 0)
+    assert equivalent_rows(differences(5000, 0.01)) == (np.inf, 1600, np.inf)
+    assert equivalent_rows(differences(50, 0.01)) == (0, 0, 200)
     some = equivalent_rows(differences(1500, 0.05))
     assert some.value == pytest.approx(1500)
     assert some.upper == np.inf

@@ -176,6 +176,16 @@ def test_too_few_rows_are_refused_before_anything_is_fitted(toy: Path) -> None:
         published.require_rows(table, "imbalanced", "additional", "mine")
 
 
+def test_an_odd_number_of_originals_weighs_the_rows_that_it_draws(toy: Path) -> None:
+    frame = pd.read_csv(toy / "seed.csv")
+    frame.head(7).to_csv(toy / "seed.csv", index=False)
+    curve = replace(curve_of(toy), experiment="ratio")
+    table = curve.source.read()
+    rows = tables.TaskRows.of(table, "imbalanced", "mine")
+    several = list(published.training_sets(curve, table, rows))
+    assert {len(each.rows) - len(each.weight) for each in several if each.weight is not None} == {0}
+
+
 @pytest.mark.parametrize("classifier", classifiers.CLASSIFIERS)
 def test_committed_numbers_of_craft(mirror: Path, classifier: str) -> None:
     source = tables.TableSource("craft")

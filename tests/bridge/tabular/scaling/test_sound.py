@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.tabular.scaling import fills, sound, tables
+from opal.bridge.tabular.scaling import fills, report, sound, tables
 from opal.bridge.tabular.scaling.fills import Arm, Effort, SoundCurve
 from opal.bridge.tabular.scaling.learners import TrainingTable
 
@@ -107,8 +107,25 @@ def test_sizes_out_of_reach_are_left_out_and_none_is_refused(toy: Path) -> None:
     rows = fills.read(curve.source.read(), curve)
     assert fills.left_out(curve, fills.arms_of(curve, rows)) == [4000]
     none = replace(curve, effort=replace(far, sizes=(4000,)))
-    with pytest.raises(ValueError, match="synthetic has too few rows for N = 4000"):
+    with pytest.raises(ValueError, match=r"synthetic has too few rows for N = 4000: of .* 60 and"):
         fills.arms_of(none, rows)
+
+
+def test_real_rows_too_few_to_draw_or_to_hold_out_are_refused(toy: Path) -> None:
+    many = curve_of(toy, task="imbalanced", effort=replace(EFFORT, folds=5))
+    with pytest.raises(ValueError, match=r"each of the 5 --folds .* there are 4 of label 1. Lower"):
+        fills.arms_of(many, fills.read(many.source.read(), many))
+    pd.read_csv(toy / "train0.csv").head(39).to_csv(toy / "train0.csv", index=False)
+    curve = curve_of(toy, task="imbalanced", maker="none")
+    with pytest.raises(ValueError, match="each of the 8 originals out of at least 5; there are 39"):
+        fills.arms_of(curve, fills.read(curve.source.read(), curve))
+
+
+def test_a_report_says_what_an_arm_is_worth_as_far_as_was_measured() -> None:
+    found = {"value": 0.0, "lower": 0.0, "upper": 60.0, "measured": [60, 6400]}
+    assert report.worth(found) == "< 60 [< 60, 60]"
+    far = {**found, "value": np.inf, "lower": 310.0, "upper": np.inf}
+    assert report.worth(far) == "> 6,400 [310, > 6,400]"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from opal import names
-from opal.bridge.tabular.scaling import tables
+from opal.bridge.tabular.scaling import report, tables
 
 
 def test_a_folder_has_makers_groups_and_all_its_real_rows(toy: Path) -> None:
@@ -56,7 +56,7 @@ def test_groups_that_are_missing_or_in_the_wrong_file_are_refused(toy: Path) -> 
     for file in ("test.csv", "seed.csv"):
         whole = pd.read_csv(toy / file)
         whole[~((whole["side"] == 1) & (whole["y"] == 1))].to_csv(toy / file, index=False)
-        refused(rf"{file} must hold every group .* lacks \(side, y\) = \(1, 1\)")
+        refused(rf"{file} must hold every group .* lacks \(attribute, label\) = \(1, 1\)")
         whole.to_csv(toy / file, index=False)
     pd.read_csv(toy / "test.csv").to_csv(toy / "train0.csv", index=False)
     refused("train0.csv must hold rows of label 0 alone; 100 rows are others", "imbalanced")
@@ -118,6 +118,39 @@ def test_names_that_are_not_there(toy: Path, tmp_path: Path) -> None:
         tables.from_folder(toy, "y", "side", (("mime", 200),))
     with pytest.raises(ValueError, match="--generator-rows mine must be at least 1; got 0"):
         tables.from_folder(toy, "y", "side", (("mine", 0),))
+
+
+def test_rows_that_change_under_way_are_refused(toy: Path) -> None:
+    source = tables.source_of(tables.from_folder(toy, "y", "side"), toy)
+    source.read()
+    path = toy / "mine1.csv"
+    pd.read_csv(path).head(50).to_csv(path, index=False)
+    with pytest.raises(ValueError, match="must stay as they are while they are used"):
+        source.read()
+
+
+@pytest.mark.parametrize("name", ["real", "none"])
+def test_makers_are_not_called_what_they_are_held_against(toy: Path, name: str) -> None:
+    for ending in ("0", "1"):
+        (toy / f"mine{ending}.csv").rename(toy / f"{name}{ending}.csv")
+    with pytest.raises(ValueError, match=f"must not be called '{name}'"):
+        tables.from_folder(toy, "y", "side")
+
+
+def test_an_own_folder_is_not_taken_for_a_published_table(toy: Path) -> None:
+    table = tables.from_folder(toy.rename(toy.parent / "adult"), "y", "side")
+    assert table.name not in tables.NAMES
+    assert report.label("synthetic_allseed", table.name) == "synthetic_allseed"
+    assert report.label("synthetic_allseed", "adult") == "GPT-2 on all rows"
+
+
+def test_one_test_row_of_a_group_is_too_few(toy: Path) -> None:
+    frame = pd.read_csv(toy / "test.csv")
+    pd.concat([frame[frame["y"] == 0], frame[frame["y"] == 1].head(1)]).to_csv(
+        toy / "test.csv", index=False
+    )
+    with pytest.raises(ValueError, match="imbalanced task, 2 or more rows; it lacks label 1"):
+        tables.TaskRows.of(tables.from_folder(toy, "y", "side"), "imbalanced", "mine")
 
 
 def test_published_tables_have_their_makers(mirror: Path) -> None:
