@@ -108,7 +108,7 @@ def load(tuning: RowTuning) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             else "Fetch it where there is a network (`hf download "
             f"{tuning.model} --local-dir FOLDER`), and name that folder with --fine-tune."
         )
-        raise FatalError(f"{error} {remedy}") from error
+        raise FatalError(f"{str(error).rstrip('.')}. {remedy}") from error
     if tokenizer.eos_token_id is None:
         raise ValueError(
             f"the tokenizer of {tuning.model!r} must have an end-of-text token, which ends a row; "
@@ -127,7 +127,7 @@ def _sees_ahead(model: Any) -> bool:
     import torch
 
     tokens = torch.tensor([[0, 1, 2, 3], [0, 1, 4, 5]], device=model.device)
-    with torch.inference_mode():
+    with torch.no_grad():  # what a model keeps from it must serve the training
         found = model.eval()(input_ids=tokens, attention_mask=torch.ones_like(tokens))
     one, other = found.logits[:, :2]
     return bool((one - other).abs().max() > _ROUNDING * one.std())
