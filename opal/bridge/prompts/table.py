@@ -184,8 +184,8 @@ def numeric(table: pd.DataFrame) -> pd.DataFrame:
     """The table as finite numbers whose column names can stand in a sentence.
 
     Raises:
-        ValueError: a name has a comma, a line end or `` is ``, a cell is no finite number, or
-            there is no row.
+        ValueError: a name has a comma, a line end or `` is ``, a cell is no finite number or a
+            whole one that a float does not hold exactly, or there is no row.
     """
     import pandas as pd
 
@@ -203,9 +203,16 @@ def numeric(table: pd.DataFrame) -> pd.DataFrame:
             row = int(np.flatnonzero(~finite)[0])
             raise ValueError(
                 f"every cell must be a finite number; {name!r} has {column.tolist()[row]!r} in "
-                f"row {row}: fill it, code categories as numbers, or leave the column or the row "
-                "out."
+                f"data row {row + 1}: fill it, code categories as numbers, or leave the column or "
+                "the row out."
             )
+        for place in np.flatnonzero(np.abs(values) >= 2**53):
+            cell = column.iloc[place]
+            if str(cell).strip().lstrip("+-").isdecimal() and int(cell) != float(cell):
+                raise ValueError(
+                    f"a whole number must be one that a float holds exactly; {name!r} has {cell}, "
+                    f"beyond 2^53, in data row {place + 1}: round the column, or leave it out."
+                )
     found = table.astype(float)
     return found.set_axis([str(name).strip() for name in table.columns], axis=1)
 

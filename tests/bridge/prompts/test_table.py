@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 
 from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request
 from opal.bridge.prompts import transcript
-from opal.bridge.prompts.table import TablePrompter
+from opal.bridge.prompts.table import TablePrompter, numeric
 
 SETTINGS = ModelSettings("some-model")
 
@@ -160,13 +161,21 @@ def test_duplicates_count_once_and_are_told() -> None:
     assert one.notes == ("2 of 50 rows repeat another one; each counts once.",)
 
 
+def test_whole_numbers_that_floats_hold_are_taken() -> None:
+    found = numeric(table().assign(age=2**60, y=np.uint64(2**63)))
+    assert set(found["age"]) == {2.0**60}
+    assert set(found["y"]) == {2.0**63}
+
+
 @pytest.mark.parametrize(
     ("frame", "options", "message"),
     [
         (table(4), {}, "'sex=0, y=0' has 4"),
-        (table().assign(age=np.nan), {}, "'age' has nan in row 0"),
-        (table().assign(age="old"), {}, "'age' has 'old' in row 0"),
+        (table().assign(age=np.nan), {}, "'age' has nan in data row 1"),
+        (table().assign(age="old"), {}, "'age' has 'old' in data row 1"),
         (table().assign(age=np.inf), {}, "'age' has inf"),
+        (table().assign(age=2**53 + 1), {}, "'age' has 9007199254740993, beyond 2^53, in"),
+        (table().assign(age=str(-(2**64) - 1)), {}, "'age' has -18446744073709551617, beyond"),
         (table().rename(columns={"age": "a, b"}), {}, "got 'a, b': rename it"),
         (table().rename(columns={"age": "this is it"}), {}, "got 'this is it'"),
         (table().head(0), {}, "needs rows"),
@@ -179,5 +188,5 @@ def test_duplicates_count_once_and_are_told() -> None:
 def test_what_cannot_be_imitated_is_refused(
     frame: pd.DataFrame, options: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=message.replace("?", r"\?")):
+    with pytest.raises(ValueError, match=re.escape(message)):
         TablePrompter(frame, "y", SETTINGS, **{"attributes": ("sex",), **options})  # type: ignore[arg-type]

@@ -65,7 +65,8 @@ class GenerateRows(Asking):
 
     fine_tune: str | None = None
     """A transformers model that is fine-tuned on the table and then writes the rows: a folder, or a
-    name of the Hub such as gpt2. Temperature is 0.7 then by default."""
+    name of the Hub such as gpt2. The table must be of numbers: code categories that are texts
+    first. Temperature is 0.7 then by default."""
     epochs: int = 100
     """Of the fine-tuning."""
     batch: int = 32
@@ -87,6 +88,7 @@ class GenerateRows(Asking):
         self._check_way()
         if self.fine_tune is not None:
             tuning = self._tuning(self.fine_tune)
+            flags["source"] = self.file
             return fine_tune_rows(read_table(self.file), tuning, **flags).result()
         self.settings()
         self.allowed()  # flags are refused before the file is read

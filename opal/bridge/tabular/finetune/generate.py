@@ -14,7 +14,7 @@ from opal.bridge.llm.command import samples_wanted
 from opal.bridge.llm.request import digest
 from opal.bridge.prompts import common, transcript
 from opal.bridge.prompts.table import numeric
-from opal.bridge.tabular.finetune.report import FineTunedRows, write
+from opal.bridge.tabular.finetune.report import FineTunedRows, check_paths, write
 from opal.bridge.tabular.finetune.rows import RowTexts
 from opal.bridge.tabular.finetune.sampling import GroupDraws, RowWriter
 from opal.bridge.tabular.finetune.training import RowTuning, fingerprint, load, train
@@ -34,6 +34,7 @@ def fine_tune_rows(
     per_group: int | None = None,
     table_out: Path | None = None,
     name: str = "the table",
+    source: Path | None = None,
 ) -> FineTunedRows:
     """Fine-tune a causal language model on a table of numbers, and let it write rows of its groups.
 
@@ -56,12 +57,16 @@ def fine_tune_rows(
         per_group: made rows of every group, instead of ``fill_to``.
         table_out: CSV file for the rows alone.
         name: of the table, for messages and the record.
+        source: file that the table was read from, which no output may replace.
 
     Raises:
         ImportError: the extra ``text`` is not installed.
-        ValueError: the table, the numbers, the model or the device break a rule, before the
-            training; or the model writes no rows of a group.
+        OSError: a folder for outputs or for ``tuning.work`` cannot be written, before the training.
+        ValueError: the table, the numbers, the paths, the model or the device break a rule, before
+            the training; what ``tuning.work`` holds cannot be read; or the model writes no rows of
+            a group.
     """
+    check_paths(tuning.out, table_out, source)
     found = numeric(table)
     groups, counts = _groups(found, target, attributes, name)
     wanted = samples_wanted(counts, fill_to=fill_to, each=per_group, flag="--per-group")
@@ -73,7 +78,7 @@ def fine_tune_rows(
     rows = RowTexts(list(found.columns), found.to_numpy(dtype=float), tokenizer)
     most = rows.room(model, tuning.max_tokens)
     identity = _identity(rows, fingerprint(model), tuning)
-    folder = writable_folder(tuning.work / identity)
+    folder = _work_folder(tuning.work / identity)
     losses = _tuned(model, rows, tuning, folder / "checkpoint.pt")
     draws = folder / f"draws-{digest(tuning.temperature, most)}.jsonl"
     writer = RowWriter(model, rows, tuning, draws, most=most)
@@ -121,6 +126,13 @@ def _identity(rows: RowTexts, weights: str, tuning: RowTuning) -> str:
     texts = [rows.tokens(i, order) for i in range(len(rows.values))]
     settings = [tuning.epochs, tuning.batch, tuning.learning_rate, tuning.seed, tuning.device]
     return digest("fine-tuned", rows.columns, texts, weights, settings)
+
+
+def _work_folder(path: Path) -> Path:
+    try:
+        return writable_folder(path)
+    except OSError as error:
+        raise OSError(f"{str(error).removesuffix('--out.')}--work.") from error
 
 
 def _tuned(model: Any, rows: RowTexts, tuning: RowTuning, checkpoint: Path) -> list[float]:

@@ -57,7 +57,7 @@ def write(
     """
     kept = [(g, i, each) for g, held in draws.items() for i, each in held.rows(wanted[g])]
     rows, real = [each.row for _, _, each in kept], set(_rows(table))
-    rejected_out, record = out.with_name(f"{out.stem}.rejected.jsonl"), table_out or out
+    rejected_out, record = _beside(out, table_out)
     result = {
         **about,
         "held": dict(Counter(group for group, _, _ in kept)),
@@ -75,8 +75,41 @@ def write(
     write_lines(rejected_out, _rejected(draws))
     if table_out is not None:
         write_atomically(table_out, lambda path: made.to_csv(path, index=False))
-    write_json(record.with_name(f"{record.name}.json"), result)
+    write_json(record, result)
     return FineTunedRows(result, made)
+
+
+def check_paths(out: Path, table_out: Path | None, source: Path | None) -> None:
+    """Refuse outputs that would replace a folder, what is read, or one another.
+
+    Args:
+        out: file for the rows, one a line; the rejected texts go beside it.
+        table_out: CSV file for the rows alone; the record goes beside it, or beside ``out``.
+        source: file that the table was read from, if any.
+
+    Raises:
+        ValueError: a path is a folder, or stands for two files.
+    """
+    rejected_out, record = _beside(out, table_out)
+    files = {"--out": out, "the rejected texts": rejected_out, "the record": record}
+    if table_out is not None:
+        files["--table-out"] = table_out
+    taken = {source.resolve(): "the table that is read"} if source else {}
+    for what, path in files.items():
+        if path.is_dir():
+            raise ValueError(f"{what} must be a file; {path} is a folder: name another file.")
+        other = taken.setdefault(path.resolve(), what)
+        if other != what:
+            raise ValueError(
+                f"every output must have a file of its own; {path} is {other} and {what}: name "
+                "another with --out or --table-out."
+            )
+
+
+def _beside(out: Path, table_out: Path | None) -> tuple[Path, Path]:
+    """The files of the rejected texts and of the record."""
+    named = table_out or out
+    return out.parent / f"{out.stem}.rejected.jsonl", named.parent / f"{named.name}.json"
 
 
 def _rows(table: pd.DataFrame) -> list[tuple[float, ...]]:
@@ -84,9 +117,9 @@ def _rows(table: pd.DataFrame) -> list[tuple[float, ...]]:
 
 
 def _table(rows: list[tuple[float, ...] | None], like: pd.DataFrame) -> pd.DataFrame:
-    """Whole numbers stay whole where they are so in the table and in what was made."""
+    """Whole numbers stay whole where they are so in the table and in what was made, below 2^53."""
     made = pd.DataFrame(rows, columns=list(like.columns), dtype=float)
-    whole = (like == like.round()).all() & (made == made.round()).all()
+    whole = (like == like.round()).all() & (made == made.round()).all() & (made.abs() < 2**53).all()
     return made.astype(dict.fromkeys(like.columns[whole], np.int64))
 
 

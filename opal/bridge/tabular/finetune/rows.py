@@ -25,7 +25,8 @@ class RowTexts:
     Attributes:
         columns: of the table.
         values: [n, d].
-        longest: tokens of the longest row, its end included.
+        longest: tokens of the longest row in the order of its columns that needs most, its end
+            included.
         end: token that ends a row.
     """
 
@@ -44,7 +45,9 @@ class RowTexts:
         begin = tokenizer.bos_token_id
         self._begin = [] if begin is None else [int(begin)]
         order = range(len(self.columns))
-        self.longest = max(self._checked(i, order) for i in range(len(self.values)))
+        for i in range(len(self.values)):
+            self._check(i, order)
+        self.longest = max(map(self._most, self.values))
 
     def tokens(self, row: int, order: Sequence[int]) -> list[int]:
         """A whole row, its columns in this order."""
@@ -71,8 +74,16 @@ class RowTexts:
         """Tokens that a row may have when it is written: a quarter more than the longest has.
 
         Raises:
-            ValueError: the longest itself has more than ``max_tokens``, or than the model can read.
+            ValueError: the longest itself has more than ``max_tokens``, or than the model can read,
+                or the model does not know a token of the rows.
         """
+        known = model.get_input_embeddings().num_embeddings
+        largest = max(self.end, *map(max, self._known.values()))
+        if largest >= known:
+            raise ValueError(
+                f"the model must know the tokens of its tokenizer; it has {known}, and a row needs "
+                f"token {largest}: name a folder whose tokenizer is that of its model."
+            )
         context = getattr(model.config, "max_position_embeddings", None) or max_tokens
         if self.longest > max_tokens:
             raise ValueError(
@@ -94,18 +105,26 @@ class RowTexts:
             self._known[piece] = [int(token) for token in found]
         return self._known[piece]
 
-    def _checked(self, row: int, order: Sequence[int]) -> int:
-        """How many tokens a row has, once it is known that it can be read back."""
-        tokens = self.tokens(row, order)
-        said = self.text(tokens)
+    def _most(self, values: np.ndarray) -> int:
+        """Tokens of a row in the order that needs most: only its first and last clause differ."""
+        first, middle, last = (
+            np.array([len(self._clause(i, v, first=f, last=z)) for i, v in enumerate(values)])
+            for f, z in ((True, False), (False, False), (False, True))
+        )
+        ends = np.add.outer(first - middle, last - middle)
+        np.fill_diagonal(ends, ends.min())  # no clause is both
+        return len(self._begin) + int(middle.sum() + ends.max()) + 1
+
+    def _check(self, row: int, order: Sequence[int]) -> None:
+        """Refuse a row that cannot be read back."""
+        said = self.text(self.tokens(row, order))
         try:
             read = tuple(transcript.read_row(said, self.columns).values())
         except RejectedError:
             read = ()
         if read != tuple(self.values[row]):
             raise ValueError(
-                "the model's tokenizer must give every row back as it is; row "
-                f"{row} came back as {said!r}: rename its columns in plain letters, or name "
+                "the model's tokenizer must give every row back as it is; data row "
+                f"{row + 1} came back as {said!r}: rename its columns in plain letters, or name "
                 "another model."
             )
-        return len(tokens)

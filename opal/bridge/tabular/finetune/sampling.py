@@ -110,7 +110,7 @@ class RowWriter:
         at_once = _AT_ONCE.get(self._model.device.type, _ON_A_CPU)
         while held.n_rows < n:
             if held.fruitless >= self._tuning.patience:
-                raise _hopeless(group, held)
+                raise _hopeless(group, held, self._path)
             share = max(held.n_rows / len(held.texts), _LEAST_SHARE) if held.texts else 1.0
             size = min(at_once, ceil((n - held.n_rows) / share))
             first = len(held.texts)
@@ -208,9 +208,15 @@ def _lines(path: Path) -> Iterator[tuple[str, int, list[tuple[str, bool]]]]:
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(path, whole)
-    for line in content[:whole].decode().splitlines():
-        group, first, batch = json.loads(line)
-        yield group, first, [(text, ended) for text, ended in batch]
+    for number, line in enumerate(content[:whole].split(b"\n")[:-1], 1):
+        try:
+            group, first, batch = json.loads(line)
+            yield str(group), int(first), [(str(text), bool(ended)) for text, ended in batch]
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"line {number} of {path} must be a batch of draws; it cannot be read "
+                f"({type(error).__name__}): restore the file, or delete it and all is drawn again."
+            ) from error
 
 
 def _append(path: Path, line: object) -> None:
@@ -220,10 +226,12 @@ def _append(path: Path, line: object) -> None:
         os.fsync(file.fileno())
 
 
-def _hopeless(group: str, held: GroupDraws) -> HopelessError:
+def _hopeless(group: str, held: GroupDraws, path: Path) -> HopelessError:
     ((reason, count),) = rejections({group: held}).most_common(1)
     return HopelessError(
         f"group {group!r}: {held.fruitless} batches in a row had no row; {count} of "
         f"{len(held.texts)} texts: {reason} (as in {held.texts[-1].text[:100]!r}). Fine-tune "
-        "longer (--epochs), or faster (--learning-rate)."
+        "longer (--epochs), or faster (--learning-rate), try another --temperature, or raise "
+        f"--patience. What was drawn, for other groups too, is kept in {path}; the same model does "
+        "not draw it again at the same temperature."
     )

@@ -8,7 +8,9 @@ one that never stopped, bit for bit.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import math
 import time
 from collections.abc import Callable
@@ -30,6 +32,9 @@ LEAST_SECONDS = 5.0
 """Between two checkpoints."""
 _SHARE = 20  # times as long as a checkpoint takes, the training goes on before the next
 _IGNORED = -100  # label of a place that has no loss
+_NAMES = ("_name_or_path", "transformers_version")  # of a configuration, which change no output
+_ROUNDING = 1e-3  # of logits, in their standard deviations
+_STALE = 3600.0  # seconds after which no one is writing a checkpoint any more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +76,8 @@ def load(tuning: RowTuning) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
     Raises:
         ImportError: the extra ``text`` is not installed.
-        ValueError: there is no such device or model, or its tokenizer cannot end a text.
+        ValueError: there is no such device or model, it is not causal, or its tokenizer cannot end
+            a text.
     """
     validation.require_installed("text", "torch", "transformers")
     import os
@@ -82,28 +88,55 @@ def load(tuning: RowTuning) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from opal.bridge.llm.local import loaded
     from opal.bridge.llm.request import FatalError
 
-    if tuning.device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"torch finds no GPU for --device {tuning.device}; leave it out.")
+    try:
+        torch.ones(1, device=tuning.device).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise ValueError(
+            f"--device must be one on which torch computes here, such as cpu; {tuning.device!r} is "
+            "none: leave it out."
+        ) from error
     torch.set_num_threads(tuning.threads or max(1, (os.cpu_count() or 1) // 2))
     disable_progress_bar()
     try:
         model, tokenizer = loaded(tuning.model, tuning.device)
     except FatalError as error:
-        raise FatalError(
-            f"{error} Fetch it where there is a network (`hf download {tuning.model} --local-dir "
-            "FOLDER`), and name that folder with --fine-tune."
-        ) from error
+        if error.__cause__ is None:  # no name of the Hub either
+            raise
+        remedy = (
+            "Write the folder anew with save_pretrained, or name another one."
+            if Path(tuning.model).is_dir()
+            else "Fetch it where there is a network (`hf download "
+            f"{tuning.model} --local-dir FOLDER`), and name that folder with --fine-tune."
+        )
+        raise FatalError(f"{str(error).rstrip('.')}. {remedy}") from error
     if tokenizer.eos_token_id is None:
         raise ValueError(
             f"the tokenizer of {tuning.model!r} must have an end-of-text token, which ends a row; "
             "it has none: name another model."
         )
-    return model.float(), tokenizer
+    if _sees_ahead(model.float()):
+        raise ValueError(
+            f"the model must be causal; {tuning.model!r} ({type(model).__name__}) sees the words "
+            "that it is to write: name one such as gpt2."
+        )
+    return model, tokenizer
+
+
+def _sees_ahead(model: Any) -> bool:
+    """Whether what it says of a text's beginning depends on how the text goes on."""
+    import torch
+
+    tokens = torch.tensor([[0, 1, 2, 3], [0, 1, 4, 5]], device=model.device)
+    with torch.no_grad():  # what a model keeps from it must serve the training
+        found = model.eval()(input_ids=tokens, attention_mask=torch.ones_like(tokens))
+    one, other = found.logits[:, :2]
+    return bool((one - other).abs().max() > _ROUNDING * one.std())
 
 
 def fingerprint(model: Any) -> str:
-    """A digest of all weights: a changed model is another one, whatever it is called."""
-    found = hashlib.sha256()
+    """A digest of weights and configuration: a changed model is another one, whatever its name."""
+    config = {k: v for k, v in model.config.to_dict().items() if k not in _NAMES}
+    found = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, weights in model.state_dict().items():
         found.update(name.encode())
         found.update(weights.detach().cpu().contiguous().numpy().tobytes())
@@ -133,7 +166,7 @@ def train(
         Mean loss [nats a token] of each epoch.
 
     Raises:
-        ValueError: the training diverges.
+        ValueError: the checkpoint cannot be read, or the training diverges.
     """
     import torch
 
@@ -143,6 +176,7 @@ def train(
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=tuning.learning_rate, weight_decay=0.0, fused=True
     )
+    _remove_stale(checkpoint)
     step, losses = _restored(checkpoint, model, optimiser, tuning.epochs)
     saved, cost = time.monotonic(), 0.0
     with torch.random.fork_rng():
@@ -214,8 +248,24 @@ def _restored(path: Path, model: Any, optimiser: Any, epochs: int) -> tuple[int,
 
     if not path.is_file():
         return 0, [0.0] * epochs
-    state = torch.load(path, map_location=model.device, weights_only=True)
-    model.load_state_dict(state["model"])
-    if state["moments"] is not None:
-        optimiser.load_state_dict(state["moments"])
-    return state["step"], state["losses"]
+    try:
+        state = torch.load(path, map_location=model.device, weights_only=True)
+        model.load_state_dict(state["model"])
+        if state["moments"] is not None:
+            optimiser.load_state_dict(state["moments"])
+        return state["step"], state["losses"]
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a spoiled file may raise any
+        raise ValueError(
+            f"the checkpoint {path} cannot be read ({type(error).__name__}): delete it, and the "
+            "training begins anew."
+        ) from error
+
+
+def _remove_stale(checkpoint: Path) -> None:
+    """Remove what runs left that were killed while they wrote a checkpoint."""
+    for path in checkpoint.parent.glob(f".{checkpoint.name}.*"):
+        with contextlib.suppress(FileNotFoundError):  # another run may have renamed it
+            if time.time() - path.stat().st_mtime > _STALE:
+                path.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from benchmarks._causal import saved
 from opal.bridge import tabular
+from opal.bridge.tabular.finetune import report
 from opal.cli import main
 
 pytest.importorskip("torch", reason="needs the extra text")
@@ -111,7 +113,10 @@ def test_a_model_that_has_learnt_nothing_is_given_up(
     assert main(command(folder, *words, "--out", str(folder / "no.jsonl"))) == 2
     said = capsys.readouterr().err
     assert "2 batches in a row had no row" in said
-    assert "Fine-tune longer (--epochs)" in said
+    for remedy in ("--epochs", "--learning-rate", "--temperature", "--patience"):
+        assert remedy in said
+    (kept,) = re.findall(r"is kept in (\S+);", said)
+    assert Path(kept).read_text().count("\n") == 2
     assert not (folder / "no.jsonl").exists()
 
 
@@ -132,7 +137,16 @@ def test_a_model_that_has_learnt_nothing_is_given_up(
         (("--fill-to", "9", "--target", "z"), "unknown column 'z'"),
         (("--fill-to", "9", "--group", "x", "side"), "name fewer with --group"),
         (("--fill-to", "9", "--max-tokens", "5"), "must fit into --max-tokens 5"),
-        (("--fill-to", "9", "--device", "cuda:99"), "finds no GPU for --device cuda:99"),
+        (("--fill-to", "9", "--device", "cuda:99"), "torch computes here, such as cpu; 'cuda:99'"),
+        (("--fill-to", "9", "--device", "meta"), "torch computes here, such as cpu; 'meta'"),
+        (("--fill-to", "9", "--out", "{0}/mine.csv"), "is the table that is read and --out: name"),
+        (("--fill-to", "9", "--table-out", "{0}/model/../mine.csv"), "is read and --table-out"),
+        (("--fill-to", "9", "--out", "a", "--table-out", "a"), "a is --out and --table-out: name"),
+        (("--fill-to", "9", "--out", "a", "--table-out", "a.rejected.jsonl"), "the rejected texts"),
+        (("--fill-to", "9", "--out", "a.json", "--table-out", "a"), "is --out and the record"),
+        (("--fill-to", "9", "--out", "{0}"), "--out must be a file; {0} is a folder"),
+        (("--fill-to", "9", "--table-out", "."), "--table-out must be a file; . is a folder"),
+        (("--fill-to", "9", "--work", "{0}/mine.csv"), "Name another folder with --work."),
         (("--fill-to", "9", "--fine-tune", "no/such/one"), "there is no folder 'no/such/one'"),
         (("--fill-to", "2"), "nothing is to be made"),
         ((), "say how many samples: either --fill-to or --per-group"),
@@ -141,15 +155,22 @@ def test_a_model_that_has_learnt_nothing_is_given_up(
 def test_what_cannot_be_is_refused_before_work_starts(
     folder: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
     words: Sequence[str],
     message: str,
 ) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    refused = folder / "refused"
-    assert main([*command(folder), "--work", str(refused), *words]) == 2
-    assert message in capsys.readouterr().err
+    refused, before = folder / "refused", (folder / "mine.csv").read_bytes()
+    given = [word.format(folder) for word in words]
+    assert main([*command(folder), "--work", str(refused), *given]) == 2
+    assert message.format(folder) in capsys.readouterr().err
     assert not refused.exists()
+    assert (folder / "mine.csv").read_bytes() == before
+
+
+def test_whole_numbers_stay_whole_where_floats_hold_them() -> None:
+    like = pd.DataFrame({"a": [1e20, 2e20], "b": [0.5, 1.0], "y": [0.0, 1.0]})
+    made = report._table([(3e20, 1.0, 1.0)], like)
+    assert made.dtypes.map(str).to_dict() == {"a": "float64", "b": "float64", "y": "int64"}
+    assert made.to_numpy().tolist() == [[3e20, 1.0, 1.0]]
 
 
 def test_flags_of_fine_tuning_need_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,6 +125,13 @@ def test_a_run_that_was_killed_draws_only_what_is_missing(
     assert json.loads(lines[1])[:2] == ["g", 8]
 
 
+@pytest.mark.parametrize("line", [b"", b"\xff", b"[1]", b'["g", 0, [1]]', b'{"g": 0}', b"\0\0"])
+def test_a_spoiled_line_of_draws_is_named(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "draws.jsonl").write_bytes(b'["g", 0, [["a is 1", true]]]\n' + line + b"\n")
+    with pytest.raises(ValueError, match=r"line 2 of .*draws.jsonl must be a batch .*: restore"):
+        written(tmp_path)
+
+
 def test_a_model_that_writes_no_rows_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(HopelessError, match=r"group 'g': 2 batches in a row had no row; \d+ of"):
         written(tmp_path, temperature=0.0, patience=2)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import time
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -66,7 +71,12 @@ def test_a_row_begins_with_the_tokens_of_its_prompt_and_reads_back(tuning: RowTu
     prompt = rows.prompt([(2, 0.0), (1, 3000.0)])
     assert rows.text(prompt) == "y is 0, whole is 3000,"
     assert tokens[: len(prompt)] == prompt
-    assert rows.longest == max(len(rows.tokens(i, [0, 1, 2])) for i in range(24))
+
+
+def test_the_longest_row_is_that_of_the_longest_order(tuning: RowTuning) -> None:
+    rows = RowTexts(COLUMNS, VALUES, load(tuning)[1])
+    found = [[len(rows.tokens(i, o)) for i in range(24)] for o in permutations(range(3))]
+    assert rows.longest == np.max(found) > np.max(found[0])
 
 
 def test_a_line_end_inside_a_row_is_seen(tuning: RowTuning) -> None:
@@ -80,7 +90,9 @@ def test_a_tokenizer_that_loses_something_is_refused(tuning: RowTuning) -> None:
     tokenizer: Any = load(tuning)[1]
     decode = tokenizer.decode
     tokenizer.decode = lambda tokens, **options: decode(tokens, **options).replace("-", "")
-    with pytest.raises(ValueError, match=r"row 0 came back as 'x one is 1.0, whole is 0, y is 0'"):
+    with pytest.raises(
+        ValueError, match=r"data row 1 came back as 'x one is 1.0, whole is 0, y is 0'"
+    ):
         RowTexts(COLUMNS, VALUES, tokenizer)
 
 
@@ -93,10 +105,60 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not(
     monkeypatch.setattr(training, "_SHARE", 0)
     with pytest.raises(KilledError):
         learnt(tuning, tmp_path, die_at)
+    left = [tmp_path / f".c.pt.{name}" for name in ("old", "new")]
+    for path, age in zip(left, (4000, 3000), strict=True):
+        path.touch()
+        os.utime(path, (0, time.time() - age))
     resumed = learnt(tuning, tmp_path)
+    assert [path.exists() for path in left] == [False, True]  # one may still be written
     assert resumed[2] == list(range(die_at, 13))  # only the step that was not on disk is repeated
     assert resumed[:2] == whole[:2]
     assert learnt(tuning, tmp_path) == (*whole[:2], [])  # and what is done is not done again
+
+
+def test_a_spoiled_checkpoint_is_named(tuning: RowTuning, tmp_path: Path) -> None:
+    path = tmp_path / "c.pt"
+    torch.save({"model": {}, "moments": None, "step": 1, "losses": [1.0]}, path)
+    foreign = path.read_bytes()
+    for content in (b"", b"garbage", foreign[: len(foreign) // 2], foreign):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"the checkpoint .*c.pt cannot be read .*: delete it"):
+            learnt(tuning, tmp_path)
+
+
+def test_another_configuration_is_another_model(tuning: RowTuning) -> None:
+    model = load(tuning)[0]
+    before = fingerprint(model)
+    model.config._name_or_path = "elsewhere"
+    assert fingerprint(model) == before
+    model.config.activation_function = "relu"
+    assert fingerprint(model) != before
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_truncated_folder_has_a_remedy(tuning: RowTuning, tmp_path: Path, file: str) -> None:
+    folder = shutil.copytree(tuning.model, tmp_path / "cut")
+    content = (folder / file).read_bytes()
+    (folder / file).write_bytes(content[: len(content) // 2])
+    with pytest.raises(
+        ValueError, match=r"/cut' must be a causal.*[^.]\. Write the folder anew"
+    ) as said:
+        load(replace(tuning, model=str(folder)))
+    assert "hf download" not in str(said.value)
+
+
+def test_a_model_that_does_not_fit_is_refused(tuning: RowTuning, tmp_path: Path) -> None:
+    """One that sees what is to come, and one without the tokens of its tokenizer."""
+    from transformers import BertConfig, BertForMaskedLM
+
+    folder = shutil.copytree(tuning.model, tmp_path / "bert")
+    shape = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}
+    BertForMaskedLM(BertConfig(num_hidden_layers=1, **shape)).save_pretrained(folder)
+    with pytest.raises(ValueError, match=r"must be causal; .*/bert' \(BertLMHeadModel\) sees"):
+        load(replace(tuning, model=str(folder)))
+    few: Any = SimpleNamespace(get_input_embeddings=lambda: SimpleNamespace(num_embeddings=100))
+    with pytest.raises(ValueError, match=r"it has 100, and a row needs token \d{3}: name"):
+        RowTexts(COLUMNS, VALUES, load(tuning)[1]).room(few, 512)
 
 
 def test_another_seed_or_a_checkpoint_without_its_moments_ends_elsewhere(
