@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks._causal import CRAFT, craft, saved
+from opal.bridge.tabular.finetune.model import load
 from opal.bridge.tabular.finetune.rows import RowTexts
 from opal.bridge.tabular.finetune.sampling import RowWriter
-from opal.bridge.tabular.finetune.training import RowTuning, load, train
+from opal.bridge.tabular.finetune.training import RowTuning, train
 
 SIZES: dict[str, dict[str, Any]] = {
     "gpt2": {"vocab_size": 50257},

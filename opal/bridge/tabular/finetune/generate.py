@@ -14,10 +14,11 @@ from opal.bridge.llm.command import samples_wanted
 from opal.bridge.llm.request import digest
 from opal.bridge.prompts import common, transcript
 from opal.bridge.prompts.table import numeric
+from opal.bridge.tabular.finetune.model import fingerprint, load
 from opal.bridge.tabular.finetune.report import FineTunedRows, check_paths, write
 from opal.bridge.tabular.finetune.rows import RowTexts
 from opal.bridge.tabular.finetune.sampling import GroupDraws, RowWriter
-from opal.bridge.tabular.finetune.training import RowTuning, fingerprint, load, train
+from opal.bridge.tabular.finetune.training import RowTuning, train
 from opal.files import writable_folder
 
 _LEAST = 2  # different rows of a group

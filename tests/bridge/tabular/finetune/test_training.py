@@ -17,9 +17,10 @@ import pytest
 from benchmarks._causal import saved
 from opal.bridge.prompts import transcript
 from opal.bridge.tabular.finetune import training
+from opal.bridge.tabular.finetune.model import fingerprint, load
 from opal.bridge.tabular.finetune.rows import RowTexts
 from opal.bridge.tabular.finetune.sampling import continued
-from opal.bridge.tabular.finetune.training import RowTuning, fingerprint, load, train
+from opal.bridge.tabular.finetune.training import RowTuning, train
 
 torch = pytest.importorskip("torch", reason="needs the extra text")
 
