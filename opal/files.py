@@ -46,6 +46,29 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, fill)
 
 
+def require_distinct(*files: tuple[str, Path | None]) -> None:
+    """Check that no two of a command's files are one, so that nothing replaces what was read.
+
+    Args:
+        files: what each is, and its path if there is one; those that are read first.
+
+    Raises:
+        ValueError: two paths are the same file, or one that is written is a folder.
+    """
+    taken: dict[Path, str] = {}
+    for what, path in files:
+        if path is None:
+            continue
+        if taken and path.is_dir():
+            raise ValueError(f"{what} must be a file; {path} is a folder: name another file.")
+        other = taken.setdefault(path.resolve(), what)
+        if other != what:
+            raise ValueError(
+                f"every output must have a file of its own; {path} is {other} and {what}: name "
+                "another file."
+            )
+
+
 def writable_folder(path: Path) -> Path:
     """Create ``path`` if need be and prove that files can be written there.
 

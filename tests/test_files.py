@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from opal.files import writable_folder, write_atomically, write_json
+from opal.files import require_distinct, writable_folder, write_atomically, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -86,3 +86,15 @@ def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"a\.json is a folder\. Name a file in it"):
         write_json(tmp_path / "a.json", {})
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_no_output_replaces_what_is_read_or_another(tmp_path: Path) -> None:
+    table, out = tmp_path / "a.csv", tmp_path / "b.csv"
+    require_distinct(("the table", table), ("--out", out), ("--table-out", None))
+    again = tmp_path / "x" / ".." / "a.csv"
+    with pytest.raises(ValueError, match=r"a\.csv is the table and --out: name another file"):
+        require_distinct(("the table", table), ("--out", again))
+    with pytest.raises(ValueError, match=r"b\.csv is --out and --table-out"):
+        require_distinct(("the table", table), ("--out", out), ("--table-out", out))
+    with pytest.raises(ValueError, match=r"--out must be a file; .* is a folder"):
+        require_distinct(("the table", table), ("--out", tmp_path))

@@ -72,6 +72,7 @@ class Fit:
 def main(args: Sequence[str]) -> int:
     """Fit, and say what was found."""
     options = parse(Fit, args, prog="opal fit")
+    from opal.files import require_distinct
     from opal.scaling import laws
 
     law = laws.get(options.law)
@@ -81,10 +82,7 @@ def main(args: Sequence[str]) -> int:
             f"law {law.name!r} reads {len(law.variables)} column(s), in the order "
             f"{' '.join(law.variables)}; --x named {len(options.x)}: {named}. Name one for each."
         )
-    if options.save is not None and options.save.resolve() == options.table.resolve():
-        raise ValueError(
-            f"--save would replace the table {options.table}. Name another file for the fit."
-        )
+    require_distinct(("the table that is read", options.table), ("--save", options.save))
     if options.save is not None and options.group_by is not None:
         raise ValueError("--save keeps one fit; with --group-by there are several. Leave one out.")
     at = _points(options, law)

@@ -115,7 +115,10 @@ def test_a_fit_is_saved(tables: Path, capsys: pytest.CaptureFixture[str]) -> Non
             "none.csv must be a CSV file with a header and rows; No",
         ),
         (["two.csv", "--x", "--y", "loss"], "--x named 0: none. Name one for each"),
-        ([*ADDITIVE, "--save", "./two.csv"], "--save would replace the table two.csv"),
+        (
+            [*ADDITIVE, "--save", "./two.csv"],
+            "two.csv is the table that is read and --save: name another",
+        ),
         ([*ADDITIVE, "--at", "1e9"], "--at takes 2 numbers for each point (params tokens); got 1"),
         ([*ADDITIVE, "--at", "1e9", "nan"], "sizes are finite numbers; 'x2' has the value nan"),
         (

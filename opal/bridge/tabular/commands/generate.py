@@ -80,6 +80,7 @@ class GenerateRows(Asking):
         """Write the rows; whatever can be refused is refused before anything is asked."""
         from opal.bridge.tabular.finetune.generate import fine_tune_rows
         from opal.bridge.tabular.generation import generate_rows
+        from opal.files import require_distinct
         from opal.reading import read_table
 
         same = ("target", "fill_to", "per_group", "table_out")
@@ -92,6 +93,12 @@ class GenerateRows(Asking):
             return fine_tune_rows(read_table(self.file), tuning, **flags).result()
         self.settings()
         self.allowed()  # flags are refused before the file is read
+        require_distinct(
+            ("the table that is read", self.file),
+            ("--ledger", self.ledger),
+            ("--out", self.out),
+            ("--table-out", self.table_out),
+        )
         flags |= {"rows": self.rows, "shown": self.shown, "describe": self.describe}
         return generate_rows(read_table(self.file), self, **flags).result()
 
@@ -146,9 +153,10 @@ class ParseRows:
         from dataclasses import asdict
 
         from opal.bridge.prompts import transcript
-        from opal.files import write_atomically
+        from opal.files import require_distinct, write_atomically
         from opal.reading import read_text
 
+        require_distinct(("the text that is read", self.file), ("--out", self.out))
         found = transcript.parse(read_text(self.file), self.columns or None)
         if found.rows.empty:
             first = found.rejected[0]

@@ -14,7 +14,7 @@ import pandas as pd
 from opal.bridge import render
 from opal.bridge.llm.report import write_lines
 from opal.bridge.tabular.finetune.sampling import GroupDraws, Written, rejections
-from opal.files import write_atomically, write_json
+from opal.files import require_distinct, write_atomically, write_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,19 +91,13 @@ def check_paths(out: Path, table_out: Path | None, source: Path | None) -> None:
         ValueError: a path is a folder, or stands for two files.
     """
     rejected_out, record = _beside(out, table_out)
-    files = {"--out": out, "the rejected texts": rejected_out, "the record": record}
-    if table_out is not None:
-        files["--table-out"] = table_out
-    taken = {source.resolve(): "the table that is read"} if source else {}
-    for what, path in files.items():
-        if path.is_dir():
-            raise ValueError(f"{what} must be a file; {path} is a folder: name another file.")
-        other = taken.setdefault(path.resolve(), what)
-        if other != what:
-            raise ValueError(
-                f"every output must have a file of its own; {path} is {other} and {what}: name "
-                "another with --out or --table-out."
-            )
+    require_distinct(
+        ("the table that is read", source),
+        ("--out", out),
+        ("the rejected texts", rejected_out),
+        ("--table-out", table_out),
+        ("the record", record),
+    )
 
 
 def _beside(out: Path, table_out: Path | None) -> tuple[Path, Path]:

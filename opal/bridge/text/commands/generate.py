@@ -44,9 +44,12 @@ class Generate(Asking):
         """Write the texts; whatever can be refused is refused before anything is asked."""
         from opal.bridge.text import reading
         from opal.bridge.text.generation import generate_texts
+        from opal.files import require_distinct
 
         self.settings()
         self.allowed()
+        read, kept = ("the texts that are read", self.file), ("--ledger", self.ledger)
+        require_distinct(read, kept, ("--out", self.out))
         made = generate_texts(
             reading.read_texts(self.file, reading.Columns.of(self)),
             self,
