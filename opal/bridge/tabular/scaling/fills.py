@@ -11,17 +11,10 @@ import numpy as np
 
 from opal import validation
 from opal.bridge.tabular.arms import balancing
-from opal.bridge.tabular.scaling import tables
 from opal.bridge.tabular.scaling.learners import TrainingTable
 from opal.bridge.tabular.scaling.published import ADDED_WEIGHT
-from opal.bridge.tabular.scaling.tables import (
-    NO_MAKER,
-    REAL,
-    ScalingTable,
-    TableSource,
-    TaskRows,
-    group_name,
-)
+from opal.bridge.tabular.scaling.tables import NO_MAKER, REAL, ScalingTable, TableSource
+from opal.bridge.tabular.scaling.tasks import TaskRows, group_name, real_minority
 from opal.bridge.tabular.splits import TableRows
 
 
@@ -122,7 +115,7 @@ def read(table: ScalingTable, curve: SoundCurve) -> GroupedRows:
     rows = TaskRows.of(table, curve.task, maker)
     made = TableRows.joined([rows.minority, rows.majority])
     if curve.maker == REAL:
-        made = table.rows(tables.real_minority(curve.task))
+        made = table.rows(real_minority(curve.task))
     real = TableRows.joined([rows.originals, table.real()])
     parts = (rows.originals, rows.pool, real, made, rows.test)
     if curve.task == "spurious":
@@ -140,33 +133,37 @@ def arms_of(curve: SoundCurve, rows: GroupedRows) -> list[Arm]:
     _require_real_rows(curve, rows)
     if curve.maker == NO_MAKER:
         return [REFERENCE, RAW, THRESHOLD]
-    n_groups = int(rows.originals.group.max()) + 1
-    most = np.full(n_groups, np.inf)  # rows that may be added to each group, in every draw
-    fill = np.zeros(n_groups, dtype=int)  # rows that fill it
-    for draw in range(curve.effort.draws):
-        real, rest = _real(curve, rows, draw)
-        counts = real.counts(n_groups)
-        fill = np.maximum(fill, counts.max() - counts)
-        most = np.minimum(most, rest.counts(n_groups) - (counts.max() - counts))
-    fits = [size for size in curve.effort.sizes if size / n_groups <= most.min()]
-    if not fits and curve.maker != REAL:
-        least = min(curve.effort.sizes) // n_groups
-        held = rows.made.counts(n_groups)
-        short = [g for g in range(n_groups) if most[g] < least]
-        raise ValueError(
-            f"{curve.source.name}, {curve.task} task: {curve.maker} has too few rows for N = "
-            f"{min(curve.effort.sizes)}: of "
-            + " and of ".join(
-                f"{group_name(curve.task, g)} it has {held[g]:,} and needs {fill[g] + least:,}"
-                for g in short
-            )
-            + ". Make more rows, or ask for smaller --sizes."
-        )
+    fits = _filled_sizes(curve, rows)
     grid = product([size for size in fits if size], curve.effort.alphas)
     weighed = [Arm(f"filled, alpha {alpha:g}", size, alpha) for size, alpha in grid]
     halves = [Arm("filled", size) for size in fits]
     mixes = [Arm(AS_PUBLISHED, size) for size in _published_sizes(curve, rows)]
     return [REFERENCE, *halves, *mixes, *(weighed if curve.maker != REAL else [])]
+
+
+def _filled_sizes(curve: SoundCurve, rows: GroupedRows) -> list[int]:
+    """Sizes that filled groups reach with a maker's rows in every draw."""
+    n_groups = int(rows.originals.group.max()) + 1
+    most = np.full(n_groups, np.inf)  # rows that may be added to each group
+    fill = np.zeros(n_groups, dtype=int)  # rows that fill it
+    for draw in range(curve.effort.draws):
+        real, rest = _real(curve, rows, draw)
+        lacking = real.counts(n_groups).max() - real.counts(n_groups)
+        fill = np.maximum(fill, lacking)
+        most = np.minimum(most, rest.counts(n_groups) - lacking)
+    fits = [size for size in curve.effort.sizes if size / n_groups <= most.min()]
+    if fits or curve.maker == REAL:
+        return fits
+    least, held = min(curve.effort.sizes), rows.made.counts(n_groups)
+    short = " and of ".join(
+        f"{group_name(curve.task, g)} it has {held[g]:,} and needs {fill[g] + least // n_groups:,}"
+        for g in range(n_groups)
+        if most[g] < least // n_groups
+    )
+    raise ValueError(
+        f"{curve.source.name}, {curve.task} task: {curve.maker} has too few rows for N = {least}: "
+        f"of {short}. Make more rows, or ask for smaller --sizes."
+    )
 
 
 def _require_real_rows(curve: SoundCurve, rows: GroupedRows) -> None:

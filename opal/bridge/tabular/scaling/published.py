@@ -29,7 +29,8 @@ from threadpoolctl import threadpool_limits
 from opal import records
 from opal.bridge.tabular.scaling import classifiers
 from opal.bridge.tabular.scaling.learners import Learner, TrainingTable, calibrated
-from opal.bridge.tabular.scaling.tables import NO_MAKER, ScalingTable, TableSource, TaskRows
+from opal.bridge.tabular.scaling.tables import NO_MAKER, ScalingTable, TableSource
+from opal.bridge.tabular.scaling.tasks import TaskRows
 from opal.bridge.tabular.splits import TableRows
 
 SEEDS = (1, 2, 6, 8, 42)

@@ -25,8 +25,8 @@ def run(capsys: pytest.CaptureFixture[str], *words: object, status: int = 0) -> 
 def test_sound_protocol_of_a_folder(
     toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("--folder", toy, *OF_TOY, *SOUND, "--out", tmp_path / "out")
-    words = (*words, "--generator-rows", "synthetic", "90")
+    known = ("--generator-rows", "synthetic", "90")
+    words = ("--folder", toy, *OF_TOY, *SOUND, *known, "--out", tmp_path / "out")
     found = json.loads(run(capsys, *words, "--json"))
     assert {arm["synthesizer"] for arm in found["arms"]} == {"none", "real", "synthetic", "mine"}
     assert all("balanced_log_loss_difference" in arm for arm in found["arms"])

@@ -14,7 +14,7 @@ from sklearn import metrics
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from opal.bridge.tabular.scaling import classifiers, comparison, published, tables
+from opal.bridge.tabular.scaling import classifiers, comparison, published, tables, tasks
 from opal.bridge.tabular.scaling.published import PublishedCurve
 from opal.bridge.tabular.splits import TableRows
 
@@ -181,7 +181,7 @@ def test_an_odd_number_of_originals_weighs_the_rows_that_it_draws(toy: Path) -> 
     frame.head(7).to_csv(toy / "seed.csv", index=False)
     curve = replace(curve_of(toy), experiment="ratio")
     table = curve.source.read()
-    rows = tables.TaskRows.of(table, "imbalanced", "mine")
+    rows = tasks.TaskRows.of(table, "imbalanced", "mine")
     several = list(published.training_sets(curve, table, rows))
     assert {len(each.rows) - len(each.weight) for each in several if each.weight is not None} == {0}
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from opal import names
-from opal.bridge.tabular.scaling import report, tables
+from opal.bridge.tabular.scaling import report, tables, tasks
 
 
 def test_a_folder_has_makers_groups_and_all_its_real_rows(toy: Path) -> None:
@@ -51,7 +51,7 @@ def test_other_content_is_another_source(toy: Path) -> None:
 def test_groups_that_are_missing_or_in_the_wrong_file_are_refused(toy: Path) -> None:
     def refused(message: str, task: str = "spurious") -> None:
         with pytest.raises(ValueError, match=message):
-            tables.TaskRows.of(tables.from_folder(toy, "y", "side"), task, "mine")
+            tasks.TaskRows.of(tables.from_folder(toy, "y", "side"), task, "mine")
 
     for file in ("test.csv", "seed.csv"):
         whole = pd.read_csv(toy / file)
@@ -72,8 +72,8 @@ def test_real_rows_may_be_known_by_group_alone(toy: Path) -> None:
 
 def test_minority_of_each_task(toy: Path) -> None:
     table = tables.from_folder(toy, "y", "side")
-    imbalanced = tables.TaskRows.of(table, "imbalanced", "mine")
-    spurious = tables.TaskRows.of(table, "spurious", "mine")
+    imbalanced = tasks.TaskRows.of(table, "imbalanced", "mine")
+    spurious = tasks.TaskRows.of(table, "spurious", "mine")
     assert set(imbalanced.pool.y) == {0}
     assert set(imbalanced.minority.y) == {1}
     assert set(spurious.pool.group) == set(spurious.majority.group) == {1, 2}
@@ -101,7 +101,7 @@ def test_an_unfit_file_is_refused(
     elif change is not None:
         frame.assign(**change).to_csv(path, index=False)
     with pytest.raises(ValueError, match=message):
-        tables.TaskRows.of(tables.from_folder(toy, "y", "side"), "imbalanced", "mine")
+        tasks.TaskRows.of(tables.from_folder(toy, "y", "side"), "imbalanced", "mine")
 
 
 def test_names_that_are_not_there(toy: Path, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_one_test_row_of_a_group_is_too_few(toy: Path) -> None:
         toy / "test.csv", index=False
     )
     with pytest.raises(ValueError, match="imbalanced task, 2 or more rows; it lacks label 1"):
-        tables.TaskRows.of(tables.from_folder(toy, "y", "side"), "imbalanced", "mine")
+        tasks.TaskRows.of(tables.from_folder(toy, "y", "side"), "imbalanced", "mine")
 
 
 def test_published_tables_have_their_makers(mirror: Path) -> None:
