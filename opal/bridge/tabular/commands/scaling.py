@@ -38,7 +38,9 @@ class ScaleRows:
     tables: tuple[str, ...] = ()
     """Published tables (craft, gender, diabetes, adult); all if none is named."""
     folder: Path | None = None
-    """A folder of the same layout instead: seed.csv, train0.csv, ..., MAKER0.csv, ..., test.csv."""
+    """A folder of the same layout: seed.csv, test.csv, train and MAKER files by label (0 and 1)
+    for the imbalanced task, by attribute unlike or like the label (_neg, _pos) for the spurious
+    one: train0.csv, train_neg.csv, MAKER0.csv, MAKER1.csv, MAKER_neg.csv, MAKER_pos.csv, ..."""
     label: str | None = None
     """Label column (0 and 1) of --folder; the last column of seed.csv by default."""
     attribute: str | None = None
@@ -62,7 +64,7 @@ class ScaleRows:
     alphas: tuple[float, ...] = (0.1, 0.3, 0.6, 0.9)
     """Weights of the added rows in the OPAL objective, beside the paper's 1/2 for each row."""
     draws: int = 20
-    """Draws of majority rows and makers' rows (sound)."""
+    """Draws of majority rows, four for each original, and of makers' rows (sound)."""
     folds: int = 3
     """Folds of real rows that tune and calibrate (sound)."""
     real_sizes: tuple[int, ...] = (60, 100, 200, 400, 800, 1600, 3200, 6400)
@@ -84,8 +86,8 @@ class ScaleRows:
 
         self._check_flags()
         sources = self._sources()
-        cells, left_out = self._cells(sources)
-        for note in left_out:
+        cells, notes = self._cells(sources)
+        for note in notes:
             sys.stderr.write(f"note: {note}\n")
         folder = writable_folder(self.out / "cells")
         with executors.executor(self.workers, None, folder) as executor:
@@ -99,7 +101,7 @@ class ScaleRows:
             return result | {"laws": readings.of_curves(frame, quiet=self.json)}
         if self.protocol == "published":
             return result | {"curves": report.published_curves(frame)}
-        return result | {"arms": report.sound_arms(frame), "left_out": left_out}
+        return result | {"arms": report.sound_arms(frame), "notes": notes}
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+import numpy as np
+
 from opal import names, validation
 from opal.bridge.tabular.scaling import classifiers, fills, learners, published, sound
 from opal.bridge.tabular.scaling.comparison import result_files
-from opal.bridge.tabular.scaling.fills import Effort, SoundCurve
+from opal.bridge.tabular.scaling.fills import Effort, GroupedRows, SoundCurve
 from opal.bridge.tabular.scaling.published import EXPERIMENTS, N_STEPS, PublishedCurve
 from opal.bridge.tabular.scaling.tables import (
     NO_MAKER,
@@ -19,6 +21,7 @@ from opal.bridge.tabular.scaling.tables import (
     TableSource,
     require_makers,
 )
+from opal.bridge.tabular.splits import recurs
 from opal.runner import Cell
 
 
@@ -124,7 +127,7 @@ def _require_rows(table: ScalingTable, curves: Iterable[PublishedCurve]) -> None
 def sound_cells(
     sources: Sequence[TableSource], choice: CurveChoice, effort: Effort
 ) -> tuple[list[Cell], list[str]]:
-    """A cell for each table, task, learner and maker of the sound protocol; what is left out.
+    """A cell for each table, task, learner and maker of the sound protocol, and notes on its rows.
 
     Args:
         sources: the tables.
@@ -139,7 +142,8 @@ def sound_cells(
     names.check("task", choice.tasks, TASKS)
     chosen = choice.classifiers or learners.LEARNERS
     _require("learner", choice.classifiers, learners.LEARNERS)
-    curves, notes = [], []
+    curves: list[SoundCurve] = []
+    notes: list[str] = []
     several = [(source, source.read()) for source in sources]
     for (source, table), task in product(several, choice.tasks or TASKS):
         extra = (NO_MAKER, REAL)
@@ -147,13 +151,26 @@ def sound_cells(
         makers = choice.makers or (*extra, *table.makers(task))
         for maker in makers:
             curve = SoundCurve(source, task, chosen[0], maker, effort)
-            arms = fills.arms_of(curve, fills.read(table, curve))
-            if missing := fills.left_out(curve, arms):
-                notes.append(
-                    f"{source.name}, {task} task: {maker} has too few rows of a group for N = "
-                    f"{', '.join(map(str, missing))}, which are left out"
-                )
+            notes += _notes(curve, fills.read(table, curve))
             curves += [replace(curve, learner=learner) for learner in chosen]
     return [
         Cell(sound.evaluate, c, f"{c.source.name} {c.task} {c.learner} {c.maker}") for c in curves
     ], notes
+
+
+def _notes(curve: SoundCurve, rows: GroupedRows) -> Iterator[str]:
+    """Sizes that rows do not reach, and test rows that may be trained on."""
+    where = f"{curve.source.name}, {curve.task} task"
+    if missing := fills.left_out(curve, fills.arms_of(curve, rows)):
+        sizes = ", ".join(map(str, missing))
+        yield (
+            f"{where}: {curve.maker} has too few rows of a group for N = {sizes}, which are left "
+            "out"
+        )
+    if curve.maker == REAL:
+        return
+    seen = rows.real if curve.maker == NO_MAKER else rows.made
+    test, others = (np.column_stack([part.x, part.y]) for part in (rows.test, seen))
+    if n_same := int(recurs(test, others).sum()):
+        what = "a real row" if curve.maker == NO_MAKER else f"a row of {curve.maker}"
+        yield f"{where}: {n_same:,} of {len(test):,} test rows equal {what}"

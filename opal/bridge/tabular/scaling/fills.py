@@ -101,7 +101,7 @@ class GroupedRows(NamedTuple):
     originals: TableRows
     pool: TableRows  # real majority rows
     real: TableRows  # every real row, originals among them
-    made: TableRows  # rows of the maker; of the maker ``real`` the minority's only
+    made: TableRows  # rows of the maker; of the maker ``real`` the minority's, then the pool
     test: TableRows
 
 
@@ -115,7 +115,7 @@ def read(table: ScalingTable, curve: SoundCurve) -> GroupedRows:
     rows = TaskRows.of(table, curve.task, maker)
     made = TableRows.joined([rows.minority, rows.majority])
     if curve.maker == REAL:
-        made = table.rows(real_minority(curve.task))
+        made = TableRows.joined([table.rows(real_minority(curve.task)), rows.pool])
     real = TableRows.joined([rows.originals, table.real()])
     parts = (rows.originals, rows.pool, real, made, rows.test)
     if curve.task == "spurious":
@@ -146,15 +146,16 @@ def _filled_sizes(curve: SoundCurve, rows: GroupedRows) -> list[int]:
     n_groups = int(rows.originals.group.max()) + 1
     most = np.full(n_groups, np.inf)  # rows that may be added to each group
     fill = np.zeros(n_groups, dtype=int)  # rows that fill it
-    for draw in range(curve.effort.draws):
-        real, rest = _real(curve, rows, draw)
-        lacking = real.counts(n_groups).max() - real.counts(n_groups)
+    held = rows.made.counts(n_groups)
+    for counts in _real_counts(curve, rows):
+        lacking = counts.max() - counts
+        used = counts - rows.originals.counts(n_groups) if curve.maker == REAL else 0
         fill = np.maximum(fill, lacking)
-        most = np.minimum(most, rest.counts(n_groups) - lacking)
+        most = np.minimum(most, held - used - lacking)
     fits = [size for size in curve.effort.sizes if size / n_groups <= most.min()]
     if fits or curve.maker == REAL:
         return fits
-    least, held = min(curve.effort.sizes), rows.made.counts(n_groups)
+    least = min(curve.effort.sizes)
     short = " and of ".join(
         f"{group_name(curve.task, g)} it has {held[g]:,} and needs {fill[g] + least // n_groups:,}"
         for g in range(n_groups)
@@ -174,15 +175,19 @@ def _require_real_rows(curve: SoundCurve, rows: GroupedRows) -> None:
             f"{where}: each draw takes 4 real majority rows for each of the {n} originals out of "
             f"at least 5; there are {len(rows.pool)}. Add real rows, or leave originals out."
         )
-    n_groups = int(rows.originals.group.max()) + 1
-    several = (_real(curve, rows, draw)[0] for draw in range(curve.effort.draws))
-    least = np.min([real.counts(n_groups) for real in several], axis=0)
+    least = np.min(_real_counts(curve, rows), axis=0)
     if least.min() < curve.effort.folds:
         group = group_name(curve.task, int(least.argmin()))
         raise ValueError(
             f"{where}: each of the {curve.effort.folds} --folds needs a real row of each group; "
             f"there are {least.min()} of {group}. Lower --folds, or add originals."
         )
+
+
+def _real_counts(curve: SoundCurve, rows: GroupedRows) -> list[np.ndarray]:
+    """Real rows of each group in each draw."""
+    n_groups = int(rows.originals.group.max()) + 1
+    return [_real(curve, rows, draw).counts(n_groups) for draw in range(curve.effort.draws)]
 
 
 def real_rows_alone(curve: SoundCurve, rows: GroupedRows) -> list[Arm]:
@@ -203,51 +208,62 @@ def _published_sizes(curve: SoundCurve, rows: GroupedRows) -> list[int]:
     """Sizes that the published mix of the spurious task reaches."""
     if curve.task == "imbalanced":
         return []  # there it is what filling does
-    n_few, n_many = (int(mine.sum()) for mine in _pairs(_real(curve, rows, 0)[1]))
+    order = _order_of_use(curve, rows, 0)
+    n_few, n_many = (int(mine.sum()) for mine in _pairs(rows.made.group[order]))
     most = min(n_few - 4 * len(rows.originals), n_many)
     return [size for size in curve.effort.sizes if size // 2 <= most]
 
 
-def _pairs(made: TableRows) -> tuple[np.ndarray, np.ndarray]:
+def _pairs(group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which rows are of the pair of minority groups, and which of the other."""
-    few = np.isin(made.group, (0, 3))
+    few = np.isin(group, (0, 3))
     return few, ~few
 
 
-def _real(curve: SoundCurve, rows: GroupedRows, draw: int) -> tuple[TableRows, TableRows]:
-    """The real rows of a draw, and the rows in which it fills and adds, in the order of use."""
-    n_majority = 4 * len(rows.originals)
-    order = np.random.default_rng([curve.effort.seed, draw, 0]).permutation(len(rows.pool))
-    real = TableRows.joined([rows.originals, rows.pool.take(order[:n_majority])])
-    made = rows.made.take(
-        np.random.default_rng([curve.effort.seed, draw, 1]).permutation(len(rows.made))
-    )
-    if curve.maker == REAL:
-        made = TableRows.joined([made, rows.pool.take(order[n_majority:])])
-    return real, made
+def _real(curve: SoundCurve, rows: GroupedRows, draw: int) -> TableRows:
+    """The real rows of a draw: the originals, then the first of the pool in its order."""
+    chosen = _pool_order(curve, rows, draw)[: 4 * len(rows.originals)]
+    return TableRows.joined([rows.originals, rows.pool.take(chosen)])
+
+
+def _pool_order(curve: SoundCurve, rows: GroupedRows, draw: int) -> np.ndarray:
+    return np.random.default_rng([curve.effort.seed, draw, 0]).permutation(len(rows.pool))
+
+
+def _order_of_use(curve: SoundCurve, rows: GroupedRows, draw: int) -> np.ndarray:
+    """The rows with which a draw fills and adds, by their index among those of the maker."""
+    n_others = len(rows.made) - (len(rows.pool) if curve.maker == REAL else 0)
+    order = np.random.default_rng([curve.effort.seed, draw, 1]).permutation(n_others)
+    if curve.maker != REAL:
+        return order
+    unused = _pool_order(curve, rows, draw)[4 * len(rows.originals) :]
+    return np.concatenate([order, n_others + unused])
 
 
 def training_table(curve: SoundCurve, rows: GroupedRows, arm: Arm, draw: int) -> TrainingTable:
     """The training set of an arm in one draw: larger N add to the rows of smaller ones."""
     if arm.name == REAL_ALONE:
         return _real_alone(curve, rows, arm.n_added, draw)
-    real, made = _real(curve, rows, draw)
+    real = _real(curve, rows, draw)
     n_groups = int(real.group.max()) + 1
     if arm == REFERENCE:
         return TrainingTable(real, balancing(real.group, n_groups), real.group)
     if arm in (RAW, THRESHOLD):
         return TrainingTable(real, np.ones(len(real)), real.group, balanced=False)
+    order = _order_of_use(curve, rows, draw)
+    group = rows.made.group[order]
     if arm.name == AS_PUBLISHED:
-        kinds, lacking = _pairs(made), np.array([4 * len(rows.originals), 0])
+        kinds, lacking = _pairs(group), np.array([4 * len(rows.originals), 0])
     else:
-        kinds = tuple(made.group == g for g in range(n_groups))
+        kinds = tuple(group == g for g in range(n_groups))
         lacking = real.counts(n_groups).max() - real.counts(n_groups)
     fill, added = [], []
     for kind, m in zip(kinds, lacking, strict=True):
         mine = np.flatnonzero(kind)
         fill.append(mine[:m])
         added.append(mine[m : m + arm.n_added // len(kinds)])
-    parts = [real, made.take(np.concatenate(fill)), made.take(np.concatenate(added))]
+    made = [rows.made.take(order[np.concatenate(each)]) for each in (fill, added)]
+    parts = [real, *made]
     n_base, n_added = len(real) + len(parts[1]), len(parts[2])
     alpha = _share(n_base, n_added) if arm.alpha is None else arm.alpha
     weight = np.repeat([(1 - alpha) / n_base, alpha / max(n_added, 1)], [n_base, n_added])

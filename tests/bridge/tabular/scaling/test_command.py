@@ -35,6 +35,7 @@ def test_sound_protocol_of_a_folder(
     assert all(arm["n_generator"] is None for arm in unknown)
     told = [arm for arm in found["arms"] if arm["synthesizer"] == "synthetic" and arm["n_added"]]
     assert {arm["n_generator"] for arm in told if arm["arm"].startswith("filled")} == {90}
+    assert found["notes"] == []
     shown = run(capsys, *words)
     assert "Balanced log loss minus that of weighting:" in shown
     assert "not said" in shown

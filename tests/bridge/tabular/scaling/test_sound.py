@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.tabular.scaling import fills, report, sound, tables
+from opal.bridge.tabular.scaling import cells, fills, report, sound, tables
 from opal.bridge.tabular.scaling.fills import Arm, Effort, SoundCurve
 from opal.bridge.tabular.scaling.learners import TrainingTable
 
@@ -119,6 +119,22 @@ def test_real_rows_too_few_to_draw_or_to_hold_out_are_refused(toy: Path) -> None
     curve = curve_of(toy, task="imbalanced", maker="none")
     with pytest.raises(ValueError, match="each of the 8 originals out of at least 5; there are 39"):
         fills.arms_of(curve, fills.read(curve.source.read(), curve))
+
+
+def test_test_rows_that_may_be_trained_on_are_told(toy: Path) -> None:
+    for part, rows in (("train0", 5), ("mine1", 3)):
+        test = pd.read_csv(toy / "test.csv")
+        same = test[test["y"] == int(part[-1])].head(rows)
+        path = toy / f"{part}.csv"
+        pd.concat([pd.read_csv(path), same]).to_csv(path, index=False)
+    (toy / "train.csv").unlink()
+    table = tables.from_folder(toy, "y", "side")
+    choice = cells.CurveChoice(("imbalanced",), (), ("logistic",), ("none", "mine"))
+    found = cells.sound_cells([tables.source_of(table, toy)], choice, EFFORT)[1]
+    assert found == [
+        "toy, imbalanced task: 5 of 200 test rows equal a real row",
+        "toy, imbalanced task: 3 of 200 test rows equal a row of mine",
+    ]
 
 
 def test_a_report_says_what_an_arm_is_worth_as_far_as_was_measured() -> None:
