@@ -69,8 +69,12 @@ def require_distinct(*files: tuple[str, Path | None]) -> None:
             )
 
 
-def writable_folder(path: Path) -> Path:
+def writable_folder(path: Path, flag: str = "--out") -> Path:
     """Create ``path`` if need be and prove that files can be written there.
+
+    Args:
+        path: the folder.
+        flag: with which another one is named.
 
     Raises:
         OSError: the folder cannot be created or written; said before any work starts.
@@ -83,6 +87,6 @@ def writable_folder(path: Path) -> Path:
         reason = error.strerror or str(error)
         raise OSError(
             f"the output folder must be writable; {path} is not ({reason}). "
-            "Name another folder with --out."
+            f"Name another folder with {flag}."
         ) from error
     return path

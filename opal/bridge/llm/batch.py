@@ -51,7 +51,7 @@ def export(
     """
     if path.exists():
         raise ValueError(f"{path} exists; name another file for the batch.")
-    files.writable_folder(path.resolve().parent)
+    files.writable_folder(path.resolve().parent, "--batch-out")
     requests = list(pending(prompter, wanted, ledger))
     meter = Meter(budget, ledger.spent())
     for request in requests:

@@ -154,7 +154,7 @@ def damaged(path: Path, what: str) -> LedgerError:
 
 def _create(path: Path) -> None:
     """An empty ledger; one that another process made in the meantime stays."""
-    files.writable_folder(path.parent)
+    files.writable_folder(path.parent, "--ledger")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with closing(sqlite3.connect(temporary)) as connection:

@@ -105,7 +105,7 @@ def generate_rows(
         )
     wanted = samples_wanted(prompter.counts, fill_to=fill_to, each=per_group, flag="--per-group")
     if table_out is not None:
-        writable_folder(table_out.parent)
+        writable_folder(table_out.parent, "--table-out")
     answered = asking.ask(prompter, wanted, prompter.counts)
     made = GeneratedRows(answered, tuple(map(str, table.columns)))
     if answered.samples:

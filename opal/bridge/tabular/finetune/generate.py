@@ -73,13 +73,14 @@ def fine_tune_rows(
     wanted = samples_wanted(counts, fill_to=fill_to, each=per_group, flag="--per-group")
     if not any(wanted.values()):
         raise ValueError("every group has as many rows as asked for: nothing is to be made.")
-    for path in (tuning.out, table_out or tuning.out):
-        writable_folder(path.parent)
+    writable_folder(tuning.out.parent)
+    if table_out is not None:
+        writable_folder(table_out.parent, "--table-out")
     model, tokenizer = load(tuning)
     rows = RowTexts(list(found.columns), found.to_numpy(dtype=float), tokenizer)
     most = rows.room(model, tuning.max_tokens)
     identity = _identity(rows, fingerprint(model), tuning)
-    folder = _work_folder(tuning.work / identity)
+    folder = writable_folder(tuning.work / identity, "--work")
     losses = _tuned(model, rows, tuning, folder / "checkpoint.pt")
     draws = folder / f"draws-{digest(tuning.temperature, most)}.jsonl"
     writer = RowWriter(model, rows, tuning, draws, most=most)
@@ -127,13 +128,6 @@ def _identity(rows: RowTexts, weights: str, tuning: RowTuning) -> str:
     texts = [rows.tokens(i, order) for i in range(len(rows.values))]
     settings = [tuning.epochs, tuning.batch, tuning.learning_rate, tuning.seed, tuning.device]
     return digest("fine-tuned", rows.columns, texts, weights, settings)
-
-
-def _work_folder(path: Path) -> Path:
-    try:
-        return writable_folder(path)
-    except OSError as error:
-        raise OSError(f"{str(error).removesuffix('--out.')}--work.") from error
 
 
 def _tuned(model: Any, rows: RowTexts, tuning: RowTuning, checkpoint: Path) -> list[float]:
