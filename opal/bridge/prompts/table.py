@@ -187,34 +187,51 @@ def numeric(table: pd.DataFrame) -> pd.DataFrame:
         ValueError: a name has a comma, a line end or `` is ``, a cell is no finite number or a
             whole one that a float does not hold exactly, or there is no row.
     """
-    import pandas as pd
+    names = _names(table)
+    if table.empty:
+        raise ValueError("a table to be imitated needs rows; got none.")
+    for name, column in table.items():
+        _check_cells(str(name), column)
+    return table.astype(float).set_axis(names, axis=1)
 
+
+def _names(table: pd.DataFrame) -> list[str]:
+    """Names of the columns without blanks around them."""
     for name in map(str, table.columns):
         if not name.strip() or any(part in name for part in (",", "\n", "\r", " is ")):
             raise ValueError(
                 f"a column's name must fit into `name is value, name is value.`; got {name!r}: "
                 "rename it, without commas, line ends and ` is `."
             )
-    if table.empty:
-        raise ValueError("a table to be imitated needs rows; got none.")
-    for name, column in table.items():
-        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        if not (finite := np.isfinite(values)).all():
-            row = int(np.flatnonzero(~finite)[0])
+    names = [str(name).strip() for name in table.columns]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(
+            "columns must have different names, blanks around them apart; "
+            f"{twice[0]!r} is there {names.count(twice[0])} times: rename one."
+        )
+    return names
+
+
+def _check_cells(name: str, column: pd.Series) -> None:
+    """Refuse what is no finite number, or none that a float holds exactly."""
+    import pandas as pd
+
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if not (finite := np.isfinite(values)).all():
+        row = int(np.flatnonzero(~finite)[0])
+        raise ValueError(
+            f"every cell must be a finite number; {name!r} has {column.tolist()[row]!r:.60} in "
+            f"data row {row + 1}: fill it, code categories as numbers, or leave the column or "
+            "the row out."
+        )
+    for place in np.flatnonzero(np.abs(values) >= 2**53):
+        cell = column.iloc[place]
+        if str(cell).strip().lstrip("+-").isdecimal() and int(cell) != float(cell):
             raise ValueError(
-                f"every cell must be a finite number; {name!r} has {column.tolist()[row]!r} in "
-                f"data row {row + 1}: fill it, code categories as numbers, or leave the column or "
-                "the row out."
+                f"whole numbers must be such as a float holds exactly; {name!r} has {cell!s:.60}, "
+                f"beyond 2^53, in data row {place + 1}: round the column, or leave it out."
             )
-        for place in np.flatnonzero(np.abs(values) >= 2**53):
-            cell = column.iloc[place]
-            if str(cell).strip().lstrip("+-").isdecimal() and int(cell) != float(cell):
-                raise ValueError(
-                    f"a whole number must be one that a float holds exactly; {name!r} has {cell}, "
-                    f"beyond 2^53, in data row {place + 1}: round the column, or leave it out."
-                )
-    found = table.astype(float)
-    return found.set_axis([str(name).strip() for name in table.columns], axis=1)
 
 
 def _ranges(table: pd.DataFrame) -> Mapping[str, Mapping[str, object]]:
