@@ -129,7 +129,7 @@ def _arms_table(entry: Mapping[str, Any], *, intervals: bool = True) -> Table:
 
 
 def _interval(found: Mapping[str, float], sign: str) -> str:
-    return f"{found['value']:{sign}.3f} [{found['lower']:{sign}.2f}, {found['upper']:{sign}.2f}]"
+    return f"{found['value']:{sign}.3f} [{found['lower']:{sign}.3f}, {found['upper']:{sign}.3f}]"
 
 
 def published(result: Mapping[str, Any]) -> Iterator[Block]:
