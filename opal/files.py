@@ -56,10 +56,10 @@ def require_distinct(*files: tuple[str, Path | None]) -> None:
         ValueError: two paths are the same file, or one that is written is a folder.
     """
     taken: dict[Path, str] = {}
-    for what, path in files:
+    for place, (what, path) in enumerate(files):
         if path is None:
             continue
-        if taken and path.is_dir():
+        if place and path.is_dir():
             raise ValueError(f"{what} must be a file; {path} is a folder: name another file.")
         other = taken.setdefault(path.resolve(), what)
         if other != what:

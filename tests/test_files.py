@@ -97,4 +97,4 @@ def test_no_output_replaces_what_is_read_or_another(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"b\.csv is --out and --table-out"):
         require_distinct(("the table", table), ("--out", out), ("--table-out", out))
     with pytest.raises(ValueError, match=r"--out must be a file; .* is a folder"):
-        require_distinct(("the table", table), ("--out", tmp_path))
+        require_distinct(("the table", None), ("--out", tmp_path))

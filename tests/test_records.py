@@ -65,10 +65,8 @@ def test_a_design_fills_every_column() -> None:
 def test_records_say_which_real_rows_a_generator_saw(
     design: Design, seen: tuple[float, float]
 ) -> None:
-    frame, names = (
-        records.of_design(SETTING, design, ROWS, study="test"),
-        ["n_generator", "n_shared"],
-    )
+    frame = records.of_design(SETTING, design, ROWS, study="test")
+    names = ["n_generator", "n_shared"]
     assert frame[names].to_numpy().tolist() == [[*seen], [*seen]]
     assert records.validate(frame.drop(columns=names))[names].isna().all(axis=None)
 

@@ -36,7 +36,7 @@ class ScalingLaw:
         derivatives: ``(values of params [p], x) -> (f [rows], ∂f/∂params [rows, p])``.
         amplitudes: positive parameters that multiply a power; a fit works on their logarithm.
         sizes: the variables that count samples.
-        given: variables from which no parameter is told, so that they need not vary.
+        given: variables that multiply no parameter of their own, so that they need not vary.
         linear: names of the parameters in which the law is linear, if it is separable.
         nonlinear: names of the coordinates that the basis depends on.
         columns: the basis, ``(nonlinear [q], x) -> [rows, n_linear]``.
@@ -99,8 +99,7 @@ class ScalingLaw:
     def check_x(self, x: Columns, columns: Mapping[str, str] | None = None) -> None:
         """Check that variables are finite, sizes positive, and weights within [0, 1].
 
-        A size whose weight is zero is not used and may be anything: N and n_gen where α = 0, n
-        where α = 1.
+        A size whose weight is zero is not used (:meth:`used`) and may be anything.
 
         Args:
             x: the variables.
@@ -111,7 +110,6 @@ class ScalingLaw:
         """
         name_of = columns or {name: name for name in self.variables}
         arrays = self.arrays(x)
-        used = {name: np.ones(arrays[name].shape, bool) for name in self.sizes}
         if "alpha" in arrays:
             alpha = arrays["alpha"]
             within = (alpha >= 0) & (alpha <= 1)
@@ -121,7 +119,7 @@ class ScalingLaw:
                     f"{name_of['alpha']!r} is a weight in [0, 1]; got {bad:g}. "
                     "If it is in percent, divide by 100."
                 )
-            used |= {"n": alpha < 1, "N": alpha > 0, "n_gen": alpha > 0}
+        used = self.used(arrays)
         for name in self.sizes:
             wrong = arrays[name][used[name] & ~np.isfinite(arrays[name])]
             if len(wrong):
@@ -137,6 +135,14 @@ class ScalingLaw:
                 )
         if "n_shared" in arrays:
             _check_shared(arrays, used["n"] & used["n_gen"], name_of)
+
+    def used(self, arrays: Columns) -> dict[str, np.ndarray]:
+        """Which rows use each size: N and n_gen where α > 0, n where α < 1, others everywhere."""
+        found = {name: np.ones(arrays[name].shape, bool) for name in self.sizes}
+        if "alpha" in arrays:
+            synthetic, real = arrays["alpha"] > 0, arrays["alpha"] < 1
+            found |= {"n": real, "N": synthetic, "n_gen": synthetic}
+        return found
 
     def signed(self) -> ScalingLaw:
         """The law on a link's scale, which has no sign: floors may be negative.
@@ -278,7 +284,8 @@ def _joined(
 ) -> tuple[np.ndarray, np.ndarray]:
     """E + α²R_s + [Σ_j c_j A_j^(1/β)]^β and its slopes, from log c_j ``[j, rows]``."""
     floor, synthetic_floor, *rest, beta = values
-    amplitudes = np.maximum(rest, np.finfo(float).tiny)[:, None]  # zero has no logarithm
+    some = np.maximum(rest, np.finfo(float).tiny)  # zero has no logarithm
+    amplitudes = some.reshape(-1, *[1] * (logs.ndim - 1))
     parts = logs + np.log(amplitudes) / beta
     total = special.logsumexp(parts, axis=0)
     shares = np.exp(parts - total)

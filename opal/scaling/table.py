@@ -185,8 +185,11 @@ def check_numbers(frame: pd.DataFrame, name: str) -> None:
 def _check_sizes(frame: pd.DataFrame, law: ScalingLaw, roles: Roles) -> None:
     """Sizes are positive, vary, and take enough values for the parameters."""
     x = law.arrays({variable: frame[column] for variable, column in roles.x.items()})
+    law.check_x(x, roles.x)
+    used = law.used(x)
     for variable in law.variables:
-        column, values = roles.x[variable], np.unique(x[variable])
+        column = roles.x[variable]
+        values = np.unique(x[variable][used.get(variable, slice(None))])
         if len(values) == 1 and variable not in law.given:
             raise ValueError(
                 f"the column {column!r} is constant ({values[0]:g}): what depends on "
@@ -198,7 +201,6 @@ def _check_sizes(frame: pd.DataFrame, law: ScalingLaw, roles: Roles) -> None:
                 f"law {law.name!r} needs at least {law.least_sizes} different sizes in {column!r}; "
                 f"got {len(values)}: {_some(values)}. Add sizes."
             )
-    law.check_x(x, roles.x)
     points = np.unique(np.stack([x[name] for name in law.variables]), axis=1).shape[1]
     if points < len(law.params):
         raise ValueError(

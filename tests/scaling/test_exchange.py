@@ -167,8 +167,9 @@ def of_generators(shrinkage: float, shared: bool) -> pd.DataFrame:
         k = min(n, own) if shared else 0
         maker = GaussianFit(shrinkage)
         design = Design((n, n), maker, N, 0.5, "none", "group", n_generator=own, n_shared=k)
+        curve = weight_curve(SETTING, design)
         for alpha in (0.0, 0.5, 1.0):
-            value = weight_curve(SETTING, design).excess(alpha)
+            value = curve.excess(alpha)
             rows.append((n, N, own, k, alpha, 0.4 + float(value)))
     return pd.DataFrame(rows, columns=["n", "N", "n_gen", "n_shared", "alpha", "value"])
 

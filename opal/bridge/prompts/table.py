@@ -187,12 +187,12 @@ def numeric(table: pd.DataFrame) -> pd.DataFrame:
         ValueError: a name has a comma, a line end or `` is ``, a cell is no finite number or a
             whole one that a float does not hold exactly, or there is no row.
     """
-    names = _names(table)
+    columns = _names(table)
     if table.empty:
         raise ValueError("a table to be imitated needs rows; got none.")
     for name, column in table.items():
         _check_cells(str(name), column)
-    return table.astype(float).set_axis(names, axis=1)
+    return table.astype(float).set_axis(columns, axis=1)
 
 
 def _names(table: pd.DataFrame) -> list[str]:
@@ -203,14 +203,14 @@ def _names(table: pd.DataFrame) -> list[str]:
                 f"a column's name must fit into `name is value, name is value.`; got {name!r}: "
                 "rename it, without commas, line ends and ` is `."
             )
-    names = [str(name).strip() for name in table.columns]
-    twice = [name for name in names if names.count(name) > 1]
+    stripped = [str(name).strip() for name in table.columns]
+    twice = [name for name in stripped if stripped.count(name) > 1]
     if twice:
         raise ValueError(
-            "columns must have different names, blanks around them apart; "
-            f"{twice[0]!r} is there {names.count(twice[0])} times: rename one."
+            "columns must have different stripped, blanks around them apart; "
+            f"{twice[0]!r} is there {stripped.count(twice[0])} times: rename one."
         )
-    return names
+    return stripped
 
 
 def _check_cells(name: str, column: pd.Series) -> None:

@@ -95,6 +95,7 @@ class GenerateRows(Asking):
         self.allowed()  # flags are refused before the file is read
         require_distinct(
             ("the table that is read", self.file),
+            ("--batch-in", self.batch_in),
             ("--ledger", self.ledger),
             ("--out", self.out),
             ("--table-out", self.table_out),

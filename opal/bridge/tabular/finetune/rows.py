@@ -78,7 +78,7 @@ class RowTexts:
                 or the model does not know a token of the rows.
         """
         known = model.get_input_embeddings().num_embeddings
-        largest = max(self.end, *map(max, self._known.values()))
+        largest = max(self.end, *self._begin, *map(max, self._known.values()))
         if largest >= known:
             raise ValueError(
                 f"the model must know the tokens of its tokenizer; it has {known}, and a row needs "

@@ -152,7 +152,8 @@ def sound_cells(
         for maker in makers:
             curve = SoundCurve(source, task, chosen[0], maker, effort)
             notes += _notes(curve, fills.read(table, curve))
-            curves += [replace(curve, learner=learner) for learner in chosen]
+        own = product(chosen, makers)  # makers in turn share what a learner says of real rows
+        curves += [SoundCurve(source, task, *names_of, effort) for names_of in own]
     return [
         Cell(sound.evaluate, c, f"{c.source.name} {c.task} {c.learner} {c.maker}") for c in curves
     ], notes

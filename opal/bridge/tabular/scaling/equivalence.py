@@ -31,7 +31,7 @@ def equivalent_rows(differences: Mapping[int, resampling.Crossed]) -> Equivalent
     """Where the loss of an arm minus that of so many real rows is zero.
 
     Args:
-        differences: mean and standard error by number of real rows, two at least.
+        differences: by number of real rows, two at least.
     """
     sizes = sorted(differences)
     at = np.log(sizes)

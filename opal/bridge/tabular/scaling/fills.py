@@ -130,10 +130,11 @@ def arms_of(curve: SoundCurve, rows: GroupedRows) -> list[Arm]:
         ValueError: there are too few real rows to draw or to hold out, or a maker has fewer rows
             than an arm draws.
     """
-    _require_real_rows(curve, rows)
+    counts = _real_counts(curve, rows)
+    _require_real_rows(curve, rows, counts)
     if curve.maker == NO_MAKER:
         return [REFERENCE, RAW, THRESHOLD]
-    fits = _filled_sizes(curve, rows)
+    fits = _filled_sizes(curve, rows, counts)
     grid = product([size for size in fits if size], curve.effort.alphas)
     weighed = [Arm(f"filled, alpha {alpha:g}", size, alpha) for size, alpha in grid]
     halves = [Arm("filled", size) for size in fits]
@@ -141,13 +142,15 @@ def arms_of(curve: SoundCurve, rows: GroupedRows) -> list[Arm]:
     return [REFERENCE, *halves, *mixes, *(weighed if curve.maker != REAL else [])]
 
 
-def _filled_sizes(curve: SoundCurve, rows: GroupedRows) -> list[int]:
+def _filled_sizes(
+    curve: SoundCurve, rows: GroupedRows, real_counts: Sequence[np.ndarray]
+) -> list[int]:
     """Sizes that filled groups reach with a maker's rows in every draw."""
     n_groups = int(rows.originals.group.max()) + 1
     most = np.full(n_groups, np.inf)  # rows that may be added to each group
     fill = np.zeros(n_groups, dtype=int)  # rows that fill it
     held = rows.made.counts(n_groups)
-    for counts in _real_counts(curve, rows):
+    for counts in real_counts:
         lacking = counts.max() - counts
         used = counts - rows.originals.counts(n_groups) if curve.maker == REAL else 0
         fill = np.maximum(fill, lacking)
@@ -167,7 +170,7 @@ def _filled_sizes(curve: SoundCurve, rows: GroupedRows) -> list[int]:
     )
 
 
-def _require_real_rows(curve: SoundCurve, rows: GroupedRows) -> None:
+def _require_real_rows(curve: SoundCurve, rows: GroupedRows, counts: Sequence[np.ndarray]) -> None:
     """Refuse a pool whose draws would all be the same, and groups that folds leave empty."""
     where, n = f"{curve.source.name}, {curve.task} task", len(rows.originals)
     if len(rows.pool) < 5 * n:
@@ -175,7 +178,7 @@ def _require_real_rows(curve: SoundCurve, rows: GroupedRows) -> None:
             f"{where}: each draw takes 4 real majority rows for each of the {n} originals out of "
             f"at least 5; there are {len(rows.pool)}. Add real rows, or leave originals out."
         )
-    least = np.min(_real_counts(curve, rows), axis=0)
+    least = np.min(counts, axis=0)
     if least.min() < curve.effort.folds:
         group = group_name(curve.task, int(least.argmin()))
         raise ValueError(

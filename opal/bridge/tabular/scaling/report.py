@@ -147,7 +147,7 @@ def _once(arms: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Weighting and real rows alone are in every curve: they are shown once, the latter last."""
     common = {
         (arm["arm"], arm["n_real"]): arm
-        for arm in reversed(arms)  # the first of each stays, with its worth where there is one
+        for arm in sorted(arms, key=lambda arm: EQUIVALENT in arm)  # with its worth, if it is known
         if arm["arm"] in (REFERENCE.name, REAL_ALONE)
     }
     yield from (arm for key, arm in sorted(common.items()) if key[0] == REFERENCE.name)
@@ -167,6 +167,8 @@ def verdict(arms: list[dict[str, Any]]) -> str:
             word = "better" if better else "worse" if worse else "not told apart"
             name = label(maker, last["table"])
             said.append(f"{name} {word} ({_interval(found)}, N = {last['n_added']:,})")
+    if not said:
+        return "No arm is filled with a maker's rows."
     return "Balanced log loss minus that of weighting: " + "; ".join(said) + "."
 
 

@@ -140,18 +140,25 @@ def _of_chosen_alpha(
     grid = [arm for arm in losses if arm.alpha is not None]
     found: dict[Arm, Losses] = {}
     for size in dict.fromkeys(arm.n_added for arm in grid):
-        mine = [arm for arm in grid if arm.n_added == size]
-        best = []
-        for draw, learner in enumerate(learners):
-            tables = [training_table(curve, rows, arm, draw) for arm in mine]
-            held_out = [held_out_loss(learner, table, curve.effort.folds) for table in tables]
-            best.append(mine[int(np.argmin(held_out))])
-        arm = Arm(CHOSEN, size, float(np.mean([arm.alpha for arm in best])))
-        found[arm] = {
+        best = _best_arms(curve, rows, [arm for arm in grid if arm.n_added == size], learners)
+        chosen = Arm(CHOSEN, size, float(np.mean([arm.alpha for arm in best])))
+        found[chosen] = {
             name: np.stack([losses[arm][name][draw] for draw, arm in enumerate(best)])
-            for name in losses[mine[0]]
+            for name in losses[best[0]]
         }
     return found
+
+
+def _best_arms(
+    curve: SoundCurve, rows: GroupedRows, arms: Sequence[Arm], learners: Sequence[Learner]
+) -> list[Arm]:
+    """The arm with the least held-out loss, draw by draw."""
+    best = []
+    for draw, learner in enumerate(learners):
+        tables = [training_table(curve, rows, arm, draw) for arm in arms]
+        held_out = [held_out_loss(learner, table, curve.effort.folds) for table in tables]
+        best.append(arms[int(np.argmin(held_out))])
+    return best
 
 
 def _test_losses(

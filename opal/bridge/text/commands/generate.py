@@ -48,8 +48,12 @@ class Generate(Asking):
 
         self.settings()
         self.allowed()
-        read, kept = ("the texts that are read", self.file), ("--ledger", self.ledger)
-        require_distinct(read, kept, ("--out", self.out))
+        require_distinct(
+            ("the texts that are read", self.file),
+            ("--batch-in", self.batch_in),
+            ("--ledger", self.ledger),
+            ("--out", self.out),
+        )
         made = generate_texts(
             reading.read_texts(self.file, reading.Columns.of(self)),
             self,
