@@ -61,17 +61,19 @@ def of_params(
                 f"{name} is at its bound ({values[index]:.3g}): the table does not show this part "
                 "of the law; try a law without it."
             )
-        if is_open(name, left, right, law, span / max(reach[index], np.finfo(float).tiny)):
+        if is_open(name, left, right, law, span, reach[index]):
             yield (
                 f"{name} is not identified: its interval [{left:.3g}, {right:.3g}] is open. "
                 "Add sizes where this part of the law changes."
             )
 
 
-def is_open(name: str, low: float, high: float, law: ScalingLaw, span: float) -> bool:
-    """Whether an interval says nothing: it reaches a bound, or is wider than ``span``.
+def is_open(name: str, low: float, high: float, law: ScalingLaw, span: float, reach: float) -> bool:
+    """Whether an interval says nothing: it reaches a bound, or is too wide.
 
-    That is the change of a linear parameter which moves a value as far as all values lie apart.
+    That of a linear parameter is if its ends move a value (by ``reach`` for a unit) farther than
+    all values lie apart (``span``), or if it holds zero and is wider than that itself: a part of
+    the law that the table weighs so little may be absent, or as large as all there is.
     """
     if name in law.amplitudes:
         return not low > 0 or high / low > _OPEN
@@ -82,7 +84,8 @@ def is_open(name: str, low: float, high: float, law: ScalingLaw, span: float) ->
         below = min(1e-3 * width, 0.5 * bound[0]) if bound[0] > 0 else 1e-3 * width
         reaches = low - bound[0] < below or bound[1] - high < 1e-3 * width
         return reaches and min(low - bound[0], bound[1] - high) <= high - low
-    return high - low > span
+    wide, absent = high - low, low <= 0 <= high
+    return wide * reach > span or (absent and wide > span)
 
 
 def _singular(params: tuple[str, ...], slopes: np.ndarray) -> Iterator[str]:
