@@ -120,7 +120,7 @@ PRESETS = {
             if scenario.kind != "rows" and "filled 4:1, shift" not in name
         ),
         shifted_pairs=False,
-        n_replicates=600,
+        n_replicates=400,
         sequence_replicates=400,
     ),
     "full": Config(),

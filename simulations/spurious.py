@@ -56,7 +56,7 @@ class Config:
 
 PRESETS = {
     "tiny": Config(n=100, strength=(0.6,), noise_dim=0, n_replicates=20),
-    "quick": Config(strength=(0.6, 0.85, 0.98), n_replicates=1000),
+    "quick": Config(strength=(0.6, 0.85, 0.98), n_replicates=700),
     "full": Config(n_replicates=10000),
 }
 

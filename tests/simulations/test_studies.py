@@ -80,6 +80,7 @@ def test_study_runs(study: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     check_records(json.loads(capsys.readouterr().out), study)
 
 
+@pytest.mark.slow
 def test_a_study_runs_as_a_module(tmp_path: Path) -> None:
     result = run(AS_MODULE, tmp_path)
     assert result.returncode == 0, result.stderr
