@@ -116,7 +116,7 @@ def _sound(figure: SubFigure, frame: pd.DataFrame, tables: list[str], tasks: lis
                 plotting.intervals(panel, curve, "n_added", looks[maker], label, shift=shift)
             if task == tasks[0]:
                 panel.set_title(f"{table}\n{_seen(mine)}")
-        line[0].set_ylabel(f"{task}\nlog loss, difference")
+        line[0].set_ylabel(f"{task}\ndifference")
     _finish(figure, axes)
     figure.suptitle(
         f"b  Sound, against group weighting of 1,000 real rows. {_verdict(rows)}",

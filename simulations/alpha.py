@@ -55,7 +55,7 @@ PRESETS = {
         n_predicted=5,
         n_replicates=20,
     ),
-    "quick": Config(shift=(0.0, 0.1, 0.2, 0.4), n_alphas=9, n_replicates=1000),
+    "quick": Config(shift=(0.0, 0.1, 0.2, 0.4), n_alphas=9, n_replicates=700),
     "full": Config(n_replicates=10000),
 }
 

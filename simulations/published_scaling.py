@@ -78,7 +78,7 @@ PRESETS = {
         sizes=(0, 3600),
         alphas=(),
         real_sizes=(60, 240, 960),
-        draws=6,
+        draws=10,
         folds=3,
     ),
     "full": Config(),
