@@ -65,7 +65,7 @@ PRESETS = {
         n_draws=100,
     ),
     "quick": Config(
-        sizes=((16, 1), (32, 1), (32, 2)), steps=(100, 200, 400, 800), n_subjects=1024, n_draws=300
+        sizes=((16, 1), (32, 1), (32, 2)), steps=(100, 200, 400, 800), n_subjects=1024, n_draws=200
     ),
     "full": Config(),
 }

@@ -61,7 +61,7 @@ PRESETS = {
     "tiny": Config(
         dim=40, n_ridge=2, n_logistic=1, n_hinge=0, n_replicates=8, n_alphas=2, n_predicted=9
     ),
-    "quick": Config(dim=200, n_ridge=8, n_logistic=2, n_hinge=1, n_replicates=12, n_alphas=4),
+    "quick": Config(dim=200, n_ridge=6, n_logistic=2, n_hinge=1, n_replicates=8, n_alphas=3),
     "full": Config(),
 }
 
