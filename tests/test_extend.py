@@ -57,6 +57,7 @@ def test_the_guide_has_a_file_of_each_kind() -> None:
 # The first compares a thousand replicates with theory; that the files work is seen below too.
 @pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_snippet_runs(number: int, house: Path) -> None:
+    assert "assert " in SNIPPETS[number]  # what it shows, it checks itself
     exec(compile(SNIPPETS[number], f"extend.md, snippet {number + 1}", "exec"), {})
 
 
