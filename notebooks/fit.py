@@ -34,7 +34,7 @@ from sklearn.metrics import log_loss
 from opal.plotting import SERIES
 from opal.scaling.compare import compare_laws
 from opal.scaling.fit import Fit, fit
-from opal.scaling.laws import ScalingLaw
+from opal.scaling.scaling_law import ScalingLaw
 
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: fewer runs
 SIZES = (100, 200, 400, 800, 1600) if TINY else (100, 140, 200, 280, 400, 560, 800, 1130, 1600)

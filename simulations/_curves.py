@@ -13,8 +13,7 @@ from opal import records
 from opal.objective import Design
 from opal.regression import kernel_ridge_excess, sequence_excess
 from opal.risk import mean_and_std_error
-from opal.scaling import laws
-from opal.scaling.laws import Columns, ScalingLaw
+from opal.scaling.scaling_law import Columns, ScalingLaw, in_order
 from opal.settings.sequence import SobolevRegression
 from opal.theory.rates import Smoother, best_bandwidth
 
@@ -157,7 +156,7 @@ def product_law() -> ScalingLaw:
         linear=("A",),
         nonlinear=names,
         columns=lambda nonlinear, x: decay(nonlinear, x)[:, None],
-        assemble=laws.in_order,
+        assemble=in_order,
         grid=dict.fromkeys(names, (0.25, 0.5, 1.0, 2.0)),
         least_sizes=2,
     )

@@ -22,7 +22,7 @@ from opal.runner import Cell
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opal.scaling.laws import ScalingLaw
+    from opal.scaling.scaling_law import ScalingLaw
 
 PREDICTION = "prediction"
 FORMS = ("seeds", "means", "huber")

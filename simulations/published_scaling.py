@@ -7,9 +7,10 @@ was fitted to the 200 originals alone and with one that was fitted to all real r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from opal.bridge.tabular.scaling.effort import Effort
 from opal.cli import run_study
 from opal.runner import Cell
 
@@ -22,7 +23,7 @@ TABLES = ("craft", "gender", "diabetes", "adult")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Effort):
     """Which curves of both protocols, and how hard the sound one works."""
 
     tables: tuple[str, ...] = TABLES
@@ -40,17 +41,7 @@ class Config:
     makers: tuple[str, ...] = ()
     """Makers of the sound protocol; all if none is named."""
     sizes: tuple[int, ...] = (0, 400, 800, 1200, 2000, 2800, 3600)
-    """Added rows N of the sound protocol."""
-    alphas: tuple[float, ...] = (0.1, 0.3, 0.6, 0.9)
-    """Weights of the added rows, beside the paper's 1/2 for each row."""
-    draws: int = 20
-    """Draws of the sound protocol."""
     folds: int = 5
-    """Folds of real rows that tune and calibrate."""
-    real_sizes: tuple[int, ...] = (60, 100, 200, 400, 800, 1600, 3200, 6400)
-    """Real rows alone, as many of each group, that the sound arms are held against."""
-    seed: int = 0
-    """Seed of everything random in the sound protocol."""
 
 
 _GENERATORS = ("none", "synthetic", "synthetic_allseed")
@@ -94,15 +85,12 @@ def cells(config: Config) -> list[Cell]:
         DownloadError: a file cannot be had, or is corrupted.
     """
     from opal.bridge.tabular.scaling import cells as curves
-    from opal.bridge.tabular.scaling.fills import Effort
     from opal.bridge.tabular.scaling.tables import TableSource, listed
 
     sources = [TableSource(listed(name).name) for name in config.tables]
     choice = curves.CurveChoice(config.tasks, config.experiments, config.published)
     first = curves.published_cells(sources, choice, committed=True, steps=config.steps)
-    effort = Effort(
-        config.sizes, config.alphas, config.draws, config.folds, config.real_sizes, config.seed
-    )  # fmt: skip
+    effort = Effort(**{f.name: getattr(config, f.name) for f in fields(Effort)})
     sound = curves.CurveChoice(config.tasks, (), config.learners, config.makers)
     published = [Cell(published_cell, cell.config, f"published {cell.label}") for cell in first]
     return [*published, *curves.sound_cells(sources, sound, effort)[0]]

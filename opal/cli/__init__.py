@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import opal
 from opal.cli.parsing import HELP_FLAGS, show_help, unknown
+from opal.compiled import leave_out_fusion_emitters
 
 DESCRIPTION = """Theory and simulation of synthetic oversampling and augmentation.
 
@@ -54,6 +55,7 @@ def _dispatch(args: list[str]) -> int:
     command, *rest = args
     if command not in SUMMARIES:
         raise unknown("command", command, SUMMARIES)
+    leave_out_fusion_emitters()
     module = importlib.import_module(f"opal.cli.{_MODULES.get(command, command)}")
     status: int = module.main(rest)
     return status

@@ -116,7 +116,8 @@ def _drawn(
         before: Started | None = None
         for study, (cells, out) in studies.items():
             now = started[study] = runner.start(cells, out, executor=executor)
-            (before or now).proceed()  # the first at once, for its picture is waited for
+            if before is not None:  # whose first cell is under way, and compiles for the others
+                before.proceed()
             before = now
         if before is not None:
             before.proceed()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from opal.scaling.fit import Fit as Fitted
-    from opal.scaling.laws import ScalingLaw
+    from opal.scaling.scaling_law import ScalingLaw
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import pandas as pd
 
 from opal.scaling import laws, table
 from opal.scaling.fit import Fit, fit
-from opal.scaling.laws import ScalingLaw
 from opal.scaling.problem import LINKS
+from opal.scaling.scaling_law import ScalingLaw
 from opal.scaling.table import Roles
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from opal.scaling.covariance import SamplingCovariance
-from opal.scaling.laws import Columns, ScalingLaw
+from opal.scaling.scaling_law import Columns, ScalingLaw
 from opal.scaling.table import Roles
 from opal.scaling.weights import points
 

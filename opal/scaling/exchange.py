@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from opal.scaling.fit import Fit
-from opal.scaling.laws import LAWS, Columns, ScalingLaw
+from opal.scaling.laws import LAWS
+from opal.scaling.scaling_law import Columns, ScalingLaw
 
 FitOrParams = Fit | Mapping[str, float]
 

@@ -16,8 +16,8 @@ from opal.files import write_json
 from opal.reading import read_text
 from opal.scaling import diagnostics, intervals, laws, solver, table
 from opal.scaling.covariance import SamplingCovariance
-from opal.scaling.laws import Columns, ScalingLaw
 from opal.scaling.problem import LINKS, Settings, build_problem, on_link
+from opal.scaling.scaling_law import Columns, ScalingLaw
 from opal.scaling.table import Roles
 
 SCHEMA_VERSION = 1

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import optimize, stats
 
 from opal.scaling.covariance import SamplingCovariance
-from opal.scaling.laws import Columns
 from opal.scaling.problem import Problem
+from opal.scaling.scaling_law import Columns
 from opal.scaling.solver import descend
 
 Target = Callable[[np.ndarray], tuple[float, np.ndarray]]

@@ -14,8 +14,8 @@ import pandas as pd
 
 from opal.scaling.exchange import CrossLaw, Mixture, cross_law, laws_of, widening
 from opal.scaling.fit import Fit, fit
-from opal.scaling.laws import ScalingLaw
 from opal.scaling.purchase import LEAST_WEIGHT, Option
+from opal.scaling.scaling_law import ScalingLaw
 from opal.scaling.table import NAME_YOURS, Roles, check_columns, check_numbers, columns_of
 
 VARIABLES = ("n", "N", "alpha")

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import special
 
 from opal.scaling import table
-from opal.scaling.laws import Columns, ScalingLaw
+from opal.scaling.scaling_law import Columns, ScalingLaw
 from opal.scaling.table import Roles
 from opal.scaling.weights import Replicates, points
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from opal.names import hint
-from opal.scaling.laws import Columns, ScalingLaw
+from opal.scaling.scaling_law import Columns, ScalingLaw
 
 NAME_YOURS = " Name yours with --x, --y and --seed (in Python x, y and seed)."
 _IDENTITY = ("metric", "group", "setting", "source")  # columns of records that tell curves apart

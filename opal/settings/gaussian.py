@@ -94,7 +94,7 @@ class GaussianLaw(NodeLaw):
             mode = _index(jnp.asarray(self.weights[g])[None, :], u[:, 0])
             x = jnp.take_along_axis(every, mode[None, :, None], axis=0)[0]
         if self.label_probabilities is None:
-            return x, jnp.full(len(z), self.groups[g].label)
+            return x, jnp.full(len(z), self.groups[g].label, int)
         return x, _index(jnp.asarray(self.label_probabilities[g])[mode], u[:, 1])
 
     def group_risk(self, theta: Float[Array, " p"], loss: Loss = "logistic") -> Float[Array, " g"]:

@@ -12,8 +12,9 @@ from scipy import optimize
 
 from opal.scaling.compare import compare_laws
 from opal.scaling.fit import Estimate, Fit, fit
-from opal.scaling.laws import LAWS, Columns, ScalingLaw
+from opal.scaling.laws import LAWS
 from opal.scaling.problem import HUBER_DELTA, Settings
+from opal.scaling.scaling_law import Columns, ScalingLaw
 from simulations.fit_coverage import Config, draw_truth, points, simulate
 
 CONFIG = Config(n_seeds=5)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from opal.bridge.tabular.scaling.effort import Effort
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -14,7 +18,6 @@ if TYPE_CHECKING:
     from opal.bridge.tabular.scaling.tables import TableSource
     from opal.runner import Cell
 
-_SOUND_ONLY = ("sizes", "alphas", "draws", "folds", "real_sizes", "seed")
 _FOLDER_ONLY = ("label", "attribute", "generator_rows")
 _PUBLISHED_ONLY = ("compare", "laws", "experiments")
 
@@ -59,18 +62,7 @@ class ScaleRows:
     """Print the largest difference to each committed result file, and its cause (published)."""
     laws: bool = False
     """Print laws fitted to the curves of the experiment 'additional' (published)."""
-    sizes: tuple[int, ...] = (0, 400, 1200, 3600)
-    """Added rows N of the sound arms, over all groups."""
-    alphas: tuple[float, ...] = (0.1, 0.3, 0.6, 0.9)
-    """Weights of the added rows in the OPAL objective, beside the paper's 1/2 for each row."""
-    draws: int = 20
-    """Draws of majority rows, four for each original, and of makers' rows (sound)."""
-    folds: int = 3
-    """Folds of real rows that tune and calibrate (sound)."""
-    real_sizes: tuple[int, ...] = (60, 100, 200, 400, 800, 1600, 3200, 6400)
-    """Real rows alone, as many of each group, that sound arms are held against."""
-    seed: int = 0
-    """Seed of everything random in the sound protocol."""
+    effort: Annotated[Effort, tyro.conf.arg(name="")] = field(default_factory=Effort)
     workers: int = 2
     """Processes."""
     out: Path = Path("results/scaling")
@@ -118,13 +110,11 @@ class ScaleRows:
 
     def _cells(self, sources: list[TableSource]) -> tuple[list[Cell], list[str]]:
         from opal.bridge.tabular.scaling import cells
-        from opal.bridge.tabular.scaling.fills import Effort
 
         experiments = ("additional",) if self.laws else self.experiments
         choice = cells.CurveChoice(self.tasks, experiments, self.classifiers, self.makers)
         if self.protocol == "sound":
-            effort = Effort(**{name: getattr(self, name) for name in _SOUND_ONLY})
-            return cells.sound_cells(sources, choice, effort)
+            return cells.sound_cells(sources, choice, self.effort)
         committed = self.compare or (self.folder is None and not self.makers)
         found = cells.published_cells(sources, choice, committed=committed, calibrated=self.laws)
         return found, []
@@ -133,9 +123,11 @@ class ScaleRows:
         from opal import executors
 
         executors.check(self.workers, None)
-        given = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
-        other = _SOUND_ONLY if self.protocol == "published" else _PUBLISHED_ONLY
-        lost = [name for name in given if name in other]
+        given = _changed(self)
+        if self.protocol == "published":
+            lost = _changed(self.effort)
+        else:
+            lost = [name for name in given if name in _PUBLISHED_ONLY]
         if lost:
             wanted = "sound" if self.protocol == "published" else "published"
             raise ValueError(
@@ -162,3 +154,8 @@ class ScaleRows:
         columns = self.label, self.attribute
         table = tables.from_folder(self.folder, *columns, self.generator_rows)
         return [tables.source_of(table, self.folder)]
+
+
+def _changed(flags: Any) -> list[str]:
+    """The flags that do not have their defaults."""
+    return [f.name for f in fields(flags) if getattr(flags, f.name) != f.default]

@@ -141,13 +141,13 @@ def _descend(model: Any, optimiser: Any, texts: list[list[int]], pad: int, rate:
     lengths = torch.tensor([len(text) for text in texts], device=device)
     # What fills the rows up comes after them, where a causal model does not see it.
     seen = torch.arange(width, device=device) < lengths[:, None]
-    labels = tokens.masked_fill(~seen, _IGNORED)[:, 1:]
+    labels = tokens.masked_fill(~seen, _IGNORED)[:, 1:].flatten()
     for group in optimiser.param_groups:
         group["lr"] = rate
     model.train()
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         scores = model(input_ids=tokens, attention_mask=seen.long()).logits[:, :-1]
-    loss = torch.nn.functional.cross_entropy(scores.float().transpose(1, 2), labels)
+    loss = torch.nn.functional.cross_entropy(scores.float().flatten(0, 1), labels)
     optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -11,7 +11,8 @@ import numpy as np
 from opal import names, validation
 from opal.bridge.tabular.scaling import classifiers, fills, learners, published, sound
 from opal.bridge.tabular.scaling.comparison import result_files
-from opal.bridge.tabular.scaling.fills import Effort, GroupedRows, SoundCurve
+from opal.bridge.tabular.scaling.effort import Effort
+from opal.bridge.tabular.scaling.fills import GroupedRows, SoundCurve
 from opal.bridge.tabular.scaling.published import EXPERIMENTS, N_STEPS, PublishedCurve
 from opal.bridge.tabular.scaling.tables import (
     NO_MAKER,

@@ -21,7 +21,7 @@ from opal.bridge.tabular.scaling.published import CALIBRATED
 from opal.scaling import laws
 from opal.scaling.compare import compare_laws
 from opal.scaling.fit import Fit, fit
-from opal.scaling.laws import Columns, ScalingLaw
+from opal.scaling.scaling_law import Columns, ScalingLaw
 
 N_HELD_OUT = 3
 _ANY = (-np.inf, np.inf)

@@ -7,7 +7,7 @@ import pytest
 from opal.bridge.render import markdown
 from opal.bridge.tabular.scaling import published, readings, report
 from opal.scaling.fit import fit
-from opal.scaling.laws import ScalingLaw
+from opal.scaling.scaling_law import ScalingLaw
 
 SIZES = 400 * np.arange(1, 10)
 

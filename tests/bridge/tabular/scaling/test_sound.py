@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from opal.bridge.tabular.scaling import cells, fills, report, sound, tables
-from opal.bridge.tabular.scaling.fills import Arm, Effort, SoundCurve
+from opal.bridge.tabular.scaling.effort import Effort
+from opal.bridge.tabular.scaling.fills import Arm, SoundCurve
 from opal.bridge.tabular.scaling.learners import Learner, TrainingTable
 
 EFFORT = Effort(sizes=(0, 24), alphas=(0.25, 0.75), draws=4, folds=2, real_sizes=(40, 80))
