@@ -14,7 +14,7 @@ from scipy.special import expit, log1p
 
 from opal import checks, losses
 from opal.losses import LOSSES, Loss
-from opal.settings import GaussianLaw, Group, Sample
+from opal.settings import GaussianLaw, GaussianMixture, Group, Sample
 
 FUNCTIONALS = ("group_risk", "group_error", "group_gradient", "group_hessian")
 EVERYTHING = (*FUNCTIONALS, "group_score_covariance")
@@ -253,6 +253,12 @@ def test_the_optimum_is_stationary_and_a_minimum(n_classes: int, loss: Loss) -> 
     assert np.linalg.eigvalsh(found["group_hessian"].mean(axis=0)).min() > 0
     moved = exact(law, optimum + 1e-2, loss)
     assert moved["group_risk"].mean() > found["group_risk"].mean()
+
+
+def test_labels_of_every_maker_have_one_type() -> None:
+    """A weak type would compile the fit of rows without synthetic ones again."""
+    law = GaussianMixture(np.array([[-1.0, 0.0], [1.0, 0.0]])).law
+    assert not law.sample((2, 3), key=jax.random.key(0)).y.weak_type
 
 
 def test_the_optimum_of_equal_covariances_is_the_bayes_rule() -> None:

@@ -219,7 +219,8 @@ def loaded(path: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizer
     """A causal model and its tokenizer, from a folder or from the Hub.
 
     Raises:
-        FatalError: there is no such model, it cannot be loaded, or the device is not there.
+        FatalError: there is no such model, it cannot be loaded or does not fit into memory, or the
+            device is not there.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -233,6 +234,11 @@ def loaded(path: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizer
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModelForCausalLM.from_pretrained(path)
         torch.nn.Module.to(model, device)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise FatalError(
+            f"{path!r} must fit into the memory of device {device!r}; it does not: free some, or "
+            "name a smaller model or another device."
+        ) from None
     except Exception as error:  # a spoiled file may raise any: safetensors and tokenizers their own
         reason = str(error).strip().split("\n")[0][:300]
         raise FatalError(

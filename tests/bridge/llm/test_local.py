@@ -245,6 +245,17 @@ def test_what_cannot_be_loaded_is_told_in_a_line(tmp_path: Path) -> None:
     assert "\n" not in str(e.value)
 
 
+def test_a_model_that_is_too_large_is_no_bad_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(FatalError, match="must fit into the memory of device 'cpu'; it does not"):
+        LocalClient.load(str(folder))
+
+
 def test_a_batch_has_requests(folder: Path) -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 1; got 0"):
         LocalClient.load(str(folder), batch_size=0)

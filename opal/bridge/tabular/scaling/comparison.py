@@ -69,13 +69,27 @@ def numbers(frame: pd.DataFrame, table: ScalingTable) -> pd.DataFrame:
     Returns:
         One row for each number: ``file``, the fields of :class:`ResultFile`, ``arm``, ``step``,
         ``statistic`` (``mean`` or ``std``), ``value`` and ``published``, both as the file has it.
+
+    Raises:
+        ValueError: a file does not hold what its name promises.
     """
     found = []
     for file, path in result_files(table).items():
         rows = _rows_of(frame, file)
         about = {"file": f"{table.name}/{path.name}", **file._asdict()}
-        found += [about | number for number in _numbers(rows, file, json.loads(path.read_text()))]
+        found += [about | number for number in _numbers(rows, file, _published(path))]
     return pd.DataFrame(found)
+
+
+def _published(path: Path) -> dict[str, dict[str, float]]:
+    """The numbers of a result file by step, then by arm and statistic."""
+    found: dict[str, dict[str, float]] = json.loads(path.read_text())
+    if not (isinstance(found, dict) and all(isinstance(of, dict) for of in found.values())):
+        raise ValueError(
+            f"{path} must hold an object of steps, each an object of numbers by name, as the "
+            "published result files do: take it out of the folder, or leave --compare out."
+        )
+    return found
 
 
 def _rows_of(frame: pd.DataFrame, file: ResultFile) -> pd.DataFrame:

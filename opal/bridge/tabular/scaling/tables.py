@@ -258,7 +258,7 @@ def source_of(table: ScalingTable, folder: Path) -> TableSource:
 
 def _digest(folder: Path) -> str:
     held = hashlib.sha256()
-    for path in sorted(folder.resolve().glob("*.csv")):
+    for path in filter(Path.is_file, sorted(folder.resolve().glob("*.csv"))):
         held.update(path.name.encode() + path.read_bytes())
     return held.hexdigest()[:16]
 

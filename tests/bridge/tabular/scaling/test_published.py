@@ -159,6 +159,10 @@ def test_comparison_says_where_a_number_differs(toy: Path) -> None:
     assert "not explained" in changed["cause"]  # no stop of lbfgs reaches as far as 0.25
     assert "entry 10 by 0.5: train.csv is not there" in changed["cause"]
 
+    path.write_text("[1, 2]")
+    with pytest.raises(ValueError, match=r"min_log_cross.json must hold an object of steps"):
+        comparison.compare(frame, {"toy": tables.from_folder(toy, "y", "side")})
+
 
 def test_names_of_other_files_are_passed_over() -> None:
     name = "spurious_corr_vary_ratio_xgb_synthetic_allseed_balanced_log_cross.json"

@@ -48,6 +48,13 @@ def test_other_content_is_another_source(toy: Path) -> None:
     assert tables.source_of(table, toy) != first
 
 
+def test_a_folder_named_like_a_file_is_no_maker(toy: Path) -> None:
+    (toy / "other0.csv").mkdir()
+    table = tables.from_folder(toy, "y", "side")
+    assert "other" not in table.makers("imbalanced")
+    assert tables.source_of(table, toy).read().label == "y"
+
+
 def test_groups_that_are_missing_or_in_the_wrong_file_are_refused(toy: Path) -> None:
     def refused(message: str, task: str = "spurious") -> None:
         with pytest.raises(ValueError, match=message):
