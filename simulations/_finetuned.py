@@ -31,7 +31,7 @@ from opal.bridge.text.corpus import HUMAN
 from opal.bridge.text.curves import design, train
 from opal.bridge.text.curves.design import SplitData
 from opal.bridge.text.curves.evaluate import summary
-from opal.bridge.text.curves.measures import Measure, measures, std_error
+from opal.bridge.text.curves.measures import Measure, measures
 from opal.bridge.text.curves.train import Trained
 from opal.bridge.text.encoders import Encoder, Features
 from opal.checks import Check, at_least, at_most, z_threshold
@@ -148,23 +148,13 @@ def _rows(both: Both, reference: Both, data: SplitData) -> Iterator[dict[str, An
     same = both.frozen.described(data) | {"source": "data", "group": "all"} | dict(both.described)
     for metric in METRICS:
         own, other = both.measured(metric), reference.measured(metric)
-        change = {name: _minus(own[name], other[name]) for name in own}
+        change = {name: own[name].less(other[name]) for name in own}
         told = [(name, metric, own[name]) for name in own]
         told += [(name, f"{metric}_difference", change[name]) for name in change]
-        contrast = _minus(change[TUNED], change[FROZEN])
+        contrast = change[TUNED].less(change[FROZEN])
         told.append((CONTRAST, f"{metric}_difference", contrast))
-        for classifier, said, (value, influence) in told:
-            yield same | {
-                "classifier": classifier,
-                "metric": said,
-                "value": value,
-                "std_error": std_error(influence),
-            }
-
-
-def _minus(one: Measure, other: Measure) -> Measure:
-    """The difference of two measures on the same texts."""
-    return Measure(one.value - other.value, one.influence - other.influence)
+        for classifier, said, measure in told:
+            yield same | {"classifier": classifier, "metric": said, **measure.recorded(data.block)}
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:

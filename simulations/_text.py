@@ -8,7 +8,7 @@ from scipy.stats import binom
 
 from opal.bridge.text.corpus import HUMAN
 from opal.bridge.text.curves.evaluate import TRIED, summary
-from opal.bridge.text.curves.exchange import ARM, METRIC, curve, errors_over_tests, worth
+from opal.bridge.text.curves.exchange import ARM, METRIC, curve, errors_of_differences, worth
 from opal.bridge.text.encoders import WORDS
 from opal.checks import Check, at_least, at_most, refuted, within_standard_errors
 
@@ -78,7 +78,7 @@ def worths(records: pd.DataFrame, metric: str) -> np.ndarray:
     held = []
     for writer in dict.fromkeys(made[made != HUMAN]):
         own, exact = ([curve(each, name) for name in (HUMAN, writer)] for each in (records, known))
-        found = worth(*own, test_error=errors_over_tests(records, writer))
+        found = worth(*own, errors=errors_of_differences(records, writer))
         truth = worth(*exact)
         held += [a.low <= b.human <= a.high for a, b in zip(found, truth, strict=True)]
     return np.array(held, dtype=bool)
@@ -87,12 +87,11 @@ def worths(records: pd.DataFrame, metric: str) -> np.ndarray:
 def scores(records: pd.DataFrame, metric: str) -> pd.Series:
     """z-scores of balanced errors on test texts against exact ones, an arm and size each.
 
-    Both are means over seeds. Seeds share their test texts: the mean standard error over test texts
-    is at least that of the mean over seeds.
+    Both are means over seeds, of the same rules: only the test texts, which seeds share, err.
     """
     words = records[(records["encoder"] == WORDS) & ~records["arm"].isin(TRIED)]
     measured = words[(words["source"] == "data") & (words["metric"] == "balanced_error")]
     known = words[(words["source"] == "theory") & (words["metric"] == metric)]
-    mean = measured.groupby(_RULE)[["value", "std_error"]].mean()
+    mean = summary(measured, _RULE).set_index(_RULE)
     joined = mean.join(known.groupby(_RULE)["value"].mean().rename("exact"), how="inner")
-    return (joined["value"] - joined["exact"]) / joined["std_error"]
+    return (joined["value"] - joined["exact"]) / joined["over_tests"]

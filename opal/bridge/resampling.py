@@ -36,7 +36,7 @@ import math
 import warnings
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -150,10 +150,15 @@ class Crossed(NamedTuple):
 
     @property
     def half_width(self) -> float:
-        """Of the 95 % interval: Student's t, since few repetitions know their variance badly."""
-        from scipy import stats
+        """Of the 95 % interval."""
+        return float(half_width(self.std_error, self.dof))
 
-        return float(stats.t.ppf(0.975, self.dof)) * self.std_error
+
+def half_width(std_error: Any, dof: Any) -> Any:
+    """Of 95 % intervals: Student's t, since few repetitions know their variance badly."""
+    from scipy import stats
+
+    return stats.t.ppf((1 + LEVEL) / 2, dof) * std_error
 
 
 def crossed(parts: Sequence[np.ndarray]) -> Crossed:
@@ -182,6 +187,59 @@ def crossed(parts: Sequence[np.ndarray]) -> Crossed:
     variance = max(of_repetitions + of_rows - both, of_repetitions, of_rows)
     dof = variance**2 / spread if spread > 0 else math.inf
     return Crossed(float(np.mean(by_repetition)), math.sqrt(variance), dof)
+
+
+class CrossedMeans(NamedTuple):
+    """Means over repetitions [K], their standard errors, and the degrees of freedom of those."""
+
+    mean: np.ndarray
+    std_error: np.ndarray
+    dof: np.ndarray
+    of_rows: np.ndarray  # the part of the standard error that more repetitions would not lower
+
+
+def crossed_influence(
+    values: np.ndarray, influence: Sequence[np.ndarray | None], which: np.ndarray
+) -> CrossedMeans:
+    """Means over repetitions of statistics of the same rows, of any number of statistics at once.
+
+    A row moves all repetitions: its influences are averaged over them first, then squared, and what
+    is left of the spread of repetitions without the interaction of the two is added (Cameron,
+    Gelbach and Miller 2011). Degrees of freedom are Satterthwaite's. Of five repetitions or more
+    intervals cover 93 to 96 %, whatever dominates; of two, 84 to 97 %. A single one has the error
+    over rows alone.
+
+    Args:
+        values: a statistic in a repetition each [R].
+        influence: first-order change of each value by each row, or by each block of rows that was
+            put together at random, of sum 0: [B], the same rows for all values of a statistic;
+            None where the rows play no part, as in exact values.
+        which: the number 0 … K−1 of each value's statistic [R].
+    """
+    order = np.argsort(which, kind="stable")
+    starts = np.flatnonzero(np.diff(which[order], prepend=-1))
+    held = [influence[i] if influence[i] is not None else () for i in order]
+    rows = np.array([len(each) for each in held], dtype=float)
+    changes = np.zeros((len(order), max(int(rows.max(initial=0)), 1)))
+    for line, each in zip(changes, held, strict=True):
+        line[: len(each)] = each
+    size = np.diff(starts, append=len(order)).astype(float)
+    n_rows = rows[starts]
+    mean = np.add.reduceat(values[order], starts) / size
+    number = np.repeat(np.arange(len(starts)), size.astype(int))
+    of_row = np.add.reduceat(changes, starts, axis=0) / size[:, None]
+    apart = np.add.reduceat(((changes - of_row[number]) ** 2).sum(axis=1), starts)
+    spread = np.add.reduceat((values[order] - mean[number]) ** 2, starts)
+    pairs = np.maximum(size * (size - 1), 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        correction = np.where(n_rows > 1, n_rows / (n_rows - 1), 0.0)
+        of_rows = correction * (of_row**2).sum(axis=1)
+        of_repetitions = np.maximum(spread / pairs - correction * apart / pairs, 0.0)
+        variance = of_rows + of_repetitions
+        free = of_repetitions**2 / (size - 1), of_rows**2 / (n_rows - 1)
+        total = sum(np.where(np.isfinite(each), each, 0.0) for each in free)
+        dof = np.where(total > 0, variance**2 / total, np.inf)
+    return CrossedMeans(mean, np.sqrt(variance), dof, np.sqrt(of_rows))
 
 
 def z_score(difference: float, *errors: float | None) -> float | None:

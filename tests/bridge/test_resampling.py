@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -15,10 +16,13 @@ from opal.bridge.resampling import (
     clustered_error,
     cross_validated,
     crossed,
+    crossed_influence,
     deal,
     group_metrics,
+    half_width,
     lineages,
 )
+from opal.checks import z_threshold
 from opal.scaling.intervals import percentile_interval
 
 Drawn = tuple[list[np.ndarray], list[np.ndarray]]
@@ -286,3 +290,54 @@ def test_intervals_of_few_repetitions_are_as_wide_as_they_must_be(repetitions: i
         normal += abs(found.mean) < 1.96 * found.std_error
     assert 0.93 <= inside / n_trials <= 0.99
     assert normal / n_trials < 0.9
+
+
+def as_influence(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Sums of means, and what each row does to them."""
+    values = np.sum([part.mean(axis=1) for part in parts], axis=0)
+    changes = [(part - part.mean(axis=1, keepdims=True)) / part.shape[1] for part in parts]
+    return values, list(np.concatenate(changes, axis=1))
+
+
+def test_influences_of_means_are_the_means_crossed() -> None:
+    """All at once as one by one, whatever the order; exact values have no error over rows."""
+    rng = np.random.default_rng(5)
+    several = [[rng.normal(size=(4, n)) + rng.normal(size=n) for n in (300, 200)] for _ in range(3)]
+    values, changes = zip(*map(as_influence, several), strict=True)
+    which = np.repeat(np.arange(3), 4)
+    order = rng.permutation(12)
+    flat = [each for some in changes for each in some]
+    found = crossed_influence(np.concatenate(values)[order], [flat[i] for i in order], which[order])
+    for k, parts in enumerate(several):
+        one = crossed(parts)
+        assert found.mean[k] == pytest.approx(one.mean)
+        assert found.std_error[k] == pytest.approx(one.std_error, rel=0.01)
+        assert found.of_rows[k] <= found.std_error[k]
+    exact = crossed_influence(np.array([1.0, 3.0, 5.0]), [None] * 3, np.array([0, 0, 1]))
+    np.testing.assert_allclose(exact.mean, [2.0, 5.0])
+    np.testing.assert_allclose(exact.std_error, [1.0, 0.0])
+    np.testing.assert_allclose(exact.of_rows, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "seeds"), [(1.0, 0.2, 0.0), (0.2, 2.0, 0.1), (1.0, 1.0, 0.3)]
+)
+def test_intervals_of_crossed_influences_cover(shared: float, own: float, seeds: float) -> None:
+    """Rows that all repetitions share, rows of one, and repetitions: nineteen times in twenty.
+
+    Variances of single repetitions that are averaged miss more often than they may, or less.
+    """
+    rng, n, n_seeds, n_rows = np.random.default_rng(6), 1500, 5, 60
+    rows = shared * rng.normal(size=(n, 1, n_rows)) + own * rng.normal(size=(n, n_seeds, n_rows))
+    values = seeds * rng.normal(size=(n, n_seeds)) + rows.mean(axis=2)
+    changes = (rows - rows.mean(axis=2, keepdims=True)) / n_rows
+    which = np.repeat(np.arange(n), n_seeds)
+    found = crossed_influence(values.ravel(), list(changes.reshape(-1, n_rows)), which)
+    far = half_width(found.std_error, found.dof)
+    tolerance = z_threshold(3) * np.sqrt(0.05 * 0.95 / n)
+    assert abs(np.mean(np.abs(found.mean) <= far) - 0.95) < tolerance
+    of_seeds = values.var(axis=1, ddof=1) / n_seeds
+    apart = np.sqrt(of_seeds + (changes**2).sum(axis=2).mean(axis=1))
+    averaged_away = np.sqrt(of_seeds)
+    wrong = [np.mean(np.abs(found.mean) <= 1.96 * error) for error in (apart, averaged_away)]
+    assert max(abs(share - 0.95) for share in wrong) > tolerance

@@ -43,6 +43,8 @@ from opal.synthesis.resample import Duplication
 
 SHARE = 0.5
 MOST_TEST = 2000
+BLOCKS = 200
+"""Blocks of test texts at most, whose influences records keep: enough to know a variance by."""
 BASELINES = ("raw", "threshold", "weighting", "duplication")
 ADDING = ("synthetic", "synthetic_weighting", "synthetic_alpha")
 REFERENCE = "weighting"
@@ -62,6 +64,7 @@ class SplitData:
     base: np.ndarray  # rows of the base texts that were drawn
     added: Mapping[str, np.ndarray]  # rows of each source, in the order in which they are added
     test: np.ndarray  # rows of the test texts
+    block: np.ndarray  # of each test text: blocks are drawn at random, the same for all seeds
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,4 +299,13 @@ def _stacked(
             "or leave the class out."
         )
     own = {name: rows[name] for name in added}
-    return SplitData(corpus.labels, groups, frame, y, group, rows[""], own, rows[" "])
+    block = _blocks(test["id"].to_numpy())
+    return SplitData(corpus.labels, groups, frame, y, group, rows[""], own, rows[" "], block)
+
+
+def _blocks(ids: np.ndarray) -> np.ndarray:
+    """A block of each test text [n]; equal texts are in one block, and blocks are as even."""
+    different, place = np.unique(ids, return_inverse=True)
+    turns = np.arange(len(different)) % min(BLOCKS, len(different))
+    block: np.ndarray = on_host(named(as_key(0), "blocks")).permutation(turns)[place]
+    return block

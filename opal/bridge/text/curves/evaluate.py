@@ -13,17 +13,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from opal import records
-from opal.bridge.resampling import Z95
+from opal.bridge.resampling import crossed_influence, half_width
 from opal.bridge.text import published
 from opal.bridge.text.corpus import HUMAN, TextCorpus, corpus_of
 from opal.bridge.text.curves import design, measures, train
 from opal.bridge.text.curves.design import ADDING, REFERENCE, SplitData
-from opal.bridge.text.curves.measures import Measure, std_error
+from opal.bridge.text.curves.measures import Measure
 from opal.bridge.text.curves.train import Trained
 from opal.bridge.text.encoders import WORDS, Features, encoder
 from opal.bridge.text.reading import Columns, read_files
@@ -81,7 +80,8 @@ def evaluate(corpus: TextCorpus, seed: int, settings: CurveSettings) -> pd.DataF
     """Records of one seed: each metric of each arm, and its differences.
 
     ``METRIC_difference`` is to group weighting, ``METRIC_to_human`` to as many human texts in the
-    same arm. ``std_error`` is the standard error over test texts, paired for differences.
+    same arm. ``std_error`` is the standard error over test texts, paired for differences, and
+    ``influence`` the change by each block of them, which is the same block in all seeds.
 
     Raises:
         ValueError: the corpus has no texts for some part, or too few for the folds.
@@ -115,26 +115,27 @@ def evaluate(corpus: TextCorpus, seed: int, settings: CurveSettings) -> pd.DataF
 def summary(frame: pd.DataFrame, keys: Sequence[str] = KEYS) -> pd.DataFrame:
     """Means over seeds with 95 % intervals.
 
-    The standard error joins that over seeds with the mean one over test texts. The test texts are
-    those of all seeds, so that the latter does not fall with their number: the sum errs on the wide
-    side. Base texts are drawn from one pool: intervals are of this pool, not of another one.
+    Seeds share their test texts: the influence of a text is averaged over seeds before it is
+    squared, and joined with the spread of seeds (:func:`opal.bridge.resampling.crossed_influence`).
+    Base texts are drawn from one pool: intervals are of this pool, not of another one.
+
+    Returns:
+        A row for each number: ``value``, ``std_error``, ``dof`` (of Student's t), ``lower``,
+        ``upper``, ``over_tests`` (standard error of the test texts alone) and ``n_replicates``.
     """
     cells = frame.groupby(list(keys), sort=False, dropna=False)
     found = cells.agg(
-        value=("value", "mean"),
-        spread=("value", "var"),
-        tested=("std_error", lambda errors: float(np.mean(np.square(errors)))),
         n_replicates=("value", "size"),
         n_real=("n_real", "first"),
         alpha=("alpha", "mean"),
         rho=("rho", "mean"),
         total=("total", "mean"),
     ).reset_index()
-    seeds = (found["spread"] / found["n_replicates"]).fillna(0.0)
-    error = np.sqrt(seeds + found["tested"].fillna(0.0))
-    return found.drop(columns=["spread", "tested"]).assign(
-        std_error=error, lower=found["value"] - Z95 * error, upper=found["value"] + Z95 * error
-    )
+    number, influence = cells.ngroup().to_numpy(), frame["influence"].tolist()
+    mean, error, dof, over_tests = crossed_influence(frame["value"].to_numpy(), influence, number)
+    far = half_width(error, dof)
+    ends = {"lower": mean - far, "upper": mean + far}
+    return found.assign(value=mean, std_error=error, dof=dof, over_tests=over_tests, **ends)
 
 
 @dataclass(frozen=True)
@@ -266,14 +267,10 @@ def _against(data: SplitData, trained: Sequence[Trained]) -> Iterator[dict[str, 
     alone = [each for each in trained if each.arm == REFERENCE]
     for made in (each for each in weighted if human and each.writer != HUMAN):
         own = made.described(data) | {"source": "data", "group": "all", "metric": AGAINST}
-        value, influence = made.measured["balanced_error"]
+        error = made.measured["balanced_error"]
         for other in (*alone, *human):
-            reference = other.measured["balanced_error"]
-            yield own | {
-                "against": other.added,
-                "value": value - reference.value,
-                "std_error": std_error(influence - reference.influence),
-            }
+            difference = error.less(other.measured["balanced_error"])
+            yield own | {"against": other.added, **difference.recorded(data.block)}
 
 
 def _exact(data: SplitData, trained: Sequence[Trained]) -> Iterator[dict[str, Any]]:
@@ -285,9 +282,9 @@ def _exact(data: SplitData, trained: Sequence[Trained]) -> Iterator[dict[str, An
     """
     exact = measures.exact([each.rule for each in trained])
     for each, found in zip(trained, exact, strict=True):
-        same = each.described(data) | {"source": "theory"}
+        same = each.described(data) | {"source": "theory", "influence": None}
         yield from (same | {"metric": name, "value": value} for name, value in found.items())
-    same = trained[0].described(data) | {"source": "theory"}
+    same = trained[0].described(data) | {"source": "theory", "influence": None}
     for writer, found in measures.limits(data).items():
         made = writer != "none"
         own = {"arm": "limit" if made else "best", "synthesizer": writer, "alpha": float(made)}

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
 
-from opal.bridge.resampling import Z95
-from opal.bridge.text.curves.evaluate import AGAINST
+from opal.bridge.resampling import half_width
+from opal.bridge.text.curves.evaluate import AGAINST, KEYS, summary
 from opal.scaling.fit import Fit, fit
 
 ARM = "synthetic_weighting"
 METRIC = "balanced_error"
-DRAWS = 100
+Errors = Mapping[int, Mapping[int, tuple[float, float]]]
+"""Standard error and half of the 95 % interval of a difference, by N and m."""
+_BLOCKS = 20  # of test texts, that a floor's interval is made from
 _GRID = 2001  # sizes of human training sets between the least and the largest
 
 
@@ -35,34 +36,84 @@ class Worth:
     high: float  # the other
 
 
+@dataclass(frozen=True)
+class Floor:
+    """The error that endless texts of a writer would leave, where a curve shows it.
+
+    Attributes:
+        estimate: of the fitted law, whether it is identified or not.
+        low: end of its 95 % interval.
+        high: the other.
+        why_not: why the curve does not identify it; empty if it does.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    why_not: str
+
+
 def curve(records: pd.DataFrame, writer: str) -> pd.DataFrame:
     """Error against the size of the training set, seed by seed, beginning without added texts.
 
-    ``records`` are of one corpus and encoder. Columns are ``added``, ``total`` (size), ``value``
-    and ``seed``.
+    ``records`` are of one corpus and encoder. Columns are ``added``, ``total`` (size), ``value``,
+    ``seed`` and ``influence``.
     """
     chosen = records[(records["metric"] == METRIC) & (records["source"] == "data")]
     own = (chosen["arm"] == ARM) & (chosen["synthesizer"] == writer)
     rows = chosen[own | (chosen["arm"] == "weighting")]
-    return rows.rename(columns={"replicate": "seed"})[["added", "total", "value", "seed"]]
+    columns = ["added", "total", "value", "seed", "influence"]
+    return rows.rename(columns={"replicate": "seed"})[columns]
 
 
-def law(points: pd.DataFrame, *, n_draws: int = DRAWS) -> Fit:
-    """A power of the size with a floor; intervals by resampling seeds ``n_draws`` times.
+def law(points: pd.DataFrame) -> Fit:
+    """A power of the size with a floor, and intervals over seeds.
 
-    Sizes are means over seeds. All fits draw the same seeds, so that their draws are paired.
+    Sizes are means over seeds.
 
     Raises:
         ValueError: too few sizes, or errors that do not vary.
     """
     mean = points.groupby("added")["total"].transform("mean")
     frame = points.assign(total=mean, seed=points["seed"].astype(int))
-    settings: dict[str, Any] = {"intervals": "bootstrap", "n_bootstrap": n_draws, "key": 0}
     # SciPy divides by what is left to gain, which may be nothing.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        found = fit("power", frame, x={"n": "total"}, y="value", seed="seed", **settings)
-        found.draws.setflags(write=False)  # drawn once, here
-    return found
+        return fit("power", frame, x={"n": "total"}, y="value", seed="seed")
+
+
+def floor(points: pd.DataFrame) -> Floor:
+    """The floor of a curve, with an interval over seeds and test texts.
+
+    Seeds share their test texts, which move all sizes together. The law is fitted twice, with seeds
+    and with blocks of test texts as what rows share, and the two profile intervals are joined as
+    independent errors are; their interaction, which both hold, makes the interval a little wide.
+
+    Raises:
+        ValueError: too few sizes, or errors that do not vary.
+    """
+    fits = [law(points)]
+    if "influence" in points:
+        fits.append(law(_by_block(points)))
+    parts = [each.params["E"] for each in fits]
+    best = parts[0].estimate
+    below = float(np.hypot.reduce([each.estimate - each.low for each in parts]))
+    above = float(np.hypot.reduce([each.high - each.estimate for each in parts]))
+    said = [text for each in fits for text in each.warnings]
+    why_not = next((text for text in said if text.startswith("E is not identified")), "")
+    return Floor(best, max(best - below, 0.0), best + above, why_not)
+
+
+def _by_block(points: pd.DataFrame) -> pd.DataFrame:
+    """The mean curve of all seeds as each of a few blocks of test texts would have it, alone."""
+    rows = []
+    for added, own in points.groupby("added"):
+        changes = np.stack(own["influence"].tolist()).mean(axis=0)
+        n = min(_BLOCKS, len(changes))
+        of_block = np.bincount(np.arange(len(changes)) % n, changes)
+        alone = own["value"].mean() + n * of_block
+        same = {"added": added, "total": own["total"].mean()}
+        rows += [same | {"value": value, "seed": b} for b, value in enumerate(alone)]
+    return pd.DataFrame(rows)
 
 
 def worth(
@@ -70,64 +121,71 @@ def worth(
     made: pd.DataFrame,
     sizes: tuple[int, ...] = (),
     *,
-    test_error: Mapping[int, Mapping[int, float]] | None = None,
+    errors: Errors | None = None,
 ) -> list[Worth]:
     """What texts of a writer are worth in human ones, which are added in the same way.
 
     The worth of N is where the difference between the source's error and that of m human texts
-    changes its sign, a monotone function of m. Its interval holds every m at which the difference
-    is within 1.96 of its standard errors, paired on seeds and test texts: where the human curve is
+    changes its sign, a monotone function of m. Its interval holds every m at which the 95 %
+    interval of the difference, paired on seeds and test texts, holds 0: where the human curve is
     flat, no finite number may be shown to be too many, and the end is open (Fieller 1954).
 
     Args:
         human: the curve of human texts.
         made: the curve of the writer's texts; of the same seeds.
         sizes: numbers N of added texts; all of the writer's if none is named.
-        test_error: standard error over test texts of the difference, by N and m; seeds share their
-            test texts and do not show it.
+        errors: of :func:`errors_of_differences`; those over seeds alone if None.
 
     Raises:
         ValueError: there are no human texts, or no seed has both.
     """
-    errors = human.pivot(index="seed", columns="added", values="value").dropna(axis="columns")
-    if errors.shape[1] < 2:
+    values = human.pivot(index="seed", columns="added", values="value").dropna(axis="columns")
+    if values.shape[1] < 2:
         raise ValueError("texts are worth something in human ones; none were added.")
-    total = human.groupby("added")["total"].mean()[errors.columns]
+    total = human.groupby("added")["total"].mean()[values.columns]
     at = made[made["added"] > 0].pivot(index="seed", columns="added", values="value")
     found = []
     for size in sizes or tuple(int(n) for n in at.columns):
-        differences = errors.rsub(at[size], axis="index").dropna()
-        noise = (test_error or {}).get(size, {})
-        over_tests = np.array([noise.get(int(m), 0.0) for m in errors.columns])
-        found.append(Worth(size, *_crossing(differences.to_numpy(), over_tests, total)))
+        differences = values.rsub(at[size], axis="index").dropna()
+        known = _over_seeds(differences) if errors is None else errors[size]
+        error, far = np.array([known[int(m)] for m in values.columns]).T
+        mean = differences.to_numpy().mean(axis=0)
+        found.append(Worth(size, *_crossing(mean, error, far, total)))
     return found
 
 
-def errors_over_tests(records: pd.DataFrame, writer: str) -> dict[int, dict[int, float]]:
-    """Standard error over test texts of the difference to m human texts, by N and m."""
+def errors_of_differences(records: pd.DataFrame, writer: str) -> Errors:
+    """Of the difference to m human texts, by N and m."""
     rows = records[(records["metric"] == AGAINST) & (records["synthesizer"] == writer)]
-    squares = (rows["std_error"] ** 2).groupby([rows["added"], rows["against"].astype(int)]).mean()
-    by_size = np.sqrt(squares).groupby(level=0)
-    return {int(size): each.droplevel(0).to_dict() for size, each in by_size}
+    table = summary(rows, (*KEYS, "against")) if len(rows) else pd.DataFrame()
+    found: dict[int, dict[int, tuple[float, float]]] = {}
+    for row in table.itertuples():
+        of_size = found.setdefault(int(row.added), {})
+        of_size[int(row.against)] = row.std_error, row.upper - row.value
+    return found
+
+
+def _over_seeds(differences: pd.DataFrame) -> dict[int, tuple[float, float]]:
+    n = len(differences)
+    error = differences.std(ddof=1) / np.sqrt(n) if n > 1 else differences.mean() * 0.0
+    return {int(m): (each, half_width(each, max(n - 1, 1))) for m, each in error.items()}
 
 
 def _crossing(
-    differences: np.ndarray, over_tests: np.ndarray, total: pd.Series
+    mean: np.ndarray, error: np.ndarray, far: np.ndarray, total: pd.Series
 ) -> tuple[float, float, float]:
-    """Where the mean of ``differences`` [seeds, sizes] changes its sign, and an interval.
+    """Where the difference [sizes] changes its sign, and an interval.
 
     Between sizes, differences and variances are on a line in ``total^(-1/2)``, as errors fall.
     """
-    spread = differences.var(axis=0, ddof=1) if len(differences) > 1 else 0.0
-    variance = spread / len(differences) + over_tests**2
-    trust = 1 / np.maximum(variance, 1e-3 * variance.max() + np.finfo(float).tiny)
-    mean = isotonic_regression(differences.mean(axis=0), weights=trust).x
+    trust = 1 / np.maximum(error**2, 1e-3 * error.max() ** 2 + np.finfo(float).tiny)
+    rising = isotonic_regression(mean, weights=trust).x
     grid, human = -(total.to_numpy(float) ** -0.5), total.index.to_numpy(float)
     sizes = np.union1d(np.linspace(grid[0], grid[-1], _GRID), grid)
-    rise = np.interp(sizes, grid, mean)
+    rise = np.interp(sizes, grid, rising)
     m = np.round(np.interp(sizes**-2, total.to_numpy(float), human), 6)  # 0 is 0
-    far = Z95 * np.sqrt(np.interp(sizes, grid, variance))
-    return _first(m, rise >= 0), _first(m, rise + far >= 0), _last(m, rise - far <= 0)
+    wide = np.sqrt(np.interp(sizes, grid, far**2))
+    return _first(m, rise >= 0), _first(m, rise + wide >= 0), _last(m, rise - wide <= 0)
 
 
 def _first(m: np.ndarray, holds: np.ndarray) -> float:

@@ -19,7 +19,7 @@ On the grammar's words the errors and risks of a rule are known exactly.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,19 @@ class Measure(NamedTuple):
 
     value: float
     influence: np.ndarray
+
+    def less(self, other: Measure) -> Measure:
+        """The difference to another rule on the same texts."""
+        return Measure(self.value - other.value, self.influence - other.influence)
+
+    def recorded(self, block: np.ndarray) -> dict[str, Any]:
+        """Value, standard error over test texts, and the change by each block of them [B].
+
+        ``block`` is that of each text [n].
+        """
+        changes = np.bincount(block, self.influence).astype(np.float32)
+        error = std_error(self.influence)
+        return {"value": self.value, "std_error": error, "influence": changes}
 
 
 def measures(p: np.ndarray, y: np.ndarray, group: np.ndarray) -> Mapping[str, Measure]:

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from opal.bridge.resampling import Z95
 from opal.bridge.text.corpus import HUMAN
 from opal.bridge.text.curves import train
 from opal.bridge.text.curves.evaluate import KEYS, summary
-from opal.bridge.text.curves.exchange import ARM, curve, errors_over_tests, law, worth
+from opal.bridge.text.curves.exchange import ARM, curve, errors_of_differences, floor, worth
 from opal.scaling.exchange import Mixture, laws_of
 from opal.scaling.fit import Fit
 from opal.scaling.pilot import fit_pilot
@@ -118,44 +117,57 @@ def purchases(records: pd.DataFrame, writer: str, metric: str) -> pd.DataFrame:
     """Gains over weighting of the purchases that most seeds could make, by N and α.
 
     Returns:
-        Columns ``added``, ``alpha``, ``gain``, ``error`` (standard error, paired with weighting).
+        Columns ``added``, ``alpha``, ``gain``, ``error`` (standard error, paired with weighting)
+        and ``far`` (half of the 95 % interval).
     """
     own = (records["arm"] == train.PURCHASE) & (records["synthesizer"] == writer)
     rows = records[own & (records["metric"] == f"{metric}_difference")]
     rows = rows[rows["source"] == "data"]
     table = summary(rows.assign(weight=rows["alpha"]), (*KEYS, "weight"))
     table = table[table["n_replicates"] == table["n_replicates"].max()]
-    found = table.assign(alpha=table["weight"], gain=-table["value"], error=table["std_error"])
-    return found[["added", "alpha", "gain", "error"]].reset_index(drop=True)
+    found = pd.DataFrame(
+        {
+            "added": table["added"],
+            "alpha": table["weight"],
+            "gain": -table["value"],
+            "error": table["std_error"],
+            "far": table["upper"] - table["value"],
+        }
+    )
+    return found.reset_index(drop=True)
 
 
 def realised(records: pd.DataFrame, writer: str, advised: PurchasePlan) -> dict[str, Any]:
     """What the purchase brought that the advice is about, and what the best one did.
 
     Returns:
-        ``measured`` and ``measured_error``: gain in log loss over weighting, and its standard
-        error; ``less_error`` and ``less_error_error``: the same of the balanced error; ``best``,
-        ``best_error``, ``best_added``, ``best_alpha``: the purchase with the largest gain, or none
-        if no gain is above 0; ``regret``: what the advice gains less than that, too large on
-        average since the best is the luckiest too; ``came``: ``gain`` or ``loss`` if the measured
-        interval excludes 0, else ``open``.
+        ``measured``, ``measured_error`` and ``measured_far``: gain in log loss over weighting, its
+        standard error, and half of its 95 % interval; ``less_error``, ``less_error_error`` and
+        ``less_error_far``: the same of the balanced error; ``best``, ``best_error``,
+        ``best_added``, ``best_alpha``: the purchase with the largest gain, or none if no gain is
+        above 0; ``regret``: what the advice gains less than that, too large on average since the
+        best is the luckiest too; ``came``: ``gain`` or ``loss`` if the measured interval excludes
+        0, else ``open``.
     """
     risk, error = (purchases(records, writer, f"balanced_{name}") for name in ("risk", "error"))
-    (gain, noise), (less, less_noise) = (_at(table, advised.tried) for table in (risk, error))
+    measured, less = (_at(table, advised.tried) for table in (risk, error))
+    gain = float(measured["gain"])
     best = risk.loc[risk["gain"].idxmax()]
     if best["gain"] <= 0:
         best = pd.Series(0.0, best.index)
     return {
         "measured": gain,
-        "measured_error": noise,
-        "less_error": less,
-        "less_error_error": less_noise,
+        "measured_error": float(measured["error"]),
+        "measured_far": float(measured["far"]),
+        "less_error": float(less["gain"]),
+        "less_error_error": float(less["error"]),
+        "less_error_far": float(less["far"]),
         "best": float(best["gain"]),
         "best_error": float(best["error"]),
         "best_added": int(best["added"]),
         "best_alpha": float(best["alpha"]),
         "regret": float(best["gain"]) - (gain if advised.says == "buy" else 0.0),
-        "came": "open" if abs(gain) <= Z95 * noise else "gain" if gain > 0 else "loss",
+        "came": "open" if abs(gain) <= measured["far"] else "gain" if gain > 0 else "loss",
     }
 
 
@@ -183,7 +195,10 @@ def _nearest(trained: pd.DataFrame, added: float, alpha: float) -> tuple[int, fl
 
 
 def _error_over_tests(records: pd.DataFrame, writer: str, alpha: float) -> float:
-    """Standard error over test texts of the pilot's gain, at its largest size and this weight."""
+    """Standard error over test texts of the pilot's gain, at its largest size and this weight.
+
+    Seeds share their test texts: it is that of the mean over seeds.
+    """
     rows = records[
         (records["arm"] == train.PILOT)
         & (records["synthesizer"] == writer)
@@ -193,7 +208,8 @@ def _error_over_tests(records: pd.DataFrame, writer: str, alpha: float) -> float
     rows = rows[rows["added"] == rows.groupby("replicate")["added"].transform("max")]
     far = (rows["alpha"] - alpha).abs()
     near = rows[far == far.min()]
-    return float(np.sqrt(np.mean(np.square(near["std_error"]))))
+    (error,) = summary(near.assign(weight=near["alpha"]), ("weight",))["over_tests"]
+    return float(error)
 
 
 def _gain(
@@ -220,9 +236,8 @@ def _decided(gain: tuple[float, float, float], least: float) -> tuple[str, str]:
     return "open", f"the interval of the promised gain includes {least:.2g}, the least that counts"
 
 
-def _at(table: pd.DataFrame, point: tuple[int, float]) -> tuple[float, float]:
-    row = table[(table["added"] == point[0]) & (table["alpha"] == point[1])].iloc[0]
-    return float(row["gain"]), float(row["error"])
+def _at(table: pd.DataFrame, point: tuple[int, float]) -> pd.Series:
+    return table[(table["added"] == point[0]) & (table["alpha"] == point[1])].iloc[0]
 
 
 def _compared(records: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -245,10 +260,12 @@ def _compared(records: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def _floor(points: pd.DataFrame) -> dict[str, Any]:
     try:
-        floor = law(points).params["E"]
+        found = floor(points)
     except ValueError as error:  # too few sizes, or a flat curve: there is no law
         return {"floor_why": _sentence(error)}
-    return {"floor": floor.estimate, "floor_low": floor.low, "floor_high": floor.high}
+    if found.why_not:
+        return {"floor_why": _sentence(found.why_not)}
+    return {"floor": found.estimate, "floor_low": found.low, "floor_high": found.high}
 
 
 def _worth(
@@ -256,8 +273,7 @@ def _worth(
 ) -> dict[str, Any]:
     if human is None:
         return {"worth_why": "there are no human texts beyond the base texts to compare with"}
-    error = errors_over_tests(records, writer)
-    (found,) = worth(human, points, (size,), test_error=error)
+    (found,) = worth(human, points, (size,), errors=errors_of_differences(records, writer))
     return {"worth": found.human, "worth_low": found.low, "worth_high": found.high}
 
 
@@ -281,5 +297,5 @@ def _advised(records: pd.DataFrame, writer: str) -> dict[str, Any]:
     }
 
 
-def _sentence(error: ValueError) -> str:
+def _sentence(error: object) -> str:
     return " ".join(str(error).split()).rstrip(".")

@@ -14,7 +14,6 @@ import pandas as pd
 
 from opal import plotting, records, validation
 from opal.bridge import render
-from opal.bridge.resampling import Z95
 from opal.bridge.text.corpus import HUMAN, TextCorpus
 from opal.bridge.text.curves import exchange
 from opal.bridge.text.curves.evaluate import AGAINST, TRIED, CurveSettings, evaluate, summary
@@ -51,7 +50,6 @@ BASELINES: Mapping[str, Look] = {
     "weighting": Look("#000000", "", "-"),
     "threshold": Look("#7f7f7f", "", (0, (1, 1.5))),
 }
-_FEW = 20  # resamples where no interval is drawn
 _SPREAD = 1.06  # writers stand beside each other at each size
 
 
@@ -287,7 +285,7 @@ def _plan_table(sources: Sequence[Row]) -> render.Table:
     gains = ("gain promised", "gain measured", "less error", "best in hindsight")
     note = (
         "Gains in log loss over weighting, of the trained purchase that is nearest to what the "
-        "plan likes best; * where the 95 % interval excludes 0."
+        "plan likes best; ± is half of the 95 % interval, * where it excludes 0."
     )
     title = "What a pilot on half of the texts advises, and what came of it"
     head = ("corpus", "encoder", "source", "plan", "N", "α", *gains)
@@ -305,14 +303,14 @@ def _planned(row: Row) -> list[str]:
         f"{row['tried']:,.0f}",
         f"{row['tried_alpha']:g}",
         _between(row, "promised", "{:+.3f}"),
-        _starred(row["measured"], row["measured_error"]),
-        _starred(row["less_error"], row["less_error_error"]),
+        _starred(row["measured"], row["measured_far"]),
+        _starred(row["less_error"], row["less_error_far"]),
         best,
     ]
 
 
-def _starred(value: float, error: float) -> str:
-    return f"{value:+.3f} ± {error:.3f}" + ("*" if abs(value) > Z95 * error else "")
+def _starred(value: float, far: float) -> str:
+    return f"{value:+.3f} ± {far:.3f}" + ("*" if abs(value) > far else "")
 
 
 def _notes(sources: Sequence[Row]) -> Iterator[str]:
@@ -352,7 +350,7 @@ def _points(
     axes: Axes, rows: pd.DataFrame, look: Look, offset: float, writer: str, most: float
 ) -> None:
     """Means with intervals, which end where the metric does: at 0 and ``most``."""
-    mean, far = rows["value"], Z95 * rows["std_error"]
+    mean, far = rows["value"], rows["upper"] - rows["value"]
     axes.errorbar(
         rows["added"] * offset,
         mean,
@@ -380,7 +378,7 @@ def _law(axes: Axes, records: pd.DataFrame, writer: str, look: Look) -> None:
     """The fitted law, between the sizes that it was fitted to."""
     points = exchange.curve(records, writer)
     try:
-        fitted = exchange.law(points, n_draws=_FEW)
+        fitted = exchange.law(points)
     except ValueError:  # too few sizes for a law
         return
     sizes = points.groupby("added")["total"].mean()

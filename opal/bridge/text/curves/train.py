@@ -30,7 +30,7 @@ from opal.bridge.text.curves.design import (
     WeightedRows,
     folds,
 )
-from opal.bridge.text.curves.measures import METRICS, Measure, measures, std_error
+from opal.bridge.text.curves.measures import METRICS, Measure, measures
 from opal.bridge.text.encoders import Features
 from opal.draws import as_key, named, on_host
 from opal.estimators.wide import WideFit
@@ -122,15 +122,12 @@ class Trained:
         for name, (value, influence) in self.measured.items():
             metric, _, group = name.partition(" ")
             own = same | {"group": data.groups[int(group)] if group else "all"}
-            yield own | {"metric": metric, "value": value, "std_error": std_error(influence)}
+            yield own | {"metric": metric, **Measure(value, influence).recorded(data.block)}
             if metric not in METRICS:
                 continue
             for said, other in references.items():
-                yield own | {
-                    "metric": f"{metric}_{said}",
-                    "value": value - other[name].value,
-                    "std_error": std_error(influence - other[name].influence),
-                }
+                difference = Measure(value, influence).less(other[name])
+                yield own | {"metric": f"{metric}_{said}", **difference.recorded(data.block)}
 
 
 @dataclass(frozen=True, eq=False)

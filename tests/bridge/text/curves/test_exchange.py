@@ -64,8 +64,7 @@ def test_worth_is_recovered_and_its_interval_holds_it() -> None:
     truth = true_worth(0.03, 500)
     assert found.human == pytest.approx(truth, rel=0.1)
     assert found.low <= truth <= found.high < 2 * truth
-    noise = {500: dict.fromkeys(SIZES, 0.01)}
-    (wide,) = exchange.worth(*both, (500,), test_error=noise)
+    (wide,) = exchange.worth(*both, (500,), errors=certain(500, 0.01))
     assert wide.human == found.human
     assert wide.low < found.low <= found.high < wide.high
     floor = exchange.law(both[1]).params["E"]
@@ -73,11 +72,16 @@ def test_worth_is_recovered_and_its_interval_holds_it() -> None:
     assert floor.high < 0.3
 
 
+def certain(added: int, error: float) -> exchange.Errors:
+    """One standard error, known exactly, at every size."""
+    return {added: dict.fromkeys(SIZES, (error, stats.norm.ppf(0.975) * error))}
+
+
 def test_an_interval_ends_where_a_normal_test_at_five_percent_does() -> None:
     """Seeds agree, tests have one standard error: both ends are known in closed form."""
     error = 0.006
-    noise = {500: dict.fromkeys(SIZES, error)}
-    found = exchange.worth(planted(noise=0.0), planted(noise=0.0), (500,), test_error=noise)
+    both = planted(noise=0.0), planted(noise=0.0)
+    found = exchange.worth(*both, (500,), errors=certain(500, error))
     far = stats.norm.ppf(0.975) * error
     ends = [(2 / (sign * far + 2 / np.sqrt(N_BASE + 500))) ** 2 - N_BASE for sign in (1, -1)]
     assert (found[0].low, found[0].high) == pytest.approx(tuple(ends), rel=0.01)
@@ -85,8 +89,7 @@ def test_an_interval_ends_where_a_normal_test_at_five_percent_does() -> None:
 
 def test_the_end_is_open_where_the_human_curve_is_too_flat_to_tell() -> None:
     """An error below all human ones is worth more than all; one above weighting, nothing."""
-    noise = {n: dict.fromkeys(SIZES, 0.02) for n in SIZES}
-    (better,) = exchange.worth(planted(), planted(-0.01), (1000,), test_error=noise)
+    (better,) = exchange.worth(planted(), planted(-0.01), (1000,), errors=certain(1000, 0.02))
     assert better.human == better.high == np.inf
     assert better.low < 1000
     (worse,) = exchange.worth(planted(), planted(0.3), (1000,))
@@ -105,13 +108,50 @@ def test_intervals_hold_the_true_worth_nineteen_times_in_twenty() -> None:
         for frame, moved in ((human, tests[0]), (source, tests[1])):
             frame["value"] += 0.01 * rng.standard_normal(len(frame))
             frame["value"] += frame["added"].map(dict(zip(SIZES, moved, strict=True)))
+        over_seeds = 0.01 * np.sqrt(2 / 6)
         for k, width in enumerate((1.0, 0.0)):
-            noise = {250: dict.fromkeys(SIZES, width * 0.01 * np.sqrt(2))}
-            (found,) = exchange.worth(human, source, (250,), test_error=noise)
+            errors = certain(250, np.hypot(over_seeds, width * 0.01 * np.sqrt(2)))
+            (found,) = exchange.worth(human, source, (250,), errors=errors)
             held[k] += found.low <= truth <= found.high
     tolerance = z_threshold(2) * np.sqrt(0.05 * 0.95 / n)
     assert held[0] / n > 0.95 - tolerance
     assert held[1] / n < 0.95 - tolerance
+
+
+def with_tests(points: pd.DataFrame, rng: np.random.Generator, error: float) -> pd.DataFrame:
+    """The curve as test texts show it that move all sizes by one normal draw, with influences."""
+    blocks = error * np.sqrt(100) * rng.standard_normal(100)
+    changes = (blocks - blocks.mean()) / len(blocks)
+    values = points["value"] + blocks.mean()
+    return points.assign(value=values, influence=[changes] * len(points))
+
+
+def test_intervals_of_floors_hold_them_nineteen_times_in_twenty() -> None:
+    """Seeds agree and test texts move the whole curve: without these, hardly ever."""
+    rng, held, n = np.random.default_rng(4), np.zeros(2), 40
+    for _ in range(n):
+        points = with_tests(planted(noise=0.0), rng, 0.01)
+        points["value"] += 0.002 * rng.standard_normal(len(points))
+        for k, each in enumerate((points, points.drop(columns="influence"))):
+            floor = exchange.floor(each)
+            assert not floor.why_not
+            held[k] += floor.low <= 0.2 <= floor.high
+    tolerance = z_threshold(2) * np.sqrt(0.05 * 0.95 / n)
+    assert abs(held[0] / n - 0.95) < tolerance
+    assert held[1] / n < 0.95 - tolerance
+
+
+@pytest.mark.parametrize("sizes", [(0, 30, 60), (0, 500, 1000)])
+def test_a_floor_that_few_sizes_do_not_show_is_not_made_up(sizes: tuple[int, ...]) -> None:
+    points = with_tests(planted(), np.random.default_rng(0), 0.01)
+    floor = exchange.floor(points[points["added"].isin(sizes)])
+    assert "not identified" in floor.why_not or floor.low <= 0.2 <= floor.high
+
+
+def test_one_seed_has_no_floor() -> None:
+    points = with_tests(planted(), np.random.default_rng(0), 0.01)
+    with pytest.raises(ValueError, match="intervals over seeds need at least two seeds"):
+        exchange.floor(points[points["seed"] == 0])
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +202,9 @@ def test_a_plan_that_is_not_sure_does_not_say_buy(frame: pd.DataFrame) -> None:
     refused = plan.plan_purchase(harmful, "faithful")
     assert refused.says != "buy"
     assert plan.realised(harmful, "faithful", refused)["regret"] > 0
-    noisy = frame.assign(std_error=frame["std_error"].mask(pilot, 1.0))
+    measured = pilot & frame["source"].eq("data")
+    wild = [100.0 * h if own else h for h, own in zip(frame["influence"], measured, strict=True)]
+    noisy = frame.assign(influence=wild)
     unsure = plan.plan_purchase(noisy, "faithful")
     assert unsure.says == "open"
     assert "includes" in unsure.why
@@ -210,8 +252,8 @@ def test_a_plan_that_came_out_wrong_is_told() -> None:
     row = {"setting": "c", "encoder": "e", "source": "s", "added": 10, "plan_why": "so"}
     row |= {"floor": 0.1, "floor_low": 0.0, "floor_high": 0.2, "worth_why": "none", "best_added": 0}
     row |= dict.fromkeys(("promised", "promised_low", "promised_high"), 0.1)
-    row |= {"tried": 10, "tried_alpha": 0.2, "measured": -0.2, "measured_error": 0.01}
-    row |= {"less_error": 0.0, "less_error_error": 0.01, "advice": "buy", "came": "loss"}
+    row |= {"tried": 10, "tried_alpha": 0.2, "measured": -0.2, "measured_far": 0.02}
+    row |= {"less_error": 0.0, "less_error_far": 0.02, "advice": "buy", "came": "loss"}
     result = {"arms": [], "figure": "f", "records": "r"}
     assert "made the log loss worse" in printed(result | {"sources": [row]})
     row |= {"advice": "open", "came": "gain"}
