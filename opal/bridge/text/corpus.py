@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from opal.bridge.prompts.common import identity
+from opal.bridge.prompts.common import folded, identity
 
 HUMAN = "human"
 COLUMNS = ("id", "text", "label", "source", "seeds")
@@ -149,10 +149,13 @@ class TextCorpus:
     def apart(self) -> TextCorpus:
         """The corpus without what leaks: train on this one.
 
-        No text of ``base``, ``human`` or ``synthetic`` equals a test text or was made from one, and
-        none of ``human`` equals a base text.
+        No text of ``base``, ``human`` or ``synthetic`` equals a test text, be it but for case,
+        marks and spelling, or was made from such a one; none of ``human`` equals a base text.
         """
-        test = frozenset(self.test["id"])
+        told = frozenset(self.test["text"].map(folded))
+        others = [frame for _, frame in self.tables() if frame is not self.test]
+        alike = [frame["id"][frame["text"].map(folded).isin(told)] for frame in others]
+        test = frozenset(self.test["id"]).union(*alike)
         base = _without(self.base, test)
         return replace(
             self,
@@ -205,15 +208,25 @@ def corpus_of(
     human = frame[frame["source"] == HUMAN]
     rest = frame[frame["source"] != HUMAN]
     rng = on_host(named(as_key(key), "own texts"))
+    notes = []
     if test is None:
         chosen = _share(human, _TESTED, rng)
         test, human = human[chosen], human[~chosen]
+        notes.append(
+            f"{len(test)} of the human texts, a third of each class, are tested on and never "
+            "trained on: name a file of others to test on, and these are trained on"
+        )
     seeds = {seed for made in rest["seeds"] for seed in made}
     is_base = human["id"].isin(seeds).to_numpy()
     if is_base.any():
         is_base = is_base | ~human["label"].isin(human["label"][is_base]).to_numpy()
     else:
         is_base = _share(human, 0.5, rng)
+        notes.append(
+            f"no text says that it was made from one of the human texts: {int(is_base.sum())} of "
+            f"them, half of each class, are what all rules train on, and the other "
+            f"{int((~is_base).sum())} are added"
+        )
     parts = (human[is_base], human[~is_base], test)
     base, more, test = (each.reset_index(drop=True) for each in parts)
     _require(base, test)
@@ -222,7 +235,7 @@ def corpus_of(
     found = TextCorpus(name, labels, base, more, test, synthetic)
     said = "no text says what it was made from, so that nothing can be held out with it"
     unknown = [f"{name}: {said}" for name, each in synthetic.items() if not any(each["seeds"])]
-    return replace(found, notes=(*unknown, *faults(found)))
+    return replace(found, notes=(*notes, *unknown, *faults(found)))
 
 
 def _without(frame: pd.DataFrame, held_out: frozenset[str]) -> pd.DataFrame:
@@ -235,8 +248,12 @@ def _found(corpus: TextCorpus, table: str, frame: pd.DataFrame) -> Iterator[tupl
     n_labels = frame.groupby("id")["label"].transform("nunique")
     yield int(ids.duplicated().sum()), "repeat an earlier text"
     yield int((n_labels > 1).sum()), "occur with another label too"
+    said = frame["text"].map(folded)
     for other in _COMPARED.get(table, ("base", "human", "test")):
-        yield int(ids.isin(getattr(corpus, other)["id"]).sum()), f"equal a text of {other}"
+        there = getattr(corpus, other)
+        equal, alike = ids.isin(there["id"]), said.isin(set(there["text"].map(folded)))
+        yield int(equal.sum()), f"equal a text of {other}"
+        yield int((alike & ~equal).sum()), f"equal one of {other} but for case, marks and spelling"
     if table not in corpus.synthetic:
         return
     seed = frame["seeds"].str[0].where(frame["seeds"].str.len() > 0)

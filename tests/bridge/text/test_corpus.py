@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from opal.bridge.prompts.common import identity
-from opal.bridge.text.corpus import labels_of, leaks, text_table, validate_texts
+from opal.bridge.text.corpus import (
+    TextCorpus,
+    faults,
+    labels_of,
+    leaks,
+    text_table,
+    validate_texts,
+)
 
 
 def test_equal_texts_are_one() -> None:
@@ -58,3 +66,18 @@ def test_tables_of_others_are_checked() -> None:
         validate_texts(frame.drop(columns="seeds"))
     with pytest.raises(ValueError, match="id must be that of the text; it is not in row 0"):
         validate_texts(frame.assign(text=["changed", "b"]))
+
+
+def test_a_test_text_in_another_spelling_leaks_and_is_told() -> None:
+    """Case, marks, spacing and the form of characters hide a copy; another word does not."""
+    test = text_table(["Well, done café!", "Bad."], ["good", "bad"])
+    spelt = ["well done  CAFE\u0301", "\uff57ell done café", "well done, cafés", "Bad."]
+    made = text_table(spelt, ["good", "good", "good", "bad"], source="m")
+    child = text_table(["made of a copy"], ["good"], source="m", seeds=[(made["id"][0],)])
+    base = text_table(["fine", "awful"], ["good", "bad"])
+    synthetic = {"m": pd.concat([made, child], ignore_index=True)}
+    corpus = TextCorpus("c", ("bad", "good"), base, base[:0], test, synthetic)
+    assert corpus.apart().synthetic["m"]["text"].tolist() == ["well done, cafés"]
+    told = faults(corpus)
+    assert "m: 1 of 5 equal a text of test" in told
+    assert "m: 2 of 5 equal one of test but for case, marks and spelling" in told

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from opal.bridge.prompts.common import folded
 from opal.bridge.resampling import Folds
 from opal.bridge.text.corpus import ATTRIBUTE, labels_of, stacked, validate_texts
 from opal.bridge.text.encoders import Counted, Encoder, Features, Known, TfIdf
@@ -20,7 +19,6 @@ REAL = ("base", "human", "test")
 _AT_ONCE = 256
 _CHARACTERS = 4
 ALL = "all classes"
-_WORDS = re.compile(r"\w+")
 FOLDS = 5
 
 
@@ -212,16 +210,6 @@ def family(data: AuditData, rows: np.ndarray) -> np.ndarray:
     """What texts share that are no independent draws: their first seed, or else themselves [n]."""
     found = [data.seed_keys[row][0] if data.seed_keys[row] else data.key[row] for row in rows]
     return np.array(found, dtype=int)
-
-
-def folded(text: str) -> str:
-    """The words of a text in one spelling; of a text without words, its marks.
-
-    >>> folded("  “Don’t”  PANIC!"), folded("don't panic")
-    ('don t panic', 'don t panic')
-    """
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(_WORDS.findall(plain) or plain.split())
 
 
 def grams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:

@@ -87,7 +87,8 @@ class Evaluate:
         folder = writable_folder(self.out / "cells")
         with executors.executor(self.workers, None, folder) as executor:
             frame = runner.run(cells, folder, executor=executor, progress=not self.json)
-        return Evaluation(frame, asdict(settings)).write(self.out)
+        corpora = {cell.config.load().name: cell.config.load().notes for cell in cells}
+        return Evaluation(frame, asdict(settings), corpora).write(self.out)
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""

@@ -60,10 +60,12 @@ class Evaluation:
     Attributes:
         records: of all corpora and seeds.
         settings: what was asked for.
+        notes: what one must know of the texts of each corpus before one trusts a number.
     """
 
     records: pd.DataFrame
     settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def table(self) -> pd.DataFrame:
         """Means over seeds with 95 % intervals, a row for each arm, N, metric and group."""
@@ -100,6 +102,7 @@ class Evaluation:
             "settings": dict(self.settings),
             "arms": _arms(self.records),
             "sources": [_plain(row) for row in self._compared.to_dict("records")],
+            "notes": {corpus: list(said) for corpus, said in self.notes.items() if said},
         }
 
     def write(self, out: Path) -> dict[str, Any]:
@@ -139,7 +142,8 @@ def evaluate_texts(
             parts.append(evaluate(corpus, seed, chosen))
             if progress is not None:
                 progress(len(parts), seeds * len(corpora))
-    return Evaluation(pd.concat(parts, ignore_index=True), asdict(chosen))
+    notes = {corpus.name: corpus.notes for corpus in corpora}
+    return Evaluation(pd.concat(parts, ignore_index=True), asdict(chosen), notes)
 
 
 def blocks(result: Mapping[str, Any]) -> list[render.Block]:
@@ -149,6 +153,9 @@ def blocks(result: Mapping[str, Any]) -> list[render.Block]:
     shown: list[render.Block] = [_arm_table(result["arms"]), _worth_table(sources)]
     shown += [_plan_table(bought)] if bought else []
     shown += [render.Paragraph(note) for note in _notes(sources)]
+    if told := result.get("notes"):
+        every = [(corpus, note) for corpus, notes in told.items() for note in notes]
+        shown += [render.Heading("What to know of these texts", 3), render.Items(every)]
     files = (name for name in ("figure", "records") if name in result)
     return shown + [render.Paragraph(f"{name}: {result[name]}") for name in files]
 

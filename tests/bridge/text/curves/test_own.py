@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,26 @@ def test_half_of_the_texts_are_base_texts_where_none_was_written() -> None:
     found = corpus_of(HUMAN, TEST)
     assert found.base["label"].value_counts().to_dict() == {"a": 4, "b": 15}
     assert len(found.human) == 20
+    (said,) = found.notes
+    assert "19 of them, half of each class, are what all rules train on, and the other 20" in said
+    alone = corpus_of(HUMAN)
+    assert alone.notes[0].startswith("13 of the human texts, a third of each class, are tested on")
+
+
+def test_what_must_be_known_of_the_texts_is_printed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A copy of a test text, in capitals: told in JSON and below the tables."""
+    copied = pd.concat([made(6), text_table(["HELD OUT"], ["a"], source="model")])
+    reading.write_texts(copied, folder / "samples.jsonl")
+    words = ["text", "evaluate", "--file", str(folder / "mine.csv"), "--sizes", "4", "--seeds", "2"]
+    words += ["--synthetic", str(folder / "samples.jsonl"), "--test", str(folder / "held_out.csv")]
+    words += ["--sources", "model", "--out", str(folder / "out")]
+    said = "model: 1 of 7 equal one of test but for case, marks and spelling"
+    assert main([*words, "--json"]) == 0
+    assert said in json.loads(capsys.readouterr().out)["notes"]["mine"]
+    assert main(words) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_single_base_text_of_a_class_is_too_few() -> None:
