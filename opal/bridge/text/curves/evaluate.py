@@ -107,6 +107,7 @@ def evaluate(corpus: TextCorpus, seed: int, settings: CurveSettings) -> pd.DataF
             replicate=seed,
             strength=strength,
             share=settings.share,
+            n_test=len(data.test),
             converged=all(each.rule.converged for each in trained),
         )
     )

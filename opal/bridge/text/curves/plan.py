@@ -19,6 +19,7 @@ from opal.bridge.text.corpus import HUMAN
 from opal.bridge.text.curves import train
 from opal.bridge.text.curves.evaluate import KEYS, summary
 from opal.bridge.text.curves.exchange import ARM, curve, errors_of_differences, floor, worth
+from opal.bridge.text.curves.verdict import change
 from opal.scaling.exchange import Mixture, laws_of
 from opal.scaling.fit import Fit
 from opal.scaling.pilot import fit_pilot
@@ -181,7 +182,11 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
         ``tried``, ``tried_alpha`` (the trained purchase nearest to them), ``promised``,
         ``promised_low``, ``promised_high`` (its gain in log loss by the law), and those of
         :func:`opal.bridge.text.curves.plan.realised`. Where a number is missing, ``floor_why``,
-        ``worth_why`` or ``plan_why`` says why; ``plan_why`` also says what decided.
+        ``worth_why`` or ``plan_why`` says why; ``plan_why`` also says what decided. Last come those
+        of :class:`opal.bridge.text.curves.verdict.Change`: ``verdict`` (helps, harms, open), what
+        ``weighed`` texts change (``change``, ``change_low``, ``change_high``) against the free rule
+        ``against`` with its ``against_error``, and the test texts and seeds that there are and
+        that would decide it (``decided_by_test``, ``decided_by_seeds``).
     """
     cases = records[records["source"] == "data"].groupby(["setting", "encoder"], sort=False)
     return pd.DataFrame([row for _, each in cases for row in _compared(each)])
@@ -255,6 +260,8 @@ def _compared(records: pd.DataFrame) -> Iterator[dict[str, Any]]:
         }
         if writer != HUMAN:
             row |= _worth(human, each, largest, records, writer) | _advised(records, writer)
+            changed = change(records, writer)
+            row |= changed.described() if changed is not None else {}
         yield row
 
 

@@ -19,6 +19,7 @@ from opal.bridge.text.curves import exchange
 from opal.bridge.text.curves.evaluate import AGAINST, TRIED, CurveSettings, evaluate, summary
 from opal.bridge.text.curves.measures import METRICS
 from opal.bridge.text.curves.plan import comparison
+from opal.bridge.text.curves.verdict import sentence
 from opal.bridge.text.encoders import WORDS
 from opal.files import write_atomically
 from opal.plotting import Look
@@ -157,7 +158,9 @@ def blocks(result: Mapping[str, Any]) -> list[render.Block]:
         every = [(corpus, note) for corpus, notes in told.items() for note in notes]
         shown += [render.Heading("What to know of these texts", 3), render.Items(every)]
     files = (name for name in ("figure", "records") if name in result)
-    return shown + [render.Paragraph(f"{name}: {result[name]}") for name in files]
+    shown += [render.Paragraph(f"{name}: {result[name]}") for name in files]
+    judged = [(f"{_named(row)}:", sentence(row)) for row in bought if row.get("verdict")]
+    return shown + ([render.Heading("Verdict", 3), render.Items(judged)] if judged else [])
 
 
 def looks(sources: Sequence[str]) -> dict[str, Look]:
@@ -323,7 +326,7 @@ def _starred(value: float, far: float) -> str:
 def _notes(sources: Sequence[Row]) -> Iterator[str]:
     """Why a number is missing, and plans that came out wrong, a line each."""
     for row in sources:
-        named = f"{row['setting']}, {row['encoder']}, {row['source']}"
+        named = _named(row)
         for missing in ("floor", "worth", "plan"):
             why = row.get(f"{missing}_why")
             if why and not (missing == "plan" and row.get("advice")):
@@ -332,6 +335,10 @@ def _notes(sources: Sequence[Row]) -> Iterator[str]:
             yield f"{named}: the plan says buy, and the purchase made the log loss worse."
         if row.get("advice") in ("none", "open") and row.get("came") == "gain":
             yield f"{named}: the plan does not say buy, and the purchase would have helped."
+
+
+def _named(row: Row) -> str:
+    return f"{row['setting']}, {row['encoder']}, {row['source']}"
 
 
 def _between(row: Row, name: str, form: str) -> str:

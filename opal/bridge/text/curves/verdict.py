@@ -1,0 +1,167 @@
+"""What an evaluation of added texts comes to, in a sentence for each writer.
+
+Judged is the balanced error of the most texts that all seeds have, with the weight that
+cross-validation chose (arm ``synthetic_alpha``, which can fall back to no weight at all), against
+the better of the two rules that cost nothing, group weighting and a moved threshold. Texts *help*
+if the 95 % interval of the difference to both lies below 0, and *harm* if that to the better one
+lies above 0: a purchase is advised on no other ground, whatever the plan of the log loss says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil, nan
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from opal.bridge.resampling import Z95, crossed_influence, half_width
+
+ARM = "synthetic_alpha"
+FREE = ("weighting", "threshold")
+METRIC = "balanced_error"
+
+
+class Change(NamedTuple):
+    """Of the balanced error by added texts, less that of a free rule; below 0 they are better."""
+
+    added: int  # N
+    against: str  # the free rule
+    free: float  # its balanced error
+    value: float  # the difference
+    low: float  # end of its 95 % interval
+    high: float  # the other
+    over_tests: float  # standard error that more test texts lower
+    over_seeds: float  # that more seeds lower
+    n_test: int  # test texts
+    n_seeds: int  # draws
+
+    @property
+    def says(self) -> str:
+        """``helps``, ``harms`` or ``open``."""
+        return "helps" if self.high < 0 else "harms" if self.low > 0 else "open"
+
+    def decided_by(self) -> tuple[float, float]:
+        """As many test texts and draws as would decide it, if the estimate stands.
+
+        More test texts alone, if these can; else more draws alone, or more of both. Not a number
+        where it is decided, or where the estimate is 0.
+        """
+        if self.says != "open" or self.value == 0:
+            return nan, nan
+        room = (self.value / Z95) ** 2
+        tests, seeds = self.over_tests**2, self.over_seeds**2
+        if seeds < room:
+            return ceil(self.n_test * max(tests / (room - seeds), 1.0)), self.n_seeds
+        if tests < room:
+            return self.n_test, max(ceil(self.n_seeds * seeds / (room - tests)), self.n_seeds + 1)
+        factor = (tests + seeds) / room
+        return ceil(self.n_test * factor), ceil(self.n_seeds * factor)
+
+    def described(self) -> dict[str, Any]:
+        """Columns of :func:`opal.bridge.text.curves.plan.comparison`."""
+        n_test, n_seeds = self.decided_by()
+        return {
+            "verdict": self.says,
+            "weighed": self.added,
+            "change": self.value,
+            "change_low": self.low,
+            "change_high": self.high,
+            "against": self.against,
+            "against_error": self.free,
+            "n_test": self.n_test,
+            "n_seeds": self.n_seeds,
+            "decided_by_test": n_test,
+            "decided_by_seeds": n_seeds,
+        }
+
+
+def change(records: pd.DataFrame, writer: str) -> Change | None:
+    """What the texts of a writer change; None where none were added with a chosen weight.
+
+    ``records`` are of one corpus and encoder.
+    """
+    rows = records[(records["metric"] == METRIC) & (records["source"] == "data")]
+    made = rows[(rows["arm"] == ARM) & (rows["synthesizer"] == writer)]
+    counts = made.groupby("added")["replicate"].nunique()
+    if counts.empty:
+        return None
+    most = int(counts.index[counts == counts.max()].max())
+    made = made[made["added"] == most].set_index("replicate")
+    found = []
+    for arm in FREE:
+        free = rows[rows["arm"] == arm].set_index("replicate").loc[made.index]
+        values = (made["value"] - free["value"]).to_numpy()
+        influence = [a - b for a, b in zip(made["influence"], free["influence"], strict=True)]
+        crossed = crossed_influence(values, influence, np.zeros(len(values), dtype=int))
+        (value,), (error,), (dof,), (over_tests,) = crossed
+        far, over_seeds = half_width(error, dof), np.sqrt(max(error**2 - over_tests**2, 0.0))
+        found.append(
+            Change(
+                added=most,
+                against=arm,
+                free=float(free["value"].mean()),
+                value=float(value),
+                low=float(value - far),
+                high=float(value + far),
+                over_tests=float(over_tests),
+                over_seeds=float(over_seeds),
+                n_test=int(made["n_test"].iloc[0]),
+                n_seeds=len(values),
+            )
+        )
+    # What helps is better than both: the one that it is least sure to beat decides.
+    return max(found, key=lambda each: (each.high >= 0, each.value))
+
+
+def sentence(row: Mapping[str, Any]) -> str:
+    """Did it help, how much, how sure, what now, and what would decide it.
+
+    ``row`` is of :func:`opal.bridge.text.curves.plan.comparison`, with a verdict.
+    """
+    head, now = {
+        "helps": ("the texts help", "Buy them, and choose their weight likewise."),
+        "harms": ("the texts harm", f"Buy none, and use {row['against']}."),
+        "open": ("nothing is shown", f"Buy none yet, and use {row['against']}."),
+    }[row["verdict"]]
+    measured = (
+        f"{row['weighed']:,.0f} of them, weighed by cross-validation, change the balanced error by "
+        f"{row['change']:+.3f} [{row['change_low']:+.3f}, {row['change_high']:+.3f}] against "
+        f"{row['against']} ({row['against_error']:.3f}), which costs nothing."
+    )
+    said = (f"{head}:", measured, now, _decides(row), _worth(row), _loss(row))
+    return " ".join(filter(None, said))
+
+
+def _decides(row: Mapping[str, Any]) -> str:
+    tests, seeds = row.get("decided_by_test"), row.get("decided_by_seeds")
+    if tests is None or np.isnan(tests):
+        return ""
+    there = f"there are {row['n_test']:,.0f} and {row['n_seeds']:,.0f}"
+    return (
+        f"{tests:,.0f} test texts and {seeds:,.0f} draws would decide it, if that stands ({there})."
+    )
+
+
+def _worth(row: Mapping[str, Any]) -> str:
+    """What they are worth in human texts, where that was measured."""
+    if row.get("worth_low") is None and not row.get("worth_beyond"):
+        return ""
+    numbers = [row.get(name) for name in ("worth", "worth_low", "worth_high")]
+    best, low, high = ("more than there are" if n is None else f"{n:,.0f}" for n in numbers)
+    return (
+        f"If every class's texts weigh alike, {row['added']:,.0f} are worth {best} human ones "
+        f"[{low}, {high}]."
+    )
+
+
+def _loss(row: Mapping[str, Any]) -> str:
+    """What was measured of the log loss, where that is decided."""
+    if row.get("came") not in ("gain", "loss"):
+        return ""
+    better = "better" if row["came"] == "gain" else "worse"
+    return (
+        f"If you need probabilities: the log loss is {better} by {abs(row['measured']):.3f} ± "
+        f"{row['measured_far']:.3f} with {row['tried']:,.0f} of them at α {row['tried_alpha']:g}."
+    )

@@ -1,0 +1,106 @@
+"""What an evaluation comes to: judged against both rules that cost nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from opal.bridge.text.curves.verdict import Change, change, sentence
+from opal.checks import z_threshold
+
+N_SEEDS, N_BLOCKS = 5, 100
+
+
+def planted(
+    errors: Mapping[str, float], rng: np.random.Generator, *, seeds: float, tests: float
+) -> pd.DataFrame:
+    """Records of arms with these errors; arms err apart, over seeds and over shared test texts."""
+    rows = []
+    for arm, error in errors.items():
+        blocks = tests * np.sqrt(N_BLOCKS) * rng.standard_normal(N_BLOCKS)
+        added = 100 if arm == "synthetic_alpha" else 0
+        same = {"metric": "balanced_error", "source": "data", "n_test": 400, "arm": arm}
+        same |= {"added": added, "synthesizer": "m" if added else "none"}
+        same |= {"influence": (blocks - blocks.mean()) / N_BLOCKS}
+        values = error + blocks.mean() + seeds * rng.standard_normal(N_SEEDS)
+        rows += [same | {"replicate": seed, "value": value} for seed, value in enumerate(values)]
+    return pd.DataFrame(rows)
+
+
+def judged(alpha: float, weighting: float, threshold: float) -> Change:
+    """With little noise."""
+    errors = {"synthetic_alpha": alpha, "weighting": weighting, "threshold": threshold}
+    found = change(planted(errors, np.random.default_rng(0), seeds=0.002, tests=0.002), "m")
+    assert found is not None
+    return found
+
+
+def test_texts_help_only_if_they_beat_both_free_rules() -> None:
+    assert judged(0.30, 0.40, 0.40).says == "helps"
+    moved = judged(0.30, 0.40, 0.30)
+    assert (moved.says, moved.against) == ("open", "threshold")
+    weighed = judged(0.30, 0.25, 0.40)
+    assert (weighed.says, weighed.against) == ("harms", "weighting")
+    assert weighed.value == pytest.approx(0.05, abs=0.01)
+    alone = planted({"weighting": 0.3}, np.random.default_rng(0), seeds=0.0, tests=0.0)
+    assert change(alone, "m") is None
+
+
+def test_texts_that_do_not_help_are_rarely_said_to() -> None:
+    """And those that help by four standard errors nearly always are."""
+    rng, n, said = np.random.default_rng(1), 100, {0.0: 0, -0.1: 0}
+    for effect in said:
+        errors = {"synthetic_alpha": 0.3 + effect, "weighting": 0.3, "threshold": 0.5}
+        for _ in range(n):
+            found = change(planted(errors, rng, seeds=0.02, tests=0.015), "m")
+            assert found is not None
+            said[effect] += found.says == "helps"
+    assert said[0.0] / n < 0.025 + z_threshold(1) * np.sqrt(0.025 * 0.975 / n)
+    assert said[-0.1] / n > 0.9
+
+
+@pytest.mark.parametrize(
+    ("over_tests", "over_seeds", "wanted"),
+    [
+        (0.02, 0.0, (1600, 5)),
+        (0.02, 0.005, (2134, 5)),
+        (0.005, 0.02, (400, 27)),
+        (0.02, 0.02, (3200, 40)),
+    ],
+)
+def test_what_would_decide_brings_the_interval_to_its_estimate(
+    over_tests: float, over_seeds: float, wanted: tuple[int, int]
+) -> None:
+    """At an estimate of 1.96 times .01: four times the texts, or as seeds leave room for."""
+    one = Change(10, "weighting", 0.4, -0.0196, -0.1, 0.1, over_tests, over_seeds, 400, 5)
+    tests, seeds = one.decided_by()
+    assert (tests, seeds) == pytest.approx(wanted, abs=1.01)
+    error = np.hypot(over_tests * np.sqrt(400 / tests), over_seeds * np.sqrt(5 / seeds))
+    assert error == pytest.approx(0.01, rel=0.02)
+    assert np.isnan(one._replace(high=-0.001).decided_by()).all()
+    assert np.isnan(one._replace(value=0.0).decided_by()).all()
+
+
+def test_the_sentence_answers_five_questions() -> None:
+    one = Change(2000, "threshold", 0.4, -0.0196, -0.05, 0.01, 0.02, 0.0, 400, 5)
+    row = {"added": 2000, "worth": 270.0, "worth_low": 0.0, "worth_high": None, **one.described()}
+    said = sentence(row)
+    for part in (
+        "nothing is shown:",
+        "2,000 of them, weighed by cross-validation, change the balanced error by -0.020",
+        "[-0.050, +0.010] against threshold (0.400), which costs nothing.",
+        "Buy none yet, and use threshold.",
+        "test texts and 5 draws would decide it, if that stands (there are 400 and 5).",
+        "2,000 are worth 270 human ones [0, more than there are]",
+    ):
+        assert part in said
+    sure = one._replace(low=-0.03, high=-0.01)
+    lost = {"came": "loss", "measured": -0.04, "measured_far": 0.03, "tried": 500}
+    said = sentence(row | sure.described() | lost | {"tried_alpha": 0.4})
+    assert "the texts help" in said
+    assert "Buy them" in said
+    assert "would decide" not in said
+    assert "the log loss is worse by 0.040 ± 0.030 with 500 of them at α 0.4" in said
