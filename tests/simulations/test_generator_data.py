@@ -83,6 +83,7 @@ def test_a_theory_that_is_off_is_not_accepted(table: pd.DataFrame) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # its 45 designs compile one by one
 def test_forty_designs_and_more_are_predicted() -> None:
     config = replace(
         FULL,

@@ -66,6 +66,12 @@ def curve(records: pd.DataFrame, writer: str) -> pd.DataFrame:
     return rows.rename(columns={"replicate": "seed"})[columns]
 
 
+def most_added(points: pd.DataFrame) -> int:
+    """The largest number of added texts that no fewer seeds have than any other."""
+    n_seeds = points.groupby("added")["seed"].nunique()
+    return int(n_seeds.index[n_seeds == n_seeds.max()].max())
+
+
 def law(points: pd.DataFrame) -> Fit:
     """A power of the size with a floor, and intervals over seeds.
 

@@ -18,7 +18,14 @@ import pandas as pd
 from opal.bridge.text.corpus import HUMAN
 from opal.bridge.text.curves import train
 from opal.bridge.text.curves.evaluate import KEYS, summary
-from opal.bridge.text.curves.exchange import ARM, curve, errors_of_differences, floor, worth
+from opal.bridge.text.curves.exchange import (
+    ARM,
+    curve,
+    errors_of_differences,
+    floor,
+    most_added,
+    worth,
+)
 from opal.bridge.text.curves.verdict import change
 from opal.scaling.exchange import Mixture, laws_of
 from opal.scaling.fit import Fit
@@ -250,7 +257,7 @@ def _compared(records: pd.DataFrame) -> Iterator[dict[str, Any]]:
     points = {writer: curve(records, writer) for writer in own}
     human = points.get(HUMAN)
     for writer, each in points.items():
-        largest = int(each["added"].max())
+        largest = most_added(each[each["added"] > 0])
         row: dict[str, Any] = {
             "setting": records["setting"].iloc[0],
             "encoder": records["encoder"].iloc[0],

@@ -235,10 +235,14 @@ def worths(compared: pd.DataFrame, setting: str, encoder: str) -> list[str]:
 
 
 def _arms(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Every metric of the arms without added texts, and of the others with the most of them."""
+    """Every metric of the arms without added texts, and of the others with the most of them.
+
+    The most are those that all seeds have.
+    """
     of_arms = (frame["source"] == "data") & ~frame["arm"].isin(TRIED)
     table = summary(frame[of_arms & (frame["metric"] != AGAINST)])
     rule = ["setting", "encoder", "synthesizer", "arm"]
+    table = table[table["n_replicates"] == table.groupby(rule)["n_replicates"].transform("max")]
     last = table[table["added"] == table.groupby(rule)["added"].transform("max")]
     found = []
     for key, rows in last.groupby([*rule, "added"], sort=False):

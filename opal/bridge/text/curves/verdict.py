@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge.resampling import Z95, crossed_influence, half_width
+from opal.bridge.text.curves.exchange import METRIC, most_added
 
 ARM = "synthetic_alpha"
 FREE = ("weighting", "threshold")
-METRIC = "balanced_error"
 
 
 class Change(NamedTuple):
@@ -84,10 +84,9 @@ def change(records: pd.DataFrame, writer: str) -> Change | None:
     """
     rows = records[(records["metric"] == METRIC) & (records["source"] == "data")]
     made = rows[(rows["arm"] == ARM) & (rows["synthesizer"] == writer)]
-    counts = made.groupby("added")["replicate"].nunique()
-    if counts.empty:
+    if made.empty:
         return None
-    most = int(counts.index[counts == counts.max()].max())
+    most = most_added(made.rename(columns={"replicate": "seed"}))
     made = made[made["added"] == most].set_index("replicate")
     found = []
     for arm in FREE:

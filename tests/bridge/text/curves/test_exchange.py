@@ -72,6 +72,13 @@ def test_worth_is_recovered_and_its_interval_holds_it() -> None:
     assert floor.high < 0.3
 
 
+def test_the_most_texts_are_those_that_all_seeds_have() -> None:
+    points = planted()
+    lacking = points[(points["seed"] != 0) | (points["added"] < 1000)]
+    assert exchange.most_added(points) == 1000
+    assert exchange.most_added(lacking) == 500
+
+
 def certain(added: int, error: float) -> exchange.Errors:
     """One standard error, known exactly, at every size."""
     return {added: dict.fromkeys(SIZES, (error, stats.norm.ppf(0.975) * error))}
