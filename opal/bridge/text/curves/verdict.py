@@ -21,6 +21,7 @@ from opal.bridge.text.curves.exchange import METRIC, most_added
 
 ARM = "synthetic_alpha"
 FREE = ("weighting", "threshold")
+_MOST = 100  # times as many test texts and draws, beyond which it is of no use to know how many
 
 
 class Change(NamedTuple):
@@ -46,12 +47,12 @@ class Change(NamedTuple):
         """As many test texts and draws as would decide it, if the estimate stands.
 
         More test texts alone, if these can; else more draws alone, or more of both. Not a number
-        where it is decided, or where the estimate is 0.
+        where it is decided, or where a hundred times as many of both would not decide it.
         """
-        if self.says != "open" or self.value == 0:
-            return nan, nan
         room = (self.value / Z95) ** 2
         tests, seeds = self.over_tests**2, self.over_seeds**2
+        if self.says != "open" or (tests + seeds) > _MOST * room:
+            return nan, nan
         if seeds < room:
             return ceil(self.n_test * max(tests / (room - seeds), 1.0)), self.n_seeds
         if tests < room:
@@ -134,9 +135,11 @@ def sentence(row: Mapping[str, Any]) -> str:
 
 
 def _decides(row: Mapping[str, Any]) -> str:
+    if row["verdict"] != "open":
+        return ""
     tests, seeds = row.get("decided_by_test"), row.get("decided_by_seeds")
     if tests is None or np.isnan(tests):
-        return ""
+        return f"{_MOST} times as many test texts and draws would not decide it, if that stands."
     there = f"there are {row['n_test']:,.0f} and {row['n_seeds']:,.0f}"
     return (
         f"{tests:,.0f} test texts and {seeds:,.0f} draws would decide it, if that stands ({there})."

@@ -81,7 +81,7 @@ def test_what_would_decide_brings_the_interval_to_its_estimate(
     error = np.hypot(over_tests * np.sqrt(400 / tests), over_seeds * np.sqrt(5 / seeds))
     assert error == pytest.approx(0.01, rel=0.02)
     assert np.isnan(one._replace(high=-0.001).decided_by()).all()
-    assert np.isnan(one._replace(value=0.0).decided_by()).all()
+    assert np.isnan(one._replace(value=1e-3).decided_by()).all()
 
 
 def test_the_sentence_answers_five_questions() -> None:
@@ -97,6 +97,8 @@ def test_the_sentence_answers_five_questions() -> None:
         "2,000 are worth 270 human ones [0, more than there are]",
     ):
         assert part in said
+    tiny = sentence(row | one._replace(value=0.0).described())
+    assert "100 times as many test texts and draws would not decide it" in tiny
     sure = one._replace(low=-0.03, high=-0.01)
     lost = {"came": "loss", "measured": -0.04, "measured_far": 0.03, "tried": 500}
     said = sentence(row | sure.described() | lost | {"tried_alpha": 0.4})
