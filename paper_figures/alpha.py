@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from opal.checks import Check
 
 STUDIES = ("alpha",)
-SECONDS = 62  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 48  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Excess balanced risk against the weight α of augmented samples, for generators shifted by "
     "growing fractions of a standard deviation: points are simulations with two standard errors, "

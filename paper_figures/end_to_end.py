@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from opal.checks import Check
 
 STUDIES = ("end_to_end",)
-SECONDS = 58  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 51  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Excess balanced risk of a classifier trained on real rows and on rows of a transformer that "
     "saw the n rows of the small class: (top, by the law of the subjects' coordinates; mean over "

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from opal.checks import Check
 
 STUDIES = ("generator_capacity",)
-SECONDS = 77  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 73  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "What training and size are worth: (left) mean KL of the smallest transformer after n seeds, "
     "with two standard errors, trained on growing numbers of tokens, beside Bayes (black line) and "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opal.theory.generator import Bound
 
 STUDIES = ("generator_kl",)
-SECONDS = 94  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 88  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Mean KL of a transformer's law from the truth after n seeds in its context, on held-out "
     "subjects: points are the transformer with two standard errors, lines are Bayes' posterior "

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from opal.checks import Check
 
 STUDIES = ("high_dim",)
-SECONDS = 65  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 59  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Balanced error against the weight α of augmented rows when rows and dimensions are "
     "comparable (majority, minority and augmented rows for each dimension: 1, 0.1 and 1), for "

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from opal.checks import Check
 
 STUDIES = ("imbalance",)
-SECONDS = 87  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 53  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Excess balanced risk (left) and worst-group error (right) of a logistic rule against the size "
     "of the minority, the majority fixed: points are simulations with two standard errors, lines "

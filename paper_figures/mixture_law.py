@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from opal.checks import Check
 
 STUDIES = ("mixture_law",)
-SECONDS = 69  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 45  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Excess balanced risk against the weight α of synthetic rows, at several sizes (n, N): lines "
     "are the mixture law, fitted only to simulations with α = 0 or 1 (filled) and held against "

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from opal.checks import Check
 
 STUDIES = ("plan",)
-SECONDS = 52  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 31  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Gain of the purchase that a plan weighs, as a share of the excess risk of the real samples in "
     "hand: promised by a pilot of a tenth of its cost (horizontally, with 95 % intervals) and "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from opal.plotting import Look
 
 STUDIES = ("published_scaling",)
-SECONDS = 90  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 50  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Top: balanced log loss of the published experiment that adds N synthetic rows of weight 1/2, "
     "committed numbers as rings, recomputed ones as lines (dashed: all real rows alone). Bottom: "

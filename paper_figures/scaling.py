@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from opal.plotting import Look
 
 STUDIES = ("scaling",)
-SECONDS = 30  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 28  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Excess balanced risk against the number N of synthetic rows of each group, for functions of "
     "smoothness s and generators whose functions are off by a norm b: filled points are the "

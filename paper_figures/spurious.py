@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from opal.checks import Check
 
 STUDIES = ("spurious",)
-SECONDS = 111  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 69  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Worst-group error (left) and excess balanced risk (right) against the strength of the "
     "spurious correlation at a fixed number of real rows: points are simulations with two standard "

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from opal.checks import Check
 
 STUDIES = ("tabular",)
-SECONDS = 53  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 47  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Published errors (rings) are reproduced from GPT-4's own rows (lines); under tuned "
     "classifiers and balanced or worst-group error, the same rows are compared with group "

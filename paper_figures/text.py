@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from opal.checks import Check
 
 STUDIES = ("text",)
-SECONDS = 42  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 39  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Rules trained on a few labelled texts and N added ones, every group with the same total "
     "weight (bottom row: with the weight of added texts that cross-validation by lineage chose), "
