@@ -177,16 +177,19 @@ def test_what_is_cut_is_not_there_and_the_rest_is_the_same() -> None:
 
 
 def _planted(frozen: list[float], tuned: list[float], error: float = 0.01) -> pd.DataFrame:
-    """Records of two seeds in which so many sources change the metrics so much."""
+    """Records of two seeds in which so many sources change the metrics so much.
+
+    ``error`` is the standard error over test texts, of which there are a hundred blocks.
+    """
     base = {"setting": "planted", "n_real": 100, "alpha": 0.0, "rho": np.nan, "total": 100.0}
     base |= {"n_classes": 2, "training_loss": 0.2, "training_accuracy": 0.9}
-    rows = []
+    rows, influence = [], error * np.sqrt(0.99) / 10 * np.tile([1.0, -1.0], 50)
     for index, (one, other) in enumerate([(0.0, 0.0), *zip(frozen, tuned, strict=True)]):
         arm = "synthetic_weighting" if index else "weighting"
         own = base | {"synthesizer": f"source {index}", "arm": arm, "added": 10 * bool(index)}
         for sign, metric in ((1, "balanced_error"), (-1, "macro_f1"), (1, "balanced_risk")):
             for classifier, value in ((FROZEN, one), (TUNED, other), (CONTRAST, other - one)):
-                said = own | {"classifier": classifier, "std_error": error}
+                said = own | {"classifier": classifier, "std_error": error, "influence": influence}
                 change = said | {"metric": f"{metric}_difference", "value": sign * value}
                 rows += [change, said | {"metric": metric, "value": 0.4 + sign * value}]
     return pd.concat([pd.DataFrame(rows).assign(replicate=seed) for seed in range(2)])
@@ -234,6 +237,8 @@ def test_checks_that_must_fail() -> None:
     guessing = good["metric"] == "balanced_error"
     blind = good.assign(value=good["value"].where(~guessing, 0.5))
     blind["std_error"] = blind["std_error"].where(~guessing, 0.0)
+    changes = zip(blind["influence"], guessing, strict=True)
+    blind["influence"] = [0.0 * each if none else each for each, none in changes]
     idle = good.assign(training_loss=0.6)
     useless = good[good["synthesizer"] != "human"].replace({"synthesizer": {"source 2": "human"}})
     useless = useless.assign(value=useless["value"].where(useless["arm"] == "weighting", 0.0))

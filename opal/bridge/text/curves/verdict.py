@@ -51,7 +51,7 @@ class Change(NamedTuple):
         """
         room = (self.value / Z95) ** 2
         tests, seeds = self.over_tests**2, self.over_seeds**2
-        if self.says != "open" or (tests + seeds) > _MOST * room:
+        if self.says != "open" or tests + seeds >= _MOST * room:
             return nan, nan
         if seeds < room:
             return ceil(self.n_test * max(tests / (room - seeds), 1.0)), self.n_seeds

@@ -82,6 +82,7 @@ def test_what_would_decide_brings_the_interval_to_its_estimate(
     assert error == pytest.approx(0.01, rel=0.02)
     assert np.isnan(one._replace(high=-0.001).decided_by()).all()
     assert np.isnan(one._replace(value=1e-3).decided_by()).all()
+    assert np.isnan(one._replace(value=0.0, over_tests=0.0, over_seeds=0.0).decided_by()).all()
 
 
 def test_the_sentence_answers_five_questions() -> None:
