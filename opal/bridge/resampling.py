@@ -205,9 +205,9 @@ def crossed_influence(
 
     A row moves all repetitions: its influences are averaged over them first, then squared, and what
     is left of the spread of repetitions without the interaction of the two is added (Cameron,
-    Gelbach and Miller 2011). Degrees of freedom are Satterthwaite's. Of five repetitions or more
-    intervals cover 93 to 96 %, whatever dominates; of two, 84 to 97 %. A single one has the error
-    over rows alone.
+    Gelbach and Miller 2011). Degrees of freedom are Satterthwaite's. Five repetitions are enough
+    for intervals of 95 %; two know too little of their spread, and a single one has the error over
+    rows alone.
 
     Args:
         values: a statistic in a repetition each [R].

@@ -341,3 +341,14 @@ def test_intervals_of_crossed_influences_cover(shared: float, own: float, seeds:
     averaged_away = np.sqrt(of_seeds)
     wrong = [np.mean(np.abs(found.mean) <= 1.96 * error) for error in (apart, averaged_away)]
     assert max(abs(share - 0.95) for share in wrong) > tolerance
+
+
+def test_two_repetitions_know_too_little_of_their_spread() -> None:
+    rng, n = np.random.default_rng(7), 1500
+    rows = rng.normal(size=(n, 1, 60)) + rng.normal(size=(n, 2, 60))
+    values = 0.3 * rng.normal(size=(n, 2)) + rows.mean(axis=2)
+    changes = (rows - rows.mean(axis=2, keepdims=True)) / 60
+    which = np.repeat(np.arange(n), 2)
+    found = crossed_influence(values.ravel(), list(changes.reshape(-1, 60)), which)
+    inside = np.mean(np.abs(found.mean) <= half_width(found.std_error, found.dof))
+    assert 0.8 < inside < 0.93

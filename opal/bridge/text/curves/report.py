@@ -335,6 +335,8 @@ def _notes(sources: Sequence[Row]) -> Iterator[str]:
             why = row.get(f"{missing}_why")
             if why and not (missing == "plan" and row.get("advice")):
                 yield f"{named}: no {missing}: {why}"
+        if row["source"] != HUMAN and not row.get("verdict"):
+            yield f"{named}: no verdict: it needs two draws (--seeds) with added texts."
         if row.get("advice") == "buy" and row.get("came") == "loss":
             yield f"{named}: the plan says buy, and the purchase made the log loss worse."
         if row.get("advice") in ("none", "open") and row.get("came") == "gain":

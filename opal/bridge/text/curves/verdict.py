@@ -21,6 +21,7 @@ from opal.bridge.text.curves.exchange import METRIC, most_added
 
 ARM = "synthetic_alpha"
 FREE = ("weighting", "threshold")
+_LEAST, _ENOUGH = 2, 5  # draws, for an interval at all and for one that covers as it should
 _MOST = 100  # times as many test texts and draws, beyond which it is of no use to know how many
 
 
@@ -79,8 +80,9 @@ class Change(NamedTuple):
 
 
 def change(records: pd.DataFrame, writer: str) -> Change | None:
-    """What the texts of a writer change; None where none were added with a chosen weight.
+    """What the texts of a writer change; None where nothing can be said of it.
 
+    That is where none were added with a chosen weight, or by one seed alone, which shows no spread.
     ``records`` are of one corpus and encoder.
     """
     rows = records[(records["metric"] == METRIC) & (records["source"] == "data")]
@@ -89,6 +91,8 @@ def change(records: pd.DataFrame, writer: str) -> Change | None:
         return None
     most = most_added(made.rename(columns={"replicate": "seed"}))
     made = made[made["added"] == most].set_index("replicate")
+    if len(made) < _LEAST:
+        return None
     found = []
     for arm in FREE:
         free = rows[rows["arm"] == arm].set_index("replicate").loc[made.index]
@@ -130,7 +134,9 @@ def sentence(row: Mapping[str, Any]) -> str:
         f"{row['change']:+.3f} [{row['change_low']:+.3f}, {row['change_high']:+.3f}] against "
         f"{row['against']} ({row['against_error']:.3f}), which costs nothing."
     )
-    said = (f"{head}:", measured, now, _decides(row), _worth(row), _loss(row))
+    few = row["n_seeds"] < _ENOUGH
+    rough = f"With fewer than {_ENOUGH} draws (--seeds) the interval is rough." if few else ""
+    said = (f"{head}:", measured, rough, now, _decides(row), _worth(row), _loss(row))
     return " ".join(filter(None, said))
 
 

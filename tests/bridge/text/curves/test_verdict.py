@@ -49,6 +49,17 @@ def test_texts_help_only_if_they_beat_both_free_rules() -> None:
     assert change(alone, "m") is None
 
 
+def test_a_single_draw_has_no_verdict_and_few_are_called_rough() -> None:
+    errors = {"synthetic_alpha": 0.1, "weighting": 0.4, "threshold": 0.4}
+    records = planted(errors, np.random.default_rng(0), seeds=0.002, tests=0.002)
+    assert change(records[records["replicate"] == 0], "m") is None
+    for n_seeds, rough in ((2, True), (N_SEEDS, False)):
+        found = change(records[records["replicate"] < n_seeds], "m")
+        assert found is not None
+        said = sentence({"added": 100, **found.described()})
+        assert ("the interval is rough" in said) == rough
+
+
 def test_texts_that_do_not_help_are_rarely_said_to() -> None:
     """And those that help by four standard errors nearly always are."""
     rng, n, said = np.random.default_rng(1), 100, {0.0: 0, -0.1: 0}
