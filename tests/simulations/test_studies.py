@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from opal import records
+from opal.bridge.download import DownloadError
 from opal.cli import main, registry
 
 STUDIES = sorted(registry.claims("study"))
@@ -187,6 +188,8 @@ def test_presets_are_ordered_in_size(study: str) -> None:
     assert list(module.PRESETS) == ["tiny", "quick", "full"]
     try:
         sizes = [len(module.cells(config)) for config in module.PRESETS.values()]
+    except DownloadError as error:  # neither a mirror nor a network
+        pytest.skip(str(error))
     except ValueError as error:
         if "cannot be had here" not in str(error):
             raise
