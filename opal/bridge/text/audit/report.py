@@ -12,8 +12,9 @@ import pandas as pd
 
 from opal import names, validation
 from opal.bridge import render
+from opal.bridge.findings import percent
 from opal.bridge.text.audit.copies import NEAR, copies
-from opal.bridge.text.audit.findings import examples, percent, verdicts
+from opal.bridge.text.audit.findings import examples, verdicts
 from opal.bridge.text.audit.labels import Seen, composition, labels
 from opal.bridge.text.audit.seeds import LEVELS, seeds
 from opal.bridge.text.audit.tables import ALL, REAL, AuditData
@@ -341,20 +342,30 @@ def _words(found: Mapping[str, Any]) -> render.Table:
 
 
 def _labels(found: Mapping[str, Any]) -> render.Table:
-    def cells(row: Mapping[str, Any]) -> list[render.Cell]:
-        agree = [percent(row["agree"]), percent(row["real_agree"]), _number(row["z"], "+.1f")]
-        sure = f"{row['confidence']:.2f} ({row['real_confidence']:.2f})"
-        instead = row["instead"] and (
+    rows: list[list[render.Cell]] = []
+    for row in found["labels"]:
+        shares: list[render.Cell] = [row["reason"], "", "", ""]
+        if row["reason"] is None:
+            shares = [
+                _plus_minus(row["wrong"], row["std_error"], "+.2f"),
+                _number(row["z"], "+.1f"),
+            ]
+            shares += [_number(row["detectable"]), _number(row["auc"])]
+        agree = [row.get(name) for name in ("agree", "real_agree")]
+        instead = row.get("instead") and (
             f"{row['instead']} {percent(row['instead_share'])} ({percent(row['real_instead'])})"
         )
-        return [*agree, sure, instead]
-
+        agrees = ["" if share is None else percent(share) for share in agree]
+        rows.append([row["class"], row["n"], row["n_real"], *shares, *agrees, instead])
     note = (
-        "Share of texts that a classifier of real texts, which has seen no relative of theirs, "
-        "gives their own class. Synthetic (real)."
+        "Wrong: share of texts that read like other classes instead of their own, by a classifier "
+        "of real texts that has seen no relative of theirs; below 0: more typical than real texts. "
+        "Would be found: the share of wrong labels that is a finding with probability .8, at z > "
+        f"{found['verdicts']['label_threshold']:.1f}. AUC: how well it tells real texts of the "
+        "class from others. Agrees: share of texts it gives their own class. Synthetic (real)."
     )
-    head = ("agrees", "on real texts", "z", "P(own class)", "instead often")
-    return _described("Consistency of the labels", found["labels"], _BOTH, head, cells, note)
+    head = ("class", *_BOTH.values(), "wrong labels", "z", "would be found", "AUC", "agrees")
+    return render.Table((*head, "on real texts", "instead often"), rows, "Wrong labels", note)
 
 
 def _two_sample(found: Mapping[str, Any]) -> render.Table:
@@ -413,8 +424,8 @@ def _number(value: float | None, form: str = ".2f") -> str:
     return "–" if value is None else format(value, form)
 
 
-def _plus_minus(value: float | None, error: float | None) -> str:
-    return _number(value) if error is None else f"{_number(value)} ± {_number(error)}"
+def _plus_minus(value: float | None, error: float | None, form: str = ".2f") -> str:
+    return _number(value, form) if error is None else f"{_number(value, form)} ± {_number(error)}"
 
 
 def _ratio(count: int, of: int) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from opal.bridge.text.audit import copies, findings, labels
 from opal.bridge.text.audit.report import audit
@@ -39,25 +38,6 @@ def test_honest_texts_are_not_accused(seed: int) -> None:
     for row in found["two_sample"]:
         if row["reason"] is None:
             assert abs(row["auc"] - 0.5) < 4 * row["std_error"]
-
-
-def test_many_comparisons_accuse_no_more_than_one_honest_audit_in_a_hundred(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Where all is as it should be, 60 comparisons together have the chance that one would have."""
-    rng, n, audits = np.random.default_rng(0), 60, 3000
-
-    def honest(z: Sequence[float]) -> dict[str, Any]:
-        made = [findings.Test("variety", str(k), each, True, "") for k, each in enumerate(z)]
-        for part in ("copies", "seeds", "variety", "shift", "labels", "two_sample", "composition"):
-            said = made if part == "variety" else []
-            monkeypatch.setattr(findings, f"_{part}", lambda _, said=said: said)
-        return findings.verdicts({})
-
-    accused = sum(bool(honest(rng.standard_normal(n).tolist())["findings"]) for _ in range(audits))
-    assert 0 < accused < stats.binom.ppf(0.999, audits, findings.LEVEL)
-    assert honest([3.0])["findings"] != []  # alone it would be beyond chance
-    assert honest([3.0, *np.zeros(n - 1)])["findings"] == []
 
 
 def copied(rng: np.random.Generator, real: Tables, made: pd.DataFrame) -> pd.DataFrame:
@@ -220,7 +200,7 @@ def test_few_texts_are_told_and_do_not_break() -> None:
     assert found == run(real, made)
     assert found["composition"] is None
     assert found["variety"][0]["reason"] == "needs 20 real texts; there are 4"
-    assert found["labels"][0]["reason"] == "needs 10 texts of each kind"
+    assert found["labels"][0]["reason"].startswith("needs 10 of each kind; there are 2 made, ")
     assert found["seeds"][0]["seedless"] == 1
     assert found["verdicts"]["findings"] == []
 
