@@ -52,7 +52,7 @@ MADE, RIGHT, WRONG = 0, 1, 2
 _KINDS = (MADE, RIGHT, WRONG)
 _SURE = 0.98  # the farthest that a probability is trusted
 _TELLS = 4.0  # standard errors between right and wrong labels of real rows, for a rule that knows
-_RIDGE = 1e-4
+_RIDGE, _TOLERANCE = 1e-4, 1e-4
 
 
 def threshold(n_tests: int) -> float:
@@ -194,7 +194,14 @@ class _Readings:
         real = used & (kind != MADE)
         unit = score[real].std() or 1.0
         scaled, right = score[used, None] / unit, (kind[real] == RIGHT).astype(int)
-        fit = fit_wide(score[real, None] / unit, right, weight[real] / 2, n_classes=2, ridge=_RIDGE)
+        fit = fit_wide(
+            score[real, None] / unit,
+            right,
+            weight[real] / 2,
+            n_classes=2,
+            ridge=_RIDGE,
+            tolerance=_TOLERANCE,
+        )
         q = np.clip(fit.probabilities(scaled)[:, 1], 1 - _SURE, _SURE)
         x = np.zeros(len(score))
         x[used] = (2 * q - 1) / ((1 - AIM) * q + AIM * (1 - q))
@@ -253,11 +260,12 @@ class _Readings:
         return (made - (1 - share) * right - share * wrong) / error if error > 0 else None
 
     def auc(self, score: np.ndarray) -> float:
-        from sklearn.metrics import roc_auc_score
-
-        real = (self.weight > 0) & (self.kind != MADE)
-        own = self.kind[real] == RIGHT
-        return float(roc_auc_score(own, score[real], sample_weight=self.weight[real]))
+        """Of rows of the class against those of the others, each with its weight."""
+        right, wrong = ((self.kind == kind) & (self.weight > 0) for kind in (RIGHT, WRONG))
+        order = np.flatnonzero(wrong)[np.argsort(score[wrong])]
+        below = np.concatenate([[0.0], np.cumsum(self.weight[order])])
+        sides = [np.searchsorted(score[order], score[right], side) for side in ("left", "right")]
+        return float(self.weight[right] @ (below[sides[0]] + below[sides[1]]) / 2)
 
 
 def _weights(kind: np.ndarray, stratum: np.ndarray) -> np.ndarray:

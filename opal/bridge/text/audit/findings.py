@@ -94,9 +94,11 @@ def _seeds(found: Mapping[str, Any]) -> Iterator[Test]:
 def _variety(found: Mapping[str, Any]) -> Iterator[Test]:
     for row in found["variety"]:
         name, n = row["class"], row["n"]
-        if row["contradictory"]:
-            said = f"{row['contradictory']} of {n} texts occur in another class too"
-            yield Test("labels", name, math.inf, True, said)
+        counts = (row["contradictory"], n, row["real_contradictory"], row["n_real"])
+        said = (
+            f"{counts[0]} of {n} texts occur in another class too, and {counts[2]} of {counts[3]}"
+        )
+        yield Test("labels", name, beyond(*counts), counts[0] > 0, f"{said} real ones")
         if row["reason"] is not None:
             continue
         for k in ORDERS:

@@ -117,8 +117,8 @@ def narrow(rng: np.random.Generator, real: Tables, made: pd.DataFrame) -> pd.Dat
 
 
 def contradicting(rng: np.random.Generator, real: Tables, made: pd.DataFrame) -> pd.DataFrame:
-    bad, good = (np.flatnonzero(made["label"] == label)[0] for label in planted.CLASSES)
-    return planted.with_text(made, [bad], [made["text"][good]])
+    bad, good = (np.flatnonzero(made["label"] == label)[-12:] for label in planted.CLASSES)
+    return planted.with_text(made, bad, made["text"][good].tolist())
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def contradicting(rng: np.random.Generator, real: Tables, made: pd.DataFrame) ->
         (
             (narrow, nearly, copied, leaking, contradicting),
             {("copies", "good"), ("near copies", "all classes"), ("leak", "all classes"),
-             ("coverage", "all classes"), ("seeds", "all classes"), ("labels", "good, inn")},
+             ("coverage", "all classes"), ("seeds", "all classes"), ("labels", "bad, ship")},
         ),
         (
             (longer, opening, mislabelled, repeating),
@@ -184,6 +184,19 @@ def test_a_classifier_never_saw_the_seed() -> None:
     # The control: with another word in them, and no lineage, nobody knows.
     blind = planted.with_text(made, range(300), [f"{text} now" for text in said])
     assert agreement(base, blind.assign(seeds=[()] * 300))["agree"] > 0.8
+
+
+def test_a_rare_class_whose_labels_are_all_wrong_is_found() -> None:
+    """The classifier seldom says a rare class, of right or wrong texts: agreement tells nothing."""
+    rng = np.random.default_rng(0)
+    base = planted.table(rng, [("bad", "inn")] * 40 + [("good", "inn")] * 560)
+    wrong = planted.table(rng, [("good", "inn")] * 60, source="model").assign(label="bad")
+    right = planted.table(rng, [("bad", "inn")] * 60, source="model")
+    one, none = (run({"base": base}, made)["labels"][0] for made in (wrong, right))
+    assert one["wrong"] == pytest.approx(1.0, abs=0.3)
+    assert one["z"] > 5
+    assert none["z"] < 2.5
+    assert 0.1 < none["detectable"] < 0.9
 
 
 def agreement(base: pd.DataFrame, made: pd.DataFrame) -> dict[str, Any]:
