@@ -117,7 +117,7 @@ def narrow(rng: np.random.Generator, real: Tables, made: pd.DataFrame) -> pd.Dat
 
 
 def contradicting(rng: np.random.Generator, real: Tables, made: pd.DataFrame) -> pd.DataFrame:
-    bad, good = (np.flatnonzero(made["label"] == label)[-12:] for label in planted.CLASSES)
+    bad, good = (np.flatnonzero(made["label"] == label)[-30:] for label in planted.CLASSES)
     return planted.with_text(made, bad, made["text"][good].tolist())
 
 
