@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import norm
@@ -169,6 +169,36 @@ def together(found: Sequence[WrongLabels], n: Sequence[int], family: np.ndarray)
     share, auc = (float(mix @ [getattr(each, of) for each in found]) for of in ("share", "auc"))
     tested = max(std_error, tested)
     return WrongLabels(share, std_error, tested, auc, None, influence, tuple(parts))
+
+
+def described(
+    found: Sequence[tuple[dict[str, Any], WrongLabels | str]], family: np.ndarray, whole: str
+) -> list[dict[str, Any]]:
+    """What was found of each class, JSON-able, and of all classes together where there are several.
+
+    Each comes with what else is known of it, ``n`` and ``n_real`` at least, and gets a ``reason``
+    or, where that is None, ``wrong``, ``std_error``, ``z``, ``auc``, ``detectable`` (of as many
+    comparisons as there are) and ``between``. ``whole`` is the class's name of all together.
+    """
+    told = [(row, each) for row, each in found if isinstance(each, WrongLabels)]
+    counts = {of: [row[of] for row, _ in told] for of in ("n", "n_real")}
+    rows = list(found)
+    if len(told) > 1:
+        total: dict[str, Any] = {"class": whole} | {of: sum(n) for of, n in counts.items()}
+        rows.append((total, together([each for _, each in told], counts["n"], family)))
+    least = threshold(sum(isinstance(each, WrongLabels) for _, each in rows))
+    return [row | _described(each, least) for row, each in rows]
+
+
+def _described(found: WrongLabels | str, least: float) -> dict[str, Any]:
+    if isinstance(found, str):
+        return {"reason": found}
+    row = {"reason": None, "wrong": found.share, "std_error": found.std_error, "z": float(found.z)}
+    return row | {
+        "auc": found.auc,
+        "detectable": found.detectable(least),
+        "between": found.between,
+    }
 
 
 @dataclass(frozen=True, eq=False)

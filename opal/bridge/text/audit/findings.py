@@ -151,8 +151,10 @@ def _two_sample(found: Mapping[str, Any]) -> Iterator[Test]:
             z = (row["auc"] - 0.5) / row["std_error"] if row["std_error"] > 0 else math.inf
             said = (
                 f"a classifier tells them from real texts with AUC {row['auc']:.2f} ± "
-                f"{row['std_error']:.2f} (real from real: {row['null']:.2f})"
+                f"{row['std_error']:.2f}"
             )
+            if row["null"] is not None:
+                said += f" (real from real: {row['null']:.2f})"
             yield Test("recognisable", row["class"], z, row["auc"] > 0.6, said)
 
 

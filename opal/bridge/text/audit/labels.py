@@ -18,8 +18,7 @@ from opal.bridge.label_noise import (
     RIGHT,
     WRONG,
     WrongLabels,
-    threshold,
-    together,
+    described,
     wrong_labels,
 )
 from opal.bridge.resampling import Folds, clustered_error, z_score
@@ -124,45 +123,20 @@ def labels(seen: Seen, writer: str) -> list[dict[str, Any]]:
 
     ``reason`` says why the share cannot be told; agreement is told where there are enough texts.
     """
-    data = seen.data
-    found = [_row(seen, writer, number) for number in np.unique(data.label[data.made[writer]])]
-    judged = [row for row in found if row["found"] is not None]
-    if len(judged) > 1:
-        counts = [row["n"] for row in judged]
-        whole = together([row["found"] for row in judged], counts, seen.family)
-        found.append({"class": ALL, "n": sum(counts), "reason": None, "found": whole})
-        found[-1]["n_real"] = int(np.sum(seen.real & seen.known))
-        for name in ("agree", "real_agree"):
-            found[-1][name] = float(np.average([row[name] for row in judged], weights=counts))
-    least = threshold(sum(row["found"] is not None for row in found))
-    return [_told(row, least) for row in found]
+    numbers = np.unique(seen.data.label[seen.data.made[writer]])
+    return described([_class(seen, writer, each) for each in numbers], seen.family, ALL)
 
 
-def _row(seen: Seen, writer: str, number: int) -> dict[str, Any]:
-    """What is found of a class, with its share of wrong labels as it was estimated."""
+def _class(seen: Seen, writer: str, number: int) -> tuple[dict[str, Any], WrongLabels | str]:
+    """Counts and agreement of a class, and its share of wrong labels."""
     mine = seen.known & (seen.own == number)
     made, real = mine & seen.of(writer), mine & seen.real
-    row: dict[str, Any] = {
-        "class": seen.data.labels[number],
-        "n": int(made.sum()),
-        "n_real": int(real.sum()),
-    }
-    kind = np.where(made, MADE, np.where(real, RIGHT, np.where(seen.real, WRONG, -1)))
-    found = wrong_labels(seen.odds(number), kind, seen.stated, seen.family)
-    row |= {"reason": None, "found": found}
-    if isinstance(found, str):
-        row |= {"reason": found, "found": None}
+    row: dict[str, Any] = {"class": seen.data.labels[number]}
+    row |= {"n": int(made.sum()), "n_real": int(real.sum())}
     if min(row["n"], row["n_real"]) >= LEAST:
         row |= _agreement(seen, made, real)
-    return row
-
-
-def _told(row: dict[str, Any], least: float) -> dict[str, Any]:
-    found: WrongLabels | None = row.pop("found")
-    if found is None:
-        return row
-    row |= {"wrong": found.share, "std_error": found.std_error, "z": found.z, "auc": found.auc}
-    return row | {"detectable": found.detectable(least), "between": found.between}
+    kind = np.where(made, MADE, np.where(real, RIGHT, np.where(seen.real, WRONG, -1)))
+    return row, wrong_labels(seen.odds(number), kind, seen.stated, seen.family)
 
 
 def composition(seen: Seen, writer: str) -> dict[str, Any] | None:
