@@ -11,9 +11,11 @@ import pytest
 
 from opal.bridge import resampling
 from opal.bridge.tabular import datasets, splits
-from opal.bridge.tabular.audit import cases, copies, report
+from opal.bridge.tabular.audit import cases, copies, relations, report
 from opal.bridge.tabular.audit.cases import Case, Grouping
+from opal.bridge.tabular.audit.labels import labels
 from opal.bridge.tabular.audit.two_sample import two_sample
+from opal.bridge.tabular.audit.values import unseen
 from opal.bridge.tabular.splits import keys
 from tests.bridge.conftest import Draw
 
@@ -227,3 +229,100 @@ def test_rebuilt_correlation_in_gender_is_found(mirror: Path) -> None:
     assert male["prompt"] == {"count": 25, "of": 50, "share": 0.5}
     assert male["generated"] == {"count": 65, "of": 294, "share": pytest.approx(0.221, abs=5e-4)}
     assert male["synthetic"] == {"count": 28, "of": 122, "share": pytest.approx(0.2295, abs=5e-4)}
+
+
+def findings_of(found: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(row["kind"], row["class"]) for row in found["verdicts"]["findings"]}
+
+
+def test_wrong_labels_are_found_and_honest_ones_are_not(draw: Draw) -> None:
+    made = draw(EVEN, 9)
+    swapped = made.assign(y=np.where(np.arange(len(made)) % 5 < 2, 1 - made["y"], made["y"]))
+    right, wrong = (run(draw, rows, attributes=[]) for rows in (made, swapped))
+    assert findings_of(right) == set()
+    assert ("labels", cases.ALL) in findings_of(wrong)
+    row = wrong["labels"][-1]
+    assert row["wrong"] == pytest.approx(0.4, abs=4 * row["std_error"])
+    assert 0.05 < right["labels"][-1]["detectable"] < 0.4
+
+
+def test_a_continuous_label_has_no_classes(draw: Draw) -> None:
+    case = Case("", draw(EVEN, 2), draw(EVEN, 1))
+    tables = cases.Tables.of([case], None, "x1", ())
+    [row] = labels(tables, Grouping.of(tables.real, "x1", ()), 5, 0)
+    assert row["reason"].startswith("needs 2 to 10 values of the label; there are 1")
+
+
+def test_copies_behind_a_key_are_found(draw: Draw) -> None:
+    """Numbers of rows make every row its own: they are left out, and told."""
+    train, test, made = (draw(EVEN, seed) for seed in (1, 2, 9))
+    made.iloc[:40] = train.iloc[:40]
+    numbered = [
+        table.assign(number=start + np.arange(len(table)))[["number", *table.columns]]
+        for table, start in ((made, 5000), (train, 0), (test, 900))
+    ]
+    case = Case("made.csv", *numbered)
+    found = report.audit_cases([case], target="y", trees=5).result()
+    assert found["keys"] == ["number"]
+    assert found["copies"]["train"]["exact"] == 40
+    assert ("copies", "train") in findings_of(found)
+    page = report.TableAudit(found).to_html()
+    assert "all real rows differ there: number" in page
+    assert "is not known" in page
+    # x1 to x3 differ in most rows too, but are no whole numbers.
+    assert cases.Tables.of([Case("", made, train, test)], None, "y", ()).keys == ()
+
+
+def test_relations_that_synthetic_rows_break_are_found() -> None:
+    rng = np.random.default_rng(0)
+
+    def rows(n: int) -> pd.DataFrame:
+        a, b, c, d = (rng.normal(size=n).round(2) for _ in range(4))
+        high = d + rng.exponential(size=n).round(1)
+        table = pd.DataFrame({"a": a, "b": b, "c": c, "low": d, "high": high})
+        return table.assign(product=(a * b).round(2), total=(a + 2 * b - c + 1).round(2))
+
+    real, fresh = rows(120), rows(200)
+    found = {row["relation"]: row for row in relations.relations(real, fresh)["found"]}
+    assert {"product = a · b", "low ≤ high"} <= set(found)
+    sums = [
+        name for name in found if {"a", "b", "c", "total"} <= set(name.replace("·", " ").split())
+    ]
+    assert len(sums) == 1
+    assert all(row["broken"] <= 0.02 * 200 for row in found.values())
+    wrong = fresh.assign(product=fresh["product"].sample(frac=1, random_state=0).to_numpy())
+    broken = {r["relation"]: r["broken"] for r in relations.relations(real, wrong)["found"]}
+    assert broken["product = a · b"] > 150
+    assert broken[sums[0]] <= 0.02 * 200
+    assert relations.relations(real.head(40), fresh)["found"] == []
+
+
+def test_independent_columns_have_no_relation() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        x = np.column_stack([rng.normal(size=(60, 6)).round(1), rng.integers(0, 2, (60, 6))])
+        table = pd.DataFrame(x, columns=[f"x{k}" for k in range(12)])
+        assert relations.relations(table, table)["found"] == []
+
+
+def test_what_oversampling_asks_for_is_no_fault(draw: Draw) -> None:
+    """Rows of the small group alone, some of them beyond the training range as fresh rows are."""
+    found = run(draw, draw({(1, 1): 60}, 9))
+    assert "groups" not in {kind for kind, _ in findings_of(found)}
+    assert "unseen values" not in {kind for kind, _ in findings_of(found)}
+    many = unseen(draw(dict.fromkeys(EVEN, 200), 3), draw(EVEN, 1), "y")
+    natural = many["natural"] / many["n_real"]
+    assert many["share"] == pytest.approx(natural, abs=0.03)
+    assert 0 < natural < 0.1
+
+
+@pytest.mark.slow
+def test_the_identities_of_craft_are_found(mirror: Path) -> None:
+    from opal.bridge import download
+
+    craft = pd.read_csv(download.SCALING.path("data/craft/craft.csv")).drop(columns="Target")
+    real, fresh = craft.iloc[:100], craft.iloc[100:600]
+    broken = fresh + np.random.default_rng(0).normal(0, 0.3, fresh.shape).round(1)
+    said = {row["relation"] for row in relations.relations(real, broken)["found"]}
+    assert said == {"X9 = X1 · X2", "X8 = X2 · X3"}
+    assert all(row["broken"] == 0 for row in relations.relations(real, fresh)["found"])

@@ -42,9 +42,7 @@ def audit_tables(found: Mapping[str, Any]) -> dict[str, Table]:
 def _note(found: Mapping[str, Any]) -> str:
     left_out = ""
     if found["keys"]:
-        left_out = (
-            " Left out, since all real rows differ in them: " + ", ".join(found["keys"]) + "."
-        )
+        left_out = f" Left out, since all real rows differ there: {', '.join(found['keys'])}."
     return (
         f"Of {found['verdicts']['n_tests']} comparisons with what is normal among real rows. A "
         "finding is large enough to matter, and the chance of any false one is below 1 %. Which "
