@@ -44,7 +44,11 @@ AIM = 0.2
 LEVEL = 0.005
 """Chance of any false finding among an audit's comparisons of labels."""
 LEAST = 10
-"""Fewest rows of each kind that anything is said about."""
+"""Fewest made rows of a class that anything is said about."""
+LEAST_REAL = 30
+"""Fewest real ones, of the class and of the others: by fewer nobody knows how the class reads."""
+LEAST_AUC = 0.65
+"""Of a classifier that knows a class; of one that knows less, the scores are noise of its folds."""
 POWER = 0.8
 """Probability with which a share counts as one that would be found."""
 MADE, RIGHT, WRONG = 0, 1, 2
@@ -141,18 +145,20 @@ def wrong_labels(
     kind = np.where(np.isfinite(score), kind, -1)
     weight = _weights(kind, stratum)
     counts = [int(np.sum((kind == each) & (weight > 0))) for each in _KINDS]
-    if min(counts) < LEAST:
-        told = zip(counts, ("made", "real ones of the class", "real ones of others"), strict=True)
-        return f"needs {LEAST} of each kind; there are " + ", ".join(f"{n} {of}" for n, of in told)
+    if counts[MADE] < LEAST or min(counts[RIGHT], counts[WRONG]) < LEAST_REAL:
+        made, right, wrong = counts
+        return (
+            f"needs {LEAST} made rows, and {LEAST_REAL} real ones of the class and of others; "
+            f"there are {made}, {right} and {wrong}"
+        )
     read = _Readings.of(score, kind, weight, stratum, family)
-    if not read.gap > _TELLS * read.error(read.moved(RIGHT) - read.moved(WRONG)):
-        return f"a classifier of real rows cannot tell the class (AUC {read.auc(score):.2f})"
+    apart, auc = read.error(read.moved(RIGHT) - read.moved(WRONG)), read.auc(score)
+    if auc < LEAST_AUC or not read.gap > _TELLS * apart:
+        return f"a classifier of real rows cannot tell the class (AUC {auc:.2f})"
     influence, precision = read.influence(), read.precision()
     std_error, mixed = read.error(influence), read.variance(MADE)
     tested = max(std_error, precision.error(0.0, mixed)[1])
-    return WrongLabels(
-        read.share, std_error, tested, read.auc(score), read.between(), influence, (precision,)
-    )
+    return WrongLabels(read.share, std_error, tested, auc, read.between(), influence, (precision,))
 
 
 def together(found: Sequence[WrongLabels], n: Sequence[int], family: np.ndarray) -> WrongLabels:
