@@ -8,14 +8,12 @@ from scipy.stats import binom, norm
 
 from opal.bridge.label_noise import (
     LEVEL,
-    MADE,
-    RIGHT,
-    WRONG,
     WrongLabels,
     threshold,
     together,
     wrong_labels,
 )
+from opal.bridge.readings import MADE, RIGHT, WRONG
 
 
 def drawn(
