@@ -98,7 +98,7 @@ class Evaluation:
 
 
 def evaluate_texts(
-    *corpora: TextCorpus, seeds: int = 5, progress: Progress | None = None, **settings: Any
+    *corpora: TextCorpus, seeds: int = 10, progress: Progress | None = None, **settings: Any
 ) -> Evaluation:
     """What N texts of a language model add to a few labelled ones, arm by arm.
 
