@@ -23,6 +23,7 @@ ARM_LABELS: Mapping[str, str] = {
     "smote": "SMOTE",
     "synthetic": "{made}, as published",
     "synthetic_balanced": "{made}, to balance",
+    "synthetic_threshold": "{made}, threshold moved",
     "synthetic_novel": "{made}, none recited",
     "synthetic_weighting": "{made} + weighting",
     "real_balanced": "as many real rows",

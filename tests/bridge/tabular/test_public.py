@@ -15,7 +15,7 @@ from tests.bridge.conftest import Draw
 
 EVEN = {(0, 0): 30, (1, 0): 30, (0, 1): 30, (1, 1): 30}
 FEW = {(0, 0): 8, (1, 0): 8, (0, 1): 24, (1, 1): 24}
-LIGHT = tabular.SoundSettings(folds=2, draws=1, resamples=50)
+LIGHT = tabular.SoundSettings(folds=2, draws=1)
 
 
 def test_every_name_is_there_and_nothing_is_loaded_before() -> None:
