@@ -57,6 +57,17 @@ class TableEvaluation:
         rows = self.frame[self.frame["replicate"].isna()]
         return rows[[*_SHOWN, "value", "std_error", "lower", "upper"]].reset_index(drop=True)
 
+    def verdict(self) -> pd.DataFrame:
+        """What each evaluation with synthetic rows comes to: columns and a ``sentence``.
+
+        The columns are those of :func:`opal.bridge.tabular.verdict.verdict`.
+        """
+        done = report.evaluations(self.frame)
+        names = ("dataset", "task", "classifier")
+        return pd.DataFrame(
+            [{n: each[n] for n in names} | each["verdict"] for each in done if each["verdict"]]
+        )
+
     def plot(self) -> matplotlib.figure.Figure:
         """Differences to weighting: balanced and worst-group error of every data set and task."""
         from opal.bridge.tabular import picture
@@ -158,7 +169,7 @@ def evaluate(dataset: Dataset, task: str, classifier: str, settings: SoundSettin
     splits = _splits(dataset, task)
     chosen = [arm for arm in ARMS if not any(arms.why_not(arm, d) for d in splits.values())]
     outcomes = [_seed(seed, data, chosen, classifier, settings) for seed, data in splits.items()]
-    frame = pd.DataFrame(_rows(outcomes, chosen, settings))
+    frame = pd.DataFrame(_rows(outcomes, chosen))
     frame["synthesizer"] = [_synthesizer(arm, dataset) for arm in frame["arm"]]
     made = frame["arm"].str.startswith("synthetic")
     frame["n_generator"] = np.where(made, dataset.n_generator, 0.0)
@@ -209,9 +220,7 @@ def _synthesizer(arm: str, dataset: Dataset) -> str:
     return names.get(arm, "none")
 
 
-def _rows(
-    outcomes: list[Outcome], chosen: list[str], settings: SoundSettings
-) -> list[dict[str, Any]]:
+def _rows(outcomes: list[Outcome], chosen: list[str]) -> list[dict[str, Any]]:
     """Aggregate rows with intervals, then one row for each seed, arm and group."""
     names = outcomes[0].data.group_names
     tests = [o.data.test for o in outcomes]
@@ -225,7 +234,7 @@ def _rows(
         "n_test": round(float(np.mean([len(test) for test in tests]))),
         "shared_test": metrics.shared(tests),
         "n_source": outcomes[0].data.n_source,
-        "copied_by_chance": float(np.mean([o.data.tested(o.data.train).mean() for o in outcomes])),
+        "copied_by_chance": float(np.mean([o.data.twins for o in outcomes])),
     }
     rows: list[dict[str, Any]] = []
     for a, arm in enumerate(chosen):

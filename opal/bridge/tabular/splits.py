@@ -198,6 +198,12 @@ class SplitArrays:
             return 0
         return len(self.train) + len(self.test) + len(self.fresh)
 
+    @property
+    def twins(self) -> float:
+        """The share of other real rows, fresh ones where there are any, that equal a test row."""
+        others = self.fresh if self.fresh is not None and len(self.fresh) else self.train
+        return float(self.tested(others).mean())
+
     def tested(self, rows: TableRows) -> np.ndarray:
         """Whether each row equals a test row, label included, ``(n,)``."""
         return recurs(*(np.column_stack([each.x, each.y]) for each in (rows, self.test)))

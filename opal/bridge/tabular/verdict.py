@@ -102,7 +102,7 @@ def _sentence(found: Mapping[str, Any]) -> str:
         f"{found['value']:+.3f} [{found['lower']:+.3f}, {found['upper']:+.3f}] against {free} "
         f"({found['against_error']:.3f}), which costs nothing."
     )
-    said = (f"{head}:", measured, _sure(found), _copies(found), now, _decides(found), _seen(found))
+    said = (f"{head}:", measured, _sure(found), now, _copies(found), _decides(found), _seen(found))
     return " ".join(filter(None, said))
 
 
@@ -128,8 +128,8 @@ def _copies(found: Mapping[str, Any]) -> str:
     if found["n_copied"] < 2 * found["n_copied_by_chance"] + 0.5:
         return ""
     return (
-        f"But {found['n_copied']:.1f} of them equal a test row (of as many real ones "
-        f"{found['n_copied_by_chance']:.1f} do): see opal tabular audit before you believe it."
+        f"{found['n_copied']:.1f} of them equal a test row (of as many real ones "
+        f"{found['n_copied_by_chance']:.1f} do): run opal tabular audit first."
     )
 
 

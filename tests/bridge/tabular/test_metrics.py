@@ -107,3 +107,63 @@ def test_differences_of_five_seeds_are_covered(spread: float, same: bool) -> Non
     tolerance = z_threshold(3) * np.sqrt(0.05 * 0.95 / len(hits))
     assert 0.95 - tolerance <= covered <= 0.99
     assert wrong < 0.95 - tolerance
+
+
+def table(rng: np.random.Generator, n: int) -> TableRows:
+    """Rows of a known law: group 0 is rare, labels are groups, and the last column tells rows."""
+    group = (rng.random(n) < 0.75).astype(int)
+    x = rng.normal(size=(n, 5)) + 0.8 * group[:, None] * (np.arange(5) < 2)
+    return TableRows(np.column_stack([x, rng.random(n)]), group, group)
+
+
+def wrong(train: TableRows, test: TableRows, weight: np.ndarray) -> np.ndarray:
+    """Errors of a weighted linear rule (n,)."""
+    x, new = (np.column_stack([np.ones(len(each)), each.x[:, :5]]) for each in (train, test))
+    gram = x.T @ (weight[:, None] * x) + np.eye(6)
+    slope = np.linalg.solve(gram, x.T @ (weight * (2 * train.y - 1)))
+    return ((new @ slope > 0) != test.y).astype(float)
+
+
+def split(rng: np.random.Generator, source: TableRows) -> tuple[np.ndarray, TableRows]:
+    """Errors under weighting and under made rows that fill up, on 40 training rows of a split."""
+    order = rng.permutation(len(source))
+    few, many = (order[source.group[order] == g][:n] for g, n in ((0, 8), (1, 32)))
+    chosen = np.concatenate([few, many])
+    test = source.take(np.setdiff1d(order, chosen)[rng.permutation(len(source) - 40)[:100]])
+    real = source.take(chosen)
+    made = TableRows(
+        np.column_stack([rng.normal(0.3 * rng.normal(size=5), 1.0, (24, 5)), rng.random(24)]),
+        np.zeros(24, dtype=int),
+        np.zeros(24, dtype=int),
+    )
+    weighted = wrong(real, test, np.where(real.y == 0, 4.0, 1.0))
+    return np.stack(
+        [wrong(TableRows.joined([real, made]), test, np.ones(64)), weighted], axis=1
+    ), test
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_source", [300, 2000])
+def test_splits_of_one_table_cover_differences_on_another_table(n_source: int) -> None:
+    """Test rows that splits share count once; an arm's own error is less sure than it looks.
+
+    The truth is the mean over many tables of the same law. The spread of the splits, taken for
+    known, misses.
+    """
+    rng, found, own, known = np.random.default_rng(4), [], [], []
+    for _ in range(600):
+        source = table(rng, n_source)
+        errors, tests = zip(*(split(rng, source) for _ in range(5)), strict=True)
+        measures = measured(errors, tests, MINORITY[:2])["balanced_error"]
+        values, influence = difference(measures)
+        found.append(crossed(values, influence))
+        own.append(crossed(measures.values[:, 1], measures.influence[..., 1]))
+        known.append(1.96 * values.std(ddof=1) / np.sqrt(5))
+    tolerance = z_threshold(3) * np.sqrt(0.05 * 0.95 / len(found))
+    off, far = (
+        np.abs(means - means.mean())
+        for means in (np.array([each.mean for each in some]) for some in (found, own))
+    )
+    assert 0.95 - tolerance <= np.mean(off <= [each.half_width for each in found]) <= 0.99
+    assert 0.88 <= np.mean(far <= [each.half_width for each in own]) <= 0.97
+    assert np.mean(off <= known) < 0.95 - tolerance

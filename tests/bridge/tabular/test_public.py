@@ -36,6 +36,11 @@ def test_rows_in_memory_are_evaluated(draw: Draw) -> None:
     assert {"raw", "smote", "synthetic"} <= set(table["arm"])
     assert (table["lower"] <= table["upper"]).all()
     assert set(found.left_out) == {"table/imbalanced"}
+    (verdict,) = found.verdict().itertuples()
+    assert verdict.says in ("helps", "harms", "open")
+    assert verdict.n_seeds == 1
+    assert "its test rows alone" in verdict.sentence
+    assert "has seen is not said" in verdict.sentence
     assert len(found.plot().axes) == 2
     page = found.to_html()
     assert "Synthetic rows against group weighting" in page
