@@ -34,7 +34,7 @@ def test_metrics_by_hand() -> None:
 
 def test_worst_group_is_worst_on_average_over_seeds() -> None:
     """One group errs in seed 1, the other in seed 2: each errs half the time, not always."""
-    first, second = ((g == GROUP).astype(float)[:, None] for g in (0, 1))
+    first, second = (np.equal(GROUP, g).astype(float)[:, None] for g in (0, 1))
     found = measured([first, second], [rows(), rows(first=50)], MINORITY)["worst_error"]
     assert found.values.mean() == pytest.approx(0.5)
 
