@@ -26,7 +26,8 @@ often. None is corrected for the number of comparisons on this page.
 Row weights: they move a linear rule, but hardly a classifier that can fit every row (boosted \
 trees): there weighting is a weak reference, and the moved threshold is the one to beat.
 Rows added: the mean over the seeds. Where a generator made too few rows of a group, "to balance" \
-stops short of balance, and "none recited" stops shorter: read them with this number."""
+stops short of balance, and "none recited" stops shorter: read them with this number. "As many \
+real rows" has seen so many more real rows than the others."""
 Evaluations = Sequence[Mapping[str, Any]]
 LeftOut = Mapping[str, Mapping[str, str]]
 

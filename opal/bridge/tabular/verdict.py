@@ -98,7 +98,8 @@ def _sentence(found: Mapping[str, Any]) -> str:
         "open": ("nothing is shown", f"Leave them out for now, and use {free}."),
     }[found["says"]]
     measured = (
-        f"{found['n_added']:,} of them, with the threshold moved, change the balanced error by "
+        f"{found['n_added']:,} rows that fill the groups up, with the threshold moved, change the "
+        "balanced error by "
         f"{found['value']:+.3f} [{found['lower']:+.3f}, {found['upper']:+.3f}] against {free} "
         f"({found['against_error']:.3f}), which costs nothing."
     )
@@ -128,7 +129,7 @@ def _copies(found: Mapping[str, Any]) -> str:
     if found["n_copied"] < 2 * found["n_copied_by_chance"] + 0.5:
         return ""
     return (
-        f"{found['n_copied']:.1f} of them equal a test row (of as many real ones "
+        f"{found['n_copied']:.1f} of the synthetic rows equal a test row (of as many real ones "
         f"{found['n_copied_by_chance']:.1f} do): run opal tabular audit first."
     )
 

@@ -129,13 +129,16 @@ def test_a_table_has_no_more_test_rows_than_it_has() -> None:
         ({"n_replicates": 1}, "its test rows alone, and no other training rows."),
         ({"n_generator": 20.0}, "100 real rows; the maker of the synthetic ones was given 20."),
         ({}, "how many the maker of the synthetic ones has seen is not said."),
-        ({"n_copied": 7.0}, "7.0 of them equal a test row (of as many real ones 0.0 do)"),
+        (
+            {"n_copied": 7.0},
+            "7.0 of the synthetic rows equal a test row (of as many real ones 0.0 do)",
+        ),
     ],
 )
 def test_the_sentence_says_what_it_rests_on(about: dict[str, Any], words: str) -> None:
     sentence = judged(-0.05, -0.04, **about)["sentence"]
     assert words in sentence
-    assert sentence.startswith("the synthetic rows help: 80 of them")
+    assert sentence.startswith("the synthetic rows help: 80 rows that fill")
     assert "Use them" in sentence
 
 
