@@ -134,8 +134,9 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns ``what``, ``n_test``, ``n_seeds`` (of verdicts), ``share`` of the ``cases``, with
-        its ``std_error`` over corpora, which are independent. ``width`` is the median of an
-        interval's width over that of the rule ``added_up``.
+        its ``std_error`` over corpora, which are independent. ``width`` is the median width of an
+        interval over that of the rule ``added_up``, and ``identified`` the share of floors that
+        have an interval.
     """
     import pandas as pd
 
@@ -181,7 +182,13 @@ def _covered(records: pd.DataFrame) -> Iterator[dict[str, object]]:
         high = near + np.hypot(rows["upper"] - near, noise)
         if what in ("worth", "floor"):
             low, high = rows["lower"], rows["upper"]
-        yield {"what": what, **_share(rows, (low <= exact) & (exact <= high))}
+        about: dict[str, object] = {}
+        if what == "floor":
+            about = {"identified": len(rows) / max((records["metric"] == "floor").sum(), 1)}
+        elif what != "worth":
+            wide = (rows["upper"] - rows["lower"]) / (2 * rows["added_up"])
+            about = {"width": wide.median()}
+        yield {"what": what, **_share(rows, (low <= exact) & (exact <= high)), **about}
         if not what.startswith("difference"):
             continue
         for rule in WRONG_RULES:

@@ -61,7 +61,7 @@ class Evaluate:
     sizes: tuple[int, ...] = ()
     """Numbers of added texts; 30 to 4000 by default."""
     seeds: int = 10
-    """Draws of base texts; half as many miss a third of the gains that count (docs/text.md, 9)."""
+    """Draws of base texts; half as many leave more open (docs/text.md, section 9)."""
     folds: int = 3
     """Folds that choose the weight of added texts and the penalty."""
     share: float | None = None
