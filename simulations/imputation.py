@@ -196,6 +196,7 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
     independent, and intervals are normal.
     """
     from opal.bridge.resampling import LEVEL
+    from opal.bridge.text.impute.claims import bounded
 
     case = ["n_min", "arm", "synthesizer", "tested", "metric"]
     corpus = table["setting"].str.partition("/")[0].rename("corpus")
@@ -212,9 +213,8 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
     found = found[found["corpora"] > 1].reset_index()
     error = np.sqrt(found["std_error"]) / found["corpora"]
     half = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
-    return found.assign(
-        setting="all", std_error=error, lower=found["value"] - half, upper=found["value"] + half
-    )
+    ends = {"lower": found["value"] - half, "upper": found["value"] + half}
+    return bounded(found.assign(setting="all", std_error=error, **ends))
 
 
 def compared(claims: pd.DataFrame) -> pd.DataFrame:

@@ -23,11 +23,15 @@ from opal.bridge.text.impute.task import Task
 STUDY = "imputation"
 CASE = ["n_original", "arm", "synthesizer"]
 SPLIT = ["repeat", "fold"]
-REFERENCES = (arms.ALL_REAL, "weighting", "raw")
+FREE = ("raw", "weighting", "raw_threshold", "weighting_threshold")
+"""Rules that cost nothing: no text is bought or labelled for them."""
+REFERENCES = (arms.ALL_REAL, f"{arms.ALL_REAL}{arms.THRESHOLD}", *FREE)
 MARGIN = 0.02
 """F1 that is given up without being missed: the least overfitting that the paper calls moderate."""
 PUBLISHED_GAP = (0.02, 0.04)
 NOT_JUDGED = "not judged"
+_SHARES = ("f1", "recall", "f1_synthetic", "threshold")  # metrics that lie in [0, 1]
+_COUNTS = ("n_trained", "n_different", "n_shared")
 PLAIN = ("raw", "weighting", arms.ALL_REAL)
 ABLATIONS = (
     ("synthetic", "weighting"),
@@ -47,12 +51,14 @@ def summarise(frame: pd.DataFrame, task: Task, trial: Trial, *, source: str) -> 
     Returns:
         Beside the standard columns: ``tested``, ``lower``, ``upper``, ``p_value``, and
         ``n_full``, the original texts of the class in a data set, of which ``fill_to`` are a full
-        sample. Metrics are ``f1``, ``recall``, ``n_trained``, ``n_different``; ``f1_synthetic``
-        and ``gap``; and paired differences, ``f1_minus_all_real``, ``f1_minus_weighting``,
-        ``f1_minus_raw``, ``gap_minus_all_real``; of naive folds ``gap_minus_synthetic`` and
+        sample. Metrics are ``f1``, ``recall``, ``n_trained``, ``n_different``; ``threshold`` where
+        it is moved; ``f1_synthetic`` and ``gap``; and paired differences, ``f1_minus_all_real``,
+        ``f1_minus_all_real_threshold``, ``f1_minus_weighting`` and those to the other rules that
+        cost nothing (:data:`FREE`), ``gap_minus_all_real``; of naive folds ``gap_minus_synthetic`` and
         ``gap_minus_ssmba``; of synthetic texts ``f1_minus_ssmba`` and ``gap_minus_ssmba``; of fixed
         seeds ``f1_minus_drawn_seeds`` and ``gap_minus_drawn_seeds``, or, if they were written for
-        it, ``…_minus_synthetic``.
+        it, ``…_minus_synthetic``. ``n_shared`` are those different texts of drawn seeds that fixed
+        seeds have too.
     """
     ratio = 1 / (trial.n_folds - 1)
     whole = pd.concat([frame, *_differences(frame)], ignore_index=True)
@@ -65,7 +71,7 @@ def summarise(frame: pd.DataFrame, task: Task, trial: Trial, *, source: str) -> 
     renamed = {"n_original": "n_min", "mean": "value", "n": "n_replicates"}
     table = pd.DataFrame(rows).rename(columns=renamed)
     return records.validate(
-        table.assign(
+        bounded(table).assign(
             study=STUDY,
             source=source,
             setting=task.name,
@@ -75,6 +81,25 @@ def summarise(frame: pd.DataFrame, task: Task, trial: Trial, *, source: str) -> 
             n_full=min(trial.fill_to, len(task.originals) + len(task.spare)),
         )
     )
+
+
+def bounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Intervals that end where their metric does.
+
+    Those of a share are symmetric on the scale of ``log(p/(1 − p))``, where they have the same
+    width to first order; those of a difference of two shares are cut at −1 and 1.
+    """
+    shares, mean = table["metric"].isin(_SHARES), table["value"]
+    cut = ~table["metric"].isin(_COUNTS) & ~shares
+    inner = shares & mean.between(0, 1, inclusive="neither")
+    p = mean.where(inner, 0.5)
+    far = (table["upper"] - mean) / (p * (1 - p))
+    ends = {}
+    for end, sign in (("lower", -1), ("upper", 1)):
+        odds = p / (1 - p) * np.exp(sign * far.clip(upper=50))
+        plain = table[end].where(~cut, table[end].clip(-1, 1)).where(~shares, mean)
+        ends[end] = plain.where(~inner, odds / (1 + odds))
+    return table.assign(**ends)
 
 
 def claims(table: pd.DataFrame, *, margin: float = MARGIN) -> pd.DataFrame:
