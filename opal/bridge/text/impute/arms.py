@@ -101,8 +101,9 @@ def trainings(
 ) -> Iterator[ArmData]:
     """What each arm trains on in this fold, those without texts left out.
 
-    ``arms`` are without those of a moved threshold. ``pools`` are texts by writer, for the arms ``synthetic``, ``fixed_seeds`` (where texts were
-    written from fixed seeds) and ``ssmba``; ``rng`` draws the duplicates.
+    ``arms`` are without those of a moved threshold. ``pools`` are texts by writer, for the arms
+    ``synthetic``, ``fixed_seeds`` (where texts were written from fixed seeds) and ``ssmba``;
+    ``rng`` draws the duplicates.
     """
     written = pools.get("synthetic", {})
     for arm in (each for each in BASELINES if each in arms):

@@ -54,11 +54,11 @@ def summarise(frame: pd.DataFrame, task: Task, trial: Trial, *, source: str) -> 
         sample. Metrics are ``f1``, ``recall``, ``n_trained``, ``n_different``; ``threshold`` where
         it is moved; ``f1_synthetic`` and ``gap``; and paired differences, ``f1_minus_all_real``,
         ``f1_minus_all_real_threshold``, ``f1_minus_weighting`` and those to the other rules that
-        cost nothing (:data:`FREE`), ``gap_minus_all_real``; of naive folds ``gap_minus_synthetic`` and
-        ``gap_minus_ssmba``; of synthetic texts ``f1_minus_ssmba`` and ``gap_minus_ssmba``; of fixed
-        seeds ``f1_minus_drawn_seeds`` and ``gap_minus_drawn_seeds``, or, if they were written for
-        it, ``…_minus_synthetic``. ``n_shared`` are those different texts of drawn seeds that fixed
-        seeds have too.
+        cost nothing (:data:`FREE`), ``gap_minus_all_real``; of naive folds
+        ``gap_minus_synthetic`` and ``gap_minus_ssmba``; of synthetic texts ``f1_minus_ssmba`` and
+        ``gap_minus_ssmba``; of fixed seeds ``f1_minus_drawn_seeds`` and ``gap_minus_drawn_seeds``,
+        or, if they were written for it, ``…_minus_synthetic``. ``n_shared`` are those different
+        texts of drawn seeds that fixed seeds have too.
     """
     ratio = 1 / (trial.n_folds - 1)
     whole = pd.concat([frame, *_differences(frame)], ignore_index=True)
