@@ -220,18 +220,20 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
 def compared(claims: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``claims.claims`` in as few columns as a terminal shows.
 
-    F1 is that of the filled class; differences and the gap have their intervals beside them, and
-    those that no row has are left out.
+    F1 is that of the filled class with a moved threshold, and that of the free rule which filling
+    is least sure to beat. Differences and the gap, which is of the most probable class, have their
+    intervals beside them; those that no row has are left out.
     """
+    from opal.bridge.text.impute.claims import FULL
     from opal.bridge.text.impute.report import interval
 
     first = {"setting": "setting", "synthesizer": "texts by", "n_original": "originals"}
     table = claims[[*first]].rename(columns=first)
-    scores = {"weighting": "f1_weighting", "filled": "f1", "all real": "f1_all_real"}
+    scores = {"free": "f1_against", "filled": "f1_threshold", "all real": f"f1_{FULL}"}
     for title, name in scores.items():
         table[title] = claims[name].map("{:.3f}".format)
     differences = {
-        "minus weighting": "synthetic_f1_minus_weighting",
+        "minus free": "gain",
         "minus all real": "difference",
         "gap": "gap",
         "minus SSMBA": "synthetic_f1_minus_ssmba",
@@ -245,7 +247,7 @@ def compared(claims: pd.DataFrame) -> pd.DataFrame:
                 ("lower", "upper") if name == "difference" else (f"{name}_lower", f"{name}_upper")
             )
             table[title] = [interval(*row) for row in claims[[name, *ends]].to_numpy()]
-    verdicts_of = {"full sample": "full_sample", "2 to 4 %": "gap_published"}
+    verdicts_of = {"filling": "verdict", "full sample": "full_sample", "2 to 4 %": "gap_published"}
     return table.assign(**{title: claims[name] for title, name in verdicts_of.items()})
 
 

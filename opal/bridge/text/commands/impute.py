@@ -104,7 +104,7 @@ class Impute(Asking):
             task = sources.with_neighbours(task, trial, self.masked_model, corpus)
         source = "simulation" if self._is_grammar() else "data"
         with bar("folds", trial.n_repeats * trial.n_folds, quiet=self.json) as shown:
-            found = imputation(task, trial, learner, source=source, progress=shown.update)
+            found = imputation(task, [trial], learner, source=source, progress=shown.update)
         return told | found.result()
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:

@@ -90,7 +90,7 @@ class ArmData:
     weights: np.ndarray  # ω > 0 [k]
     tests: Mapping[str, np.ndarray]  # by writer: texts not trained on that have a seed held out
     n_category: int  # texts of the class among ``rows``
-    n_shared: int | None = None  # of ``drawn_seeds``: different texts that ``fixed_seeds`` has too
+    shared: float | None = None  # of ``drawn_seeds``: share of texts that ``fixed_seeds`` has too
 
 
 def trainings(
@@ -205,12 +205,12 @@ def _few(fold: Fold, writer: str, pool: Pool, arms: tuple[str, ...]) -> Iterator
     """Texts at hand of five seeds, and as many of any seeds."""
     fixed = _few_seeds(fold, pool)
     drawn = pool.rows[_free(fold, pool)][: len(fixed)]
-    shared = len(np.intersect1d(fixed, drawn))
+    shared = float(np.isin(drawn, fixed).mean()) if len(drawn) else None
     for arm, added, common in (("fixed_seeds", fixed, None), ("drawn_seeds", drawn, shared)):
         if arm in arms and len(added):
             repeated = np.resize(added, max(fold.m - len(fold.own), len(added)))
             found = _training(arm, writer, fold, _filled(fold, repeated), {writer: pool})
-            yield replace(found, n_shared=common)
+            yield replace(found, shared=common)
 
 
 def _few_seeds(fold: Fold, pool: Pool) -> np.ndarray:

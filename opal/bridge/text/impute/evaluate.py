@@ -270,8 +270,8 @@ def _measures(
     different = len(np.unique(training.rows[len(training.rows) - training.n_category :]))
     first = {"f1": f1(recall), "recall": recall}
     first |= {"n_trained": float(training.n_category), "n_different": float(different)}
-    if training.n_shared is not None:
-        first["n_shared"] = float(training.n_shared)
+    if training.shared is not None:
+        first["shared"] = training.shared
     yield from ({"tested": "human", "metric": k, "value": v} for k, v in first.items())
     ends = np.cumsum([len(rows) for rows in tests.values()], dtype=int)
     for writer, part in zip(tests, np.split(rest, ends)[:-1], strict=True):

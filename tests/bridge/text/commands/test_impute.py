@@ -46,7 +46,7 @@ def test_a_file_with_synthetic_texts(
     assert {"raw", "weighting", "duplication", "synthetic"} <= arms
     assert "all_real" not in arms
     assert any("no full sample" in note for note in found["notes"])
-    assert found["claims"][0]["full_sample"] == "unknown"
+    assert found["claims"][0]["full_sample"] == "not judged"
 
 
 def test_synthetic_texts_without_seeds_are_refused_whatever_columns_are_called(

@@ -29,7 +29,7 @@ def task() -> Task:
 
 @pytest.fixture(scope="module")
 def frame(task: Task) -> pd.DataFrame:
-    return evaluate.evaluate(task, TRIAL, evaluate.linear(TfIdf()))
+    return evaluate.evaluate(task, TRIAL, evaluate.linear(TfIdf(), 1.0))
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +75,13 @@ def test_each_moved_threshold_stands_beside_its_rule(frame: pd.DataFrame) -> Non
 def test_only_the_arms_that_are_asked_for_are_measured(task: Task) -> None:
     asked = ("raw_threshold", "weighting")
     trial = replace(TRIAL, arms=asked, n_originals=(20,), n_repeats=1)
-    found = evaluate.evaluate(task, trial, evaluate.linear(TfIdf()))
+    found = evaluate.evaluate(task, trial, evaluate.linear(TfIdf(), 1.0))
     assert set(found["arm"]) == set(asked)
 
 
 def test_the_same_seed_gives_the_same_result(task: Task, frame: pd.DataFrame) -> None:
     few = replace(TRIAL, arms=("raw", "synthetic"), n_originals=(20,), n_repeats=1)
-    again = evaluate.evaluate(task, few, evaluate.linear(TfIdf()))
+    again = evaluate.evaluate(task, few, evaluate.linear(TfIdf(), 1.0))
     on = ["repeat", "fold", "n_original", "arm", "synthesizer", "tested", "metric"]
     both = again.merge(frame, on=on, suffixes=("", "_before"))
     assert len(both) == len(again)

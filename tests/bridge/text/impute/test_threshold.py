@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from opal.bridge.text.corpus import text_table
-from opal.bridge.text.impute import evaluate, threshold
+from opal.bridge.text.impute import arms, evaluate, threshold
 from opal.bridge.text.impute.evaluate import Fit, Rule
 from opal.bridge.text.impute.threshold import Parts
 from opal.draws import as_key
@@ -109,16 +110,16 @@ def test_no_fit_of_an_evaluation_sees_what_it_is_tested_on() -> None:
         return fit
 
     everything: list[pd.DataFrame] = []
-    pools = evaluate.arms.pools
+    pools = arms.pools
 
-    def keep(*args: object, **more: object) -> object:
-        found = pools(*args, **more)  # type: ignore[arg-type]
+    def keep(*args: Any) -> object:
+        found = pools(*args)
         everything[:] = [found[1]]
         return found
 
     trial = replace(TRIAL, n_repeats=1, arms=("raw_threshold", "synthetic_threshold"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate.arms, "pools", keep)
+        patch.setattr(arms, "pools", keep)
         evaluate.evaluate(toy.task(), trial, learner)
     # Five folds, two numbers of originals, three parts of the filled arm.
     assert sum(checked) >= 5 * 2 * 3
