@@ -81,16 +81,23 @@ def evaluate(
         ValueError: task and trial do not fit.
     """
     task.check(trial.n_originals, trial.fill_to, trial.n_folds)
-    total, rows = trial.n_repeats * trial.n_folds, []
+    rows = []
     for repeat in range(trial.n_repeats):
-        key = trial.key(task.name, repeat)
-        # The matrices are small: threads wait for each other longer than they work.
-        with threadpool_limits(1):
-            for number, found in enumerate(_repeat(task, trial, learner, key)):
-                rows += [{"repeat": repeat, "fold": number, **each} for each in found]
-                if progress is not None:
-                    progress(repeat * trial.n_folds + number + 1, total)
+        done = repeat * trial.n_folds
+        for row in repeated(task, trial, learner, repeat):
+            rows.append(row)
+            if progress is not None:
+                progress(done + row["fold"] + 1, trial.n_repeats * trial.n_folds)
     return pd.DataFrame(rows)
+
+
+def repeated(task: Task, trial: Trial, learner: Learner, repeat: int) -> Iterator[dict[str, Any]]:
+    """Rows of :func:`evaluate` of one repeat, which no other one has a part in."""
+    # The matrices are small: threads wait for each other longer than they work.
+    with threadpool_limits(1):
+        key = trial.key(task.name, repeat)
+        for number, found in enumerate(_repeat(task, trial, learner, key)):
+            yield from ({"repeat": repeat, "fold": number, **each} for each in found)
 
 
 def split(

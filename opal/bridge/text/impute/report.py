@@ -1,32 +1,33 @@
-"""What an imputation found: JSON-able fields, tables for people, and a picture."""
+"""What an imputation found: JSON-able fields, tables for people, and files."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from opal import records
 from opal.bridge import render
 from opal.bridge.text.corpus import TextCorpus
 from opal.bridge.text.encoders import encoder
 from opal.bridge.text.impute import claims, sources, verdict
 from opal.bridge.text.impute.arms import ALL_REAL, ARMS, THRESHOLD, WRITTEN
 from opal.bridge.text.impute.evaluate import Learner, Progress, Trial, evaluate, linear
+from opal.bridge.text.impute.picture import draw
 from opal.bridge.text.impute.task import Task, of_corpus, of_frame
-from opal.plotting import SERIES, paper_style
+from opal.files import write_atomically, write_text
+from opal.plotting import paper_style
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 USUAL = (50, 75)
 """Numbers of originals that the paper's claims are about."""
-_APART = 0.5  # between two arms, all cases stand within so much
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +99,18 @@ class Imputation:
             "notes": [*task.notes, *self._notes(judged)],
         }
 
+    def write(self, out: Path) -> dict[str, Any]:
+        """Write records, picture and a page in Markdown to a folder; the result, and where."""
+        trials = [asdict(trial) for trial in self.trials]
+        metadata = {"trials": trials, **records.provenance()}
+        path = records.write(self.records, out / "imputation.parquet", metadata=metadata)
+        figure, page = out / "imputation.png", out / "imputation.md"
+        write_atomically(figure, self._save)
+        found, title = self.result(), f"Imputation of {self.task.name}"
+        shown = render.Figure(b"", figure.name, title)
+        write_text(page, render.markdown(title, [shown, *blocks(found)]))
+        return found | {"records": str(path), "figure": str(figure), "page": str(page)}
+
     def _notes(self, judged: Sequence[Mapping[str, Any]]) -> list[str]:
         found = [
             note for trial in self.trials for note in _notes(self._of(trial), self.task, trial)
@@ -110,7 +123,8 @@ class Imputation:
         return table[table["n_min"] + table["n_oversampled"] == trial.fill_to]
 
     def _save(self, picture: Path | BytesIO) -> None:
-        self.plot().savefig(picture, format="png", dpi=160)
+        with paper_style():
+            self.plot().savefig(picture, format="png", dpi=160)
 
 
 def imputation(
@@ -133,8 +147,8 @@ def joined(
     pairs = list(zip(folds, trials, strict=True))
     tables = [claims.summarise(part, task, trial, source=source) for part, trial in pairs]
     kept = [part.assign(fill_to=trial.fill_to) for part, trial in pairs]
-    records, every = (pd.concat(each, ignore_index=True) for each in (tables, kept))
-    return Imputation(records, task, tuple(trials), every)
+    table, every = (pd.concat(each, ignore_index=True) for each in (tables, kept))
+    return Imputation(table, task, tuple(trials), every)
 
 
 def impute_texts(
@@ -235,33 +249,6 @@ def _shown(arm: str) -> tuple[str, ...]:
     return "f1", "gap", f"f1_minus_{ALL_REAL}{moved}", f"f1_minus_weighting{moved}"
 
 
-def draw(records: pd.DataFrame) -> Figure:
-    """F1 of the arms of one task on held-out originals, and the same minus weighting.
-
-    The latter with a moved threshold, where there is such an arm.
-    """
-    from matplotlib.figure import Figure
-
-    own = records[records["tested"] == "human"]
-    free = f"weighting{THRESHOLD}" if f"weighting{THRESHOLD}" in set(own["arm"]) else "weighting"
-    known = own[["arm", "synthesizer"]].drop_duplicates().itertuples(index=False, name=None)
-    arms = sorted(known, key=lambda each: ARMS.index(each[0]))
-    with paper_style():
-        figure = Figure(figsize=(7.2, 1.2 + 0.3 * len(arms)), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, metric in zip(panels, ("f1", f"f1_minus_{free}"), strict=True):
-            _intervals(axes, own[own["metric"] == metric], arms)
-        said = [arm if writer in ("none", arm) else f"{arm}, {writer}" for arm, writer in arms]
-        panels[0].set_yticks(range(len(arms)), labels=said)
-        panels[0].invert_yaxis()
-        panels[0].set_xlabel("F1 on held-out originals")
-        panels[1].set_xlabel(f"the same minus {free.replace('_', ', moved ')} (paired)")
-        panels[1].axvline(0, color="black", linewidth=0.8)
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=4)
-    return figure
-
-
 def claim(row: Mapping[str, Any]) -> str:
     """What a row of :func:`opal.bridge.text.impute.claims.claims` says of the published claims."""
     judged = str(row["full_sample"])
@@ -291,23 +278,6 @@ def _smallest(frame: pd.DataFrame, least: int = 0) -> str:
     counts = frame.drop_duplicates("id")["label"].value_counts().sort_index()
     enough = counts[counts >= least]
     return str((enough if len(enough) else counts).idxmin())
-
-
-def _intervals(axes: Axes, rows: pd.DataFrame, arms: list[tuple[str, str]]) -> None:
-    """Means with their intervals, lying; a look for each number of originals and fill."""
-    cases = list(rows.groupby(["n_min", "n_oversampled"]))
-    several = rows["n_min"].nunique() < len(cases)
-    for index, ((n, added), part) in enumerate(cases):
-        at = (index - (len(cases) - 1) / 2) * _APART / max(len(cases) - 1, 1)
-        look = SERIES[index % len(SERIES)]
-        axes.errorbar(
-            part["value"],
-            [arms.index(key) + at for key in zip(part["arm"], part["synthesizer"], strict=True)],
-            xerr=[part["value"] - part["lower"], part["upper"] - part["value"]],
-            fmt=look.marker,
-            color=look.colour,
-            label=f"{n} originals" + (f", filled to {n + added}" if several else ""),
-        )
 
 
 def _measures(part: pd.DataFrame, writer: str) -> dict[str, Any]:
