@@ -97,14 +97,14 @@ def test_a_model_of_this_machine_is_asked(
     words += ["--local", str(model), "--max-tokens", "60", "--out", str(out)]
     assert main([*words, "--dry-run"]) == 0
     planned = json.loads(capsys.readouterr().out)
-    assert planned["groups"]["bad"] == {"originals": 20, "asked": 34}
+    assert planned["groups"]["bad"] == {"originals": 20, "asked": 54}
     assert not ledger.exists()
     assert main(words) == 0
     first = json.loads(capsys.readouterr().out)
     synthetic = [row for row in first["arms"] if row["arm"] == "synthetic"]
     assert [row["synthesizer"] for row in synthetic] == [str(model)]
     made = reading.read_texts(out, n_classes=1)
-    assert len(made) == 34
+    assert len(made) == 54
     assert {len(seeds) <= 5 for seeds in made["seeds"]} == {True}
     assert main([*words, "--offline"]) == 0
     again = json.loads(capsys.readouterr().out)
@@ -232,6 +232,11 @@ CASES: list[tuple[Rows, tuple[str, ...], str]] = [
     (lambda f: f[16:], (), "a class must have at least 5 texts; 'bad' has 4"),
     (lambda f: pd.concat([f, f[:3]]), (), "3 of 93 repeat another"),
     (lambda f: f, ("--n-original", "21"), "n_original must be 5 to 20"),
+    (
+        lambda f: f,
+        ("--n-original", "6", "--folds", "3"),
+        "a fold of 3 trains on 4 of 6: none could",
+    ),
     (lambda f: f, ("--n-original", "20", "--fill-to", "20"), "fill_to must exceed the number of"),
     (lambda f: f, ("--folds", "21"), "folds must be at least 2, and at most the number of"),
     (lambda f: f, ("--arms", "rwa"), "unknown arm 'rwa'; did you mean 'raw'?"),
