@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opal.checks import Check
 
 STUDIES = ("imputation",)
-SECONDS = 26  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 30  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "F1 of a class of which 50 or more original texts are at hand, as they are, weighted, "
     "duplicated, with a moved threshold that costs nothing, or filled to 200 with synthetic texts "

@@ -61,7 +61,7 @@ class Config:
 
 PRESETS = {
     "tiny": Config(n_originals=(50,), folds=3, repeats=1),
-    "quick": Config(repeats=3),
+    "quick": Config(repeats=2),
     "full": Config(classes=PUBLISHED, n_originals=(50, 75, 100, 0), encoder="minilm"),
 }
 
