@@ -247,6 +247,9 @@ def compared(claims: pd.DataFrame) -> pd.DataFrame:
                 ("lower", "upper") if name == "difference" else (f"{name}_lower", f"{name}_upper")
             )
             table[title] = [interval(*row) for row in claims[[name, *ends]].to_numpy()]
+    if "same_texts" in claims:
+        of_seeds = [title for title in table if "minus drawn" in title]
+        table.loc[claims["same_texts"].eq(True), of_seeds] = "the same texts"
     verdicts_of = {"filling": "verdict", "full sample": "full_sample", "2 to 4 %": "gap_published"}
     return table.assign(**{title: claims[name] for title, name in verdicts_of.items()})
 

@@ -36,7 +36,7 @@ def draw(records: pd.DataFrame) -> Figure:
         panels[0].set_yticks(range(len(arms)), labels=said)
         panels[0].invert_yaxis()
         panels[0].set_xlabel("F1 on held-out originals")
-        panels[1].set_xlabel(f"the same minus {free.replace('_', ', moved ')} (paired)")
+        panels[1].set_xlabel(f"minus {free.replace('_', ', moved ')}, paired")
         panels[1].axvline(0, color="black", linewidth=0.8)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=4)
