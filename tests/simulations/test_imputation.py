@@ -47,10 +47,12 @@ def test_the_claims_are_compared(table: pd.DataFrame) -> None:
     assert set(found["full sample"]) <= {"holds", "open", "fails"}
     assert found["fixed minus drawn seeds"].str.fullmatch(r"[+-].* \([+-].*, [+-].*\)").all()
     assert "minus SSMBA" not in found
+    assert set(found["filling"]) <= {"helps", "open", "harms"}
     (real,) = set(found["all real"])
-    rows = table[(table["arm"] == "all_real") & (table["metric"] == "f1")]
+    rows = table[(table["arm"] == "all_real_threshold") & (table["metric"] == "f1")]
     assert float(real) == pytest.approx(rows["value"].iloc[0], abs=5e-4)
-    difference = table[(table["arm"] == "synthetic") & (table["metric"] == "f1_minus_all_real")]
+    of_full = table["metric"] == "f1_minus_all_real_threshold"
+    difference = table[(table["arm"] == "synthetic_threshold") & of_full]
     known = difference.sort_values("synthesizer")["value"]
     assert found["minus all real"].str.split().str[0].astype(float).to_numpy() == pytest.approx(
         known.to_numpy(), abs=5e-4
@@ -104,4 +106,5 @@ def test_pooling_takes_corpora_as_independent() -> None:
     assert row["value"] == pytest.approx(0.3)
     assert row["std_error"] == pytest.approx(np.hypot(0.04, 0.03) / 2)
     assert row["n_full"] == 180
+    assert 0 < row["lower"] < row["upper"] < 1
     assert study.pooled(table[table["setting"] != "b/z"]).empty
