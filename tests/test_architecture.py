@@ -45,6 +45,8 @@ BRIDGE_RANKS = {
     "download": 0,
     "render": 0,
     "resampling": 0,
+    "label_noise": 1,
+    "findings": 2,
     "llm": 1,
     "prompts": 2,
     "tabular": 3,

@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from opal.bridge.llm.command import Asking
-    from opal.bridge.tabular.audit import TableAudit, audit_cases, audit_rows
-    from opal.bridge.tabular.cases import Case
+    from opal.bridge.tabular.audit.cases import Case
+    from opal.bridge.tabular.audit.report import TableAudit, audit_cases, audit_rows
     from opal.bridge.tabular.classifiers import SoundSettings
     from opal.bridge.tabular.datasets import from_folder, from_tables, listed
     from opal.bridge.tabular.finetune.generate import fine_tune_rows
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "opal.bridge.llm.command": ("Asking",),
-    "opal.bridge.tabular.audit": ("TableAudit", "audit_cases", "audit_rows"),
+    "opal.bridge.tabular.audit.report": ("TableAudit", "audit_cases", "audit_rows"),
     "opal.bridge.tabular.classifiers": ("SoundSettings",),
-    "opal.bridge.tabular.cases": ("Case",),
+    "opal.bridge.tabular.audit.cases": ("Case",),
     "opal.bridge.tabular.datasets": ("from_folder", "from_tables", "listed"),
     "opal.bridge.tabular.finetune.generate": ("fine_tune_rows",),
     "opal.bridge.tabular.finetune.report": ("FineTunedRows",),

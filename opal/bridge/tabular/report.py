@@ -1,8 +1,8 @@
-"""What evaluations, audits and parsed texts found, as blocks of a report."""
+"""What evaluations and parsed texts found, as blocks of a report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -165,111 +165,6 @@ def comparison(result: Mapping[str, Any]) -> Iterator[Block]:
         return
     yield Table(["file", "difference"], rows, "largest difference to the published file")
     yield Paragraph(f"{len(rows)} files, largest difference {result['max_abs_difference']:.1e}")
-
-
-def audit(result: Mapping[str, Any]) -> Iterator[Block]:
-    """The findings of one audit, or of several."""
-    for name, found in result.get("audits", {"": result}).items():
-        coding = f" ({found['coding']})" if found.get("coding") else ""
-        yield Heading(
-            f"{name or ', '.join(found['files'])}: {found['n_rows']} synthetic rows{coding}"
-        )
-        yield from audit_tables(found).values()
-
-
-def audit_tables(found: Mapping[str, Any]) -> dict[str, Table]:
-    """The tables of one audit: copies, composition, shift, two_sample, violations, conditional.
-
-    The last only where there are attributes.
-    """
-    tables = {
-        "copies": _copies(found["copies"]),
-        "composition": _composition(found["composition"]),
-        "shift": _shift(found["shift"]),
-        "two_sample": _two_sample(found["two_sample"]),
-        "violations": _violations(found["violations"]),
-    }
-    if found["composition"]["conditional"]:
-        tables["conditional"] = _conditional(found["composition"])
-    return tables
-
-
-def _share(value: float | None) -> str | None:
-    return None if value is None else f"{100 * value:.1f} %"
-
-
-def _copies(found: Mapping[str, Any]) -> Table:
-    rows = []
-    for role, entry in found.items():
-        if role != "within":
-            exact = [entry["exact"], _share(entry["exact_share"]), _share(entry["by_chance"])]
-            near = [entry["relabelled"], entry["near"], _share(entry["near_share"])]
-            rows.append([role, *exact, *near])
-    repeated, share = found["within"]["repeated"], _share(found["within"]["repeated_share"])
-    head = ("copies of", "exact", "share", "by chance", "relabelled", "near")
-    title = f"{repeated} rows repeat an earlier one ({share})"
-    return Table((*head, "share (5 % expected)"), rows, title)
-
-
-def _composition(found: Mapping[str, Any]) -> Table:
-    rows = []
-    for row in found["groups"]:
-        shares = (_share(row["share"]), _share(row["asked_share"]))
-        rows.append([row["group"], row["synthetic"], *shares, _signed(row["z"], 1)])
-    head = ("group", "rows", "share", "asked for", "z")
-    return Table(head, rows, f"composition; asked for: {found['asked']}")
-
-
-def _conditional(found: Mapping[str, Any]) -> Table:
-    roles = list(found["n_rows"])
-    rows: list[list[Cell]] = []
-    for row in found["conditional"]:
-        shares = [
-            None if each["share"] is None else f"{each['share']:.2f} ({each['count']}/{each['of']})"
-            for each in (row[role] for role in roles)
-        ]
-        rows.append([f"P({row['level']} | {row['given']})", *shares])
-    return Table(("", *roles), rows, "attribute given label")
-
-
-def _shift(found: Sequence[Mapping[str, Any]], most: int = 8) -> Table:
-    rows = [
-        [
-            row["group"],
-            row["feature"],
-            "no unit" if row["shift_sd"] is None else _signed(row["shift_sd"], 2),
-            None if row["sd_ratio"] is None else f"{row['sd_ratio']:.2f}",
-            _signed(row["z"], 1),
-        ]
-        for row in found[:most]
-    ]
-    title = f"largest {len(rows)} of {len(found)} feature shifts"
-    return Table(("group", "feature", "shift (SD)", "SD ratio", "z"), rows, title)
-
-
-def _signed(value: float | None, digits: int) -> str | None:
-    return None if value is None else f"{value:+.{digits}f}"
-
-
-def _two_sample(found: Iterable[Mapping[str, Any]]) -> Table:
-    rows = []
-    for row in found:
-        auc = row["reason"] or f"{row['auc']:.2f} ± {row['std_error']:.2f}"
-        rows.append([row["group"], row["n_synthetic"], row["n_real"], auc])
-    title = "can a forest tell synthetic from real? (0.5: no)"
-    return Table(("group", "synthetic", "real", "AUC"), rows, title)
-
-
-def _violations(found: Mapping[str, Any]) -> Table:
-    kinds = ("below", "above", "not_whole", "unseen")
-    rows: list[list[Cell]] = [
-        [row["feature"], f"{row['real_min']:g} to {row['real_max']:g}", *(row[k] for k in kinds)]
-        for row in found["features"]
-    ]
-    labels = found["labels"].items()
-    rows += [[f"label {label}", "unknown", None, None, None, count] for label, count in labels]
-    head = ("column", "real range", "below", "above", "not whole", "unseen")
-    return Table(head, rows, f"{found['rows']} rows have impossible values")
 
 
 def parsed(result: Mapping[str, Any]) -> Iterator[Block]:

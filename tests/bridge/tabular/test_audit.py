@@ -10,8 +10,12 @@ import pandas as pd
 import pytest
 
 from opal.bridge import resampling
-from opal.bridge.tabular import audit, cases, datasets, splits
-from opal.bridge.tabular.cases import Case, Grouping, copies
+from opal.bridge.tabular import datasets, splits
+from opal.bridge.tabular.audit import cases, copies, relations, report
+from opal.bridge.tabular.audit.cases import Case, Grouping
+from opal.bridge.tabular.audit.labels import labels
+from opal.bridge.tabular.audit.two_sample import two_sample
+from opal.bridge.tabular.audit.values import unseen
 from opal.bridge.tabular.splits import keys
 from tests.bridge.conftest import Draw
 
@@ -22,7 +26,7 @@ def run(draw: Draw, synthetic: pd.DataFrame, **options: Any) -> dict[str, Any]:
     train, test, rest = draw(EVEN, 1), draw(EVEN, 2), draw(EVEN, 3)
     source = pd.concat([train, test, rest], ignore_index=True)
     arguments = {"source": source, "target": "y", "attributes": ["side"], "trees": 5, **options}
-    return audit.audit_cases([Case("made.csv", synthetic, train, test)], **arguments).result()
+    return report.audit_cases([Case("made.csv", synthetic, train, test)], **arguments).result()
 
 
 def test_planted_copies_are_counted(draw: Draw) -> None:
@@ -50,17 +54,17 @@ def test_planted_copies_are_counted(draw: Draw) -> None:
 def test_fresh_real_rows_are_near_at_the_stated_rate(draw: Draw) -> None:
     many = dict.fromkeys(EVEN, 1000)
     shares = [
-        copies([Case("", draw(many, 10 + s), draw(EVEN, s))], None)["train"]["near_share"]
+        copies.copies([Case("", draw(many, 10 + s), draw(EVEN, s))], None)["train"]["near_share"]
         for s in range(4)
     ]
-    assert np.mean(shares) == pytest.approx(cases.NEAR_SHARE, abs=0.025)
+    assert np.mean(shares) == pytest.approx(copies.NEAR_SHARE, abs=0.025)
 
 
 def test_copies_by_chance_are_told_where_rows_coincide(draw: Draw) -> None:
     """With whole numbers only, real rows coincide: that rate is the one to compare with."""
     many = dict.fromkeys(EVEN, 500)
     made, test = draw(many, 1).round(0), draw(many, 2).round(0)
-    found = copies([Case("", made, draw(EVEN, 3).round(0), test)], None)["train"]
+    found = copies.copies([Case("", made, draw(EVEN, 3).round(0), test)], None)["train"]
     assert found["by_chance"] == pytest.approx(found["exact_share"], abs=0.05)
     assert found["by_chance"] > 0.2
 
@@ -98,7 +102,7 @@ def test_recitation_does_not_push_the_auc_below_half(draw: Draw) -> None:
     """Every synthetic row is a real row: with copies in one fold the forest learns nothing."""
     real = draw({(0, 0): 150}, 1)
     groups = Grouping.of(real, "y", ())
-    row = audit.two_sample(real.head(75), real, ["x1", "x2", "x3"], groups, 50, 0)[0]
+    row = two_sample(real.head(75), real, ["x1", "x2", "x3"], groups, 50, 0)[0]
     assert abs(row["auc"] - 0.5) < 3 * row["std_error"]
 
 
@@ -122,7 +126,7 @@ def test_group_with_few_rows_has_a_reason_and_no_auc(draw: Draw) -> None:
     assert "one kind has 3" in few["reason"]
 
 
-def test_impossible_values_are_counted(draw: Draw) -> None:
+def test_unseen_values_are_counted(draw: Draw) -> None:
     made = draw(EVEN, 9)
     made[["x1", "x2", "x3"]] = made[["x1", "x2", "x3"]].clip(0, 1)
     made.loc[0, "x1"] = 99.0
@@ -130,7 +134,7 @@ def test_impossible_values_are_counted(draw: Draw) -> None:
     made["side"] = made["side"].astype(float)
     made.loc[2, "side"] = 0.5
     made.loc[3, "y"] = 7
-    found = run(draw, made)["violations"]
+    found = run(draw, made)["unseen"]
     by_name = {row["feature"]: row for row in found["features"]}
     assert (by_name["x1"]["above"], by_name["x1"]["below"]) == (1, 1)
     assert (by_name["side"]["not_whole"], by_name["side"]["unseen"]) == (1, 1)
@@ -138,13 +142,13 @@ def test_impossible_values_are_counted(draw: Draw) -> None:
     assert found["rows"] == 4
 
 
-def test_composition_against_equal_groups_and_against_the_prompt(draw: Draw) -> None:
+def test_composition_is_held_against_the_prompt_alone(draw: Draw) -> None:
     made = draw({(0, 0): 70, (1, 0): 30, (0, 1): 50, (1, 1): 50}, 9)
     found = run(draw, made)["composition"]
-    assert found["asked"] == "equal groups"
+    assert found["asked"] is None
     first = found["groups"][0]
     assert (first["group"], first["synthetic"], first["share"]) == ("side=0,y=0", 70, 0.35)
-    assert first["z"] == pytest.approx((0.35 - 0.25) / np.sqrt(0.25 * 0.75 / 200))
+    assert (first["asked_share"], first["z"]) == (None, None)
     entry = next(
         row for row in found["conditional"] if row["level"] == "side=1" and row["given"] == "y=0"
     )
@@ -152,6 +156,10 @@ def test_composition_against_equal_groups_and_against_the_prompt(draw: Draw) -> 
     prompt = run(draw, made, prompt_rows=10)["composition"]
     shown = draw(EVEN, 1).head(10)
     counts = {row["group"]: row["prompt"] for row in prompt["groups"]}
+    share = prompt["groups"][0]["prompt"] / 10
+    assert prompt["groups"][0]["z"] == pytest.approx(
+        (0.35 - share) / np.sqrt(share * (1 - share) / 200)
+    )
     assert counts["side=1,y=1"] == ((shown["side"] == 1) & (shown["y"] == 1)).sum()
 
 
@@ -194,7 +202,7 @@ def listed(name: str, task: str) -> dict[str, Any]:
         for s in loaded
     ]
     return {
-        "copies": copies(several, loaded[0].source),
+        "copies": copies.copies(several, loaded[0].source),
         "composition": cases.composition(
             several,
             loaded[0].source,
@@ -221,3 +229,100 @@ def test_rebuilt_correlation_in_gender_is_found(mirror: Path) -> None:
     assert male["prompt"] == {"count": 25, "of": 50, "share": 0.5}
     assert male["generated"] == {"count": 65, "of": 294, "share": pytest.approx(0.221, abs=5e-4)}
     assert male["synthetic"] == {"count": 28, "of": 122, "share": pytest.approx(0.2295, abs=5e-4)}
+
+
+def findings_of(found: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(row["kind"], row["class"]) for row in found["verdicts"]["findings"]}
+
+
+def test_wrong_labels_are_found_and_honest_ones_are_not(draw: Draw) -> None:
+    made = draw(EVEN, 9)
+    swapped = made.assign(y=np.where(np.arange(len(made)) % 5 < 2, 1 - made["y"], made["y"]))
+    right, wrong = (run(draw, rows, attributes=[]) for rows in (made, swapped))
+    assert findings_of(right) == set()
+    assert ("labels", cases.ALL) in findings_of(wrong)
+    row = wrong["labels"][-1]
+    assert row["wrong"] == pytest.approx(0.4, abs=4 * row["std_error"])
+    assert 0.05 < right["labels"][-1]["detectable"] < 0.4
+
+
+def test_a_continuous_label_has_no_classes(draw: Draw) -> None:
+    case = Case("", draw(EVEN, 2), draw(EVEN, 1))
+    tables = cases.Tables.of([case], None, "x1", ())
+    [row] = labels(tables, Grouping.of(tables.real, "x1", ()), 5, 0)
+    assert row["reason"].startswith("needs 2 to 10 values of the label; there are 1")
+
+
+def test_copies_behind_a_key_are_found(draw: Draw) -> None:
+    """Numbers of rows make every row its own: they are left out, and told."""
+    train, test, made = (draw(EVEN, seed) for seed in (1, 2, 9))
+    made.iloc[:40] = train.iloc[:40]
+    numbered = [
+        table.assign(number=start + np.arange(len(table)))[["number", *table.columns]]
+        for table, start in ((made, 5000), (train, 0), (test, 900))
+    ]
+    case = Case("made.csv", *numbered)
+    found = report.audit_cases([case], target="y", trees=5).result()
+    assert found["keys"] == ["number"]
+    assert found["copies"]["train"]["exact"] == 40
+    assert ("copies", "train") in findings_of(found)
+    page = report.TableAudit(found).to_html()
+    assert "all real rows differ there: number" in page
+    assert "is not known" in page
+    # x1 to x3 differ in most rows too, but are no whole numbers.
+    assert cases.Tables.of([Case("", made, train, test)], None, "y", ()).keys == ()
+
+
+def test_relations_that_synthetic_rows_break_are_found() -> None:
+    rng = np.random.default_rng(0)
+
+    def rows(n: int) -> pd.DataFrame:
+        a, b, c, d = (rng.normal(size=n).round(2) for _ in range(4))
+        high = d + rng.exponential(size=n).round(1)
+        table = pd.DataFrame({"a": a, "b": b, "c": c, "low": d, "high": high})
+        return table.assign(product=(a * b).round(2), total=(a + 2 * b - c + 1).round(2))
+
+    real, fresh = rows(120), rows(200)
+    found = {row["relation"]: row for row in relations.relations(real, fresh)["found"]}
+    assert {"product = a · b", "low ≤ high"} <= set(found)
+    sums = [
+        name for name in found if {"a", "b", "c", "total"} <= set(name.replace("·", " ").split())
+    ]
+    assert len(sums) == 1
+    assert all(row["broken"] <= 0.02 * 200 for row in found.values())
+    wrong = fresh.assign(product=fresh["product"].sample(frac=1, random_state=0).to_numpy())
+    broken = {r["relation"]: r["broken"] for r in relations.relations(real, wrong)["found"]}
+    assert broken["product = a · b"] > 150
+    assert broken[sums[0]] <= 0.02 * 200
+    assert relations.relations(real.head(40), fresh)["found"] == []
+
+
+def test_independent_columns_have_no_relation() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        x = np.column_stack([rng.normal(size=(60, 6)).round(1), rng.integers(0, 2, (60, 6))])
+        table = pd.DataFrame(x, columns=[f"x{k}" for k in range(12)])
+        assert relations.relations(table, table)["found"] == []
+
+
+def test_what_oversampling_asks_for_is_no_fault(draw: Draw) -> None:
+    """Rows of the small group alone, some of them beyond the training range as fresh rows are."""
+    found = run(draw, draw({(1, 1): 60}, 9))
+    assert "groups" not in {kind for kind, _ in findings_of(found)}
+    assert "unseen values" not in {kind for kind, _ in findings_of(found)}
+    many = unseen(draw(dict.fromkeys(EVEN, 200), 3), draw(EVEN, 1), "y")
+    natural = many["natural"] / many["n_real"]
+    assert many["share"] == pytest.approx(natural, abs=0.03)
+    assert 0 < natural < 0.1
+
+
+@pytest.mark.slow
+def test_the_identities_of_craft_are_found(mirror: Path) -> None:
+    from opal.bridge import download
+
+    craft = pd.read_csv(download.SCALING.path("data/craft/craft.csv")).drop(columns="Target")
+    real, fresh = craft.iloc[:100], craft.iloc[100:600]
+    broken = fresh + np.random.default_rng(0).normal(0, 0.3, fresh.shape).round(1)
+    said = {row["relation"] for row in relations.relations(real, broken)["found"]}
+    assert said == {"X9 = X1 · X2", "X8 = X2 · X3"}
+    assert all(row["broken"] == 0 for row in relations.relations(real, fresh)["found"])

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-    from opal.bridge.tabular.audit import TableAudit
+    from opal.bridge.tabular.audit.report import TableAudit
     from opal.bridge.tabular.datasets import Dataset
 
 
 @dataclass(frozen=True)
 class AuditRows:
-    """Find recited rows, shifts, giveaways, impossible values and wrong groups in synthetic rows.
+    """Find recited rows, wrong labels, broken relations, shifts and giveaways in synthetic rows.
 
     Without FILES it audits the GPT-4 rows of arXiv 2406.03628 that its results use.
 
@@ -44,13 +44,13 @@ class AuditRows:
     rows: int | None = None
     """Audit only the first so many rows of each file: those that are used."""
     prompt_rows: int = 0
-    """The model was shown this many first training rows; 0: equal groups were asked for."""
+    """The model was shown this many first training rows, which say what groups were asked for."""
     datasets: tuple[str, ...] = ()
     """Listed datasets to audit when no files are given; all if none is named."""
     tasks: tuple[Literal["imbalanced", "spurious"], ...] = ("imbalanced", "spurious")
     """Tasks of the listed datasets."""
     seed: int = 0
-    """Seed of the two-sample test."""
+    """Seed of folds and forests."""
     json: bool = False
     """Print JSON."""
 
@@ -70,9 +70,9 @@ class AuditRows:
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The findings for people."""
         from opal.bridge import render
-        from opal.bridge.tabular import report
+        from opal.bridge.tabular.audit import blocks
 
-        return render.terminal(report.audit(result))
+        return render.terminal(blocks.audit(result))
 
     def _check_flags(self) -> None:
         from opal import validation
@@ -98,8 +98,8 @@ class AuditRows:
         Used are as many rows as the published results use.
         """
         from opal.bridge.tabular import datasets
-        from opal.bridge.tabular.audit import audit_cases
-        from opal.bridge.tabular.cases import Case
+        from opal.bridge.tabular.audit.cases import Case
+        from opal.bridge.tabular.audit.report import audit_cases
         from opal.bridge.tabular.splits import load
 
         name = f"{dataset.name}/{task}"
@@ -126,8 +126,8 @@ class AuditRows:
         return name, lambda: {**audited().result(), "coding": dataset.coding}
 
     def _files(self) -> TableAudit:
-        from opal.bridge.tabular.audit import audit_cases
-        from opal.bridge.tabular.cases import Case
+        from opal.bridge.tabular.audit.cases import Case
+        from opal.bridge.tabular.audit.report import audit_cases
         from opal.reading import read_table
 
         trains = _one_each("--train", self.train, len(self.files))

@@ -24,7 +24,8 @@ def copies(data: AuditData, writer: str, seed: int) -> dict[str, list[dict[str, 
     - ``relabelled``: exact or folded copies of texts that have other classes only;
     - ``distinct``: how many real texts were copied;
     - ``chance``: copies (exact or folded) and near copies among other real texts of the class, up
-      to 2,000 of all classes: what would be found without copying. ``of`` 0: there are no others.
+      to 2,000 of all classes: what would be found without copying. Where there is no other table,
+      it is the texts of the table itself, each beside all others.
     """
     rng = np.random.default_rng(seed)
     return {role: _role(data, writer, role, rng) for role in data.real}
@@ -49,13 +50,9 @@ def kinds(data: AuditData, ours: np.ndarray, near: Near, role: str) -> dict[str,
 def _role(
     data: AuditData, writer: str, role: str, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    ours, others = data.made[writer], data.rest(role)
-    if len(others) > MOST_OTHERS:
-        others = np.sort(rng.choice(others, MOST_OTHERS, replace=False))
+    ours = data.made[writer]
     found = kinds(data, ours, data.near(writer, role), role)
-    natural = {kind: np.zeros(0, bool) for kind in found}
-    if len(others):
-        natural = kinds(data, others, data.nearest(others, data.real[role]), role)
+    others, natural = _natural(data, role, rng)
     pair = data.key * len(data.labels) + data.label
     relabelled = ~np.isin(pair[ours], pair[data.real[role]])
     label = data.frame["label"].to_numpy()
@@ -81,3 +78,19 @@ def _role(
             }
         )
     return rows
+
+
+def _natural(
+    data: AuditData, role: str, rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Other real texts, at most 2,000, and which of them are which kind of copy of a role's."""
+    theirs, rest = data.real[role], data.rest(role)
+    others = rest if len(rest) else theirs
+    if len(others) > MOST_OTHERS:
+        others = np.sort(rng.choice(others, MOST_OTHERS, replace=False))
+    near = data.nearest(others, theirs)
+    if len(rest):
+        return others, kinds(data, others, near, role)
+    again = np.bincount(data.key[theirs])[data.key[others]] > 1
+    close = (near.cosine >= NEAR) & ~again
+    return others, {"exact": again, "folded": np.zeros(len(others), bool), "near": close}

@@ -9,50 +9,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from opal.bridge import findings
+from opal.bridge.findings import Test, beyond, percent
 from opal.bridge.text.audit import copies, seeds
 from opal.bridge.text.audit.labels import Seen
 from opal.bridge.text.audit.tables import ALL, AuditData
 from opal.bridge.text.audit.variety import OPENINGS, ORDERS
-from opal.checks import z_threshold
 
-LEVEL = 0.01
 PER_CLASS = 3
 _WORST = ("leak", "copies", "near copies", "labels", "attribute", "repeated", "openings")
 _CLOSE = 0.85
 
 
-class Test(NamedTuple):
-    """A comparison with what is normal."""
-
-    kind: str  # what is compared
-    name: str  # class, or all of them
-    z: float  # how far beyond it, positive is worse; infinite for what must never be
-    matters: bool  # whether it is large enough to matter
-    said: str  # the finding in words
-
-
 def verdicts(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The findings of an audit, worst first.
-
-    A finding matters and lies beyond ``threshold``, which holds the chance of any false one below
-    1 % over all ``n_tests`` comparisons.
-    """
-    parts = (_copies, _seeds, _variety, _shift, _labels, _two_sample, _composition)
+    """The findings of an audit, worst first; see :func:`opal.bridge.findings.verdicts`."""
+    parts = (_copies, _seeds, _variety, _shift, _two_sample, _composition)
     tests = [test for part in parts for test in part(found)]
-    threshold = z_threshold(max(len(tests), 1), LEVEL)
-    guilty = [test for test in tests if test.matters and test.z > threshold]
-    # Of several numbers that say the same of a class, the clearest one speaks.
-    clearest = {(test.kind, test.name): test for test in sorted(guilty, key=lambda test: test.z)}
-    guilty = list(clearest.values())
-    rank = {kind: place for place, kind in enumerate(_WORST)}
-    guilty.sort(key=lambda test: (rank.get(test.kind, len(rank)), test.name != ALL, -test.z))
-    return {
-        "n_tests": len(tests),
-        "threshold": threshold,
-        "findings": [
-            {"kind": t.kind, "class": t.name, "z": min(t.z, 99.0), "said": t.said} for t in guilty
-        ],
-    }
+    labels = list(findings.label_tests(found["labels"], "texts"))
+    return findings.verdicts(tests, labels, worst=_WORST, whole=ALL)
 
 
 def examples(seen: Seen, writer: str, score: np.ndarray) -> list[dict[str, Any]]:
@@ -79,24 +53,6 @@ def examples(seen: Seen, writer: str, score: np.ndarray) -> list[dict[str, Any]]
     return found
 
 
-def percent(share: float) -> str:
-    """A share in words."""
-    return f"{100 * share:.0f} %"
-
-
-def _beyond(count: int, of: int, natural: int, natural_of: int) -> float:
-    """How far a count lies above a natural rate, as the z of Fisher's exact one-sided test.
-
-    Where there is nothing to learn the rate from, an equally large set without a case stands in.
-    """
-    from scipy.stats import fisher_exact, norm
-
-    if not natural_of:
-        natural, natural_of = 0, of
-    table = [[count, of - count], [natural, natural_of - natural]]
-    return float(norm.isf(max(fisher_exact(table, alternative="greater").pvalue, 1e-300)))
-
-
 def _copies(found: Mapping[str, Any]) -> Iterator[Test]:
     for role, rows in found["copies"].items():
         for row in rows:
@@ -106,7 +62,7 @@ def _copies(found: Mapping[str, Any]) -> Iterator[Test]:
                 said = f"{count} of {n} texts are {kind} of {role} texts"
                 if chance["of"]:
                     said += f"; of {chance['of']} other real texts {others} are"
-                z = _beyond(count, n, others, chance["of"])
+                z = beyond(count, n, others, chance["of"])
                 yield Test(kind, row["class"], z, count > 0, said)
 
 
@@ -124,7 +80,7 @@ def _seeds(found: Mapping[str, Any]) -> Iterator[Test]:
                 yield Test(what, name, sure, row[kind] > 0, f"{row[kind]} of {n} texts {said}")
         if row["with_seeds"]:
             count, among = row["over_0.9"], row["with_seeds"]
-            z = _beyond(count, among, row["others_over"], row["others"])
+            z = beyond(count, among, row["others_over"], row["others"])
             said = f"{count} of {among} texts have a similarity of .90 or more to a seed of theirs"
             yield Test("similarity", name, z, count > 0.01 * among, said)
         if row["expected"]:
@@ -138,9 +94,11 @@ def _seeds(found: Mapping[str, Any]) -> Iterator[Test]:
 def _variety(found: Mapping[str, Any]) -> Iterator[Test]:
     for row in found["variety"]:
         name, n = row["class"], row["n"]
-        if row["contradictory"]:
-            said = f"{row['contradictory']} of {n} texts occur in another class too"
-            yield Test("labels", name, math.inf, True, said)
+        counts = (row["contradictory"], n, row["real_contradictory"], row["n_real"])
+        said = (
+            f"{counts[0]} of {n} texts occur in another class too, and {counts[2]} of {counts[3]}"
+        )
+        yield Test("labels", name, beyond(*counts), counts[0] > 0, f"{said} real ones")
         if row["reason"] is not None:
             continue
         for k in ORDERS:
@@ -187,28 +145,16 @@ def _shift(found: Mapping[str, Any]) -> Iterator[Test]:
         yield Test("vocabulary", name, _z(a), a["synthetic"] > 1.1 * a["real"], said)
 
 
-def _labels(found: Mapping[str, Any]) -> Iterator[Test]:
-    for row in found["labels"]:
-        if row["reason"] is not None or row["z"] is None:
-            continue
-        said = (
-            f"a classifier of real texts agrees with {percent(row['agree'])} of the labels, "
-            f"against {percent(row['real_agree'])} of those of real texts"
-        )
-        if row["instead"]:
-            said += f"; it often sees {row['instead']} ({percent(row['instead_share'])})"
-        matters = row["agree"] < row["real_agree"] - 0.05
-        yield Test("labels", row["class"], -row["z"], matters, said)
-
-
 def _two_sample(found: Mapping[str, Any]) -> Iterator[Test]:
     for row in found["two_sample"]:
         if row["reason"] is None:
             z = (row["auc"] - 0.5) / row["std_error"] if row["std_error"] > 0 else math.inf
             said = (
                 f"a classifier tells them from real texts with AUC {row['auc']:.2f} ± "
-                f"{row['std_error']:.2f} (real from real: {row['null']:.2f})"
+                f"{row['std_error']:.2f}"
             )
+            if row["null"] is not None:
+                said += f" (real from real: {row['null']:.2f})"
             yield Test("recognisable", row["class"], z, row["auc"] > 0.6, said)
 
 
@@ -284,14 +230,16 @@ def _copied(data: AuditData, writer: str, role: str) -> Iterator[_Kind]:
 
 
 def _doubted(seen: Seen, writer: str, row: np.ndarray) -> _Kind:
+    """Texts that read like another class, the likeliest wrong label first."""
     labels, mine = seen.data.labels, seen.of(writer)
-    p, own = seen.label[mine], seen.data.label[seen.rows[mine]]
-    other, of_own = p.max(axis=1), p[np.arange(len(own)), own]
-    doubt = np.where(np.isfinite(of_own) & (other > of_own), other - of_own, 0.0)
+    p, own = seen.label[mine], seen.own[mine]
+    odds = np.array([seen.odds(number)[mine] for number in range(len(labels))])
+    against = -odds[own, np.arange(len(own))]
+    doubt = np.where(np.isfinite(against) & (against > 0), against, 0.0)
 
     def why(i: int) -> str:
-        instead = labels[int(p[i].argmax())]
-        return f"P({labels[own[i]]}) = {of_own[i]:.2f}, P({instead}) = {other[i]:.2f}"
+        instead = p[i].argmax()
+        return f"P({labels[own[i]]}) = {p[i, own[i]]:.2f}, P({labels[instead]}) = {p[i].max():.2f}"
 
     return _Kind("label doubted", doubt, row, "its seed", why)
 

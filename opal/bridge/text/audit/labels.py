@@ -13,14 +13,23 @@ from typing import Any
 
 import numpy as np
 
+from opal.bridge.label_noise import (
+    MADE,
+    RIGHT,
+    WRONG,
+    WrongLabels,
+    described,
+    wrong_labels,
+)
 from opal.bridge.resampling import Folds, clustered_error, z_score
-from opal.bridge.text.audit.tables import ALL, FOLDS, AuditData, by_class, family, folds_of
+from opal.bridge.text.audit.tables import ALL, FOLDS, AuditData, family, folds_of
 from opal.bridge.text.audit.variety import LEAST
 from opal.bridge.text.classifiers import STRENGTH
 from opal.bridge.text.curves.design import even
 from opal.estimators.wide import fit_wide
 
 _TOLERANCE = 1e-3
+_TINY = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +64,29 @@ class Seen:
     @cached_property
     def label(self) -> np.ndarray:
         """Probability of each class [n, K]."""
-        return self._probabilities(self.data.label[self.rows])
+        return self._probabilities(self.own)
+
+    @cached_property
+    def known(self) -> np.ndarray:
+        """Which rows the classifier was asked about [n]."""
+        return np.isfinite(self.label[:, 0])
+
+    @cached_property
+    def own(self) -> np.ndarray:
+        """Class of each row, a number [n]."""
+        return self.data.label[self.rows]
+
+    @cached_property
+    def family(self) -> np.ndarray:
+        """What rows share that are no independent draws [n]."""
+        return family(self.data, self.rows)
+
+    def odds(self, number: int) -> np.ndarray:
+        """Log odds of a class against the others, in their mix among real texts [n]."""
+        counts = np.bincount(self.own[self.real], minlength=self.label.shape[1]).astype(float)
+        counts[number] = 0.0
+        others = self.label @ (counts / max(counts.sum(), 1.0))
+        return np.log(np.maximum(self.label[:, number], _TINY) / np.maximum(others, _TINY))
 
     @cached_property
     def attribute(self) -> np.ndarray:
@@ -77,39 +108,35 @@ class Seen:
 
 
 def labels(seen: Seen, writer: str) -> list[dict[str, Any]]:
-    """Share of texts that a classifier of real texts gives their own class, class by class.
+    """What share of the labels is wrong, class by class (:mod:`opal.bridge.label_noise`).
 
-    ``agree`` is that of the synthetic texts, ``real_agree`` that of real texts it was not trained
-    on, in the synthetic texts' mix of classes and attributes, and ``z`` their difference over its
-    error, in which texts of the same seed count as one. ``confidence`` is the mean probability of
-    the own class. ``instead`` is the class most often seen instead, with its share, and
-    ``real_instead`` the share of real texts of the class in which it is seen.
+    - ``wrong`` and ``std_error``: the share of texts that read like texts of the other classes
+      instead of their own, by a classifier of real texts that saw no relative of theirs; texts of
+      the same seed count as one. ``z`` is the share over the error of its test;
+    - ``auc``: how well the classifier tells real texts of the class from those of the others;
+    - ``detectable``: the share of wrong labels that would be a finding with probability .8;
+    - ``between``: z of how much more the readings vary than right and wrong labels mixed would;
+    - ``agree``: share of texts that are given their own class, and ``real_agree`` that of real
+      texts in the same mix of attributes;
+    - ``instead``: the class most often seen instead, with its share, and ``real_instead`` the share
+      of real texts of the class in which it is seen.
+
+    ``reason`` says why the share cannot be told; agreement is told where there are enough texts.
     """
-    data = seen.data
-    own = data.label[seen.rows]
-    said, agree = seen.label.argmax(axis=1), seen.label.argmax(axis=1) == own
-    sure = seen.label[np.arange(len(own)), own]
-    known = np.isfinite(seen.label[:, 0])
-    made, real = seen.of(writer), seen.real
-    found = []
-    for name, inside in by_class(data, seen.rows, data.labels):
-        a, b = inside & made & known, inside & real & known
-        if not (inside & made).any():
-            continue
-        row: dict[str, Any] = {"class": name, "n": int(a.sum()), "n_real": int(b.sum())}
-        few = min(row["n"], row["n_real"]) < LEAST
-        row["reason"] = f"needs {LEAST} texts of each kind" if few else None
-        if not few:
-            row |= _agreement(seen, agree, a, b) | {"instead": None}
-            wrong = said[a][said[a] != own[a]]
-            if name != ALL and len(wrong):
-                other = int(np.bincount(wrong).argmax())
-                row["instead"] = data.labels[other]
-                row["instead_share"] = float(np.mean(said[a] == other))
-                row["real_instead"] = float(np.mean(said[b] == other))
-            row |= {"confidence": float(sure[a].mean()), "real_confidence": float(sure[b].mean())}
-        found.append(row)
-    return found
+    numbers = np.unique(seen.data.label[seen.data.made[writer]])
+    return described([_class(seen, writer, each) for each in numbers], seen.family, ALL)
+
+
+def _class(seen: Seen, writer: str, number: int) -> tuple[dict[str, Any], WrongLabels | str]:
+    """Counts and agreement of a class, and its share of wrong labels."""
+    mine = seen.known & (seen.own == number)
+    made, real = mine & seen.of(writer), mine & seen.real
+    row: dict[str, Any] = {"class": seen.data.labels[number]}
+    row |= {"n": int(made.sum()), "n_real": int(real.sum())}
+    if min(row["n"], row["n_real"]) >= LEAST:
+        row |= _agreement(seen, made, real)
+    kind = np.where(made, MADE, np.where(real, RIGHT, np.where(seen.real, WRONG, -1)))
+    return row, wrong_labels(seen.odds(number), kind, seen.stated, seen.family)
 
 
 def composition(seen: Seen, writer: str) -> dict[str, Any] | None:
@@ -168,20 +195,26 @@ def out_of_fold(
     return p
 
 
-def _agreement(seen: Seen, agree: np.ndarray, made: np.ndarray, real: np.ndarray) -> dict[str, Any]:
-    """Agreement on synthetic texts, and on as many real ones of each class and attribute."""
-    data = seen.data
-    group = data.group[seen.rows]
-    size = int(group.max()) + 1
-    counts = np.bincount(group[real], minlength=size)
-    made = made & (counts > 0)[group]
-    mix = np.bincount(group[made], minlength=size) / made.sum()
-    rate = np.bincount(group[real], agree[real], minlength=size) / np.maximum(counts, 1)
-    variance = float(np.sum(mix**2 * rate * (1 - rate) / np.maximum(counts, 1)))
-    values = agree[made].astype(float) - rate[group[made]]
-    error = clustered_error(values, family(data, seen.rows[made]))
-    z = z_score(float(values.mean()), error, float(np.sqrt(variance)))
-    return {"agree": float(agree[made].mean()), "real_agree": float(mix @ rate), "z": z}
+def _agreement(seen: Seen, made: np.ndarray, real: np.ndarray) -> dict[str, Any]:
+    """Agreement on synthetic texts, and on real ones in the same mix of attributes."""
+    said, number = seen.label.argmax(axis=1), seen.own[made][0]
+    values = np.unique(seen.stated[real])
+    made = made & np.isin(seen.stated, values)
+    agree = np.array([np.mean(said[real & (seen.stated == a)] == number) for a in values])
+    mix = np.array([np.mean(seen.stated[made] == a) for a in values])
+    row: dict[str, Any] = {
+        "agree": float(np.mean(said[made] == number)),
+        "real_agree": float(mix @ agree),
+    }
+    wrong = said[made][said[made] != number]
+    if not len(wrong):
+        return row | {"instead": None}
+    other = int(np.bincount(wrong).argmax())
+    row |= {
+        "instead": seen.data.labels[other],
+        "instead_share": float(np.mean(said[made] == other)),
+    }
+    return row | {"real_instead": float(np.mean(said[real] == other))}
 
 
 def _seen(seen: Seen, writer: str) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,14 @@ import pandas as pd
 
 from opal import names, validation
 from opal.bridge import render
-from opal.bridge.text.audit.copies import NEAR, copies
-from opal.bridge.text.audit.findings import examples, percent, verdicts
+from opal.bridge.text.audit import blocks
+from opal.bridge.text.audit.copies import copies
+from opal.bridge.text.audit.findings import examples, verdicts
 from opal.bridge.text.audit.labels import Seen, composition, labels
-from opal.bridge.text.audit.seeds import LEVELS, seeds
-from opal.bridge.text.audit.tables import ALL, REAL, AuditData
+from opal.bridge.text.audit.seeds import seeds
+from opal.bridge.text.audit.tables import REAL, AuditData
 from opal.bridge.text.audit.two_sample import two_sample
-from opal.bridge.text.audit.variety import OPENINGS, ORDERS, shift, variety
+from opal.bridge.text.audit.variety import shift, variety
 from opal.bridge.text.corpus import ATTRIBUTE, TextCorpus
 from opal.bridge.text.encoders import Encoder, encoder
 from opal.files import write_text
@@ -26,9 +27,7 @@ from opal.files import write_text
 STEPS = 5
 """How often progress is told of, for each writer."""
 Progress = Callable[[str], None]
-_SENTENCES = 2
 _HEAD = ("corpus", "source", "class", "kind", "finding")
-_BOTH = {"n": "texts", "n_real": "real"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +40,18 @@ class AuditReport:
 
     audits: Mapping[str, Mapping[str, Any]]
 
-    def table(self) -> pd.DataFrame:
-        """What is wrong, a row for each finding, worst first."""
+    def table(self, name: str = "findings") -> pd.DataFrame:
+        """One of its tables, as a reader sees it, over all corpora and sources.
+
+        Args:
+            name: ``findings``, worst first, or one of :data:`opal.bridge.text.audit.blocks.TABLES`.
+
+        Raises:
+            UnknownNameError: there is no such table.
+        """
+        names.check("table of an audit", [name], ("findings", *blocks.TABLES))
+        if name != "findings":
+            return self._shown(name)
         rows = [
             (name, writer, each["class"], each["kind"], each["said"])
             for name, entry in self.audits.items()
@@ -51,9 +60,20 @@ class AuditReport:
         ]
         return pd.DataFrame(rows, columns=list(_HEAD))
 
+    def _shown(self, name: str) -> pd.DataFrame:
+        rows: list[tuple[Any, ...]] = []
+        head: tuple[str, ...] = ()
+        for corpus, entry in self.audits.items():
+            for writer, found in entry["sources"].items():
+                table = blocks.audit_tables(found).get(name)
+                if table is not None:
+                    head = tuple(table.head)
+                    rows += [(corpus, writer, *row) for row in table.rows]
+        return pd.DataFrame(rows, columns=[*_HEAD[:2], *head])
+
     def to_html(self) -> str:
         """One page with the worst texts side by side; it needs nothing else, and runs nothing."""
-        return render.html("Audit of synthetic texts", blocks(self.result()))
+        return render.html("Audit of synthetic texts", blocks.audit(self.result()))
 
     def result(self) -> dict[str, Any]:
         """What was found, JSON-able."""
@@ -136,27 +156,6 @@ def audit(
     return {writer: _audit(seen, writer, progress) for writer in synthetic}
 
 
-def blocks(result: Mapping[str, Any], *, brief: bool = False) -> Iterator[render.Block]:
-    """What was found, the tables behind it, and the worst texts.
-
-    ``result`` is of :meth:`AuditReport.result` or :meth:`AuditReport.write`; ``brief`` shows one
-    example of each kind, as in a terminal.
-    """
-    for name, entry in result["audits"].items():
-        for writer, found in entry["sources"].items():
-            yield render.Heading(f"{name}, {writer}")
-            yield render.Paragraph(_headline(found))
-            yield from _findings(found)
-            yield from (table for table in _tables(found) if table.rows)
-            if found["examples"]:
-                yield _examples(found, brief=brief)
-        if entry["notes"]:
-            yield render.Heading("Notes", 3)
-            yield render.Items([("", note) for note in entry["notes"]])
-    if "written" in result:
-        yield render.Paragraph(f"wrote {result['written']}")
-
-
 def _audit(seen: Seen, writer: str, progress: Progress | None) -> dict[str, Any]:
     data, seed, rows = seen.data, seen.seed, seen.data.made[writer]
     tell = progress or (lambda _: None)
@@ -184,252 +183,3 @@ def _audit(seen: Seen, writer: str, progress: Progress | None) -> dict[str, Any]
     found["examples"] = examples(seen, writer, score)
     found["verdicts"] = verdicts(found)
     return found
-
-
-def _headline(found: Mapping[str, Any]) -> str:
-    real = ", ".join(f"{n} of {role}" for role, n in found["n_real"].items())
-    return (
-        f"{found['n']} texts of {len(found['classes'])} classes against {real}; "
-        f"classifiers on {found['encoder']}"
-    )
-
-
-def _findings(found: Mapping[str, Any]) -> Iterator[render.Block]:
-    """Of each kind the clearest findings, and where else it is."""
-    found_of: dict[str, list[Mapping[str, Any]]] = {}
-    for row in found["verdicts"]["findings"]:
-        found_of.setdefault(row["kind"], []).append(row)
-    entries = []
-    for kind, rows in found_of.items():
-        entries += [(kind, f"({row['class']}): {row['said']}.") for row in rows[:_SENTENCES]]
-        if len(rows) > _SENTENCES:
-            others = ", ".join(row["class"] for row in rows[_SENTENCES:])
-            entries.append((kind, f"(also): {others}."))
-    nothing = render.Paragraph("Nothing found.", "good")
-    yield render.Items(entries, "bad") if entries else nothing
-    yield render.Paragraph(
-        f"Of {found['verdicts']['n_tests']} comparisons with what is normal among real texts. A "
-        "finding is large enough to matter, and the chance of any false one is below 1 %.",
-        "note",
-    )
-
-
-def _examples(found: Mapping[str, Any], *, brief: bool) -> render.Table:
-    """Side by side: the synthetic text, and the real one that shows what is wrong."""
-    chosen = found["examples"]
-    if brief:
-        first = {row["kind"]: row for row in reversed(chosen)}
-        chosen = [*reversed(first.values())]
-    rows: list[list[render.Cell]] = [
-        [
-            f"{row['kind']} ({row['class']}): {row['why']}",
-            render.Quote(row["text"]),
-            "" if row["other"] is None else render.Quote(row["other"], row["role"]),
-        ]
-        for row in chosen
-    ]
-    note = f"Texts are shown up to {render.LIMIT} characters."
-    return render.Table(("why", "synthetic", "beside it"), rows, "Worst examples", note)
-
-
-def _tables(found: Mapping[str, Any]) -> list[render.Table]:
-    parts = [_copies, _seeds, _coverage, _variety, _openings, _shift, _words, _labels, _two_sample]
-    if found["composition"]:
-        parts += [_groups, _attributes]
-    return [part(found) for part in parts]
-
-
-def _copies(found: Mapping[str, Any]) -> render.Table:
-    kinds = ("exact", "folded", "near", "relabelled", "distinct")
-    rows = [
-        [role, row["class"], row["n"], *(row[kind] for kind in kinds)]
-        + [_ratio(row["chance"][kind], row["chance"]["of"]) for kind in ("copies", "near")]
-        for role, classes in found["copies"].items()
-        for row in classes
-        if row["class"] == ALL or len(classes) == 1 or any(row[kind] for kind in kinds)
-    ]
-    head = ("of", "class", "texts", "exact", "same words", "near", "relabelled", "distinct")
-    note = (
-        f"Near: cosine of four letters in a row of at least {NEAR:g}, or a real text and something "
-        "around it. By chance: among other real texts of the class. Classes without copies are "
-        "left out."
-    )
-    return render.Table((*head, "by chance", "near by chance"), rows, "Copies of real texts", note)
-
-
-def _seeds(found: Mapping[str, Any]) -> render.Table:
-    rows = [
-        [row["class"], row["with_seeds"], _plus_minus(row["similarity"], row["std_error"])]
-        + [_number(row["p95"])]
-        + [_ratio(row[f"over_{level:g}"], row["with_seeds"]) for level in LEVELS]
-        + [_number(row["to_others"])]
-        for row in found["seeds"]
-        if row["with_seeds"]
-    ]
-    over = tuple(f"≥ {level:.2f}" for level in LEVELS)
-    head = ("class", "texts", "mean", "95th percentile", *over, "mean to other base texts")
-    return render.Table(head, rows, "Similarity to their own seeds", f"Scale: {found['scale']}.")
-
-
-def _coverage(found: Mapping[str, Any]) -> render.Table:
-    kinds = ("seedless", "unknown", "foreign", "leaked")
-    rows = [
-        [row["class"], _ratio(row["used"], row["base"])]
-        + [_number(row[name], ".1f") for name in ("expected", "per_seed")]
-        + [row["most"], _number(row["effective"], ".1f"), *(row[kind] for kind in kinds)]
-        for row in found["seeds"]
-        if row["with_seeds"]
-    ]
-    note = (
-        "Used: base texts of the class that are seeds; expected: if as many had been drawn at "
-        "random. Effective: equally used seeds that would weigh as much. Unknown: no table holds "
-        "the seed; foreign: it is of another class; leaked: it is a test text."
-    )
-    head = ("class", "used", "expected", "texts a seed", "most", "effective")
-    return render.Table((*head, *kinds), rows, "Coverage of the seeds", note)
-
-
-def _variety(found: Mapping[str, Any]) -> render.Table:
-    def cells(row: Mapping[str, Any]) -> list[str]:
-        distinct = [_pair(row[f"distinct_{n}"]) for n in ORDERS]
-        openings = [_pair(row[f"opening_{k}"], share=True) for k in OPENINGS]
-        return [_pair(row["repeated"], share=True), *distinct, *openings]
-
-    note = (
-        "Synthetic (real), of equally many texts: share that another text equals, distinct runs of "
-        "1, 2, 3 words, share whose first 3, 4, 5 words another text shares. ↓ or ↑: beyond three "
-        "standard errors."
-    )
-    counts = {"n": "texts", "n_repeated": "repeats", "most": "most"}
-    head = ("repeated", "distinct-1", "-2", "-3", "opening 3", "4", "5")
-    return _described("Variety", found["variety"], counts, head, cells, note)
-
-
-def _openings(found: Mapping[str, Any]) -> render.Table:
-    rows = [
-        [row["class"], ", ".join(f"{o['words']} ({percent(o['share'])})" for o in row["openings"])]
-        for row in found["variety"]
-        if row["openings"]
-    ]
-    return render.Table(("class", "words (share)"), rows, "Most frequent first three words")
-
-
-def _shift(found: Mapping[str, Any]) -> render.Table:
-    def cells(row: Mapping[str, Any]) -> list[str]:
-        forms = {"shift_sd": "+.2f", "length_z": "+.1f", "sd_ratio": ".2f"}
-        words = f"{row['words']:.1f} ({row['real_words']:.1f})"
-        length = [_number(row[name], form) for name, form in forms.items()]
-        return [words, *length, _pair(row["divergence"]), _pair(row["unseen"], share=True)]
-
-    note = (
-        "Synthetic (real). Shift of the mean length in standard deviations of real lengths, and "
-        "its z. Divergence of the words' frequencies (Jensen-Shannon distance) and share of unseen "
-        "words, against real texts of equal number. ↓ or ↑: beyond three standard errors."
-    )
-    head = ("words", "shift (SD)", "z", "SD ratio", "divergence", "unseen words")
-    return _described("Length and vocabulary", found["shift"], _BOTH, head, cells, note)
-
-
-def _words(found: Mapping[str, Any]) -> render.Table:
-    rows = [
-        [row["class"], _listed(row["more"]), _listed(row["less"])]
-        for row in found["shift"]
-        if row["reason"] is None and (row["more"] or row["less"])
-    ]
-    note = "Share of the synthetic texts with the word, and in brackets of the real ones."
-    return render.Table(("class", "more", "less"), rows, "Words used more and less often", note)
-
-
-def _labels(found: Mapping[str, Any]) -> render.Table:
-    def cells(row: Mapping[str, Any]) -> list[render.Cell]:
-        agree = [percent(row["agree"]), percent(row["real_agree"]), _number(row["z"], "+.1f")]
-        sure = f"{row['confidence']:.2f} ({row['real_confidence']:.2f})"
-        instead = row["instead"] and (
-            f"{row['instead']} {percent(row['instead_share'])} ({percent(row['real_instead'])})"
-        )
-        return [*agree, sure, instead]
-
-    note = (
-        "Share of texts that a classifier of real texts, which has seen no relative of theirs, "
-        "gives their own class. Synthetic (real)."
-    )
-    head = ("agrees", "on real texts", "z", "P(own class)", "instead often")
-    return _described("Consistency of the labels", found["labels"], _BOTH, head, cells, note)
-
-
-def _two_sample(found: Mapping[str, Any]) -> render.Table:
-    def cells(row: Mapping[str, Any]) -> list[str]:
-        pairs = (("auc", "std_error"), ("null", "null_error"))
-        return [_plus_minus(row[name], row[error]) for name, error in pairs]
-
-    note = (
-        "AUC of a classifier that tells synthetic from real texts, on texts without relatives in "
-        "its training; .5: it cannot."
-    )
-    title, head = "Can they be told from real texts?", ("AUC", "real from real")
-    return _described(title, found["two_sample"], _BOTH, head, cells, note)
-
-
-def _groups(found: Mapping[str, Any]) -> render.Table:
-    head = ("class", "attribute", *found["composition"]["tables"])
-    rows = [[row[name] for name in head] for row in found["composition"]["groups"]]
-    return render.Table(head, rows, "Texts of each class and attribute", "As stated.")
-
-
-def _attributes(found: Mapping[str, Any]) -> render.Table:
-    shares = ("real", "stated", "expected", "seen")
-    rows = [
-        [row["class"], row["attribute"], row["n"]]
-        + [None if row[name] is None else percent(row[name]) for name in shares]
-        + [_number(row["z"], "+.1f")]
-        for row in found["composition"]["seen"]
-    ]
-    note = (
-        "Seen: share in which a classifier of real texts sees the attribute; expected: share in "
-        "which it would if all texts were as stated."
-    )
-    head = ("class", "attribute", "texts", "in base", *shares[1:], "z")
-    return render.Table(head, rows, "Attribute given the class", note)
-
-
-def _described(
-    title: str,
-    found: Sequence[Mapping[str, Any]],
-    counts: Mapping[str, str],
-    head: Sequence[str],
-    cells: Callable[[Mapping[str, Any]], Sequence[render.Cell]],
-    note: str,
-) -> render.Table:
-    """Class, counts and cells of each row; where nothing can be said, the reason."""
-    rows: list[list[render.Cell]] = [
-        [row["class"], *(row[name] for name in counts)]
-        + ([row["reason"], *[""] * (len(head) - 1)] if row["reason"] else [*cells(row)])
-        for row in found
-    ]
-    return render.Table(("class", *counts.values(), *head), rows, title, note)
-
-
-def _number(value: float | None, form: str = ".2f") -> str:
-    return "–" if value is None else format(value, form)
-
-
-def _plus_minus(value: float | None, error: float | None) -> str:
-    return _number(value) if error is None else f"{_number(value)} ± {_number(error)}"
-
-
-def _ratio(count: int, of: int) -> str:
-    return f"{count} / {of}" if of else "–"
-
-
-def _pair(compared: Mapping[str, Any], share: bool = False) -> str:
-    """That of synthetic texts, and in brackets of real ones; an arrow where z exceeds 3."""
-    z = compared["z"] or 0.0
-    mark = " ↑" if z > 3 else " ↓" if z < -3 else ""
-    shown = percent if share else _number
-    return f"{shown(compared['synthetic'])} ({shown(compared['real'])}){mark}"
-
-
-def _listed(words: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(
-        f"{w['word']} {percent(w['share'])} ({percent(w['real_share'])})" for w in words[:6]
-    )

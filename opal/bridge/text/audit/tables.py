@@ -168,10 +168,12 @@ class AuditData:
         return self._near[writer, role]
 
     def nearest(self, ours: np.ndarray, theirs: np.ndarray) -> Near:
-        """The nearest of the rows ``theirs`` to each of the rows ``ours``."""
+        """The nearest of the rows ``theirs`` to each of the rows ``ours``, but for itself."""
         across, row, cosine = self.characters[theirs].T.tocsr(), [], []
         for start in range(0, len(ours), _AT_ONCE):
-            some = (self.characters[ours[start : start + _AT_ONCE]] @ across).toarray()
+            own = ours[start : start + _AT_ONCE]
+            some = (self.characters[own] @ across).toarray()
+            some[own[:, None] == theirs] = -1.0
             best = some.argmax(axis=1)
             row.append(theirs[best])
             cosine.append(some[np.arange(len(best)), best])

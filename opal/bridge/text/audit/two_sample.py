@@ -11,6 +11,8 @@ from opal.bridge.text.audit import variety
 from opal.bridge.text.audit.labels import out_of_fold
 from opal.bridge.text.audit.tables import AuditData, family, folds_of
 
+_LEAST_NULL = 100
+
 
 def two_sample(data: AuditData, writer: str, seed: int) -> tuple[list[dict[str, Any]], np.ndarray]:
     """Out-of-fold AUC of a linear rule that tells synthetic from real texts, group by group.
@@ -18,7 +20,8 @@ def two_sample(data: AuditData, writer: str, seed: int) -> tuple[list[dict[str, 
     .5: indistinguishable; 1: every synthetic text is recognised. Copies and relatives are never on
     both sides (:mod:`opal.bridge.resampling`). ``std_error`` is Hanley and McNeil's (1982)
     for as many synthetic texts as there are families. Beside it stands ``null``, the same for two
-    random halves of the real texts. Of each kind at most 1,000 texts are used.
+    random halves of the real texts; None for fewer than 100, where what is held out pushes its own
+    half away, so that the AUC lies far below one half. Of each kind at most 1,000 texts are used.
 
     Returns:
         The rows, and for each synthetic text of the writer the score that it is one, NaN where it
@@ -40,9 +43,11 @@ def two_sample(data: AuditData, writer: str, seed: int) -> tuple[list[dict[str, 
             row["auc"], score[a] = _auc(data, a, b, rng)
             n_families = len(np.unique(family(data, a)))
             row["std_error"] = auc_error(row["auc"], n_families, len(b))
-            one, other = np.array_split(rng.permutation(b), 2)
-            row["null"], _ = _auc(data, one, other, rng)
-            row["null_error"] = auc_error(0.5, len(one), len(other))
+            row |= {"null": None, "null_error": None}
+            if len(b) >= _LEAST_NULL:
+                one, other = np.array_split(rng.permutation(b), 2)
+                row["null"], _ = _auc(data, one, other, rng)
+                row["null_error"] = auc_error(0.5, len(one), len(other))
         rows.append(row)
     return rows, score[data.made[writer]]
 

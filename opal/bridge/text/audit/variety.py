@@ -41,14 +41,12 @@ def variety(data: AuditData, writer: str, seed: int) -> list[dict[str, Any]]:
     - ``repeated``: share of texts that another text equals up to case, marks and spacing.
 
     All are of equally many synthetic and real texts. Of all the synthetic texts of the class,
-    ``n_repeated`` repeat an earlier one, ``contradictory`` occur in another class too, ``most`` is
-    how often the most frequent one occurs, and ``openings`` are the most frequent first three words
-    with their shares.
+    ``n_repeated`` repeat an earlier one, ``contradictory`` occur in another class too (of the
+    ``n_real`` real ones ``real_contradictory``), ``most`` is how often the most frequent one
+    occurs, and ``openings`` are the most frequent first three words with their shares.
     """
     rng = np.random.default_rng(seed)
-    classes: dict[int, set[int]] = {}
-    for i in data.made[writer]:
-        classes.setdefault(int(data.key[i]), set()).add(int(data.label[i]))
+    made, real = (_classes(data, rows) for rows in (data.made[writer], data.known()))
     rows = []
     for name, ours, theirs in pools(data, writer):
         counts = Counter(data.key[ours].tolist())
@@ -57,7 +55,9 @@ def variety(data: AuditData, writer: str, seed: int) -> list[dict[str, Any]]:
             "n": len(ours),
             "n_repeated": len(ours) - len(counts),
             "most": max(counts.values()),
-            "contradictory": sum(len(classes[int(k)]) > 1 for k in data.key[ours]),
+            "contradictory": sum(len(made[int(k)]) > 1 for k in data.key[ours]),
+            "real_contradictory": sum(len(real[int(k)]) > 1 for k in data.key[theirs]),
+            "n_real": len(theirs),
             "openings": _frequent(data, ours),
             "reason": too_few(ours, theirs),
         }
@@ -146,6 +146,14 @@ def against_real(
         name: _compared(np.array(pairs), m if name in shares else None)
         for name, pairs in found.items()
     }
+
+
+def _classes(data: AuditData, rows: np.ndarray) -> dict[int, set[int]]:
+    """The classes in which each text of some rows occurs, by its key."""
+    found: dict[int, set[int]] = {}
+    for row in rows:
+        found.setdefault(int(data.key[row]), set()).add(int(data.label[row]))
+    return found
 
 
 def _sameness(data: AuditData, rows: np.ndarray, _: np.ndarray) -> dict[str, float]:

@@ -84,9 +84,9 @@ class Audit:
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The findings for people."""
         from opal.bridge import render
-        from opal.bridge.text.audit.report import blocks
+        from opal.bridge.text.audit import blocks
 
-        return render.terminal(blocks(result, brief=True))
+        return render.terminal(blocks.audit(result, brief=True))
 
     def _check_flags(self) -> None:
         if self.files and self.corpus:

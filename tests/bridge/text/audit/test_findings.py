@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from opal.bridge.text.audit import copies, findings, labels
 from opal.bridge.text.audit.report import audit
@@ -39,25 +38,6 @@ def test_honest_texts_are_not_accused(seed: int) -> None:
     for row in found["two_sample"]:
         if row["reason"] is None:
             assert abs(row["auc"] - 0.5) < 4 * row["std_error"]
-
-
-def test_many_comparisons_accuse_no_more_than_one_honest_audit_in_a_hundred(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Where all is as it should be, 60 comparisons together have the chance that one would have."""
-    rng, n, audits = np.random.default_rng(0), 60, 3000
-
-    def honest(z: Sequence[float]) -> dict[str, Any]:
-        made = [findings.Test("variety", str(k), each, True, "") for k, each in enumerate(z)]
-        for part in ("copies", "seeds", "variety", "shift", "labels", "two_sample", "composition"):
-            said = made if part == "variety" else []
-            monkeypatch.setattr(findings, f"_{part}", lambda _, said=said: said)
-        return findings.verdicts({})
-
-    accused = sum(bool(honest(rng.standard_normal(n).tolist())["findings"]) for _ in range(audits))
-    assert 0 < accused < stats.binom.ppf(0.999, audits, findings.LEVEL)
-    assert honest([3.0])["findings"] != []  # alone it would be beyond chance
-    assert honest([3.0, *np.zeros(n - 1)])["findings"] == []
 
 
 def copied(rng: np.random.Generator, real: Tables, made: pd.DataFrame) -> pd.DataFrame:
@@ -137,8 +117,8 @@ def narrow(rng: np.random.Generator, real: Tables, made: pd.DataFrame) -> pd.Dat
 
 
 def contradicting(rng: np.random.Generator, real: Tables, made: pd.DataFrame) -> pd.DataFrame:
-    bad, good = (np.flatnonzero(made["label"] == label)[0] for label in planted.CLASSES)
-    return planted.with_text(made, [bad], [made["text"][good]])
+    bad, good = (np.flatnonzero(made["label"] == label)[-30:] for label in planted.CLASSES)
+    return planted.with_text(made, bad, made["text"][good].tolist())
 
 
 @pytest.mark.parametrize(
@@ -147,7 +127,7 @@ def contradicting(rng: np.random.Generator, real: Tables, made: pd.DataFrame) ->
         (
             (narrow, nearly, copied, leaking, contradicting),
             {("copies", "good"), ("near copies", "all classes"), ("leak", "all classes"),
-             ("coverage", "all classes"), ("seeds", "all classes"), ("labels", "good, inn")},
+             ("coverage", "all classes"), ("seeds", "all classes"), ("labels", "bad, ship")},
         ),
         (
             (longer, opening, mislabelled, repeating),
@@ -206,6 +186,19 @@ def test_a_classifier_never_saw_the_seed() -> None:
     assert agreement(base, blind.assign(seeds=[()] * 300))["agree"] > 0.8
 
 
+def test_a_rare_class_whose_labels_are_all_wrong_is_found() -> None:
+    """The classifier seldom says a rare class, of right or wrong texts: agreement tells nothing."""
+    rng = np.random.default_rng(0)
+    base = planted.table(rng, [("bad", "inn")] * 40 + [("good", "inn")] * 560)
+    wrong = planted.table(rng, [("good", "inn")] * 60, source="model").assign(label="bad")
+    right = planted.table(rng, [("bad", "inn")] * 60, source="model")
+    one, none = (run({"base": base}, made)["labels"][0] for made in (wrong, right))
+    assert one["wrong"] == pytest.approx(1.0, abs=0.3)
+    assert one["z"] > 5
+    assert none["z"] < 2.5
+    assert 0.1 < none["detectable"] < 0.9
+
+
 def agreement(base: pd.DataFrame, made: pd.DataFrame) -> dict[str, Any]:
     seen = labels.Seen(AuditData.of({"base": base}, {"model": made}, TfIdf()), 0)
     return labels.labels(seen, "model")[-1]
@@ -220,7 +213,7 @@ def test_few_texts_are_told_and_do_not_break() -> None:
     assert found == run(real, made)
     assert found["composition"] is None
     assert found["variety"][0]["reason"] == "needs 20 real texts; there are 4"
-    assert found["labels"][0]["reason"] == "needs 10 texts of each kind"
+    assert found["labels"][0]["reason"].startswith("needs 10 of each kind; there are 2 made, ")
     assert found["seeds"][0]["seedless"] == 1
     assert found["verdicts"]["findings"] == []
 

@@ -16,7 +16,8 @@ from rich.console import Console
 from opal.bridge import render
 from opal.bridge.render import LIMIT, shown
 from opal.bridge.text import reading
-from opal.bridge.text.audit.report import AuditReport, audit, blocks
+from opal.bridge.text.audit import blocks
+from opal.bridge.text.audit.report import AuditReport, audit
 from opal.bridge.text.audit.tables import FOLDS, AuditData, folds_of
 from opal.bridge.text.commands.audit import Audit
 from opal.bridge.text.corpus import leaks
@@ -127,9 +128,20 @@ def test_the_page_is_written_whole(result: dict[str, Any], tmp_path: Path) -> No
         found.write(tmp_path)
 
 
+def test_tables_have_names(result: dict[str, Any]) -> None:
+    found = AuditReport(result["audits"])
+    assert found.table()["kind"].tolist() == found.table("findings")["kind"].tolist()
+    labels = found.table("labels")
+    assert labels.columns[:3].tolist() == ["corpus", "source", "class"]
+    assert set(labels["class"]) >= {"<i>bad</i>", "good [/]"}
+    assert len(found.table("groups")) == 4
+    with pytest.raises(ValueError, match="did you mean 'copies'"):
+        found.table("copys")
+
+
 def test_the_terminal_is_not_acted_on(result: dict[str, Any]) -> None:
     console = Console(width=140, record=True, file=io.StringIO())
-    console.print(render.terminal(blocks(result, brief=True)))
+    console.print(render.terminal(blocks.audit(result, brief=True)))
     said = console.export_text()
     assert "\x1b" not in said
     assert "\u202e" not in said

@@ -1,4 +1,4 @@
-"""Synthetic rows beside the real tables they come from: their groups, and which rows are copies."""
+"""Synthetic rows beside the real tables they come from, and their groups."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from opal.bridge.tabular.splits import checked, keys, recurs, without
+from opal.bridge.tabular.splits import checked
 
+ALL = "all rows"
 MOST_LEVELS = 10
-NEAR_SHARE = 0.05
+_LEAST_UNIQUE = 50
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Tables:
     source: pd.DataFrame | None
     target: str
     attributes: tuple[str, ...]
+    keys: tuple[str, ...] = ()  # columns that are left out, for they tell rows apart and no more
 
     @classmethod
     def of(
@@ -43,7 +45,9 @@ class Tables:
         target: str,
         attributes: Sequence[str],
     ) -> Tables:
-        """Every table with the columns of the first training table.
+        """Every table with the columns of the first training table, less those that are keys.
+
+        A key holds whole numbers, all different in every real table: behind it no row is a copy.
 
         Raises:
             ValueError: there is no case, or a table is unfit; see
@@ -71,7 +75,11 @@ class Tables:
             done.append(replace(case, **fit))
         if source is not None:
             source = checked(source, columns, needed, "the source table")
-        return cls(tuple(done), source, target, tuple(attributes))
+        real = [table for case in done for table in (case.train, case.test) if table is not None]
+        found = _keys([*real, *([] if source is None else [source])], needed)
+        bare = [_without(case, found) for case in done]
+        source = None if source is None else source.drop(columns=found)
+        return cls(tuple(bare), source, target, tuple(attributes), tuple(found))
 
     @property
     def synthetic(self) -> pd.DataFrame:
@@ -90,6 +98,23 @@ class Tables:
     def features(self) -> list[str]:
         """Feature columns, in order."""
         return [name for name in self.real.columns if name != self.target]
+
+
+def _keys(real: Sequence[pd.DataFrame], needed: Sequence[str]) -> list[str]:
+    large = [table for table in real if len(table) >= _LEAST_UNIQUE]
+    names = [name for name in real[0].columns if name not in needed] if large else []
+    return [
+        name
+        for name in names
+        if all(t[name].is_unique for t in real) and all((t[name] % 1 == 0).all() for t in real)
+    ][: len(real[0].columns) - 2]  # a feature is left
+
+
+def _without(case: Case, names: Sequence[str]) -> Case:
+    roles = ("synthetic", "train", "test", "generated")
+    tables = {role: getattr(case, role) for role in roles}
+    given = {role: table for role, table in tables.items() if table is not None}
+    return replace(case, **{role: t.drop(columns=list(names)) for role, t in given.items()})
 
 
 @dataclass(frozen=True)
@@ -132,9 +157,10 @@ def composition(
     """Counts and shares of groups, and of attribute levels given the label, table by table.
 
     ``groups``: for each group its count in ``synthetic`` (and in ``generated``, all rows that the
-    model wrote, where only some are used), ``prompt``, ``train``, ``test`` and ``source``, the
-    synthetic and the asked-for share, and ``z`` of their difference under independent draws at the
-    asked-for share.
+    model wrote, where only some are used), ``prompt``, ``train``, ``test`` and ``source``, and the
+    synthetic share. What was asked for is known from the prompt alone: only there is an
+    ``asked_share``, and ``z`` of the difference under independent draws at it. A file of one group
+    is what oversampling asks for, and no fault.
 
     ``conditional``: P(attribute level | label) with numerators and denominators in each table: a
     spurious correlation that the model rebuilt shows here.
@@ -147,14 +173,15 @@ def composition(
     n, n_asked = len(labels["synthetic"]), sum(asked.values()) if asked else 0
     found = []
     for name in names:
-        known = name in groups.names
-        share = (asked[name] / n_asked) if asked else known / len(groups.names)
-        got, spread = counts["synthetic"][name] / n, np.sqrt(share * (1 - share) / n)
+        share = asked[name] / n_asked if asked else None
+        got = counts["synthetic"][name] / n
+        spread = 0.0 if share is None else float(np.sqrt(share * (1 - share) / n))
         row: dict[str, Any] = {"group": name} | {role: counts[role][name] for role in counts}
         row |= {"share": got, "asked_share": share}
-        found.append(row | {"z": float((got - share) / spread) if spread > 0 else None})
+        z = None if share is None or spread == 0 else (got - share) / spread
+        found.append(row | {"z": z})
     return {
-        "asked": f"the first {prompt_rows} training rows" if asked else "equal groups",
+        "asked": f"the first {prompt_rows} training rows" if asked else None,
         "n_rows": {role: len(table) for role, table in tables.items()},
         "groups": found,
         "conditional": _conditional(tables, groups),
@@ -197,96 +224,3 @@ def _conditional(tables: dict[str, pd.DataFrame], groups: Grouping) -> list[dict
                     row[role] = {"count": hits, "of": len(inside), "share": share}
                 rows.append(row)
     return rows
-
-
-def copies(cases: Sequence[Case], source: pd.DataFrame | None) -> dict[str, Any]:
-    """Copies of training, test and source rows, and repetitions within a file, over all cases.
-
-    For each of ``train``, ``test``, ``source`` (where there is one):
-
-    - ``exact``: rows equal to a real row, label included, and ``exact_share``;
-    - ``distinct``: how many different real rows were copied;
-    - ``relabelled``: rows equal to a real row in all but the label, and to none label included;
-    - ``near``: the other rows that lie closer to a real row (features in SD units) than 95 % of
-      the real rows lie to one another; fresh real rows would do so at the rate of 5 %;
-    - ``by_chance``: share of other real rows that equal a row of that table, label included: what
-      would be recited without reciting. None where no other real rows are at hand;
-    - ``by_file``: ``exact`` of each file.
-
-    ``within`` counts rows that repeat an earlier row of their file.
-    """
-    found: dict[str, Any] = {}
-    for role in ("train", "test", "source"):
-        tables = [source if role == "source" else getattr(case, role) for case in cases]
-        pairs = [each for each in zip(cases, tables, strict=True) if each[1] is not None]
-        if pairs:
-            # All files share one source table, whose neighbours are looked up once.
-            near = {id(table): _Neighbours(table) for _, table in pairs}
-            counts = [_compare(c, table, near[id(table)], role, source) for c, table in pairs]
-            found[role] = _total(counts, [case.name for case, _ in pairs])
-    n_rows = sum(len(case.synthetic) for case in cases)
-    repeated = n_rows - sum(len(set(keys(case.synthetic))) for case in cases)
-    share = repeated / n_rows
-    return found | {"within": {"n_rows": n_rows, "repeated": repeated, "repeated_share": share}}
-
-
-def _compare(
-    case: Case, table: pd.DataFrame, neighbours: _Neighbours, role: str, source: pd.DataFrame | None
-) -> dict[str, Any]:
-    features = table.columns[:-1]
-    ours = case.synthetic
-    exact, same_features = recurs(ours, table), recurs(ours[features], table[features])
-    close = neighbours.distance(ours) <= neighbours.radius
-    return {
-        "n_rows": len(ours),
-        "exact": int(exact.sum()),
-        "distinct": len(set(keys(ours)) & set(keys(table))),
-        "relabelled": int((same_features & ~exact).sum()),
-        "near": int((close & ~same_features).sum()),
-        "by_chance": _by_chance(case, table, role, source),
-    }
-
-
-class _Neighbours:
-    """Nearest real rows of a table, in units of its feature SDs."""
-
-    def __init__(self, table: pd.DataFrame) -> None:
-        from sklearn.neighbors import NearestNeighbors
-
-        real = table[table.columns[:-1]].to_numpy(dtype=float)
-        self._scale = np.where(real.std(axis=0) > 0, real.std(axis=0), 1.0)
-        self._index = NearestNeighbors(n_neighbors=min(2, len(real))).fit(real / self._scale)
-        between = self._index.kneighbors(real / self._scale)[0][:, -1]
-        self.radius = float(np.quantile(between, NEAR_SHARE))
-
-    def distance(self, rows: pd.DataFrame) -> np.ndarray:
-        """Distance of each row to its nearest real row, ``(n,)``."""
-        ours = rows[rows.columns[:-1]].to_numpy(dtype=float) / self._scale
-        return self._index.kneighbors(ours, n_neighbors=1)[0][:, 0]
-
-
-def _by_chance(
-    case: Case, table: pd.DataFrame, role: str, source: pd.DataFrame | None
-) -> float | None:
-    """Share of real rows outside a table that equal a row in it; twins within the source table."""
-    if role == "source":
-        return float(table.duplicated(keep=False).mean())
-    others = case.test if role == "train" else case.train
-    if source is not None:
-        others = without(source, [table])
-    if others is None or others.empty:
-        return None
-    return float(recurs(others, table).mean())
-
-
-def _total(counts: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    n_rows = sum(count["n_rows"] for count in counts)
-    total: dict[str, Any] = {"n_rows": n_rows}
-    for kind in ("exact", "relabelled", "near"):
-        total[kind] = sum(count[kind] for count in counts)
-        total[f"{kind}_share"] = total[kind] / n_rows
-    total["distinct"] = sum(count["distinct"] for count in counts)
-    chances = [count["by_chance"] for count in counts if count["by_chance"] is not None]
-    total["by_chance"] = float(np.mean(chances)) if chances else None
-    total["by_file"] = dict(zip(names, (count["exact"] for count in counts), strict=True))
-    return total

@@ -1,0 +1,1 @@
+"""What synthetic rows are: recited, shifted, recognisable, wrongly labelled, or impossible."""
