@@ -95,7 +95,7 @@ def _sentence(found: Mapping[str, Any]) -> str:
     head, now = {
         "helps": ("the synthetic rows help", "Use them, and move the threshold."),
         "harms": ("the synthetic rows harm", f"Leave them out, and use {free}."),
-        "open": ("nothing is shown", f"Leave them out for now, and use {free}."),
+        "open": ("undecided", f"Leave them out for now, and use {free}."),
     }[found["says"]]
     measured = (
         f"{found['n_added']:,} rows that fill the groups up, with the threshold moved, change the "
