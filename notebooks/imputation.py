@@ -70,8 +70,8 @@ found.plot()
 # ## Does filling help, and does the published claim hold here?
 #
 # A rule of few texts of a class seldom finds it most probable. Arms with `_threshold` say the class
-# wherever its probability exceeds a threshold, chosen within the training texts. That costs nothing:
-# filling is held against it, and against weighting.
+# wherever its probability exceeds a threshold, chosen within the training texts. That costs
+# nothing: filling is held against it, and against weighting.
 #
 # `full_sample` holds if all of the interval of the difference to 200 human texts, both with a moved
 # threshold, lies above −0.02, fails if all of it lies below 0, and is open otherwise: more repeats
