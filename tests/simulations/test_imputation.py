@@ -36,8 +36,9 @@ def test_records_are_of_the_grammar(table: pd.DataFrame) -> None:
 
 
 def test_more_labels_do_better_than_few(table: pd.DataFrame) -> None:
-    labels, weighting = study.checks(table)
+    labels, weighting, threshold = study.checks(table)
     assert labels.passed
+    assert threshold.statistic > 0
     assert weighting.statistic > 0
 
 
