@@ -22,7 +22,7 @@ CAPTION = (
     "duplicated, with a moved threshold that costs nothing, or filled to 200 with synthetic texts "
     "(large markers: held-out original texts, the class said that is most probable; crosses: with "
     "a moved threshold; hollow ones: held-out synthetic texts), against 200 original texts (band; "
-    "the line above: with a moved threshold); beside or below, the gap "
+    "dashed: with a moved threshold); beside or below, the gap "
     "between the two, when folds keep synthetic texts with their seeds, when they do not, and of a "
     "classifier that was trained on original texts alone (grey: the published 2 to 4 %); 95 % "
     "corrected resampled intervals of repeated cross-validation."

@@ -151,6 +151,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
     asked = (
         ("labels help", "all_real", "f1_minus_raw", "F1 with all labels minus with few"),
         ("weighting helps", "weighting", "f1_minus_raw", "F1 of weighted minus of raw originals"),
+        ("threshold helps", "raw_threshold", "f1_minus_raw", "F1 with a moved threshold minus raw"),
     )
     found = []
     for name, arm, metric, words in asked:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from opal import records
+from opal.bridge.text.impute import claims
 from simulations import imputation as study
 
 TINY = study.PRESETS["tiny"]
@@ -35,8 +36,9 @@ def test_records_are_of_the_grammar(table: pd.DataFrame) -> None:
 
 
 def test_more_labels_do_better_than_few(table: pd.DataFrame) -> None:
-    labels, weighting = study.checks(table)
+    labels, weighting, threshold = study.checks(table)
     assert labels.passed
+    assert threshold.statistic > 0
     assert weighting.statistic > 0
 
 
@@ -57,6 +59,14 @@ def test_the_claims_are_compared(table: pd.DataFrame) -> None:
     assert found["minus all real"].str.split().str[0].astype(float).to_numpy() == pytest.approx(
         known.to_numpy(), abs=5e-4
     )
+
+
+def test_the_same_texts_are_no_difference(table: pd.DataFrame) -> None:
+    known = claims.claims(table)
+    first = known.index == 0
+    found = study.compared(known.assign(same_texts=first))
+    for column in ("fixed minus drawn seeds", "gap, fixed minus drawn"):
+        assert (found[column] == "the same texts").tolist() == first.tolist()
 
 
 def test_a_check_that_must_fail(table: pd.DataFrame) -> None:
