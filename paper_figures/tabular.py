@@ -15,8 +15,8 @@ SECONDS = 47  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Published errors (rings) are reproduced from GPT-4's own rows (lines); under tuned "
     "classifiers and balanced or worst-group error, the same rows are compared with group "
-    "weighting by paired differences and 95 % two-level bootstrap intervals (left of zero is "
-    "better than weighting; markers at an edge lie outside, with their value)."
+    "weighting by paired differences and 95 % intervals over five splits of each table (left of "
+    "zero is better than weighting; markers at an edge lie outside, with their value)."
 )
 TOLERANCE = 1e-9
 

@@ -28,10 +28,10 @@ def draw(records: pd.DataFrame) -> Figure:
     """A column for each corpus and encoder, a row for each metric."""
     import matplotlib as mpl
 
-    from opal.bridge.text.curves import report
+    from opal.bridge.text.curves import picture
 
-    with mpl.rc_context(report.STYLE):
-        return report.draw(records)
+    with mpl.rc_context(picture.STYLE):
+        return picture.draw(records)
 
 
 def checks(records: pd.DataFrame) -> list[Check]:

@@ -37,8 +37,6 @@ class Config:
     """Trees of the sound protocol's forest."""
     draws: int = 5
     """Draws of duplication, SMOTE and fresh real rows."""
-    resamples: int = 4000
-    """Bootstrap resamples."""
     seed: int = 0
     """Seed of everything random in the sound protocol."""
 
@@ -50,11 +48,8 @@ PRESETS = {
         sound=("logistic",),
         folds=2,
         draws=1,
-        resamples=200,
     ),
-    "quick": Config(
-        published=("logistic",), sound=("logistic", "forest"), trees=60, draws=1, resamples=1000
-    ),
+    "quick": Config(published=("logistic",), sound=("logistic", "forest"), trees=60, draws=1),
     "full": Config(),
 }
 
@@ -80,7 +75,6 @@ class SoundTrial(TableTrial):
     folds: int
     trees: int
     draws: int
-    resamples: int
     seed: int
 
 
@@ -95,9 +89,7 @@ def cells(config: Config) -> list[Cell]:
     from opal import names
     from opal.bridge.tabular import datasets, published, sound
 
-    settings = asdict(
-        sound.SoundSettings(config.folds, config.trees, config.draws, config.resamples, config.seed)
-    )
+    settings = asdict(sound.SoundSettings(config.folds, config.trees, config.draws, config.seed))
     names.check("dataset", config.datasets, datasets.NAMES)
     names.check("task", config.tasks, datasets.TASKS)
     names.check("published classifier", config.published, published.CLASSIFIERS)
@@ -125,9 +117,7 @@ def sound_cell(config: SoundTrial) -> pd.DataFrame:
     """Records of the sound protocol."""
     from opal.bridge.tabular import datasets, sound
 
-    settings = sound.SoundSettings(
-        config.folds, config.trees, config.draws, config.resamples, config.seed
-    )
+    settings = sound.SoundSettings(config.folds, config.trees, config.draws, config.seed)
     return sound.evaluate(datasets.listed(config.dataset), config.task, config.classifier, settings)
 
 

@@ -16,6 +16,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Number
 from typing import TYPE_CHECKING, Literal
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 LIMIT = 600
-"""Characters of a text that a page shows."""
+"""Characters of a text of somebody that a page shows."""
+_TOLD = 10 * LIMIT  # of what a report says itself: a sentence is not cut
 _CELL, _HEAD, _QUOTE = 400, 40, 100  # likewise in a terminal, on one line
 _FOLDED = 24  # characters to which a column of words may shrink in a terminal
 _NUMBER = re.compile(r"[-+−±<≥≤]?\s?\d|[–-]?$")
@@ -170,17 +172,19 @@ def _in_terminal(block: Block) -> Iterator[RenderableType]:
             yield Text(f"\n{line(block.text)}", style="bold underline")
         case Paragraph():
             style = {"note": "dim", "good": "green", "bad": "red"}.get(block.tone, "")
-            yield Text(shown(block.text, 10 * LIMIT), style=style)
+            yield Text(shown(block.text, _TOLD), style=style)
         case Items():
             for strong, rest in block.entries:
                 style = "red" if block.tone == "bad" else "bold"
-                yield Text.assemble("- ", (line(strong), style), " " if strong else "", line(rest))
+                yield Text.assemble(
+                    "- ", (line(strong), style), " " if strong else "", line(rest, _TOLD)
+                )
         case Figure():
             yield Text(line(f"{block.caption}: {block.name}" if block.caption else block.name))
         case Table():
             yield from ([Text(line(block.title), style="bold underline")] if block.title else [])
             yield _Parts(block)
-            yield from ([Text(line(block.note), style="dim")] if block.note else [])
+            yield from ([Text(line(block.note, _TOLD), style="dim")] if block.note else [])
 
 
 class _Parts:
@@ -267,7 +271,7 @@ def _in_markdown(block: Block) -> str:
 
 def _escaped(text: str) -> str:
     """A text as one line of Markdown that shows it and does nothing."""
-    return _ACTIVE.sub(r"\\\g<0>", " ".join(shown(text, 10 * LIMIT).split()))
+    return _ACTIVE.sub(r"\\\g<0>", " ".join(shown(text, _TOLD).split()))
 
 
 def html(title: str, blocks: Iterable[Block]) -> str:
@@ -276,7 +280,7 @@ def html(title: str, blocks: Iterable[Block]) -> str:
 
     several = list(blocks)
     page = Environment(loader=PackageLoader("opal", "bridge"), autoescape=True)
-    page.filters |= {"shown": shown, "cell": _plain}
+    page.filters |= {"shown": shown, "told": partial(shown, limit=_TOLD), "cell": _plain}
     page.tests["quote"] = lambda cell: isinstance(cell, Quote)
     parts = [b.text for b in several if isinstance(b, Heading) and b.level == 2]
     named = [(type(block).__name__, block) for block in several]

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -43,7 +43,6 @@ import numpy as np
 LEVEL = 0.95
 Z95 = 1.96
 """Standard errors from an estimate to an end of its 95 % interval."""
-GROUP_METRICS = ("balanced_error", "minority_error", "worst_error")
 
 
 def lineages(ids: Iterable[Hashable], together: Iterable[Collection[Hashable]] = ()) -> np.ndarray:
@@ -142,11 +141,14 @@ def clustered_error(values: np.ndarray, family: np.ndarray) -> float | None:
 
 
 class Crossed(NamedTuple):
-    """A mean over repetitions and rows, its standard error, and the degrees of freedom of that."""
+    """A mean over repetitions, its standard error, and what that comes from."""
 
     mean: float
     std_error: float
-    dof: float = math.inf
+    dof: float = math.inf  # degrees of freedom of the standard error
+    of_repetitions: float = 0.0  # variance that more repetitions would lower
+    of_rows: float = 0.0  # that more rows would
+    of_both: float = 0.0  # that either would
 
     @property
     def half_width(self) -> float:
@@ -161,32 +163,45 @@ def half_width(std_error: Any, dof: Any) -> Any:
     return stats.t.ppf((1 + LEVEL) / 2, dof) * std_error
 
 
-def crossed(parts: Sequence[np.ndarray]) -> Crossed:
-    """The sum over groups of means over repetitions and rows, all repetitions having the same rows.
+def crossed(values: np.ndarray, influence: np.ndarray) -> Crossed:
+    """The mean over repetitions of a statistic of rows: the same, or their own, or some of each.
 
-    With ``x`` of a group in [S, n], ``Var = Var_s(Σ_g x̄_s)/S + Σ_g Var_i(x̄_i)/n`` counts the
-    interaction of repetitions and rows twice; it is taken off once (Cameron, Gelbach and Miller
-    2011, for a mean). The larger of the two terms is the least that is returned. Degrees of freedom
-    are Satterthwaite's, of the two terms.
+    With influences ψ_si and their means ψ̄_i over S repetitions, ``A = Var_s(v)/S`` counts
+    repetitions, ``R = Σ_i ψ̄_i²`` rows, and both count ``B = Σ_si (ψ_si − ψ̄_i)²/(S(S − 1))``, their
+    interaction: the variance is A + R − B (Cameron, Gelbach and Miller 2011), and no less than A or
+    R, however they fall. Where no two repetitions share a row, R = B and A is left, with S − 1
+    degrees of freedom: Student's interval of the values. Degrees of freedom are Satterthwaite's, of
+    A and R. One repetition shows the error over rows alone.
 
     Args:
-        parts: a group each, ``[S, n_g]``, with two repetitions and rows at least.
+        values: the statistic in each repetition [S].
+        influence: first-order change of each value by each row, 0 where a repetition lacks the
+            row; the sum of squares of a line is the variance of its value over rows [S, n].
     """
-    by_repetition = sum(part.mean(axis=1) for part in parts)
-    n_repetitions = len(parts[0])
-    of_repetitions = float(np.var(by_repetition, ddof=1)) / n_repetitions
-    of_rows, both, spread = 0.0, 0.0, of_repetitions**2 / (n_repetitions - 1)
-    for part in parts:
-        row = part.mean(axis=0)
-        rest = part - row - part.mean(axis=1, keepdims=True) + part.mean()
-        free = (n_repetitions - 1) * (len(row) - 1)
-        mine = float(np.var(row, ddof=1)) / len(row)
-        of_rows += mine
-        spread += mine**2 / (len(row) - 1)
-        both += float(np.sum(rest**2)) / free / part.size
-    variance = max(of_repetitions + of_rows - both, of_repetitions, of_rows)
+    size = len(values)
+    pairs, row = max(size * (size - 1), 1), influence.mean(axis=0)
+    a = float(np.sum((values - values.mean()) ** 2)) / pairs
+    r, b = float(np.sum(row**2)), float(np.sum((influence - row) ** 2)) / pairs
+    variance = max(a + r - b, a, r)
+    free = max(size - 1, 1), max(int(np.any(influence, axis=0).sum()) - 1, 1)
+    spread = a**2 / free[0] + r**2 / free[1]
     dof = variance**2 / spread if spread > 0 else math.inf
-    return Crossed(float(np.mean(by_repetition)), math.sqrt(variance), dof)
+    parts = max(a - b, 0.0), max(r - b, 0.0), min(b, variance)
+    return Crossed(float(values.mean()), math.sqrt(variance), dof, *parts)
+
+
+def of_means(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """A sum over groups of means over rows that all repetitions have, for :func:`crossed`.
+
+    ``parts`` are a group each, ``[S, n_g]``; returned are the sums [S] and influences [S, n].
+    """
+    values = np.sum([part.mean(axis=1) for part in parts], axis=0)
+    changes = [
+        (part - part.mean(axis=1, keepdims=True))
+        / math.sqrt(part.shape[1] * max(part.shape[1] - 1, 1))
+        for part in parts
+    ]
+    return values, np.concatenate(changes, axis=1)
 
 
 class CrossedMeans(NamedTuple):
@@ -329,65 +344,3 @@ def cross_validated(
     score = abs(mean) / error if error else math.inf if mean else 0.0
     p_value = float(2 * stats.t.sf(score, len(kept) - 1))
     return CrossValidated(mean, error, mean - half, mean + half, len(kept), p_value)
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """Point estimates ``(arms,)`` and bootstrap values ``(resamples, arms)`` of each metric.
-
-    All arms share the seeds and rows of a resample, so their differences are paired.
-    """
-
-    estimate: Mapping[str, np.ndarray]
-    samples: Mapping[str, np.ndarray]
-
-
-def group_metrics(group_errors: np.ndarray, minority: np.ndarray) -> dict[str, np.ndarray]:
-    """Balanced, minority and worst error from group errors ``(..., K, arms)``.
-
-    ``group_errors`` are means over the seeds: the worst group is the one that is worst on average.
-    The mean of each seed's largest error would add the noise of small test groups to it.
-    """
-    return {
-        "balanced_error": group_errors.mean(axis=-2),
-        "minority_error": group_errors[..., minority, :].mean(axis=-2),
-        "worst_error": group_errors.max(axis=-2),
-    }
-
-
-def bootstrap(
-    errors: Sequence[np.ndarray],
-    groups: Sequence[np.ndarray],
-    minority: np.ndarray,
-    n_resamples: int,
-    rng: np.random.Generator,
-) -> Bootstrap:
-    """Two-level bootstrap of the metrics of all arms: seeds, then rows of each seed's groups.
-
-    Args:
-        errors: for each seed, the error of each test row under each arm, ``(n_s, arms)`` in [0, 1].
-        groups: for each seed, the group of each test row, ``(n_s,)``; every group has rows.
-        minority: ``(K,)`` True for the groups behind ``minority_error``.
-        n_resamples: number of resamples.
-        rng: of the draws.
-    """
-    n_seeds, n_groups, n_arms = len(errors), len(minority), errors[0].shape[1]
-    seed_means = np.stack(
-        [
-            np.stack([e[g == k].mean(axis=0) for k in range(n_groups)])
-            for e, g in zip(errors, groups, strict=True)
-        ]
-    )
-    picks = rng.integers(n_seeds, size=(n_resamples, n_seeds))
-    drawn = np.empty((n_resamples, n_seeds, n_groups, n_arms))
-    for s in range(n_seeds):
-        here = picks == s
-        for g in range(n_groups):
-            inside = errors[s][groups[s] == g]
-            n = len(inside)
-            counts = rng.multinomial(n, np.full(n, 1.0 / n), size=int(here.sum()))
-            drawn[here, g] = counts @ inside / n
-    return Bootstrap(
-        estimate=group_metrics(seed_means.mean(axis=0), minority),
-        samples=group_metrics(drawn.mean(axis=1), minority),
-    )

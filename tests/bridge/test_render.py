@@ -106,3 +106,23 @@ def test_nothing_to_say_is_said(blocks: list[Block]) -> None:
     _printed(blocks)
     assert render.markdown("Report", blocks).startswith("# Report")
     assert "<h1>Report</h1>" in render.html("Report", blocks)
+
+
+@pytest.mark.parametrize("shape", ["items", "paragraph", "note"])
+def test_what_a_report_says_itself_is_not_cut(shape: str) -> None:
+    said = " ".join(f"word{k}" for k in range(200))
+    blocks: list[Block] = {
+        "items": [Items([("verdict:", said)])],
+        "paragraph": [Paragraph(said)],
+        "note": [Table(("a",), [(1,)], "counts", said)],
+    }[shape]
+    for shown in (
+        _printed(blocks),
+        render.markdown("report", blocks),
+        render.html("report", blocks),
+    ):
+        assert "word199" in shown
+        assert "characters)" not in shown
+    of_somebody = [Table(("text",), [(Quote(said),)])]
+    assert "characters)" in _printed(of_somebody)
+    assert "characters)" in render.html("report", of_somebody)

@@ -13,7 +13,7 @@ from scipy import optimize, special, stats
 
 from opal.scaling.covariance import SamplingCovariance
 from opal.scaling.fit import Fit, fit
-from opal.scaling.intervals import Target, profile_interval
+from opal.scaling.intervals import Target, percentile_interval, profile_interval
 from opal.scaling.laws import LAWS
 from opal.scaling.weights import replicate_errors
 from simulations.fit_coverage import Config, draw_truth, points, simulate
@@ -172,3 +172,17 @@ def test_without_replicates_or_scatter_there_is_no_variance() -> None:
     assert (
         replicate_errors(np.repeat(y, 2), np.repeat(np.arange(6), 2), features.repeat(2, 0)) is None
     )
+
+
+def test_interval_of_a_mean_is_the_percentile_interval() -> None:
+    samples = np.random.default_rng(0).normal(size=20_000)
+    lower, upper = percentile_interval(0.0, samples)
+    assert (lower, upper) == pytest.approx((-1.96, 1.96), abs=0.06)
+
+
+def test_interval_is_moved_back_when_draws_are_shifted() -> None:
+    samples = np.random.default_rng(0).normal(loc=0.5, size=20_000)
+    lower, upper = percentile_interval(0.0, samples)
+    plain = np.quantile(samples, [0.025, 0.975])
+    assert lower < plain[0] - 0.5
+    assert upper < plain[1] - 0.5

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from opal import records
+from opal.bridge.text.impute import claims
 from simulations import imputation as study
 
 TINY = study.PRESETS["tiny"]
@@ -35,8 +36,9 @@ def test_records_are_of_the_grammar(table: pd.DataFrame) -> None:
 
 
 def test_more_labels_do_better_than_few(table: pd.DataFrame) -> None:
-    labels, weighting = study.checks(table)
+    labels, weighting, threshold = study.checks(table)
     assert labels.passed
+    assert threshold.statistic > 0
     assert weighting.statistic > 0
 
 
@@ -47,14 +49,24 @@ def test_the_claims_are_compared(table: pd.DataFrame) -> None:
     assert set(found["full sample"]) <= {"holds", "open", "fails"}
     assert found["fixed minus drawn seeds"].str.fullmatch(r"[+-].* \([+-].*, [+-].*\)").all()
     assert "minus SSMBA" not in found
+    assert set(found["filling"]) <= {"helps", "open", "harms"}
     (real,) = set(found["all real"])
-    rows = table[(table["arm"] == "all_real") & (table["metric"] == "f1")]
+    rows = table[(table["arm"] == "all_real_threshold") & (table["metric"] == "f1")]
     assert float(real) == pytest.approx(rows["value"].iloc[0], abs=5e-4)
-    difference = table[(table["arm"] == "synthetic") & (table["metric"] == "f1_minus_all_real")]
+    of_full = table["metric"] == "f1_minus_all_real_threshold"
+    difference = table[(table["arm"] == "synthetic_threshold") & of_full]
     known = difference.sort_values("synthesizer")["value"]
     assert found["minus all real"].str.split().str[0].astype(float).to_numpy() == pytest.approx(
         known.to_numpy(), abs=5e-4
     )
+
+
+def test_the_same_texts_are_no_difference(table: pd.DataFrame) -> None:
+    known = claims.claims(table)
+    first = known.index == 0
+    found = study.compared(known.assign(same_texts=first))
+    for column in ("fixed minus drawn seeds", "gap, fixed minus drawn"):
+        assert (found[column] == "the same texts").tolist() == first.tolist()
 
 
 def test_a_check_that_must_fail(table: pd.DataFrame) -> None:
@@ -104,4 +116,5 @@ def test_pooling_takes_corpora_as_independent() -> None:
     assert row["value"] == pytest.approx(0.3)
     assert row["std_error"] == pytest.approx(np.hypot(0.04, 0.03) / 2)
     assert row["n_full"] == 180
+    assert 0 < row["lower"] < row["upper"] < 1
     assert study.pooled(table[table["setting"] != "b/z"]).empty

@@ -56,18 +56,19 @@ def folded(text: str) -> str:
 def drawn(
     ids: Sequence[str], n: int, *, key: int, group: str, index: int | None
 ) -> tuple[str, ...]:
-    """As many ids as asked for, each equally likely each time; different ones without an index.
+    """As many different ids as asked for, all sets equally likely; without an index always one set.
 
     The draw is a hash of key, group and index: it depends neither on the order of the ids nor on
     the version of a library, so that a run that is resumed years later asks the same requests.
 
-    >>> drawn(["b", "a", "c"], 4, key=0, group="x", index=7)
-    ('c', 'b', 'a', 'a')
+    >>> drawn(["b", "a", "c"], 2, key=0, group="x", index=7)
+    ('c', 'b')
     """
     pool = sorted(ids)
     if index is None:
         return tuple(sorted(pool, key=lambda id_: _number(key, group, "fixed", id_))[:n])
-    return tuple(pool[_number(key, group, index, place) % len(pool)] for place in range(n))
+    places = range(min(n, len(pool)))
+    return tuple(pool.pop(_number(key, group, index, place) % len(pool)) for place in places)
 
 
 def require_enough(counts: Mapping[str, int], n: int, kind: str) -> None:

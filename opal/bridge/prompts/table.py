@@ -82,8 +82,8 @@ class TablePrompter:
             fixed_seeds: show the same rows in all requests of a group.
 
         Raises:
-            ValueError: a column is missing or not numeric, or a group has fewer than five different
-                rows.
+            ValueError: a column is missing or not numeric, or a group has fewer different rows than
+                five, or than a prompt shows.
         """
         if n_examples < 1 or per_request < 1:
             raise ValueError(
@@ -97,8 +97,7 @@ class TablePrompter:
         self.per_request, self._n_examples = per_request, n_examples
         self._rows, self._ids = self._groups(found)
         self.counts = {group: len(ids) for group, ids in self._ids.items()}
-        least = max(common.N_EXAMPLES, n_examples) if fixed_seeds else common.N_EXAMPLES
-        common.require_enough(self.counts, least, "rows")
+        common.require_enough(self.counts, max(common.N_EXAMPLES, n_examples), "rows")
         self.groups = tuple(self._ids)
         again = len(found) - len(self._rows)
         note = f"{again} of {len(found)} rows repeat another one; each counts once."

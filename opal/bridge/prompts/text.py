@@ -1,7 +1,8 @@
-"""Texts of one class, each written from five texts of that class (arXiv 2504.15160).
+"""Texts of one class, each written from five different texts of that class.
 
-The five are drawn anew with replacement for each request. The model is told to change how sentences
-are built, names, places and topics, and to keep what makes the class and the length.
+The five are drawn anew for each request. The model is told to change how sentences are built,
+names, places and topics, and to keep what makes the class and the length. That is the approach of
+arXiv 2504.15160, in words of our own.
 """
 
 from __future__ import annotations

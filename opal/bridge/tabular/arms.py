@@ -6,14 +6,17 @@ each row, or make every group's total weight the same.
 
 ==================== ===========================================================================
 raw                  the real rows
-threshold            the same fit; class 1 is predicted above its base rate among the training
-                     rows of the same attribute (of all of them in the imbalanced task)
+threshold            the same fit; class 1 is predicted above its base rate among the rows that
+                     were trained on and have the same attribute (all in the imbalanced task)
 weighting            the real rows, each group with the same total weight
 duplication          + m_g rows of each group drawn again with replacement
 smote                + m_g SMOTE rows of each group, neighbours within the group, scaled features
 synthetic            + the first R synthetic rows in file order, R the number of real rows
 synthetic_balanced   + the first m_g synthetic rows of each group, or as many as there are
-synthetic_novel      the same, after rows that equal a real row (label included) are dropped
+synthetic_threshold  the same fit; the threshold is moved as in ``threshold``, which mends what
+                     the groups lack of balance where too few rows were made
+synthetic_novel      as ``synthetic_balanced``, after rows that equal a real row (label
+                     included) are dropped
 synthetic_weighting  the rows of ``synthetic``, each group with the same total weight
 real_balanced        + as many fresh real rows of each group as ``synthetic_balanced`` has (m_g
                      where there are no synthetic rows)
@@ -38,12 +41,15 @@ ARMS = (
     "smote",
     "synthetic",
     "synthetic_balanced",
+    "synthetic_threshold",
     "synthetic_novel",
     "synthetic_weighting",
     "real_balanced",
 )
 RANDOM_ARMS = frozenset({"duplication", "smote", "real_balanced"})
 WEIGHTED_ARMS = frozenset({"weighting", "synthetic_weighting"})
+MOVED = {"threshold": "raw", "synthetic_threshold": "synthetic_balanced"}
+"""Arms that move the threshold of another one's fit."""
 REFERENCE = "weighting"
 SMOTE_NEIGHBOURS = 5
 
@@ -95,15 +101,15 @@ def balancing(group: np.ndarray, n_groups: int) -> np.ndarray:
     return len(group) * weight[group]
 
 
-def thresholds(data: SplitArrays, rows: TableRows) -> np.ndarray:
-    """Probability above which class 1 is predicted, ``(n,)``, for the ``threshold`` arm.
+def thresholds(trained: TableRows, rows: TableRows, *, by_attribute: bool) -> np.ndarray:
+    """Probability above which class 1 is predicted, ``(n,)``, where the threshold is moved.
 
-    The base rate of class 1 among training rows, or among those with the same attribute: where
-    p(y | x, a) is right, this is Bayes' rule for groups of equal size.
+    The base rate of class 1 among the rows ``trained`` on, or among those with the same attribute:
+    where p(y | x, a) is right, this is Bayes' rule for groups of equal size.
     """
-    if not data.by_attribute:
-        return np.full(len(rows), data.train.y.mean())
-    rate = [data.train.y[data.train.group // 2 == a].mean() for a in (0, 1)]
+    if not by_attribute:
+        return np.full(len(rows), trained.y.mean())
+    rate = [trained.y[trained.group // 2 == a].mean() for a in (0, 1)]
     return np.array(rate)[rows.group // 2]
 
 
@@ -127,7 +133,7 @@ def _added(
             return _smote(real, lacking, rng)
         case "synthetic" | "synthetic_weighting":
             return data.synthetic.take(usable & (np.arange(len(usable)) < len(data.train)))
-        case "synthetic_balanced":
+        case "synthetic_balanced" | "synthetic_threshold":
             return _first(data.synthetic, lacking, usable)
         case "synthetic_novel":
             return _first(data.synthetic, lacking, usable & data.novel)

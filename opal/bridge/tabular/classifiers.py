@@ -22,7 +22,6 @@ from opal.bridge.tabular.arms import TrainingRows
 from opal.bridge.tabular.splits import SplitArrays
 
 CLASSIFIERS = ("logistic", "forest", "catboost")
-LEAST_RESAMPLES = 39  # the outermost of 39 values are their 2.5 % and 97.5 % points
 PENALTIES = tuple(float(c) for c in np.logspace(-3, 2, 8))
 
 
@@ -40,17 +39,13 @@ class SoundSettings:
     """Trees of the random forest."""
     draws: int = 3
     """Draws of duplication, SMOTE and fresh real rows; their errors are averaged."""
-    resamples: int = 2000
-    """Bootstrap resamples behind every interval."""
     seed: int = 0
-    """Seed of draws, folds, forests and resamples."""
+    """Seed of draws, folds and forests."""
 
     def __post_init__(self) -> None:
         validation.require_at_least("folds", self.folds, 2)
         validation.require_at_least("trees", self.trees, 1)
         validation.require_at_least("draws", self.draws, 1)
-        why = "With fewer, none lies beyond the ends of a 95 % interval."
-        validation.require_at_least("resamples", self.resamples, LEAST_RESAMPLES, why)
         validation.require_seed(self.seed)
 
 

@@ -6,9 +6,11 @@ same names is read by :func:`from_folder`, single files or tables by :func:`from
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -68,6 +70,7 @@ class Dataset:
     folders: Mapping[tuple[str, str], str]  # (task, method) → folder of its splits
     forest: Mapping[str, int | str]  # published random-forest settings of the imbalanced task
     synthesizer: str = "gpt4"  # what made the ``focus`` rows
+    n_generator: float = nan  # real rows of a split that its maker was given; unknown if NaN
     coding: str = ""  # what the label's values stand for, in words; empty if unknown
 
     def seeds(self, task: str, method: str) -> tuple[int, ...]:
@@ -142,7 +145,10 @@ def listed(name: str) -> Dataset:
     target, attribute, size, coding = _COLUMNS[name]
     root = f"data/{name}/{name}_see_small_raw{size}"
     folders = {(task, method): f"{root}_{task}_{method}" for task in TASKS for method in METHODS}
-    return Dataset(name, OPAL, target, attribute, folders, _FORESTS[name], coding=coding)
+    return Dataset(
+        name, OPAL, target, attribute, folders, _FORESTS[name], n_generator=PROMPT_ROWS,
+        coding=coding,
+    )  # fmt: skip
 
 
 def check_files(chosen: Sequence[str]) -> None:
@@ -192,9 +198,9 @@ def from_folder(folder: Path, target: str | None = None, attribute: str | None =
             "train_*rand<seed>.csv, train_generate*rand<seed>.csv and test_*rand<seed>.csv; "
             "it has neither."
         )
-    made_by = "gpt4" if inside or itself else "synthetic"
+    maker = ("gpt4", PROMPT_ROWS) if inside or itself else ("synthetic", nan)
     forest, files = _FORESTS.get(name, DEFAULT_FOREST), LocalFiles.below(folder)
-    dataset = Dataset(name, files, "", attribute, folders, forest, made_by)
+    dataset = Dataset(name, files, "", attribute, folders, forest, *maker)
     return replace(dataset, target=target or _last_column(dataset))
 
 
@@ -231,8 +237,20 @@ def from_tables(
         raise ValueError(f"every table must be a file; there is none at {absent}.")
     folders = {("spurious" if attribute else "imbalanced", "focus"): ""}
     name = name or (train.stem if isinstance(train, Path) else "table")
-    dataset = Dataset(name, LocalFiles(files), "", attribute, folders, DEFAULT_FOREST, "synthetic")
+    dataset = Dataset(
+        name, LocalFiles(files), "", attribute, folders, DEFAULT_FOREST, "synthetic",
+        _n_generator(synthetic),
+    )  # fmt: skip
     return replace(dataset, target=target or _last_column(dataset))
+
+
+def _n_generator(made: Path | pd.DataFrame | None) -> float:
+    """Real rows that a model was fine-tuned on, by the record beside the rows that it wrote."""
+    record = made.with_name(f"{made.name}.json") if isinstance(made, Path) else None
+    if record is None or not record.is_file():
+        return nan
+    generator = json.loads(record.read_text(encoding="utf-8")).get("generator", {})
+    return float(generator.get("n_generator", nan))
 
 
 def read(dataset: Dataset, folder: str, pattern: str) -> tuple[pd.DataFrame, str] | None:

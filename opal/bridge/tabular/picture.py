@@ -23,6 +23,7 @@ ARM_LABELS: Mapping[str, str] = {
     "smote": "SMOTE",
     "synthetic": "{made}, as published",
     "synthetic_balanced": "{made}, to balance",
+    "synthetic_threshold": "{made}, threshold moved",
     "synthetic_novel": "{made}, none recited",
     "synthetic_weighting": "{made} + weighting",
     "real_balanced": "as many real rows",
@@ -89,8 +90,7 @@ def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
         mine = rows[rows["classifier"] == name].set_index("arm").reindex(shown)
         exact = mine["value"].to_numpy()
         value, ends = np.clip(exact, *window), np.clip(mine[["lower", "upper"]].T, *window)
-        # A corrected interval need not contain its estimate; the whisker then ends at the marker.
-        whiskers = np.maximum([value - ends.loc["lower"], ends.loc["upper"] - value], 0.0)
+        whiskers = np.stack([value - ends.loc["lower"], ends.loc["upper"] - value])
         outside, height = value != exact, np.arange(len(shown)) + offset
         whiskers[:, outside] = 0.0
         for at in np.flatnonzero(outside):
@@ -147,7 +147,7 @@ def difference_figure(frame: pd.DataFrame) -> Figure:
     aggregate = frame[frame["replicate"].isna()]
     settings = list(dict.fromkeys(aggregate["setting"]))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.0, 0.6 + 2.4 * len(settings)), layout="constrained")
+        figure = Figure(figsize=(7.0, 0.6 + 3.1 * len(settings)), layout="constrained")
         grid = figure.subplots(len(settings), 2, squeeze=False, sharey="row")
         for row, setting in zip(grid, settings, strict=True):
             rows = aggregate[aggregate["setting"] == setting]

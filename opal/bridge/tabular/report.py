@@ -11,6 +11,7 @@ from opal.bridge.render import Block, Cell, Figure, Heading, Items, Paragraph, T
 from opal.bridge.tabular.arms import ARMS, REFERENCE
 from opal.bridge.tabular.classifiers import SoundSettings
 from opal.bridge.tabular.picture import CLASSIFIERS, arm_label
+from opal.bridge.tabular.verdict import verdict
 
 TITLE = "Synthetic rows against group weighting"
 _ERRORS = {"balanced_error": "balanced", "minority_error": "minority", "worst_error": "worst group"}
@@ -18,13 +19,15 @@ _CAVEATS = """\
 Balanced: the mean of the group errors; minority: the mean over the smallest groups in training; \
 worst group: the group with the largest error averaged over the seeds. Differences are paired with \
 group weighting on seeds and test rows; below zero is better.
-Intervals: 95 % two-level bootstrap intervals, over seeds, then test rows within groups. Seeds \
-share one source table, so their tables overlap and the intervals are, if anything, too short; \
-none is corrected for the number of comparisons on this page.
+Intervals: of 95 %, by Student's t over the seeds; test rows that seeds share count once, and one \
+seed shows the error over its test rows alone. Splits of one source table overlap: the interval of \
+a difference then covers another table of the same law as well, that of an arm's own error less \
+often. None is corrected for the number of comparisons on this page.
 Row weights: they move a linear rule, but hardly a classifier that can fit every row (boosted \
 trees): there weighting is a weak reference, and the moved threshold is the one to beat.
 Rows added: the mean over the seeds. Where a generator made too few rows of a group, "to balance" \
-stops short of balance, and "none recited" stops shorter: read them with this number."""
+stops short of balance, and "none recited" stops shorter: read them with this number. "As many \
+real rows" has seen so many more real rows than the others."""
 Evaluations = Sequence[Mapping[str, Any]]
 LeftOut = Mapping[str, Mapping[str, str]]
 
@@ -38,7 +41,8 @@ def evaluations(frame: pd.DataFrame) -> list[dict[str, Any]]:
         n_seeds = int(rows["n_replicates"].iloc[0])
         base = {"dataset": dataset, "task": task, "classifier": classifier, "n_seeds": n_seeds}
         arms = [_arm(arm, rows[rows["arm"] == arm]) for arm in ARMS if (rows["arm"] == arm).any()]
-        found.append({**base, "n_real": int(rows["n_real"].iloc[0]), "arms": arms})
+        base |= {"n_real": int(rows["n_real"].iloc[0]), "verdict": verdict(rows)}
+        found.append({**base, "arms": arms})
     return found
 
 
@@ -52,22 +56,22 @@ def _arm(arm: str, rows: pd.DataFrame) -> dict[str, Any]:
 def page(
     done: Evaluations, left_out: LeftOut, settings: SoundSettings, figure: Figure
 ) -> Iterator[Block]:
-    """A verdict for each arm, then a table for each setting and classifier."""
+    """Verdicts, then how often each arm is better, then a table for each evaluation."""
+    yield from _verdicts(done)
     yield figure
     yield Paragraph(
         "Evaluations (dataset, task, classifier) in which an arm's interval lies wholly below or "
         "above group weighting, and the mean difference."
     )
-    yield _verdicts(done)
+    yield _tally(done)
     caveats = (line.partition(": ") for line in _CAVEATS.splitlines())
     yield Items([(f"{term}:", told) for term, _, told in caveats])
     yield Paragraph(
         f"Settings: {settings.folds} folds, {settings.trees} trees, {settings.draws} draws, "
-        f"{settings.resamples} resamples, seed {settings.seed}."
+        f"seed {settings.seed}."
     )
     for entry in done:
-        name = CLASSIFIERS[entry["classifier"]][3]
-        yield Heading(f"{entry['dataset']}, {entry['task']} task, {name}")
+        yield Heading(_named(entry))
         yield Paragraph(f"{entry['n_real']} real training rows, {entry['n_seeds']} seeds.")
         yield _arms_table(entry)
     yield from _left_out(left_out)
@@ -76,11 +80,24 @@ def page(
 def summary(result: Mapping[str, Any]) -> Iterator[Block]:
     """What a sound evaluation wrote, in a terminal: one table for each setting and classifier."""
     for entry in result["evaluations"]:
-        title = f"{entry['dataset']}, {entry['task']}, {entry['classifier']}"
-        yield Heading(title)
+        yield Heading(_named(entry))
         yield _arms_table(entry, intervals=False)
     yield from _left_out(result["left_out"])
     yield Items([("", f"wrote {path}") for path in result["written"].values()])
+    yield from _verdicts(result["evaluations"])
+
+
+def _verdicts(done: Evaluations) -> Iterator[Block]:
+    told = [
+        f"{_named(entry)}: {entry['verdict']['sentence']}" for entry in done if entry["verdict"]
+    ]
+    if told:
+        yield Heading("Verdict")
+        yield from map(Paragraph, told)
+
+
+def _named(entry: Mapping[str, Any]) -> str:
+    return f"{entry['dataset']}, {entry['task']} task, {CLASSIFIERS[entry['classifier']][3]}"
 
 
 def _left_out(left_out: LeftOut) -> Iterator[Block]:
@@ -93,18 +110,18 @@ def _left_out(left_out: LeftOut) -> Iterator[Block]:
         yield Items(lines)
 
 
-def _verdicts(done: Evaluations) -> Table:
+def _tally(done: Evaluations) -> Table:
     """In how many evaluations each arm's interval lies below, around or above weighting."""
     rows: list[list[Cell]] = []
     for arm in (arm for arm in ARMS if arm != REFERENCE):
         mine = [a for entry in done for a in entry["arms"] if a["arm"] == arm]
         if mine:
             label = arm_label(arm, mine[0]["synthesizer"])
-            rows.append([label, len(mine), *(_verdict(mine, metric) for metric in _ERRORS)])
+            rows.append([label, len(mine), *(_counted(mine, metric) for metric in _ERRORS)])
     return Table(["arm", "evaluations", *(f"{name} error" for name in _ERRORS.values())], rows)
 
 
-def _verdict(arms: Sequence[Mapping[str, Any]], metric: str) -> str:
+def _counted(arms: Sequence[Mapping[str, Any]], metric: str) -> str:
     found = [arm[f"{metric}_difference"] for arm in arms]
     better, worse = sum(d["upper"] < 0 for d in found), sum(d["lower"] > 0 for d in found)
     mean = sum(d["value"] for d in found) / len(found)
@@ -129,6 +146,8 @@ def _arms_table(entry: Mapping[str, Any], *, intervals: bool = True) -> Table:
 
 
 def _interval(found: Mapping[str, float], sign: str) -> str:
+    if sign and found["value"] == found["std_error"] == 0.0:
+        return "no row differs"
     return f"{found['value']:{sign}.3f} [{found['lower']:{sign}.3f}, {found['upper']:{sign}.3f}]"
 
 

@@ -1,13 +1,16 @@
 """The sound evaluation: what each arm is worth in balanced, minority and worst-group error.
 
 Group errors are averaged over the seeds, then over groups (balanced), over the smallest groups in
-training (minority), or maximised (worst). Intervals are 95 %
-two-level bootstrap intervals; differences to group weighting are paired on seeds and rows.
+training (minority), or maximised (worst). Differences to group weighting, and to the raw fit with
+its threshold moved, are paired on seeds and rows. Intervals are of 95 %: Student's over seeds that
+have test rows of their own, of seeds crossed with rows where they share some
+(:func:`opal.bridge.resampling.crossed`), and over rows alone where there is one seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from io import BytesIO
@@ -19,8 +22,8 @@ import pandas as pd
 
 from opal import names, progress, records
 from opal.bridge import render, resampling
-from opal.bridge.tabular import arms, report
-from opal.bridge.tabular.arms import ARMS, RANDOM_ARMS, REFERENCE
+from opal.bridge.tabular import arms, metrics, report, verdict
+from opal.bridge.tabular.arms import ARMS, MOVED, RANDOM_ARMS
 from opal.bridge.tabular.classifiers import (
     CLASSIFIERS,
     SoundSettings,
@@ -30,7 +33,6 @@ from opal.bridge.tabular.classifiers import (
 from opal.bridge.tabular.datasets import Dataset
 from opal.bridge.tabular.splits import SplitArrays, load
 from opal.files import writable_folder, write_atomically, write_text
-from opal.scaling.intervals import percentile_interval
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -51,9 +53,20 @@ class TableEvaluation:
     settings: SoundSettings  # that it was made with
 
     def table(self) -> pd.DataFrame:
-        """Each metric of each arm, and its difference to weighting, with 95 % intervals."""
+        """Each metric of each arm, and its differences to what is free, with 95 % intervals."""
         rows = self.frame[self.frame["replicate"].isna()]
         return rows[[*_SHOWN, "value", "std_error", "lower", "upper"]].reset_index(drop=True)
+
+    def verdict(self) -> pd.DataFrame:
+        """What each evaluation with synthetic rows comes to: columns and a ``sentence``.
+
+        The columns are those of :func:`opal.bridge.tabular.verdict.verdict`.
+        """
+        done = report.evaluations(self.frame)
+        names = ("dataset", "task", "classifier")
+        return pd.DataFrame(
+            [{n: each[n] for n in names} | each["verdict"] for each in done if each["verdict"]]
+        )
 
     def plot(self) -> matplotlib.figure.Figure:
         """Differences to weighting: balanced and worst-group error of every data set and task."""
@@ -133,12 +146,16 @@ def evaluate_rows(
 
 @dataclass(frozen=True)
 class Outcome:
-    """Errors of one seed: ``(n_test, arms)``, rows each arm added ``(arms,)``, and the split."""
+    """Errors of one seed: ``(n_test, arms)``, rows each arm added ``(arms,)``, and the split.
+
+    ``n_copied`` of the added rows equal a test row, ``(arms,)``.
+    """
 
     seed: int
     data: SplitArrays
     errors: np.ndarray
     n_added: np.ndarray
+    n_copied: np.ndarray
 
 
 def evaluate(dataset: Dataset, task: str, classifier: str, settings: SoundSettings) -> pd.DataFrame:
@@ -152,8 +169,10 @@ def evaluate(dataset: Dataset, task: str, classifier: str, settings: SoundSettin
     splits = _splits(dataset, task)
     chosen = [arm for arm in ARMS if not any(arms.why_not(arm, d) for d in splits.values())]
     outcomes = [_seed(seed, data, chosen, classifier, settings) for seed, data in splits.items()]
-    frame = pd.DataFrame(_rows(outcomes, chosen, settings))
+    frame = pd.DataFrame(_rows(outcomes, chosen))
     frame["synthesizer"] = [_synthesizer(arm, dataset) for arm in frame["arm"]]
+    made = frame["arm"].str.startswith("synthetic")
+    frame["n_generator"] = np.where(made, dataset.n_generator, 0.0)
     frame = frame.assign(
         study="tabular", source="data", setting=f"{dataset.name}/{task}", classifier=classifier,
         dataset=dataset.name, task=task, protocol="sound", chunk=0, published=np.nan,
@@ -177,20 +196,21 @@ def _seed(
 ) -> Outcome:
     """Row errors of every arm; arms that draw at random are averaged over their draws."""
     errors = np.zeros((len(data.test), len(chosen)))
-    added = np.zeros(len(chosen))
-    for a, arm in enumerate(chosen):
-        if arm == "threshold" and "raw" in chosen:
-            continue
+    added, copied = np.zeros((2, len(chosen)))
+    for arm in (arm for arm in chosen if arm not in MOVED):
+        a = chosen.index(arm)
+        moved = [chosen.index(each) for each, fit in MOVED.items() if fit == arm]
         draws = settings.draws if arm in RANDOM_ARMS else 1
         for draw in range(draws):
             key = (seed, ARMS.index(arm), draw)
             p, training = probabilities(classifier, arm, data, key, settings)
             errors[:, a] += ((p > 0.5) != data.test.y) / draws
-            added[a] = training.n_added.sum()
-            if arm == "raw" and "threshold" in chosen:
-                moved = (p > arms.thresholds(data, data.test)) != data.test.y
-                errors[:, chosen.index("threshold")] = moved
-    return Outcome(seed, data, errors, added)
+            added[[a, *moved]] = training.n_added.sum()
+            copied[[a, *moved]] = data.tested(training.rows)[len(data.train) :].sum()
+        if moved:
+            free = arms.thresholds(training.rows, data.test, by_attribute=data.by_attribute)
+            errors[:, moved] = ((p > free) != data.test.y)[:, None]
+    return Outcome(seed, data, errors, added, copied)
 
 
 def _synthesizer(arm: str, dataset: Dataset) -> str:
@@ -200,54 +220,60 @@ def _synthesizer(arm: str, dataset: Dataset) -> str:
     return names.get(arm, "none")
 
 
-def _rows(
-    outcomes: list[Outcome], chosen: list[str], settings: SoundSettings
-) -> list[dict[str, Any]]:
+def _rows(outcomes: list[Outcome], chosen: list[str]) -> list[dict[str, Any]]:
     """Aggregate rows with intervals, then one row for each seed, arm and group."""
     names = outcomes[0].data.group_names
+    tests = [o.data.test for o in outcomes]
     counts = np.stack([o.data.train.counts(len(names)) for o in outcomes])
     total = counts.mean(axis=0)
-    result = resampling.bootstrap(
-        [o.errors for o in outcomes],
-        [o.data.test.group for o in outcomes],
-        total == total.min(),
-        settings.resamples,
-        np.random.default_rng([settings.seed, 1]),
-    )
-    rows = []
+    found = metrics.measured([o.errors for o in outcomes], tests, total == total.min())
+    shared = {
+        "n_real": round(total.sum()),
+        "n_min": int(counts.min()),
+        "n_max": int(counts.max()),
+        "n_test": round(float(np.mean([len(test) for test in tests]))),
+        "shared_test": metrics.shared(tests),
+        "n_source": outcomes[0].data.n_source,
+        "copied_by_chance": float(np.mean([o.data.twins for o in outcomes])),
+    }
+    rows: list[dict[str, Any]] = []
     for a, arm in enumerate(chosen):
-        base = {
-            "arm": arm,
-            "n_real": round(total.sum()),
-            "n_min": int(counts.min()),
-            "n_max": int(counts.max()),
-            "n_oversampled": round(float(np.mean([o.n_added[a] for o in outcomes]))),
-        }
-        rows += _aggregates(base, a, chosen.index(REFERENCE), result, len(outcomes))
+        n_added = round(float(np.mean([o.n_added[a] for o in outcomes])))
+        n_copied = float(np.mean([o.n_copied[a] for o in outcomes]))
+        base = {**shared, "arm": arm, "n_oversampled": n_added, "n_copied": n_copied}
+        rows += _aggregates(base, a, chosen, found)
         rows += [row for o in outcomes for row in _per_seed(base, a, o, names)]
     return rows
 
 
 def _aggregates(
-    base: dict[str, Any], arm: int, reference: int, result: resampling.Bootstrap, n_seeds: int
-) -> list[dict[str, Any]]:
-    """Each metric, and its paired difference to the reference arm, with error and interval."""
-    rows = []
-    for metric in resampling.GROUP_METRICS:
-        estimate, samples = result.estimate[metric], result.samples[metric]
-        pairs = {
-            metric: (estimate[arm], samples[:, arm]),
-            f"{metric}_difference": (
-                estimate[arm] - estimate[reference],
-                samples[:, arm] - samples[:, reference],
-            ),
-        }
-        for name, (value, values) in pairs.items():
-            # The largest of several errors picks up noise: its bootstrap values lie too high.
-            lower, upper = percentile_interval(float(value), values)
-            found = {"metric": name, "value": float(value), "std_error": float(values.std(ddof=1))}
-            rows.append({**base, **found, "lower": lower, "upper": upper, "n_replicates": n_seeds})
-    return rows
+    base: dict[str, Any], arm: int, chosen: list[str], found: Mapping[str, metrics.Measured]
+) -> Iterator[dict[str, Any]]:
+    """Each metric, and its paired differences to the free rules, with errors and intervals."""
+    for metric, (values, influence) in found.items():
+        pairs = {metric: (values[:, arm], influence[..., arm])}
+        for name, free in verdict.FREE.items():
+            other = chosen.index(free)
+            pairs[f"{metric}_{name}"] = (
+                values[:, arm] - values[:, other],
+                influence[..., arm] - influence[..., other],
+            )
+        for name, (value, change) in pairs.items():
+            yield {**base, "metric": name, "n_replicates": len(values), **_interval(value, change)}
+
+
+def _interval(values: np.ndarray, influence: np.ndarray) -> dict[str, float]:
+    of = resampling.crossed(values, influence)
+    return {
+        "value": of.mean,
+        "std_error": of.std_error,
+        "lower": of.mean - of.half_width,
+        "upper": of.mean + of.half_width,
+        "dof": of.dof,
+        "error_seeds": math.sqrt(of.of_repetitions),
+        "error_rows": math.sqrt(of.of_rows),
+        "error_both": math.sqrt(of.of_both),
+    }
 
 
 def _per_seed(

@@ -191,6 +191,23 @@ class SplitArrays:
     novel: np.ndarray  # (n_synthetic,) whether a synthetic row equals no real row
     fresh: TableRows | None  # of the source table, where there is one: in neither train nor test
 
+    @property
+    def n_source(self) -> int:
+        """Rows of the source table that training and test rows were drawn from; 0 without one."""
+        if self.fresh is None:
+            return 0
+        return len(self.train) + len(self.test) + len(self.fresh)
+
+    @property
+    def twins(self) -> float:
+        """The share of other real rows, fresh ones where there are any, that equal a test row."""
+        others = self.fresh if self.fresh is not None and len(self.fresh) else self.train
+        return float(self.tested(others).mean())
+
+    def tested(self, rows: TableRows) -> np.ndarray:
+        """Whether each row equals a test row, label included, ``(n,)``."""
+        return recurs(*(np.column_stack([each.x, each.y]) for each in (rows, self.test)))
+
     @classmethod
     def of(cls, split: Split) -> SplitArrays:
         """The arrays of a split.

@@ -233,7 +233,10 @@ def corpus_of(
     synthetic = {str(name): each.reset_index(drop=True) for name, each in rest.groupby("source")}
     labels = labels_of(base, more, test, *synthetic.values())
     found = TextCorpus(name, labels, base, more, test, synthetic)
-    said = "no text says what it was made from, so that nothing can be held out with it"
+    said = (
+        "no text says what it was made from, so that nothing can be held out with it: name the "
+        "column that does (--seed-column)"
+    )
     unknown = [f"{name}: {said}" for name, each in synthetic.items() if not any(each["seeds"])]
     return replace(found, notes=(*notes, *unknown, *faults(found)))
 

@@ -85,17 +85,27 @@ def unavailable(name: str) -> str | None:
     return None if name == DEFAULT else download.availability(download.TEXTS)
 
 
-def grammar_corpus(key: int | Key[Array, ""] = 0) -> TextCorpus:
+def grammar_corpus(
+    key: int | Key[Array, ""] = 0,
+    *,
+    writers: Mapping[str, Writer] = WRITERS,
+    per_group_test: int = PER_GROUP_TEST,
+) -> TextCorpus:
     """The corpus of a key.
 
     The attribute of a synthetic text is the one that its writer was asked for. Its seed is drawn
     from the base texts of its class and attribute, with replacement.
+
+    Args:
+        key: of all texts.
+        writers: of the synthetic texts, by name.
+        per_group_test: test texts of each class and attribute.
     """
     root = named(as_key(key), "grammar corpus")
-    meanings, groups = _drawn(root)
+    meanings, groups = _drawn(root, per_group_test)
     asked = np.repeat(np.arange(GRAMMAR.n_groups), PER_GROUP_SYNTHETIC)
     picked = {}
-    for name, writer in WRITERS.items():
+    for name, writer in writers.items():
         picked[name] = _seeds(groups["base"], asked, named(root, f"seeds {name}"))
         seeds = meanings["base"][picked[name]]
         meanings[name] = writer.rewrite(GRAMMAR, seeds, asked, key=named(root, name))
@@ -109,8 +119,8 @@ def grammar_corpus(key: int | Key[Array, ""] = 0) -> TextCorpus:
         frames[name] = text_table(
             own,
             [GRAMMAR.labels[each.label] for each in known],
-            source=name if name in WRITERS else HUMAN,
-            seeds=[(frames["base"]["id"][i],) for i in picked[name]] if name in WRITERS else None,
+            source=name if name in writers else HUMAN,
+            seeds=[(frames["base"]["id"][i],) for i in picked[name]] if name in writers else None,
             attribute=[GRAMMAR.attributes[each.attribute or 0] for each in known],
         )
     mixed = {}
@@ -157,12 +167,14 @@ def _told(rows: pd.DataFrame, column: str, table: str, told: list[str]) -> pd.Da
     return rows[held]
 
 
-def _drawn(key: Key[Array, ""]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def _drawn(
+    key: Key[Array, ""], per_group_test: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Meanings and groups of base, human and test texts: three parts of one draw."""
     sizes = {
         "base": GRAMMAR.counts(N_BASE, SHARES),
         "human": GRAMMAR.counts(N_HUMAN, SHARES),
-        "test": [PER_GROUP_TEST] * GRAMMAR.n_groups,
+        "test": [per_group_test] * GRAMMAR.n_groups,
     }
     by_group = np.stack(list(sizes.values()), axis=1)
     drawn = GRAMMAR.draw(by_group.sum(axis=1).tolist(), key=key)

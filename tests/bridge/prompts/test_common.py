@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from itertools import combinations
 
 import pytest
 
@@ -35,17 +36,21 @@ def test_key_group_and_index_each_change_the_draw(key: int, group: str, index: i
     assert usual != common.drawn(IDS, 5, key=key, group=group, index=index)
 
 
-def test_every_text_is_drawn_equally_often_and_anew() -> None:
-    """Chi-squared of 20 counts; a draw without replacement would never repeat a text."""
+def test_every_pair_of_texts_is_drawn_equally_often_and_none_twice() -> None:
+    """Chi-squared of 20 counts, and of 190 pairs; five texts of a request differ."""
     draws = [common.drawn(IDS, 5, key=0, group="a", index=k) for k in range(N_REQUESTS)]
-    expected = N_REQUESTS * 5 / len(IDS)
-    counts = Counter(id_ for draw in draws for id_ in draw)
-    chi = sum((counts[id_] - expected) ** 2 / expected for id_ in IDS)
-    assert abs(chi - 19) < checks.z_threshold(1) * (2 * 19) ** 0.5
-    chance = 1 - 20 * 19 * 18 * 17 * 16 / 20**5
-    repeated = sum(len(set(draw)) < 5 for draw in draws) / N_REQUESTS
-    error = (chance * (1 - chance) / N_REQUESTS) ** 0.5
-    assert abs(repeated - chance) < checks.z_threshold(1) * error
+    assert {len(set(draw)) for draw in draws} == {5}
+    assert len(set(draws)) > 0.99 * N_REQUESTS
+    for size, n_kinds, in_each in ((1, 20, 5), (2, 190, 10)):
+        expected = N_REQUESTS * in_each / n_kinds
+        counts = Counter(kind for draw in draws for kind in combinations(sorted(draw), size))
+        chi = sum((count - expected) ** 2 / expected for count in counts.values())
+        assert len(counts) == n_kinds
+        assert chi - (n_kinds - 1) < checks.z_threshold(1) * (2 * (n_kinds - 1)) ** 0.5
+
+
+def test_a_group_of_few_is_drawn_whole() -> None:
+    assert sorted(common.drawn(IDS[:3], 5, key=0, group="a", index=1)) == IDS[:3]
 
 
 def test_fixed_seeds_are_different_and_always_the_same() -> None:

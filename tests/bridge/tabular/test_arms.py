@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,11 +106,22 @@ def test_fresh_rows_are_neither_training_nor_test_rows(folder: Path) -> None:
 
 def test_thresholds_are_base_rates(folder: Path) -> None:
     imbalanced = toy(folder, "imbalanced")
-    assert set(arms.thresholds(imbalanced, imbalanced.test)) == {32 / 40}
+    moved = arms.thresholds(imbalanced.train, imbalanced.test, by_attribute=False)
+    assert set(moved) == {32 / 40}
     spurious = toy(folder)
-    found = arms.thresholds(spurious, spurious.test)
+    found = arms.thresholds(spurious.train, spurious.test, by_attribute=True)
     assert found[spurious.test.group < 2] == pytest.approx(6 / 20)
     assert found[spurious.test.group >= 2] == pytest.approx(14 / 20)
+
+
+def test_a_balanced_table_needs_no_other_threshold(folder: Path) -> None:
+    """Rows that fill all groups up leave the threshold at ½; too few of them do not."""
+    data = toy(folder)
+    filled = made("synthetic_threshold", data).rows
+    assert set(arms.thresholds(filled, data.test, by_attribute=True)) == {0.5}
+    few = replace(data, synthetic=data.synthetic.take(np.arange(0)), novel=np.zeros(0, dtype=bool))
+    short = made("synthetic_threshold", few).rows
+    assert set(arms.thresholds(short, data.test, by_attribute=True)) == {6 / 20, 14 / 20}
 
 
 def test_arms_without_their_material_say_why(folder: Path, tmp_path: Path) -> None:

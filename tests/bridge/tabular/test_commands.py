@@ -15,7 +15,7 @@ from opal.bridge import render
 from opal.bridge.tabular import datasets, published
 from opal.bridge.tabular.audit import blocks
 
-LIGHT = ("--classifiers", "logistic", "--folds", "2", "--draws", "1", "--resamples", "50")
+LIGHT = ("--classifiers", "logistic", "--folds", "2", "--draws", "1")
 OWN = ("audit", "a.csv", "--train", "a.csv")
 
 
@@ -93,6 +93,8 @@ def test_sound_writes_page_figure_and_records(
     frame = records.read(out / "tabular.parquet")
     assert set(frame["setting"]) == {"toy/imbalanced", "toy/spurious"}
     page = (out / "tabular.md").read_text()
+    sentences = [e["verdict"]["sentence"] for e in found["evaluations"]]
+    assert all(sentence in page.replace("\\", "") for sentence in sentences)
     balanced = arms["smote"]["balanced_error"]["value"]
     assert f"| SMOTE | 24 | {balanced:.3f} [" in page
     assert (out / "tabular.png").stat().st_size > 10_000
@@ -110,6 +112,27 @@ def test_sound_on_own_files(
     assert shown == ["raw", "threshold", "weighting", "duplication", "smote"]
     left_out = next(iter(found["left_out"].values()))
     assert left_out["real_balanced"].startswith("there is no source table")
+    assert found["evaluations"][0]["verdict"] is None
+
+
+def test_the_last_lines_are_the_verdict_and_know_the_maker(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a model was fine-tuned on stands in the record beside the rows that it wrote."""
+    tables = {
+        "--train": inside(folder) / "train_colsbase_size40_total200_rand1.csv",
+        "--test": inside(folder) / "test_colsbase_size200_rand1.csv",
+        "--synthetic": inside(folder) / "train_generate_colsbase_rand1.csv",
+    }
+    record = tables["--synthetic"].with_name(f"{tables['--synthetic'].name}.json")
+    record.write_text(json.dumps({"generator": {"n_generator": 1234}}))
+    files = [word for pair in tables.items() for word in pair]
+    words = ("evaluate", *files, "--target", "y", "--out", tmp_path, *LIGHT)
+    last = " ".join(run(capsys, *words).split("Verdict")[-1].split())
+    assert "imbalanced task, logistic:" in last
+    assert last.endswith(
+        "Each rule saw 40 real rows; the maker of the synthetic ones was given 1,234."
+    )
 
 
 def test_audit_of_own_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +241,6 @@ def test_bad_input_is_refused_and_nothing_is_written(
         (("evaluate", "--draws", "-3"), "--draws must be at least 1; got -3."),
         (("evaluate", "--folds", "1"), "--folds must be at least 2; got 1."),
         (("evaluate", "--trees", "0"), "--trees must be at least 1; got 0."),
-        (("evaluate", "--resamples", "38"), "--resamples must be at least 39; got 38. With fewer,"),
         (("evaluate", "--seed", "-1"), "--seed must be at least 0; got -1."),
         (("evaluate", "--seed", str(2**32)), "--seed must be at most 4294967295, the largest"),
         (("evaluate", "--protocol", "published", "--out", "o"), "--out needs --protocol sound"),

@@ -18,7 +18,6 @@ TINY = study.Config(
     sound=("logistic",),
     folds=2,
     draws=1,
-    resamples=100,
 )
 
 

@@ -15,7 +15,7 @@ from tests.bridge.conftest import Draw
 
 EVEN = {(0, 0): 30, (1, 0): 30, (0, 1): 30, (1, 1): 30}
 FEW = {(0, 0): 8, (1, 0): 8, (0, 1): 24, (1, 1): 24}
-LIGHT = tabular.SoundSettings(folds=2, draws=1, resamples=50)
+LIGHT = tabular.SoundSettings(folds=2, draws=1)
 
 
 def test_every_name_is_there_and_nothing_is_loaded_before() -> None:
@@ -36,6 +36,11 @@ def test_rows_in_memory_are_evaluated(draw: Draw) -> None:
     assert {"raw", "smote", "synthetic"} <= set(table["arm"])
     assert (table["lower"] <= table["upper"]).all()
     assert set(found.left_out) == {"table/imbalanced"}
+    (verdict,) = found.verdict().itertuples()
+    assert verdict.says in ("helps", "harms", "open")
+    assert verdict.n_seeds == 1
+    assert "its test rows alone" in verdict.sentence
+    assert "has seen is not said" in verdict.sentence
     assert len(found.plot().axes) == 2
     page = found.to_html()
     assert "Synthetic rows against group weighting" in page

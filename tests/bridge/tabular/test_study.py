@@ -21,7 +21,6 @@ TINY = study.PRESETS["tiny"]
     [
         ({"draws": 0}, r"--draws must be at least 1; got 0\."),
         ({"folds": 0}, r"--folds must be at least 2; got 0\."),
-        ({"resamples": -3}, r"--resamples must be at least 39; got -3\."),
         ({"trees": 0}, r"--trees must be at least 1; got 0\."),
         ({"seed": -1}, r"--seed must be at least 0; got -1\."),
         ({"datasets": ("gendr",)}, r"unknown dataset 'gendr'; did you mean 'gender'\?"),

@@ -86,8 +86,8 @@ def test_frozen_embeddings_tell_tea_from_war(tmp_path: Path) -> None:
     np.testing.assert_allclose(x[:3], alone, atol=1e-5)
     again = Frozen(cache=VectorCache(tmp_path / "vectors.sqlite")).transform(TEXTS)
     np.testing.assert_array_equal(x, again)
-    fit = linear(frozen)(TEXTS, 2)
-    assert fit(np.arange(1, 11), Y[1:-1], EVEN[1:-1], np.array([0, 11]), 0).tolist() == [0, 1]
+    rule = linear(frozen)(TEXTS, 2)(np.arange(1, 11), Y[1:-1], EVEN[1:-1], 0)
+    assert rule(np.array([0, 11])).argmax(axis=1).tolist() == [0, 1]
 
 
 def test_weights_decide_between_classes() -> None:

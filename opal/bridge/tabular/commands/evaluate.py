@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PUBLISHED_NAMES = {"logistic": "logistic", "forest": "randomForest", "catboost": "catBoost"}
 DEFAULT_OUT = Path("results/tabular")
-SOUND_ONLY = {"out", "folds", "trees", "draws", "resamples", "seed"}
+SOUND_ONLY = {"out", "folds", "trees", "draws", "seed"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,6 @@ class EvaluateRows:
     """Folds that choose the sound protocol's logistic penalty."""
     draws: int = 3
     """Draws of duplication, SMOTE and fresh real rows; their errors are averaged."""
-    resamples: int = 2000
-    """Bootstrap resamples behind each interval."""
     seed: int = 0
     """Seed of everything random in the sound protocol."""
     out: Path | None = None
@@ -78,7 +76,7 @@ class EvaluateRows:
 
         chosen = self._classifiers()
         self._check_flags()
-        settings = SoundSettings(self.folds, self.trees, self.draws, self.resamples, self.seed)
+        settings = SoundSettings(self.folds, self.trees, self.draws, self.seed)
         if self.protocol == "published":
             return self._published(chosen)
         out = self.out or DEFAULT_OUT

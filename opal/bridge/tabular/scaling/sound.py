@@ -192,7 +192,7 @@ def _measured(losses: Losses, reference: Losses, group: np.ndarray) -> Iterator[
         zero = np.zeros((1, 1))
         difference = {g: mine.get(g, zero) - other.get(g, zero) for g in {*mine, *other}}
         for name, parts in ((metric, mine), (f"{metric}_difference", difference)):
-            found = resampling.crossed(list(parts.values()))
+            found = resampling.crossed(*resampling.of_means(list(parts.values())))
             yield {
                 "metric": name,
                 "value": found.mean,
@@ -209,7 +209,8 @@ def _worth(arm: Arm, losses: Mapping[Arm, Losses], group: np.ndarray) -> list[di
     for real, values in losses.items():
         if real.name == REAL_ALONE:
             other = _shares(values["log_loss"], group, METRICS[0])
-            differences[real.n_added] = resampling.crossed([mine[g] - other[g] for g in mine])
+            parts = [mine[g] - other[g] for g in mine]
+            differences[real.n_added] = resampling.crossed(*resampling.of_means(parts))
     if len(differences) < 2:
         return []
     return [{"metric": EQUIVALENT, "std_error": np.nan, **equivalent_rows(differences)._asdict()}]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from opal.bridge.text.corpus import TextCorpus
-    from opal.bridge.text.impute.evaluate import Learner, Trial
+    from opal.bridge.text.impute.evaluate import Trial
+    from opal.bridge.text.impute.repeats import Classifier
     from opal.bridge.text.impute.task import Task
+
+DEFAULT_RESULTS = Path("results/impute")
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,11 @@ class Impute(Asking):
     on original texts that were held out, and on synthetic ones made from them, against raw,
     weighted and duplicated originals, texts of five fixed seeds, SSMBA, and as many original texts.
 
+    The rules that matter stand twice, as they are and with a moved threshold, which costs nothing.
+
     Without a file it takes the texts of a published corpus or of the grammar. With a file, a model
-    is asked for texts of the class, or they come from --synthetic.
+    is asked for texts of the class, or they come from --synthetic. Finished repeats are kept in the
+    folder of results: a run that was stopped goes on with the same command.
 
     Examples:
         opal text impute --corpus sentiment --class negative --n-original 50 75
@@ -49,11 +55,11 @@ class Impute(Asking):
     n_original: tuple[int, ...] = ()
     """Texts of the class that count as at hand; by default 50, 75 and all of a corpus, and all of a
     file."""
-    fill_to: int = 200
-    """Originals and synthetic texts of the class together."""
+    fill_to: tuple[int, ...] = (200,)
+    """Originals and synthetic texts of the class together; several are several cases."""
     others: int | None = None
-    """Texts of each other class, at most; by default as many as --fill-to of a corpus, and all of a
-    file."""
+    """Texts of each other class, at most; by default as many as the largest --fill-to of a corpus,
+    and all of a file."""
     synthetic: Path | None = None
     """Synthetic texts for the file, each with its seeds, as `opal text generate` writes them."""
     text_column: str | None = None
@@ -70,42 +76,63 @@ class Impute(Asking):
     """Features of the linear rule: minilm (frozen sentence embeddings), tfidf, or the folder of a
     transformer; by default tfidf for the grammar, and minilm otherwise."""
     classifier: str | None = None
-    """Fine-tune instead: minilm, roberta-large or roberta-large-slow. Takes hours."""
+    """Fine-tune instead: minilm, roberta-large or roberta-large-slow. Takes hours. A threshold is
+    then chosen on one held-out third of the training texts, not on all three."""
     masked_model: str | None = None
     """A masked language model, as FacebookAI/roberta-base, for the arm ssmba; of a corpus also
     "grown": trained in minutes from minilm on its texts that are not tried."""
     arms: tuple[str, ...] = ()
     """raw, weighting, duplication, synthetic, fixed_seeds, drawn_seeds, ssmba, naive_folds,
-    all_real; by default all that there are texts for."""
+    all_real; and, with a moved threshold, raw_threshold, weighting_threshold, synthetic_threshold,
+    all_real_threshold; by default all that there are texts for."""
     folds: int = 10
     """Folds."""
     repeats: int = 10
     """Repeats of the cross-validation, each with another draw of the originals."""
     fixed_seeds: bool = False
     """Ask a second time, for texts that are all made from the same five: the arm fixed_seeds."""
+    workers: int = 1
+    """Processes that share the repeats."""
+    results: Path = DEFAULT_RESULTS
+    """Folder for records, page, figure and finished repeats."""
 
     def run(self) -> dict[str, Any]:
         """Evaluate; whatever can be refused is refused before anything is asked or trained."""
+        from opal import executors
         from opal.bridge.text.impute import sources
-        from opal.bridge.text.impute.report import imputation
-        from opal.progress import bar
+        from opal.files import writable_folder
 
         self._refuse_flags()
-        learner = self._learner()
+        executors.check(self.workers, None)
+        classifier = self._classifier()
         task, corpus = self._task()
-        trial = self._trial(task)
-        task.check(trial.n_originals, trial.fill_to, trial.n_folds)
+        trials = self._trials(task)
+        for trial in trials:
+            task.check(trial.n_originals, trial.fill_to, trial.n_folds)
+        folder = writable_folder(self.results / "cells", "--results")
+        most = trials[-1]
         told: dict[str, Any] = {}
         if self.model is not None or self.local is not None:
-            task, told = sources.written(self, task, trial, self.describe)
+            classifier.require_loadable()
+            task, told = sources.written(self, task, most, self.describe)
             if not task.synthetic:
                 return told
         if self.masked_model is not None:
-            task = sources.with_neighbours(task, trial, self.masked_model, corpus)
+            task = sources.with_neighbours(task, most, self.masked_model, corpus)
+        return told | self._evaluated(task, trials, classifier, folder)
+
+    def _evaluated(
+        self, task: Task, trials: Sequence[Trial], classifier: Classifier, folder: Path
+    ) -> dict[str, Any]:
+        from opal import executors, runner
+        from opal.bridge.text.impute import repeats, report
+
         source = "simulation" if self._is_grammar() else "data"
-        with bar("folds", trial.n_repeats * trial.n_folds, quiet=self.json) as shown:
-            found = imputation(task, trial, learner, source=source, progress=shown.update)
-        return told | found.result()
+        cells = repeats.cells(task, trials, classifier, source=source, folder=folder)
+        with executors.executor(self.workers, None, folder) as executor:
+            frame = runner.run(cells, folder, executor=executor, progress=not self.json)
+        parts = [repeats.folds(frame, trial) for trial in trials]
+        return report.joined(task, trials, parts, source=source).write(self.results)
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""
@@ -135,6 +162,8 @@ class Impute(Asking):
             raise ValueError(f"--synthetic and --{asks[0]} exclude one another; name one.")
         if self.fixed_seeds and not asks:
             raise ValueError("--fixed-seeds asks a model; name one with --model or --local.")
+        if not self.fill_to:
+            raise ValueError("--fill-to must name at least one number of texts; got none.")
         if self.encoder is not None and self.classifier is not None:
             raise ValueError("--encoder and --classifier exclude one another; name one.")
         if asks:
@@ -144,20 +173,21 @@ class Impute(Asking):
     def _is_grammar(self) -> bool:
         return self.file is None and self.corpus in (None, "grammar")
 
-    def _learner(self) -> Learner:
+    def _classifier(self) -> Classifier:
         """What is trained; packages that it needs are asked for."""
         from opal import names, validation
         from opal.bridge.text import encoders
         from opal.bridge.text.classifiers import PRESETS
-        from opal.bridge.text.impute import evaluate
+        from opal.bridge.text.impute.repeats import Classifier
 
         if self.masked_model is not None or self.classifier is not None:
             validation.require_installed("text", "torch", "transformers")
         if self.classifier is not None:
             names.check("classifier", [self.classifier], PRESETS)
-            return evaluate.fine_tuned(PRESETS[self.classifier])
-        usual = "tfidf" if self._is_grammar() else encoders.MINILM
-        return evaluate.linear(encoders.encoder(self.encoder or usual))
+            return Classifier(self.classifier, fine_tuned=True)
+        found = Classifier(self.encoder or ("tfidf" if self._is_grammar() else encoders.MINILM))
+        found.learner()
+        return found
 
     def _task(self) -> tuple[Task, TextCorpus | None]:
         """Texts of the class and of the others, without what is yet to be written; the corpus."""
@@ -166,7 +196,7 @@ class Impute(Asking):
 
         if self.file is None:
             corpus = published.load_corpus(self.corpus or published.DEFAULT, key=self.seed)
-            n_others = self.fill_to if self.others is None else self.others
+            n_others = max(self.fill_to) if self.others is None else self.others
             return report.task_of(corpus, self.category, n_others=n_others), corpus
         name = self.file.stem
         found = report.task_of(self._read(), self.category, name=name, n_others=self.others)
@@ -178,7 +208,7 @@ class Impute(Asking):
                 "texts are asked for from one set of originals; name one --n-original, got "
                 f"{' '.join(map(str, self.n_original))}."
             )
-        found.check(self.n_original, self.fill_to, self.folds)
+        found.check(self.n_original, min(self.fill_to), self.folds)
         return task.reduced(found, self.n_original[0], seed=self.seed), None
 
     def _read(self) -> pd.DataFrame:
@@ -211,17 +241,23 @@ class Impute(Asking):
             )
         return pd.concat([frame, made[from_seeds]], ignore_index=True)
 
-    def _trial(self, found: Task) -> Trial:
+    def _trials(self, found: Task) -> list[Trial]:
+        """One for each size to fill to, the smallest first."""
         from opal.bridge.text.impute import report
         from opal.bridge.text.impute.arms import ARMS
         from opal.bridge.text.impute.evaluate import Trial
+        from opal.bridge.text.impute.threshold import N_PARTS
 
         usual = () if self.file is not None else report.USUAL
-        return Trial(
-            report.sizes(found, self.n_original, self.fill_to, usual),
-            self.fill_to,
-            self.folds,
-            self.repeats,
-            self.arms or ARMS,
-            self.seed,
-        )
+        return [
+            Trial(
+                report.sizes(found, self.n_original, fill_to, usual),
+                fill_to,
+                self.folds,
+                self.repeats,
+                self.arms or ARMS,
+                self.seed,
+                1 if self.classifier is not None else N_PARTS,
+            )
+            for fill_to in sorted(set(self.fill_to))
+        ]

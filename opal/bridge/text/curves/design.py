@@ -299,12 +299,12 @@ def _stacked(
             "or leave the class out."
         )
     own = {name: rows[name] for name in added}
-    block = _blocks(test["id"].to_numpy())
+    block = blocks(test["id"].to_numpy())
     return SplitData(corpus.labels, groups, frame, y, group, rows[""], own, rows[" "], block)
 
 
-def _blocks(ids: np.ndarray) -> np.ndarray:
-    """A block of each test text [n]; equal texts are in one block, and blocks are as even."""
+def blocks(ids: np.ndarray) -> np.ndarray:
+    """A block of each test text, of their ids [n]; equal texts are in one, and all are as even."""
     different, place = np.unique(ids, return_inverse=True)
     turns = np.arange(len(different)) % min(BLOCKS, len(different))
     block: np.ndarray = on_host(named(as_key(0), "blocks")).permutation(turns)[place]

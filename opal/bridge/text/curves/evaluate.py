@@ -95,7 +95,7 @@ def evaluate(corpus: TextCorpus, seed: int, settings: CurveSettings) -> pd.DataF
     with threadpool_limits(1):
         trained, strength = _trained(data, known, seed, settings)
     rows = [row for each in trained for row in each.rows(data, _references(each, trained))]
-    rows += _against(data, trained)
+    rows += against(data, trained)
     if settings.encoder == WORDS:
         rows += _exact(data, trained)
     frame = pd.DataFrame(rows)
@@ -261,7 +261,7 @@ def _references(each: Trained, trained: Sequence[Trained]) -> dict[str, Mapping[
     return found
 
 
-def _against(data: SplitData, trained: Sequence[Trained]) -> Iterator[dict[str, Any]]:
+def against(data: SplitData, trained: Sequence[Trained]) -> Iterator[dict[str, Any]]:
     """Balanced errors of group-weighted generators' texts, less those of all numbers of human."""
     weighted = [each for each in trained if each.arm == "synthetic_weighting"]
     human = [each for each in weighted if each.writer == HUMAN]

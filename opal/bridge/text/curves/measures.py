@@ -29,6 +29,7 @@ from opal.bridge.text.curves.design import SplitData
 from opal.bridge.text.published import GRAMMAR, WRITERS
 from opal.estimators.wide import WideFit
 from opal.settings.finite import FiniteLaw
+from opal.synthesis.writer import Writer
 
 BINS = 10
 METRICS = ("macro_f1", "balanced_error", "worst_error", "balanced_risk", "calibration_error")
@@ -95,16 +96,16 @@ def exact(rules: Sequence[WideFit]) -> list[dict[str, float]]:
     ]
 
 
-def limits(data: SplitData) -> dict[str, dict[str, float]]:
+def limits(data: SplitData, writers: Mapping[str, Writer] = WRITERS) -> dict[str, dict[str, float]]:
     """Exact errors and risks of the best rule (``none``), and of endless texts of each writer.
 
-    The writers are given the base texts that were drawn.
+    The writers, by name, are given the base texts that were drawn.
     """
     meanings = np.array([GRAMMAR.parse(text) for text in data.frame["text"].iloc[data.base]])
     own = np.array(data.groups)[data.group[data.base]]
     seeds = [meanings[own == group.name] for group in GRAMMAR.groups]
     laws = {"none": GRAMMAR.law}
-    laws |= {name: writer.given(GRAMMAR, seeds) for name, writer in WRITERS.items()}
+    laws |= {name: writer.given(GRAMMAR, seeds) for name, writer in writers.items()}
     with jax.enable_x64(True):
         ends = np.stack([np.asarray(law.optimum()) for law in laws.values()])
     return dict(zip(laws, _exact(ends), strict=True))

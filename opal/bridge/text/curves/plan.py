@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from opal.bridge.resampling import Z95, half_width
 from opal.bridge.text.corpus import HUMAN
 from opal.bridge.text.curves import train
 from opal.bridge.text.curves.evaluate import KEYS, summary
@@ -111,7 +112,7 @@ def plan_purchase(records: pd.DataFrame, writer: str) -> PurchasePlan:
     wanted = best.n_augmented * n_groups, best.alpha
     tried = _nearest(trained, *wanted)
     noise = _error_over_tests(records, writer, tried[1])
-    gain = _gain(fitted, n, (tried[0] / n_groups, tried[1]), noise)
+    gain = _gain(fitted, n, (tried[0] / n_groups, tried[1]), noise, frame["seed"].nunique())
     says, why = _decided(gain, MIN_GAIN * made.excess)
     return PurchasePlan(says, why, wanted, tried, gain)
 
@@ -225,18 +226,24 @@ def _error_over_tests(records: pd.DataFrame, writer: str, alpha: float) -> float
 
 
 def _gain(
-    fitted: Fit, n: float, at: tuple[float, float], noise: float
+    fitted: Fit, n: float, at: tuple[float, float], noise: float, n_seeds: int
 ) -> tuple[float, float, float]:
-    """The gain that a law promises for N and α, and the ends of its interval."""
+    """The gain that a law promises for N and α, and the ends of its interval.
+
+    Few seeds know their spread badly: how far draws lie from the law is stretched as Student's t of
+    as many degrees of freedom is, but one, beside the normal.
+    """
     law, draws = laws_of(fitted)
 
     def gain(each: Mixture) -> np.ndarray:
         return np.asarray(each.excess(n, 1, 0.0) - each.excess(n, *at))
 
-    moved = gain(law if draws is None else draws)
+    best = gain(law)
+    few = half_width(1.0, max(n_seeds - 1, 1)) / Z95
+    moved = best if draws is None else best + few * (gain(draws) - best)
     moved = moved + noise * np.random.default_rng(0).standard_normal(moved.shape)
     low, high = np.quantile(moved, [0.025, 0.975])
-    return float(gain(law)), float(low), float(high)
+    return float(best), float(low), float(high)
 
 
 def _decided(gain: tuple[float, float, float], least: float) -> tuple[str, str]:

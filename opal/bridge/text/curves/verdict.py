@@ -21,6 +21,7 @@ from opal.bridge.text.curves.exchange import METRIC, most_added
 
 ARM = "synthetic_alpha"
 FREE = ("weighting", "threshold")
+_RULES = {"weighting": "class weighting", "threshold": "a moved threshold"}
 _LEAST, _ENOUGH = 2, 5  # draws, for an interval at all and for one that covers as it should
 _MOST = 100  # times as many test texts and draws, beyond which it is of no use to know how many
 
@@ -38,6 +39,7 @@ class Change(NamedTuple):
     over_seeds: float  # that more seeds lower
     n_test: int  # test texts
     n_seeds: int  # draws
+    n_real: float = nan  # labelled texts that each draw trains on
 
     @property
     def says(self) -> str:
@@ -74,6 +76,7 @@ class Change(NamedTuple):
             "against_error": self.free,
             "n_test": self.n_test,
             "n_seeds": self.n_seeds,
+            "n_real": self.n_real,
             "decided_by_test": n_test,
             "decided_by_seeds": n_seeds,
         }
@@ -113,6 +116,7 @@ def change(records: pd.DataFrame, writer: str) -> Change | None:
                 over_seeds=float(over_seeds),
                 n_test=int(made["n_test"].iloc[0]),
                 n_seeds=len(values),
+                n_real=float(made["n_real"].mean()),
             )
         )
     # What helps is better than both: the one that it is least sure to beat decides.
@@ -124,43 +128,49 @@ def sentence(row: Mapping[str, Any]) -> str:
 
     ``row`` is of :func:`opal.bridge.text.curves.plan.comparison`, with a verdict.
     """
+    free = _RULES[row["against"]]
+    decides = _decides(row)
     head, now = {
-        "helps": ("the texts help", "Buy them, and choose their weight likewise."),
-        "harms": ("the texts harm", f"Buy none, and use {row['against']}."),
-        "open": ("nothing is shown", f"Buy none yet, and use {row['against']}."),
+        "helps": ("the texts help", "Buy them, and let cross-validation choose their weight."),
+        "harms": ("the texts harm", f"Buy none, and use {free}."),
+        "open": ("undecided", f"Buy none{' yet' if decides else ''}, and use {free}."),
     }[row["verdict"]]
     measured = (
-        f"{row['weighed']:,.0f} of them, weighed by cross-validation, change the balanced error by "
-        f"{row['change']:+.3f} [{row['change_low']:+.3f}, {row['change_high']:+.3f}] against "
-        f"{row['against']} ({row['against_error']:.3f}), which costs nothing."
+        f"the balanced error of {row['n_real']:,.0f} labelled texts is "
+        f"{row['against_error'] + row['change']:.3f} with {row['weighed']:,.0f} of these, at a "
+        f"weight that cross-validation chooses, and {row['against_error']:.3f} without them, by "
+        f"{free}, which is free: {_signed(row['change'])}, 95 % interval "
+        f"{_between(row['change_low'], row['change_high'])}."
     )
     few = row["n_seeds"] < _ENOUGH
     rough = f"With fewer than {_ENOUGH} draws (--seeds) the interval is rough." if few else ""
-    said = (f"{head}:", measured, rough, now, _decides(row), _worth(row), _loss(row))
+    beyond = f"{_MOST} times as many test texts and draws would not decide it."
+    open_ = (decides or beyond) if row["verdict"] == "open" else ""
+    said = (f"{head}:", measured, rough, now, open_, _worth(row), _loss(row))
     return " ".join(filter(None, said))
 
 
 def _decides(row: Mapping[str, Any]) -> str:
-    if row["verdict"] != "open":
-        return ""
     tests, seeds = row.get("decided_by_test"), row.get("decided_by_seeds")
-    if tests is None or np.isnan(tests):
-        return f"{_MOST} times as many test texts and draws would not decide it, if that stands."
-    there = f"there are {row['n_test']:,.0f} and {row['n_seeds']:,.0f}"
-    return (
-        f"{tests:,.0f} test texts and {seeds:,.0f} draws would decide it, if that stands ({there})."
-    )
+    if tests is None or seeds is None or np.isnan(tests):
+        return ""
+    more = []
+    if tests > row["n_test"]:
+        more.append(f"{tests:,.0f} test texts (there are {row['n_test']:,.0f})")
+    if seeds > row["n_seeds"]:
+        more.append(f"{seeds:,.0f} draws, --seeds (there are {row['n_seeds']:,.0f})")
+    return f"If the true change is {_signed(row['change'])}, {' and '.join(more)} would show it."
 
 
 def _worth(row: Mapping[str, Any]) -> str:
-    """What they are worth in human texts, where that was measured."""
-    if row.get("worth_low") is None and not row.get("worth_beyond"):
+    """What they are worth in human texts, if that is shown to be something of texts that help."""
+    if row["verdict"] != "helps" or not row.get("worth_low"):
         return ""
     numbers = [row.get(name) for name in ("worth", "worth_low", "worth_high")]
     best, low, high = ("more than there are" if n is None else f"{n:,.0f}" for n in numbers)
     return (
-        f"If every class's texts weigh alike, {row['added']:,.0f} are worth {best} human ones "
-        f"[{low}, {high}]."
+        f"With one weight for all texts of a class instead, {row['added']:,.0f} of them do what "
+        f"{best} human texts do [{low}, {high}]."
     )
 
 
@@ -168,8 +178,19 @@ def _loss(row: Mapping[str, Any]) -> str:
     """What was measured of the log loss, where that is decided."""
     if row.get("came") not in ("gain", "loss"):
         return ""
-    better = "better" if row["came"] == "gain" else "worse"
+    value, far = -row["measured"], row["measured_far"]
+    now = "buy them for that." if value < 0 else "do not use them for that."
     return (
-        f"If you need probabilities: the log loss is {better} by {abs(row['measured']):.3f} ± "
-        f"{row['measured_far']:.3f} with {row['tried']:,.0f} of them at α {row['tried_alpha']:g}."
+        f"If you need probabilities: at weight α = {row['tried_alpha']:g}, {row['tried']:,.0f} of "
+        f"them change the log loss by {_signed(value)} {_between(value - far, value + far)} "
+        f"against class weighting; {now}"
     )
+
+
+def _signed(number: float) -> str:
+    """Three decimals, and more of what would be nothing."""
+    return f"{number:+.3f}" if abs(number) >= 5e-4 or number == 0 else f"{number:+.1g}"
+
+
+def _between(low: float, high: float) -> str:
+    return f"[{_signed(low)}, {_signed(high)}]"

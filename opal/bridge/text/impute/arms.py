@@ -18,6 +18,9 @@ naive_folds     as synthetic or ssmba, but folds know no lineage: a control that
 all_real        m original texts
 =============== ===============================================================================
 
+Arms of :data:`MOVED` stand twice: ``raw_threshold`` is the rule of ``raw`` with a moved threshold
+(:mod:`opal.bridge.text.impute.threshold`), which costs nothing.
+
 A synthetic text belongs to the held-out side of a fold if any of its seeds does: a rule that has
 seen one of two texts with a common seed has seen part of the other.
 """
@@ -38,7 +41,14 @@ from opal.draws import named, on_host
 BASELINES = ("raw", "weighting", "duplication")
 WRITTEN = ("synthetic", "fixed_seeds", "drawn_seeds", "ssmba", "naive_folds")
 ALL_REAL = "all_real"
-ARMS = (*BASELINES, *WRITTEN, ALL_REAL)
+MOVED = ("raw", "weighting", "synthetic", ALL_REAL)
+"""Arms that also have a moved threshold."""
+THRESHOLD = "_threshold"
+ARMS = tuple(
+    name
+    for arm in (*BASELINES, *WRITTEN, ALL_REAL)
+    for name in ((arm, f"{arm}{THRESHOLD}") if arm in MOVED else (arm,))
+)
 N_FIXED = 5
 NONE = "none"
 
@@ -80,6 +90,7 @@ class ArmData:
     weights: np.ndarray  # ω > 0 [k]
     tests: Mapping[str, np.ndarray]  # by writer: texts not trained on that have a seed held out
     n_category: int  # texts of the class among ``rows``
+    shared: float | None = None  # of ``drawn_seeds``: share of texts that ``fixed_seeds`` has too
 
 
 def trainings(
@@ -90,8 +101,9 @@ def trainings(
 ) -> Iterator[ArmData]:
     """What each arm trains on in this fold, those without texts left out.
 
-    ``pools`` are texts by writer, for the arms ``synthetic``, ``fixed_seeds`` (where texts were
-    written from fixed seeds) and ``ssmba``; ``rng`` draws the duplicates.
+    ``arms`` are without those of a moved threshold. ``pools`` are texts by writer, for the arms
+    ``synthetic``, ``fixed_seeds`` (where texts were written from fixed seeds) and ``ssmba``;
+    ``rng`` draws the duplicates.
     """
     written = pools.get("synthetic", {})
     for arm in (each for each in BASELINES if each in arms):
@@ -193,10 +205,12 @@ def _few(fold: Fold, writer: str, pool: Pool, arms: tuple[str, ...]) -> Iterator
     """Texts at hand of five seeds, and as many of any seeds."""
     fixed = _few_seeds(fold, pool)
     drawn = pool.rows[_free(fold, pool)][: len(fixed)]
-    for arm, added in (("fixed_seeds", fixed), ("drawn_seeds", drawn)):
+    shared = float(np.isin(drawn, fixed).mean()) if len(drawn) else None
+    for arm, added, common in (("fixed_seeds", fixed, None), ("drawn_seeds", drawn, shared)):
         if arm in arms and len(added):
             repeated = np.resize(added, max(fold.m - len(fold.own), len(added)))
-            yield _training(arm, writer, fold, _filled(fold, repeated), {writer: pool})
+            found = _training(arm, writer, fold, _filled(fold, repeated), {writer: pool})
+            yield replace(found, shared=common)
 
 
 def _few_seeds(fold: Fold, pool: Pool) -> np.ndarray:

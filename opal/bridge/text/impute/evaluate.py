@@ -6,13 +6,15 @@ with the recall r of the synthetic texts that were not trained on and have a see
 same false positives, ``F1 = 2rP/(rP + FP + P)``. The gap between the two, the paper's overfitting,
 is thus one of recall alone, whatever the number of synthetic texts.
 
-What is trained is a :data:`Learner`: a linear rule on features, or an encoder.
+What is trained is a :data:`Learner`: a linear rule on features, or an encoder. It says the most
+probable class, or, with a moved threshold, the class of interest wherever its probability is above
+it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,9 +26,10 @@ from opal import names
 from opal.bridge.resampling import deal, lineages
 from opal.bridge.text.classifiers import STRENGTH, FineTuning, fine_tune, ridge
 from opal.bridge.text.encoders import Encoder
-from opal.bridge.text.impute import arms
-from opal.bridge.text.impute.arms import ArmData, Fold
+from opal.bridge.text.impute import arms, threshold
+from opal.bridge.text.impute.arms import THRESHOLD, ArmData, Fold
 from opal.bridge.text.impute.task import Task, draw
+from opal.bridge.text.impute.threshold import Parts
 from opal.draws import as_key, named, on_host
 from opal.estimators.wide import fit_wide
 
@@ -44,6 +47,7 @@ class Trial:
     n_repeats: int = 10  # of the cross-validation, each with a draw of the data set
     arms: tuple[str, ...] = arms.ARMS  # of :data:`opal.bridge.text.impute.arms.ARMS`
     seed: int = 0  # of all draws
+    n_held_out: int = threshold.N_PARTS  # of as many parts, those a threshold is chosen on
 
     def __post_init__(self) -> None:
         names.check("arm", self.arms, arms.ARMS)
@@ -55,9 +59,11 @@ class Trial:
         return named(as_key(self.seed), f"imputation {name} {repeat}")
 
 
-FitPredict = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
-"""Of rows, their labels, their weights, tested rows and a seed: the classes said of the latter."""
-Learner = Callable[[Sequence[str], int], FitPredict]
+Rule = Callable[[np.ndarray], np.ndarray]
+"""Of rows, the probabilities of all classes [n, K]."""
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, int], Rule]
+"""Of rows, their labels, their weights and a seed."""
+Learner = Callable[[Sequence[str], int], Fit]
 """From all texts of a data set and the number of classes to what is trained on some of them."""
 
 
@@ -75,16 +81,23 @@ def evaluate(
         ValueError: task and trial do not fit.
     """
     task.check(trial.n_originals, trial.fill_to, trial.n_folds)
-    total, rows = trial.n_repeats * trial.n_folds, []
+    rows = []
     for repeat in range(trial.n_repeats):
-        key = trial.key(task.name, repeat)
-        # The matrices are small: threads wait for each other longer than they work.
-        with threadpool_limits(1):
-            for number, found in enumerate(_repeat(task, trial, learner, key)):
-                rows += [{"repeat": repeat, "fold": number, **each} for each in found]
-                if progress is not None:
-                    progress(repeat * trial.n_folds + number + 1, total)
+        done = repeat * trial.n_folds
+        for row in repeated(task, trial, learner, repeat):
+            rows.append(row)
+            if progress is not None:
+                progress(done + row["fold"] + 1, trial.n_repeats * trial.n_folds)
     return pd.DataFrame(rows)
+
+
+def repeated(task: Task, trial: Trial, learner: Learner, repeat: int) -> Iterator[dict[str, Any]]:
+    """Rows of :func:`evaluate` of one repeat, which no other one has a part in."""
+    # The matrices are small: threads wait for each other longer than they work.
+    with threadpool_limits(1):
+        key = trial.key(task.name, repeat)
+        for number, found in enumerate(_repeat(task, trial, learner, key)):
+            yield from ({"repeat": repeat, "fold": number, **each} for each in found)
 
 
 def split(
@@ -122,19 +135,16 @@ def split(
 def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
     """Weighted logistic regression on features; ``λ = 1/(2 C n_eff)`` for weights of sum one."""
 
-    def of(said: Sequence[str], n_classes: int) -> FitPredict:
+    def of(said: Sequence[str], n_classes: int) -> Fit:
         given = chosen.features(said)
 
-        def fit(
-            rows: np.ndarray, y: np.ndarray, weights: np.ndarray, tested: np.ndarray, seed: int
-        ) -> np.ndarray:
+        def fit(rows: np.ndarray, y: np.ndarray, weights: np.ndarray, seed: int) -> Rule:
             del seed
             x = given.given(rows)
             penalty = ridge(weights, strength)
             options: dict[str, Any] = {"ridge": penalty, "tolerance": _TOLERANCE}
             rule = fit_wide(x[rows], y, weights, n_classes=n_classes, **options)
-            predicted: np.ndarray = rule.scores(x[tested]).argmax(axis=1)
-            return predicted
+            return lambda tested: rule.probabilities(x[tested])
 
         return fit
 
@@ -144,13 +154,11 @@ def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
 def fine_tuned(settings: FineTuning) -> Learner:
     """An encoder that is trained anew in each fold."""
 
-    def of(said: Sequence[str], n_classes: int) -> FitPredict:
-        def fit(
-            rows: np.ndarray, y: np.ndarray, weights: np.ndarray, tested: np.ndarray, seed: int
-        ) -> np.ndarray:
+    def of(said: Sequence[str], n_classes: int) -> Fit:
+        def fit(rows: np.ndarray, y: np.ndarray, weights: np.ndarray, seed: int) -> Rule:
             own = [said[i] for i in rows]
             rule = fine_tune(own, y, weights, n_classes=n_classes, settings=settings, seed=seed)
-            return rule.probabilities([said[i] for i in tested]).argmax(axis=1)
+            return lambda tested: rule.probabilities([said[i] for i in tested])
 
         return fit
 
@@ -167,13 +175,16 @@ def _repeat(
     known = {label: k for k, label in enumerate(task.labels)}
     y = frame["label"].map(known).to_numpy()
     fit = learner(frame["text"].tolist(), len(known))
-    target = known[task.category]
+    bases = tuple(dict.fromkeys(arm.removesuffix(THRESHOLD) for arm in trial.arms))
     for number in range(trial.n_folds):
         found: list[dict[str, Any]] = []
         seed = int(on_host(named(key, f"fit {number}")).integers(2**31))
         held_out = np.flatnonzero(fold_of == number)
+        train = np.flatnonzero(fold_of != number)
+        inner, used = named(key, f"parts {number}"), trial.n_held_out
+        parts = Parts.of(frame, train, key=inner, together=together, used=used)
+        trainer = _Trainer(fit, y, known[task.category], parts, seed)
         for n in trial.n_originals:
-            train = np.flatnonzero(fold_of != number)
             real = train[train < n_category]
             fold = Fold(
                 number,
@@ -186,23 +197,77 @@ def _repeat(
                 trial.fill_to - n,
             )
             rng = on_host(named(key, f"duplication {n} {number}"))
-            for training in arms.trainings(fold, pools[n], trial.arms, rng):
-                result = _result(training, held_out, y, target, fit, seed)
-                about = {"n_original": n, "arm": training.arm, "synthesizer": training.writer}
+            for training in arms.trainings(fold, pools[n], bases, rng):
+                about = {"n_original": n, "synthesizer": training.writer}
+                result = _result(training, fold, trainer, trial.arms)
                 found += [about | each for each in result]
         yield found
 
 
+@dataclass(frozen=True, eq=False)
+class _Trainer:
+    """Trains what the arms of a fold ask for: the same rows once, for all numbers of originals."""
+
+    fit: Fit
+    y: np.ndarray  # labels of all texts [n]
+    target: int  # the class that is filled
+    parts: Parts
+    seed: int
+    rules: dict[bytes, Rule] = field(default_factory=dict)
+    cuts: dict[bytes, float] = field(default_factory=dict)
+
+    def rule(self, training: ArmData) -> Rule:
+        key = training.rows.tobytes() + training.weights.tobytes()
+        if key not in self.rules:
+            labels = self.y[training.rows]
+            self.rules[key] = self.fit(training.rows, labels, training.weights, self.seed)
+        return self.rules[key]
+
+    def threshold(self, training: ArmData, weight: float) -> float:
+        key = training.rows.tobytes() + training.weights.tobytes()
+        if key not in self.cuts:
+            self.cuts[key] = self._threshold(training, weight)
+        return self.cuts[key]
+
+    def _threshold(self, training: ArmData, weight: float) -> float:
+        p, true = [], []
+        own = self.y[training.rows] == self.target
+        for rows, weights, held_out in self.parts.splits(training.rows, training.weights, own):
+            rule = self.fit(rows, self.y[rows], weights, self.seed)
+            p.append(rule(held_out)[:, self.target])
+            true.append(self.y[held_out] == self.target)
+        return threshold.best(np.concatenate(p), np.concatenate(true), weight)
+
+
 def _result(
-    training: ArmData, held_out: np.ndarray, y: np.ndarray, target: int, fit: FitPredict, seed: int
+    training: ArmData, fold: Fold, trainer: _Trainer, asked: Collection[str]
 ) -> Iterator[dict[str, Any]]:
-    """Measures of one trained arm, by whose texts stand for the class."""
+    """Measures of one trained arm, as it is and with a moved threshold, where these are asked."""
     tests = {writer: rows for writer, rows in training.tests.items() if len(rows)}
-    tested = np.concatenate([held_out, *tests.values()])
-    labels = y[training.rows]
-    said = fit(training.rows, labels, training.weights, tested, seed) == target
-    true = y[held_out] == target
-    said_held_out, rest = said[: len(held_out)], said[len(held_out) :]
+    p = trainer.rule(training)(np.concatenate([fold.held_out, *tests.values()]))
+    true = trainer.y[fold.held_out] == trainer.target
+    arm, moved = training.arm, f"{training.arm}{THRESHOLD}"
+    if arm in asked:
+        said = p.argmax(axis=1) == trainer.target
+        yield from ({"arm": arm} | each for each in _measures(training, said, true, tests))
+    if moved in asked:
+        # Texts of the class in a test, over those that a rule of them may be tried on.
+        weight = 1.0 if arm == arms.ALL_REAL else len(fold.real) / len(fold.own)
+        cut = trainer.threshold(training, weight)
+        said = p[:, trainer.target] > cut
+        yield from ({"arm": moved} | each for each in _measures(training, said, true, tests))
+        yield {"arm": moved, "tested": "human", "metric": "threshold", "value": cut}
+
+
+def _measures(
+    training: ArmData, said: np.ndarray, true: np.ndarray, tests: Mapping[str, np.ndarray]
+) -> Iterator[dict[str, Any]]:
+    """Measures of what was said of held-out texts, then of those of ``tests``, by whose they are.
+
+    ``said`` is whether a text was said to be of the class, ``true`` whether one that was held out
+    is.
+    """
+    said_held_out, rest = said[: len(true)], said[len(true) :]
     positives, false = int(true.sum()), int((said_held_out & ~true).sum())
 
     def f1(recall: float) -> float:
@@ -212,6 +277,8 @@ def _result(
     different = len(np.unique(training.rows[len(training.rows) - training.n_category :]))
     first = {"f1": f1(recall), "recall": recall}
     first |= {"n_trained": float(training.n_category), "n_different": float(different)}
+    if training.shared is not None:
+        first["shared"] = training.shared
     yield from ({"tested": "human", "metric": k, "value": v} for k, v in first.items())
     ends = np.cumsum([len(rows) for rows in tests.values()], dtype=int)
     for writer, part in zip(tests, np.split(rest, ends)[:-1], strict=True):

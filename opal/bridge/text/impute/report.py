@@ -1,32 +1,33 @@
-"""What an imputation found: JSON-able fields, tables for people, and a picture."""
+"""What an imputation found: JSON-able fields, tables for people, and files."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from opal import records
 from opal.bridge import render
 from opal.bridge.text.corpus import TextCorpus
 from opal.bridge.text.encoders import encoder
-from opal.bridge.text.impute import claims, sources
-from opal.bridge.text.impute.arms import ALL_REAL, ARMS, WRITTEN
+from opal.bridge.text.impute import claims, sources, verdict
+from opal.bridge.text.impute.arms import ALL_REAL, ARMS, THRESHOLD, WRITTEN
 from opal.bridge.text.impute.evaluate import Learner, Progress, Trial, evaluate, linear
+from opal.bridge.text.impute.picture import draw
 from opal.bridge.text.impute.task import Task, of_corpus, of_frame
-from opal.plotting import SERIES, paper_style
+from opal.files import write_atomically, write_text
+from opal.plotting import paper_style
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 USUAL = (50, 75)
 """Numbers of originals that the paper's claims are about."""
-_SHOWN = ("f1", "gap", "f1_minus_all_real", "f1_minus_weighting")
-_APART = 0.5  # between two arms, all numbers of originals stand within so much
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +37,13 @@ class Imputation:
     Attributes:
         records: of :func:`opal.bridge.text.impute.claims.summarise`.
         task: that was evaluated.
-        trial: how.
+        trials: how, one for each size that the class is filled to.
         folds: what each fold gave, if it was kept.
     """
 
     records: pd.DataFrame
     task: Task
-    trial: Trial
+    trials: tuple[Trial, ...]
     folds: pd.DataFrame | None = None
 
     def table(self) -> pd.DataFrame:
@@ -50,7 +51,7 @@ class Imputation:
         return self.records
 
     def claims(self) -> pd.DataFrame:
-        """Whether the published claims hold (:func:`opal.bridge.text.impute.claims.claims`)."""
+        """What filling gains, and which claims hold (:mod:`opal.bridge.text.impute.claims`)."""
         return claims.claims(self.records)
 
     def plot(self) -> Figure:
@@ -60,23 +61,31 @@ class Imputation:
     def to_html(self) -> str:
         """One page with the picture and the tables, which needs nothing else."""
         picture = BytesIO()
-        self.plot().savefig(picture, format="png", dpi=160)
+        self._save(picture)
         name = f"Imputation of {self.task.name}"
         shown = render.Figure(picture.getvalue(), "imputation.png", name)
         return render.html(name, [shown, *blocks(self.result())])
 
     def result(self) -> dict[str, Any]:
         """What was found, as JSON-able fields."""
-        table, task, trial = self.records, self.task, self.trial
+        task, trial = self.task, self.trials[0]
+        case = ["n_oversampled", "n_min", "arm", "synthesizer"]
         found = [
-            {"n_original": int(n), "arm": arm, "synthesizer": writer, **_measures(part, writer)}
-            for (n, arm, writer), part in table.groupby(["n_min", "arm", "synthesizer"], sort=False)
+            {
+                "fill_to": int(added + n),
+                "n_original": int(n),
+                "arm": arm,
+                "synthesizer": writer,
+                **_measures(part, writer),
+            }
+            for (added, n, arm, writer), part in self.records.groupby(case, sort=False)
         ]
-        found.sort(key=lambda row: (row["n_original"], ARMS.index(row["arm"])))
+        found.sort(key=lambda row: (row["fill_to"], row["n_original"], ARMS.index(row["arm"])))
+        judged = self.claims().to_dict("records")
         return {
             "class": task.category,
             "setting": task.name,
-            "fill_to": trial.fill_to,
+            "fill_to": [each.fill_to for each in self.trials],
             "folds": trial.n_folds,
             "repeats": trial.n_repeats,
             "counts": {
@@ -86,23 +95,60 @@ class Imputation:
                 "synthetic": {name: len(frame) for name, frame in task.synthetic.items()},
             },
             "arms": found,
-            "claims": self.claims().to_dict("records"),
-            "notes": [*task.notes, *_notes(table, task, trial)],
+            "claims": [row | {"sentence": verdict.sentence(row)} for row in judged],
+            "notes": [*task.notes, *self._notes(judged)],
         }
+
+    def write(self, out: Path) -> dict[str, Any]:
+        """Write records, picture and a page in Markdown to a folder; the result, and where."""
+        trials = [asdict(trial) for trial in self.trials]
+        metadata = {"trials": trials, **records.provenance()}
+        path = records.write(self.records, out / "imputation.parquet", metadata=metadata)
+        figure, page = out / "imputation.png", out / "imputation.md"
+        write_atomically(figure, self._save)
+        found, title = self.result(), f"Imputation of {self.task.name}"
+        shown = render.Figure(b"", figure.name, title)
+        write_text(page, render.markdown(title, [shown, *blocks(found)]))
+        return found | {"records": str(path), "figure": str(figure), "page": str(page)}
+
+    def _notes(self, judged: Sequence[Mapping[str, Any]]) -> list[str]:
+        found = [
+            note for trial in self.trials for note in _notes(self._of(trial), self.task, trial)
+        ]
+        warned = [f"{_named(row)}: {said}" for row in judged for said in verdict.warnings(row)]
+        return [*dict.fromkeys(found), *warned]
+
+    def _of(self, trial: Trial) -> pd.DataFrame:
+        table = self.records
+        return table[table["n_min"] + table["n_oversampled"] == trial.fill_to]
+
+    def _save(self, picture: Path | BytesIO) -> None:
+        with paper_style():
+            self.plot().savefig(picture, format="png", dpi=160)
 
 
 def imputation(
     task: Task,
-    trial: Trial,
+    trials: Sequence[Trial],
     learner: Learner,
     *,
     source: str = "data",
     progress: Progress | None = None,
 ) -> Imputation:
     """What an :func:`~opal.bridge.text.impute.evaluate.evaluate` finds, as records of a source."""
-    folds = evaluate(task, trial, learner, progress)
-    records = claims.summarise(folds, task, trial, source=source)
-    return Imputation(records, task, trial, folds)
+    folds = [evaluate(task, trial, learner, progress) for trial in trials]
+    return joined(task, trials, folds, source=source)
+
+
+def joined(
+    task: Task, trials: Sequence[Trial], folds: Sequence[pd.DataFrame], *, source: str
+) -> Imputation:
+    """The imputation of a task, from the folds of each trial."""
+    pairs = list(zip(folds, trials, strict=True))
+    tables = [claims.summarise(part, task, trial, source=source) for part, trial in pairs]
+    kept = [part.assign(fill_to=trial.fill_to) for part, trial in pairs]
+    table, every = (pd.concat(each, ignore_index=True) for each in (tables, kept))
+    return Imputation(table, task, tuple(trials), every)
 
 
 def impute_texts(
@@ -110,7 +156,7 @@ def impute_texts(
     category: str | None = None,
     *,
     n_original: Sequence[int] = (),
-    fill_to: int = 200,
+    fill_to: int | Sequence[int] = 200,
     n_others: int | None = None,
     n_folds: int = 10,
     n_repeats: int = 10,
@@ -125,7 +171,7 @@ def impute_texts(
         texts: a corpus, or a table of original texts and of synthetic ones with their seeds.
         category: the class that is filled; by default the smallest one.
         n_original: texts of the class that count as at hand; all by default.
-        fill_to: originals and synthetic texts of the class together.
+        fill_to: originals and synthetic texts of the class together; several are several cases.
         n_others: texts of each other class, at most; None for all.
         n_folds: of the cross-validation.
         n_repeats: of it, each with another draw of the originals.
@@ -139,9 +185,11 @@ def impute_texts(
         UnknownNameError: there is no such class, arm or encoder.
     """
     task = task_of(texts, category, n_others=n_others)
-    found = sizes(task, n_original, fill_to)
-    trial = Trial(found, fill_to, n_folds, n_repeats, tuple(arms), seed)
-    return imputation(task, trial, linear(encoder(features)), progress=progress)
+    trials = [
+        Trial(sizes(task, n_original, each), each, n_folds, n_repeats, tuple(arms), seed)
+        for each in ([fill_to] if isinstance(fill_to, int) else fill_to)
+    ]
+    return imputation(task, trials, linear(encoder(features)), progress=progress)
 
 
 def task_of(
@@ -171,58 +219,58 @@ def sizes(
 
 
 def blocks(found: Mapping[str, Any]) -> list[render.Block]:
-    """Arms, verdicts and notes, of :meth:`Imputation.result`."""
+    """Arms, claims, notes and verdicts, of :meth:`Imputation.result`."""
+    shown: list[render.Block] = [_arm_table(found, fill_to) for fill_to in found["fill_to"]]
+    said = [*map(claim, found["claims"]), *(f"note: {note}" for note in found["notes"])]
+    said += [f"{name}: {found[name]}" for name in ("figure", "page", "records") if name in found]
+    shown += map(render.Paragraph, said)
+    judged = [(f"{_named(row)}:", row["sentence"]) for row in found["claims"]]
+    return shown + ([render.Heading("Verdict", 3), render.Items(judged)] if judged else [])
+
+
+def _arm_table(found: Mapping[str, Any], fill_to: int) -> render.Table:
     rows = [
         [str(row["n_original"]), row["arm"], row["synthesizer"].replace("none", "")]
-        + [_cell(row.get(metric)) for metric in _SHOWN]
+        + [_cell(row.get(metric)) for metric in _shown(row["arm"])]
         for row in found["arms"]
+        if row["fill_to"] == fill_to
     ]
     title = (
-        f"{found['setting']}: filled to {found['fill_to']}, {found['repeats']} x "
-        f"{found['folds']} folds; 95 % corrected intervals; gap is F1 on synthetic minus on "
-        "original texts"
+        f"{found['setting']}: filled to {fill_to}, {found['repeats']} x {found['folds']} folds; 95 "
+        "% corrected intervals; gap is F1 on synthetic minus on original texts; differences are to "
+        "rules with the same kind of threshold"
     )
     head = ("originals", "arm", "texts by", "F1", "gap", "minus all real", "minus weighting")
-    said = [*map(claim, found["claims"]), *(f"note: {note}" for note in found["notes"])]
-    return [render.Table(head, rows, title), *map(render.Paragraph, said)]
+    return render.Table(head, rows, title)
 
 
-def draw(records: pd.DataFrame) -> Figure:
-    """F1 of the arms of one task on held-out originals, and the same minus weighting."""
-    from matplotlib.figure import Figure
-
-    own = records[records["tested"] == "human"]
-    known = own[["arm", "synthesizer"]].drop_duplicates().itertuples(index=False, name=None)
-    arms = sorted(known, key=lambda each: (each[0] == ALL_REAL, ARMS.index(each[0])))
-    with paper_style():
-        figure = Figure(figsize=(7.2, 1.2 + 0.3 * len(arms)), layout="constrained")
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, metric in zip(panels, ("f1", "f1_minus_weighting"), strict=True):
-            _intervals(axes, own[own["metric"] == metric], arms)
-        said = [arm if writer in ("none", arm) else f"{arm}, {writer}" for arm, writer in arms]
-        panels[0].set_yticks(range(len(arms)), labels=said)
-        panels[0].invert_yaxis()
-        panels[0].set_xlabel("F1 on held-out originals")
-        panels[1].set_xlabel("the same minus weighting (paired)")
-        panels[1].axvline(0, color="black", linewidth=0.8)
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=4)
-    return figure
+def _shown(arm: str) -> tuple[str, ...]:
+    moved = THRESHOLD if arm.endswith(THRESHOLD) else ""
+    return "f1", "gap", f"f1_minus_{ALL_REAL}{moved}", f"f1_minus_weighting{moved}"
 
 
 def claim(row: Mapping[str, Any]) -> str:
-    """A row of :func:`opal.bridge.text.impute.claims.claims` in a line."""
+    """What a row of :func:`opal.bridge.text.impute.claims.claims` says of the published claims."""
+    judged = str(row["full_sample"])
+    if row["n_full"] < row["n_asked"]:
+        judged += f", for all_real has {row['n_full']} of {row['n_asked']} texts"
+    elif not math.isnan(row["difference"]):
+        judged += f" {interval(row['difference'], row['lower'], row['upper'])}"
+    beyond = "".join(_ablation(row, *pair) for pair in claims.ABLATIONS)
+    return f"{_named(row)}: as good as a full sample: {judged}; {_gap(row)}{beyond}"
+
+
+def _gap(row: Mapping[str, Any]) -> str:
+    if math.isnan(row["gap"]):
+        return f"gap: {row['gap_published']}"
     real = row["gap_all_real"]
     easy = "" if math.isnan(real) else f"; {real:+.3f} with original texts alone"
-    judged = str(row["full_sample"])
-    if judged == claims.NOT_JUDGED:
-        judged += f", for all_real has {row['n_full']} of {row['n_asked']} texts"
-    beyond = "".join(_ablation(row, *pair) for pair in claims.ABLATIONS)
-    return (
-        f"{row['n_original']} originals with {row['synthesizer']}: as good as a full "
-        f"sample: {judged}; gap {row['gap']:+.3f} (2 to 4 % published: "
-        f"{row['gap_published']}{easy}){beyond}"
-    )
+    ends = interval(row["gap"], row["gap_lower"], row["gap_upper"])
+    return f"gap {ends} (2 to 4 % published: {row['gap_published']}{easy})"
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    return f"{row['n_original']} originals filled to {row['fill_to']} by {row['synthesizer']}"
 
 
 def _smallest(frame: pd.DataFrame, least: int = 0) -> str:
@@ -230,22 +278,6 @@ def _smallest(frame: pd.DataFrame, least: int = 0) -> str:
     counts = frame.drop_duplicates("id")["label"].value_counts().sort_index()
     enough = counts[counts >= least]
     return str((enough if len(enough) else counts).idxmin())
-
-
-def _intervals(axes: Axes, rows: pd.DataFrame, arms: list[tuple[str, str]]) -> None:
-    """Means with their intervals, lying; a look for each number of originals."""
-    sizes = sorted(set(rows["n_min"]))
-    for index, n in enumerate(sizes):
-        at = (index - (len(sizes) - 1) / 2) * _APART / max(len(sizes) - 1, 1)
-        look, part = SERIES[index % len(SERIES)], rows[rows["n_min"] == n]
-        axes.errorbar(
-            part["value"],
-            [arms.index(key) + at for key in zip(part["arm"], part["synthesizer"], strict=True)],
-            xerr=[part["value"] - part["lower"], part["upper"] - part["value"]],
-            fmt=look.marker,
-            color=look.colour,
-            label=f"{n} originals",
-        )
 
 
 def _measures(part: pd.DataFrame, writer: str) -> dict[str, Any]:
@@ -259,7 +291,8 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
     """What was not done, and where texts did not suffice."""
     notes = []
     arms = set(table["arm"])
-    if ALL_REAL not in arms and ALL_REAL in trial.arms:
+    full = {ALL_REAL, f"{ALL_REAL}{THRESHOLD}"}
+    if not full & arms and full & set(trial.arms):
         notes.append(
             f"no full sample: there are no texts of {task.category!r} beyond the originals at hand"
         )
@@ -274,7 +307,7 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
     wanted = trial.fill_to * (1 - 1 / trial.n_folds)
     short = filled[filled.index.isin(WRITTEN) & (filled < 0.98 * wanted)]
     n_full = len(task.originals) + len(task.spare)
-    if ALL_REAL in arms and n_full < trial.fill_to:
+    if full & arms and n_full < trial.fill_to:
         notes.append(
             f"no full sample: {task.category!r} has {n_full} original texts, all_real has no more"
         )
@@ -290,11 +323,17 @@ def interval(value: float, lower: float, upper: float) -> str:
 
 
 def _cell(found: Mapping[str, float] | None) -> str:
-    return "" if found is None else "{value:.3f} ({lower:.3f}, {upper:.3f})".format(**found)
+    if found is None:
+        return ""
+    if found["lower"] == found["upper"]:
+        return f"{found['value']:.3f} in all folds"
+    return "{value:.3f} ({lower:.3f}, {upper:.3f})".format(**found)
 
 
 def _ablation(row: Mapping[str, Any], arm: str, reference: str) -> str:
     """What an arm has over another, where it is known; the table has what is over weighting."""
+    if reference == "drawn_seeds" and row.get("same_texts") is True:
+        return f"; {arm} and {reference} have the same texts"
     names = {metric: f"{arm}_{metric}_minus_{reference}" for metric in ("f1", "gap")}
     known = [
         f"{metric} {interval(row[name], row[f'{name}_lower'], row[f'{name}_upper'])}"

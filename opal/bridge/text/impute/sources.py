@@ -44,13 +44,24 @@ _MOST_TOKENS = 256  # longer texts are cut
 def quota(trial: Trial, n_original: int, *, fixed: bool) -> int:
     """Texts to ask for so that every fold can be filled.
 
-    In K folds (1 − 1/K) of the fill is trained on, by texts of whose five seeds none is held out: a
-    share of ``(1 − 1/K)⁵`` of them, and a tenth to spare. Texts of fixed seeds are in or out
-    together.
+    In K folds (1 − 1/K) of the fill is trained on, by texts of whose five different seeds none is
+    held out, and a tenth is to spare. Texts of fixed seeds are in or out together.
+
+    Raises:
+        ValueError: fewer than five originals are trained on in a fold.
     """
     missing = trial.fill_to - n_original
-    share = (1 - 1 / trial.n_folds) ** (N_EXAMPLES - 1)
-    return missing if fixed else math.ceil(_SPARE * missing / share)
+    if fixed:
+        return missing
+    kept = n_original - math.ceil(n_original / trial.n_folds)
+    if kept < N_EXAMPLES:
+        raise ValueError(
+            f"texts are made from {N_EXAMPLES} different originals, and a fold of "
+            f"{trial.n_folds} trains on {kept} of {n_original}: none could be used. Add originals, "
+            "or ask for more --folds."
+        )
+    share = math.comb(kept, N_EXAMPLES) / math.comb(n_original, N_EXAMPLES)
+    return math.ceil(_SPARE * (1 - 1 / trial.n_folds) * missing / share)
 
 
 def written(

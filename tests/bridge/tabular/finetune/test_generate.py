@@ -247,7 +247,7 @@ def check_use(made: pd.DataFrame, table: pd.DataFrame) -> None:
     train, test = table.iloc[::2], table.iloc[1::2]
     audit = tabular.audit_rows(made, train, test=test, target="Target", attributes=["X6"])
     assert audit.table("copies")["exact"].max() <= 20
-    light = tabular.SoundSettings(folds=2, draws=1, resamples=50)
+    light = tabular.SoundSettings(folds=2, draws=1)
     dataset = tabular.from_tables(train, test, made, target="Target")
     worth = tabular.evaluate_rows(dataset, classifiers=("logistic",), settings=light)
     assert "synthetic" in set(worth.table()["arm"])

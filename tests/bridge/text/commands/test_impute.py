@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from opal.bridge.text import reading
+from opal.bridge.text.impute import evaluate, repeats
+from opal.bridge.text.impute.evaluate import Learner, Trial
 from opal.bridge.text.impute.task import Task
 from opal.cli import main
 from tests.bridge.text.impute import toy
@@ -20,6 +24,11 @@ from tests.bridge.text.impute.toy import BAD, said, written
 @pytest.fixture(scope="module")
 def task() -> Task:
     return toy.task()
+
+
+@pytest.fixture(autouse=True)
+def _folder_of_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -39,14 +48,15 @@ def test_a_file_with_synthetic_texts(
 ) -> None:
     made = written(np.random.default_rng(1), task.originals[:20], 150, 5)
     reading.write_texts(made, tmp_path / "made.jsonl")
+    asked = {"raw", "weighting", "duplication", "synthetic"}
     words = ["text", "impute", str(mine), "--class", "bad", *FEW, "--json"]
+    words += ["--arms", *sorted(asked), "all_real"]
     assert main([*words, "--synthetic", str(tmp_path / "made.jsonl")]) == 0
     found = json.loads(capsys.readouterr().out)
     arms = {row["arm"] for row in found["arms"]}
-    assert {"raw", "weighting", "duplication", "synthetic"} <= arms
-    assert "all_real" not in arms
+    assert arms == asked
     assert any("no full sample" in note for note in found["notes"])
-    assert found["claims"][0]["full_sample"] == "unknown"
+    assert found["claims"][0]["full_sample"] == "not judged"
 
 
 def test_synthetic_texts_without_seeds_are_refused_whatever_columns_are_called(
@@ -65,7 +75,8 @@ def test_synthetic_texts_without_seeds_are_refused_whatever_columns_are_called(
 
 
 def test_the_table_for_people(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["text", "impute", str(mine), "--class", "bad", *FEW, "--n-original", "15"]) == 0
+    words = ["text", "impute", str(mine), "--class", "bad", *FEW, "--n-original", "15"]
+    assert main([*words, "--arms", "raw", "synthetic", "all_real"]) == 0
     printed = capsys.readouterr().out
     assert "all_real" in printed  # the other five texts of the class
     assert "no synthetic texts: name a model" in printed
@@ -86,18 +97,131 @@ def test_a_model_of_this_machine_is_asked(
     words += ["--local", str(model), "--max-tokens", "60", "--out", str(out)]
     assert main([*words, "--dry-run"]) == 0
     planned = json.loads(capsys.readouterr().out)
-    assert planned["groups"]["bad"] == {"originals": 20, "asked": 34}
+    assert planned["groups"]["bad"] == {"originals": 20, "asked": 54}
     assert not ledger.exists()
     assert main(words) == 0
     first = json.loads(capsys.readouterr().out)
     synthetic = [row for row in first["arms"] if row["arm"] == "synthetic"]
     assert [row["synthesizer"] for row in synthetic] == [str(model)]
     made = reading.read_texts(out, n_classes=1)
-    assert len(made) == 34
+    assert len(made) == 54
     assert {len(seeds) <= 5 for seeds in made["seeds"]} == {True}
     assert main([*words, "--offline"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["arms"] == first["arms"]
+
+
+ARMS = ("raw", "weighting", "raw_threshold", "weighting_threshold", "synthetic_threshold")
+
+
+@pytest.fixture
+def filled(mine: Path, task: Task, tmp_path: Path) -> list[str]:
+    """A command that fills a class with texts that are there, to two sizes."""
+    made = written(np.random.default_rng(1), task.originals[:20], 150, 1)
+    reading.write_texts(made, tmp_path / "made.jsonl")
+    words = ["text", "impute", str(mine), "--class", "bad", "--synthetic", "made.jsonl"]
+    words += ["--fill-to", "30", "26", "--folds", "3", "--repeats", "2", "--encoder", "tfidf"]
+    return [*words, "--results", "found", "--json", "--arms", *ARMS]
+
+
+def test_each_fill_is_a_case_with_a_verdict(
+    filled: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(filled) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["fill_to"] == [26, 30]
+    assert {(row["fill_to"], row["arm"]) for row in found["arms"]} == {
+        (fill, arm) for fill in (26, 30) for arm in ARMS
+    }
+    trained = {
+        row["fill_to"]: row["n_trained"]["value"]
+        for row in found["arms"]
+        if row["arm"] == "synthetic_threshold"
+    }
+    assert trained[26] == pytest.approx(26 * 2 / 3, abs=1)
+    assert trained[30] == pytest.approx(20, abs=1)
+    assert [row["fill_to"] for row in found["claims"]] == [26, 30]
+    page = (tmp_path / "found" / "imputation.md").read_text(encoding="utf-8")
+    for row in found["claims"]:
+        assert row["verdict"] in {"helps", "harms", "open"}
+        assert row["sentence"].split(".")[0] in page
+    assert "![Imputation of mine/bad](imputation.png)" in page
+    assert (tmp_path / "found" / "imputation.png").stat().st_size > 1000
+    records = pd.read_parquet(tmp_path / "found" / "imputation.parquet")
+    assert set(records["n_min"] + records["n_oversampled"]) == {26, 30}
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_where_it_was(
+    filled: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[int, int]] = []
+    original = evaluate.repeated
+
+    def noted(task: Task, trial: Trial, learner: Learner, repeat: int) -> Any:
+        seen.append((trial.fill_to, repeat))
+        return original(task, trial, learner, repeat)
+
+    monkeypatch.setattr(evaluate, "repeated", noted)
+    assert main(filled) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert sorted(seen) == [(26, 0), (26, 1), (30, 0), (30, 1)]
+    sorted((tmp_path / "found" / "cells").glob("*.parquet"))[0].unlink()
+    seen.clear()
+    assert main(filled) == 0
+    assert len(seen) == 1
+    assert json.loads(capsys.readouterr().out) == first
+    seen.clear()
+    longer = [*filled, "--repeats", "3"]
+    assert main(longer) == 0  # what is there is a part of it
+    assert sorted(seen) == [(26, 2), (30, 2)]
+
+
+def test_cells_give_what_one_evaluation_gives(task: Task, tmp_path: Path) -> None:
+    trial = replace(toy.TRIAL, n_originals=(20,), n_folds=3, arms=("raw_threshold", "synthetic"))
+    made = written(np.random.default_rng(6), task.originals[:5], 50, 1)
+    whole = replace(task, ssmba=made.assign(source="ssmba"), fixed={"fixed": made})
+    chosen = repeats.Classifier("tfidf")
+    cells = repeats.cells(whole, [trial], chosen, source="data", folder=tmp_path)
+    parts = pd.concat([cell.function(cell.config) for cell in cells], ignore_index=True)
+    found = repeats.folds(parts, trial)
+    expected = evaluate.evaluate(whole, trial, chosen.learner())
+    pd.testing.assert_frame_equal(found, expected[found.columns], check_dtype=False)
+
+
+@pytest.mark.slow
+def test_any_number_of_workers_gives_the_same(
+    filled: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = []
+    for workers in ("1", "2"):
+        assert main([*filled, "--workers", workers, "--results", f"by {workers}"]) == 0
+        results.append(json.loads(capsys.readouterr().out))
+    assert results[0]["arms"] == results[1]["arms"]
+    assert results[0]["claims"] == results[1]["claims"]
+
+
+def test_nothing_is_bought_before_the_classifier_is_there(
+    mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty folder is no encoder; a file is no folder for results."""
+    pytest.importorskip("torch", reason="needs the extra text")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    words = ["text", "impute", str(mine), "--class", "bad", "--ledger", "ledger.sqlite"]
+    words += ["--local", "no model", "--fill-to", "26", "--folds", "3"]
+    for more, message in (
+        (("--encoder", "./empty"), "./empty cannot be loaded"),
+        (("--encoder", "tfidf", "--results", "file"), "Name another folder with --results"),
+    ):
+        assert main([*words, *more]) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert message in said
+        assert "no model" not in said
+        assert not (tmp_path / "ledger.sqlite").exists()
 
 
 Rows = Callable[[pd.DataFrame], pd.DataFrame]
@@ -108,6 +232,11 @@ CASES: list[tuple[Rows, tuple[str, ...], str]] = [
     (lambda f: f[16:], (), "a class must have at least 5 texts; 'bad' has 4"),
     (lambda f: pd.concat([f, f[:3]]), (), "3 of 93 repeat another"),
     (lambda f: f, ("--n-original", "21"), "n_original must be 5 to 20"),
+    (
+        lambda f: f,
+        ("--n-original", "6", "--folds", "3"),
+        "a fold of 3 trains on 4 of 6: none could",
+    ),
     (lambda f: f, ("--n-original", "20", "--fill-to", "20"), "fill_to must exceed the number of"),
     (lambda f: f, ("--folds", "21"), "folds must be at least 2, and at most the number of"),
     (lambda f: f, ("--arms", "rwa"), "unknown arm 'rwa'; did you mean 'raw'?"),
@@ -142,6 +271,7 @@ def test_refused_before_anything_is_asked(
         (("x.csv", "--corpus", "grammar"), "a file and --corpus exclude one another"),
         (("x.csv", "--fixed-seeds"), "--fixed-seeds asks a model; name one"),
         (("x.csv", "--masked-model", "grown"), "--masked-model grown grows on texts of a corpus"),
+        (("--workers", "0"), "--workers must be at least 1; got 0."),
         (("--encoder", "tfidf", "--classifier", "minilm"), "--encoder and --classifier exclude"),
         (("--classifier", "minilmm"), "unknown classifier 'minilmm'; did you mean 'minilm'?"),
         (("--class", "prais"), "unknown class 'prais'; did you mean 'praise'?"),

@@ -16,7 +16,8 @@ from scipy import stats
 from opal.bridge import render
 from opal.bridge.text.curves import exchange, plan, train
 from opal.bridge.text.curves.evaluate import CurveSettings, evaluate
-from opal.bridge.text.curves.report import Evaluation, blocks, worths
+from opal.bridge.text.curves.picture import worths
+from opal.bridge.text.curves.report import Evaluation, blocks
 from opal.bridge.text.published import grammar_corpus
 from opal.checks import z_threshold
 

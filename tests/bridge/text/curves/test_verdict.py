@@ -22,7 +22,13 @@ def planted(
     for arm, error in errors.items():
         blocks = tests * np.sqrt(N_BLOCKS) * rng.standard_normal(N_BLOCKS)
         added = 100 if arm == "synthetic_alpha" else 0
-        same = {"metric": "balanced_error", "source": "data", "n_test": 400, "arm": arm}
+        same = {
+            "metric": "balanced_error",
+            "source": "data",
+            "n_test": 400,
+            "arm": arm,
+            "n_real": 75,
+        }
         same |= {"added": added, "synthesizer": "m" if added else "none"}
         same |= {"influence": (blocks - blocks.mean()) / N_BLOCKS}
         values = error + blocks.mean() + seeds * rng.standard_normal(N_SEEDS)
@@ -97,24 +103,43 @@ def test_what_would_decide_brings_the_interval_to_its_estimate(
 
 
 def test_the_sentence_answers_five_questions() -> None:
-    one = Change(2000, "threshold", 0.4, -0.0196, -0.05, 0.01, 0.02, 0.0, 400, 5)
+    one = Change(2000, "threshold", 0.4, -0.0196, -0.05, 0.01, 0.02, 0.0, 400, 5, 75)
     row = {"added": 2000, "worth": 270.0, "worth_low": 0.0, "worth_high": None, **one.described()}
     said = sentence(row)
     for part in (
-        "nothing is shown:",
-        "2,000 of them, weighed by cross-validation, change the balanced error by -0.020",
-        "[-0.050, +0.010] against threshold (0.400), which costs nothing.",
-        "Buy none yet, and use threshold.",
-        "test texts and 5 draws would decide it, if that stands (there are 400 and 5).",
-        "2,000 are worth 270 human ones [0, more than there are]",
+        "undecided: the balanced error of 75 labelled texts is 0.380 with 2,000 of these",
+        "and 0.400 without them, by a moved threshold, which is free: -0.020",
+        "95 % interval [-0.050, +0.010].",
+        "Buy none yet, and use a moved threshold.",
+        "If the true change is -0.020, 1,600 test texts (there are 400) would show it.",
     ):
         assert part in said
+    assert "draws" not in said  # there are enough of them
+    more = sentence(row | one._replace(over_tests=0.005, over_seeds=0.02).described())
+    assert "draws, --seeds (there are 5) would show it" in more
+    assert "test texts" not in more
     tiny = sentence(row | one._replace(value=0.0).described())
     assert "100 times as many test texts and draws would not decide it" in tiny
-    sure = one._replace(low=-0.03, high=-0.01)
+    assert "Buy none, and" in tiny
+
+
+def test_no_sentence_says_that_texts_help_and_are_worth_nothing() -> None:
+    one = Change(2000, "weighting", 0.4, -0.0196, -0.03, -0.0003, 0.02, 0.0, 400, 5, 75)
     lost = {"came": "loss", "measured": -0.04, "measured_far": 0.03, "tried": 500}
-    said = sentence(row | sure.described() | lost | {"tried_alpha": 0.4})
+    row = {"added": 500, "worth": 27.0, "worth_low": 0.0, "worth_high": 80.0, "tried_alpha": 0.4}
+    said = sentence(row | one.described() | lost)
     assert "the texts help" in said
+    assert "[-0.030, -0.0003]" in said  # an end that excludes 0 does not look like it
     assert "Buy them" in said
-    assert "would decide" not in said
-    assert "the log loss is worse by 0.040 ± 0.030 with 500 of them at α 0.4" in said
+    assert "would show it" not in said
+    assert "human" not in said
+    log_loss = "at weight α = 0.4, 500 of them change the log loss by +0.040 [+0.010, +0.070]"
+    assert log_loss in said
+    assert "do not use them for that" in said
+    assert "do what 27 human texts do [3, 80]" in sentence(
+        row | one.described() | {"worth_low": 3.0}
+    )
+    harm = one._replace(value=0.02, low=0.01, high=0.03)
+    harmed = sentence(row | harm.described() | {"worth_low": 3.0})
+    assert "the texts harm" in harmed
+    assert "human" not in harmed

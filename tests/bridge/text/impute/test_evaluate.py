@@ -29,7 +29,7 @@ def task() -> Task:
 
 @pytest.fixture(scope="module")
 def frame(task: Task) -> pd.DataFrame:
-    return evaluate.evaluate(task, TRIAL, evaluate.linear(TfIdf()))
+    return evaluate.evaluate(task, TRIAL, evaluate.linear(TfIdf(), 1.0))
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +39,11 @@ def table(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
 
 def test_f1_and_gap_are_those_of_the_confusion() -> None:
     """4 of class 1 held out, 3 found; 2 false; of 10 synthetic texts, all found."""
-    y = np.array([1] * 4 + [0] * 6 + [1] * 10)
-    guess = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0, *[1] * 10])
-    training = ArmData("raw", "none", np.arange(3), np.ones(3), {"m": np.arange(10, 20)}, 2)
-
-    def fit(
-        rows: np.ndarray, y: np.ndarray, weights: np.ndarray, tested: np.ndarray, seed: int
-    ) -> np.ndarray:
-        return guess[tested]
-
-    rows = list(evaluate._result(training, np.arange(10), y, 1, fit, 0))
+    true = np.array([True] * 4 + [False] * 6)
+    said = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0, *[1] * 10], dtype=bool)
+    tests = {"m": np.arange(10, 20)}
+    training = ArmData("raw", "none", np.arange(3), np.ones(3), tests, 2)
+    rows = list(evaluate._measures(training, said, true, tests))
     found = {row["metric"]: row["value"] for row in rows}
     assert found["f1"] == pytest.approx(2 * 3 / (2 * 3 + 2 + 1))
     assert found["f1_synthetic"] == pytest.approx(2 * 4 / (2 * 4 + 2))
@@ -59,15 +54,34 @@ def test_arms_are_paired_on_the_same_folds(frame: pd.DataFrame) -> None:
     f1 = frame[frame["metric"] == "f1"]
     counts = f1.groupby(["n_original", "arm"]).size()
     assert (counts == 10).all()
-    real = f1[f1["arm"] == "all_real"].pivot(
-        index=["repeat", "fold"], columns="n_original", values="value"
-    )
-    assert (real[10] == real[20]).all()
+    for arm in ("all_real", "all_real_threshold"):
+        real = f1[f1["arm"] == arm].pivot(
+            index=["repeat", "fold"], columns="n_original", values="value"
+        )
+        assert (real[10] == real[20]).all()
+
+
+def test_each_moved_threshold_stands_beside_its_rule(frame: pd.DataFrame) -> None:
+    """The same rule with another threshold: it finds more of a class of few texts."""
+    recall = frame[(frame["metric"] == "recall") & (frame["n_original"] == 10)]
+    mean = recall.groupby("arm")["value"].mean()
+    assert set(mean.index) == set(arms.ARMS) - {"ssmba"}
+    assert mean["raw_threshold"] > mean["raw"] + 0.1
+    cuts = frame[frame["metric"] == "threshold"]
+    assert set(cuts["arm"]) == {f"{arm}_threshold" for arm in arms.MOVED}
+    assert cuts["value"].between(0, 1, inclusive="neither").all()
+
+
+def test_only_the_arms_that_are_asked_for_are_measured(task: Task) -> None:
+    asked = ("raw_threshold", "weighting")
+    trial = replace(TRIAL, arms=asked, n_originals=(20,), n_repeats=1)
+    found = evaluate.evaluate(task, trial, evaluate.linear(TfIdf(), 1.0))
+    assert set(found["arm"]) == set(asked)
 
 
 def test_the_same_seed_gives_the_same_result(task: Task, frame: pd.DataFrame) -> None:
     few = replace(TRIAL, arms=("raw", "synthetic"), n_originals=(20,), n_repeats=1)
-    again = evaluate.evaluate(task, few, evaluate.linear(TfIdf()))
+    again = evaluate.evaluate(task, few, evaluate.linear(TfIdf(), 1.0))
     on = ["repeat", "fold", "n_original", "arm", "synthesizer", "tested", "metric"]
     both = again.merge(frame, on=on, suffixes=("", "_before"))
     assert len(both) == len(again)
