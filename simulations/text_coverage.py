@@ -56,8 +56,8 @@ class Config:
 
 PRESETS = {
     "tiny": Config(
-        pools=1, evaluations=2, writers=1, seeds=2, more_seeds=2, sizes=(30, 60, 120), n_test=200,
-        n_tests=(100, 200), n_seeds=(2, 4),
+        pools=1, evaluations=1, writers=1, seeds=2, more_seeds=2, sizes=(30, 60), n_test=100,
+        n_tests=(100,), n_seeds=(2,),
     ),
     "quick": Config(pools=4, n_tests=(500, 2000), n_seeds=(5, 10)),
     "full": Config(),

@@ -111,11 +111,12 @@ def test_nothing_to_say_is_said(blocks: list[Block]) -> None:
 @pytest.mark.parametrize("shape", ["items", "paragraph", "note"])
 def test_what_a_report_says_itself_is_not_cut(shape: str) -> None:
     said = " ".join(f"word{k}" for k in range(200))
-    blocks: list[Block] = {
-        "items": [Items([("verdict:", said)])],
-        "paragraph": [Paragraph(said)],
-        "note": [Table(("a",), [(1,)], "counts", said)],
-    }[shape]
+    block: dict[str, Block] = {
+        "items": Items([("verdict:", said)]),
+        "paragraph": Paragraph(said),
+        "note": Table(("a",), [(1,)], "counts", said),
+    }
+    blocks = [block[shape]]
     for shown in (
         _printed(blocks),
         render.markdown("report", blocks),
