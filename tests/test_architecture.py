@@ -45,14 +45,15 @@ BRIDGE_RANKS = {
     "download": 0,
     "render": 0,
     "resampling": 0,
-    "label_noise": 1,
-    "findings": 2,
     "llm": 1,
+    "readings": 1,
+    "label_noise": 2,
     "prompts": 2,
-    "tabular": 3,
-    "text": 3,
-    "supply": 4,
-    "sampler": 5,
+    "findings": 3,
+    "tabular": 4,
+    "text": 4,
+    "supply": 5,
+    "sampler": 6,
 }
 # Theory reads a setting's parameters only: agreement with a simulation is evidence because of it.
 THEORY_NEVER = {"synthesis", "estimators", "simulation", "regression", "runner", "bridge"}

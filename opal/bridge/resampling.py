@@ -272,6 +272,16 @@ def auc_error(auc: float, n_one: int, n_other: int) -> float:
     return float(np.sqrt(max(variance, 0.0) / (n_one * n_other)))
 
 
+def auc_score(auc: float, n_one: int, n_other: int, n_folds: int) -> float:
+    """Z of a cross-validated AUC against one half.
+
+    Rules of K folds share rows, so that results of the folds are correlated: the variance is that
+    of a fixed rule times ``1 + K/(K − 1)`` (Nadeau and Bengio 2003; see the module).
+    """
+    error = auc_error(0.5, n_one, n_other) * math.sqrt(1 + n_folds / (n_folds - 1))
+    return (auc - 0.5) / error
+
+
 def mean_auc(kind: np.ndarray, score: np.ndarray, fold: np.ndarray) -> float:
     """Mean over folds of the AUC of held-out scores [n], weighted by pairs of the two kinds.
 

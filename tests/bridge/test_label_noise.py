@@ -8,14 +8,12 @@ from scipy.stats import binom, norm
 
 from opal.bridge.label_noise import (
     LEVEL,
-    MADE,
-    RIGHT,
-    WRONG,
     WrongLabels,
     threshold,
     together,
     wrong_labels,
 )
+from opal.bridge.readings import MADE, RIGHT, WRONG
 
 
 def drawn(
@@ -126,7 +124,7 @@ def test_what_cannot_be_told_has_a_reason() -> None:
     assert "cannot tell the class (AUC 0." in told
     few = wrong_labels(rng.standard_normal(150)[45:], kind[45:], np.zeros(105, int), ids[45:])
     assert isinstance(few, str)
-    assert few.startswith("needs 10 of each kind; there are 5 made, 50 real ones of the class")
+    assert few.endswith("real ones of the class and of others; there are 5, 50 and 50")
 
 
 def test_sure_readings_without_an_error_are_no_fault() -> None:

@@ -12,6 +12,7 @@ from scipy import stats
 from opal.bridge.resampling import (
     Crossed,
     Folds,
+    auc_score,
     clustered_error,
     cross_validated,
     crossed,
@@ -19,6 +20,7 @@ from opal.bridge.resampling import (
     deal,
     half_width,
     lineages,
+    mean_auc,
     of_means,
 )
 from opal.checks import z_threshold
@@ -318,3 +320,19 @@ def test_one_repetition_has_the_error_over_rows() -> None:
     found = crossed(np.array([0.2]), influence)
     assert (found.mean, found.std_error, found.dof) == pytest.approx((0.2, 0.5, 1.0))
     assert found.of_rows == pytest.approx(0.25)
+
+
+def test_a_cross_validated_auc_of_noise_is_no_finding() -> None:
+    """Held against the error of a fixed rule it would be twice too sure in variance."""
+    rng, n, folds = np.random.default_rng(0), 60, 5
+    z = []
+    for _ in range(150):
+        x, kind = rng.normal(size=(n, 10)), np.repeat([0, 1], n // 2)
+        fold, score = np.arange(n) % folds, np.empty(n)
+        for k in range(folds):
+            held = fold == k
+            one, other = (x[~held & (kind == side)].mean(axis=0) for side in (1, 0))
+            score[held] = x[held] @ (one - other)
+        z.append(auc_score(mean_auc(kind, score, fold), 30, 30, folds))
+    assert 0.6 < np.std(z) < 1.1
+    assert np.std(z) * np.sqrt(1 + folds / (folds - 1)) > 1.1

@@ -25,7 +25,8 @@ def copies(cases: Sequence[Case], source: pd.DataFrame | None) -> dict[str, Any]
     - ``near``: the other rows that lie closer to a real row (features in SD units) than 95 % of
       the real rows lie to one another; fresh real rows would do so at the rate of 5 %;
     - ``by_chance``: share of ``others``, real rows outside that table, that equal a row of it,
-      label included: what would be recited without reciting. None where there are none;
+      label included: what would be recited without reciting. Where there are none, share of its
+      own rows that have a twin;
     - ``n_real``: rows of that table;
     - ``by_file``: ``exact`` of each file.
 
@@ -89,14 +90,12 @@ class _Neighbours:
 def _by_chance(
     case: Case, table: pd.DataFrame, role: str, source: pd.DataFrame | None
 ) -> dict[str, Any]:
-    """Other real rows that equal a row of a table; twins within the source table."""
-    if role == "source":
-        return {"coincide": int(table.duplicated(keep=False).sum()), "others": len(table)}
+    """Other real rows that equal a row of a table; twins within it where there are no others."""
     others = case.test if role == "train" else case.train
-    if source is not None:
+    if source is not None and role != "source":
         others = without(source, [table])
-    if others is None or others.empty:
-        return {"coincide": 0, "others": 0}
+    if role == "source" or others is None or others.empty:
+        return {"coincide": int(table.duplicated(keep=False).sum()), "others": len(table)}
     return {"coincide": int(recurs(others, table).sum()), "others": len(others)}
 
 
@@ -108,6 +107,6 @@ def _total(counts: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, 
         total[f"{kind}_share"] = total[kind] / n_rows
     for count in ("distinct", "coincide", "others", "n_real"):
         total[count] = sum(each[count] for each in counts)
-    total["by_chance"] = total["coincide"] / total["others"] if total["others"] else None
+    total["by_chance"] = total["coincide"] / total["others"]
     total["by_file"] = dict(zip(names, (count["exact"] for count in counts), strict=True))
     return total

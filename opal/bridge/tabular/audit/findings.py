@@ -9,7 +9,6 @@ from typing import Any
 from opal.bridge import findings
 from opal.bridge.findings import Test, beyond, percent
 from opal.bridge.label_noise import LEAST
-from opal.bridge.resampling import auc_error
 from opal.bridge.tabular.audit.cases import ALL
 from opal.bridge.tabular.audit.copies import NEAR_SHARE
 
@@ -81,11 +80,9 @@ def _shift(found: Mapping[str, Any]) -> Iterator[Test]:
 def _two_sample(found: Mapping[str, Any]) -> Iterator[Test]:
     for row in found["two_sample"]:
         if row["reason"] is None:
-            none = auc_error(0.5, row["n_synthetic"], row["n_real"])
-            z = (row["auc"] - 0.5) / max(row["std_error"], none)
             said = f"a forest tells them from real rows with AUC {row['auc']:.2f} ± "
             said += f"{row['std_error']:.2f}"
-            yield Test("recognisable", row["group"], z, row["auc"] > 0.6, said)
+            yield Test("recognisable", row["group"], row["z"], row["auc"] > 0.6, said)
 
 
 def _unseen(found: Mapping[str, Any]) -> Iterator[Test]:

@@ -29,7 +29,8 @@ def two_sample(
     0.5: indistinguishable; 1: every synthetic row is recognised. All copies of one row, real or
     synthetic, are kept in one fold: otherwise a recited row would be met in training under the
     other name, and recitation would push the AUC below one half. ``std_error`` is Hanley and
-    McNeil's (1982). A group with fewer than 10 different rows of a kind has no AUC but a reason.
+    McNeil's (1982), and ``z`` holds the AUC against .5. A group with fewer than 10 different rows
+    of a kind has no AUC but a reason.
     """
     of_synthetic, of_real = groups.label(synthetic), groups.label(real)
     found = []
@@ -42,13 +43,14 @@ def two_sample(
         if len(theirs) > most:
             theirs = theirs.iloc[rng.choice(len(theirs), most, replace=False)]
         distinct = min(len(set(keys(ours))), len(set(keys(theirs))))
-        auc = error = reason = None
+        auc = error = z = reason = None
         if distinct < LEAST:
             reason = f"needs {LEAST} different rows of each kind; one kind has {distinct}"
         else:
             auc = _auc(ours, theirs, trees, rng)
             error = resampling.auc_error(auc, len(ours), len(theirs))
-        found.append(row | {"auc": auc, "std_error": error, "reason": reason})
+            z = resampling.auc_score(auc, len(ours), len(theirs), _FOLDS)
+        found.append(row | {"auc": auc, "std_error": error, "z": z, "reason": reason})
     return found
 
 

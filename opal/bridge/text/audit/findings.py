@@ -148,14 +148,13 @@ def _shift(found: Mapping[str, Any]) -> Iterator[Test]:
 def _two_sample(found: Mapping[str, Any]) -> Iterator[Test]:
     for row in found["two_sample"]:
         if row["reason"] is None:
-            z = (row["auc"] - 0.5) / row["std_error"] if row["std_error"] > 0 else math.inf
             said = (
                 f"a classifier tells them from real texts with AUC {row['auc']:.2f} ± "
                 f"{row['std_error']:.2f}"
             )
             if row["null"] is not None:
                 said += f" (real from real: {row['null']:.2f})"
-            yield Test("recognisable", row["class"], z, row["auc"] > 0.6, said)
+            yield Test("recognisable", row["class"], row["z"], row["auc"] > 0.6, said)
 
 
 def _composition(found: Mapping[str, Any]) -> Iterator[Test]:

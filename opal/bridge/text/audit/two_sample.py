@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from opal.bridge.resampling import auc_error, mean_auc
+from opal.bridge.resampling import auc_error, auc_score, mean_auc
 from opal.bridge.text.audit import variety
 from opal.bridge.text.audit.labels import out_of_fold
-from opal.bridge.text.audit.tables import AuditData, family, folds_of
+from opal.bridge.text.audit.tables import FOLDS, AuditData, family, folds_of
 
 _LEAST_NULL = 100
 
@@ -18,10 +18,11 @@ def two_sample(data: AuditData, writer: str, seed: int) -> tuple[list[dict[str, 
     """Out-of-fold AUC of a linear rule that tells synthetic from real texts, group by group.
 
     .5: indistinguishable; 1: every synthetic text is recognised. Copies and relatives are never on
-    both sides (:mod:`opal.bridge.resampling`). ``std_error`` is Hanley and McNeil's (1982)
-    for as many synthetic texts as there are families. Beside it stands ``null``, the same for two
-    random halves of the real texts; None for fewer than 100, where what is held out pushes its own
-    half away, so that the AUC lies far below one half. Of each kind at most 1,000 texts are used.
+    both sides (:mod:`opal.bridge.resampling`). ``std_error`` is Hanley and McNeil's (1982) for as
+    many synthetic texts as there are families, and ``z`` holds the AUC against .5. Beside it stands
+    ``null``, the same for two random halves of the real texts; None for fewer than 100, where what
+    is held out pushes its own half away, so that the AUC lies far below one half. Of each kind at
+    most 1,000 texts are used.
 
     Returns:
         The rows, and for each synthetic text of the writer the score that it is one, NaN where it
@@ -43,6 +44,7 @@ def two_sample(data: AuditData, writer: str, seed: int) -> tuple[list[dict[str, 
             row["auc"], score[a] = _auc(data, a, b, rng)
             n_families = len(np.unique(family(data, a)))
             row["std_error"] = auc_error(row["auc"], n_families, len(b))
+            row["z"] = auc_score(row["auc"], n_families, len(b), FOLDS)
             row |= {"null": None, "null_error": None}
             if len(b) >= _LEAST_NULL:
                 one, other = np.array_split(rng.permutation(b), 2)

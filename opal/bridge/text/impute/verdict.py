@@ -117,10 +117,12 @@ def sentence(row: Mapping[str, Any]) -> str:
             "left out by --arms are missing."
         )
     best = rule(row["against"])
+    never = isnan(row["decided_by_repeats"]) and isnan(row["decided_by_texts"])
+    yet = "" if never else " yet"
     head, now = {
         "helps": ("filling helps", "Fill the class, and move the threshold."),
         "harms": ("filling harms", f"Buy none, and use {best}."),
-        "open": ("nothing is shown", f"Buy none yet, and use {best}."),
+        "open": ("undecided", f"Buy none{yet}, and use {best}."),
     }[row["verdict"]]
     measured = (
         f"with a moved threshold F1 is {row['f1_threshold']:.3f}, which is {row['gain']:+.3f} "
