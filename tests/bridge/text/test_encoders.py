@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from opal.bridge.text import classifiers
 from opal.bridge.text.classifiers import STRENGTH, FineTuning, fine_tune, ridge
 from opal.bridge.text.encoders import Frozen, TfIdf, VectorCache, encoder
 from opal.bridge.text.impute.evaluate import linear
@@ -150,9 +152,44 @@ def test_fine_tuning_learns_repeats_itself_and_weighs(small_bert: str) -> None:
     assert np.mean(flipped.probabilities(TEXTS).argmax(axis=1) == Y) < 0.1
 
 
+def test_fine_tuning_stops_after_an_epoch_of_good_training_f1(small_bert: str) -> None:
+    from sklearn.metrics import f1_score
+
+    settings = FineTuning(small_bert, epochs=20, learning_rate=1e-2, batch=6)
+    runs = {
+        limit: fine_tune(TEXTS, Y, EVEN, n_classes=2, settings=replace(settings, stop_f1=limit))
+        for limit in (0.0, 0.85, 1.0)
+    }
+    steps = {limit: len(run.losses) for limit, run in runs.items()}
+    assert steps[0.0] == 4  # two epochs of two steps
+    assert 4 < steps[0.85] < steps[1.0] == 40
+    # F1 exceeds .85 where at most one of twelve is wrong, and not where two are.
+    right = np.reshape(runs[1.0].accuracies, (20, 2)).mean(axis=1) > 0.85
+    assert steps[0.85] == 2 * (1 + right.tolist().index(True, 1))
+    assert runs[0.85].losses == runs[1.0].losses[: steps[0.85]]
+    said = np.array([0, 0, 1, 1, 0])
+    for true in (np.array([0, 1, 1, 2, 0]), np.array([0, 0, 0, 1, 1])):
+        expected = f1_score(true, said, average="macro")
+        assert classifiers._macro_f1(said, true) == pytest.approx(expected)
+
+
+def test_without_a_warm_up_the_learning_rate_is_highest_at_once() -> None:
+    torch = pytest.importorskip("torch", reason="needs the extra text")
+    for warm_up, share in ((0.0, 1.0), (0.5, 0.1)):
+        settings = FineTuning(warm_up=warm_up, learning_rate=1e-3, epsilon=1e-6)
+        optimiser, schedule = classifiers._optimiser(torch.nn.Linear(2, 2), 20, settings)
+        assert schedule.get_last_lr() == pytest.approx([share * 1e-3])
+        assert optimiser.defaults["eps"] == 1e-6
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
-    [({"epochs": 0}, "epochs must be at least 1; got 0"), ({"learning_rate": 2.0}, r"in \(0, 1\)")],
+    [
+        ({"stop_f1": 1.5}, r"stop_f1 must be in \[0, 1\]; got 1.5"),
+        ({"epsilon": 0.0}, r"epsilon must be in \(0, 1\)"),
+        ({"epochs": 0}, "epochs must be at least 1; got 0"),
+        ({"learning_rate": 2.0}, r"in \(0, 1\)"),
+    ],
 )
 def test_fine_tuning_refuses(options: dict[str, float], match: str) -> None:
     with pytest.raises(ValueError, match=match):

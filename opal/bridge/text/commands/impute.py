@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
+    from opal.bridge.llm.request import ModelSettings
     from opal.bridge.text.corpus import TextCorpus
     from opal.bridge.text.impute.evaluate import Trial
     from opal.bridge.text.impute.repeats import Classifier
@@ -32,6 +33,7 @@ class Impute(Asking):
     weighted and duplicated originals, texts of five fixed seeds, SSMBA, and as many original texts.
 
     The rules that matter stand twice, as they are and with a moved threshold, which costs nothing.
+    The published protocol is that of the paper's scripts: RoBERTa-large, folds without lineage.
 
     Without a file it takes the texts of a published corpus or of the grammar. With a file, a model
     is asked for texts of the class, or they come from --synthetic. Finished repeats are kept in the
@@ -48,6 +50,9 @@ class Impute(Asking):
     KIND = "class"
     file: Annotated[Path | None, tyro.conf.Positional] = None
     """Labelled texts of your own: CSV, TSV, JSON, JSON lines or Parquet."""
+    protocol: Literal["sound", "published"] = "sound"
+    """sound: folds by lineage, free rules and a verdict; published: as in the paper, whose folds
+    know no lineage, so that F1 looks too good. It fixes arms, classifier and temperature."""
     corpus: str | None = None
     """grammar, hypo-l, sentiment, ten-dim or crowdflower; the grammar if there is no file."""
     category: Annotated[str | None, tyro.conf.arg(name="class")] = None
@@ -76,8 +81,9 @@ class Impute(Asking):
     """Features of the linear rule: minilm (frozen sentence embeddings), tfidf, or the folder of a
     transformer; by default tfidf for the grammar, and minilm otherwise."""
     classifier: str | None = None
-    """Fine-tune instead: minilm, roberta-large or roberta-large-slow. Takes hours. A threshold is
-    then chosen on one held-out third of the training texts, not on all three."""
+    """Fine-tune instead: minilm, roberta-large, roberta-large-slow or published (RoBERTa-large as
+    in the paper's scripts). Takes hours. A threshold is then chosen on one held-out third of the
+    training texts, not on all three."""
     masked_model: str | None = None
     """A masked language model, as FacebookAI/roberta-base, for the arm ssmba; of a corpus also
     "grown": trained in minutes from minilm on its texts that are not tried."""
@@ -141,9 +147,36 @@ class Impute(Asking):
 
         return render.terminal(blocks(result)) if "arms" in result else super().table(result)
 
+    def settings(self) -> ModelSettings:
+        """Model and parameters of every request.
+
+        Raises:
+            ValueError: no model is named, or flags exclude one another.
+        """
+        from opal.bridge.text.impute import published
+
+        found = super().settings()
+        if self.protocol == "sound":
+            return found
+        return replace(found, temperature=published.FIXED["temperature"])
+
+    def _refuse_fixed(self) -> None:
+        """Refuse flags that say something else than the published protocol."""
+        from opal.bridge.text.impute import published
+
+        for name, value in published.FIXED.items():
+            given = getattr(self, name)
+            if given not in (None, value):
+                raise ValueError(
+                    f"--protocol published fixes --{name.replace('_', '-')}; got {given}. Leave it "
+                    "out, or ask for --protocol sound."
+                )
+
     def _refuse_flags(self) -> None:
         from opal.bridge.text.impute.sources import GROWN
 
+        if self.protocol == "published":
+            self._refuse_fixed()
         if self.file is not None and self.corpus is not None:
             raise ValueError("a file and --corpus exclude one another; name one.")
         asks = [name for name in ("model", "local", "base_url") if getattr(self, name) is not None]
@@ -180,11 +213,12 @@ class Impute(Asking):
         from opal.bridge.text.classifiers import PRESETS
         from opal.bridge.text.impute.repeats import Classifier
 
-        if self.masked_model is not None or self.classifier is not None:
+        tuned = self.protocol if self.protocol == "published" else self.classifier
+        if self.masked_model is not None or tuned is not None:
             validation.require_installed("text", "torch", "transformers")
-        if self.classifier is not None:
-            names.check("classifier", [self.classifier], PRESETS)
-            return Classifier(self.classifier, fine_tuned=True)
+        if tuned is not None:
+            names.check("classifier", [tuned], PRESETS)
+            return Classifier(tuned, fine_tuned=True)
         found = Classifier(self.encoder or ("tfidf" if self._is_grammar() else encoders.MINILM))
         found.learner()
         return found
@@ -243,21 +277,22 @@ class Impute(Asking):
 
     def _trials(self, found: Task) -> list[Trial]:
         """One for each size to fill to, the smallest first."""
-        from opal.bridge.text.impute import report
-        from opal.bridge.text.impute.arms import ARMS
+        from opal.bridge.text.impute import arms, published, report
         from opal.bridge.text.impute.evaluate import Trial
         from opal.bridge.text.impute.threshold import N_PARTS
 
         usual = () if self.file is not None else report.USUAL
+        all_arms = published.ARMS if self.protocol == "published" else arms.ARMS
         return [
             Trial(
                 report.sizes(found, self.n_original, fill_to, usual),
                 fill_to,
                 self.folds,
                 self.repeats,
-                self.arms or ARMS,
+                self.arms or all_arms,
                 self.seed,
                 1 if self.classifier is not None else N_PARTS,
+                self.protocol,
             )
             for fill_to in sorted(set(self.fill_to))
         ]

@@ -13,7 +13,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,8 +26,10 @@ from opal import names
 from opal.bridge.resampling import deal, lineages
 from opal.bridge.text.classifiers import STRENGTH, FineTuning, fine_tune, ridge
 from opal.bridge.text.encoders import Encoder
-from opal.bridge.text.impute import arms, threshold
-from opal.bridge.text.impute.arms import THRESHOLD, ArmData, Fold
+from opal.bridge.text.impute import arms, published, threshold
+from opal.bridge.text.impute.arms import THRESHOLD, ArmData, Fold, Pools
+from opal.bridge.text.impute.measures import f1_mixed, measures
+from opal.bridge.text.impute.published import PUBLISHED, SOUND
 from opal.bridge.text.impute.task import Task, draw
 from opal.bridge.text.impute.threshold import Parts
 from opal.draws import as_key, named, on_host
@@ -48,11 +50,18 @@ class Trial:
     arms: tuple[str, ...] = arms.ARMS  # of :data:`opal.bridge.text.impute.arms.ARMS`
     seed: int = 0  # of all draws
     n_held_out: int = threshold.N_PARTS  # of as many parts, those a threshold is chosen on
+    protocol: str = SOUND  # or that of :mod:`opal.bridge.text.impute.published`
 
     def __post_init__(self) -> None:
-        names.check("arm", self.arms, arms.ARMS)
+        names.check("protocol", [self.protocol], (SOUND, PUBLISHED))
+        names.check("arm", self.arms, published.ARMS if self.is_published else arms.ARMS)
         if self.n_repeats < 1:
             raise ValueError(f"repeats must be at least 1; got {self.n_repeats}.")
+
+    @property
+    def is_published(self) -> bool:
+        """Whether folds know no lineage."""
+        return self.protocol == PUBLISHED
 
     def key(self, name: str, repeat: int) -> Key[Array, ""]:
         """Of all draws of a repeat of the task of that name."""
@@ -96,7 +105,8 @@ def repeated(task: Task, trial: Trial, learner: Learner, repeat: int) -> Iterato
     # The matrices are small: threads wait for each other longer than they work.
     with threadpool_limits(1):
         key = trial.key(task.name, repeat)
-        for number, found in enumerate(_repeat(task, trial, learner, key)):
+        parts = (_published if trial.is_published else _sound)(task, trial, learner, key)
+        for number, found in enumerate(parts):
             yield from ({"repeat": repeat, "fold": number, **each} for each in found)
 
 
@@ -165,25 +175,87 @@ def fine_tuned(settings: FineTuning) -> Learner:
     return of
 
 
-def _repeat(
+@dataclass(frozen=True, eq=False)
+class _DataSet:
+    """The texts of a repeat."""
+
+    frame: pd.DataFrame  # original texts, those of the class in front, then synthetic ones
+    n_texts: int  # original ones
+    n_category: int  # those of the class
+    pools: Pools
+    y: np.ndarray  # labels of all texts [n]
+    target: int  # the class that is filled
+    fit: Fit
+
+    @classmethod
+    def of(cls, task: Task, trial: Trial, learner: Learner, key: Key[Array, ""]) -> _DataSet:
+        drawn, n_category = draw(task, trial.fill_to, key=key)
+        pools, frame = arms.pools(task, drawn, trial.n_originals, trial.n_folds, key)
+        known = {label: k for k, label in enumerate(task.labels)}
+        y = frame["label"].map(known).to_numpy()
+        fit = learner(frame["text"].tolist(), len(known))
+        return cls(frame, len(drawn), n_category, pools, y, known[task.category], fit)
+
+
+def _seed(key: Key[Array, ""], number: int) -> int:
+    return int(on_host(named(key, f"fit {number}")).integers(2**31))
+
+
+def _published(
     task: Task, trial: Trial, learner: Learner, key: Key[Array, ""]
 ) -> Iterator[list[dict[str, Any]]]:
-    drawn, n_category = draw(task, trial.fill_to, key=key)
+    data = _DataSet.of(task, trial, learner, key)
+    arms_texts = list(
+        published.arm_texts(
+            data.pools,
+            trial.arms,
+            n_texts=data.n_texts,
+            n_category=data.n_category,
+            fill_to=trial.fill_to,
+        )
+    )
+    folds = [each.folds(trial.n_folds, key) for each in arms_texts]
+    for number, trainings in enumerate(zip(*folds, strict=True)):
+        found: list[dict[str, Any]] = []
+        for texts, (training, held_out) in zip(arms_texts, trainings, strict=True):
+            labels = data.y[training.rows]
+            rule = data.fit(training.rows, labels, training.weights, _seed(key, number))
+            about = {"synthesizer": texts.writer, "arm": texts.arm}
+            result = list(_mixed(training, held_out, rule, data))
+            found += [{"n_original": n} | about | each for n in texts.cases for each in result]
+        yield found
+
+
+def _mixed(
+    training: ArmData, held_out: np.ndarray, rule: Rule, data: _DataSet
+) -> Iterator[dict[str, Any]]:
+    """Measures of a fold that was not dealt by class: without a text of it there are none."""
+    tests = {writer: rows for writer, rows in training.tests.items() if len(rows)}
+    rows, n = np.concatenate([held_out, *tests.values()]), len(held_out)
+    true = data.y[rows] == data.target
+    said = rule(rows).argmax(axis=1) == data.target
+    if true[:n].any():
+        yield from measures(training, said, true[:n], tests)
+    if true.any():
+        yield f1_mixed(said, true)
+
+
+def _sound(
+    task: Task, trial: Trial, learner: Learner, key: Key[Array, ""]
+) -> Iterator[list[dict[str, Any]]]:
     together = [seeds for each in task.fixed.values() for seeds in each["seeds"]]
+    data = _DataSet.of(task, trial, learner, key)
+    frame, n_category = data.frame, data.n_category
+    drawn = frame[: data.n_texts]
     fold_of = split(drawn, trial.n_folds, key=named(key, "folds"), together=together)
-    pools, frame = arms.pools(task, drawn, trial.n_originals, trial.n_folds, key)
-    known = {label: k for k, label in enumerate(task.labels)}
-    y = frame["label"].map(known).to_numpy()
-    fit = learner(frame["text"].tolist(), len(known))
     bases = tuple(dict.fromkeys(arm.removesuffix(THRESHOLD) for arm in trial.arms))
     for number in range(trial.n_folds):
         found: list[dict[str, Any]] = []
-        seed = int(on_host(named(key, f"fit {number}")).integers(2**31))
         held_out = np.flatnonzero(fold_of == number)
         train = np.flatnonzero(fold_of != number)
         inner, used = named(key, f"parts {number}"), trial.n_held_out
         parts = Parts.of(frame, train, key=inner, together=together, used=used)
-        trainer = _Trainer(fit, y, known[task.category], parts, seed)
+        trainer = _Trainer(data.fit, data.y, data.target, parts, _seed(key, number))
         for n in trial.n_originals:
             real = train[train < n_category]
             fold = Fold(
@@ -197,7 +269,7 @@ def _repeat(
                 trial.fill_to - n,
             )
             rng = on_host(named(key, f"duplication {n} {number}"))
-            for training in arms.trainings(fold, pools[n], bases, rng):
+            for training in arms.trainings(fold, data.pools[n], bases, rng):
                 about = {"n_original": n, "synthesizer": training.writer}
                 result = _result(training, fold, trainer, trial.arms)
                 found += [about | each for each in result]
@@ -249,39 +321,11 @@ def _result(
     arm, moved = training.arm, f"{training.arm}{THRESHOLD}"
     if arm in asked:
         said = p.argmax(axis=1) == trainer.target
-        yield from ({"arm": arm} | each for each in _measures(training, said, true, tests))
+        yield from ({"arm": arm} | each for each in measures(training, said, true, tests))
     if moved in asked:
         # Texts of the class in a test, over those that a rule of them may be tried on.
         weight = 1.0 if arm == arms.ALL_REAL else len(fold.real) / len(fold.own)
         cut = trainer.threshold(training, weight)
         said = p[:, trainer.target] > cut
-        yield from ({"arm": moved} | each for each in _measures(training, said, true, tests))
+        yield from ({"arm": moved} | each for each in measures(training, said, true, tests))
         yield {"arm": moved, "tested": "human", "metric": "threshold", "value": cut}
-
-
-def _measures(
-    training: ArmData, said: np.ndarray, true: np.ndarray, tests: Mapping[str, np.ndarray]
-) -> Iterator[dict[str, Any]]:
-    """Measures of what was said of held-out texts, then of those of ``tests``, by whose they are.
-
-    ``said`` is whether a text was said to be of the class, ``true`` whether one that was held out
-    is.
-    """
-    said_held_out, rest = said[: len(true)], said[len(true) :]
-    positives, false = int(true.sum()), int((said_held_out & ~true).sum())
-
-    def f1(recall: float) -> float:
-        return 2 * recall * positives / (recall * positives + false + positives)
-
-    recall = float(said_held_out[true].mean())
-    different = len(np.unique(training.rows[len(training.rows) - training.n_category :]))
-    first = {"f1": f1(recall), "recall": recall}
-    first |= {"n_trained": float(training.n_category), "n_different": float(different)}
-    if training.shared is not None:
-        first["shared"] = training.shared
-    yield from ({"tested": "human", "metric": k, "value": v} for k, v in first.items())
-    ends = np.cumsum([len(rows) for rows in tests.values()], dtype=int)
-    for writer, part in zip(tests, np.split(rest, ends)[:-1], strict=True):
-        other = f1(float(part.mean()))
-        yield {"tested": writer, "metric": "f1_synthetic", "value": other}
-        yield {"tested": writer, "metric": "gap", "value": other - first["f1"]}

@@ -15,7 +15,7 @@ from opal import records
 from opal.bridge import render
 from opal.bridge.text.corpus import TextCorpus
 from opal.bridge.text.encoders import encoder
-from opal.bridge.text.impute import claims, sources, verdict
+from opal.bridge.text.impute import claims, published, sources, verdict
 from opal.bridge.text.impute.arms import ALL_REAL, ARMS, THRESHOLD, WRITTEN
 from opal.bridge.text.impute.evaluate import Learner, Progress, Trial, evaluate, linear
 from opal.bridge.text.impute.picture import draw
@@ -83,6 +83,7 @@ class Imputation:
         found.sort(key=lambda row: (row["fill_to"], row["n_original"], ARMS.index(row["arm"])))
         judged = self.claims().to_dict("records")
         return {
+            "protocol": trial.protocol,
             "class": task.category,
             "setting": task.name,
             "fill_to": [each.fill_to for each in self.trials],
@@ -95,9 +96,12 @@ class Imputation:
                 "synthetic": {name: len(frame) for name, frame in task.synthetic.items()},
             },
             "arms": found,
-            "claims": [row | {"sentence": verdict.sentence(row)} for row in judged],
+            "claims": [row | {"sentence": self._sentence(row)} for row in judged],
             "notes": [*task.notes, *self._notes(judged)],
         }
+
+    def _sentence(self, row: Mapping[str, Any]) -> str:
+        return verdict.PUBLISHED if self.trials[0].is_published else verdict.sentence(row)
 
     def write(self, out: Path) -> dict[str, Any]:
         """Write records, picture and a page in Markdown to a folder; the result, and where."""
@@ -229,22 +233,29 @@ def blocks(found: Mapping[str, Any]) -> list[render.Block]:
 
 
 def _arm_table(found: Mapping[str, Any], fill_to: int) -> render.Table:
+    is_published = found["protocol"] == published.PUBLISHED
     rows = [
         [str(row["n_original"]), row["arm"], row["synthesizer"].replace("none", "")]
-        + [_cell(row.get(metric)) for metric in _shown(row["arm"])]
+        + [_cell(row.get(metric)) for metric in _shown(row["arm"], is_published=is_published)]
         for row in found["arms"]
         if row["fill_to"] == fill_to
     ]
+    compared = "differences are to rules with the same kind of threshold"
+    last = ("minus all real", "minus weighting")
+    if is_published:
+        compared = "F1 mixed, from which all real is taken, is on both together"
+        last = ("F1 mixed", "minus all real")
     title = (
         f"{found['setting']}: filled to {fill_to}, {found['repeats']} x {found['folds']} folds; 95 "
-        "% corrected intervals; gap is F1 on synthetic minus on original texts; differences are to "
-        "rules with the same kind of threshold"
+        f"% corrected intervals; gap is F1 on synthetic minus on original texts; {compared}"
     )
-    head = ("originals", "arm", "texts by", "F1", "gap", "minus all real", "minus weighting")
+    head = ("originals", "arm", "texts by", "F1", "gap", *last)
     return render.Table(head, rows, title)
 
 
-def _shown(arm: str) -> tuple[str, ...]:
+def _shown(arm: str, *, is_published: bool) -> tuple[str, ...]:
+    if is_published:
+        return "f1", "gap", "f1_mixed", claims.MIXED
     moved = THRESHOLD if arm.endswith(THRESHOLD) else ""
     return "f1", "gap", f"f1_minus_{ALL_REAL}{moved}", f"f1_minus_weighting{moved}"
 
@@ -289,7 +300,7 @@ def _measures(part: pd.DataFrame, writer: str) -> dict[str, Any]:
 
 def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
     """What was not done, and where texts did not suffice."""
-    notes = []
+    notes = [published.NOTE] if trial.is_published else []
     arms = set(table["arm"])
     full = {ALL_REAL, f"{ALL_REAL}{THRESHOLD}"}
     if not full & arms and full & set(trial.arms):

@@ -17,6 +17,7 @@ ARM = "synthetic_threshold"
 FREE = ("raw", "weighting", "raw_threshold", "weighting_threshold")
 """Rules that cost nothing: no text is bought or labelled for them."""
 NOT_JUDGED = "not judged"
+PUBLISHED = "not judged: folds know no lineage, and look too good. Ask --protocol sound."
 LARGEST_GAP = 0.05
 LEAST_F1 = 0.6
 """A gap above and an F1 below these are to warn, says arXiv 2504.15160."""

@@ -14,6 +14,7 @@ from opal.bridge.text.corpus import leaks, text_table
 from opal.bridge.text.encoders import TfIdf
 from opal.bridge.text.impute import arms, claims, evaluate
 from opal.bridge.text.impute.arms import ArmData
+from opal.bridge.text.impute.measures import measures
 from opal.bridge.text.impute.task import Task, draw
 from opal.draws import as_key, named
 from tests.bridge.text.impute import toy
@@ -43,7 +44,7 @@ def test_f1_and_gap_are_those_of_the_confusion() -> None:
     said = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0, *[1] * 10], dtype=bool)
     tests = {"m": np.arange(10, 20)}
     training = ArmData("raw", "none", np.arange(3), np.ones(3), tests, 2)
-    rows = list(evaluate._measures(training, said, true, tests))
+    rows = list(measures(training, said, true, tests))
     found = {row["metric"]: row["value"] for row in rows}
     assert found["f1"] == pytest.approx(2 * 3 / (2 * 3 + 2 + 1))
     assert found["f1_synthetic"] == pytest.approx(2 * 4 / (2 * 4 + 2))
