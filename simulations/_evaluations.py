@@ -260,7 +260,8 @@ def _on_tests(pool: KnownPool, evaluation: int, n_test: int, n_seeds: int) -> pd
         for each in pool.draws[seed].rules.values():
             found = measures.measures(each.rule.probabilities(x), y, group)[METRIC]
             same = {"metric": METRIC, "source": "data", "replicate": seed, "n_test": n_test}
-            same |= {"n_real": int(pool.draws[seed].records["n_real"].max())}
+            same["n_real"] = int(pool.draws[seed].records["n_real"].max())
+            same["alpha"] = each.training.alpha
             rows.append(same | dict(zip(_RULE, _rule(each), strict=True)) | found.recorded(block))
     return pd.DataFrame(rows)
 

@@ -285,7 +285,7 @@ def auc_score(auc: float, n_one: int, n_other: int, n_folds: int) -> float:
 def mean_auc(kind: np.ndarray, score: np.ndarray, fold: np.ndarray) -> float:
     """Mean over folds of the AUC of held-out scores [n], weighted by pairs of the two kinds.
 
-    Rows whose score is not a number are left out.
+    Rows whose score is not a number are left out; not a number where no fold has both kinds.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -296,7 +296,7 @@ def mean_auc(kind: np.ndarray, score: np.ndarray, fold: np.ndarray) -> float:
         if 0 < n_one < n:
             areas.append(roc_auc_score(kind[inside], score[inside]))
             pairs.append(n_one * (n - n_one))
-    return float(np.average(areas, weights=pairs))
+    return float(np.average(areas, weights=pairs)) if areas else math.nan
 
 
 @dataclass(frozen=True)

@@ -336,3 +336,9 @@ def test_a_cross_validated_auc_of_noise_is_no_finding() -> None:
         z.append(auc_score(mean_auc(kind, score, fold), 30, 30, folds))
     assert 0.6 < np.std(z) < 1.1
     assert np.std(z) * np.sqrt(1 + folds / (folds - 1)) > 1.1
+
+
+def test_an_auc_without_a_pair_in_any_fold_is_no_number() -> None:
+    kind, score = np.array([1, 1, 0, 0]), np.array([0.2, 0.3, 0.1, 0.4])
+    assert math.isnan(mean_auc(kind, score, np.array([0, 0, 1, 1])))
+    assert mean_auc(kind, score, np.zeros(4, dtype=int)) == 0.5

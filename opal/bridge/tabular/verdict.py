@@ -21,6 +21,7 @@ from opal.bridge.tabular.picture import arm_label
 ARM = "synthetic_threshold"
 FREE = {"difference": "weighting", "difference_to_threshold": "threshold"}
 """The free rules, by what metrics of the difference to them end with."""
+NOT_JUDGED = "not judged"
 _METRIC = "balanced_error"
 _ENOUGH = 5  # seeds, for an interval that covers as it should
 _MOST = 100  # times as many seeds or test rows, beyond which it is of no use to know how many
@@ -33,7 +34,8 @@ def verdict(rows: pd.DataFrame) -> dict[str, Any] | None:
         rows: aggregate records of one table, task and classifier.
 
     Returns:
-        None without synthetic rows; else, as JSON: ``says`` (helps, harms, open), the change with
+        None without synthetic rows; else, as JSON: ``says`` (helps, harms, open, or
+        :data:`NOT_JUDGED` where no group was filled), the change with
         its interval, what it is held against, how many seeds and rows there are, how many seeds
         with how many test rows would decide it (``decided_by``, none where that is of no use or
         it is decided), and the ``sentence``.
@@ -46,6 +48,7 @@ def verdict(rows: pd.DataFrame) -> dict[str, Any] | None:
     against, row = max(to, key=lambda each: (each[1]["upper"] >= 0, each[1]["value"]))
     free = rows[(rows["arm"] == against) & (rows["metric"] == _METRIC)].iloc[0]
     says = "helps" if row["upper"] < 0 else "harms" if row["lower"] > 0 else "open"
+    says = says if row["n_oversampled"] else NOT_JUDGED
     known = np.isfinite(row["n_generator"])
     found: dict[str, Any] = {
         "says": says,
@@ -91,6 +94,11 @@ def _decided_by(row: pd.Series) -> list[tuple[int, int]]:
 
 
 def _sentence(found: Mapping[str, Any]) -> str:
+    if found["says"] == NOT_JUDGED:
+        return (
+            "not judged: no row was added, since the groups are as large as each other or the "
+            "synthetic rows are all of the largest one."
+        )
     free = arm_label(found["against"])
     head, now = {
         "helps": ("the synthetic rows help", "Use them, and move the threshold."),
@@ -135,6 +143,8 @@ def _copies(found: Mapping[str, Any]) -> str:
 
 
 def _decides(found: Mapping[str, Any]) -> str:
+    if found["n_seeds"] == 1:
+        return "More splits (--folder) would say whether that holds for other training rows."
     if found["says"] != "open":
         return ""
     splits = [

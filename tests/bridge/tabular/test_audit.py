@@ -267,10 +267,30 @@ def test_copies_behind_a_key_are_found(draw: Draw) -> None:
     assert found["copies"]["train"]["exact"] == 40
     assert ("copies", "train") in findings_of(found)
     page = report.TableAudit(found).to_html()
-    assert "all real rows differ there: number" in page
+    assert "they number the real rows: number" in page
     assert "is not known" in page
     # x1 to x3 differ in most rows too, but are no whole numbers.
     assert cases.Tables.of([Case("", made, train, test)], None, "y", ()).keys == ()
+
+
+def test_amounts_that_differ_in_all_rows_are_no_keys(draw: Draw) -> None:
+    """They hide copies as keys do, and are looked at for all else."""
+    train, test, made = (draw(EVEN, seed) for seed in (1, 2, 9))
+    made.iloc[:40] = train.iloc[:40]
+    rng = np.random.default_rng(0)
+    paid = [
+        table.assign(income=rng.choice(10**6, len(table), replace=False) + more)[
+            ["income", *table.columns]
+        ]
+        for table, more in ((made, 10**7), (train, 0), (test, 0))
+    ]
+    found = report.audit_cases([Case("made.csv", *paid)], target="y", trees=5).result()
+    assert (found["keys"], found["apart"]) == ([], ["income"])
+    assert found["copies"]["train"]["exact"] == 40
+    assert any(row["feature"] == "income" and row["shift_sd"] > 5 for row in found["shift"])
+    assert (
+        "without those in which all real rows differ: income" in report.TableAudit(found).to_html()
+    )
 
 
 def test_relations_that_synthetic_rows_break_are_found() -> None:

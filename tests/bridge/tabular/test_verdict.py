@@ -57,6 +57,20 @@ def judged(*differences: float, **about: Any) -> dict[str, Any]:
     return found
 
 
+def test_what_was_not_added_is_not_judged() -> None:
+    found = judged(0.0, 0.0, n_oversampled=0, seeds=0.0, rows=0.0, both=0.0)
+    assert found["says"] == "not judged"
+    assert found["decided_by"] == []
+    assert "no row was added" in found["sentence"]
+
+
+def test_one_split_points_to_more_splits() -> None:
+    for difference in (-0.1, 0.0005):
+        found = judged(difference, difference, n_replicates=1, seeds=0.0)
+        assert "More splits (--folder) would say" in found["sentence"]
+        assert "would decide it" not in found["sentence"]
+
+
 @pytest.mark.parametrize(
     ("differences", "says", "against"),
     [

@@ -42,7 +42,12 @@ def audit_tables(found: Mapping[str, Any]) -> dict[str, Table]:
 def _note(found: Mapping[str, Any]) -> str:
     left_out = ""
     if found["keys"]:
-        left_out = f" Left out, since all real rows differ there: {', '.join(found['keys'])}."
+        left_out = f" Left out, since they number the real rows: {', '.join(found['keys'])}."
+    if found["apart"]:
+        left_out += (
+            " Copies are looked for without those in which all real rows differ: "
+            f"{', '.join(found['apart'])}."
+        )
     return (
         f"Of {found['verdicts']['n_tests']} comparisons with what is normal among real rows. A "
         "finding is large enough to matter, and the chance of any false one is below 1 %. Which "

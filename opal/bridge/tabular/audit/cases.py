@@ -14,6 +14,7 @@ from opal.bridge.tabular.splits import checked
 ALL = "all rows"
 MOST_LEVELS = 10
 _LEAST_UNIQUE = 50
+_RANGE = 10  # of numbers, for each row that they number
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Tables:
     source: pd.DataFrame | None
     target: str
     attributes: tuple[str, ...]
-    keys: tuple[str, ...] = ()  # columns that are left out, for they tell rows apart and no more
+    keys: tuple[str, ...] = ()  # columns that are left out, for they number rows and no more
+    apart: tuple[str, ...] = ()  # others in which all real rows differ
 
     @classmethod
     def of(
@@ -47,7 +49,9 @@ class Tables:
     ) -> Tables:
         """Every table with the columns of the first training table, less those that are keys.
 
-        A key holds whole numbers, all different in every real table: behind it no row is a copy.
+        A key holds whole numbers, all different in every real table, of a range that is at most
+        ten times as large as the table: it numbers rows. Amounts may differ in all rows too: these
+        are kept, but :attr:`bare`.
 
         Raises:
             ValueError: there is no case, or a table is unfit; see
@@ -76,10 +80,19 @@ class Tables:
         if source is not None:
             source = checked(source, columns, needed, "the source table")
         real = [table for case in done for table in (case.train, case.test) if table is not None]
-        found = _keys([*real, *([] if source is None else [source])], needed)
+        whole = [*real, *([] if source is None else [source])]
+        different = _different(whole, needed)
+        found = [name for name in different if all(_numbers(table[name]) for table in whole)]
         bare = [_without(case, found) for case in done]
         source = None if source is None else source.drop(columns=found)
-        return cls(tuple(bare), source, target, tuple(attributes), tuple(found))
+        apart = tuple(name for name in different if name not in found)
+        return cls(tuple(bare), source, target, tuple(attributes), tuple(found), apart)
+
+    @property
+    def bare(self) -> tuple[tuple[Case, ...], pd.DataFrame | None]:
+        """Cases and source without the columns in which all rows differ: no copy hides there."""
+        source = None if self.source is None else self.source.drop(columns=list(self.apart))
+        return tuple(_without(case, self.apart) for case in self.cases), source
 
     @property
     def synthetic(self) -> pd.DataFrame:
@@ -100,7 +113,8 @@ class Tables:
         return [name for name in self.real.columns if name != self.target]
 
 
-def _keys(real: Sequence[pd.DataFrame], needed: Sequence[str]) -> list[str]:
+def _different(real: Sequence[pd.DataFrame], needed: Sequence[str]) -> list[str]:
+    """Columns of whole numbers in which all rows of a table differ."""
     large = [table for table in real if len(table) >= _LEAST_UNIQUE]
     names = [name for name in real[0].columns if name not in needed] if large else []
     return [
@@ -108,6 +122,10 @@ def _keys(real: Sequence[pd.DataFrame], needed: Sequence[str]) -> list[str]:
         for name in names
         if all(t[name].is_unique for t in real) and all((t[name] % 1 == 0).all() for t in real)
     ][: len(real[0].columns) - 2]  # a feature is left
+
+
+def _numbers(column: pd.Series) -> bool:
+    return bool(column.max() - column.min() < _RANGE * len(column))
 
 
 def _without(case: Case, names: Sequence[str]) -> Case:

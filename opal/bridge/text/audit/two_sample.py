@@ -42,6 +42,10 @@ def two_sample(data: AuditData, writer: str, seed: int) -> tuple[list[dict[str, 
         if row["reason"] is None:
             a, b = (_some(part, rng) for part in (ours, theirs))
             row["auc"], score[a] = _auc(data, a, b, rng)
+            if np.isnan(row["auc"]):
+                row |= {"auc": None, "reason": "equal texts are in one fold: none has both kinds"}
+                rows.append(row)
+                continue
             n_families = len(np.unique(family(data, a)))
             row["std_error"] = auc_error(row["auc"], n_families, len(b))
             row["z"] = auc_score(row["auc"], n_families, len(b), FOLDS)

@@ -63,11 +63,15 @@ class Audit:
         """Audit; whatever can be refused is refused before anything is computed."""
         from opal.bridge.text import encoders
         from opal.bridge.text.audit.report import STEPS, audit_texts
-        from opal.files import writable_folder
+        from opal.files import require_distinct, writable_folder
         from opal.progress import bar
 
         self._check_flags()
         encoders.encoder(self.encoder)
+        read = [
+            ("a file that is read", p) for p in (*self.files, self.train, self.human, self.test)
+        ]
+        require_distinct(*read, ("--out", self.out))
         writable_folder(self.out.parent)
         corpora = [self._files()] if self.files else self._corpora()
         total = STEPS * sum(len(self.sources or corpus.synthetic) for corpus in corpora)

@@ -78,9 +78,16 @@ class Evaluate:
         """Evaluate; refusals come before anything is trained or written."""
         from opal import executors, runner
         from opal.bridge.text.curves.report import Evaluation
-        from opal.files import writable_folder
+        from opal.files import require_distinct, writable_folder
 
         self._check_flags()
+        read = [("a file that is read", p) for p in (self.file, self.test, *self.synthetic)]
+        written = [
+            ("the records", "parquet"),
+            ("what tells of them", "json"),
+            ("the figure", "png"),
+        ]
+        require_distinct(*read, *((what, self.out / f"text.{kind}") for what, kind in written))
         executors.check(self.workers, None)
         settings = self._settings()
         cells = self._cells(settings)

@@ -203,12 +203,11 @@ def of_file(
     for each in every:
         if not each.is_file():
             raise ValueError(f"labelled texts are read from a file; there is none at {each}.")
-    parts = [hashlib.sha256(each.read_bytes()).digest() for each in every]
     own = Own(
         str(file.absolute()),
         str(test.absolute()) if test is not None else None,
         tuple(str(each.absolute()) for each in synthetic),
-        hashlib.sha256(b"".join(parts)).hexdigest(),
+        _digest(every),
         columns,
         0,
         settings,
@@ -293,6 +292,11 @@ def _exact(data: SplitData, trained: Sequence[Trained]) -> Iterator[dict[str, An
             yield same | own | {"metric": name, "value": value}
 
 
+def _digest(files: Sequence[Path]) -> str:
+    parts = [hashlib.sha256(each.read_bytes()).digest() for each in files]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
 _load_corpus = lru_cache(maxsize=2)(published.load_corpus)
 
 
@@ -304,7 +308,11 @@ def _own(
     columns: tuple[str | None, ...],
     digest: str,
 ) -> TextCorpus:
-    del digest  # a file that has changed is another one
-    held_out = None if test is None else Path(test)
-    frame, tested = read_files(Path(file), held_out, [*map(Path, synthetic)], Columns(*columns))
+    held_out, made = None if test is None else Path(test), [*map(Path, synthetic)]
+    frame, tested = read_files(Path(file), held_out, made, Columns(*columns))
+    if _digest([Path(file), *([] if held_out is None else [held_out]), *made]) != digest:
+        raise ValueError(
+            "files must stay as they are while they are evaluated; one that is read with "
+            f"{file} has changed since this began. Run the command again."
+        )
     return corpus_of(frame, tested, name=Path(file).stem)

@@ -34,6 +34,7 @@ from opal.scaling.pilot import fit_pilot
 from opal.scaling.plan import plan
 from opal.scaling.purchase import MIN_GAIN
 
+_ENOUGH = 5  # seeds, for a purchase to be advised
 DRAWS = 400
 """Draws of the law: an end of an interval that decides must not be that of two or three of them."""
 
@@ -114,6 +115,8 @@ def plan_purchase(records: pd.DataFrame, writer: str) -> PurchasePlan:
     noise = _error_over_tests(records, writer, tried[1])
     gain = _gain(fitted, n, (tried[0] / n_groups, tried[1]), noise, frame["seed"].nunique())
     says, why = _decided(gain, MIN_GAIN * made.excess)
+    if says == "buy" and frame["seed"].nunique() < _ENOUGH:
+        says, why = "open", f"fewer than {_ENOUGH} seeds know their spread too badly to buy"
     return PurchasePlan(says, why, wanted, tried, gain)
 
 
@@ -242,7 +245,9 @@ def _gain(
     few = half_width(1.0, max(n_seeds - 1, 1)) / Z95
     moved = best if draws is None else best + few * (gain(draws) - best)
     moved = moved + noise * np.random.default_rng(0).standard_normal(moved.shape)
-    low, high = np.quantile(moved, [0.025, 0.975])
+    # No more can be gained than the loss that there is without added texts.
+    loss = float(np.asarray(law.E) + law.excess(n, 1, 0.0))
+    low, high = np.quantile(np.minimum(moved, loss), [0.025, 0.975])
     return float(best), float(low), float(high)
 
 

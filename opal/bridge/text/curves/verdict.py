@@ -2,21 +2,23 @@
 
 Judged is the balanced error of the most texts that all seeds have, with the weight that
 cross-validation chose (arm ``synthetic_alpha``, which can fall back to no weight at all), against
-the better of the two rules that cost nothing, group weighting and a moved threshold. Texts *help*
-if the 95 % interval of the difference to both lies below 0, and *harm* if that to the better one
-lies above 0: a purchase is advised on no other ground, whatever the plan of the log loss says.
+the two rules that cost nothing, group weighting and a moved threshold. Texts *help* if the 95 %
+interval of the difference to both lies below 0, and *harm* if that to both lies above 0. They are
+*outdone* if one free rule alone does better: they may improve on the other. Texts that
+cross-validation gives no weight are *unused*. A purchase is advised where texts help, and on no
+other ground, whatever the plan of the log loss says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil, nan
+from math import nan
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from opal.bridge.resampling import Z95, crossed_influence, half_width
+from opal.bridge.resampling import crossed_influence, half_width
 from opal.bridge.text.curves.exchange import METRIC, most_added
 
 ARM = "synthetic_alpha"
@@ -40,11 +42,17 @@ class Change(NamedTuple):
     n_test: int  # test texts
     n_seeds: int  # draws
     n_real: float = nan  # labelled texts that each draw trains on
+    alpha: float = nan  # mean weight of the texts
+    worse: bool = True  # whether the intervals to both free rules lie above 0, if this one does
 
     @property
     def says(self) -> str:
-        """``helps``, ``harms`` or ``open``."""
-        return "helps" if self.high < 0 else "harms" if self.low > 0 else "open"
+        """``helps``, ``harms``, ``outdone``, ``unused`` or ``open``."""
+        if self.alpha == 0:
+            return "unused"
+        if self.low > 0:
+            return "harms" if self.worse else "outdone"
+        return "helps" if self.high < 0 else "open"
 
     def decided_by(self) -> tuple[float, float]:
         """As many test texts and draws as would decide it, if the estimate stands.
@@ -52,16 +60,20 @@ class Change(NamedTuple):
         More test texts alone, if these can; else more draws alone, or more of both. Not a number
         where it is decided, or where a hundred times as many of both would not decide it.
         """
-        room = (self.value / Z95) ** 2
-        tests, seeds = self.over_tests**2, self.over_seeds**2
-        if self.says != "open" or tests + seeds >= _MOST * room:
+        if self.says != "open":
             return nan, nan
-        if seeds < room:
-            return ceil(self.n_test * max(tests / (room - seeds), 1.0)), self.n_seeds
-        if tests < room:
-            return self.n_test, max(ceil(self.n_seeds * seeds / (room - tests)), self.n_seeds + 1)
-        factor = (tests + seeds) / room
-        return ceil(self.n_test * factor), ceil(self.n_seeds * factor)
+        times = np.geomspace(1, _MOST, 2000)[1:]
+        for more_tests, more_seeds in ((True, False), (False, True), (True, True)):
+            n = np.ceil(self.n_test * (times if more_tests else times**0))
+            s = np.ceil(self.n_seeds * (times if more_seeds else times**0))
+            seeds = self.over_seeds**2 * self.n_seeds / s
+            variance = self.over_tests**2 * self.n_test / n + seeds
+            share = np.maximum(seeds / np.maximum(variance, 1e-300), 1e-6)
+            enough = abs(self.value) > half_width(np.sqrt(variance), (s - 1) / share**2)
+            if self.value and enough.any():
+                first = int(np.argmax(enough))
+                return float(n[first]), float(s[first])
+        return nan, nan
 
     def described(self) -> dict[str, Any]:
         """Columns of :func:`opal.bridge.text.curves.plan.comparison`."""
@@ -117,10 +129,12 @@ def change(records: pd.DataFrame, writer: str) -> Change | None:
                 n_test=int(made["n_test"].iloc[0]),
                 n_seeds=len(values),
                 n_real=float(made["n_real"].mean()),
+                alpha=float(made["alpha"].mean()),
             )
         )
     # What helps is better than both: the one that it is least sure to beat decides.
-    return max(found, key=lambda each: (each.high >= 0, each.value))
+    worst = max(found, key=lambda each: (each.high >= 0, each.value))
+    return worst._replace(worse=all(each.low > 0 for each in found))
 
 
 def sentence(row: Mapping[str, Any]) -> str:
@@ -133,6 +147,8 @@ def sentence(row: Mapping[str, Any]) -> str:
     head, now = {
         "helps": ("the texts help", "Buy them, and let cross-validation choose their weight."),
         "harms": ("the texts harm", f"Buy none, and use {free}."),
+        "outdone": (f"{free}, which is free, does better", f"Buy none, and use {free}."),
+        "unused": ("cross-validation gives the texts no weight", f"Buy none, and use {free}."),
         "open": ("undecided", f"Buy none{' yet' if decides else ''}, and use {free}."),
     }[row["verdict"]]
     measured = (

@@ -242,7 +242,7 @@ def _in_turn(
         seeds[id_] = tuple(dict.fromkeys((*seeds.get(id_, ()), *each)))
     once = synthetic.drop_duplicates("id")
     once = once.assign(seeds=[seeds[id_] for id_ in once["id"]])
-    known = once[made_from(once, originals) & once["seeds"].map(bool).to_numpy()]
+    known = once[made_from(once, originals) & once["seeds"].map(bool).to_numpy(dtype=bool)]
     shuffled = known.iloc[rng.permutation(len(known))]
     turn = shuffled.groupby(shuffled["seeds"].str[0]).cumcount()
     return shuffled.iloc[np.argsort(turn.to_numpy(), kind="stable")].reset_index(drop=True)

@@ -142,7 +142,14 @@ def of_frame(frame: pd.DataFrame, category: str, *, name: str, n_others: int | N
         )
     mine = original["label"] == category
     others = _first(original[~mine], n_others)
-    by_source = {str(source): _of(each, category) for source, each in synthetic.groupby("source")}
+    own = _of(synthetic, category)
+    if len(synthetic) and own.empty:
+        there = ", ".join(map(repr, synthetic["label"].unique()))
+        raise ValueError(
+            f"the class that is filled must have synthetic texts; {category!r} has none. Name one "
+            f"that has (--class): {there}."
+        )
+    by_source = {str(source): each.reset_index(drop=True) for source, each in own.groupby("source")}
     return Task(name, category, original[mine], original[:0], others, by_source)
 
 

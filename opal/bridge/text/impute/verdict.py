@@ -8,10 +8,13 @@ the difference to every one of them lies above 0, and *harms* if that to the bes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil, isnan, nan
+from math import isnan, nan
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+
+from opal.bridge.resampling import half_width
 
 ARM = "synthetic_threshold"
 FREE = ("raw", "weighting", "raw_threshold", "weighting_threshold")
@@ -45,17 +48,20 @@ class Gain(NamedTuple):
         """Repeats, or times as many original texts, that would decide it if the estimate stands.
 
         The variance is ``s² (1/J + 1/(K − 1))``, of which more repeats lower the first term alone,
-        and more texts both. Not a number where it is decided or the other one suffices; and both,
-        where a hundred times as many texts would not do.
+        and more texts both; Student's t has J − 1 degrees. Not a number where it is decided or the
+        other one suffices; and both, where a hundred times as many texts would not do.
         """
         if self.says != "open" or self.value == 0 or isnan(self.n_folds):
             return nan, nan
-        room = (self.value * self.std_error / (self.high - self.value)) ** 2
         of_split = self.std_error**2 / (1 / self.n_splits + 1 / (self.n_folds - 1))
-        left = room - of_split / (self.n_folds - 1)
-        if left > 0:
-            return ceil(of_split / left / self.n_folds), nan
-        factor = self.std_error**2 / room
+        done = round(self.n_splits / self.n_folds)
+        repeats = np.arange(done + 1, max(_MOST, 2 * done) + 1)
+        splits = repeats * self.n_folds
+        far = half_width(np.sqrt(of_split * (1 / splits + 1 / (self.n_folds - 1))), splits - 1)
+        enough = abs(self.value) > far
+        if enough.any():
+            return float(repeats[np.argmax(enough)]), nan
+        factor = float(half_width(self.std_error, self.n_splits - 1) / self.value) ** 2
         return nan, factor if factor <= _MOST else nan
 
 

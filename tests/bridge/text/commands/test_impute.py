@@ -15,7 +15,7 @@ import pytest
 from opal.bridge.text import reading
 from opal.bridge.text.impute import evaluate, repeats
 from opal.bridge.text.impute.evaluate import Learner, Trial
-from opal.bridge.text.impute.task import Task
+from opal.bridge.text.impute.task import Task, of_frame
 from opal.cli import main
 from tests.bridge.text.impute import toy
 from tests.bridge.text.impute.toy import BAD, said, written
@@ -283,6 +283,25 @@ def test_flags_that_do_not_fit(
 ) -> None:
     assert main(["text", "impute", *words]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_no_output_replaces_a_file_that_is_read(
+    mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "imputation.md"
+    there.write_bytes(mine.read_bytes())
+    words = ["text", "impute", str(mine), "--synthetic", str(there), "--results", str(tmp_path)]
+    assert main(words) != 0
+    assert "every output must have a file of its own" in " ".join(capsys.readouterr().err.split())
+    assert there.read_bytes() == mine.read_bytes()
+
+
+def test_a_class_without_synthetic_texts_is_refused(task: Task) -> None:
+    made = next(iter(task.synthetic.values()))
+    frame = pd.concat([task.originals, task.others, made], ignore_index=True)
+    other = task.others["label"].iloc[0]
+    with pytest.raises(ValueError, match=rf"'{other}' has none.*'{task.category}'"):
+        of_frame(frame, other, name="mine")
 
 
 def test_duplicates_can_be_dropped(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:

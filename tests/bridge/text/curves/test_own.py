@@ -109,6 +109,28 @@ def test_a_changed_file_is_evaluated_again(folder: Path) -> None:
     after, _ = of_files(folder, "samples.jsonl")
     assert after.digest != before.digest
     assert after == replace(before, digest=after.digest)
+    with pytest.raises(ValueError, match=r"must stay as they are.*mine\.csv has changed"):
+        before.load()  # as a worker would, that reads the file when it has changed
+
+
+@pytest.mark.parametrize("read", ["--file", "--test", "--synthetic"])
+def test_no_output_replaces_a_file_that_is_read(
+    folder: Path, read: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {"--file": "mine.csv", "--test": "held_out.csv", "--synthetic": "samples.jsonl"}
+    there = folder / "text.parquet"
+    there.write_bytes((folder / files[read]).read_bytes())
+    before = there.read_bytes()
+    chosen = files | {read: there.name}
+    words = [word for flag, name in chosen.items() for word in (flag, str(folder / name))]
+    assert main(["text", "evaluate", *words, "--out", str(folder)]) != 0
+    assert "every output must have a file of its own" in " ".join(capsys.readouterr().err.split())
+    assert there.read_bytes() == before
+    audit = ["text", "audit", str(folder / "samples.jsonl"), "--train", str(folder / "mine.csv")]
+    for name in ("samples.jsonl", "mine.csv"):
+        before = (folder / name).read_bytes()
+        assert main([*audit, "--out", str(folder / name)]) != 0
+        assert (folder / name).read_bytes() == before
 
 
 def test_a_file_without_sources_is_a_model_of_its_own_name(folder: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from opal.bridge.resampling import half_width
 from opal.bridge.text.curves.verdict import Change, change, sentence
 from opal.checks import z_threshold
 
@@ -30,6 +31,7 @@ def planted(
             "n_real": 75,
         }
         same |= {"added": added, "synthesizer": "m" if added else "none"}
+        same |= {"alpha": 0.2 if added else 0.0}
         same |= {"influence": (blocks - blocks.mean()) / N_BLOCKS}
         values = error + blocks.mean() + seeds * rng.standard_normal(N_SEEDS)
         rows += [same | {"replicate": seed, "value": value} for seed, value in enumerate(values)]
@@ -49,8 +51,10 @@ def test_texts_help_only_if_they_beat_both_free_rules() -> None:
     moved = judged(0.30, 0.40, 0.30)
     assert (moved.says, moved.against) == ("open", "threshold")
     weighed = judged(0.30, 0.25, 0.40)
-    assert (weighed.says, weighed.against) == ("harms", "weighting")
+    assert (weighed.says, weighed.against) == ("outdone", "weighting")
     assert weighed.value == pytest.approx(0.05, abs=0.01)
+    worse = judged(0.30, 0.25, 0.20)
+    assert (worse.says, worse.against) == ("harms", "threshold")
     alone = planted({"weighting": 0.3}, np.random.default_rng(0), seeds=0.0, tests=0.0)
     assert change(alone, "m") is None
 
@@ -79,26 +83,46 @@ def test_texts_that_do_not_help_are_rarely_said_to() -> None:
     assert said[-0.1] / n > 0.9
 
 
+def test_texts_that_get_no_weight_are_not_said_to_harm() -> None:
+    """What is measured then is one free rule against the other."""
+    errors = {"synthetic_alpha": 0.4, "weighting": 0.4, "threshold": 0.3}
+    records = planted(errors, np.random.default_rng(0), seeds=0.002, tests=0.002)
+    found = change(records.assign(alpha=0.0), "m")
+    assert found is not None
+    assert (found.says, found.against) == ("unused", "threshold")
+    said = sentence({"added": 100, **found.described()})
+    assert "no weight" in said
+    assert "harm" not in said
+
+
 @pytest.mark.parametrize(
-    ("over_tests", "over_seeds", "wanted"),
+    ("over_tests", "over_seeds", "more_tests", "more_seeds"),
     [
-        (0.02, 0.0, (1600, 5)),
-        (0.02, 0.005, (2134, 5)),
-        (0.005, 0.02, (400, 27)),
-        (0.02, 0.02, (3200, 40)),
+        (0.02, 0.0, True, False),
+        (0.02, 0.003, True, False),
+        (0.005, 0.02, False, True),
+        (0.02, 0.02, True, True),
+        (0.0, 0.0075, False, True),  # Student's t alone keeps it open
     ],
 )
-def test_what_would_decide_brings_the_interval_to_its_estimate(
-    over_tests: float, over_seeds: float, wanted: tuple[int, int]
+def test_what_would_decide_is_enough_and_no_more_than_that(
+    over_tests: float, over_seeds: float, more_tests: bool, more_seeds: bool
 ) -> None:
-    """At an estimate of 1.96 times .01: four times the texts, or as seeds leave room for."""
     one = Change(10, "weighting", 0.4, -0.0196, -0.1, 0.1, over_tests, over_seeds, 400, 5)
     tests, seeds = one.decided_by()
-    assert (tests, seeds) == pytest.approx(wanted, abs=1.01)
-    error = np.hypot(over_tests * np.sqrt(400 / tests), over_seeds * np.sqrt(5 / seeds))
-    assert error == pytest.approx(0.01, rel=0.02)
+    assert (tests > 400, seeds > 5) == (more_tests, more_seeds)
+
+    def half(tests: float, seeds: float) -> float:
+        of_seeds = over_seeds**2 * 5 / seeds
+        variance = over_tests**2 * 400 / tests + of_seeds
+        dof = (seeds - 1) * (variance / of_seeds) ** 2 if of_seeds else np.inf
+        return float(half_width(np.sqrt(variance), dof))
+
+    assert half(tests, seeds) < 0.0196
+    fewer = tests * 0.97 if more_tests else tests, seeds * 0.97 - 1 if more_seeds else seeds
+    assert half(*fewer) > 0.0196
     assert np.isnan(one._replace(high=-0.001).decided_by()).all()
-    assert np.isnan(one._replace(value=1e-3).decided_by()).all()
+    assert np.isnan(one._replace(value=1e-5).decided_by()).all() or over_tests + over_seeds < 0.01
     assert np.isnan(one._replace(value=0.0, over_tests=0.0, over_seeds=0.0).decided_by()).all()
 
 
@@ -111,7 +135,7 @@ def test_the_sentence_answers_five_questions() -> None:
         "and 0.400 without them, by a moved threshold, which is free: -0.020",
         "95 % interval [-0.050, +0.010].",
         "Buy none yet, and use a moved threshold.",
-        "If the true change is -0.020, 1,600 test texts (there are 400) would show it.",
+        "If the true change is -0.020, 1,601 test texts (there are 400) would show it.",
     ):
         assert part in said
     assert "draws" not in said  # there are enough of them

@@ -117,14 +117,15 @@ def test_as_much_as_would_decide_it_decides_it() -> None:
     assert repeats > 3
     assert np.isnan(factor)
     of_split = 0.016**2 / (1 / 30 + 1 / 9)
-    errors = [np.sqrt(of_split * (1 / (10 * n) + 1 / 9)) for n in (repeats, repeats - 1)]
-    # The quantile is that of the three repeats.
-    t = stats.t.ppf(0.975, 29)
-    assert t * errors[0] <= 0.03 < t * errors[1]
+    ends = [
+        stats.t.ppf(0.975, 10 * n - 1) * np.sqrt(of_split * (1 / (10 * n) + 1 / 9))
+        for n in (repeats, repeats - 1)
+    ]
+    assert ends[0] < 0.03 <= ends[1]
     noisy = gain(0.01, 0.016)
     repeats, factor = noisy.decided_by()
     assert np.isnan(repeats)
-    assert t * 0.016 / np.sqrt(factor) == pytest.approx(0.01)
+    assert stats.t.ppf(0.975, 29) * 0.016 / np.sqrt(factor) == pytest.approx(0.01)
     assert np.isnan(gain(0.001, 0.016).decided_by()).all()  # 1,000 times as many
     assert np.isnan(gain(0.05, 0.016).decided_by()).all()  # it is decided
 
