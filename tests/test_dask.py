@@ -145,6 +145,7 @@ def test_two_workers_give_the_records_of_the_serial_run(
     assert len(processes_of(traces) - {os.getpid()}) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_no_record_and_repeats_no_finished_cell(
     cluster: Cluster, traces: Path, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def code_of(notebook: NotebookNode) -> list[str]:
     return [c.source for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_in_a_kernel(tmp_path: Path) -> None:
     (path,) = (path for path in NOTEBOOKS if path.stem == IN_A_KERNEL)
     executed = execute(path, tmp_path)
