@@ -136,6 +136,24 @@ def shown(text: str, limit: int = LIMIT) -> str:
     return "".join(map(_mark, cut))
 
 
+def signed(number: float) -> str:
+    """A difference with three decimals, and more digits of one that would look like none.
+
+    >>> signed(-0.0123), signed(-0.0003), signed(0.0)
+    ('-0.012', '-0.0003', '+0.000')
+    """
+    return f"{number:+.3f}" if abs(number) >= 5e-4 or number == 0 else f"{number:+.1g}"
+
+
+def between(low: float, high: float) -> str:
+    """The ends of an interval of a difference.
+
+    >>> between(-0.0123, 0.5)
+    '[-0.012, +0.500]'
+    """
+    return f"[{signed(low)}, {signed(high)}]"
+
+
 def line(text: str, limit: int = _CELL) -> str:
     r"""The beginning of a text on one line, for a terminal.
 

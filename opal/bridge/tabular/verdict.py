@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from opal.bridge.render import between, signed
 from opal.bridge.resampling import half_width
 from opal.bridge.tabular.picture import arm_label
 
@@ -108,7 +109,7 @@ def _sentence(found: Mapping[str, Any]) -> str:
     measured = (
         f"{found['n_added']:,} rows that fill the groups up, with the threshold moved, change the "
         "balanced error by "
-        f"{found['value']:+.3f} [{found['lower']:+.3f}, {found['upper']:+.3f}] against {free} "
+        f"{signed(found['value'])} {between(found['lower'], found['upper'])} against {free} "
         f"({found['against_error']:.3f}), which costs nothing."
     )
     said = (f"{head}:", measured, _sure(found), now, _copies(found), _decides(found), _seen(found))

@@ -147,6 +147,7 @@ def fine_tune(
     """
     validation.require_installed("text", "torch", "transformers")
     import torch
+    from sklearn.metrics import f1_score
     from transformers import AutoTokenizer
 
     chosen = settings or FineTuning()
@@ -185,20 +186,12 @@ def fine_tune(
             said.append(scores.detach().argmax(dim=1).numpy())
             if count % epoch == 0 and count >= _LEAST_EPOCHS * epoch:
                 last = [y[each] for each in steps[count - epoch : count]]
-                if _macro_f1(np.concatenate(said[-epoch:]), np.concatenate(last)) > chosen.stop_f1:
+                both = np.concatenate(last), np.concatenate(said[-epoch:])
+                if f1_score(*both, average="macro") > chosen.stop_f1:
                     break
     pairs = zip(said, steps, strict=False)  # the last steps may not have been taken
     accuracies = tuple(float((each == y[part]).mean()) for each, part in pairs)
     return FineTuned(tuple(losses), accuracies, chosen, tokenizer, model)
-
-
-def _macro_f1(said: np.ndarray, true: np.ndarray) -> float:
-    """Mean F1 of the classes that are there, or said to be."""
-    both = [
-        2 * ((said == k) & (true == k)).sum() / ((said == k).sum() + (true == k).sum())
-        for k in np.union1d(said, true)
-    ]
-    return float(np.mean(both))
 
 
 def descend(loss: Any, optimiser: Any, schedule: Any) -> None:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from opal.bridge.render import between, signed
 from opal.bridge.resampling import crossed_influence, half_width
 from opal.bridge.text.curves.exchange import METRIC, most_added
 
@@ -155,8 +156,8 @@ def sentence(row: Mapping[str, Any]) -> str:
         f"the balanced error of {row['n_real']:,.0f} labelled texts is "
         f"{row['against_error'] + row['change']:.3f} with {row['weighed']:,.0f} of these, at a "
         f"weight that cross-validation chooses, and {row['against_error']:.3f} without them, by "
-        f"{free}, which is free: {_signed(row['change'])}, 95 % interval "
-        f"{_between(row['change_low'], row['change_high'])}."
+        f"{free}, which is free: {signed(row['change'])}, 95 % interval "
+        f"{between(row['change_low'], row['change_high'])}."
     )
     few = row["n_seeds"] < _ENOUGH
     rough = f"With fewer than {_ENOUGH} draws (--seeds) the interval is rough." if few else ""
@@ -175,7 +176,7 @@ def _decides(row: Mapping[str, Any]) -> str:
         more.append(f"{tests:,.0f} test texts (there are {row['n_test']:,.0f})")
     if seeds > row["n_seeds"]:
         more.append(f"{seeds:,.0f} draws, --seeds (there are {row['n_seeds']:,.0f})")
-    return f"If the true change is {_signed(row['change'])}, {' and '.join(more)} would show it."
+    return f"If the true change is {signed(row['change'])}, {' and '.join(more)} would show it."
 
 
 def _worth(row: Mapping[str, Any]) -> str:
@@ -198,15 +199,6 @@ def _loss(row: Mapping[str, Any]) -> str:
     now = "buy them for that." if value < 0 else "do not use them for that."
     return (
         f"If you need probabilities: at weight α = {row['tried_alpha']:g}, {row['tried']:,.0f} of "
-        f"them change the log loss by {_signed(value)} {_between(value - far, value + far)} "
+        f"them change the log loss by {signed(value)} {between(value - far, value + far)} "
         f"against class weighting; {now}"
     )
-
-
-def _signed(number: float) -> str:
-    """Three decimals, and more of what would be nothing."""
-    return f"{number:+.3f}" if abs(number) >= 5e-4 or number == 0 else f"{number:+.1g}"
-
-
-def _between(low: float, high: float) -> str:
-    return f"[{_signed(low)}, {_signed(high)}]"

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from opal.bridge.render import between, signed
 from opal.bridge.resampling import half_width
 
 ARM = "synthetic_threshold"
@@ -131,8 +132,8 @@ def sentence(row: Mapping[str, Any]) -> str:
         "open": ("undecided", f"Buy none{yet}, and use {best}."),
     }[row["verdict"]]
     measured = (
-        f"with a moved threshold F1 is {row['f1_threshold']:.3f}, which is {row['gain']:+.3f} "
-        f"[{row['gain_lower']:+.3f}, {row['gain_upper']:+.3f}] against {best} "
+        f"with a moved threshold F1 is {row['f1_threshold']:.3f}, which is {signed(row['gain'])} "
+        f"{between(row['gain_lower'], row['gain_upper'])} against {best} "
         f"({row['f1_against']:.3f}), which costs nothing."
     )
     return " ".join(filter(None, (f"{head}:", measured, now, _decides(row))))
