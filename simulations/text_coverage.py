@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from opal.bridge.resampling import Z95
-from opal.checks import Check, at_most, z_threshold
+from opal.checks import Check, at_least, at_most, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
 
@@ -134,9 +134,9 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns ``what``, ``n_test``, ``n_seeds`` (of verdicts), ``share`` of the ``cases``, with
-        its ``std_error`` over corpora, which are independent. ``width`` is the median width of an
-        interval over that of the rule ``added_up``, and ``identified`` the share of floors that
-        have an interval.
+        its ``std_error`` over corpora, which are independent. Controls hold intervals against the
+        truth of another writer. ``width`` is the median width of an interval over that of the rule
+        ``added_up``, and ``identified`` the share of floors that have an interval.
     """
     import pandas as pd
 
@@ -156,6 +156,11 @@ def checks(records: pd.DataFrame) -> list[Check]:
         seen = f"{own['share'].min():.3f} to {own['share'].max():.3f}, {own['cases'].sum()} cases"
         found.append(at_most(f"{kind}: standard errors below {low:.0%}", below, allowed, seen))
         found.append(at_most(f"{kind}: standard errors above {high:.0%}", above, allowed, seen))
+    control = table[table["what"].str.startswith("control")]
+    caught = (min(low for low, _ in COVERAGE.values()) - control["share"]) / control["std_error"]
+    name = "control, truths of another writer: standard errors below"
+    seen = f"{control['share'].min():.3f} to {control['share'].max():.3f} held, which must be few"
+    found.append(at_least(name, caught, allowed, seen))
     wrong = table[table["what"] == "wrong"]
     beyond = (wrong["share"] - WRONG) / wrong["std_error"]
     seen = f"at most {wrong['share'].max():.3f} of {wrong['cases'].min()} to {wrong['cases'].max()}"
@@ -189,6 +194,10 @@ def _covered(records: pd.DataFrame) -> Iterator[dict[str, object]]:
             wide = (rows["upper"] - rows["lower"]) / (2 * rows["added_up"])
             about = {"width": wide.median()}
         yield {"what": what, **_share(rows, (low <= exact) & (exact <= high)), **about}
+        if what != "floor":
+            case = rows.groupby(["setting", "replicate", "arm", "added"])["exact"]
+            wrong = case.transform(lambda each: np.roll(each, 1)).to_numpy()
+            yield {"what": f"control, {what}", **_share(rows, (low <= wrong) & (wrong <= high))}
         if not what.startswith("difference"):
             continue
         for rule in WRONG_RULES:

@@ -12,19 +12,24 @@ study = registry.load("study", "text_coverage")
 
 
 def planted(*, spread: float, says: str = "open", seed: int = 0) -> pd.DataFrame:
-    """Records of 60 corpora with five evaluations each.
+    """Records of 60 corpora with five evaluations of two writers each.
 
     Estimates scatter by ``spread`` of the standard error that their intervals are made from; the
     verdicts on gains that count are ``helps``, and those on texts that change nothing are ``says``.
     """
-    rng, n = np.random.default_rng(seed), 300
-    value = 0.1 + spread * rng.standard_normal(n)
+    rng, n = np.random.default_rng(seed), 600
+    exact = np.tile([0.1, 4.1], n // 2)
+    value = exact + spread * rng.standard_normal(n)
     same = {
-        "setting": np.repeat(np.arange(60), 5).astype(str),
+        "setting": np.repeat(np.arange(60), 10).astype(str),
+        "replicate": np.tile(np.repeat(np.arange(5), 2), 60),
+        "synthesizer": np.tile(["one", "other"], n // 2),
+        "arm": "synthetic_weighting",
+        "added": 100,
         "value": value,
         "lower": value - 1.96,
         "upper": value + 1.96,
-        "exact": 0.1,
+        "exact": exact,
     }
     interval = pd.DataFrame(same | {"exact_error": 0.0, "seeds_alone": 1.0, "added_up": 4.0})
     kinds = [
@@ -49,7 +54,16 @@ def test_intervals_that_are_right_pass_and_wrong_rules_are_told_apart() -> None:
     assert found["seeds_alone, balanced error"] == pytest.approx(0.68, abs=0.07)
     assert found["added_up, log loss"] > 0.99
     assert (found["found"], found["wrong"], found["open"]) == (1.0, 0.0, 0.0)
+    assert found["control, worth"] < 0.1
     assert all(check.passed for check in study.checks(records))
+
+
+def test_writers_that_all_have_one_truth_show_no_control() -> None:
+    records = planted(spread=1.0)
+    alike = records["value"] - records["exact"] + 0.1
+    ends = {"value": alike, "lower": alike - 1.96, "upper": alike + 1.96, "exact": 0.1}
+    found = {check.name: check.passed for check in study.checks(records.assign(**ends))}
+    assert not found["control, truths of another writer: standard errors below"]
 
 
 @pytest.mark.parametrize(
