@@ -35,7 +35,16 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from opal.bridge.readings import KINDS, MADE, RIGHT, WRONG, Precision, Readings, clustered, weights
+from opal.bridge.label_scores import (
+    KINDS,
+    MADE,
+    RIGHT,
+    WRONG,
+    Precision,
+    Readings,
+    clustered,
+    weights,
+)
 
 LEVEL = 0.005
 """Chance of any false finding among an audit's comparisons of labels."""

@@ -13,7 +13,7 @@ from opal.bridge.label_noise import (
     together,
     wrong_labels,
 )
-from opal.bridge.readings import MADE, RIGHT, WRONG
+from opal.bridge.label_scores import MADE, RIGHT, WRONG
 
 
 def drawn(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from opal.bridge.findings import percent
 from opal.bridge.render import between, signed
 from opal.bridge.resampling import half_width
 from opal.bridge.tabular.picture import arm_label
@@ -25,6 +26,7 @@ FREE = {"difference": "weighting", "difference_to_threshold": "threshold"}
 NOT_JUDGED = "not judged"
 _METRIC = "balanced_error"
 _ENOUGH = 5  # seeds, for an interval that covers as it should
+_OVERLAP = 0.02  # of the real rows, that equal test rows, which is told
 _MOST = 100  # times as many seeds or test rows, beyond which it is of no use to know how many
 
 
@@ -62,6 +64,7 @@ def verdict(rows: pd.DataFrame) -> dict[str, Any] | None:
         "n_added": int(row["n_oversampled"]),
         "n_copied": float(row["n_copied"]),
         "n_copied_by_chance": float(row["copied_by_chance"] * row["n_oversampled"]),
+        "real_copied": float(row["copied_by_chance"]),
         "n_generator": int(row["n_generator"]) if known else None,
         "decided_by": _decided_by(row) if says == "open" else [],
     }
@@ -134,9 +137,15 @@ def _sure(found: Mapping[str, Any]) -> str:
 
 
 def _copies(found: Mapping[str, Any]) -> str:
-    """What equals test rows more often than twice what real rows do."""
+    """Real rows that equal test rows, or what does so more often than twice what they do."""
     if found["n_copied"] < 2 * found["n_copied_by_chance"] + 0.5:
-        return ""
+        if found["real_copied"] < _OVERLAP:
+            return ""
+        return (
+            f"{percent(found['real_copied'])} of the real rows equal a test row, label included: "
+            "if rows of few values do not explain it, training and test table overlap, and all "
+            "errors look too small."
+        )
     return (
         f"{found['n_copied']:.1f} of the synthetic rows equal a test row (of as many real ones "
         f"{found['n_copied_by_chance']:.1f} do): run opal tabular audit first."

@@ -157,10 +157,15 @@ def test_the_sentence_says_what_it_rests_on(about: dict[str, Any], words: str) -
 
 
 def test_rows_that_have_twins_by_chance_are_no_copies() -> None:
-    assert (
-        "equal a test row" not in judged(-0.05, -0.04, n_copied=9, copied_by_chance=0.1)["sentence"]
-    )
-    assert "equal a test row" in judged(-0.05, -0.04, n_copied=30, copied_by_chance=0.1)["sentence"]
+    told = "synthetic rows equal a test row"
+    assert told not in judged(-0.05, -0.04, n_copied=9, copied_by_chance=0.1)["sentence"]
+    assert told in judged(-0.05, -0.04, n_copied=30, copied_by_chance=0.1)["sentence"]
+
+
+def test_real_rows_on_both_sides_are_told() -> None:
+    told = "10 % of the real rows equal a test row"
+    assert told in judged(-0.05, -0.04, copied_by_chance=0.1)["sentence"]
+    assert "equal a test row" not in judged(-0.05, -0.04, copied_by_chance=0.01)["sentence"]
 
 
 def test_one_split_cannot_say_how_many_splits_it_takes() -> None:

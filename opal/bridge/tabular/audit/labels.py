@@ -9,7 +9,7 @@ import pandas as pd
 
 from opal.bridge import resampling
 from opal.bridge.label_noise import described, wrong_labels
-from opal.bridge.readings import MADE, RIGHT, WRONG
+from opal.bridge.label_scores import MADE, RIGHT, WRONG
 from opal.bridge.tabular.audit.cases import ALL, MOST_LEVELS, Grouping, Tables
 from opal.bridge.tabular.splits import keys
 from opal.estimators.wide import fit_wide

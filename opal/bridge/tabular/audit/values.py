@@ -34,11 +34,12 @@ def shift(tables: Tables, groups: Grouping) -> list[dict[str, Any]]:
 def _shift(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
     difference, unit = float(ours.mean() - theirs.mean()), float(theirs.std())
     error = float(np.sqrt(ours.var() / len(ours) + theirs.var() / len(theirs)))
+    spread = min(len(ours), len(theirs)) > 1  # one row shows none
     scaled = difference / unit if unit > 0 else (0.0 if difference == 0 else None)
     return {
         "shift_sd": scaled,
-        "sd_ratio": float(ours.std()) / unit if unit > 0 else None,
-        "z": difference / error if error > 0 else None,
+        "sd_ratio": float(ours.std()) / unit if unit > 0 and spread else None,
+        "z": difference / error if error > 0 and spread else None,
         "n_synthetic": len(ours),
         "n_real": len(theirs),
     }

@@ -210,8 +210,10 @@ def _labels(found: Mapping[str, Any]) -> render.Table:
         "Wrong: share of texts that read like other classes instead of their own, by a classifier "
         "of real texts that has seen no relative of theirs; below 0: more typical than real texts. "
         "Would be found: the share of wrong labels that is a finding with probability .8, at z > "
-        f"{found['verdicts']['label_threshold']:.1f}. AUC: how well it tells real texts of the "
-        "class from others. Agrees: share of texts it gives their own class. Synthetic (real)."
+        f"{found['verdicts']['label_threshold']:.1f}. z divides by the "
+        "larger of two errors, of the share and of none wrong. AUC: how well it tells real texts "
+        "of the class from others. Agrees: share of texts it gives their own class. Synthetic "
+        "(real)."
     )
     head = ("class", *_BOTH.values(), "wrong labels", "z", "would be found", "AUC", "agrees")
     return render.Table((*head, "on real texts", "instead often"), rows, "Wrong labels", note)

@@ -18,7 +18,7 @@ from opal.bridge.label_noise import (
     described,
     wrong_labels,
 )
-from opal.bridge.readings import MADE, RIGHT, WRONG
+from opal.bridge.label_scores import MADE, RIGHT, WRONG
 from opal.bridge.resampling import Folds, clustered_error, z_score
 from opal.bridge.text.audit.tables import ALL, FOLDS, AuditData, family, folds_of
 from opal.bridge.text.audit.variety import LEAST

@@ -284,7 +284,7 @@ class Impute(Asking):
         """One for each size to fill to, the smallest first."""
         from opal.bridge.text.impute import arms, published, report
         from opal.bridge.text.impute.evaluate import Trial
-        from opal.bridge.text.impute.threshold import N_PARTS
+        from opal.bridge.text.impute.f1_threshold import N_PARTS
 
         usual = () if self.file is not None else report.USUAL
         all_arms = published.ARMS if self.protocol == "published" else arms.ARMS

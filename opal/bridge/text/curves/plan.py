@@ -285,6 +285,8 @@ def _compared(records: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _floor(points: pd.DataFrame) -> dict[str, Any]:
+    if points["seed"].nunique() < 2:
+        return {"floor_why": "a single draw shows no spread; use --seeds 2 or more"}
     try:
         found = floor(points)
     except ValueError as error:  # too few sizes, or a flat curve: there is no law

@@ -152,10 +152,12 @@ def sentence(row: Mapping[str, Any]) -> str:
         "unused": ("cross-validation gives the texts no weight", f"Buy none, and use {free}."),
         "open": ("undecided", f"Buy none{' yet' if decides else ''}, and use {free}."),
     }[row["verdict"]]
+    unused = row["verdict"] == "unused"
+    weight = "weight 0" if unused else "a weight that cross-validation chooses"
     measured = (
         f"the balanced error of {row['n_real']:,.0f} labelled texts is "
-        f"{row['against_error'] + row['change']:.3f} with {row['weighed']:,.0f} of these, at a "
-        f"weight that cross-validation chooses, and {row['against_error']:.3f} without them, by "
+        f"{row['against_error'] + row['change']:.3f} with {row['weighed']:,.0f} of these, "
+        f"at {weight}, and {row['against_error']:.3f} without them, by "
         f"{free}, which is free: {signed(row['change'])}, 95 % interval "
         f"{between(row['change_low'], row['change_high'])}."
     )

@@ -26,12 +26,12 @@ from opal import names
 from opal.bridge.resampling import deal, lineages
 from opal.bridge.text.classifiers import STRENGTH, FineTuning, fine_tune, ridge
 from opal.bridge.text.encoders import Encoder
-from opal.bridge.text.impute import arms, published, threshold
+from opal.bridge.text.impute import arms, f1_threshold, published
 from opal.bridge.text.impute.arms import THRESHOLD, ArmData, Fold, Pools
+from opal.bridge.text.impute.f1_threshold import Parts
 from opal.bridge.text.impute.measures import f1_mixed, measures
 from opal.bridge.text.impute.published import PUBLISHED, SOUND
 from opal.bridge.text.impute.task import Task, draw
-from opal.bridge.text.impute.threshold import Parts
 from opal.draws import as_key, named, on_host
 from opal.estimators.wide import fit_wide
 
@@ -49,7 +49,7 @@ class Trial:
     n_repeats: int = 10  # of the cross-validation, each with a draw of the data set
     arms: tuple[str, ...] = arms.ARMS  # of :data:`opal.bridge.text.impute.arms.ARMS`
     seed: int = 0  # of all draws
-    n_held_out: int = threshold.N_PARTS  # of as many parts, those a threshold is chosen on
+    n_held_out: int = f1_threshold.N_PARTS  # of as many parts, those a threshold is chosen on
     protocol: str = SOUND  # or that of :mod:`opal.bridge.text.impute.published`
 
     def __post_init__(self) -> None:
@@ -308,7 +308,7 @@ class _Trainer:
             rule = self.fit(rows, self.y[rows], weights, self.seed)
             p.append(rule(held_out)[:, self.target])
             true.append(self.y[held_out] == self.target)
-        return threshold.best(np.concatenate(p), np.concatenate(true), weight)
+        return f1_threshold.best(np.concatenate(p), np.concatenate(true), weight)
 
 
 def _result(

@@ -92,6 +92,7 @@ def test_texts_that_get_no_weight_are_not_said_to_harm() -> None:
     assert (found.says, found.against) == ("unused", "threshold")
     said = sentence({"added": 100, **found.described()})
     assert "no weight" in said
+    assert "at weight 0" in said
     assert "harm" not in said
 
 

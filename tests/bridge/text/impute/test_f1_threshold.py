@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from opal.bridge.text.corpus import text_table
-from opal.bridge.text.impute import arms, evaluate, threshold
+from opal.bridge.text.impute import arms, evaluate, f1_threshold
 from opal.bridge.text.impute.evaluate import Fit, Rule
-from opal.bridge.text.impute.threshold import Parts
+from opal.bridge.text.impute.f1_threshold import Parts
 from opal.draws import as_key
 from tests.bridge.text.impute import toy
 from tests.bridge.text.impute.toy import TRIAL
@@ -30,7 +30,7 @@ def test_no_other_threshold_has_a_greater_f1(weight: float) -> None:
     for _ in range(50):
         true = rng.random(40) < 0.3
         p = np.round(np.clip(0.3 * true + rng.random(40) * 0.7, 0.01, 0.99), 2)
-        cut = threshold.best(p, true, weight)
+        cut = f1_threshold.best(p, true, weight)
         cuts = np.unique(p) - 0.005
         most = max(f1(p, true, weight, each) for each in cuts)
         assert f1(p, true, weight, cut) == pytest.approx(most)
@@ -39,21 +39,21 @@ def test_no_other_threshold_has_a_greater_f1(weight: float) -> None:
 
 def test_it_parts_two_texts_in_the_middle() -> None:
     p, true = np.array([0.9, 0.6, 0.2, 0.1]), np.array([True, True, False, False])
-    assert threshold.best(p, true) == pytest.approx(0.4)
-    assert threshold.best(p, ~true) == pytest.approx(0.05)  # all are said to be of the class
+    assert f1_threshold.best(p, true) == pytest.approx(0.4)
+    assert f1_threshold.best(p, ~true) == pytest.approx(0.05)  # all are said to be of the class
 
 
 def test_a_text_of_the_class_may_count_for_others_too() -> None:
     """The second text of the class is worth four errors only if it counts for four."""
     p = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
     true = np.array([True, False, False, False, True, False])
-    assert threshold.best(p, true) == pytest.approx(0.85)
-    assert threshold.best(p, true, 4.0) == pytest.approx(0.45)
+    assert f1_threshold.best(p, true) == pytest.approx(0.85)
+    assert f1_threshold.best(p, true, 4.0) == pytest.approx(0.45)
 
 
 def test_without_a_text_of_the_class_it_is_one_half() -> None:
-    assert threshold.best(np.array([0.1, 0.2]), np.array([False, False])) == 0.5
-    assert threshold.best(np.array([0.3, 0.3]), np.array([True, True])) == pytest.approx(0.15)
+    assert f1_threshold.best(np.array([0.1, 0.2]), np.array([False, False])) == 0.5
+    assert f1_threshold.best(np.array([0.3, 0.3]), np.array([True, True])) == pytest.approx(0.15)
 
 
 @pytest.fixture(scope="module")
