@@ -135,7 +135,7 @@ def with_tests(points: pd.DataFrame, rng: np.random.Generator, error: float) -> 
     return points.assign(value=values, influence=[changes] * len(points))
 
 
-def test_intervals_of_floors_hold_them_nineteen_times_in_twenty() -> None:
+def test_intervals_of_floors_hold_them_nineteen_times_in_twenty_or_more() -> None:
     """Seeds agree and test texts move the whole curve: without these, hardly ever."""
     rng, held, n = np.random.default_rng(4), np.zeros(2), 25
     for _ in range(n):
@@ -146,7 +146,7 @@ def test_intervals_of_floors_hold_them_nineteen_times_in_twenty() -> None:
             assert not floor.why_not
             held[k] += floor.low <= 0.2 <= floor.high
     tolerance = z_threshold(2) * np.sqrt(0.05 * 0.95 / n)
-    assert abs(held[0] / n - 0.95) < tolerance
+    assert held[0] / n > 0.95 - tolerance
     assert held[1] / n < 0.95 - tolerance
 
 
