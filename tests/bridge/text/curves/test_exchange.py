@@ -140,7 +140,7 @@ def test_intervals_of_floors_hold_them_nineteen_times_in_twenty_or_more() -> Non
     rng, held, n = np.random.default_rng(4), np.zeros(2), 25
     for _ in range(n):
         points = with_tests(planted(noise=0.0), rng, 0.01)
-        points["value"] += 0.002 * rng.standard_normal(len(points))
+        points["value"] += 0.0005 * rng.standard_normal(len(points))
         for k, each in enumerate((points, points.drop(columns="influence"))):
             floor = exchange.floor(each)
             assert not floor.why_not
