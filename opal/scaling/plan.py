@@ -15,7 +15,7 @@ from opal import names
 from opal.scaling.diagnostics import of_extrapolation
 from opal.scaling.exchange import CrossLaw, FitOrParams, Mixture, laws_of
 from opal.scaling.fit import Fit
-from opal.scaling.purchase import MIN_GAIN, Option, Planner, PurchaseBudget
+from opal.scaling.purchase import MIN_GAIN, NO_NUMBER, Option, Planner, PurchaseBudget
 from opal.scaling.table import columns_of
 
 STRATEGIES = ("reweight", "real", "augment", "balance", "validated")
@@ -35,7 +35,8 @@ class Plan:
         excess: risk of the real samples in hand above the law's floor, which gains are shares of.
         marginal_gain: by how much risk would fall with one more unit of money.
         stop: a sentence on whether more money would help.
-        decided: whether the interval of the gain lies on one side of the least gain.
+        decided: whether the interval of the gain lies on one side of the least gain; and of zero,
+            where a purchase is expected to gain.
         alternatives: the other options.
         warnings: what a reader must know.
     """
@@ -78,8 +79,9 @@ def plan(
     subsample: float | None = None,
     min_gain: float = MIN_GAIN,
     level: float = 0.95,
+    accept_loss: bool = False,
 ) -> Plan:
-    """The best purchase for a budget.
+    """The best purchase for a budget; none whose gain may be a loss, unless that is accepted.
 
     Args:
         fitted: a fitted mixture law, or its parameters where they are known
@@ -95,6 +97,7 @@ def plan(
             rescaled (docs/theory.md, section 12.3).
         min_gain: least share of the excess risk that a purchase must take away.
         level: confidence of the intervals.
+        accept_loss: buy on the expected gain alone, whatever its interval.
 
     Raises:
         ValueError: a number that cannot be, an unknown strategy, a law that is no mixture.
@@ -107,23 +110,37 @@ def plan(
     planner = Planner(*laws_of(fitted, subsample), funds, _measured_best(fitted))
     best = planner.best()
     said = [*_of_pool(fitted, subsample), *_warnings(fitted, funds, best)]
-    advice = _decide(planner, best, strategies, said)
+    advice = _decide(planner, best, strategies, said, accept_loss=accept_loss)
     if advice.chosen.cost > 0:
         return advice
     told = _of_measured(fitted, planner.law, min_gain * planner.excess)
     return replace(advice, warnings=(*told, *advice.warnings))
 
 
-def _decide(planner: Planner, best: Option, strategies: Sequence[str], said: list[str]) -> Plan:
-    """Buy if the expected gain is worth it (docs/theory.md, section 12.3)."""
+def _decide(
+    planner: Planner,
+    best: Option,
+    strategies: Sequence[str],
+    said: list[str],
+    *,
+    accept_loss: bool,
+) -> Plan:
+    """Buy if the expected gain is worth it and no loss (docs/theory.md, section 12.3)."""
     budget = planner.budget
     least = budget.min_gain * planner.excess
     asked = best if best.cost > 0 else planner.purchase()
-    buys = min(planner.expected_gain(best), best.gain) > least
-    chosen = best if buys else planner.option("reweight", 0, 0.0)
     low, high = asked.ci
+    expected = min(planner.expected_gain(best), best.gain) > least
+    buys = expected and (accept_loss or not low <= 0)
+    chosen = best if buys else planner.option("reweight", 0, 0.0)
     decided = bool(np.isnan(low) or (low > least) == (high > least))
-    if not decided:
+    if expected and not buys:
+        said.append(
+            f"undecided: a gain of {best.gain:.3g} is expected of N = {best.n_augmented} with "
+            f"weight {best.alpha:.3g}, but its interval [{low:.3g}, {high:.3g}] includes a loss. "
+            "`opal plan --pilot` proposes what to run next; --accept-loss buys all the same."
+        )
+    elif not decided:
         said.append(
             f"undecided: the gain's interval [{low:.3g}, {high:.3g}] includes the least gain that "
             f"counts, {least:.3g}. `opal plan --pilot` proposes what to run next."
@@ -194,8 +211,8 @@ def _warnings(fitted: FitOrParams, budget: PurchaseBudget, best: Option) -> list
     said = _of_fit(fitted, budget.n, best.n_augmented, best.alpha)
     if best.n_augmented > 0 and not np.isfinite(best.n_equiv):
         said.append(
-            "n_equiv is infinite: by the fitted real curve no number of real samples has so low a "
-            "risk. The real samples in hand are unlucky ones, or the curve is too short."
+            f"n_equiv is infinite: {NO_NUMBER}. The real samples in hand are unlucky ones, or the "
+            "curve is too short."
         )
     return said
 
