@@ -8,13 +8,13 @@ import pytest
 
 from simulations import plan_learners as study
 
-CONFIG = study.Config(n_real=60)
+CONFIG = study.Config(n_real=200)
 
 
 @pytest.mark.parametrize("learner", range(len(study.LEARNERS)))
 def test_wrong_rows_harm_by_their_weight(learner: int) -> None:
     at = study.At(CONFIG, learner, study.DIALS.index(("flip", 0.1)), 0)
-    real, test = study.draw(at.rng(0), 60), study.draw(at.rng(1), 2000)
+    real, test = study.draw(at.rng(0), 200), study.draw(at.rng(1), 2000)
     rows = study.made(at, at.rng(2), 300)
     wrong = rows[0], 1 - rows[1]
     right, useless = (study.risk(at, real, wrong, alpha, test) for alpha in (0.0, 0.95))
