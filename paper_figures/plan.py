@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ._panels import study
 
 if TYPE_CHECKING:
@@ -25,8 +27,6 @@ CAPTION = (
     "gain; below the level line a purchase does harm."
 )
 _PANELS = {"planner": "exact risks", "planner, validated": "risks on held-out rows"}
-_MOST = 1.15
-_LEAST = -0.6  # of the picture, unless a gain lies below
 _KINDS = (
     # Buys, and whether it is or would be harm; the look's number, marker, and whether it is filled.
     ("buys, and it helps", True, False, 0, "o", True),
@@ -43,25 +43,32 @@ def draw(records: pd.DataFrame) -> Figure:
     from opal import plotting
 
     tables = {name: study("plan").comparison(records, name) for name in _PANELS}
-    least = min(float(t[["promised", "realised"]].min().min()) for t in tables.values())
-    ends = (min(_LEAST, 1.05 * least), _MOST)
+    promised, realised = (
+        np.concatenate([table[name] for table in tables.values()])
+        for name in ("promised", "realised")
+    )
     with plotting.paper_style():
         figure, panels = plt.subplots(
             1, 2, figsize=(6.6, 3.5), sharex=True, sharey=True, layout="constrained"
         )
         for axes, (name, title) in zip(panels, _PANELS.items(), strict=True):
-            _panel(axes, tables[name], ends)
-            axes.set(xlim=ends, ylim=ends, title=title)
+            _panel(axes, tables[name], _around(promised, 1.15))
+            axes.set(ylim=_around(realised, 1.75), title=title)
             axes.set_xlabel("promised gain (share of the excess risk)")
-            axes.legend(loc="lower right", fontsize=6)
+            axes.legend(loc="upper left", fontsize=6)
         panels[0].set_ylabel("realised gain")
     return figure
+
+
+def _around(gains: np.ndarray, most: float) -> tuple[float, float]:
+    """The ends of an axis, with every gain between them."""
+    return min(-0.6, gains.min() - 0.05), max(most, gains.max() + 0.05)
 
 
 def _panel(axes: Axes, table: pd.DataFrame, ends: tuple[float, float]) -> None:
     from opal import plotting
 
-    axes.plot(ends, ends, color="black", linewidth=0.8, zorder=1)
+    axes.axline((0, 0), slope=1, color="black", linewidth=0.8, zorder=1)
     axes.axhline(0, color="0.6", linewidth=0.5, zorder=1)
     axes.axvline(0, color="0.6", linewidth=0.5, zorder=1)
     for label, buys, hurts, number, marker, filled in _KINDS:
@@ -73,20 +80,23 @@ def _panel(axes: Axes, table: pd.DataFrame, ends: tuple[float, float]) -> None:
             label=f"{label}: {len(rows)}", zorder=3,
         )  # fmt: skip
         _intervals(axes, rows, look, ends)
+    axes.set_xlim(ends)
 
 
 def _intervals(axes: Axes, rows: pd.DataFrame, look: Look, ends: tuple[float, float]) -> None:
     """Promised intervals, with an arrow where one goes on, and two standard errors."""
-    low, high = rows["low"].clip(*ends), rows["high"].clip(*ends)
+    room = 0.015 * (ends[1] - ends[0])  # for arrows within the frame
+    low = rows["low"].clip(ends[0] + room, ends[1] - room)
+    high = rows["high"].clip(ends[0] + room, ends[1] - room)
     axes.hlines(rows["realised"], low, high, color=look.colour, linewidth=0.5, zorder=2)
     far = 2 * rows["std_error"]
     below, above = rows["realised"] - far, rows["realised"] + far
     axes.vlines(rows["promised"], below, above, color=look.colour, linewidth=0.5, zorder=2)
-    arrows = ((low, "<", rows["low"] < ends[0]), (high, ">", rows["high"] > ends[1]))
+    arrows = ((low, "<", rows["low"] < low), (high, ">", rows["high"] > high))
     for at, marker, beyond in arrows:
         axes.plot(
             at[beyond], rows["realised"][beyond], marker, color=look.colour, markersize=3,
-            linewidth=0, clip_on=False, zorder=2,
+            linewidth=0, zorder=2,
         )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from opal.scaling.table import columns_of
 
 STRATEGIES = ("reweight", "real", "augment", "balance", "validated")
 _OF_EXPONENT = ("few sizes", "sizes span too little")  # warnings that a known exponent answers
+_OF_POINTS = "the law misses"  # in standard errors, tiny where seeds share their real rows
 _CLEAR = 3.0  # standard errors
 _ROUNDING = 1e-3  # of the range of the values: what solvers and the order of rows make
 
@@ -109,8 +110,13 @@ def plan(
     names.check("strategy", strategies, STRATEGIES)
     planner = Planner(*laws_of(fitted, subsample), funds, _measured_best(fitted))
     best = planner.best()
-    said = [*_of_pool(fitted, subsample), *_warnings(fitted, funds, best)]
-    advice = _decide(planner, best, strategies, said, accept_loss=accept_loss)
+    asked = best if best.cost > 0 else planner.purchase()
+    said = [
+        *_of_pool(fitted, subsample),
+        *_of_misfit(fitted, asked),
+        *_warnings(fitted, funds, best),
+    ]
+    advice = _decide(planner, best, asked, strategies, said, accept_loss=accept_loss)
     if advice.chosen.cost > 0:
         return advice
     told = _of_measured(fitted, planner.law, min_gain * planner.excess)
@@ -120,6 +126,7 @@ def plan(
 def _decide(
     planner: Planner,
     best: Option,
+    asked: Option,
     strategies: Sequence[str],
     said: list[str],
     *,
@@ -128,7 +135,6 @@ def _decide(
     """Buy if the expected gain is worth it and no loss (docs/theory.md, section 12.3)."""
     budget = planner.budget
     least = budget.min_gain * planner.excess
-    asked = best if best.cost > 0 else planner.purchase()
     low, high = asked.ci
     expected = min(planner.expected_gain(best), best.gain) > least
     buys = expected and (accept_loss or not low <= 0)
@@ -235,7 +241,7 @@ def _of_fit(fitted: FitOrParams, n: float, N: float, alpha: float) -> list[str]:
     seen = columns_of(fitted.frame, fitted.law, fitted.roles)
     at = {"n": np.array([n]), "N": np.array([max(N, 1.0)]), "alpha": np.array([alpha])}
     known = _OF_EXPONENT if isinstance(fitted.law, CrossLaw) else ()
-    kept = [text for text in fitted.warnings if not text.startswith(known)]
+    kept = [text for text in fitted.warnings if not text.startswith((*known, _OF_POINTS))]
     return [*kept, *of_extrapolation(fitted.law, seen, at)]
 
 
@@ -252,6 +258,30 @@ def _of_pool(fitted: FitOrParams, subsample: float | None) -> list[str]:
         f"all seeds have one risk with all real samples alone ({values.iloc[0]:.4g}). If each drew "
         "half of one pool of synthetic samples too, say --subsample 0.5: without it the intervals "
         "are far too narrow."
+    )
+    return [text]
+
+
+def _of_misfit(fitted: FitOrParams, asked: Option) -> list[str]:
+    """A law that misses the points with all real samples by more than the gain's interval allows.
+
+    The root mean square miss, with the noise of the means over seeds taken off.
+    """
+    if not isinstance(fitted, Fit) or fitted.n_seeds < 2:
+        return []
+    x, seen = fitted.roles.x, columns_of(fitted.frame, fitted.law, fitted.roles)
+    rows = fitted.frame.assign(miss=fitted.frame[fitted.roles.y] - fitted.predict(seen))
+    rows = rows[rows[x["n"]] == rows[x["n"]].max()]
+    each = rows.groupby([x[name] for name in ("n", "N", "alpha")])["miss"]
+    mean, noise = each.mean(), each.var() / each.size()
+    miss = float(np.sqrt(max(np.mean(mean**2 - noise), 0.0)))
+    half = (asked.ci[1] - asked.ci[0]) / 2
+    if not miss > half:
+        return []
+    text = (
+        f"the law misses the pilot's risks with all real samples by {miss:.3g} (root mean square), "
+        f"more than half of the gain's interval, {half:.3g}, which is then too narrow. Trust the "
+        "measured gain of the validated point more than the expected one."
     )
     return [text]
 

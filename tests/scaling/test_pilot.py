@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -116,3 +117,22 @@ def test_impossible_proposals_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         propose(*found, n=300, largest_pool=pool, n_points=n_points)
+
+
+def test_a_kept_fit_without_an_amplitude_draws_what_it_drew(tmp_path: Path) -> None:
+    """What vanished is told as 0, and must not come back as a number that nothing holds."""
+    law, points = cross_law(), pd.DataFrame(pilot.first_points(300, 1200))
+    at = {name: np.maximum(points[name].to_numpy(float), 1e-9) for name in X}
+    exact = law.predict({"E": 0.5, "R_s": 0.4, "C": 0.02, "A_s": 1e-8, "A_r": 1.6}, at)
+    exact = exact + 1e-4 * at["N"] * at["alpha"]  # more rows do worse: no law has it
+    rng = np.random.default_rng(0)
+    rows = [
+        points.assign(seed=seed, value=exact + 0.01 * (exact - 0.5) * rng.normal(size=len(points)))
+        for seed in range(6)
+    ]
+    found = pilot_fit.fit_pilot(pd.concat(rows, ignore_index=True), seed="seed", n_bootstrap=20)
+    assert found.params["A_s"].estimate == 0.0
+    found.save(tmp_path / "fit.json")
+    again = Fit.load(tmp_path / "fit.json", law=law)
+    assert np.allclose(again.draws, found.draws)
+    assert np.abs(found.draws).max() < 1e4

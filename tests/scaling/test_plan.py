@@ -254,6 +254,18 @@ def test_a_purchase_that_may_be_a_loss_is_only_made_if_asked_for() -> None:
     assert not any("includes a loss" in text for text in bold.warnings)
 
 
+@pytest.mark.parametrize("bend", [0.0, 0.02])
+def test_a_law_that_misses_the_pilot_by_more_than_it_admits_is_told(bend: float) -> None:
+    """Points of small weights are low and others high, as no mixture law has it; seeds agree."""
+    rows = table(GOOD, noise=0.02)
+    middle = np.exp(-((np.log(rows["alpha"].clip(lower=1e-3) / 0.1)) ** 2))
+    bent = rows.assign(value=rows["value"] + bend * middle * (rows["alpha"] > 0))
+    advice = plan(pilot_fit.fit_pilot(bent, seed="seed", n_bootstrap=40), **TERMS)
+    told = any("the law misses the pilot's risks" in text for text in advice.warnings)
+    assert told == (bend > 0)
+    assert not any("standard errors" in text for text in advice.warnings)
+
+
 def parts_of(rows: pd.DataFrame, noise: float) -> pd.DataFrame:
     """The risks on ten parts of validation rows that all trainings share.
 
