@@ -118,6 +118,8 @@ def check(frame: pd.DataFrame, law: ScalingLaw, roles: Roles, *, link: str, loss
         check_numbers(frame, name)
     _check_sizes(frame, law, roles)
     _check_values(frame, roles, link=link, loss=loss)
+    if link == "identity":
+        _check_signs(frame[roles.y].to_numpy(float), law, roles.y)
     _check_noise_columns(frame, roles)
     _check_copies(frame, roles)
 
@@ -236,6 +238,19 @@ def _check_values(frame: pd.DataFrame, roles: Roles, *, link: str, loss: str) ->
             f"least is {y.min():g}. Drop them, or use another link and loss."
         )
     _check_units(y, roles.y)
+
+
+def _check_signs(y: np.ndarray, law: ScalingLaw, name: str) -> None:
+    """A law whose floors and amplitudes are not negative has no negative values."""
+    own = (*law.linear, *law.amplitudes)
+    falls = law.amplitudes and all(law.bounds[parameter][0] >= 0 for parameter in own)
+    if falls and y.min() < 0:
+        raise ValueError(
+            f"law {law.name!r} has no negative values: its floor and amplitudes are at least 0; "
+            f"{name!r} has {np.sum(y < 0)} negative values, the least is {y.min():g}. Fit the loss "
+            "or error itself, not its logarithm, its negative or a difference; for a logarithm use "
+            "the values before it was taken, with link log."
+        )
 
 
 def _check_units(y: np.ndarray, name: str) -> None:
