@@ -123,7 +123,7 @@ def of_replicates(fitted: Residuals) -> list[Departure]:
     both. Where the law cannot take up such a shift, its mean is held against the seeds' own.
     """
     fitted = _scattering(fitted)
-    if (rough := PureError.of(fitted)) is None:
+    if not len(fitted.left) or (rough := PureError.of(fitted)) is None:
         return []
     fitted = weighted_by_scatter(fitted, rough)
     if (noise := PureError.of(fitted)) is None:

@@ -96,6 +96,14 @@ def test_values_that_have_no_logarithm(settings: dict[str, str], message: str) -
     assert "'y' has 10 that are not, the least is -0.0955" in said
 
 
+def test_negative_values_of_a_law_that_has_none() -> None:
+    frame = GOOD.assign(y=GOOD["y"] - 0.3)
+    said = refusal(frame)
+    assert "law 'power' has no negative values" in said
+    assert f"the least is {frame['y'].min():g}" in said
+    assert "link log" in said
+
+
 def test_constant_columns() -> None:
     assert "the column 'n' is constant (5)" in refusal(GOOD.assign(n=5.0))
     assert "the column 'y' is constant (0.5): there is no curve" in refusal(GOOD.assign(y=0.5))
