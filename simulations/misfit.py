@@ -60,7 +60,7 @@ class Config:
 
 
 PRESETS = {
-    "tiny": Config(n_tables=2, n_curve=0, chunk=2),
+    "tiny": Config(n_tables=1, n_curve=0, chunk=1),
     "quick": Config(n_tables=10, n_curve=0, chunk=10),
     "full": Config(),
 }

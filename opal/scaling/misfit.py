@@ -25,6 +25,7 @@ _EXACT = 1e-9  # residuals below this share of the values are rounding
 _OUTLYING = 5.0  # robust standard deviations
 _NEIGHBOURS = 20  # rows on each side, by whose residuals the scale of one is judged
 _LEAST_OUTLIERS = 2
+_ROWS_PER_OUTLIER = 200  # more outliers are asked for where rows are many
 _ENOUGH_ROWS = 2 * _NEIGHBOURS
 
 
@@ -174,8 +175,8 @@ def _of_shifts(fitted: Residuals) -> list[Departure]:
 def outliers(covariance: SamplingCovariance) -> np.ndarray:
     """Robust standard deviations of rows that lie far from the curve, 0 of the others ``[rows]``.
 
-    The scale of a row is that of its neighbours on the curve. All are 0 where fewer than
-    two rows stand out, where rows are few, or where their noise is known.
+    The scale of a row is that of its neighbours on the curve. All are 0 where no more rows stand
+    out than may by chance, where rows are few, or where their noise is known.
     """
     problem = covariance.problem
     distance = np.zeros(problem.n_rows)
@@ -189,4 +190,5 @@ def outliers(covariance: SamplingCovariance) -> np.ndarray:
     scale = np.median(windows, axis=1) / special.ndtri(0.75)
     distance[order] = left[order] / np.maximum(scale, 1e-300)
     far = distance > _OUTLYING
-    return np.where(far, distance, 0.0) if far.sum() >= _LEAST_OUTLIERS else np.zeros_like(left)
+    least = max(_LEAST_OUTLIERS, problem.n_rows // _ROWS_PER_OUTLIER)
+    return np.where(far, distance, 0.0) if far.sum() >= least else np.zeros_like(left)

@@ -133,7 +133,7 @@ def test_heavy_tails_name_the_loss_that_they_hardly_move() -> None:
 
 def test_a_warning_names_only_laws_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pd.DataFrame({"n": N, "y": VALLEY})
-    monkeypatch.setitem(LAWS, "valley", replace(LAWS["power"], name="valley"))  # type: ignore[arg-type]
+    monkeypatch.setitem(LAWS, "valley", replace(LAWS["power"], name="valley"))
     assert "Another law may fit (--law: " in misses(fitted(frame))[0]
     assert "valley" in misses(fitted(frame))[0]
     assert "additive" not in misses(fitted(frame))[0]
