@@ -14,6 +14,7 @@ from opal.scaling.scaling_law import Columns, ScalingLaw
 NAME_YOURS = " Name yours with --x, --y and --seed (in Python x, y and seed)."
 _IDENTITY = ("metric", "group", "setting", "source")  # columns of records that tell curves apart
 _SUSPECT_RATIO = 5.0
+_ERRORS = 3.0  # standard errors by which a mean may lie below zero
 _LEAST, _MOST = 1e-9, 1e12  # of the largest value: beyond, sums of squares lose their digits
 
 
@@ -118,9 +119,9 @@ def check(frame: pd.DataFrame, law: ScalingLaw, roles: Roles, *, link: str, loss
         check_numbers(frame, name)
     _check_sizes(frame, law, roles)
     _check_values(frame, roles, link=link, loss=loss)
-    if link == "identity":
-        _check_signs(frame[roles.y].to_numpy(float), law, roles.y)
     _check_noise_columns(frame, roles)
+    if link == "identity":
+        _check_signs(frame, law, roles)
     _check_copies(frame, roles)
 
 
@@ -240,16 +241,24 @@ def _check_values(frame: pd.DataFrame, roles: Roles, *, link: str, loss: str) ->
     _check_units(y, roles.y)
 
 
-def _check_signs(y: np.ndarray, law: ScalingLaw, name: str) -> None:
-    """A law whose floors and amplitudes are not negative has no negative values."""
+def _check_signs(frame: pd.DataFrame, law: ScalingLaw, roles: Roles) -> None:
+    """A law whose floors and amplitudes are not negative has no negative values.
+
+    Single rows may scatter below zero, their mean at a point may not; nor may a mean, by more than
+    its standard error explains.
+    """
     own = (*law.linear, *law.amplitudes)
-    falls = law.amplitudes and all(law.bounds[parameter][0] >= 0 for parameter in own)
-    if falls and y.min() < 0:
+    if not law.amplitudes or any(law.bounds[parameter][0] < 0 for parameter in own):
+        return
+    y = frame.groupby(list(roles.x.values()))[roles.y].transform("mean").to_numpy(float)
+    room = 0.0 if roles.std_error is None else _ERRORS * frame[roles.std_error].to_numpy(float)
+    wrong = y < -room
+    if np.any(wrong):
         raise ValueError(
             f"law {law.name!r} has no negative values: its floor and amplitudes are at least 0; "
-            f"{name!r} has {np.sum(y < 0)} negative values, the least is {y.min():g}. Fit the loss "
-            "or error itself, not its logarithm, its negative or a difference; for a logarithm use "
-            "the values before it was taken, with link log."
+            f"{roles.y!r} is negative on average at the sizes of {np.sum(wrong)} rows, the least "
+            f"mean is {y.min():g}. Fit the loss or error itself, not its logarithm, its negative "
+            "or a difference; for a logarithm use the values before it was taken, with link log."
         )
 
 
