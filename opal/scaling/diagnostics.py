@@ -11,7 +11,7 @@ from scipy import stats
 from opal.scaling import misfit
 from opal.scaling.covariance import SamplingCovariance
 from opal.scaling.laws import LAWS
-from opal.scaling.problem import Link
+from opal.scaling.problem import Link, Problem
 from opal.scaling.scaling_law import Columns, ScalingLaw
 from opal.scaling.table import Roles
 from opal.scaling.weights import points
@@ -142,13 +142,18 @@ def _largest_miss(covariance: SamplingCovariance, columns: Mapping[str, str], li
     errors = np.abs(left) / np.sqrt(np.bincount(point, problem.root_weights**2))
     worst = int(np.argmax(errors if sure else np.abs(miss)))
     row = int(np.flatnonzero(point == worst)[0])
-    where = ", ".join(
-        f"{columns[name]} = {problem.x[name][row]:g}" for name in problem.law.variables
-    )
     size = f"{errors[worst]:.1f} standard errors"
     if not sure:
         size = f"{abs(miss[worst]) / np.ptp(value):.1%} of the range of the values"
-    return f"most at {where}: by {abs(miss[worst]):.3g}, {size}"
+    side = "above" if miss[worst] > 0 else "below"
+    where = _where(problem, row, columns)
+    return f"most at {where}: {abs(miss[worst]):.3g} {side} the curve, {size}"
+
+
+def _where(problem: Problem, row: int, columns: Mapping[str, str]) -> str:
+    """The variables of a row, by the names of their columns."""
+    values = ((columns[name], problem.x[name][row]) for name in problem.law.variables)
+    return ", ".join(f"{name} = {value:g}" for name, value in values)
 
 
 def _other_laws(law: ScalingLaw) -> str:
@@ -170,16 +175,13 @@ def of_tails(
     if not distance.any():
         return
     problem, row = covariance.problem, int(np.argmax(distance))
-    where = ", ".join(
-        f"{columns[name]} = {problem.x[name][row]:g}" for name in problem.law.variables
-    )
     remedy = "check them"
     if link == "identity" and problem.y.min() > 0:
         remedy += ", or fit with --loss huber-log (loss='huber-log'), which they hardly move"
     yield (
         f"heavy tails: {np.sum(distance > 0)} of {problem.n_rows} rows lie more than 5 robust "
-        f"standard deviations off the curve, the farthest {distance[row]:.3g} at {where}. Least "
-        f"squares follows such rows: {remedy}."
+        f"standard deviations off the curve, the farthest {distance[row]:.3g} at "
+        f"{_where(problem, row, columns)}. Least squares follows such rows: {remedy}."
     )
 
 

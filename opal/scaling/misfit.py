@@ -129,7 +129,8 @@ def of_replicates(fitted: Residuals) -> list[Departure]:
     fitted = weighted_by_scatter(fitted, rough)
     if (noise := PureError.of(fitted)) is None:
         return []
-    null = orthonormal(np.concatenate([fitted.null, noise.shifts], axis=1))
+    lifts = fitted.root[:, None] * fitted.lifts[:, : 2 * fitted.shared]
+    null = orthonormal(np.concatenate([fitted.null, noise.shifts, lifts], axis=1))
     levels = {
         along: noise.chance(fitted.smooth(directions, weights), directions, weights)
         for along, directions, weights in fitted.contrasts(null)
@@ -159,7 +160,7 @@ def _scattering(fitted: Residuals) -> Residuals:
 def _of_shifts(fitted: Residuals) -> list[Departure]:
     """Student's t over seeds of each shift that the law cannot take up."""
     seeds = np.unique(fitted.clusters)
-    if not 3 <= len(seeds) < len(fitted.clusters):
+    if len(seeds) < 3 or not fitted.shared:
         return []
     columns = fitted.root[:, None] * fitted.lifts
     beyond = without(columns / np.linalg.norm(columns, axis=0), fitted.null)

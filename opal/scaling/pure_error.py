@@ -14,7 +14,7 @@ from scipy import special
 from opal.scaling.contrasts import orthonormal, upper_tail, without
 from opal.scaling.residuals import Residuals
 
-_MOST_SEEDS = 100  # with shifts of their own; of more, the shifts count as noise
+_MOST_SEEDS = 40  # with shifts of their own; of more, the shifts count as noise
 _LEAST_DF = 2
 
 

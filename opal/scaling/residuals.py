@@ -74,6 +74,11 @@ class Residuals:
         return np.stack([np.ones_like(self.curve), self.curve], axis=1)
 
     @cached_property
+    def shared(self) -> bool:
+        """Whether some rows share a seed."""
+        return len(np.unique(self.clusters)) < len(self.clusters)
+
+    @cached_property
     def null(self) -> np.ndarray:
         """What the law can take up, weighted, ``[rows, p]`` orthonormal."""
         return orthonormal(self.root[:, None] * self.slopes)
