@@ -72,7 +72,8 @@ class Fit:
         """The problem at its optimum, with its sampling covariance."""
         problem, kind, replicates = build_problem(self.law, self.frame, self.roles, self.settings)
         values = np.array([self.params[name].estimate for name in self.law.params])
-        return SamplingCovariance(problem, problem.coordinates(values), kind, replicates)
+        phi = np.clip(problem.coordinates(values), *problem.bounds)  # what vanished is told as 0
+        return SamplingCovariance(problem, phi, kind, replicates)
 
     @cached_property
     def residuals(self) -> pd.DataFrame:

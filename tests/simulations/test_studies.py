@@ -70,6 +70,7 @@ SLOW = (
     "generator_temperature",
     "misfit",
     "optimal_weight",
+    "plan_learners",
 )
 
 
