@@ -76,6 +76,21 @@ class Fit:
         return SamplingCovariance(problem, phi, kind, replicates)
 
     @cached_property
+    def residuals(self) -> pd.DataFrame:
+        """Each row with the columns of its variables, value, fitted value and what is left.
+
+        ``std_error`` is the standard deviation of the row on the scale of the metric, as given or
+        from the scatter of rows at one point; not a number where neither is there.
+        """
+        x = table.columns_of(self.frame, self.law, self.roles)
+        value, fitted = self.frame[self.roles.y].to_numpy(float), self.predict(x)
+        problem, error = self.covariance.problem, np.full(len(value), np.nan)
+        if self.covariance.kind == "known" or np.ptp(problem.root_weights) > 0:
+            error = 1 / problem.root_weights / LINKS[self.settings.link].slope(value)
+        left = {"value": value, "fitted": fitted, "residual": value - fitted, "std_error": error}
+        return pd.concat([self.frame[list(self.roles.x.values())], pd.DataFrame(left)], axis=1)
+
+    @cached_property
     def draws(self) -> np.ndarray:
         """Bootstrap draws ``[n_bootstrap, p]`` of the parameters, in the order of the law."""
         covariance, settings = self.covariance, self.settings
@@ -146,9 +161,21 @@ class Fit:
             "intervals": self.settings.intervals,
             "params": {name: estimate.to_dict() for name, estimate in self.params.items()},
             "predictions": self.predictions(points),
+            "residuals": self._residual_records(),
             "warnings": [*self.warnings, *far],
             "n_rows": self.n_rows,
         }
+
+    def _residual_records(self) -> list[dict[str, Any]]:
+        """:attr:`residuals` as JSON-able fields; an unknown ``std_error`` is None."""
+        x = table.columns_of(self.frame, self.law, self.roles)
+        names = ["value", "fitted", "residual", "std_error"]
+        known = self.residuals[names].astype(object)
+        left = known.where(known.notna(), None).to_dict("records")
+        return [
+            {"x": {name: float(column[i]) for name, column in x.items()}, **row}
+            for i, row in enumerate(left)
+        ]
 
     def save(self, path: Path | str) -> None:
         """Write the fit, its rows included, as JSON; numbers keep full precision."""
@@ -278,7 +305,8 @@ def _warnings(
         *diagnostics.of_sizes(problem.law, problem.x, roles.x),
         *diagnostics.of_direction(problem.law, problem.x, problem.y),
         *diagnostics.of_params(covariance, ends),
-        *diagnostics.of_noise(covariance),
+        *diagnostics.of_misfit(covariance, roles.x, LINKS[settings.link]),
+        *diagnostics.of_tails(covariance, roles.x, settings.link),
     ]
     if settings.loss == "huber-log" and roles.std_error is not None:
         said.append("loss huber-log weighs all rows alike: the standard errors are not used.")

@@ -191,7 +191,9 @@ def build_problem(
         errors = frame[roles.std_error].to_numpy(float) * link.slope(raw)
         kind = "known" if roles.seed is None else "clusters"
     else:
-        replicates = Replicates(y, points([x[name] for name in law.variables]), _features(law, x))
+        replicates = Replicates(
+            y, points([x[name] for name in law.variables]), row_features(law, x)
+        )
         errors = replicates.errors()
         replicates = None if errors is None else replicates
         kind = kind if errors is None else "clusters"
@@ -204,7 +206,7 @@ def on_link(law: ScalingLaw, link: str) -> ScalingLaw:
     return law if link == "identity" else law.signed()
 
 
-def _features(law: ScalingLaw, x: Columns) -> np.ndarray:
+def row_features(law: ScalingLaw, x: Columns) -> np.ndarray:
     """What the variance of a row may depend on: logarithms of sizes, and weights."""
     counts = [name in law.sizes and x[name].min() >= 0 for name in law.variables]
     columns = zip(law.variables, counts, strict=True)

@@ -26,6 +26,7 @@ class ScalingLaw:
         bounds: lower and upper bound of each parameter.
         derivatives: ``(values of params [p], x) -> (f [rows], ∂f/∂params [rows, p])``.
         amplitudes: positive parameters that multiply a power; a fit works on their logarithm.
+        factors: parameters of either sign that multiply a power, on a link's scale.
         sizes: the variables that count samples.
         given: variables that multiply no parameter of their own, so that they need not vary.
         linear: names of the parameters in which the law is linear, if it is separable.
@@ -43,6 +44,7 @@ class ScalingLaw:
     bounds: Mapping[str, tuple[float, float]]
     derivatives: Callable[[np.ndarray, Columns], tuple[np.ndarray, np.ndarray]]
     amplitudes: tuple[str, ...] = ()
+    factors: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     linear: tuple[str, ...] = ()
@@ -144,7 +146,9 @@ class ScalingLaw:
         own = set(self.amplitudes) <= set(self.linear)
         free = [name for name in self.linear if own or name not in self.amplitudes]
         bounds = {**self.bounds, **dict.fromkeys(free, (-np.inf, np.inf))}
-        return replace(self, bounds=bounds, amplitudes=() if own else self.amplitudes)
+        if own:
+            return replace(self, bounds=bounds, amplitudes=(), factors=self.amplitudes)
+        return replace(self, bounds=bounds)
 
     @classmethod
     def of_function(

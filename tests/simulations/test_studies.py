@@ -68,6 +68,7 @@ SLOW = (
     "generator_data",
     "generator_gaussian",
     "generator_temperature",
+    "misfit",
     "optimal_weight",
     "plan_learners",
 )
