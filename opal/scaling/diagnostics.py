@@ -75,7 +75,7 @@ def is_open(name: str, low: float, high: float, law: ScalingLaw, span: float, re
     all values lie apart (``span``), or if it holds zero and is wider than that itself: a part of
     the law that the table weighs so little may be absent, or as large as all there is.
     """
-    if name in law.amplitudes:
+    if name in law.amplitudes or name in law.scales:
         return not low > 0 or high / low > _OPEN
     bound = law.bounds[name]
     width = bound[1] - bound[0]

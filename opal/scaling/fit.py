@@ -246,7 +246,7 @@ def _estimates(covariance: SamplingCovariance, settings: Settings) -> dict[str, 
     """Each parameter with its interval."""
     problem = covariance.problem
     gone = problem.gone(covariance.phi)
-    values = np.where(gone & problem.is_log, 0.0, problem.values(covariance.phi))
+    values = np.where(gone & problem.is_amplitude, 0.0, problem.values(covariance.phi))
     if settings.intervals == "bootstrap":
         draws = problem.values(
             intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)
