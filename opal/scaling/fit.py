@@ -16,6 +16,7 @@ from opal.files import write_json
 from opal.reading import read_text
 from opal.scaling import diagnostics, intervals, laws, solver, table
 from opal.scaling.covariance import SamplingCovariance
+from opal.scaling.new_run import RunNoise, joined, run_noise
 from opal.scaling.problem import LINKS, Settings, build_problem, on_link
 from opal.scaling.scaling_law import Columns, ScalingLaw
 from opal.scaling.table import Roles
@@ -92,8 +93,32 @@ class Fit:
         values = np.stack([self.law.derivatives(draw, arrays)[0] for draw in self.draws])
         return LINKS[self.settings.link].inverse(values)
 
-    def predict_interval(self, x: Columns) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends of the intervals of the curve at ``x``, ``[rows]`` each."""
+    def run_noise(self, x: Columns) -> RunNoise:
+        """How far one run at ``x`` scatters around the curve, and where that is known from."""
+        return run_noise(self.covariance, self.law.arrays(x))
+
+    def predict_interval(
+        self, x: Columns, *, new_run: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends of intervals at ``x``, ``[rows]`` each.
+
+        Args:
+            x: the law's variables.
+            new_run: intervals for one new run, with a seed of its own, in place of those for the
+                curve, which is the mean over seeds.
+
+        Raises:
+            ValueError: the table does not say how far one run scatters.
+        """
+        low, high = self._curve_interval(x)
+        if not new_run:
+            return low, high
+        link, noise = LINKS[self.settings.link], self.run_noise(x).half_width(self.settings.level)
+        best = link.forward(self.predict(x))
+        low, high = joined(best, link.forward(low), link.forward(high), noise)
+        return link.inverse(low), link.inverse(high)
+
+    def _curve_interval(self, x: Columns) -> tuple[np.ndarray, np.ndarray]:
         arrays, level = self.law.arrays(x), self.settings.level
         n = len(next(iter(arrays.values())))
         if self.settings.intervals == "bootstrap":
@@ -107,14 +132,17 @@ class Fit:
         return low, high
 
     def predictions(self, x: Columns) -> list[dict[str, Any]]:
-        """Each point of ``x`` with its ``estimate`` and ``ci``, for JSON."""
+        """Each point of ``x`` with its ``estimate``, ``ci`` and ``new_run``, for JSON."""
         arrays = self.law.arrays(x)
         self.law.check_x(arrays)
         best, (low, high) = self.predict(arrays), self.predict_interval(arrays)
+        known = self.run_noise(arrays).errors is not None
+        runs = np.transpose(self.predict_interval(arrays, new_run=True)) if known else None
         return [
             {
                 "x": {name: float(column[i]) for name, column in arrays.items()},
                 **Estimate(float(best[i]), float(low[i]), float(high[i])).to_dict(),
+                "new_run": None if runs is None else runs[i].tolist(),
             }
             for i in range(len(best))
         ]
@@ -145,6 +173,7 @@ class Fit:
             "intervals": self.settings.intervals,
             "params": {name: estimate.to_dict() for name, estimate in self.params.items()},
             "predictions": self.predictions(points),
+            "run_noise": self.run_noise(points).source,
             "warnings": [*self.warnings, *far],
             "n_rows": self.n_rows,
         }
