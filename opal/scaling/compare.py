@@ -110,7 +110,7 @@ def verdict(compared: pd.DataFrame) -> str:
     """Which law of :func:`compare_laws` predicts best, and whether that is more than noise.
 
     A gap between mean squares is noise if it is not larger than ``gap_noise``: the 95 % quantile of
-    what seeds (or given standard errors, or rows) and the sampling error of both fits make of it.
+    what seeds (or given standard errors, or rows) and the sampling error of the fits make of it.
     """
     fitted = compared[compared["reason"].isna()]
     best, others = fitted.iloc[0], fitted.iloc[1:]
@@ -146,8 +146,8 @@ def _forecast(
         unit = held[roles.std_error].to_numpy(float) * link.slope(y)
     residuals = (link.forward(y) - link.forward(predicted)) / unit
     low, high = fitted.predict_interval(at)
-    quantile = stats.norm.ppf((1 + fitted.settings.level) / 2)
-    errors = (link.forward(high) - link.forward(low)) / (2 * quantile * unit)
+    slopes = fitted.covariance.problem.model(fitted.covariance.phi, at)[1]
+    errors = np.array([fitted.covariance.standard_error(slope) for slope in slopes]) / unit
     ends = held.assign(low=low, high=high).groupby(list(dict.fromkeys(roles.x.values())))
     means = ends[[roles.y, "low", "high"]].mean()
     inside = (means["low"] <= means[roles.y]) & (means[roles.y] <= means["high"])
@@ -175,8 +175,9 @@ def _gap(one: Forecast, best: Forecast, seeds: np.ndarray | None, known: bool) -
         units = pd.Series(gaps).groupby(np.arange(len(gaps)) if seeds is None else seeds).mean()
         n = len(units)
         held = float(stats.t.ppf(0.975, n - 1) * units.std() / np.sqrt(n)) if n > 1 else np.inf
-    # A forecast errs alike at all held-out sizes.
-    moves = [2 * np.mean(np.abs(each.residuals) * each.errors) for each in (one, best)]
-    noise = float(np.linalg.norm([held, *(stats.norm.ppf(0.975) * np.array(moves))]))
+    # Where both forecasts move by one standard error of the surer one, alike at all sizes.
+    sure = np.minimum(one.errors, best.errors)
+    moves = 2 * float(np.mean(np.abs(one.residuals - best.residuals) * sure))
+    noise = float(np.hypot(held, stats.norm.ppf(0.975) * moves))
     gap = float(np.mean(gaps))
     return {"gap": gap, "gap_noise": noise, "tied": gap <= noise}

@@ -21,7 +21,7 @@ _COLUMNS = ("x1", "x2")
 
 
 @dataclass(frozen=True)
-class Optimum:
+class BestSizes:
     """The best sizes for one budget.
 
     Attributes:
@@ -50,7 +50,7 @@ class ComputeOptimal:
 
     factor: float
     exponents: tuple[Estimate, Estimate]
-    optima: tuple[Optimum, ...]
+    optima: tuple[BestSizes, ...]
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,11 +116,11 @@ def _check(fitted: Fit, compute: Sequence[float], factor: float) -> None:
         )
 
 
-def _optimum(fitted: Fit, compute: float, factor: float) -> Optimum:
+def _optimum(fitted: Fit, compute: float, factor: float) -> BestSizes:
     product = compute / factor
     best = _estimate(fitted, _log_size(product))
     low, middle, high = np.exp([best.low, best.estimate, best.high])
-    return Optimum(
+    return BestSizes(
         compute,
         Estimate(float(middle), float(low), float(high)),
         Estimate(float(product / middle), float(product / high), float(product / low)),
@@ -171,7 +171,7 @@ def _least_value(fitted: Fit, product: float) -> Target:
     return target
 
 
-def _warnings(fitted: Fit, optima: Sequence[Optimum]) -> Iterator[str]:
+def _warnings(fitted: Fit, optima: Sequence[BestSizes]) -> Iterator[str]:
     unsettled = [name for name in ("A", "B", "a", "b") if _is_open(fitted, name)]
     if unsettled:
         yield (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from opal.scaling.new_run import RunNoise, joined, run_noise
 from opal.scaling.problem import LINKS, Settings, build_problem, on_link
 from opal.scaling.scaling_law import Columns, ScalingLaw
 from opal.scaling.table import Roles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCHEMA_VERSION = 1
 _MANY_SEEDS = 20  # from here on a bootstrap over them is about as wide as it should be
@@ -177,6 +180,22 @@ class Fit:
             "warnings": [*self.warnings, *far],
             "n_rows": self.n_rows,
         }
+
+    def summary(self) -> str:
+        """The law and its estimates in one line."""
+        found = ", ".join(f"{name} {each.estimate:.3g}" for name, each in self.params.items())
+        return f"{self.law.name}: {self.law.equation} with {found}"
+
+    def plot(self, *, held_out: pd.DataFrame | None = None, at: Columns | None = None) -> Figure:
+        """Points, curve, intervals and residuals as a figure: :func:`opal.scaling.picture.draw`.
+
+        Args:
+            held_out: rows that the fit has not seen, with the columns of the table; drawn open.
+            at: points to which the curve is drawn; 10 times the largest size if None.
+        """
+        from opal.scaling.picture import draw
+
+        return draw(self, held_out=held_out, at=at)
 
     def save(self, path: Path | str) -> None:
         """Write the fit, its rows included, as JSON; numbers keep full precision."""

@@ -48,7 +48,7 @@ def test_json_has_the_documented_fields(tables: Path, capsys: pytest.CaptureFixt
     found = report(capsys, *ADDITIVE, "--loss", "huber-log")
     assert set(found) == {
         *("law", "equation", "loss", "link", "level", "intervals"),
-        *("params", "predictions", "warnings", "n_rows"),
+        *("params", "predictions", "run_noise", "warnings", "n_rows"),
     }
     assert (found["law"], found["loss"], found["n_rows"]) == ("additive", "huber-log", 20)
     truth = {"E": 1.69, "A": 406.4, "B": 410.7, "a": 0.34, "b": 0.28}
