@@ -114,8 +114,16 @@ class Fit:
             ValueError: the table does not say how far one run scatters.
         """
         low, high = self._curve_interval(x)
-        if not new_run:
-            return low, high
+        return self.run_interval(x, low, high) if new_run else (low, high)
+
+    def run_interval(
+        self, x: Columns, low: np.ndarray, high: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of the intervals of one new run at ``x``, from those of the curve, ``[rows]`` each.
+
+        Raises:
+            ValueError: the table does not say how far one run scatters.
+        """
         link, noise = LINKS[self.settings.link], self.run_noise(x).half_width(self.settings.level)
         best = link.forward(self.predict(x))
         low, high = joined(best, link.forward(low), link.forward(high), noise)
@@ -140,7 +148,7 @@ class Fit:
         self.law.check_x(arrays)
         best, (low, high) = self.predict(arrays), self.predict_interval(arrays)
         known = self.run_noise(arrays).errors is not None
-        runs = np.transpose(self.predict_interval(arrays, new_run=True)) if known else None
+        runs = np.transpose(self.run_interval(arrays, low, high)) if known else None
         return [
             {
                 "x": {name: float(column[i]) for name, column in arrays.items()},

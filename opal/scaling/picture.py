@@ -35,6 +35,7 @@ _WIDTH = 3.4  # inches: a column of a paper
 _MOST_CURVES = 6  # that a panel can hold; with more, fitted values are held against observed ones
 _REACH = 10.0  # times the largest size: how far the curve is drawn
 _N_POINTS = 60  # of a curve
+_N_BAND = 20  # of its interval, which takes longer
 _WARNED = "#D55E00"
 
 
@@ -53,8 +54,9 @@ class _Drawable(Protocol):
     def warnings(self) -> Sequence[str]: ...
     def summary(self) -> str: ...
     def predict(self, x: Columns) -> np.ndarray: ...
-    def predict_interval(
-        self, x: Columns, *, new_run: bool = False
+    def predict_interval(self, x: Columns) -> tuple[np.ndarray, np.ndarray]: ...
+    def run_interval(
+        self, x: Columns, low: np.ndarray, high: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]: ...
     def run_noise(self, x: Columns) -> RunNoise: ...
 
@@ -194,11 +196,13 @@ def _curve(
 ) -> None:
     """The curve with its interval, and around it that of one new run if that is known."""
     seen = x[name] <= largest
-    best, (low, high) = fitted.predict(x), fitted.predict_interval(x)
-    axes.fill_between(x[name], low, high, color=colour, alpha=0.28, linewidth=0, zorder=1)
+    best = fitted.predict(x)
+    some = {key: column[:: _N_POINTS // _N_BAND] for key, column in x.items()}
+    low, high = fitted.predict_interval(some)
+    axes.fill_between(some[name], low, high, color=colour, alpha=0.28, linewidth=0, zorder=1)
     if _runs(fitted):
-        low, high = fitted.predict_interval(x, new_run=True)
-        axes.fill_between(x[name], low, high, color=colour, alpha=0.12, linewidth=0, zorder=0)
+        low, high = fitted.run_interval(some, low, high)
+        axes.fill_between(some[name], low, high, color=colour, alpha=0.12, linewidth=0, zorder=0)
     axes.plot(x[name][seen], best[seen], color=colour, zorder=2)
     beyond = x[name] >= largest
     axes.plot(x[name][beyond], best[beyond], color=colour, linestyle=(0, (3, 1.5)), zorder=2)
