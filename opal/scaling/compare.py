@@ -1,4 +1,7 @@
-"""Which law predicts larger sizes best: each is fitted without the largest, and then asked."""
+"""Which law predicts larger sizes best: each is fitted without the largest, and then asked.
+
+docs/theory.md, section 11.6.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The two sizes that a compute budget is best spent on, by the additive law.
 
-Compute is C = k x1 x2, with k = 6 for parameters and tokens (Hoffmann et al. 2022, equation 4).
+Compute is C = k x1 x2, with k = 6 for parameters and tokens: docs/theory.md, section 11.5.
 """
 
 from __future__ import annotations
