@@ -30,13 +30,13 @@ RANKS = {
     "estimators": 4,
     "risk": 5,
     "records": 6,
+    "plotting": 6,  # of tables with the columns of records, whoever made them
     "runner": 7,
     "executors": 7,
     "simulation": 7,
     "regression": 7,
     "theory": 7,
     "scaling": 7,
-    "plotting": 8,
     "bridge": 9,
     "cli": 10,
 }

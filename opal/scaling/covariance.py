@@ -81,7 +81,7 @@ class SamplingCovariance:
     def factor(self) -> np.ndarray:
         """R with RᵀR the Hessian of S/2, its flattest directions held off zero, ``[p, p]``."""
         slopes = np.sqrt(self.curvature)[:, None] * self._residuals[1]
-        norms = np.maximum(np.linalg.norm(slopes, axis=0), 1e-150)
+        norms = np.maximum(np.linalg.norm(slopes, axis=0), 1e-100)
         _, values, rotation = np.linalg.svd(slopes / norms, full_matrices=False)
         values = np.maximum(values, 1e-8 * values[0])
         return values[:, None] * rotation * norms

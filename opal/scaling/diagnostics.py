@@ -79,7 +79,7 @@ def is_open(name: str, low: float, high: float, law: ScalingLaw, span: float, re
     all values lie apart (``span``), or if it holds zero and is wider than that itself: a part of
     the law that the table weighs so little may be absent, or as large as all there is.
     """
-    if name in law.amplitudes or name in law.factors:
+    if name in law.amplitudes or name in law.factors or name in law.scales:
         near, far = sorted((abs(low), abs(high)))
         return not (low > 0 or high < 0) or far / near > _OPEN
     bound = law.bounds[name]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,13 @@ from opal.files import write_json
 from opal.reading import read_text
 from opal.scaling import diagnostics, intervals, laws, solver, table
 from opal.scaling.covariance import SamplingCovariance
+from opal.scaling.new_run import RunNoise, joined, run_noise
 from opal.scaling.problem import LINKS, Settings, build_problem, on_link
 from opal.scaling.scaling_law import Columns, ScalingLaw
 from opal.scaling.table import Roles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCHEMA_VERSION = 1
 _MANY_SEEDS = 20  # from here on a bootstrap over them is about as wide as it should be
@@ -108,8 +112,40 @@ class Fit:
         values = np.stack([self.law.derivatives(draw, arrays)[0] for draw in self.draws])
         return LINKS[self.settings.link].inverse(values)
 
-    def predict_interval(self, x: Columns) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends of the intervals of the curve at ``x``, ``[rows]`` each."""
+    def run_noise(self, x: Columns) -> RunNoise:
+        """How far one run at ``x`` scatters around the curve, and where that is known from."""
+        return run_noise(self.covariance, self.law.arrays(x))
+
+    def predict_interval(
+        self, x: Columns, *, new_run: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends of intervals at ``x``, ``[rows]`` each.
+
+        Args:
+            x: the law's variables.
+            new_run: intervals for one new run, with a seed of its own, in place of those for the
+                curve, which is the mean over seeds.
+
+        Raises:
+            ValueError: the table does not say how far one run scatters.
+        """
+        low, high = self._curve_interval(x)
+        return self.run_interval(x, low, high) if new_run else (low, high)
+
+    def run_interval(
+        self, x: Columns, low: np.ndarray, high: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of the intervals of one new run at ``x``, from those of the curve, ``[rows]`` each.
+
+        Raises:
+            ValueError: the table does not say how far one run scatters.
+        """
+        link, noise = LINKS[self.settings.link], self.run_noise(x).half_width(self.settings.level)
+        best = link.forward(self.predict(x))
+        low, high = joined(best, link.forward(low), link.forward(high), noise)
+        return link.inverse(low), link.inverse(high)
+
+    def _curve_interval(self, x: Columns) -> tuple[np.ndarray, np.ndarray]:
         arrays, level = self.law.arrays(x), self.settings.level
         n = len(next(iter(arrays.values())))
         if self.settings.intervals == "bootstrap":
@@ -123,14 +159,17 @@ class Fit:
         return low, high
 
     def predictions(self, x: Columns) -> list[dict[str, Any]]:
-        """Each point of ``x`` with its ``estimate`` and ``ci``, for JSON."""
+        """Each point of ``x`` with its ``estimate``, ``ci`` and ``new_run``, for JSON."""
         arrays = self.law.arrays(x)
         self.law.check_x(arrays)
         best, (low, high) = self.predict(arrays), self.predict_interval(arrays)
+        known = self.run_noise(arrays).errors is not None
+        runs = np.transpose(self.run_interval(arrays, low, high)) if known else None
         return [
             {
                 "x": {name: float(column[i]) for name, column in arrays.items()},
                 **Estimate(float(best[i]), float(low[i]), float(high[i])).to_dict(),
+                "new_run": None if runs is None else runs[i].tolist(),
             }
             for i in range(len(best))
         ]
@@ -162,6 +201,7 @@ class Fit:
             "params": {name: estimate.to_dict() for name, estimate in self.params.items()},
             "predictions": self.predictions(points),
             "residuals": self._residual_records(),
+            "run_noise": self.run_noise(points).source,
             "warnings": [*self.warnings, *far],
             "n_rows": self.n_rows,
         }
@@ -176,6 +216,22 @@ class Fit:
             {"x": {name: float(column[i]) for name, column in x.items()}, **row}
             for i, row in enumerate(left)
         ]
+
+    def summary(self) -> str:
+        """The law and its estimates in one line."""
+        found = ", ".join(f"{name} {each.estimate:.3g}" for name, each in self.params.items())
+        return f"{self.law.name}: {self.law.equation} with {found}"
+
+    def plot(self, *, held_out: pd.DataFrame | None = None, at: Columns | None = None) -> Figure:
+        """Points, curve, intervals and residuals as a figure: :func:`opal.scaling.picture.draw`.
+
+        Args:
+            held_out: rows that the fit has not seen, with the columns of the table; drawn open.
+            at: points to which the curve is drawn; 10 times the largest size if None.
+        """
+        from opal.scaling.picture import draw
+
+        return draw(self, held_out=held_out, at=at)
 
     def save(self, path: Path | str) -> None:
         """Write the fit, its rows included, as JSON; numbers keep full precision."""
@@ -274,7 +330,7 @@ def _estimates(covariance: SamplingCovariance, settings: Settings) -> dict[str, 
     """Each parameter with its interval."""
     problem = covariance.problem
     gone = problem.gone(covariance.phi)
-    values = np.where(gone & problem.is_log, 0.0, problem.values(covariance.phi))
+    values = np.where(gone & problem.is_amplitude, 0.0, problem.values(covariance.phi))
     if settings.intervals == "bootstrap":
         draws = problem.values(
             intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)

@@ -20,6 +20,7 @@ from opal.scaling.solver import descend
 Target = Callable[[np.ndarray], tuple[float, np.ndarray]]
 REACH = 25.0  # logarithms of amplitudes are followed this far from the estimate
 _CONTINUATION = (0.1, 0.4, 1.0)
+_EDGE = 1e-3  # of the logarithm of a scale: so near the end of where it is looked for
 _MOST_STEPS = 40
 _EXACT = 1e-13  # residuals below this share of the values are rounding
 _TOLERANCE = 1e-8  # of a fit to a resampled table
@@ -33,8 +34,9 @@ def of_parameter(covariance: SamplingCovariance, index: int, level: float) -> tu
     low, high = profile_interval(covariance, lambda phi: (phi[index], slope), level)
     if problem.is_log[index]:
         near, centre = 0.99 * REACH, covariance.phi[index]
-        low = 0.0 if low < centre - near else float(np.exp(low))
-        high = np.inf if high > centre + near else float(np.exp(high))
+        box = problem.bounds[0][index] + _EDGE, problem.bounds[1][index] - _EDGE
+        low = 0.0 if low < max(centre - near, box[0]) else float(np.exp(low))
+        high = np.inf if high > min(centre + near, box[1]) else float(np.exp(high))
     bounds = problem.law.bounds[problem.law.params[index]]
     low, high = max(low, bounds[0]), min(high, bounds[1])
     return (bounds[0] if low - bounds[0] < _EXACT * high else low), high
