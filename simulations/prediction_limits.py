@@ -146,8 +146,8 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     """One row for each design: simulated and predicted excess, and the estimate of the error.
 
     ``off`` and ``sound`` are designs of which two standard errors leave no doubt that they are
-    more, or less, than :data:`LIMIT` from the prediction; ``flagged`` those whose estimate exceeds it. An
-    estimate that is not a number is infinite: no prediction is made.
+    more, or less, than :data:`LIMIT` from the prediction; ``flagged`` those whose estimate exceeds
+    it. An estimate that is not a number is infinite: no prediction is made.
     """
     import pandas as pd
 

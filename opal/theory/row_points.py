@@ -64,7 +64,7 @@ def row_points(
 
 
 @partial(jax.jit, static_argnames="loss")
-def _nodes(law: ScoreLaw, group: int, theta: Any, loss: Loss) -> ScoreNodes:
+def _nodes(law: ScoreLaw, group: Any, theta: Any, loss: Loss) -> ScoreNodes:
     return law.score_nodes(group, theta, loss)
 
 

@@ -69,6 +69,7 @@ SLOW = (
     "generator_gaussian",
     "generator_temperature",
     "optimal_weight",
+    "prediction_limits",
 )
 
 
