@@ -147,7 +147,7 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 
     ``off`` and ``sound`` are designs of which two standard errors leave no doubt that they are
     more, or less, than :data:`LIMIT` from the prediction; ``flagged`` those whose estimate exceeds
-    it. An estimate that is not a number is infinite: no prediction is made.
+    it. An estimate that is not a number is infinite; designs without a prediction are neither.
     """
     import pandas as pd
 
@@ -165,8 +165,8 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
             "parameters_per_row": values["parameters_per_row"],
         }
     )
-    error = (table["simulated"] / table["predicted"] - 1).abs().fillna(np.inf)
-    noise = 2 * table["std_error"] / table["predicted"].fillna(np.inf)
+    error = (table["simulated"] / table["predicted"] - 1).abs()
+    noise = 2 * table["std_error"] / table["predicted"]
     return table.assign(
         error=error,
         covered=error <= table["estimate"] + noise,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from opal import losses
+from opal import losses, risk
 from opal.settings.law import ScoreLaw
 from opal.theory import moments, seeds
 from opal.theory.asymptotics import Asymptotics
@@ -23,7 +23,7 @@ from opal.theory.estimator import (
     truth_of,
 )
 from opal.theory.next_order import NextOrder, next_order
-from opal.theory.ray import Rule
+from opal.theory.ray import PointRule
 from opal.theory.row_points import power_sums, row_points
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _SETS = 4  # of points, over which the next order is averaged
 _MANY = 100  # times the rows, where the leave-one-out equations are their first two orders
 
 
-class Limits(NamedTuple):
+class PredictionLimits(NamedTuple):
     """What is known of a prediction's own error.
 
     Attributes:
@@ -44,9 +44,10 @@ class Limits(NamedTuple):
         effective_rows: n_eff = 1/Σω² over independent rows.
         informative_rows: the least of all groups, see :func:`opal.theory.predict.predict`.
         excess: predicted excess balanced risk; not a number where the equations have no solution.
-        ratio: of the order 1/n² to the order 1/n, of Gaussian noise: from one on the expansion
-            says nothing.
+        ratio: of the order 1/n² of Gaussian noise to the variance: from one on the expansion says
+            nothing.
         neglected: estimate of what the excess leaves out; not a number where there is none.
+        std_error: of the estimate, by the directions and points that were drawn.
     """
 
     order: str
@@ -56,6 +57,7 @@ class Limits(NamedTuple):
     excess: float
     ratio: float
     neglected: float
+    std_error: float
 
     @property
     def share(self) -> float:
@@ -73,7 +75,7 @@ class Limits(NamedTuple):
         found = {
             "self_consistent": (float(self.order == "self-consistent"), 0.0),
             "parameters_per_row": (self.parameters_per_row, 0.0),
-            "excess_neglected": (self.neglected, np.nan),
+            "excess_neglected": (self.neglected, self.std_error),
         }
         return {(name, "all"): value for name, value in found.items()}
 
@@ -91,7 +93,7 @@ class Limits(NamedTuple):
         )
 
 
-def limits(setting: Setting, design: Design) -> Limits:
+def limits(setting: Setting, design: Design) -> PredictionLimits:
     """Estimate the error of :func:`opal.theory.predict.predict` on the excess balanced risk.
 
     It is the order 1/n² less what the leave-one-out equations have of it, continued as a geometric
@@ -108,18 +110,18 @@ def limits(setting: Setting, design: Design) -> Limits:
 
 def limits_of(
     setting: Setting, design: Design, first: Asymptotics, law: SelfConsistent | Asymptotics
-) -> Limits:
+) -> PredictionLimits:
     """The same of a prediction that is made; call under ``jax.enable_x64(True)``."""
-    second = _second_order(setting, design, first)
-    ratio = neglected = np.nan
-    if second is not None:
-        ratio = second.gaussian / float(first.variance + first.drift_risk)
-        missing = second.total
-        if isinstance(law, SelfConsistent):
-            missing -= _of_equations(setting, design, first)
-        neglected = missing / (1 - ratio) if ratio < 1 else np.nan
+    ratio = neglected = std_error = np.nan
+    orders = _second_orders(setting, design, first)
+    if orders:
+        ratio = abs(float(np.mean([each.gaussian for each in orders]))) / float(first.variance)
+        known = _of_equations(setting, design, first) if isinstance(law, SelfConsistent) else 0.0
+        missing, error = risk.mean_and_std_error(np.array([each.total - known for each in orders]))
+        if ratio < 1:
+            neglected, std_error = float(missing) / (1 - ratio), float(error) / (1 - ratio)
     informative = effective_rows(setting, design) * np.asarray(first.doubt)
-    return Limits(
+    return PredictionLimits(
         order="self-consistent" if isinstance(law, SelfConsistent) else "first",
         n_parameters=len(first.target),
         effective_rows=_effective_rows(setting, design),
@@ -127,6 +129,7 @@ def limits_of(
         excess=float(law.excess),
         ratio=ratio,
         neglected=neglected,
+        std_error=std_error,
     )
 
 
@@ -143,31 +146,36 @@ def _of_equations(setting: Setting, design: Design, first: Asymptotics) -> float
     return float(many.excess - alike) * _MANY**2
 
 
-def _second_order(setting: Setting, design: Design, first: Asymptotics) -> NextOrder | None:
-    """The order 1/n² of the expansion, where laws have score nodes."""
+def _second_orders(setting: Setting, design: Design, first: Asymptotics) -> list[NextOrder]:
+    """The order 1/n² of the expansion by each set of points; none of laws without score nodes."""
     truth, population = truth_of(setting), population_of(setting, design)
     synthetic = population.law if population else truth
     if not isinstance(truth, ScoreLaw) or not isinstance(synthetic, ScoreLaw):
-        return None
+        return []
     use = population.seed_use if population else "none"
     rows, weights = design.row_counts(), design.row_weights()
     shift = threshold_shift(truth, synthetic, design)
     theta = np.asarray(first.target) - shift
-    extra = None
-    if use == "moments":
-        laws, fit = moments.gaussian(truth, synthetic), (population.shrinkage, design.loss)
-        seen = generator_of(design, use)
-        noise = seeds.moment_covariance(*laws, jnp.asarray(theta), rows, weights, *fit, seen)
-        extra = np.asarray(noise)
+    extra = _of_fit(setting, design, theta) if use == "moments" else None
     sums = power_sums(rows, weights, use, design.generator_rows())
     n_scores = losses.n_scores(design.loss, truth.n_classes)
     penalty = np.full((n_scores, truth.dim + 1), design.ridge)
     penalty[:, -1] = 0.0
-    found = []
-    rng = np.random.default_rng(0)
+    at = (theta.reshape(n_scores, -1), shift.reshape(n_scores, -1), penalty.ravel())
+    found, rng = [], np.random.default_rng(0)
     for _ in range(_SETS):
         points = row_points(truth, synthetic, sums, theta, design.loss, rng)
-        at = (theta.reshape(n_scores, -1), shift.reshape(n_scores, -1), penalty.ravel())
-        rule = Rule(points, *at, len(truth.groups), truth.n_classes, design.loss)
+        rule = PointRule(points, *at, len(truth.groups), truth.n_classes, design.loss)
         found.append(next_order(rule, extra, _SETS, rng))
-    return NextOrder(*np.mean(found, axis=0))
+    return found
+
+
+def _of_fit(setting: Setting, design: Design, theta: np.ndarray) -> np.ndarray:
+    """Covariance of the gradient that comes from fitted moments [p, p]."""
+    population = population_of(setting, design)
+    laws = moments.gaussian(setting.law, population.law)
+    rows = (design.row_counts(), design.row_weights())
+    seen, shrinkage = generator_of(design, "moments"), population.shrinkage
+    return np.asarray(
+        seeds.moment_covariance(*laws, jnp.asarray(theta), *rows, shrinkage, design.loss, seen)
+    )

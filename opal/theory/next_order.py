@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from opal.theory.ray import Rule
+from opal.theory.ray import PointRule
 
 _DIRECTIONS = 256  # of either kind, about, over all sets of points
 
@@ -41,7 +41,7 @@ class NextOrder(NamedTuple):
 
 
 def next_order(
-    rule: Rule, extra: Float[np.ndarray, "p p"] | None, n_sets: int, rng: np.random.Generator
+    rule: PointRule, extra: Float[np.ndarray, "p p"] | None, n_sets: int, rng: np.random.Generator
 ) -> NextOrder:
     """The order 1/n² on one of ``n_sets`` sets of points.
 
@@ -57,7 +57,7 @@ def next_order(
     return NextOrder(float(np.mean(of_frames)), _of_rows(rule, _DIRECTIONS // n_sets, rng))
 
 
-def _of_frame(rule: Rule, extra: np.ndarray | None, rng: np.random.Generator) -> float:
+def _of_frame(rule: PointRule, extra: np.ndarray | None, rng: np.random.Generator) -> float:
     """Mean coefficient of ε⁴ over directions whose first-order change of θ fills a frame.
 
     The change is zero, or √(p+2) standard deviations along one axis of a random frame. With their
@@ -73,7 +73,7 @@ def _of_frame(rule: Rule, extra: np.ndarray | None, rng: np.random.Generator) ->
 
 
 def _noise(
-    rule: Rule,
+    rule: PointRule,
     extra: np.ndarray | None,
     wanted: Float[np.ndarray, "n p"],
     rng: np.random.Generator,
@@ -113,7 +113,7 @@ def _root(covariance: Float[np.ndarray, "p p"]) -> Float[np.ndarray, "p p"]:
     return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
 
 
-def _of_rows(rule: Rule, n: int, rng: np.random.Generator) -> float:
+def _of_rows(rule: PointRule, n: int, rng: np.random.Generator) -> float:
     """``Σ n ω³ E φ₃/6``: mean coefficient of ε³ of rows that are drawn by what they may change."""
     points = rule.points
     third = points.powers[points.source, 2] * points.mass

@@ -21,7 +21,7 @@ Series = list[np.ndarray]  # coefficients of ε⁰, ε¹, …, each [N, Z, C] or
 
 
 @dataclass(frozen=True)
-class Rule:
+class PointRule:
     """A rule at its pseudo-target, on points.
 
     Attributes:

@@ -15,16 +15,16 @@ from opal.settings import FiniteLaw, GaussianMixture, Group
 from opal.settings.setting import LawSetting
 from opal.simulation import replicate_metrics
 from opal.synthesis import Duplication, Oracle
-from opal.theory.limits import TRUSTED, Limits, limits
+from opal.theory.limits import TRUSTED, PredictionLimits, limits
 from opal.theory.next_order import next_order
-from opal.theory.ray import Rule, response
+from opal.theory.ray import PointRule, response
 from opal.theory.row_points import RowPoints, power_sums, row_points
 
 PAIR = GaussianMixture([[-1.0, 0.0], [1.0, 0.0]])
 CASES: list[tuple[Loss, int]] = [("logistic", 2), ("logistic", 3), ("squared", 2), ("squared", 3)]
 
 
-def rule_of(loss: Loss, n_classes: int, *, ridge: float = 0.3) -> tuple[Rule, Any]:
+def rule_of(loss: Loss, n_classes: int, *, ridge: float = 0.3) -> tuple[PointRule, Any]:
     """A rule on points whose weights make it exact, and its solution for other weights."""
     rng = np.random.default_rng(1)
     n = 12
@@ -38,16 +38,18 @@ def rule_of(loss: Loss, n_classes: int, *, ridge: float = 0.3) -> tuple[Rule, An
     def solved(weights: np.ndarray) -> np.ndarray:
         theta = nothing
         for _ in range(60):
-            rule = Rule(points._replace(mass=weights), theta, nothing, penalty, 1, n_classes, loss)
+            rule = PointRule(
+                points._replace(mass=weights), theta, nothing, penalty, 1, n_classes, loss
+            )
             slope = weights @ rule.scores + penalty * theta.ravel()
             theta = theta - (rule.inverse @ slope).reshape(theta.shape)
         return theta
 
     theta = solved(points.mass)
-    return Rule(points, theta, nothing, penalty, 1, n_classes, loss), solved
+    return PointRule(points, theta, nothing, penalty, 1, n_classes, loss), solved
 
 
-def risk(rule: Rule, theta: np.ndarray) -> float:
+def risk(rule: PointRule, theta: np.ndarray) -> float:
     scores = rule.points.features @ theta.T
     if rule.loss == "squared":
         values = ((rule.targets - scores) ** 2).sum(axis=1) / 2
@@ -82,7 +84,7 @@ def test_the_order_after_the_first_of_a_share_is_known() -> None:
     powers = np.array([[1.0, 1 / n, 1 / n**2]])
     points = RowPoints(x, np.array([0, 1]), np.array([1 - q, q]), np.zeros(2, int), powers)
     theta = np.array([[0.0, np.log(q / (1 - q))]])
-    rule = Rule(points, theta, 0 * theta, np.array([1.0, 0.0]), 1, 2, "logistic")
+    rule = PointRule(points, theta, 0 * theta, np.array([1.0, 0.0]), 1, 2, "logistic")
     found = next_order(rule, None, 1, np.random.default_rng(0))
     gaussian = sum(0.75 * (1 - p) ** 2 / p for p in (q, 1 - q)) / n**2
     skewness = -sum((1 - p) * (1 - 2 * p) / (3 * p) for p in (q, 1 - q)) / n**2
@@ -100,7 +102,7 @@ def test_points_have_the_hessian_and_noise_of_the_law() -> None:
         points = row_points(setting.law, setting.law, sums, theta, "logistic", rng)
         hessian = np.asarray(setting.law.group_hessian(jnp.asarray(theta)).mean(axis=0))
     nothing = np.zeros((1, 5))
-    rule = Rule(points, theta[None], nothing, nothing.ravel(), 2, 2, "logistic")
+    rule = PointRule(points, theta[None], nothing, nothing.ravel(), 2, 2, "logistic")
     np.testing.assert_allclose(rule.balanced_hessian, hessian, atol=1e-6)
     np.testing.assert_allclose(np.linalg.inv(rule.inverse), hessian, atol=1e-6)
 
@@ -123,6 +125,7 @@ def test_ten_times_the_rows_neglect_a_hundredth() -> None:
     assert 60 < few.neglected / many.neglected < 160  # directions are drawn
     assert not many.warnings
     assert many.share < TRUSTED
+    assert 0 < many.std_error < many.neglected
 
 
 def test_few_rows_are_warned_of() -> None:
@@ -133,7 +136,7 @@ def test_few_rows_are_warned_of() -> None:
 
 
 def test_a_prediction_without_an_estimate_is_not_trusted() -> None:
-    unknown = Limits("first", 3, 20.0, 1.0, 0.1, 1.2, float("nan"))
+    unknown = PredictionLimits("first", 3, 20.0, 1.0, 0.1, 1.2, *[float("nan")] * 2)
     assert unknown.share == np.inf
     assert "no prediction" in unknown.warnings[0]
 
