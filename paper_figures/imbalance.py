@@ -56,10 +56,10 @@ def _of_lines(records: pd.DataFrame) -> str:
         said.append(f"{off.max():.0%} of the {name} ({worst['arm']}, {worst['n_min']} rows)")
     separable = records.loc[records["metric"] == "separated", "value"].max()
     unsolved = len(tables["excess"]) - len(known["excess"])
+    some = f"up to {separable:.1%} at a point are" if separable else "none are"
     return (
         f"Lines miss by up to {' and '.join(said)}; {unsolved} points have none, as their "
-        f"equations have no solution. Of no point are more than {separable:.1%} of the replicates "
-        "separable."
+        f"equations have no solution. Of the replicates {some} separable."
     )
 
 
