@@ -29,8 +29,9 @@ import pandas as pd
 from opal import Bias, Design, Duplication, GaussianFit, GaussianMixture, Oracle, baselines
 from opal.plotting import ARMS, SERIES, line, points
 from opal.simulation import compare, simulate
+from opal.theory.estimator import expand
 from opal.theory.optimal import best_minority_size, weight_curve
-from opal.theory.predict import expand, predict
+from opal.theory.predict import predict
 
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: few points, few replicates
 N_REPLICATES = 40 if TINY else 1000

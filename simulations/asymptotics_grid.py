@@ -188,7 +188,7 @@ def wrong_theories(
     import jax
 
     from opal.theory.asymptotics import asymptotics
-    from opal.theory.predict import expand
+    from opal.theory.estimator import expand
 
     with jax.enable_x64(True):
         right = expand(setting, design)

@@ -229,7 +229,7 @@ def excess(setting: GaussianSetting, design: Design) -> dict[str, float]:
     """Excess balanced risk as :func:`opal.theory.predict.predict` has it, and to order 1/n."""
     import jax
 
-    from opal.theory.predict import expand, resum
+    from opal.theory.estimator import expand, resum
 
     with jax.enable_x64(True):
         first = expand(setting, design)

@@ -175,7 +175,7 @@ def _figure(
     report = {
         "name": name,
         "passed": passed(checks),
-        "caption": figure.CAPTION,
+        "caption": figure.caption(frame) if hasattr(figure, "caption") else figure.CAPTION,
         "preset": options.preset,
         "pictures": [str(picture) for picture in pictures],
         "checks": [check.as_dict() for check in checks],

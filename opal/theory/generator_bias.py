@@ -24,7 +24,7 @@ from opal.objective import RowCounts, RowWeights
 from opal.settings.law import SmoothLaw, SmoothTruth
 from opal.theory import seeds
 from opal.theory.asymptotics import Asymptotics, asymptotics, scrambled_excess
-from opal.theory.predict import n_scrambles
+from opal.theory.metrics import n_scrambles
 
 if TYPE_CHECKING:
     from opal.objective import Design

@@ -185,7 +185,7 @@ def alpha_grid_excess(
     Raises:
         ValueError: α outside [0, 1], or no theory, see :func:`opal.theory.predict.predict`.
     """
-    from opal.theory.predict import expand
+    from opal.theory.estimator import expand
 
     with jax.enable_x64(True):
         return np.array(

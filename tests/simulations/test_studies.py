@@ -71,6 +71,7 @@ SLOW = (
     "misfit",
     "optimal_weight",
     "plan_learners",
+    "prediction_limits",
 )
 
 

@@ -19,7 +19,8 @@ from opal.settings.setting import GaussianSetting
 from opal.simulation import replicate_metrics, simulate
 from opal.synthesis import Bias, Duplication, GaussianFit, Oracle
 from opal.theory.asymptotics import Asymptotics, asymptotics
-from opal.theory.predict import expand, predict
+from opal.theory.estimator import expand
+from opal.theory.predict import predict
 
 R = 2000
 PAIR = GaussianMixture(

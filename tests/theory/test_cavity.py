@@ -18,7 +18,8 @@ from opal.simulation import replicate_metrics
 from opal.synthesis import Bias, Duplication, GaussianFit, Oracle
 from opal.theory.asymptotics import Asymptotics
 from opal.theory.cavity import SelfConsistent, self_consistent
-from opal.theory.predict import expand, predict, resum
+from opal.theory.estimator import expand, resum
+from opal.theory.predict import predict
 
 D = 8
 R = 4000

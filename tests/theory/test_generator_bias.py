@@ -13,8 +13,8 @@ from opal import checks
 from opal.objective import Design
 from opal.settings import Alphabet, Craft, FiniteLaw, Group, TokenSetting
 from opal.synthesis import Oracle
+from opal.theory.estimator import expand
 from opal.theory.generator_bias import floor, squared_bias
-from opal.theory.predict import expand
 
 TRUTH = TokenSetting.drawn(Alphabet.random(12, 2, key=0), key=1)
 OTHER = TokenSetting.drawn(TRUTH.alphabet, key=2).law

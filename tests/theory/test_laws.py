@@ -18,7 +18,8 @@ from opal.settings.setting import LawSetting, Setting
 from opal.simulation import replicate_metrics
 from opal.synthesis import Duplication, GaussianFit, Oracle
 from opal.theory import asymptotics
-from opal.theory.predict import expand, predict
+from opal.theory.estimator import expand
+from opal.theory.predict import predict
 
 TOKENS = TokenSetting.drawn(Alphabet.random(24, 3, eta=1.0, key=0), key=2)
 MIXED = TokenSetting.drawn(Alphabet.random(24, 3, eta=1.0, key=0), n_labels=2, key=1)

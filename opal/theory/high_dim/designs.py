@@ -17,8 +17,8 @@ from opal.arrays import AnyArray
 from opal.objective import RowCounts, RowWeights
 from opal.settings.gaussian import GaussianLaw
 from opal.theory import seeds
+from opal.theory.estimator import check_groups
 from opal.theory.high_dim.components import Components, factor, validate
-from opal.theory.predict import check_groups
 
 if TYPE_CHECKING:
     from opal.objective import Design
