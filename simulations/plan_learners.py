@@ -68,7 +68,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class At:
+class LearnersCase:
     """One learner, generator and real sample."""
 
     config: Config
@@ -84,14 +84,18 @@ class At:
 def cells(config: Config) -> list[Cell]:
     """One cell for each learner, generator and real sample."""
     return [
-        Cell(measure, At(config, learner, dial, replicate), f"{LEARNERS[learner]}, {DIALS[dial]}")
+        Cell(
+            measure,
+            LearnersCase(config, learner, dial, replicate),
+            f"{LEARNERS[learner]}, {DIALS[dial]}",
+        )
         for learner in config.learners
         for dial in config.dials
         for replicate in range(config.replicates)
     ]
 
 
-def measure(at: At) -> pd.DataFrame:
+def measure(at: LearnersCase) -> pd.DataFrame:
     """Pilot, plan and purchases; one record for each arm."""
     import pandas as pd
 
@@ -157,7 +161,7 @@ def log_odds(x: np.ndarray) -> np.ndarray:
     return 1.5 * x[:, 0] + x[:, 1] ** 2 - 1 + x[:, 0] * x[:, 2]
 
 
-def made(at: At, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+def made(at: LearnersCase, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
     """``n`` rows of each class by the generator."""
     kind, size = DIALS[at.dial]
     x, y = draw(rng, max(n, 1))
@@ -166,7 +170,7 @@ def made(at: At, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarr
     return x + size * np.where(y[:, None] == 1, 1.0, -1.0) * np.eye(_DIM)[3], y
 
 
-def pilot(at: At, real: tuple[np.ndarray, np.ndarray], n_pool: int) -> pd.DataFrame:
+def pilot(at: LearnersCase, real: tuple[np.ndarray, np.ndarray], n_pool: int) -> pd.DataFrame:
     """Risks of the first points of a pilot, one row for each seed and part of the held-out rows."""
     import pandas as pd
 
@@ -198,7 +202,7 @@ def _part(
 
 
 def risk(
-    at: At,
+    at: LearnersCase,
     real: tuple[np.ndarray, np.ndarray],
     synthetic: tuple[np.ndarray, np.ndarray] | None,
     alpha: float,
@@ -209,7 +213,7 @@ def risk(
 
 
 def losses(
-    at: At,
+    at: LearnersCase,
     real: tuple[np.ndarray, np.ndarray],
     synthetic: tuple[np.ndarray, np.ndarray] | None,
     alpha: float,
@@ -259,7 +263,7 @@ def learner(name: str) -> Any:
     )
 
 
-def advise(at: At, table: pd.DataFrame, budget: int) -> Plan:
+def advise(at: LearnersCase, table: pd.DataFrame, budget: int) -> Plan:
     """What the planner says who sees the pilot's table."""
     from opal.scaling.pilot_fit import fit_pilot
     from opal.scaling.plan import plan

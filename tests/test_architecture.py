@@ -46,7 +46,7 @@ BRIDGE_RANKS = {
     "render": 0,
     "resampling": 0,
     "llm": 1,
-    "readings": 1,
+    "label_scores": 1,
     "label_noise": 2,
     "prompts": 2,
     "findings": 3,

@@ -13,7 +13,7 @@ CONFIG = study.Config(n_real=200)
 
 @pytest.mark.parametrize("learner", range(len(study.LEARNERS)))
 def test_wrong_rows_harm_by_their_weight(learner: int) -> None:
-    at = study.At(CONFIG, learner, study.DIALS.index(("flip", 0.1)), 0)
+    at = study.LearnersCase(CONFIG, learner, study.DIALS.index(("flip", 0.1)), 0)
     real, test = study.draw(at.rng(0), 200), study.draw(at.rng(1), 2000)
     rows = study.made(at, at.rng(2), 300)
     wrong = rows[0], 1 - rows[1]
@@ -24,7 +24,7 @@ def test_wrong_rows_harm_by_their_weight(learner: int) -> None:
 
 def test_classes_are_of_one_size_and_a_dial_turns_what_it_says() -> None:
     for dial, (kind, size) in enumerate(study.DIALS):
-        at = study.At(CONFIG, 0, dial, 0)
+        at = study.LearnersCase(CONFIG, 0, dial, 0)
         x, y = study.made(at, at.rng(0), 4000)
         straight = study.draw(at.rng(0), 4000)
         moved = (x - straight[0])[:, 3] * np.where(straight[1] == 1, 1, -1)
