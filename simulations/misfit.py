@@ -67,7 +67,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Chunk:
+class TablesOfNoise:
     """Tables of one law, form and noise, drawn from the seed and their numbers."""
 
     config: Config
@@ -87,14 +87,14 @@ def cells(config: Config) -> list[Cell]:
         noise = factor * config.noise
         kinds += [(law, form, noise, config.n_curve) for law in WRONG for form in CURVE]
     chunks = [
-        Chunk(config, law, form, noise, first, min(first + config.chunk, count))
+        TablesOfNoise(config, law, form, noise, first, min(first + config.chunk, count))
         for law, form, noise, count in kinds
         for first in range(0, count, config.chunk)
     ]
     return [Cell(measure, part, f"{part.law}, {part.form}") for part in chunks]
 
 
-def measure(part: Chunk) -> pd.DataFrame:
+def measure(part: TablesOfNoise) -> pd.DataFrame:
     """Records of each table of a chunk: whether a misfit was told, and what else was."""
     import pandas as pd
 
@@ -124,7 +124,7 @@ def measure(part: Chunk) -> pd.DataFrame:
     return records.validate(frame)
 
 
-def table(part: Chunk, index: int) -> pd.DataFrame:
+def table(part: TablesOfNoise, index: int) -> pd.DataFrame:
     """One table, with the columns that ``fit`` is told of."""
     import pandas as pd
 
