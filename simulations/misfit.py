@@ -20,7 +20,8 @@ import numpy as np
 from opal.checks import Check, at_least, at_most, refused, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
-from simulations import fit_coverage
+
+from .fit_coverage import draw_truth, points
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +68,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class TablesOfNoise:
+class Draws:
     """Tables of one law, form and noise, drawn from the seed and their numbers."""
 
     config: Config
@@ -87,14 +88,14 @@ def cells(config: Config) -> list[Cell]:
         noise = factor * config.noise
         kinds += [(law, form, noise, config.n_curve) for law in WRONG for form in CURVE]
     chunks = [
-        TablesOfNoise(config, law, form, noise, first, min(first + config.chunk, count))
+        Draws(config, law, form, noise, first, min(first + config.chunk, count))
         for law, form, noise, count in kinds
         for first in range(0, count, config.chunk)
     ]
     return [Cell(measure, part, f"{part.law}, {part.form}") for part in chunks]
 
 
-def measure(part: TablesOfNoise) -> pd.DataFrame:
+def measure(part: Draws) -> pd.DataFrame:
     """Records of each table of a chunk: whether a misfit was told, and what else was."""
     import pandas as pd
 
@@ -124,7 +125,7 @@ def measure(part: TablesOfNoise) -> pd.DataFrame:
     return records.validate(frame)
 
 
-def table(part: TablesOfNoise, index: int) -> pd.DataFrame:
+def table(part: Draws, index: int) -> pd.DataFrame:
     """One table, with the columns that ``fit`` is told of."""
     import pandas as pd
 
@@ -157,8 +158,8 @@ def draw_curve(
     decades = rng.uniform(2, 3)
     n = 50 * np.geomspace(1, 10**decades, rng.integers(8, 13))
     if law in RIGHT:
-        truth = fit_coverage.draw_truth(law, rng)
-        x = {"n": n} if law == "power" else fit_coverage.points(law, identified=True)
+        truth = draw_truth(law, rng)
+        x = {"n": n} if law == "power" else points(law, identified=True)
         curve = LAWS[law].predict(truth, x)
         return x, curve, curve - truth["E"]
     if law == "logarithm":

@@ -16,7 +16,7 @@ from opal.scaling.fit import Fit, fit
 from opal.scaling.laws import LAWS
 from opal.scaling.residuals import Residuals
 from opal.scaling.scaling_law import ScalingLaw
-from simulations.misfit import FORMS, RIGHT, WRONG, Chunk, Config, table
+from simulations.misfit import FORMS, RIGHT, WRONG, Config, Draws, table
 
 CONFIG = Config()
 N = np.geomspace(100, 1e5, 10)
@@ -37,7 +37,7 @@ def misses(found: Fit) -> list[str]:
 
 def drawn(law: str, form: str, index: int) -> Fit:
     noise = CONFIG.noise_right if law in RIGHT else CONFIG.noise
-    frame = table(Chunk(CONFIG, law, form, noise, 0, 1), index)
+    frame = table(Draws(CONFIG, law, form, noise, 0, 1), index)
     return fitted(frame, law if law in RIGHT else "power")
 
 

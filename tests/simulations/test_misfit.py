@@ -45,7 +45,7 @@ def test_checks_fail_on_silence_on_false_alarms_and_without_a_control() -> None:
 
 @pytest.mark.parametrize("law", [*study.WRONG, *study.RIGHT])
 def test_tables_have_the_sizes_and_the_noise_that_the_study_names(law: str) -> None:
-    part = study.TablesOfNoise(CONFIG, law, "5 seeds", 0.0, 0, 1)
+    part = study.Draws(CONFIG, law, "5 seeds", 0.0, 0, 1)
     for index in range(3):
         frame = study.table(replace(part, config=replace(CONFIG, shared=0.0, own=0.0)), index)
         x, curve, excess = study.draw_curve(law, np.random.default_rng((15, 0, index)))
@@ -59,7 +59,7 @@ def test_tables_have_the_sizes_and_the_noise_that_the_study_names(law: str) -> N
 
 
 def test_the_forms_share_their_curves() -> None:
-    part = study.TablesOfNoise(CONFIG, "broken", "means", 0.03, 0, 1)
+    part = study.Draws(CONFIG, "broken", "means", 0.03, 0, 1)
     means = study.table(part, 4)
     rows = study.table(replace(part, form="5 seeds"), 4)
     assert list(means["n"]) == list(rows.loc[rows["seed"] == 0, "n"])
