@@ -334,3 +334,14 @@ def test_what_no_row_shows_makes_predictions_wide() -> None:
     assert low[1] < once[1]  # repetitions may be worth as much as new tokens
     assert high[1] == pytest.approx(high[0], rel=1e-3)  # or nothing
     assert high[1] - low[1] > 4 * (high[0] - low[0])
+
+
+@pytest.mark.parametrize("name", ["power-no-floor", "shifted", "exponential", "broken", "repeated"])
+def test_every_law_is_kept_in_a_file(name: str, tmp_path: Path) -> None:
+    frame = noisy(name)
+    found = fit(name, frame, x=named(LAWS[name]), y="y", seed="seed", link="log")
+    found.save(tmp_path / "fit.json")
+    again = Fit.load(tmp_path / "fit.json")
+    assert again.law == found.law
+    assert dict(again.params) == dict(found.params)
+    np.testing.assert_array_equal(again.predict(found.beyond()), found.predict(found.beyond()))
