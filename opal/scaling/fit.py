@@ -328,27 +328,24 @@ def fit(
 
 def _estimates(covariance: SamplingCovariance, settings: Settings) -> dict[str, Estimate]:
     """Each parameter with its interval."""
-    problem = covariance.problem
+    problem, names = covariance.problem, covariance.problem.law.params
     gone = problem.gone(covariance.phi)
     values = np.where(gone & problem.is_amplitude, 0.0, problem.values(covariance.phi))
+    draws = None
     if settings.intervals == "bootstrap":
-        draws = problem.values(
-            intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)
-        )
-        ends = [
-            intervals.percentile_interval(values[i], draws[:, i], settings.level)
-            for i in range(len(values))
-        ]
-    else:
-        ends = [
-            intervals.of_parameter(covariance, index, settings.level)
-            for index in range(len(values))
-        ]
-    for index in np.flatnonzero(gone):
-        ends[index] = problem.law.bounds[problem.law.params[index]]
+        found = intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)
+        draws = problem.values(found)
+
+    def ends(index: int) -> tuple[float, float]:
+        if gone[index]:
+            return problem.law.bounds[names[index]]
+        if draws is not None:
+            return intervals.percentile_interval(values[index], draws[:, index], settings.level)
+        return intervals.of_parameter(covariance, index, settings.level)
+
     return {
-        name: Estimate(float(value), *map(float, end))
-        for name, value, end in zip(problem.law.params, values, ends, strict=True)
+        name: Estimate(float(values[index]), *map(float, ends(index)))
+        for index, name in enumerate(names)
     }
 
 

@@ -67,13 +67,24 @@ def profile_interval(
     least = problem.deviance(covariance.phi)[0]
     exact = (_EXACT * np.linalg.norm(problem.root_weights * problem.y)) ** 2
     ends = [centre]
-    for near in (covariance, *_revived(covariance)):
+    others = list(_elsewhere(covariance))
+    ends += [float(target(near.phi)[0]) for near in others]
+    for near in (covariance, *others, *_revived(covariance)):
         slope = target(near.phi)[1]
         allowance = near.allowance(slope, level) if np.any(slope) else 0.0
         if allowance > exact:
             region = Region(near, target, least, allowance)
             ends += [region.end(-1.0), region.end(1.0)]
     return min(ends), max(ends)
+
+
+def _elsewhere(covariance: SamplingCovariance) -> Iterator[SamplingCovariance]:
+    """The fit with a scale that no row shows at either end of where it is looked for."""
+    for index in np.flatnonzero(covariance.unseen):
+        for bound in covariance.problem.bounds:
+            phi = covariance.phi.copy()
+            phi[index] = bound[index]
+            yield replace(covariance, phi=phi)
 
 
 def _revived(covariance: SamplingCovariance) -> Iterator[SamplingCovariance]:
@@ -180,7 +191,8 @@ def _sides(
     both = [(moves, below), (-moves, above)]
     rows = np.concatenate([m[np.isfinite(room)] for m, room in both])
     offsets = np.concatenate([room[np.isfinite(room)] for _, room in both])
-    norms = np.maximum(np.linalg.norm(rows, axis=1), 1e-300)
+    norms = np.hypot.reduce(rows, axis=1)  # squares may overflow
+    norms = np.where(norms > 1e-300, norms, 1.0)  # along what is not moved there is no limit
     return rows / norms[:, None], np.maximum(offsets, 0.0) / norms
 
 

@@ -147,9 +147,13 @@ def _curves(
     name = _along(fitted.law)
     every = pd.concat(means.values())
     largest = float(means[""][name].max())
-    end = _REACH * largest if at is None else float(np.max(fitted.law.arrays(at)[name]))
+    used = every[every[name] > 0] if name in fitted.law.sizes and fitted.law.separable else every
+    first, is_log = float(used[name].min()), bool(used[name].min() > 0)
+    end = (_REACH if is_log else 2) * largest
+    if at is not None:
+        end = float(np.max(fitted.law.arrays(at)[name]))
     end = max(end, 1.2 * float(every[name].max()))
-    grid = np.geomspace(float(every.loc[every[name] > 0, name].min()), end, _N_POINTS)
+    grid = (np.geomspace if is_log else np.linspace)(first, end, _N_POINTS)
     grid = np.sort(np.append(grid, largest))
     families = [{}] if levels is None else levels.to_dict("records")
     names: list[str] = []
@@ -165,12 +169,18 @@ def _curves(
         names.append(", ".join(f"{fitted.roles.x[o]} {value:.3g}" for o, value in others.items()))
         last.append(float(fitted.predict({key: column[-1:] for key, column in x.items()})[0]))
     for panel in axes:
-        panel.set_xscale("log")
         panel.axvspan(largest, end, color="#000000", alpha=0.06, linewidth=0)
-        panel.set_xlim(grid[0] / 1.15, end)
+        if is_log:
+            panel.set_xscale("log")
+        panel.set_xlim(grid[0] / 1.15 if is_log else grid[0] - 0.02 * (end - grid[0]), end)
     top.tick_params(labelbottom=False)
     said = "beyond the table" + ("\nopen: held out" if len(means) > 1 else "")
-    top.text(0.985, 0.97, said, transform=top.transAxes, ha="right", va="top", fontsize=6.5)
+    ordered = means[""].sort_values(name)["curve"]
+    rises = float(ordered.iloc[-1]) > float(ordered.iloc[0])
+    top.text(
+        0.985, 0.03 if rises else 0.97, said, transform=top.transAxes, ha="right",
+        va="bottom" if rises else "top", fontsize=6.5,
+    )  # fmt: skip
     values_axis(top, every, fitted.roles.y)
     residual_axis(below, every)
     below.set_xlabel(fitted.roles.x[name])
@@ -232,7 +242,8 @@ def _against_observed(
         for where, rows in means.items():
             used = rows[rows[name] > 0] if size else rows  # a size of zero is not used
             residuals(panel, used, name, colour, "o", filled=not where)
-        if size and every[name].max() > 10 * every.loc[every[name] > 0, name].min():
+        shown = every.loc[every[name] > 0, name] if size else every[name]
+        if shown.min() > 0 and shown.max() > 10 * shown.min():
             panel.set_xscale("log")
         residual_axis(panel, every)
         panel.set_xlabel(fitted.roles.x[name], labelpad=1)

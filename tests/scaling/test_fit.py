@@ -367,3 +367,28 @@ def test_settings_that_do_not_exist_are_refused(settings: Settings, message: str
 def test_fit_checks_its_settings_first() -> None:
     with pytest.raises(ValueError, match="level must lie between 0 and 1"):
         fit("power", pd.DataFrame(), x={"n": "n"}, y="y", level=95.0)
+
+
+def test_what_no_row_shows_makes_predictions_wide() -> None:
+    rng = np.random.default_rng(0)
+    truth, x = draw_truth("repeated", rng), points("repeated", identified=False)
+    frame = simulate(LAWS["repeated"], x, truth, CONFIG, rng)  # no token is seen twice
+    found = fit("repeated", frame, x=named(LAWS["repeated"]), y="y", seed="seed")
+    assert (found.params["R"].low, found.params["R"].high) == (0, np.inf)
+    at = {"params": [1e9, 1e9], "unique": [1e9, 1e9], "tokens": [1e9, 1e12]}
+    low, high = found.predict_interval(at)
+    once = LAWS["repeated"].predict(truth, {**at, "unique": at["tokens"]})
+    assert low[1] < once[1]  # repetitions may be worth as much as new tokens
+    assert high[1] == pytest.approx(high[0], rel=1e-3)  # or nothing
+    assert high[1] - low[1] > 4 * (high[0] - low[0])
+
+
+@pytest.mark.parametrize("name", ["power-no-floor", "shifted", "exponential", "broken", "repeated"])
+def test_every_law_is_kept_in_a_file(name: str, tmp_path: Path) -> None:
+    frame = noisy(name)
+    found = fit(name, frame, x=named(LAWS[name]), y="y", seed="seed", link="log")
+    found.save(tmp_path / "fit.json")
+    again = Fit.load(tmp_path / "fit.json")
+    assert again.law == found.law
+    assert dict(again.params) == dict(found.params)
+    np.testing.assert_array_equal(again.predict(found.beyond()), found.predict(found.beyond()))
