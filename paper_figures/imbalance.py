@@ -61,8 +61,8 @@ def _of_lines(records: pd.DataFrame) -> str:
     points, solved = len(tables["excess"]), len(known["excess"])
     some = f"up to {separable:.1%} at a point are" if separable else "none are"
     return (
-        f"Lines miss by up to {' and '.join(said)}; {points - solved} of {points} points have none, "
-        f"as their equations have no solution. Of the replicates {some} separable."
+        f"Lines miss by up to {' and '.join(said)}; {points - solved} of {points} points have "
+        f"none, as their equations have no solution. Of the replicates {some} separable."
     )
 
 
