@@ -89,8 +89,8 @@ both[["metric", "group", "value", "std_error", "value_theory", "z"]].round(4)
 
 # %% [markdown]
 # Forty rows are few: theory is an expansion in one over the number of rows and leaves out the next
-# order, which thousands of replicates can see. `opal run asymptotics_grid` shows where that
-# matters.
+# order, which thousands of replicates can see. The row `excess_neglected` of `predict` estimates
+# what that is worth, and `opal run prediction_limits` shows how well.
 #
 # ## What oversampling does
 #

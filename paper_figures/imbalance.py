@@ -46,7 +46,10 @@ def _of_lines(records: pd.DataFrame) -> str:
 
     tables = {
         name: agreement(records, metric, ("arm", "n_min"))
-        for metric, name in (("excess_balanced_risk", "excess"), ("worst_error", "error"))
+        for metric, name in (
+            ("excess_balanced_risk", "excess"),
+            ("worst_error", "worst-group error"),
+        )
     }
     known = {name: table.dropna(subset=["predicted"]) for name, table in tables.items()}
     said = []
@@ -55,11 +58,11 @@ def _of_lines(records: pd.DataFrame) -> str:
         worst = table.loc[off.idxmax()]
         said.append(f"{off.max():.0%} of the {name} ({worst['arm']}, {worst['n_min']} rows)")
     separable = records.loc[records["metric"] == "separated", "value"].max()
-    unsolved = len(tables["excess"]) - len(known["excess"])
+    points, solved = len(tables["excess"]), len(known["excess"])
     some = f"up to {separable:.1%} at a point are" if separable else "none are"
     return (
-        f"Lines miss by up to {' and '.join(said)}; {unsolved} points have none, as their "
-        f"equations have no solution. Of the replicates {some} separable."
+        f"Lines miss by up to {' and '.join(said)}; {points - solved} of {points} points have "
+        f"none, as their equations have no solution. Of the replicates {some} separable."
     )
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from opal import losses, risk
 from opal.settings.law import ScoreLaw
-from opal.theory import moments, seeds
+from opal.theory import seeds
 from opal.theory.asymptotics import Asymptotics
 from opal.theory.cavity import SelfConsistent
 from opal.theory.estimator import (
     effective_rows,
     expand,
-    generator_of,
     population_of,
     resum,
     threshold_shift,
@@ -156,7 +154,7 @@ def _second_orders(setting: Setting, design: Design, first: Asymptotics) -> list
     rows, weights = design.row_counts(), design.row_weights()
     shift = threshold_shift(truth, synthetic, design)
     theta = np.asarray(first.target) - shift
-    extra = _of_fit(setting, design, theta) if use == "moments" else None
+    every = np.asarray(first.covariance) if use == "moments" else None
     sums = power_sums(rows, weights, use, design.generator_rows())
     n_scores = losses.n_scores(design.loss, truth.n_classes)
     penalty = np.full((n_scores, truth.dim + 1), design.ridge)
@@ -166,16 +164,5 @@ def _second_orders(setting: Setting, design: Design, first: Asymptotics) -> list
     for _ in range(_SETS):
         points = row_points(truth, synthetic, sums, theta, design.loss, rng)
         rule = PointRule(points, *at, len(truth.groups), truth.n_classes, design.loss)
-        found.append(next_order(rule, extra, _SETS, rng))
+        found.append(next_order(rule, every, _SETS, rng))
     return found
-
-
-def _of_fit(setting: Setting, design: Design, theta: np.ndarray) -> np.ndarray:
-    """Covariance of the gradient that comes from fitted moments [p, p]."""
-    population = population_of(setting, design)
-    laws = moments.gaussian(setting.law, population.law)
-    rows = (design.row_counts(), design.row_weights())
-    seen, shrinkage = generator_of(design, "moments"), population.shrinkage
-    return np.asarray(
-        seeds.moment_covariance(*laws, jnp.asarray(theta), *rows, shrinkage, design.loss, seen)
-    )

@@ -41,17 +41,24 @@ class NextOrder(NamedTuple):
 
 
 def next_order(
-    rule: PointRule, extra: Float[np.ndarray, "p p"] | None, n_sets: int, rng: np.random.Generator
+    rule: PointRule,
+    covariance: Float[np.ndarray, "p p"] | None,
+    n_sets: int,
+    rng: np.random.Generator,
 ) -> NextOrder:
     """The order 1/n² on one of ``n_sets`` sets of points.
 
     Args:
         rule: the rule and its points.
-        extra: covariance of noise in the gradient that does not come from rows, if there is some.
+        covariance: of θ̂ to order 1/n, where not all of its noise comes from rows.
         n_sets: among which the directions are shared.
         rng: of the directions.
     """
     p = len(rule.inverse)
+    extra = None
+    if covariance is not None:
+        hessian = np.linalg.inv(rule.inverse)
+        extra = hessian @ covariance @ hessian - _with_gradient(rule).T @ rule.scores
     frames = max(1, _DIRECTIONS // (n_sets * (p + 1)))
     of_frames = [_of_frame(rule, extra, rng) for _ in range(frames)]
     return NextOrder(float(np.mean(of_frames)), _of_rows(rule, _DIRECTIONS // n_sets, rng))
@@ -85,11 +92,7 @@ def _noise(
     points, each = rule.points, rule.points.powers[rule.points.source, 1]
     free = np.sqrt(points.mass) * rng.standard_normal((len(wanted), len(points.mass)))
     direction = np.sqrt(each) * _centred(free, points.mass, points.source)
-    # Covariance of the points' noise with the gradient's [Z, p].
-    with_gradient = (
-        each[:, None]
-        * _centred((points.mass[:, None] * rule.scores).T, points.mass, points.source).T
-    )
+    with_gradient = _with_gradient(rule)
     covariance = with_gradient.T @ rule.scores
     more = None
     if extra is not None:
@@ -100,6 +103,13 @@ def _noise(
     if more is not None and extra is not None:
         more = more + change @ extra
     return direction + change @ with_gradient.T, more
+
+
+def _with_gradient(rule: PointRule) -> Float[np.ndarray, "z p"]:
+    """Covariance of the points' noise with that of the gradient."""
+    points, each = rule.points, rule.points.powers[rule.points.source, 1]
+    weighted = (points.mass[:, None] * rule.scores).T
+    return np.asarray((each * _centred(weighted, points.mass, points.source)).T)
 
 
 def _centred(values: np.ndarray, mass: np.ndarray, source: np.ndarray) -> np.ndarray:

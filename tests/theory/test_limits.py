@@ -156,6 +156,7 @@ def test_the_estimate_is_what_simulation_finds() -> None:
     assert abs(off - found.neglected) < 3 * error + abs(found.neglected) / 4
 
 
+@pytest.mark.slow
 def test_other_laws_have_an_estimate_where_they_have_nodes() -> None:
     table = np.array([[[0.4, 0.1], [0.1, 0.4]], [[0.3, 0.2], [0.1, 0.4]]])
     groups = (Group("a", 0, mixed=True), Group("b", 1, mixed=True))
