@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from opal.scaling import misfit
 from opal.scaling.covariance import SamplingCovariance
 from opal.scaling.laws import LAWS
+from opal.scaling.misfit import departures
 from opal.scaling.problem import Link, Problem
 from opal.scaling.scaling_law import Columns, ScalingLaw
 from opal.scaling.table import Roles
@@ -111,7 +111,7 @@ def of_misfit(
     covariance: SamplingCovariance, columns: Mapping[str, str], link: Link
 ) -> Iterator[str]:
     """A law that does not fit: along what, by how much at most and where, and what to do."""
-    found = [each for each in misfit.departures(covariance) if each.found]
+    found = [each for each in departures.of_fit(covariance) if each.found]
     if not found:
         return
     worst = min(found, key=lambda each: each.level / each.allowed)
@@ -171,7 +171,7 @@ def of_tails(
     covariance: SamplingCovariance, columns: Mapping[str, str], link: str
 ) -> Iterator[str]:
     """Rows that lie so far off that least squares follows them."""
-    distance = misfit.outliers(covariance)
+    distance = departures.outliers(covariance)
     if not distance.any():
         return
     problem, row = covariance.problem, int(np.argmax(distance))

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from opal.scaling import misfit
-from opal.scaling.contrasts import beyond, chance, orthonormal, upper_tail
 from opal.scaling.fit import Fit, fit
 from opal.scaling.laws import LAWS
-from opal.scaling.residuals import Residuals
+from opal.scaling.misfit import departures
+from opal.scaling.misfit.contrasts import beyond, chance, orthonormal, upper_tail
+from opal.scaling.misfit.residuals import Residuals
 from opal.scaling.scaling_law import ScalingLaw
 from simulations.misfit import FORMS, RIGHT, WRONG, Config, Draws, table
 
@@ -144,15 +144,15 @@ def test_seeds_may_shift_their_curves_as_they_like() -> None:
     """Tests of means do not move when each seed adds a constant and a share of the curve."""
     frame = seeds(0.2 + 3 * N**-0.5, N, 5e-3)
     residuals = Residuals.of(fitted(frame).covariance)
-    before = misfit.of_replicates(residuals)
+    before = departures.of_replicates(residuals)
     rng = np.random.default_rng(0)
     lifts = rng.normal(size=(4, 2))[residuals.clusters]
     moved = replace(residuals, left=residuals.left + np.sum(lifts * residuals.lifts, axis=1))
-    after = misfit.of_replicates(moved)
+    after = departures.of_replicates(moved)
     assert [each.along for each in before] == [("n",), ()]
     assert [each.level for each in after] == pytest.approx([each.level for each in before])
     bent = replace(residuals, left=residuals.left + 0.05 * np.cos(3 * np.log(residuals.x["n"])))
-    assert all(each.found for each in misfit.of_replicates(bent))
+    assert all(each.found for each in departures.of_replicates(bent))
 
 
 def test_points_without_scatter_are_not_judged() -> None:

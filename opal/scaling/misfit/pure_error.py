@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
-from opal.scaling.contrasts import orthonormal, upper_tail, without
-from opal.scaling.residuals import Residuals
+from opal.scaling.misfit.contrasts import orthonormal, upper_tail, without
+from opal.scaling.misfit.residuals import Residuals
 
 _MOST_SEEDS = 40  # with shifts of their own; of more, the shifts count as noise
 _LEAST_DF = 2

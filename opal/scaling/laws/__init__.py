@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from opal import names
-from opal.scaling.joined_laws import GENERATOR, MIXTURE
-from opal.scaling.one_size_laws import BROKEN, EXPONENTIAL, POWER, POWER_NO_FLOOR, SHIFTED
+from opal.scaling.laws.joined import GENERATOR, MIXTURE
+from opal.scaling.laws.one_size import BROKEN, EXPONENTIAL, POWER, POWER_NO_FLOOR, SHIFTED
+from opal.scaling.laws.two_sizes import ADDITIVE, REPEATED
 from opal.scaling.scaling_law import ScalingLaw
-from opal.scaling.two_size_laws import ADDITIVE, REPEATED
 
 LAWS: Mapping[str, ScalingLaw] = {
     law.name: law

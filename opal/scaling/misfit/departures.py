@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special, stats
 
-from opal.scaling.contrasts import chance, orthonormal, upper_tail, without
 from opal.scaling.covariance import SamplingCovariance
-from opal.scaling.pure_error import PureError, weighted_by_scatter
-from opal.scaling.residuals import LEAST_HEIGHT, Residuals
+from opal.scaling.misfit.contrasts import chance, orthonormal, upper_tail, without
+from opal.scaling.misfit.pure_error import PureError, weighted_by_scatter
+from opal.scaling.misfit.residuals import LEAST_HEIGHT, Residuals
 from opal.scaling.weights import degrees_of_freedom
 
 _LEVEL = 0.01  # of all tests together, where the noise is measured
@@ -49,7 +49,7 @@ class Departure:
         return self.level < self.allowed
 
 
-def departures(covariance: SamplingCovariance) -> list[Departure]:
+def of_fit(covariance: SamplingCovariance) -> list[Departure]:
     """Every test that the table allows; none where the fit is exact."""
     fitted = Residuals.of(covariance)
     scale = np.log(covariance.problem.y) if covariance.problem.robust else covariance.problem.y

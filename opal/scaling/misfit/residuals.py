@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
-from opal.scaling.contrasts import beyond, orthonormal, shapes, smoothness, without
 from opal.scaling.covariance import SamplingCovariance
+from opal.scaling.misfit.contrasts import beyond, orthonormal, shapes, smoothness, without
 from opal.scaling.problem import row_features
 from opal.scaling.scaling_law import Columns, ScalingLaw
 from opal.scaling.weights import points
