@@ -228,13 +228,15 @@ def of_direction(law: ScalingLaw, x: Columns, y: np.ndarray) -> Iterator[str]:
         )
 
 
-def of_extrapolation(law: ScalingLaw, x: Columns, at: Columns) -> Iterator[str]:
-    """Predictions far from the sizes that were seen."""
+def of_extrapolation(
+    law: ScalingLaw, x: Columns, at: Columns, columns: Mapping[str, str]
+) -> Iterator[str]:
+    """Predictions far from the sizes that were seen, by the names of their columns."""
     for name in law.sizes:
         largest = float(np.max(x[name]))
         asked = float(np.max(at[name]))
         if asked > _FAR * largest * (1 + 1e-9):
             yield (
-                f"far extrapolation: {name} = {asked:g} is {asked / largest:.3g} times the largest "
+                f"far extrapolation: {columns[name]} = {asked:g} is {asked / largest:.3g} times the largest "
                 "size in the table; the interval holds only if the law does."
             )

@@ -190,7 +190,7 @@ class Fit:
         """The fit as JSON-able fields, with predictions at ``at`` (:meth:`beyond` if None)."""
         points = self.beyond() if at is None else self.law.arrays(at)
         seen = table.columns_of(self.frame, self.law, self.roles)
-        far = diagnostics.of_extrapolation(self.law, seen, points)
+        far = diagnostics.of_extrapolation(self.law, seen, points, self.roles.x)
         return {
             "law": self.law.name,
             "equation": self.law.equation,

@@ -242,7 +242,7 @@ def _of_fit(fitted: FitOrParams, n: float, N: float, alpha: float) -> list[str]:
     at = {"n": np.array([n]), "N": np.array([max(N, 1.0)]), "alpha": np.array([alpha])}
     known = _OF_EXPONENT if isinstance(fitted.law, CrossLaw) else ()
     kept = [text for text in fitted.warnings if not text.startswith((*known, _OF_POINTS))]
-    return [*kept, *of_extrapolation(fitted.law, seen, at)]
+    return [*kept, *of_extrapolation(fitted.law, seen, at, fitted.roles.x)]
 
 
 def _of_pool(fitted: FitOrParams, subsample: float | None) -> list[str]:
