@@ -112,7 +112,8 @@ def _check(fitted: Fit, compute: Sequence[float], factor: float) -> None:
     if absent:
         raise ValueError(
             f"no sizes are best: {absent[0]} is zero, so the table does not show what "
-            f"{fitted.roles.x['x1' if absent[0] == 'A' else 'x2']} is worth. Add sizes where it changes the value."
+            f"{fitted.roles.x['x1' if absent[0] == 'A' else 'x2']!r} is worth. Add sizes where it "
+            "changes the value."
         )
 
 
@@ -184,9 +185,9 @@ def _warnings(fitted: Fit, optima: Sequence[BestSizes]) -> Iterator[str]:
             largest = float(np.max(seen[name]))
             if found.estimate > _FAR * largest:
                 yield (
-                    f"far extrapolation: the best {fitted.roles.x[name]} for compute {optimum.compute:g} is "
-                    f"{found.estimate / largest:.3g} times the largest size in the table; the "
-                    "interval holds only if the law does."
+                    f"far extrapolation: the best {fitted.roles.x[name]} for compute "
+                    f"{optimum.compute:g} is {found.estimate / largest:.3g} times the largest "
+                    "size in the table; the interval holds only if the law does."
                 )
 
 

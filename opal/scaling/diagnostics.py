@@ -237,6 +237,6 @@ def of_extrapolation(
         asked = float(np.max(at[name]))
         if asked > _FAR * largest * (1 + 1e-9):
             yield (
-                f"far extrapolation: {columns[name]} = {asked:g} is {asked / largest:.3g} times the largest "
-                "size in the table; the interval holds only if the law does."
+                f"far extrapolation: {columns[name]} = {asked:g} is {asked / largest:.3g} times "
+                "the largest size in the table; the interval holds only if the law does."
             )

@@ -71,7 +71,7 @@ def test_what_is_not_known_is_said() -> None:
     result = compute_optimal(fitted(together), [1e21])
     assert "the best sizes are not identified: the table does not settle A, a" in result.warnings[0]
     far = compute_optimal(fitted(chinchilla(0.003)), [1e26])
-    assert any("far extrapolation: the best x1" in said for said in far.warnings)
+    assert any("far extrapolation: the best N" in said for said in far.warnings)
     assert not compute_optimal(fitted(chinchilla(0.003)), [1e21]).warnings
     with pytest.raises(
         ValueError, match="of the law 'additive' without a link; got law 'additive'"
