@@ -336,8 +336,8 @@ def test_what_no_row_shows_makes_predictions_wide() -> None:
     assert high[1] - low[1] > 4 * (high[0] - low[0])
 
 
-@pytest.mark.parametrize("name", ["power-no-floor", "shifted", "exponential", "broken", "repeated"])
-def test_every_law_is_kept_in_a_file(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["shifted", "repeated"])
+def test_scales_are_kept_in_a_file(name: str, tmp_path: Path) -> None:
     frame = noisy(name)
     found = fit(name, frame, x=named(LAWS[name]), y="y", seed="seed", link="log")
     found.save(tmp_path / "fit.json")
