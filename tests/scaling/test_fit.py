@@ -328,7 +328,8 @@ def test_what_no_row_shows_makes_predictions_wide() -> None:
     frame = simulate(LAWS["repeated"], x, truth, CONFIG, rng)  # no token is seen twice
     found = fit("repeated", frame, x=named(LAWS["repeated"]), y="y", seed="seed")
     assert (found.params["R"].low, found.params["R"].high) == (0, np.inf)
-    at = {"params": [1e9, 1e9], "unique": [1e9, 1e9], "tokens": [1e9, 1e12]}
+    billion = np.full(2, 1e9)
+    at = {"params": billion, "unique": billion, "tokens": np.array([1e9, 1e12])}
     low, high = found.predict_interval(at)
     once = LAWS["repeated"].predict(truth, {**at, "unique": at["tokens"]})
     assert low[1] < once[1]  # repetitions may be worth as much as new tokens
