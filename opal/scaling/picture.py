@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -255,7 +256,8 @@ def _title(figure: Figure, fitted: _Drawable, *, bands: bool) -> None:
     if bands:
         text = f"band: {100 * fitted.settings.level:.4g} % interval of the curve"
         lines.append((text + ("; lighter: of one new run" if _runs(fitted) else ""), "#595959"))
-    short = "; ".join(dict.fromkeys(warning.split(":")[0] for warning in fitted.warnings))
+    heads = (re.split(r":|, most at", warning)[0] for warning in fitted.warnings)
+    short = "; ".join(dict.fromkeys(heads))
     lines += [(line, _WARNED) for line in textwrap.wrap(f"Warning: {short}", 62) if short]
     for index, (line, colour) in enumerate(reversed(lines)):
         figure.axes[0].annotate(

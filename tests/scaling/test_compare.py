@@ -32,6 +32,7 @@ def compared(frame: pd.DataFrame, *laws: str, n_held_out: int = 3) -> pd.DataFra
     )
 
 
+@pytest.mark.slow
 def test_the_law_that_made_the_table_is_best_or_tied_with_it() -> None:
     told = []
     for law in ONE_SIZE:

@@ -51,6 +51,7 @@ def test_the_optimum_is_the_least_value_along_a_budget() -> None:
     assert first.low == pytest.approx(1 - second.high, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth() -> None:
     right = TRUE_X1 * (1e21 / 6) ** (0.28 / 0.62)
     held, control = 0, 0

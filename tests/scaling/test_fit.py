@@ -375,8 +375,8 @@ def test_what_no_row_shows_makes_predictions_wide() -> None:
     frame = simulate(LAWS["repeated"], x, truth, CONFIG, rng)  # no token is seen twice
     found = fit("repeated", frame, x=named(LAWS["repeated"]), y="y", seed="seed")
     assert (found.params["R"].low, found.params["R"].high) == (0, np.inf)
-    same = np.full(2, 1e9)
-    at = {"params": same, "unique": same, "tokens": np.array([1e9, 1e12])}
+    billion = np.full(2, 1e9)
+    at = {"params": billion, "unique": billion, "tokens": np.array([1e9, 1e12])}
     low, high = found.predict_interval(at)
     once = LAWS["repeated"].predict(truth, {**at, "unique": at["tokens"]})
     assert low[1] < once[1]  # repetitions may be worth as much as new tokens
@@ -384,8 +384,8 @@ def test_what_no_row_shows_makes_predictions_wide() -> None:
     assert high[1] - low[1] > 4 * (high[0] - low[0])
 
 
-@pytest.mark.parametrize("name", ["power-no-floor", "shifted", "exponential", "broken", "repeated"])
-def test_every_law_is_kept_in_a_file(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["shifted", "repeated"])
+def test_scales_are_kept_in_a_file(name: str, tmp_path: Path) -> None:
     frame = noisy(name)
     found = fit(name, frame, x=named(LAWS[name]), y="y", seed="seed", link="log")
     found.save(tmp_path / "fit.json")

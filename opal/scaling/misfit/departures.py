@@ -184,6 +184,8 @@ def outliers(covariance: SamplingCovariance) -> np.ndarray:
     if covariance.kind != "residual" or problem.n_rows < _ENOUGH_ROWS:
         return distance
     left = np.abs(problem.residuals(covariance.phi)[0])
+    if np.linalg.norm(left) <= _EXACT * np.linalg.norm(problem.root_weights * problem.y):
+        return distance
     order = np.argsort(problem.model(covariance.phi)[0], kind="stable")
     width = 2 * _NEIGHBOURS + 1
     padded = np.pad(left[order], _NEIGHBOURS, mode="reflect")
