@@ -193,3 +193,9 @@ def test_right_laws_are_told_in_no_more_than_one_table_of_twenty(form: str) -> N
     n = 150
     told = sum(bool(misses(drawn("power", form, index))) for index in range(n))
     assert told / n <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / n)
+
+
+def test_rounding_has_no_heavy_tails() -> None:
+    n = np.round(np.geomspace(10, 1e5, 60))
+    frame = pd.DataFrame({"n": n, "y": 0.2 + 2 * n**-0.5})
+    assert fit("power", frame, x={"n": "n"}, y="y").warnings == ()
