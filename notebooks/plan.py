@@ -31,7 +31,8 @@ from sklearn.linear_model import LogisticRegression
 from opal import Bias, Design, GaussianMixture, Oracle
 from opal.plotting import SERIES
 from opal.scaling.exchange import Mixture
-from opal.scaling.pilot import first_points, fit_pilot
+from opal.scaling.pilot import first_points
+from opal.scaling.pilot_fit import fit_pilot
 from opal.scaling.plan import Plan, plan
 from opal.theory.exchange import mixture_parameters
 

@@ -110,7 +110,7 @@ class KnownPool:
 
     def limit(self, writer: str) -> float:
         """The error of endless texts of a writer; ``none`` is that of the best rule."""
-        return float(np.mean([draw.limits[writer] for draw in self.draws if draw.limits]))
+        return float(np.mean([draw.limits[writer] for draw in self.draws if writer in draw.limits]))
 
     def evaluations(self) -> Iterator[tuple[int, pd.DataFrame, pd.DataFrame]]:
         """Each evaluation: its number, its records, and the exact values of the other seeds."""

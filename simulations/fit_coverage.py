@@ -29,6 +29,10 @@ FORMS = ("seeds", "means", "huber")
 NOT_SHARED = ("means", "unidentified")
 CONTROL = "rows"  # the seed column left out: noise that seeds share is taken for independent
 COVERAGE = (0.92, 0.97)
+ALWAYS_IDENTIFIED = ("power-no-floor",)  # by any two sizes
+# Beside the power law; in their tables noise that seeds share is not the larger part, so that to
+# ignore it is no control.
+ONE_SIZE = ("power-no-floor", "shifted", "exponential", "broken")
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ def cells(config: Config) -> list[Cell]:
         for law in LAWS
         for form, count in counts.items()
         for first in range(0, count, config.chunk)
+        if (form != "unidentified" or law not in ALWAYS_IDENTIFIED)
+        and (form != CONTROL or law not in ONE_SIZE)
     ]
     return [Cell(measure, part, f"{part.law}, {part.form}") for part in chunks]
 
@@ -152,16 +158,35 @@ def draw_truth(law: str, rng: np.random.Generator) -> dict[str, float]:
     if law == "power":
         exponent = rng.uniform(0.4, 0.8)
         return {"E": floor, "A": rng.uniform(0.3, 0.8) * 50**exponent, "a": exponent}
-    if law == "additive":
+    if law in ("additive", "repeated"):
         a, b = rng.uniform(0.25, 0.5, 2)
         first, second = rng.uniform(0.5, 1.5, 2) * (1e7**a, 1e8**b)
-        return {"E": rng.uniform(1.4, 2.0), "A": first, "B": second, "a": a, "b": b}
+        reach = {"R": rng.uniform(3, 15)} if law == "repeated" else {}
+        return {"E": rng.uniform(1.4, 2.0), "A": first, "B": second, "a": a, "b": b, **reach}
+    if law in ONE_SIZE:
+        return _one_size(law, floor, rng)
     beta = rng.uniform(0.4, 0.8)
     real, synthetic = rng.uniform(0.3, 0.8, 2) * 50**beta
     common = {"E": floor, "R_s": rng.uniform(0.05, 0.15), "A_s": synthetic}
     if law == "generator":
         common["A_g"] = rng.uniform(0.3, 0.8) * 50**beta
     return {**common, "A_r": real, "beta": beta}
+
+
+def _one_size(law: str, floor: float, rng: np.random.Generator) -> dict[str, float]:
+    """Parameters of a law of one size beside the power law."""
+    exponent = rng.uniform(0.4, 0.8)
+    power = {"A": rng.uniform(0.3, 0.8) * 50**exponent, "a": exponent}
+    if law == "power-no-floor":
+        return power
+    if law == "exponential":
+        return {"E": floor, "A": rng.uniform(0.3, 0.8), "k": rng.uniform(1e3, 5e3)}
+    if law == "shifted":
+        shift = rng.uniform(200, 1000)
+        return {"E": floor, **power, "A": power["A"] * (1 + shift / 50) ** exponent, "n0": shift}
+    before, width = rng.uniform(0.05, 0.15), rng.uniform(0.5, 0.8)
+    bend = {"a": before, "c": rng.uniform(0.5, 0.8), "f": width, "d": rng.uniform(2e3, 6e3)}
+    return {"E": floor, "A": rng.uniform(0.5, 0.9) * 50**before, **bend}
 
 
 def points(law: str, *, identified: bool) -> dict[str, np.ndarray]:
@@ -171,8 +196,16 @@ def points(law: str, *, identified: bool) -> dict[str, np.ndarray]:
     proportion; the synthetic part, as its weight is tiny. Generators have rows of their own, or
     share all that they can, where the law shall be identified.
     """
-    if law == "power":
-        return {"n": np.geomspace(50, 5e4, 10) if identified else np.geomspace(5e9, 5e12, 10)}
+    if law in ("power", *ONE_SIZE):
+        n_sizes = 10 if law in ("power", "power-no-floor") else 14
+        sizes = np.geomspace(10, 1e6, 20) if law == "broken" else np.geomspace(50, 5e4, n_sizes)
+        return {"n": sizes * (1 if identified else 1e8)}
+    if law == "repeated":
+        models, texts = np.geomspace(1e7, 1e10, 5), np.geomspace(1e8, 1e10, 4)
+        grid = np.meshgrid(models, texts, [0.5, 1.0, 4.0, 16.0, 64.0], indexing="ij")
+        params, unique, epochs = (a.ravel() for a in grid)
+        seen = epochs if identified else np.minimum(epochs, 1.0)  # nothing is repeated
+        return {"params": params, "unique": unique, "tokens": unique * seen}
     if law == "additive":
         first, second = np.geomspace(1e7, 1e10, 6), np.geomspace(1e8, 1e11, 6)
         both = np.meshgrid(first, second) if identified else (first, 20 * first)
@@ -203,7 +236,7 @@ def simulate(
     import pandas as pd
 
     curve = law.predict(truth, x)
-    excess = curve - truth["E"]
+    excess = curve - truth.get("E", 0.0)
     shift = rng.standard_normal((config.n_seeds, 1))
     own = rng.standard_normal((config.n_seeds, len(curve)))
     noise = np.hypot(config.noise * excess, config.own * curve)

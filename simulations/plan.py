@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from ._pilot import Rows
 
 PLANNERS = {"planner": "exact", "planner, validated": "validated"}
+_KEPT, _CHANCE = 0.9, 0.01
+PURCHASES = {"planner": "purchase", "planner, validated": "purchase, validated"}
+"""Arm of the purchase that each planner weighs, whether it buys or not."""
 # Dials of the generators, from right to hopelessly wrong: a shift of each group in a direction of
 # its own, flipped labels, a scaled covariance, and classes that lie too far apart.
 BIASES = (
@@ -68,7 +71,7 @@ class Config:
     n_seeds: int = 12
     """Seeds of the pilot: random parts of one pool and of the real samples."""
     n_validation: int = 500
-    """Rows of each group of the validation set."""
+    """Rows of each group of the validation set, a multiple of ten."""
     n_purchases: int = 3
     """Times that the budget is bought, to average over its luck."""
     n_bootstrap: int = 60
@@ -109,6 +112,13 @@ class At:
 
 def cells(config: Config) -> list[Cell]:
     """One cell for each family and generator."""
+    from ._pilot import N_PARTS
+
+    if config.n_validation % N_PARTS:
+        raise ValueError(
+            f"n_validation is split into {N_PARTS} parts and must be a multiple of it; got "
+            f"{config.n_validation}. Try {config.n_validation // N_PARTS * N_PARTS + N_PARTS}."
+        )
     return [
         Cell(measure, At(config, family, bias), f"{FAMILIES[family][0]}, {BIASES[bias]}")
         for family in config.families
@@ -212,7 +222,7 @@ def _record(
 
 
 def pilot(at: At, setting: GaussianSetting, base: Design, n_pool: int) -> pd.DataFrame:
-    """Risks of the pilot's points, exact and validated, one row for each seed."""
+    """Risks of the pilot's points, exact and on each part of the validation rows, by seed."""
     import pandas as pd
 
     from opal.scaling.pilot import first_points
@@ -229,7 +239,8 @@ def pilot(at: At, setting: GaussianSetting, base: Design, n_pool: int) -> pd.Dat
     exact, validated = balanced_risks(setting.law, rows, np.stack(weights), validation)
     places = [(*point, seed) for seed in range(config.n_seeds) for point in points]
     table = pd.DataFrame(places, columns=["n", "N", "alpha", "seed"])
-    return table.assign(exact=exact, validated=validated)
+    parts = pd.DataFrame(validated, columns=pd.RangeIndex(validated.shape[1]))
+    return pd.concat([table.assign(exact=exact), parts], axis="columns")
 
 
 def _drawn(
@@ -260,10 +271,14 @@ def _part(base: Design, point: Point, n: float) -> Design:
 
 def advise(at: At, table: pd.DataFrame, value: str, counts: tuple[int, ...], budget: int) -> Plan:
     """What the planner says who sees the column ``value`` of the pilot."""
-    from opal.scaling.pilot import fit_pilot
+    from opal.scaling.pilot_fit import fit_pilot
     from opal.scaling.plan import plan
 
-    fitted = fit_pilot(table, y=value, seed="seed", n_bootstrap=at.config.n_bootstrap)
+    part = None
+    if value == "validated":
+        places, part = ["n", "N", "alpha", "seed"], "part"
+        table = table.drop(columns="exact").melt(places, var_name=part, value_name=value)
+    fitted = fit_pilot(table, y=value, seed="seed", part=part, n_bootstrap=at.config.n_bootstrap)
     return plan(
         fitted,
         n_real=counts,
@@ -318,7 +333,7 @@ def _strategies(base: Design, plans: dict[str, Plan]) -> dict[str, Design]:
 
     return {
         **{name: bought(advice.chosen) for name, advice in plans.items()},
-        "purchase": bought(_option(plans["planner"], "augment")),
+        **{arm: bought(_option(plans[name], "augment")) for name, arm in PURCHASES.items()},
         "balance": base.with_(weighting="opal", oversample="balance"),
         "validated size": bought(_option(plans["planner, validated"], "validated")),
     }
@@ -331,15 +346,18 @@ def _option(advice: Plan, strategy: str) -> Option:
 def _promise(advice: Plan | None) -> dict[str, object]:
     """What a plan said beforehand of the purchase that it weighed."""
     if advice is None:
-        return {"buys": False, "gain": np.nan, "gain_low": np.nan, "gain_high": np.nan}
+        nothing = dict.fromkeys(("gain", "gain_low", "gain_high"), np.nan)
+        return {"buys": False, "decided": False, **nothing}
     asked = _option(advice, "augment")
     gains = dict(zip(("gain", "gain_low", "gain_high"), (asked.gain, *asked.ci), strict=True))
-    return {"buys": advice.chosen.n_augmented > 0, **gains}
+    return {"buys": advice.chosen.n_augmented > 0, "decided": advice.decided, **gains}
 
 
-def comparison(records: pd.DataFrame) -> pd.DataFrame:
+def comparison(records: pd.DataFrame, planner: str = "planner") -> pd.DataFrame:
     """One row for each setting: gains as shares of the excess of none, and ratios to the best.
 
+    ``promised``, ``low`` and ``high`` are the gain of the purchase that ``planner`` weighs, and the
+    ends of its interval; ``realised`` is what it brings, with its ``std_error`` over purchases.
     ``on_average`` is the planner's ratio by theory, over all real samples of these sizes.
     """
     import pandas as pd
@@ -348,51 +366,87 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     for (family, dial, size), points in records.groupby(["family", "dial", "size"]):
         arms = points[points["source"] == "simulation"].set_index("arm")
         average = points[points["source"] == "theory"].set_index("arm")["value"]
-        excess = arms["value"]
+        excess, plan, bought = arms["value"], arms.loc[planner], arms.loc[PURCHASES[planner]]
+        gains = plan[["gain", "gain_low", "gain_high"]].astype(float) / excess["none"]
         rows.append(
             {
                 "family": f"{FAMILIES[family][0]} {family}",
                 "generator": f"{dial} {size:g}",
                 "excess": excess["none"],
+                **dict(zip(("promised", "low", "high"), gains, strict=True)),
+                "realised": 1 - bought["value"] / excess["none"],
+                "std_error": bought["std_error"] / excess["none"],
                 "best_gain": 1 - excess["best"] / excess["none"],
                 "best_alpha": arms.loc["best", "alpha"],
-                "alpha": arms.loc["planner", "alpha"],
+                "alpha": plan["alpha"],
                 **{
                     name: excess[name] / excess["best"]
                     for name in (*PLANNERS, "balance", "validated size", "none")
                 },
                 "on_average": average.get("planner", np.nan) / average.get("best", np.nan),
-                "buys": bool(arms.loc["planner", "buys"]),
-                "buys_validated": bool(arms.loc["planner, validated", "buys"]),
+                "buys": bool(plan["buys"]),
+                "decided": bool(plan["decided"]),
             }
         )
     return pd.DataFrame(rows)
 
 
 def checks(records: pd.DataFrame) -> list[Check]:
-    """Near the best, silent where buying hurts, not silent where it helps."""
+    """No harm, promises kept; silent where buying hurts, and not sure of it where it helps."""
     table = comparison(records)
+    bought = table[table["buys"]]
+    near = at_least(
+        "planner: what is bought is near the best",
+        share(bought["planner"] <= 1.1),
+        0.8,
+        f"share of {len(bought)} purchases with an excess within 10 % of the best on the grid",
+    )
+    return [*(check for name in PLANNERS for check in _of_planner(records, name)), near]
+
+
+def _of_planner(records: pd.DataFrame, planner: str) -> list[Check]:
+    from opal.scaling.purchase import MIN_GAIN
+
+    table = comparison(records, planner)
     hurts, helps = table[table["best_gain"] <= 0], table[table["best_gain"] >= 0.05]
+    bought = table[table["buys"]]
     return [
-        at_least(
-            "plan is near the best",
-            share(table["planner"] <= 1.1),
-            0.8,
-            f"share of {len(table)} settings with an excess within 10 % of the best on the grid",
+        at_most(
+            f"{planner}: no purchase is worse than none",
+            -bought["realised"] - 2 * bought["std_error"],
+            MIN_GAIN,
+            f"largest loss of {len(bought)} purchases, as a share of the excess of none",
         ),
+        promises(f"{planner}: promised gains lie in their intervals", kept(table)),
         at_least(
-            "buy none where buying hurts",
+            f"{planner}: buy none where buying hurts",
             share(~hurts["buys"]),
             0.9,
             f"share of {len(hurts)} settings where every purchase hurts",
         ),
         at_most(
-            "buy none where buying helps",
-            share(~helps["buys"]),
+            f"{planner}: sure to buy none where buying helps",
+            share(~helps["buys"] & helps["decided"]),
             0.05,
             f"share of {len(helps)} settings where buying helps by 5 % or more",
         ),
     ]
+
+
+def promises(name: str, held: pd.Series) -> Check:
+    """Check that nine in ten promises are kept, within the chance of as many settings."""
+    from scipy.stats import binom
+
+    chance = [float(binom.cdf(held.sum(), len(held), _KEPT))] if len(held) else []
+    said = f"chance of no more than {held.sum()} of {len(held)}, if {_KEPT:.0%} are kept"
+    return at_least(name, chance, _CHANCE, said)
+
+
+def kept(table: pd.DataFrame) -> pd.Series:
+    """Whether each realised gain lies in the promised interval, within its error of purchases."""
+    far = 2 * table["std_error"]
+    above = table["realised"] >= table["low"] - far
+    return above & (table["realised"] <= table["high"] + far)
 
 
 if __name__ == "__main__":

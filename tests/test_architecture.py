@@ -30,13 +30,13 @@ RANKS = {
     "estimators": 4,
     "risk": 5,
     "records": 6,
+    "plotting": 6,  # of tables with the columns of records, whoever made them
     "runner": 7,
     "executors": 7,
     "simulation": 7,
     "regression": 7,
     "theory": 7,
     "scaling": 7,
-    "plotting": 8,
     "bridge": 9,
     "cli": 10,
 }
@@ -46,7 +46,7 @@ BRIDGE_RANKS = {
     "render": 0,
     "resampling": 0,
     "llm": 1,
-    "readings": 1,
+    "label_scores": 1,
     "label_noise": 2,
     "prompts": 2,
     "findings": 3,

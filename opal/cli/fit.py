@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from opal.cli import output
+from opal.cli import fit_report, law_comparison, output
 from opal.cli.parsing import parse
+from opal.cli.pictures import picture_paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,15 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fit:
-    """Fit a scaling law: parameters, predictions, their intervals, and warnings.
+    """Fit a scaling law: parameters, predictions, their intervals, a picture, and warnings.
 
-    Laws: power E + A n^-a (--x n); additive E + A x1^-a + B x2^-b (--x x1 x2); mixture, the risk of
-    n real and N synthetic samples of weight alpha (--x n N alpha); generator, the same with a
-    generator that was fitted to n_gen real rows, n_shared of them among the n (--x n N n_gen
-    n_shared alpha). docs/fit.md says more.
+    Laws of one size (--x n): power E + A n^-a; power-no-floor A n^-a; shifted E + A (n + n0)^-a;
+    exponential E + A exp(-n/k); broken, a power whose exponent goes from a to a + c around n = d.
+    Of two: additive E + A x1^-a + B x2^-b (--x x1 x2); repeated, the same for parameters and
+    tokens of which some are seen again (--x params unique tokens). Mixture: the risk of n real and
+    N synthetic samples of weight alpha (--x n N alpha); generator, the same with a generator that
+    was fitted to n_gen real rows, n_shared of them among the n (--x n N n_gen n_shared alpha).
+    docs/fit.md says more.
 
     Example:
-        opal fit runs.csv --law power --x n --y error --seed seed --at 100000
+        opal fit runs.csv --law power --x n --y error --seed seed --at 100000 --plot fit.png
+        opal fit runs.csv --compare --x n --y error --seed seed
     """
 
     table: Annotated[Path, tyro.conf.Positional]
@@ -39,7 +45,7 @@ class Fit:
     y: str = "value"
     """Column of the values."""
     law: str = "power"
-    """Name of the law: power, additive, mixture or generator."""
+    """Name of the law."""
     std_error: str | None = None
     """Column of the standard errors of the values."""
     seed: str | None = None
@@ -63,6 +69,19 @@ class Fit:
     """Confidence of the intervals."""
     n_bootstrap: int = 400
     """Bootstrap draws."""
+    plot: Path | None = None
+    """Picture of the fit (.png, .pdf or .svg); with --group-by one for each, named after it."""
+    compare: tuple[str, ...] | None = None
+    """In place of one fit, fit these laws without the largest sizes and ask which foresees these;
+    without a name, all laws of as many columns."""
+    held_out: int = 2
+    """How many of the largest sizes --compare holds out."""
+    held_out_by: str | None = None
+    """Column of the size that --compare holds out; the first of --x if not given."""
+    compute: tuple[float, ...] = ()
+    """Budgets for which the best two sizes are sought (law additive): compute = factor x1 x2."""
+    compute_factor: float = 6.0
+    """Operations for each x1 and x2: 6 for parameters and tokens."""
     save: Path | None = None
     """JSON file for the fit, rows included, to be read by opal.scaling.fit.Fit.load."""
     json: bool = False
@@ -72,9 +91,35 @@ class Fit:
 def main(args: Sequence[str]) -> int:
     """Fit, and say what was found."""
     options = parse(Fit, args, prog="opal fit")
-    from opal.files import require_distinct
+    law, names = _law(options), _candidates(options)
+    at = None if law is None else _points(options, law)
+    parts = _groups(options)
+    pictures = picture_paths(
+        options.plot,
+        [name.get("group") for name, _rows in parts],
+        ("the table that is read", options.table),
+        ("--save", options.save),
+    )
+    reports = []
+    for (name, rows), picture in zip(parts, pictures, strict=True):
+        with _of_group(options, name):
+            if law is None:
+                found = _compared(options, names, rows, picture)
+            else:
+                found = _fitted(options, law, rows, at, picture)
+        reports.append({**name, **found})
+    _tell(options, reports)
+    return 0
+
+
+def _law(options: Fit) -> ScalingLaw | None:
+    """The law that is fitted; None where laws are compared."""
     from opal.scaling import laws
 
+    if options.save is not None and options.group_by is not None:
+        raise ValueError("--save keeps one fit; with --group-by there are several. Leave one out.")
+    if options.compare is not None:
+        return None
     law = laws.get(options.law)
     if len(options.x) != len(law.variables):
         named = " ".join(options.x) or "none"
@@ -82,20 +127,95 @@ def main(args: Sequence[str]) -> int:
             f"law {law.name!r} reads {len(law.variables)} column(s), in the order "
             f"{' '.join(law.variables)}; --x named {len(options.x)}: {named}. Name one for each."
         )
-    require_distinct(("the table that is read", options.table), ("--save", options.save))
-    if options.save is not None and options.group_by is not None:
-        raise ValueError("--save keeps one fit; with --group-by there are several. Leave one out.")
-    at = _points(options, law)
-    reports = [
-        {**name, **_fit(options, law, rows, name).to_dict(at)} for name, rows in _groups(options)
-    ]
+    return law
+
+
+def _tell(options: Fit, reports: Sequence[dict[str, Any]]) -> None:
+    """JSON for programs, tables for people."""
+    comparing = options.compare is not None
     if options.json:
-        grouped = options.group_by is not None
-        output.print_json({"fits": reports} if grouped else reports[0])
-        return 0
+        key = "comparisons" if comparing else "fits"
+        output.print_json(reports[0] if options.group_by is None else {key: reports})
+        return
     for report in reports:
-        _say(report, options)
-    return 0
+        title = f"{options.group_by} = {report['group']}: " if "group" in report else ""
+        if comparing:
+            law_comparison.say(report, title)
+        else:
+            fit_report.say(report, title, [*options.x], options.y)
+
+
+def _candidates(options: Fit) -> list[str]:
+    """The laws of ``--compare``; none without it."""
+    if options.compare is None:
+        return []
+    alone = (("--at", options.at), ("--compute", options.compute), ("--save", options.save))
+    for flag, value in alone:
+        if value:
+            raise ValueError(f"--compare fits several laws, and {flag} asks of one: leave one out.")
+    return law_comparison.candidates(options.compare, options.x)
+
+
+@contextlib.contextmanager
+def _of_group(options: Fit, name: dict[str, Any]) -> Iterator[None]:
+    """Errors say of which group they are."""
+    try:
+        yield
+    except ValueError as error:
+        if not name:
+            raise
+        raise ValueError(f"{options.group_by} = {name['group']}: {error}") from error
+
+
+def _settings(options: Fit) -> dict[str, Any]:
+    names = ("std_error", "seed", "loss", "link", "level", "intervals", "n_bootstrap")
+    return {name: getattr(options, name) for name in names}
+
+
+def _compared(
+    options: Fit, names: Sequence[str], frame: pd.DataFrame, picture: Path | None
+) -> dict[str, Any]:
+    return law_comparison.report(
+        frame,
+        names,
+        options.x,
+        y=options.y,
+        by=options.held_out_by or options.x[0],
+        n_held_out=options.held_out,
+        picture=picture,
+        settings=_settings(options),
+    )
+
+
+def _fitted(
+    options: Fit,
+    law: ScalingLaw,
+    frame: pd.DataFrame,
+    at: dict[str, Any] | None,
+    picture: Path | None,
+) -> dict[str, Any]:
+    """The fit as JSON-able fields; saved and drawn where asked."""
+    from opal.scaling.fit import fit
+    from opal.scaling.picture import save
+
+    x = dict(zip(law.variables, options.x, strict=True))
+    fitted = fit(law, frame, x=x, y=options.y, **_settings(options))
+    found = {**fitted.to_dict(at), **_optimum(fitted, options)}
+    if options.save is not None:
+        fitted.save(options.save)
+    if picture is not None:
+        save(fitted.plot(at=at), picture)
+    return found
+
+
+def _optimum(fitted: Fitted, options: Fit) -> dict[str, Any]:
+    """The best sizes for the budgets, if any are given."""
+    from opal.scaling.compute_optimal import compute_optimal
+
+    if not options.compute:
+        return {}
+    found = compute_optimal(fitted, options.compute, factor=options.compute_factor)
+    return {"compute_optimal": found.to_dict()}
 
 
 def _groups(options: Fit) -> list[tuple[dict[str, Any], pd.DataFrame]]:
@@ -121,32 +241,6 @@ def _groups(options: Fit) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     return [({"group": _plain(name)}, rows.reset_index(drop=True)) for name, rows in parts]
 
 
-def _fit(options: Fit, law: ScalingLaw, frame: pd.DataFrame, name: dict[str, Any]) -> Fitted:
-    from opal.scaling.fit import fit
-
-    try:
-        fitted = fit(
-            law,
-            frame,
-            x=dict(zip(law.variables, options.x, strict=True)),
-            y=options.y,
-            std_error=options.std_error,
-            seed=options.seed,
-            loss=options.loss,
-            link=options.link,
-            level=options.level,
-            intervals=options.intervals,
-            n_bootstrap=options.n_bootstrap,
-        )
-    except ValueError as error:
-        if not name:
-            raise
-        raise ValueError(f"{options.group_by} = {name['group']}: {error}") from error
-    if options.save is not None:
-        fitted.save(options.save)
-    return fitted
-
-
 def _points(options: Fit, law: ScalingLaw) -> dict[str, Any] | None:
     """The points of ``--at``; None if there are none."""
     if not options.at:
@@ -158,22 +252,6 @@ def _points(options: Fit, law: ScalingLaw) -> dict[str, Any] | None:
             f"{len(options.at)}. Write {width} for each."
         )
     return {name: list(options.at[i::width]) for i, name in enumerate(law.variables)}
-
-
-def _say(report: dict[str, Any], options: Fit) -> None:
-    title = f"{report['law']}: {report['equation']}, {report['n_rows']} rows"
-    if "group" in report:
-        title = f"{options.group_by} = {report['group']}: {title}"
-    interval = f"{100 * report['level']:.4g}% interval"
-    params = [(name, *_cells(found)) for name, found in report["params"].items()]
-    output.print_table(title, ["parameter", "estimate", f"{interval} from", "to"], params)
-    points = [(*point["x"].values(), *_cells(point)) for point in report["predictions"]]
-    output.print_table("predictions", [*options.x, options.y, f"{interval} from", "to"], points)
-    output.print_lines(*(f"warning: {warning}" for warning in report["warnings"]))
-
-
-def _cells(found: dict[str, Any]) -> tuple[float, float, float]:
-    return (found["estimate"], *found["ci"])
 
 
 def _plain(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,8 @@ class Command:
     """Column of the risks; smaller is better."""
     seed: str | None = "seed"
     """Column of the seeds; None if rows have none."""
+    part: str | None = None
+    """Column of the part of the validation rows that a risk is of; docs/plan.md, section 1."""
     metric: str | None = None
     """Keep the rows of this metric (the column `metric` of records)."""
     where: tuple[str, ...] = ()
@@ -69,6 +72,8 @@ class Command:
     """Least share of the excess risk that a purchase must take away."""
     level: float = 0.95
     """Confidence of the intervals."""
+    accept_loss: bool = False
+    """Buy on the expected gain alone, also where its interval includes a loss."""
     n_bootstrap: int = 200
     """Bootstrap draws of the fit."""
     strategies: tuple[str, ...] = ("reweight", "real", "augment", "balance", "validated")
@@ -105,7 +110,8 @@ def _read(command: Command, path: Path) -> tuple[Fit, list[Point], PurchaseBudge
     from opal.scaling import table
     from opal.scaling.exchange import cross_law
     from opal.scaling.laws import LAWS
-    from opal.scaling.pilot import VARIABLES, Point, fit_pilot
+    from opal.scaling.pilot import Point
+    from opal.scaling.pilot_fit import VARIABLES, fit_pilot
     from opal.scaling.purchase import PurchaseBudget
 
     _check_price(command)
@@ -114,13 +120,14 @@ def _read(command: Command, path: Path) -> tuple[Fit, list[Point], PurchaseBudge
     frame = table.where(read_table(path), conditions)
     x = dict(zip(VARIABLES, command.x, strict=True))
     seed = command.seed if command.seed != "seed" or "seed" in frame.columns else None
-    columns = [*x.values(), command.y, *([seed] if seed else [])]
+    columns = [*x.values(), command.y, *(name for name in (seed, command.part) if name)]
     table.check_columns(frame, columns, remedy=table.NAME_YOURS)
     fitted = fit_pilot(
         frame,
         x=x,
         y=command.y,
         seed=seed,
+        part=command.part,
         law=cross_law(command.beta) if command.law == "cross" else LAWS["mixture"],
         all_points=command.all_points,
         level=command.level,
@@ -175,6 +182,7 @@ def _plan(command: Command, fitted: Fit, funds: PurchaseBudget) -> Plan:
         subsample=command.subsample,
         min_gain=funds.min_gain,
         level=funds.level,
+        accept_loss=command.accept_loss,
     )
 
 
@@ -185,7 +193,7 @@ def _show(advice: Plan) -> None:
         f"{advice.recommendation}: N = {chosen.n_augmented} for each group with weight "
         f"{chosen.alpha:.3g}, {chosen.n_real_bought} real samples; cost {chosen.cost:.6g}",
         f"expected gain {chosen.gain:.3g} ({low:.3g} … {high:.3g}) of an excess of "
-        f"{advice.excess:.3g}; as good as {chosen.n_equiv:.4g} real samples of each group",
+        f"{advice.excess:.3g}; {_worth(chosen.n_equiv)}",
         f"one more unit of money takes away {advice.marginal_gain:.3g}; {advice.stop}",
     )
     columns = ["strategy", "N", "alpha", "real", "cost", "gain", "interval", "n_equiv"]
@@ -204,6 +212,14 @@ def _show(advice: Plan) -> None:
     ]
     output.print_table("strategies", columns, rows)
     output.print_lines(*(f"warning: {text}" for text in advice.warnings))
+
+
+def _worth(n_equiv: float) -> str:
+    from opal.scaling.purchase import NO_NUMBER
+
+    if not math.isfinite(n_equiv):
+        return NO_NUMBER
+    return f"as good as {n_equiv:.4g} real samples of each group"
 
 
 def _show_first(command: Command) -> int:

@@ -61,6 +61,12 @@ class SamplingCovariance:
         return span * np.linalg.norm(self._residuals[1], axis=0) < 0.1 * np.sqrt(self.unit)
 
     @cached_property
+    def unseen(self) -> np.ndarray:
+        """Which scales no row depends on ``[p]``: any value of theirs fits as well."""
+        scale = self.problem.is_log & ~self.problem.is_amplitude
+        return scale & (np.max(np.abs(self._residuals[1]), axis=0) == 0)
+
+    @cached_property
     def curvature(self) -> np.ndarray:
         """Expected second derivative of the loss at each row ``[rows]``: 1 for least squares.
 
@@ -88,8 +94,8 @@ class SamplingCovariance:
 
     @cached_property
     def inverse(self) -> np.ndarray:
-        """R⁻¹, ``[p, p]``."""
-        return np.linalg.pinv(self.factor, rcond=0.0)
+        """R⁻¹, ``[p, p]``; along scales that are unseen it does not move."""
+        return np.where(self.unseen[:, None], 0.0, np.linalg.pinv(self.factor, rcond=0.0))
 
     @cached_property
     def n_free(self) -> int:

@@ -9,6 +9,9 @@ import pandas as pd
 from scipy import stats
 
 from opal.scaling.covariance import SamplingCovariance
+from opal.scaling.laws import LAWS
+from opal.scaling.misfit import departures
+from opal.scaling.problem import Link, Problem
 from opal.scaling.scaling_law import Columns, ScalingLaw
 from opal.scaling.table import Roles
 from opal.scaling.weights import points
@@ -18,7 +21,6 @@ _LEAST_SPAN = 10.0
 _FAR = 10.0  # times the largest size
 _OPEN = 1e5  # an amplitude whose interval ends differ by this factor is not known
 _SINGULAR = 1e-7
-_LACK_LEVEL = 1e-3
 
 
 def of_sizes(law: ScalingLaw, x: Columns, columns: Mapping[str, str]) -> Iterator[str]:
@@ -71,12 +73,15 @@ def of_params(
 def is_open(name: str, low: float, high: float, law: ScalingLaw, span: float, reach: float) -> bool:
     """Whether an interval says nothing: it reaches a bound, or is too wide.
 
-    That of a linear parameter is if its ends move a value (by ``reach`` for a unit) farther than
+    An amplitude and its exponent trade along a curve: of either sign or positive, an amplitude is
+    open if it may be absent, or if the ends of its interval differ by orders of magnitude. That of
+    another linear parameter is if its ends move a value (by ``reach`` for a unit) farther than
     all values lie apart (``span``), or if it holds zero and is wider than that itself: a part of
     the law that the table weighs so little may be absent, or as large as all there is.
     """
-    if name in law.amplitudes:
-        return not low > 0 or high / low > _OPEN
+    if name in law.amplitudes or name in law.factors or name in law.scales:
+        near, far = sorted((abs(low), abs(high)))
+        return not (low > 0 or high < 0) or far / near > _OPEN
     bound = law.bounds[name]
     width = bound[1] - bound[0]
     if np.isfinite(width):
@@ -102,38 +107,82 @@ def _singular(params: tuple[str, ...], slopes: np.ndarray) -> Iterator[str]:
         yield f"not identified: the table cannot tell {names} apart; only their sum is fitted."
 
 
-def of_noise(covariance: SamplingCovariance) -> Iterator[str]:
-    """A law that does not fit: means that lie farther off than their noise allows."""
-    problem = covariance.problem
-    if covariance.kind == "known" and covariance.n_free > 0:
-        deviance = problem.deviance(covariance.phi)[0]
-        if stats.chi2.sf(deviance, covariance.n_free) < _LACK_LEVEL:
-            yield (
-                f"the law misses the values by {np.sqrt(covariance.inflation):.1f} times their "
-                "standard errors: intervals are widened by this factor, and another law may fit."
-            )
-    if covariance.kind != "clusters":
+def of_misfit(
+    covariance: SamplingCovariance, columns: Mapping[str, str], link: Link
+) -> Iterator[str]:
+    """A law that does not fit: along what, by how much at most and where, and what to do."""
+    found = [each for each in departures.of_fit(covariance) if each.found]
+    if not found:
         return
-    point = points([problem.x[name] for name in problem.law.variables])
-    r = problem.residuals(covariance.phi)[0]
-    count = np.bincount(point)
-    if count.min() < 3:
-        return
-    mean = np.bincount(point, r) / count
-    square = np.bincount(point, (r - mean[point]) ** 2)
-    error = np.sqrt(square / (count - 1) / count)
-    # A point that is the same for every seed (all real rows, say) has no noise to be judged by.
-    scatters = error > 1e-9 * np.abs(mean)
-    error = np.where(scatters, error, np.inf)
-    level = stats.t.sf(np.abs(mean) / error, count - 1) * 2 * len(count)
-    if np.min(level) < _LACK_LEVEL and np.max(np.abs(r)) > 1e-9 * np.max(np.abs(r + 1)):
-        worst = int(np.argmin(level))
-        row = int(np.flatnonzero(point == worst)[0])
-        where = ", ".join(f"{name} = {problem.x[name][row]:g}" for name in problem.law.variables)
-        yield (
-            f"the law misses the mean at {where} by {abs(mean[worst]) / error[worst]:.1f} standard "
-            "errors: another law may fit."
+    worst = min(found, key=lambda each: each.level / each.allowed)
+    along = [repr(columns[name]) for name in worst.along]
+    what = f" along {along[0]}" if len(along) == 1 else ""
+    if len(along) == 2:
+        what = f" where {along[0]} and {along[1]} act together"
+    widened = ""
+    if covariance.kind == "known" and covariance.inflation > 1:
+        widened = (
+            f" On the whole misses are {np.sqrt(covariance.inflation):.1f} times their standard "
+            "errors, and intervals are widened for it."
         )
+    yield (
+        f"the law misses the values{what}, {_largest_miss(covariance, columns, link)}."
+        f"{widened} {_other_laws(covariance.problem.law)}"
+    )
+
+
+def _largest_miss(covariance: SamplingCovariance, columns: Mapping[str, str], link: Link) -> str:
+    """Where the mean of a point lies farthest off, in the unit of the values and in noise."""
+    problem = covariance.problem
+    value, curve = link.inverse(problem.y), link.inverse(problem.model(covariance.phi)[0])
+    point = points([problem.x[name] for name in problem.law.variables])
+    miss = np.bincount(point, value - curve) / np.bincount(point)
+    sure = covariance.kind == "known" or covariance.replicates is not None
+    left = np.bincount(point, problem.root_weights * problem.residuals(covariance.phi)[0])
+    errors = np.abs(left) / np.sqrt(np.bincount(point, problem.root_weights**2))
+    worst = int(np.argmax(errors if sure else np.abs(miss)))
+    row = int(np.flatnonzero(point == worst)[0])
+    size = f"{errors[worst]:.1f} standard errors"
+    if not sure:
+        size = f"{abs(miss[worst]) / np.ptp(value):.1%} of the range of the values"
+    side = "above" if miss[worst] > 0 else "below"
+    where = _where(problem, row, columns)
+    return f"most at {where}: {abs(miss[worst]):.3g} {side} the curve, {size}"
+
+
+def _where(problem: Problem, row: int, columns: Mapping[str, str]) -> str:
+    """The variables of a row, by the names of their columns."""
+    values = ((columns[name], problem.x[name][row]) for name in problem.law.variables)
+    return ", ".join(f"{name} = {value:g}" for name, value in values)
+
+
+def _other_laws(law: ScalingLaw) -> str:
+    """Laws of the same variables, if there are any."""
+    same = [name for name, other in LAWS.items() if other.variables == law.variables]
+    names = ", ".join(name for name in same if name != law.name)
+    tried = f" (--law: {names})" if names else ""
+    return (
+        f"Another law may fit{tried}; the intervals hold only if this one does, and least of all "
+        "beyond the sizes in the table."
+    )
+
+
+def of_tails(
+    covariance: SamplingCovariance, columns: Mapping[str, str], link: str
+) -> Iterator[str]:
+    """Rows that lie so far off that least squares follows them."""
+    distance = departures.outliers(covariance)
+    if not distance.any():
+        return
+    problem, row = covariance.problem, int(np.argmax(distance))
+    remedy = "check them"
+    if link == "identity" and problem.y.min() > 0:
+        remedy += ", or fit with --loss huber-log (loss='huber-log'), which they hardly move"
+    yield (
+        f"heavy tails: {np.sum(distance > 0)} of {problem.n_rows} rows lie more than 5 robust "
+        f"standard deviations off the curve, the farthest {distance[row]:.3g} at "
+        f"{_where(problem, row, columns)}. Least squares follows such rows: {remedy}."
+    )
 
 
 def of_copies(frame: pd.DataFrame) -> Iterator[str]:
@@ -179,13 +228,15 @@ def of_direction(law: ScalingLaw, x: Columns, y: np.ndarray) -> Iterator[str]:
         )
 
 
-def of_extrapolation(law: ScalingLaw, x: Columns, at: Columns) -> Iterator[str]:
-    """Predictions far from the sizes that were seen."""
+def of_extrapolation(
+    law: ScalingLaw, x: Columns, at: Columns, columns: Mapping[str, str]
+) -> Iterator[str]:
+    """Predictions far from the sizes that were seen, by the names of their columns."""
     for name in law.sizes:
         largest = float(np.max(x[name]))
         asked = float(np.max(at[name]))
         if asked > _FAR * largest * (1 + 1e-9):
             yield (
-                f"far extrapolation: {name} = {asked:g} is {asked / largest:.3g} times the largest "
-                "size in the table; the interval holds only if the law does."
+                f"far extrapolation: {columns[name]} = {asked:g} is {asked / largest:.3g} times "
+                "the largest size in the table; the interval holds only if the law does."
             )

@@ -192,8 +192,20 @@ def cross_law(beta: float = 1.0) -> CrossLaw:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class PilotFit(Fit):
+    """A law fitted to a pilot; see :func:`opal.scaling.pilot_fit.fit_pilot`.
+
+    Attributes:
+        on_parts: the same law, fitted to the risks of each part of the validation rows, as means
+            over seeds; None where parts are not known.
+    """
+
+    on_parts: Fit | None = None
+
+
 def laws_of(fitted: FitOrParams, subsample: float | None = None) -> tuple[Mixture, Mixture | None]:
-    """The law at its estimate, and its bootstrap draws.
+    """The law at its estimate, and its bootstrap draws: over seeds, and validation rows if known.
 
     Raises:
         ValueError: the law is no mixture, or ``subsample`` is no share.
@@ -219,12 +231,13 @@ def laws_of(fitted: FitOrParams, subsample: float | None = None) -> tuple[Mixtur
     exponent = {"beta": fitted.law.beta} if isinstance(fitted.law, CrossLaw) else {}
     estimate = {name: fitted.params[name].estimate for name in names}
     law = Mixture.of({**estimate, **exponent})
-    values = fitted.draws
-    if subsample is not None:
-        centre = np.array([estimate[name] for name in names])
-        wider = np.sqrt(widening(fitted, subsample))
-        low = np.array([fitted.law.bounds[name][0] for name in names])
-        values = np.maximum(centre + wider * (values - centre), low)
+    centre = np.array([estimate[name] for name in names])
+    low = np.array([fitted.law.bounds[name][0] for name in names])
+    values = centre + np.sqrt(widening(fitted, subsample)) * (fitted.draws - centre)
+    if isinstance(fitted, PilotFit) and fitted.on_parts is not None:
+        own = [fitted.on_parts.params[name].estimate for name in names]
+        values = values + fitted.on_parts.draws - np.array(own)  # independent errors
+    values = np.maximum(values, low)
     columns = {name: values[:, index] for index, name in enumerate(names)}
     return law, Mixture.of({**columns, **exponent})
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,13 @@ from opal.files import write_json
 from opal.reading import read_text
 from opal.scaling import diagnostics, intervals, laws, solver, table
 from opal.scaling.covariance import SamplingCovariance
+from opal.scaling.new_run import RunNoise, joined, run_noise
 from opal.scaling.problem import LINKS, Settings, build_problem, on_link
 from opal.scaling.scaling_law import Columns, ScalingLaw
 from opal.scaling.table import Roles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCHEMA_VERSION = 1
 _MANY_SEEDS = 20  # from here on a bootstrap over them is about as wide as it should be
@@ -72,7 +76,23 @@ class Fit:
         """The problem at its optimum, with its sampling covariance."""
         problem, kind, replicates = build_problem(self.law, self.frame, self.roles, self.settings)
         values = np.array([self.params[name].estimate for name in self.law.params])
-        return SamplingCovariance(problem, problem.coordinates(values), kind, replicates)
+        phi = np.clip(problem.coordinates(values), *problem.bounds)  # what vanished is told as 0
+        return SamplingCovariance(problem, phi, kind, replicates)
+
+    @cached_property
+    def residuals(self) -> pd.DataFrame:
+        """Each row with the columns of its variables, value, fitted value and what is left.
+
+        ``std_error`` is the standard deviation of the row on the scale of the metric, as given or
+        from the scatter of rows at one point; not a number where neither is there.
+        """
+        x = table.columns_of(self.frame, self.law, self.roles)
+        value, fitted = self.frame[self.roles.y].to_numpy(float), self.predict(x)
+        problem, error = self.covariance.problem, np.full(len(value), np.nan)
+        if self.covariance.kind == "known" or np.ptp(problem.root_weights) > 0:
+            error = 1 / problem.root_weights / LINKS[self.settings.link].slope(value)
+        left = {"value": value, "fitted": fitted, "residual": value - fitted, "std_error": error}
+        return pd.concat([self.frame[list(self.roles.x.values())], pd.DataFrame(left)], axis=1)
 
     @cached_property
     def draws(self) -> np.ndarray:
@@ -92,8 +112,40 @@ class Fit:
         values = np.stack([self.law.derivatives(draw, arrays)[0] for draw in self.draws])
         return LINKS[self.settings.link].inverse(values)
 
-    def predict_interval(self, x: Columns) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends of the intervals of the curve at ``x``, ``[rows]`` each."""
+    def run_noise(self, x: Columns) -> RunNoise:
+        """How far one run at ``x`` scatters around the curve, and where that is known from."""
+        return run_noise(self.covariance, self.law.arrays(x))
+
+    def predict_interval(
+        self, x: Columns, *, new_run: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends of intervals at ``x``, ``[rows]`` each.
+
+        Args:
+            x: the law's variables.
+            new_run: intervals for one new run, with a seed of its own, in place of those for the
+                curve, which is the mean over seeds.
+
+        Raises:
+            ValueError: the table does not say how far one run scatters.
+        """
+        low, high = self._curve_interval(x)
+        return self.run_interval(x, low, high) if new_run else (low, high)
+
+    def run_interval(
+        self, x: Columns, low: np.ndarray, high: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of the intervals of one new run at ``x``, from those of the curve, ``[rows]`` each.
+
+        Raises:
+            ValueError: the table does not say how far one run scatters.
+        """
+        link, noise = LINKS[self.settings.link], self.run_noise(x).half_width(self.settings.level)
+        best = link.forward(self.predict(x))
+        low, high = joined(best, link.forward(low), link.forward(high), noise)
+        return link.inverse(low), link.inverse(high)
+
+    def _curve_interval(self, x: Columns) -> tuple[np.ndarray, np.ndarray]:
         arrays, level = self.law.arrays(x), self.settings.level
         n = len(next(iter(arrays.values())))
         if self.settings.intervals == "bootstrap":
@@ -107,14 +159,17 @@ class Fit:
         return low, high
 
     def predictions(self, x: Columns) -> list[dict[str, Any]]:
-        """Each point of ``x`` with its ``estimate`` and ``ci``, for JSON."""
+        """Each point of ``x`` with its ``estimate``, ``ci`` and ``new_run``, for JSON."""
         arrays = self.law.arrays(x)
         self.law.check_x(arrays)
         best, (low, high) = self.predict(arrays), self.predict_interval(arrays)
+        known = self.run_noise(arrays).errors is not None
+        runs = np.transpose(self.run_interval(arrays, low, high)) if known else None
         return [
             {
                 "x": {name: float(column[i]) for name, column in arrays.items()},
                 **Estimate(float(best[i]), float(low[i]), float(high[i])).to_dict(),
+                "new_run": None if runs is None else runs[i].tolist(),
             }
             for i in range(len(best))
         ]
@@ -135,7 +190,7 @@ class Fit:
         """The fit as JSON-able fields, with predictions at ``at`` (:meth:`beyond` if None)."""
         points = self.beyond() if at is None else self.law.arrays(at)
         seen = table.columns_of(self.frame, self.law, self.roles)
-        far = diagnostics.of_extrapolation(self.law, seen, points)
+        far = diagnostics.of_extrapolation(self.law, seen, points, self.roles.x)
         return {
             "law": self.law.name,
             "equation": self.law.equation,
@@ -145,9 +200,38 @@ class Fit:
             "intervals": self.settings.intervals,
             "params": {name: estimate.to_dict() for name, estimate in self.params.items()},
             "predictions": self.predictions(points),
+            "residuals": self._residual_records(),
+            "run_noise": self.run_noise(points).source,
             "warnings": [*self.warnings, *far],
             "n_rows": self.n_rows,
         }
+
+    def _residual_records(self) -> list[dict[str, Any]]:
+        """:attr:`residuals` as JSON-able fields; an unknown ``std_error`` is None."""
+        x = table.columns_of(self.frame, self.law, self.roles)
+        names = ["value", "fitted", "residual", "std_error"]
+        known = self.residuals[names].astype(object)
+        left = known.where(known.notna(), None).to_dict("records")
+        return [
+            {"x": {name: float(column[i]) for name, column in x.items()}, **row}
+            for i, row in enumerate(left)
+        ]
+
+    def summary(self) -> str:
+        """The law and its estimates in one line."""
+        found = ", ".join(f"{name} {each.estimate:.3g}" for name, each in self.params.items())
+        return f"{self.law.name}: {self.law.equation} with {found}"
+
+    def plot(self, *, held_out: pd.DataFrame | None = None, at: Columns | None = None) -> Figure:
+        """Points, curve, intervals and residuals as a figure: :func:`opal.scaling.picture.draw`.
+
+        Args:
+            held_out: rows that the fit has not seen, with the columns of the table; drawn open.
+            at: points to which the curve is drawn; 10 times the largest size if None.
+        """
+        from opal.scaling.picture import draw
+
+        return draw(self, held_out=held_out, at=at)
 
     def save(self, path: Path | str) -> None:
         """Write the fit, its rows included, as JSON; numbers keep full precision."""
@@ -244,27 +328,24 @@ def fit(
 
 def _estimates(covariance: SamplingCovariance, settings: Settings) -> dict[str, Estimate]:
     """Each parameter with its interval."""
-    problem = covariance.problem
+    problem, names = covariance.problem, covariance.problem.law.params
     gone = problem.gone(covariance.phi)
-    values = np.where(gone & problem.is_log, 0.0, problem.values(covariance.phi))
+    values = np.where(gone & problem.is_amplitude, 0.0, problem.values(covariance.phi))
+    draws = None
     if settings.intervals == "bootstrap":
-        draws = problem.values(
-            intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)
-        )
-        ends = [
-            intervals.percentile_interval(values[i], draws[:, i], settings.level)
-            for i in range(len(values))
-        ]
-    else:
-        ends = [
-            intervals.of_parameter(covariance, index, settings.level)
-            for index in range(len(values))
-        ]
-    for index in np.flatnonzero(gone):
-        ends[index] = problem.law.bounds[problem.law.params[index]]
+        found = intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)
+        draws = problem.values(found)
+
+    def ends(index: int) -> tuple[float, float]:
+        if gone[index]:
+            return problem.law.bounds[names[index]]
+        if draws is not None:
+            return intervals.percentile_interval(values[index], draws[:, index], settings.level)
+        return intervals.of_parameter(covariance, index, settings.level)
+
     return {
-        name: Estimate(float(value), *map(float, end))
-        for name, value, end in zip(problem.law.params, values, ends, strict=True)
+        name: Estimate(float(values[index]), *map(float, ends(index)))
+        for index, name in enumerate(names)
     }
 
 
@@ -277,7 +358,8 @@ def _warnings(
         *diagnostics.of_sizes(problem.law, problem.x, roles.x),
         *diagnostics.of_direction(problem.law, problem.x, problem.y),
         *diagnostics.of_params(covariance, ends),
-        *diagnostics.of_noise(covariance),
+        *diagnostics.of_misfit(covariance, roles.x, LINKS[settings.link]),
+        *diagnostics.of_tails(covariance, roles.x, settings.link),
     ]
     if settings.loss == "huber-log" and roles.std_error is not None:
         said.append("loss huber-log weighs all rows alike: the standard errors are not used.")

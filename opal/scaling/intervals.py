@@ -20,6 +20,7 @@ from opal.scaling.solver import descend
 Target = Callable[[np.ndarray], tuple[float, np.ndarray]]
 REACH = 25.0  # logarithms of amplitudes are followed this far from the estimate
 _CONTINUATION = (0.1, 0.4, 1.0)
+_EDGE = 1e-3  # of the logarithm of a scale: so near the end of where it is looked for
 _MOST_STEPS = 40
 _EXACT = 1e-13  # residuals below this share of the values are rounding
 _TOLERANCE = 1e-8  # of a fit to a resampled table
@@ -33,8 +34,9 @@ def of_parameter(covariance: SamplingCovariance, index: int, level: float) -> tu
     low, high = profile_interval(covariance, lambda phi: (phi[index], slope), level)
     if problem.is_log[index]:
         near, centre = 0.99 * REACH, covariance.phi[index]
-        low = 0.0 if low < centre - near else float(np.exp(low))
-        high = np.inf if high > centre + near else float(np.exp(high))
+        box = problem.bounds[0][index] + _EDGE, problem.bounds[1][index] - _EDGE
+        low = 0.0 if low < max(centre - near, box[0]) else float(np.exp(low))
+        high = np.inf if high > min(centre + near, box[1]) else float(np.exp(high))
     bounds = problem.law.bounds[problem.law.params[index]]
     low, high = max(low, bounds[0]), min(high, bounds[1])
     return (bounds[0] if low - bounds[0] < _EXACT * high else low), high
@@ -65,13 +67,24 @@ def profile_interval(
     least = problem.deviance(covariance.phi)[0]
     exact = (_EXACT * np.linalg.norm(problem.root_weights * problem.y)) ** 2
     ends = [centre]
-    for near in (covariance, *_revived(covariance)):
+    others = list(_elsewhere(covariance))
+    ends += [float(target(near.phi)[0]) for near in others]
+    for near in (covariance, *others, *_revived(covariance)):
         slope = target(near.phi)[1]
         allowance = near.allowance(slope, level) if np.any(slope) else 0.0
         if allowance > exact:
             region = Region(near, target, least, allowance)
             ends += [region.end(-1.0), region.end(1.0)]
     return min(ends), max(ends)
+
+
+def _elsewhere(covariance: SamplingCovariance) -> Iterator[SamplingCovariance]:
+    """The fit with a scale that no row shows at either end of where it is looked for."""
+    for index in np.flatnonzero(covariance.unseen):
+        for bound in covariance.problem.bounds:
+            phi = covariance.phi.copy()
+            phi[index] = bound[index]
+            yield replace(covariance, phi=phi)
 
 
 def _revived(covariance: SamplingCovariance) -> Iterator[SamplingCovariance]:
@@ -178,7 +191,8 @@ def _sides(
     both = [(moves, below), (-moves, above)]
     rows = np.concatenate([m[np.isfinite(room)] for m, room in both])
     offsets = np.concatenate([room[np.isfinite(room)] for _, room in both])
-    norms = np.maximum(np.linalg.norm(rows, axis=1), 1e-300)
+    norms = np.hypot.reduce(rows, axis=1)  # squares may overflow
+    norms = np.where(norms > 1e-300, norms, 1.0)  # along what is not moved there is no limit
     return rows / norms[:, None], np.maximum(offsets, 0.0) / norms
 
 

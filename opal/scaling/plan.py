@@ -15,11 +15,12 @@ from opal import names
 from opal.scaling.diagnostics import of_extrapolation
 from opal.scaling.exchange import CrossLaw, FitOrParams, Mixture, laws_of
 from opal.scaling.fit import Fit
-from opal.scaling.purchase import MIN_GAIN, Option, Planner, PurchaseBudget
+from opal.scaling.purchase import MIN_GAIN, NO_NUMBER, Option, Planner, PurchaseBudget
 from opal.scaling.table import columns_of
 
 STRATEGIES = ("reweight", "real", "augment", "balance", "validated")
 _OF_EXPONENT = ("few sizes", "sizes span too little")  # warnings that a known exponent answers
+_OF_POINTS = "the law misses"  # in standard errors, tiny where seeds share their real rows
 _CLEAR = 3.0  # standard errors
 _ROUNDING = 1e-3  # of the range of the values: what solvers and the order of rows make
 
@@ -35,7 +36,8 @@ class Plan:
         excess: risk of the real samples in hand above the law's floor, which gains are shares of.
         marginal_gain: by how much risk would fall with one more unit of money.
         stop: a sentence on whether more money would help.
-        decided: whether the interval of the gain lies on one side of the least gain.
+        decided: whether the interval of the gain lies on one side of the least gain; and of zero,
+            where a purchase is expected to gain.
         alternatives: the other options.
         warnings: what a reader must know.
     """
@@ -78,8 +80,9 @@ def plan(
     subsample: float | None = None,
     min_gain: float = MIN_GAIN,
     level: float = 0.95,
+    accept_loss: bool = False,
 ) -> Plan:
-    """The best purchase for a budget.
+    """The best purchase for a budget; none whose gain may be a loss, unless that is accepted.
 
     Args:
         fitted: a fitted mixture law, or its parameters where they are known
@@ -95,6 +98,7 @@ def plan(
             rescaled (docs/theory.md, section 12.3).
         min_gain: least share of the excess risk that a purchase must take away.
         level: confidence of the intervals.
+        accept_loss: buy on the expected gain alone, whatever its interval.
 
     Raises:
         ValueError: a number that cannot be, an unknown strategy, a law that is no mixture.
@@ -106,24 +110,43 @@ def plan(
     names.check("strategy", strategies, STRATEGIES)
     planner = Planner(*laws_of(fitted, subsample), funds, _measured_best(fitted))
     best = planner.best()
-    said = [*_of_pool(fitted, subsample), *_warnings(fitted, funds, best)]
-    advice = _decide(planner, best, strategies, said)
+    asked = best if best.cost > 0 else planner.purchase()
+    said = [
+        *_of_pool(fitted, subsample),
+        *_of_misfit(fitted, asked),
+        *_warnings(fitted, funds, best),
+    ]
+    advice = _decide(planner, best, asked, strategies, said, accept_loss=accept_loss)
     if advice.chosen.cost > 0:
         return advice
     told = _of_measured(fitted, planner.law, min_gain * planner.excess)
     return replace(advice, warnings=(*told, *advice.warnings))
 
 
-def _decide(planner: Planner, best: Option, strategies: Sequence[str], said: list[str]) -> Plan:
-    """Buy if the expected gain is worth it (docs/theory.md, section 12.3)."""
+def _decide(
+    planner: Planner,
+    best: Option,
+    asked: Option,
+    strategies: Sequence[str],
+    said: list[str],
+    *,
+    accept_loss: bool,
+) -> Plan:
+    """Buy if the expected gain is worth it and no loss (docs/theory.md, section 12.3)."""
     budget = planner.budget
     least = budget.min_gain * planner.excess
-    asked = best if best.cost > 0 else planner.purchase()
-    buys = min(planner.expected_gain(best), best.gain) > least
-    chosen = best if buys else planner.option("reweight", 0, 0.0)
     low, high = asked.ci
+    expected = min(planner.expected_gain(best), best.gain) > least
+    buys = expected and (accept_loss or not low <= 0)
+    chosen = best if buys else planner.option("reweight", 0, 0.0)
     decided = bool(np.isnan(low) or (low > least) == (high > least))
-    if not decided:
+    if expected and not buys:
+        said.append(
+            f"undecided: a gain of {best.gain:.3g} is expected of N = {best.n_augmented} with "
+            f"weight {best.alpha:.3g}, but its interval [{low:.3g}, {high:.3g}] includes a loss. "
+            "`opal plan --pilot` proposes what to run next; --accept-loss buys all the same."
+        )
+    elif not decided:
         said.append(
             f"undecided: the gain's interval [{low:.3g}, {high:.3g}] includes the least gain that "
             f"counts, {least:.3g}. `opal plan --pilot` proposes what to run next."
@@ -194,8 +217,8 @@ def _warnings(fitted: FitOrParams, budget: PurchaseBudget, best: Option) -> list
     said = _of_fit(fitted, budget.n, best.n_augmented, best.alpha)
     if best.n_augmented > 0 and not np.isfinite(best.n_equiv):
         said.append(
-            "n_equiv is infinite: by the fitted real curve no number of real samples has so low a "
-            "risk. The real samples in hand are unlucky ones, or the curve is too short."
+            f"n_equiv is infinite: {NO_NUMBER}. The real samples in hand are unlucky ones, or the "
+            "curve is too short."
         )
     return said
 
@@ -218,8 +241,8 @@ def _of_fit(fitted: FitOrParams, n: float, N: float, alpha: float) -> list[str]:
     seen = columns_of(fitted.frame, fitted.law, fitted.roles)
     at = {"n": np.array([n]), "N": np.array([max(N, 1.0)]), "alpha": np.array([alpha])}
     known = _OF_EXPONENT if isinstance(fitted.law, CrossLaw) else ()
-    kept = [text for text in fitted.warnings if not text.startswith(known)]
-    return [*kept, *of_extrapolation(fitted.law, seen, at)]
+    kept = [text for text in fitted.warnings if not text.startswith((*known, _OF_POINTS))]
+    return [*kept, *of_extrapolation(fitted.law, seen, at, fitted.roles.x)]
 
 
 def _of_pool(fitted: FitOrParams, subsample: float | None) -> list[str]:
@@ -235,6 +258,30 @@ def _of_pool(fitted: FitOrParams, subsample: float | None) -> list[str]:
         f"all seeds have one risk with all real samples alone ({values.iloc[0]:.4g}). If each drew "
         "half of one pool of synthetic samples too, say --subsample 0.5: without it the intervals "
         "are far too narrow."
+    )
+    return [text]
+
+
+def _of_misfit(fitted: FitOrParams, asked: Option) -> list[str]:
+    """A law that misses the points with all real samples by more than the gain's interval allows.
+
+    The root mean square miss, with the noise of the means over seeds taken off.
+    """
+    if not isinstance(fitted, Fit) or fitted.n_seeds < 2:
+        return []
+    x, seen = fitted.roles.x, columns_of(fitted.frame, fitted.law, fitted.roles)
+    rows = fitted.frame.assign(miss=fitted.frame[fitted.roles.y] - fitted.predict(seen))
+    rows = rows[rows[x["n"]] == rows[x["n"]].max()]
+    each = rows.groupby([x[name] for name in ("n", "N", "alpha")])["miss"]
+    mean, noise = each.mean(), each.var() / each.size()
+    miss = float(np.sqrt(max(np.mean(mean**2 - noise), 0.0)))
+    half = (asked.ci[1] - asked.ci[0]) / 2
+    if not miss > half:
+        return []
+    text = (
+        f"the law misses the pilot's risks with all real samples by {miss:.3g} (root mean square), "
+        f"more than half of the gain's interval, {half:.3g}, which is then too narrow. Trust the "
+        "measured gain of the validated point more than the expected one."
     )
     return [text]
 

@@ -84,8 +84,8 @@ class Settings:
 class Problem:
     """Residuals of a law over rows, as a function of coordinates φ [p].
 
-    A coordinate is a parameter, or its logarithm if the law calls it an amplitude: ``A`` and ``a``
-    of a power are related by a curve, ``log A`` and ``a`` nearly by a line.
+    A coordinate is a parameter, or its logarithm if the law calls it an amplitude or a scale: ``A``
+    and ``a`` of a power are related by a curve, ``log A`` and ``a`` nearly by a line.
 
     Attributes:
         law: the functional form.
@@ -116,12 +116,19 @@ class Problem:
     @cached_property
     def is_log(self) -> np.ndarray:
         """Which coordinates are logarithms ``[p]``."""
+        logs = {*self.law.amplitudes, *self.law.scales}
+        return np.array([name in logs for name in self.law.params])
+
+    @cached_property
+    def is_amplitude(self) -> np.ndarray:
+        """Which coordinates are amplitudes ``[p]``: without one, a part of the law is absent."""
         return np.array([name in self.law.amplitudes for name in self.law.params])
 
     @cached_property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper bounds of the coordinates, ``[p]`` each."""
-        natural = np.array([self.law.bounds[name] for name in self.law.params], float)
+        limits = {**self.law.bounds, **self.law.box(self.x)}
+        natural = np.array([limits[name] for name in self.law.params], float)
         with np.errstate(divide="ignore"):
             logs = np.log(np.maximum(natural, 0.0))
         low, high = np.where(self.is_log[:, None], logs, natural).T
@@ -162,10 +169,10 @@ class Problem:
         return float(np.sum(score * (2 * r - score))), -2 * slopes.T @ score
 
     def gone(self, phi: np.ndarray) -> np.ndarray:
-        """Amplitudes that are zero to rounding, and exponents that nothing depends on then ``[p]``.
+        """Amplitudes that are zero to rounding, scales that no row shows, their exponents ``[p]``.
 
-        Any value of such an exponent fits as well, and with a steep one any amplitude: their
-        intervals are all that the law allows.
+        Any value of such an exponent or scale fits as well, and with a steep exponent any
+        amplitude: their intervals are all that the law allows.
         """
         f, slopes = self.model(phi)
         unseen = np.max(np.abs(slopes), axis=0) <= _ROUNDING * np.max(np.abs(f))
@@ -191,7 +198,9 @@ def build_problem(
         errors = frame[roles.std_error].to_numpy(float) * link.slope(raw)
         kind = "known" if roles.seed is None else "clusters"
     else:
-        replicates = Replicates(y, points([x[name] for name in law.variables]), _features(law, x))
+        replicates = Replicates(
+            y, points([x[name] for name in law.variables]), row_features(law, x)
+        )
         errors = replicates.errors()
         replicates = None if errors is None else replicates
         kind = kind if errors is None else "clusters"
@@ -204,7 +213,7 @@ def on_link(law: ScalingLaw, link: str) -> ScalingLaw:
     return law if link == "identity" else law.signed()
 
 
-def _features(law: ScalingLaw, x: Columns) -> np.ndarray:
+def row_features(law: ScalingLaw, x: Columns) -> np.ndarray:
     """What the variance of a row may depend on: logarithms of sizes, and weights."""
     counts = [name in law.sizes and x[name].min() >= 0 for name in law.variables]
     columns = zip(law.variables, counts, strict=True)

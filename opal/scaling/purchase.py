@@ -13,6 +13,8 @@ from opal.scaling.exchange import Mixture
 
 MIN_GAIN = 0.02
 LEAST_WEIGHT = 0.02  # of a pilot's points
+NO_NUMBER = "no number of real samples has so low a risk, by the fitted curve of real ones"
+"""Why a purchase is worth no number of real samples."""
 _SIZES = 61  # numbers of synthetic samples that are tried before the search between them
 
 
@@ -125,7 +127,7 @@ class Option:
         cost: money.
         gain: by how much the expected risk falls below that of the real samples in hand.
         ci: interval of the gain; not a number without draws.
-        n_equiv: real samples per group with the same expected risk.
+        n_equiv: real samples per group with the same expected risk; infinite if no number has it.
     """
 
     strategy: str
@@ -138,8 +140,9 @@ class Option:
     n_equiv: float
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able fields; None for what is infinite or not known."""
+        """JSON-able fields; None for what is infinite or not known, and why there is no n_equiv."""
         ci = None if np.isnan(self.ci[0]) else list(self.ci)
+        why = {} if np.isfinite(self.n_equiv) else {"n_equiv_why": NO_NUMBER}
         return {
             "strategy": self.strategy,
             "n_augmented": self.n_augmented,
@@ -147,6 +150,7 @@ class Option:
             "n_real_bought": self.n_real_bought,
             "cost": self.cost,
             "n_equiv": self.n_equiv if np.isfinite(self.n_equiv) else None,
+            **why,
             "expected_gain": {"estimate": self.gain, "ci": ci},
         }
 
@@ -171,7 +175,7 @@ class Planner:
         """What a purchase is expected to bring."""
         budget, n = self.budget, self.budget.n_with(bought)
         alpha = alpha if N else 0.0
-        left = float(self.law.excess(n, max(N, 1), alpha))
+        left = float(_left(self.law, n, N, alpha))
         return Option(
             strategy,
             int(N),
@@ -179,7 +183,7 @@ class Planner:
             int(bought),
             budget.cost(N, bought),
             self.excess - left,
-            self._interval(lambda law: law.excess(n, max(N, 1), alpha)),
+            self._interval(lambda law: _left(law, n, N, alpha)),
             float(self.law.n_equivalent(left)),
         )
 
@@ -211,7 +215,7 @@ class Planner:
         if self.draws is None:
             return option.gain
         n = self.budget.n_with(option.n_real_bought)
-        after = self.draws.excess(n, max(option.n_augmented, 1), option.alpha)
+        after = _left(self.draws, n, option.n_augmented, option.alpha)
         return float(np.mean(self.draws.excess(self.budget.n, 1, 0.0) - after))
 
     def _interval(self, left: Callable[[Mixture], np.ndarray]) -> tuple[float, float]:
@@ -252,6 +256,11 @@ class Planner:
         if best.n_augmented or self.budget.largest_size < 1:
             return best
         return self.option("augment", self.budget.largest_size, LEAST_WEIGHT)
+
+
+def _left(law: Mixture, n: float, N: float, alpha: float) -> np.ndarray:
+    """The risk above the floor, below which there is none: a cross term alone could promise it."""
+    return np.maximum(law.excess(n, max(N, 1), alpha), 0.0)
 
 
 def _least(left: Callable[[float], float], largest: float) -> int:

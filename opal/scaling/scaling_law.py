@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 
 Columns = Mapping[str, np.ndarray]
+EXPONENT = (0.01, 5.0)
+POSITIVE = (0.0, np.inf)
+_BEYOND = 1e4  # times the sizes of the table: where a scale can no longer be seen
+EXPONENT_STARTS = (0.1, 0.25, 0.5, 0.8, 1.2, 2.0)
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,11 @@ class ScalingLaw:
         bounds: lower and upper bound of each parameter.
         derivatives: ``(values of params [p], x) -> (f [rows], ∂f/∂params [rows, p])``.
         amplitudes: positive parameters that multiply a power; a fit works on their logarithm.
+        factors: parameters of either sign that multiply a power, on a link's scale.
+        scales: positive parameters that are no amplitudes, as where a curve bends, and the size in
+            whose unit they are (None: they are a number of times); a fit works on their logarithm
+            too, and its coordinate ``log_NAME`` in ``grid`` counts from 0 at the smallest such size
+            of the table to 1 at the largest.
         sizes: the variables that count samples.
         given: variables that multiply no parameter of their own, so that they need not vary.
         linear: names of the parameters in which the law is linear, if it is separable.
@@ -43,6 +53,8 @@ class ScalingLaw:
     bounds: Mapping[str, tuple[float, float]]
     derivatives: Callable[[np.ndarray, Columns], tuple[np.ndarray, np.ndarray]]
     amplitudes: tuple[str, ...] = ()
+    factors: tuple[str, ...] = ()
+    scales: Mapping[str, str | None] = field(default_factory=dict)
     sizes: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     linear: tuple[str, ...] = ()
@@ -66,6 +78,23 @@ class ScalingLaw:
         if self.columns is None:
             raise ValueError(f"law {self.name!r} has no linear parameters, so no basis.")
         return self.columns(np.asarray(nonlinear, float), self.arrays(x))
+
+    def starts(self, x: Columns) -> list[np.ndarray]:
+        """Nonlinear coordinates ``[q]`` at each point of the grid, for a table with sizes ``x``."""
+        values = {name: np.asarray(self.grid[name], float) for name in self.nonlinear}
+        for name, size in self.scales.items():
+            if size is not None:
+                logs = np.log(x[size])
+                values[f"log_{name}"] = logs.min() + np.ptp(logs) * values[f"log_{name}"]
+        return [np.array(point) for point in product(*values.values())]
+
+    def box(self, x: Columns) -> dict[str, tuple[float, float]]:
+        """Between which values a fit looks for each scale: well beyond what a table can show."""
+        ends = {
+            name: (1.0, 1.0) if size is None else (float(x[size].min()), float(x[size].max()))
+            for name, size in self.scales.items()
+        }
+        return {name: (low / _BEYOND, _BEYOND * high) for name, (low, high) in ends.items()}
 
     def predict(self, params: Mapping[str, float], x: Columns) -> np.ndarray:
         """Values of the law ``[rows]`` at ``x``."""
@@ -124,6 +153,11 @@ class ScalingLaw:
                     f"{arrays[name][used[name]].min():g} in a row that uses it. Drop the "
                     "row or point."
                 )
+        if "unique" in arrays and not np.all(arrays["unique"] > 0):
+            raise ValueError(
+                f"{name_of['unique']!r} counts the samples that differ, so more than 0; it has the "
+                f"value {arrays['unique'].min():g}. Drop the row or point."
+            )
         if "n_shared" in arrays:
             _check_shared(arrays, used["n"] & used["n_gen"], name_of)
 
@@ -144,7 +178,9 @@ class ScalingLaw:
         own = set(self.amplitudes) <= set(self.linear)
         free = [name for name in self.linear if own or name not in self.amplitudes]
         bounds = {**self.bounds, **dict.fromkeys(free, (-np.inf, np.inf))}
-        return replace(self, bounds=bounds, amplitudes=() if own else self.amplitudes)
+        if own:
+            return replace(self, bounds=bounds, amplitudes=(), factors=self.amplitudes)
+        return replace(self, bounds=bounds)
 
     @classmethod
     def of_function(

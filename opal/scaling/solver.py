@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 
 import numpy as np
 from scipy import optimize
@@ -91,7 +90,7 @@ def _starts(problem: Problem) -> Iterator[np.ndarray]:
         yield from _random_starts(problem)
         return
     projection = Projection(problem)
-    grid = [np.array(point) for point in product(*problem.law.grid.values())]
+    grid = problem.law.starts(problem.x)
     costs = [float(np.sum(projection.residuals(point) ** 2)) for point in grid]
     seen: list[np.ndarray] = []
     for index in np.argsort(costs)[:_N_POLISHED]:
@@ -147,7 +146,9 @@ class Projection:
         """Nonlinear coordinates of the minimum that is reached from ``start``, if there are any."""
         if not self.law.nonlinear:
             return start
-        limits = [self.law.bounds.get(name, (-40.0, 40.0)) for name in self.law.nonlinear]
+        box = {f"log_{name}": np.log(ends) for name, ends in self.law.box(self.problem.x).items()}
+        known = {**self.law.bounds, **box}
+        limits = [known.get(name, (-40.0, 40.0)) for name in self.law.nonlinear]
         low, high = np.array(limits, float).T
         found = optimize.least_squares(
             self.residuals, start, bounds=(low, high), x_scale=1.0, max_nfev=60

@@ -14,6 +14,7 @@ from opal.scaling.scaling_law import Columns, ScalingLaw
 NAME_YOURS = " Name yours with --x, --y and --seed (in Python x, y and seed)."
 _IDENTITY = ("metric", "group", "setting", "source")  # columns of records that tell curves apart
 _SUSPECT_RATIO = 5.0
+_ERRORS = 3.0  # standard errors by which a mean may lie below zero
 _LEAST, _MOST = 1e-9, 1e12  # of the largest value: beyond, sums of squares lose their digits
 
 
@@ -119,6 +120,8 @@ def check(frame: pd.DataFrame, law: ScalingLaw, roles: Roles, *, link: str, loss
     _check_sizes(frame, law, roles)
     _check_values(frame, roles, link=link, loss=loss)
     _check_noise_columns(frame, roles)
+    if link == "identity":
+        _check_signs(frame, law, roles)
     _check_copies(frame, roles)
 
 
@@ -236,6 +239,27 @@ def _check_values(frame: pd.DataFrame, roles: Roles, *, link: str, loss: str) ->
             f"least is {y.min():g}. Drop them, or use another link and loss."
         )
     _check_units(y, roles.y)
+
+
+def _check_signs(frame: pd.DataFrame, law: ScalingLaw, roles: Roles) -> None:
+    """A law whose floors and amplitudes are not negative has no negative values.
+
+    Single rows may scatter below zero, their mean at a point may not; nor may a mean, by more than
+    its standard error explains.
+    """
+    own = (*law.linear, *law.amplitudes)
+    if not law.amplitudes or any(law.bounds[parameter][0] < 0 for parameter in own):
+        return
+    y = frame.groupby(list(roles.x.values()))[roles.y].transform("mean").to_numpy(float)
+    room = 0.0 if roles.std_error is None else _ERRORS * frame[roles.std_error].to_numpy(float)
+    wrong = y < -room
+    if np.any(wrong):
+        raise ValueError(
+            f"law {law.name!r} has no negative values: its floor and amplitudes are at least 0; "
+            f"{roles.y!r} is negative on average at the sizes of {np.sum(wrong)} rows, the least "
+            f"mean is {y.min():g}. Fit the loss or error itself, not its logarithm, its negative "
+            "or a difference; for a logarithm use the values before it was taken, with link log."
+        )
 
 
 def _check_units(y: np.ndarray, name: str) -> None:

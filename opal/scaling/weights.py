@@ -78,7 +78,7 @@ def replicate_errors(y: np.ndarray, point: np.ndarray, features: np.ndarray) -> 
     coefficients = np.linalg.lstsq(root[:, None] * design[repeated], root * unbiased)[0]
     excess = unbiased - design[repeated] @ coefficients
     spread = np.sum(excess**2) / max(len(df) - design.shape[1], 1)
-    prior_df = _prior_df(float(spread - np.mean(special.polygamma(1, df / 2))))
+    prior_df = degrees_of_freedom(float(spread - np.mean(special.polygamma(1, df / 2))))
     trend = np.exp(design @ coefficients)
     every = np.exp(design @ coefficients)
     if np.isfinite(prior_df):
@@ -98,7 +98,7 @@ def _design(features: np.ndarray, n_repeated: int) -> np.ndarray:
     return np.concatenate([constant, scaled], axis=1)
 
 
-def _prior_df(spread: float) -> float:
+def degrees_of_freedom(spread: float) -> float:
     """Degrees of freedom d with trigamma(d/2) = spread; infinite where nothing is left."""
     if spread <= 1e-3:
         return np.inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,9 +37,10 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def report(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
+def report(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
     assert main(["fit", *words, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
 
 
 ADDITIVE = ("two.csv", "--law", "additive", "--x", "params", "tokens", "--y", "loss")
@@ -48,7 +50,7 @@ def test_json_has_the_documented_fields(tables: Path, capsys: pytest.CaptureFixt
     found = report(capsys, *ADDITIVE, "--loss", "huber-log")
     assert set(found) == {
         *("law", "equation", "loss", "link", "level", "intervals"),
-        *("params", "predictions", "warnings", "n_rows"),
+        *("params", "predictions", "residuals", "run_noise", "warnings", "n_rows"),
     }
     assert (found["law"], found["loss"], found["n_rows"]) == ("additive", "huber-log", 20)
     truth = {"E": 1.69, "A": 406.4, "B": 410.7, "a": 0.34, "b": 0.28}
@@ -101,6 +103,40 @@ def test_a_fit_is_saved(tables: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(json.dumps(again["params"])) == found["params"]
 
 
+def test_a_picture_is_drawn_of_each_group(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["runs.parquet", "--x", "n", "--seed", "seed"]
+    report(capsys, *words, "--group-by", "group", "--plot", "out/fit.png")
+    assert sorted(path.name for path in (tables / "out").iterdir()) == ["fit-g0.png", "fit-g1.png"]
+
+
+def test_laws_are_compared(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["runs.parquet", "--x", "n", "--seed", "seed", "--where", "group=g0"]
+    found = report(capsys, *words, "--compare", "power", "broken", "--plot", "best.pdf")
+    assert found["best"] == "power"
+    assert found["verdict"] == "only power could be fitted."
+    first, second = found["compared"]
+    assert (first["law"], first["reason"], second["law"]) == ("power", None, "broken")
+    assert "needs at least 6 different sizes in 'n'; got 4" in second["reason"]
+    assert len(found["held_out"]["values"]) == 2
+    assert (tables / "best.pdf").exists()
+    assert main(["fit", *words, "--compare", "--held-out", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "predicts the held-out points best" in said
+    assert "broken could not be fitted: law 'broken' needs at least 6" in said
+
+
+def test_the_best_sizes_for_a_budget_are_said(
+    tables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = report(capsys, *ADDITIVE, "--compute", "1e21")
+    exponent = found["compute_optimal"]["exponents"]["x1"]["estimate"]
+    assert exponent == pytest.approx(0.28 / 0.62)
+    assert main(["fit", *ADDITIVE, "--compute", "1e21", "1e22", "--compute-factor", "5"]) == 0
+    said = capsys.readouterr().out
+    assert "best sizes, compute = 5 x params x tokens" in said
+    assert "best params grows as compute^0.452" in said
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -118,6 +154,18 @@ def test_a_fit_is_saved(tables: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (
             [*ADDITIVE, "--save", "./two.csv"],
             "two.csv is the table that is read and --save: name another",
+        ),
+        (
+            [*ADDITIVE, "--plot", "./two.csv"],
+            "--plot names a file that ends in .png, .pdf, .svg; got two.csv",
+        ),
+        ([*ADDITIVE, "--plot", "a.png", "--save", "a.png"], "a.png is --save and --plot: name"),
+        ([*ADDITIVE, "--compare", "power"], "'power' reads 1 (n) and --x names 2. Leave it out"),
+        ([*ADDITIVE, "--compare", "--at", "1e9", "1e9"], "several laws, and --at asks of one"),
+        ([*ADDITIVE, "--compute", "-1"], "compute and its factor are positive numbers; got -1"),
+        (
+            ["runs.parquet", "--x", "n", "--where", "group=g0", "--compute", "1e21"],
+            "compute-optimal sizes are those of the law 'additive'",
         ),
         ([*ADDITIVE, "--at", "1e9"], "--at takes 2 numbers for each point (params tokens); got 1"),
         ([*ADDITIVE, "--at", "1e9", "nan"], "sizes are finite numbers; 'x2' has the value nan"),

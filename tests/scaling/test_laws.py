@@ -26,12 +26,26 @@ X: Mapping[str, dict[str, np.ndarray]] = {
         "n_shared": np.array([0.0, 0.0, 0.0, 800.0, 20.0]),
         "alpha": np.array([0.0, 0.4, 1.0, 0.7, 0.5]),
     },
+    "power-no-floor": {"n": np.array([10.0, 100.0, 5000.0])},
+    "shifted": {"n": np.array([10.0, 100.0, 5000.0])},
+    "exponential": {"n": np.array([10.0, 100.0, 900.0])},
+    "broken": {"n": np.array([1.0, 100.0, 1e3, 1e9])},
+    "repeated": {
+        "params": np.array([1e7, 1e8, 1e8, 1e9]),
+        "unique": np.array([1e9, 1e9, 2e8, 1e7]),
+        "tokens": np.array([5e8, 1e9, 1e9, 1e10]),
+    },
 }
 TRUTH: Mapping[str, dict[str, float]] = {
     "power": {"E": 0.2, "A": 3.0, "a": 0.5},
     "additive": {"E": 1.7, "A": 400.0, "B": 410.0, "a": 0.34, "b": 0.28},
     "mixture": {"E": 0.2, "R_s": 0.1, "A_s": 1.5, "A_r": 2.0, "beta": 0.6},
     "generator": {"E": 0.2, "R_s": 0.1, "A_s": 1.5, "A_g": 0.8, "A_r": 2.0, "beta": 0.6},
+    "power-no-floor": {"A": 3.0, "a": 0.5},
+    "shifted": {"E": 0.2, "A": 3.0, "a": 0.5, "n0": 80.0},
+    "exponential": {"E": 0.2, "A": 3.0, "k": 150.0},
+    "broken": {"E": 0.2, "A": 3.0, "a": 0.1, "c": 0.6, "f": 0.3, "d": 900.0},
+    "repeated": {"E": 1.7, "A": 400.0, "B": 410.0, "a": 0.34, "b": 0.28, "R": 15.0},
 }
 
 
@@ -41,6 +55,20 @@ def by_hand(name: str, x: dict[str, np.ndarray], p: dict[str, float]) -> np.ndar
         return p["E"] + p["A"] / x["n"] ** p["a"]
     if name == "additive":
         return p["E"] + p["A"] / x["x1"] ** p["a"] + p["B"] / x["x2"] ** p["b"]
+    if name == "power-no-floor":
+        return p["A"] / x["n"] ** p["a"]
+    if name == "shifted":
+        return p["E"] + p["A"] / (x["n"] + p["n0"]) ** p["a"]
+    if name == "exponential":
+        return p["E"] + p["A"] * np.exp(-x["n"] / p["k"])
+    if name == "broken":
+        bend = (1 + (x["n"] / p["d"]) ** (1 / p["f"])) ** (-p["c"] * p["f"])
+        return p["E"] + p["A"] * x["n"] ** -p["a"] * bend
+    if name == "repeated":
+        unique = np.minimum(x["unique"], x["tokens"])
+        again = x["tokens"] / unique - 1
+        data = unique + unique * p["R"] * (1 - np.exp(-again / p["R"]))
+        return p["E"] + p["A"] / x["params"] ** p["a"] + p["B"] / data ** p["b"]
     alpha, beta = x["alpha"], p["beta"]
     made = np.where(alpha > 0, p["A_s"] * np.maximum(x["N"], 1.0) ** -beta, 0.0)
     real = np.where(alpha < 1, p["A_r"] * np.maximum(x["n"], 1.0) ** -beta, 0.0)
@@ -69,8 +97,9 @@ def test_slopes_are_those_of_the_values(name: str) -> None:
 @pytest.mark.parametrize("name", LAWS)
 def test_basis_times_linear_parameters_is_the_law(name: str) -> None:
     law, truth = LAWS[name], TRUTH[name]
-    log_q = {q: np.log(truth.get(f"A_{q[-1]}", 1.5) / 2.0) / 0.6 for q in law.nonlinear}
-    nonlinear = np.array([truth.get(p, log_q[p]) for p in law.nonlinear])
+    logs = {f"log_{p}": np.log(truth[p]) for p in law.scales}
+    logs |= {q: np.log(truth.get(f"A_{q[-1]}", 1.5) / 2.0) / 0.6 for q in law.nonlinear if "q" in q}
+    nonlinear = np.array([{**truth, **logs}[p] for p in law.nonlinear])
     linear = np.array([truth[p] for p in law.linear])
     found = law.basis(nonlinear, X[name]) @ linear
     np.testing.assert_allclose(found, law.predict(truth, X[name]), rtol=1e-12)
@@ -134,7 +163,7 @@ def test_a_function_needs_finite_bounds(bad: dict[str, tuple[float, float]]) -> 
 def test_an_unknown_law_names_the_nearest() -> None:
     with pytest.raises(ValueError, match="unknown law 'aditive'; did you mean 'additive'"):
         laws.get("aditive")
-    with pytest.raises(ValueError, match="There are: additive, generator, mixture, power"):
+    with pytest.raises(ValueError, match="There are: additive, broken, exponential, generator"):
         laws.get("qqq")
 
 

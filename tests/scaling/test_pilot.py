@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from opal.scaling import pilot
+from opal.scaling import pilot, pilot_fit
 from opal.scaling.exchange import cross_law
 from opal.scaling.fit import Fit, fit
 from opal.scaling.pilot import candidates, propose
@@ -27,7 +28,7 @@ def found() -> tuple[Fit, Option]:
     exact = law.predict(PARAMS, {**x, "N": np.maximum(x["N"], 1.0)})
     values = exact + 0.1 * (exact - 0.5) * rng.normal(size=len(exact))
     seeds = np.repeat(np.arange(6), len(points) // 6)
-    rows = pilot.near(points.assign(value=values, seed=seeds), X, "value")
+    rows = pilot_fit.near(points.assign(value=values, seed=seeds), X, "value")
     fitted = fit(law, rows, x=X, y="value", std_error="weight_error", seed="seed", n_bootstrap=40)
     advice = plan(fitted, n_real=300, price_real=np.inf, price_synthetic=1.0, budget=24_000.0)
     return fitted, advice.chosen
@@ -39,7 +40,7 @@ def test_a_first_pilot_varies_all_three_and_stays_in_its_pool() -> None:
     assert {p.n for p in points} == {75, 150, 300}
     assert max(p.N for p in points) == 600  # half of the pool, so that seeds differ
     assert min(p.alpha for p in points if p.alpha > 0) <= 0.02
-    pilot.check(pd.DataFrame(points), X)
+    pilot_fit.check(pd.DataFrame(points), X)
 
 
 @pytest.mark.parametrize(("n", "pool", "what"), [(4, 100, "n_real"), (100, 4, "the pool")])
@@ -60,14 +61,14 @@ def test_pilots_that_show_too_little_are_refused(
     rows: dict[str, list[float]], message: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        pilot.check(pd.DataFrame(rows), X)
+        pilot_fit.check(pd.DataFrame(rows), X)
 
 
 def test_points_worse_than_half_the_real_samples_are_left_out() -> None:
     law, points = cross_law(), pd.DataFrame(pilot.first_points(300, 1200))
     x = {name: np.maximum(points[name].to_numpy(float), 1e-9) for name in ("n", "N")}
     values = law.predict({**PARAMS, "R_s": 1.0}, {**x, "alpha": points["alpha"].to_numpy()})
-    kept = pilot.near(points.assign(value=values), X, "value")
+    kept = pilot_fit.near(points.assign(value=values), X, "value")
     half = 0.5 + 2.5 / 150
     assert kept["value"].max() <= half + 1e-12
     assert kept["alpha"].max() < 0.2  # of a poor generator only small weights tell
@@ -116,3 +117,22 @@ def test_impossible_proposals_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         propose(*found, n=300, largest_pool=pool, n_points=n_points)
+
+
+def test_a_kept_fit_without_an_amplitude_draws_what_it_drew(tmp_path: Path) -> None:
+    """What vanished is told as 0, and must not come back as a number that nothing holds."""
+    law, points = cross_law(), pd.DataFrame(pilot.first_points(300, 1200))
+    at = {name: np.maximum(points[name].to_numpy(float), 1e-9) for name in X}
+    exact = law.predict({"E": 0.5, "R_s": 0.4, "C": 0.02, "A_s": 1e-8, "A_r": 1.6}, at)
+    exact = exact + 1e-4 * at["N"] * at["alpha"]  # more rows do worse: no law has it
+    rng = np.random.default_rng(0)
+    rows = [
+        points.assign(seed=seed, value=exact + 0.01 * (exact - 0.5) * rng.normal(size=len(points)))
+        for seed in range(6)
+    ]
+    found = pilot_fit.fit_pilot(pd.concat(rows, ignore_index=True), seed="seed", n_bootstrap=20)
+    assert found.params["A_s"].estimate == 0.0
+    found.save(tmp_path / "fit.json")
+    again = Fit.load(tmp_path / "fit.json", law=law)
+    assert np.allclose(again.draws, found.draws)
+    assert np.abs(found.draws).max() < 1e4

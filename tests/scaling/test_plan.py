@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.scaling import pilot
+from opal.scaling import pilot, pilot_fit
 from opal.scaling.exchange import Mixture, cross_law, laws_of
 from opal.scaling.fit import Fit, fit
 from opal.scaling.plan import STRATEGIES, plan
@@ -41,7 +41,7 @@ def table(params: dict[str, float], *, noise: float = 0.1, seeds: int = 6) -> pd
 
 
 def fitted(params: dict[str, float], **options: Any) -> Fit:
-    near = pilot.near(table(params, **options), X, "value")
+    near = pilot_fit.near(table(params, **options), X, "value")
     return fit(
         cross_law(),
         near,
@@ -203,12 +203,12 @@ def test_what_is_infinite_or_unknown_is_null_in_json() -> None:
 
 def test_seeds_that_share_their_real_samples_are_asked_for_the_share_of_the_pool() -> None:
     rows = table(GOOD)
-    own = plan(pilot.fit_pilot(rows, seed="seed", n_bootstrap=30), **TERMS)
+    own = plan(pilot_fit.fit_pilot(rows, seed="seed", n_bootstrap=30), **TERMS)
     assert not any("--subsample" in text for text in own.warnings)
     alone = (rows["n"] == 300) & (rows["alpha"] == 0)
     rounding = 1e-9 * rows["seed"]
     shared = rows.assign(value=rows["value"].mask(alone, 0.5 + 2.5 / 300 + rounding))
-    fit_of_shared = pilot.fit_pilot(shared, seed="seed", n_bootstrap=30)
+    fit_of_shared = pilot_fit.fit_pilot(shared, seed="seed", n_bootstrap=30)
     assert "say --subsample 0.5" in plan(fit_of_shared, **TERMS).warnings[0]
     said = plan(fit_of_shared, **TERMS, subsample=0.5).warnings
     assert not any("--subsample" in text for text in said)
@@ -220,7 +220,7 @@ def test_a_measured_gain_that_the_law_does_not_expect_is_told(measured: float, t
     rows = table({**BAD, "R_s": 8.0}, noise=0.01)
     here = (rows["n"] == 300) & (rows["N"] == 600) & (rows["alpha"] == 0.02)
     rows = rows.assign(value=rows["value"].mask(here, rows["value"] - measured))
-    advice = plan(pilot.fit_pilot(rows, seed="seed", n_bootstrap=30), **TERMS)
+    advice = plan(pilot_fit.fit_pilot(rows, seed="seed", n_bootstrap=30), **TERMS)
     assert advice.recommendation == "buy none"
     said = [text for text in advice.warnings if text.startswith("the pilot measured")]
     assert len(said) == told
@@ -229,7 +229,7 @@ def test_a_measured_gain_that_the_law_does_not_expect_is_told(measured: float, t
 
 def test_values_of_which_larger_ones_are_better_are_told() -> None:
     rows = table(GOOD, noise=0.02)
-    found = pilot.fit_pilot(rows.assign(value=1 - rows["value"]), seed="seed", n_bootstrap=30)
+    found = pilot_fit.fit_pilot(rows.assign(value=1 - rows["value"]), seed="seed", n_bootstrap=30)
     assert "does not fall with their number" in found.warnings[0]
     assert "give 1 − accuracy" in found.warnings[0]
 
@@ -237,8 +237,82 @@ def test_values_of_which_larger_ones_are_better_are_told() -> None:
 def test_risks_near_zero_are_no_slip_of_units() -> None:
     rows = table({**GOOD, "E": 0.0}, noise=0.05)
     low = rows.assign(value=rows["value"] - rows["value"].min() + 1e-5)
-    advice = plan(pilot.fit_pilot(low, seed="seed", n_bootstrap=30), **TERMS)
-    assert advice.recommendation == "buy synthetic"
+    fitted = pilot_fit.fit_pilot(low, seed="seed", n_bootstrap=30)
+    assert plan(fitted, **TERMS, accept_loss=True).recommendation == "buy synthetic"
+
+
+def test_a_purchase_that_may_be_a_loss_is_only_made_if_asked_for() -> None:
+    unsure = pilot_fit.fit_pilot(
+        table({**GOOD, "R_s": 0.02}, noise=0.5, seeds=3), seed="seed", n_bootstrap=40
+    )
+    careful, bold = (plan(unsure, **TERMS, accept_loss=loss) for loss in (False, True))
+    low, high = bold.chosen.ci
+    assert low <= 0 < high
+    assert (careful.recommendation, bold.recommendation) == ("buy none", "buy synthetic")
+    assert not careful.decided
+    assert any("includes a loss" in text for text in careful.warnings)
+    assert not any("includes a loss" in text for text in bold.warnings)
+
+
+@pytest.mark.parametrize("bend", [0.0, 0.02])
+def test_a_law_that_misses_the_pilot_by_more_than_it_admits_is_told(bend: float) -> None:
+    """Points of small weights are low and others high, as no mixture law has it; seeds agree."""
+    rows = table(GOOD, noise=0.02)
+    middle = np.exp(-((np.log(rows["alpha"].clip(lower=1e-3) / 0.1)) ** 2))
+    bent = rows.assign(value=rows["value"] + bend * middle * (rows["alpha"] > 0))
+    advice = plan(pilot_fit.fit_pilot(bent, seed="seed", n_bootstrap=40), **TERMS)
+    told = any("the law misses the pilot's risks" in text for text in advice.warnings)
+    assert told == (bend > 0)
+    assert not any("standard errors" in text for text in advice.warnings)
+
+
+def parts_of(rows: pd.DataFrame, noise: float) -> pd.DataFrame:
+    """The risks on ten parts of validation rows that all trainings share.
+
+    What a part adds grows with the weight of the synthetic rows, so that it moves the gain.
+    """
+    rng, frames = np.random.default_rng(7), []
+    luck = rng.standard_normal(10)
+    for part, each in enumerate(luck - luck.mean()):
+        moved = rows["value"] + noise * each * rows["alpha"]
+        frames.append(rows.assign(part=part, value=moved))
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_the_interval_of_a_gain_holds_the_error_of_validation_rows() -> None:
+    rows = table(GOOD)
+    alone = plan(pilot_fit.fit_pilot(rows, seed="seed", n_bootstrap=40), **TERMS)
+    widths = []
+    for noise in (0.0, 0.01):
+        fitted = pilot_fit.fit_pilot(
+            parts_of(rows, noise), seed="seed", part="part", n_bootstrap=40
+        )
+        advice = plan(fitted, **TERMS)
+        assert advice.chosen.gain == pytest.approx(alone.chosen.gain, rel=1e-6)
+        widths.append(np.diff(advice.chosen.ci)[0])
+    assert widths[0] == pytest.approx(np.diff(alone.chosen.ci)[0], rel=1e-3)
+    assert widths[1] > 1.3 * widths[0]
+
+
+def test_every_training_has_every_part() -> None:
+    rows = parts_of(table(GOOD, seeds=2), 0.01)
+    with pytest.raises(ValueError, match="has 9 rows of 9 parts"):
+        pilot_fit.fit_pilot(rows.iloc[1:], seed="seed", part="part")
+    with pytest.raises(ValueError, match="at least 5 parts of them; 'part' names 3"):
+        pilot_fit.fit_pilot(rows[rows["part"] < 3], seed="seed", part="part")
+
+
+def test_no_more_is_gained_than_there_is_to_gain() -> None:
+    """A negative cross term alone could promise risks below the floor."""
+    odd = {"E": 0.5, "R_s": 0.01, "C": -0.02, "A_s": 3.0, "A_r": 2.5}
+    assert Mixture.of(odd).excess(300, 12_000, 0.5) < 0
+    advice = plan(odd, **TERMS)
+    assert advice.chosen.gain == pytest.approx(advice.excess)
+    found = advice.to_dict()
+    assert found["gain_share"] == pytest.approx(1.0)
+    assert found["n_equiv"] is None
+    assert found["n_equiv_why"].startswith("no number of real samples")
+    assert "n_equiv_why" not in plan(GOOD, **TERMS).to_dict()
 
 
 @pytest.mark.parametrize(
@@ -266,7 +340,7 @@ def test_impossible_terms_are_refused(change: dict[str, Any], message: str) -> N
 
 
 def test_a_fit_with_a_link_is_refused() -> None:
-    rows = pilot.near(table(GOOD), X, "value")
+    rows = pilot_fit.near(table(GOOD), X, "value")
     linked = fit(cross_law(), rows, x=X, y="value", seed="seed", link="log", n_bootstrap=20)
     with pytest.raises(ValueError, match="needs a fit without a link; got 'log'"):
         plan(linked, **TERMS)

@@ -9,6 +9,7 @@ import pytest
 from opal.scaling import table
 from opal.scaling.fit import fit
 from opal.scaling.laws import LAWS
+from opal.scaling.scaling_law import ScalingLaw
 
 N = np.geomspace(50, 5e4, 6)
 GOOD = pd.DataFrame(
@@ -94,6 +95,37 @@ def test_values_that_have_no_logarithm(settings: dict[str, str], message: str) -
     said = refusal(GOOD.assign(y=GOOD["y"] - 0.2), **settings)
     assert message in said
     assert "'y' has 10 that are not, the least is -0.0955" in said
+
+
+def test_negative_values_of_a_law_that_has_none() -> None:
+    frame = GOOD.assign(y=GOOD["y"] - 0.3)
+    said = refusal(frame)
+    assert "law 'power' has no negative values" in said
+    assert f"the least mean is {frame['y'].min():g}" in said
+    assert "link log" in said
+    assert "no negative values" in refusal(frame.assign(e=0.01), std_error="e")
+
+
+def test_values_that_scatter_below_zero_are_not_refused() -> None:
+    one = GOOD["seed"] == 0
+    scattered = GOOD.assign(y=GOOD["y"] - 0.1 + np.where(one, 0.05, -0.05))
+    assert scattered["y"].min() < 0
+    assert fit("power", scattered, x={"n": "n"}, y="y", seed="seed").n_rows == 12
+    means = GOOD[one].assign(y=GOOD["y"] - 0.12, e=0.01)
+    assert means["y"].min() < 0
+    assert fit("power", means, x={"n": "n"}, y="y", std_error="e").n_rows == 6
+
+
+def test_a_law_of_ones_own_may_be_negative() -> None:
+    line = ScalingLaw.of_function(
+        lambda p, x: p["c"] + p["d"] * np.log(x["n"]),
+        ("c", "d"),
+        {"c": (-10, 10), "d": (-1, 1)},
+        variables=("n",),
+    )
+    frame = GOOD.assign(y=1 - 0.3 * np.log(GOOD["n"]))
+    found = fit(line, frame, x={"n": "n"}, y="y")
+    assert found.params["d"].estimate == pytest.approx(-0.3, rel=1e-6)
 
 
 def test_constant_columns() -> None:

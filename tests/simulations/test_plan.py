@@ -61,47 +61,63 @@ def test_fewer_rows_are_among_more() -> None:
     assert few.sum() < many.sum()
 
 
-def records(ratio: float, *, buys_harm: bool) -> pd.DataFrame:
+def records(ratio: float, *, buys_harm: bool, promised: float = 0.1) -> pd.DataFrame:
     """Ten settings that help and ten that hurt, with a planner at ``ratio`` of the best."""
     found: list[dict[str, Any]] = []
     for index in range(20):
         hurts = index >= 10
         best = 1.0 if hurts else 0.5
-        value = {"none": 1.0, "best": best, "purchase": 0.9, "balance": 2.0, "validated size": 1.0}
+        value = {"none": 1.0, "best": best, "balance": 2.0, "validated size": 1.0}
+        value |= dict.fromkeys(plan.PURCHASES.values(), 1.1 if hurts else 0.9)
         value |= dict.fromkeys(plan.PLANNERS, best * ratio)
         for arm, excess in value.items():
             found.append(
                 {
                     "arm": arm,
                     "value": excess,
+                    "std_error": 0.01,
                     "source": "simulation",
                     "alpha": 0.5,
                     "family": 0,
                     "dial": "shift",
                     "size": float(index),
                     "buys": buys_harm if hurts else True,
+                    "decided": True,
+                    "gain": -promised if hurts else promised,
+                    "gain_low": -promised - 0.05 if hurts else promised - 0.05,
+                    "gain_high": -promised + 0.05 if hurts else promised + 0.05,
                 }
             )
     return pd.DataFrame(found)
 
 
+def verdicts(frame: pd.DataFrame) -> dict[str, bool]:
+    """Of both planners together, by what is checked."""
+    found: dict[str, bool] = {}
+    for check in plan.checks(frame):
+        name = check.name.partition(": ")[2]
+        found[name] = found.get(name, True) and check.passed
+    return found
+
+
 def test_a_good_planner_passes_and_a_bad_one_fails() -> None:
-    good = {check.name: check.passed for check in plan.checks(records(1.05, buys_harm=False))}
-    assert good == {
-        "plan is near the best": True,
-        "buy none where buying hurts": True,
-        "buy none where buying helps": True,
-    }
-    bad = {check.name: check.passed for check in plan.checks(records(1.2, buys_harm=True))}
-    assert not bad["plan is near the best"]
+    good = verdicts(records(1.05, buys_harm=False))
+    assert len(good) == 5
+    assert all(good.values())
+    bad = verdicts(records(1.2, buys_harm=True))
+    assert not bad["what is bought is near the best"]
     assert not bad["buy none where buying hurts"]
+    assert not bad["no purchase is worse than none"]
+    assert not verdicts(records(1.05, buys_harm=False, promised=0.3))[
+        "promised gains lie in their intervals"
+    ]
     helpful = records(1.05, buys_harm=False).query("size < 10")
-    (none,) = [c for c in plan.checks(helpful) if c.name == "buy none where buying hurts"]
+    none, _ = [c for c in plan.checks(helpful) if c.name.endswith("buy none where buying hurts")]
     assert not none.passed
     assert none.detail.startswith("nothing was compared")
     silent = records(1.05, buys_harm=False).assign(buys=False)
-    verdicts = {check.name: check.passed for check in plan.checks(silent)}
-    assert not verdicts["buy none where buying helps"]
+    assert not verdicts(silent)["sure to buy none where buying helps"]
+    assert verdicts(silent.assign(decided=False))["sure to buy none where buying helps"]
 
 
 def test_there_are_settings_enough_and_pilots_are_cheap() -> None:

@@ -68,7 +68,9 @@ SLOW = (
     "generator_data",
     "generator_gaussian",
     "generator_temperature",
+    "misfit",
     "optimal_weight",
+    "plan_learners",
     "prediction_limits",
 )
 

@@ -96,7 +96,12 @@ def read_texts(
     try:
         frame = _frame(table, chosen, source)
         if drop_contradictions:
-            frame = frame[~_contradictory(frame)].reset_index(drop=True)
+            kept = frame[~_contradictory(frame)].reset_index(drop=True)
+            if kept.empty and len(frame):
+                raise ValueError(
+                    f"a text must have one label; all {len(frame)} have several. Correct them."
+                )
+            frame = kept
         _check(frame, least, n_classes)
     except UnicodeEncodeError as error:
         raise ValueError(

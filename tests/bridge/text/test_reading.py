@@ -182,6 +182,9 @@ def test_rows_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     refused(path, "label must be a string .* in row 1: label every text")
     kept = read_texts(save(path, cases[3][0]), drop_contradictions=True, n_classes=1)
     assert kept["text"].tolist() == ["text 1"]
+    both: list[dict[str, object]] = [{"text": "text 0", "label": label} for label in "ab"]
+    with pytest.raises(ValueError, match="a text must have one label; all 2 have several"):
+        read_texts(save(path, both), drop_contradictions=True, n_classes=1)
     assert read_texts(save(path, rows("a", "a")), n_classes=1)["label"].tolist() == ["a", "a"]
 
 

@@ -74,8 +74,8 @@ def _labels(found: Mapping[str, Any]) -> Table:
     note = (
         "Share of rows that read like other classes instead of their own, by a classifier of real "
         "rows; below 0: more typical than real rows. Would be found: the share of wrong labels "
-        "that is a finding with probability .8. z divides by the larger of two errors, of the "
-        "share and of none wrong. AUC: how well it tells real rows of the class."
+        "that is a finding with probability .8. The z divides by the larger of two errors, of "
+        "the share and of none wrong. AUC: how well it tells real rows of the class."
     )
     head = ("class", "rows", "real", "wrong labels", "z", "would be found", "AUC")
     return Table(head, rows, "wrong labels", note)

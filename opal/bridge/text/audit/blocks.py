@@ -210,7 +210,7 @@ def _labels(found: Mapping[str, Any]) -> render.Table:
         "Wrong: share of texts that read like other classes instead of their own, by a classifier "
         "of real texts that has seen no relative of theirs; below 0: more typical than real texts. "
         "Would be found: the share of wrong labels that is a finding with probability .8, at z > "
-        f"{found['verdicts']['label_threshold']:.1f}. z divides by the "
+        f"{found['verdicts']['label_threshold']:.1f}. The z divides by the "
         "larger of two errors, of the share and of none wrong. AUC: how well it tells real texts "
         "of the class from others. Agrees: share of texts it gives their own class. Synthetic "
         "(real)."

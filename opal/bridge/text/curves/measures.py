@@ -99,13 +99,15 @@ def exact(rules: Sequence[WideFit]) -> list[dict[str, float]]:
 def limits(data: SplitData, writers: Mapping[str, Writer] = WRITERS) -> dict[str, dict[str, float]]:
     """Exact errors and risks of the best rule (``none``), and of endless texts of each writer.
 
-    The writers, by name, are given the base texts that were drawn.
+    The writers, by name, are given the base texts that were drawn; where these lack a group,
+    writers have no law and are left out.
     """
     meanings = np.array([GRAMMAR.parse(text) for text in data.frame["text"].iloc[data.base]])
     own = np.array(data.groups)[data.group[data.base]]
     seeds = [meanings[own == group.name] for group in GRAMMAR.groups]
     laws = {"none": GRAMMAR.law}
-    laws |= {name: writer.given(GRAMMAR, seeds) for name, writer in writers.items()}
+    if all(len(each) for each in seeds):
+        laws |= {name: writer.given(GRAMMAR, seeds) for name, writer in writers.items()}
     with jax.enable_x64(True):
         ends = np.stack([np.asarray(law.optimum()) for law in laws.values()])
     return dict(zip(laws, _exact(ends), strict=True))

@@ -30,7 +30,7 @@ from opal.bridge.text.curves.exchange import (
 from opal.bridge.text.curves.verdict import change
 from opal.scaling.exchange import Mixture, laws_of
 from opal.scaling.fit import Fit
-from opal.scaling.pilot import fit_pilot
+from opal.scaling.pilot_fit import fit_pilot
 from opal.scaling.plan import plan
 from opal.scaling.purchase import MIN_GAIN
 
