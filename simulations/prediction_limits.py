@@ -50,7 +50,7 @@ class Config:
 
 PRESETS = {
     "tiny": Config(n_designs=2, dims=(2,), max_rows=60, n_replicates=40),
-    "quick": Config(n_designs=4, dims=(2,), n_replicates=1000),
+    "quick": Config(n_designs=3, dims=(2,), n_replicates=1000),
     "full": Config(),
 }
 

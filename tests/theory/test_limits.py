@@ -11,7 +11,7 @@ import pytest
 
 from opal.losses import Loss
 from opal.objective import Design
-from opal.settings import FiniteLaw, GaussianMixture, Group
+from opal.settings import Alphabet, FiniteLaw, GaussianMixture, Group, TokenSetting
 from opal.settings.setting import LawSetting
 from opal.simulation import replicate_metrics
 from opal.synthesis import Duplication, Oracle
@@ -20,7 +20,8 @@ from opal.theory.next_order import next_order
 from opal.theory.ray import PointRule, response
 from opal.theory.row_points import RowPoints, power_sums, row_points
 
-PAIR = GaussianMixture([[-1.0, 0.0], [1.0, 0.0]])
+# The law of other tests, so that they share what is compiled.
+TOKENS = TokenSetting.drawn(Alphabet.random(24, 3, eta=1.0, key=0), key=2)
 CASES: list[tuple[Loss, int]] = [("logistic", 2), ("logistic", 3), ("squared", 2), ("squared", 3)]
 
 
@@ -118,9 +119,9 @@ def test_copies_in_turn_and_at_random_weigh_alike_on_average() -> None:
 
 
 def test_ten_times_the_rows_neglect_a_hundredth() -> None:
-    few, many = (limits(PAIR, Design((n, n), weighting="group")) for n in (200, 2000))
+    few, many = (limits(TOKENS, Design((n, n), weighting="group")) for n in (400, 4000))
     assert few.order == "self-consistent"
-    assert few.parameters_per_row == pytest.approx(3 / 400)
+    assert few.parameters_per_row == pytest.approx(4 / 800)
     assert many.ratio == pytest.approx(few.ratio / 10, rel=0.2)
     assert 60 < few.neglected / many.neglected < 160  # directions are drawn
     assert not many.warnings
@@ -129,7 +130,7 @@ def test_ten_times_the_rows_neglect_a_hundredth() -> None:
 
 
 def test_few_rows_are_warned_of() -> None:
-    found = limits(PAIR, Design((14, 14), weighting="group"))
+    found = limits(TOKENS, Design((30, 30), weighting="group"))
     assert found.share > TRUSTED
     (warning,) = found.warnings
     assert "informative rows" in warning
