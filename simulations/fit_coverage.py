@@ -61,7 +61,7 @@ class Config:
 
 PRESETS = {
     "tiny": Config(n_tables=2, n_control=2, n_unidentified=2, n_seeds=4, chunk=2),
-    "quick": Config(n_tables=60, n_control=40, n_unidentified=20, chunk=20),
+    "quick": Config(n_tables=60, n_control=150, n_unidentified=20, chunk=20),
     "full": Config(),
 }
 
