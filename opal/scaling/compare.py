@@ -114,10 +114,17 @@ def verdict(compared: pd.DataFrame) -> str:
 
     A gap between mean squares is noise if it is not larger than ``gap_noise``: the 95 % quantile of
     what seeds (or given standard errors, or rows) and the sampling error of the fits make of it.
+    Where the best law has some means within its interval, one that has none is not tied with it.
     """
     fitted = compared[compared["reason"].isna()]
     best, others = fitted.iloc[0], fitted.iloc[1:]
-    tied = others[others["tied"].astype(bool)]
+    if not fitted["within"].max() > 0:
+        return (
+            f"none of these laws foresees the held-out points: no interval holds one of their "
+            f"means. {best['law']} is nearest, {best['relative_error']:.1%} off (median)."
+        )
+    hopeless = (others["within"] == 0) & (best["within"] > 0)
+    tied = others[others["tied"].astype(bool) & ~hopeless]
     if others.empty:
         return f"only {best['law']} could be fitted."
     if tied.empty:

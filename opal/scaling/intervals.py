@@ -125,17 +125,20 @@ class Region:
         if step is not None:
             return value
         # The region is bent: follow it from a small allowance to the whole.
+        moved = None
         for share in _CONTINUATION:
             part = replace(self, allowance=share * self.allowance)
             reached, moved = part._climb(sign, step)
-            value, step = (reached, moved) if moved is not None else (value, step)
-        return value
+            if moved is not None:
+                value, step = max(value, reached, key=lambda end: sign * end), moved
+        return reached if moved is not None else value
 
     def _climb(self, sign: float, start: np.ndarray | None) -> tuple[float, np.ndarray | None]:
         """SLSQP in coordinates u where the region is nearly the unit ball, φ = φ̂ + moves u.
 
         Returns:
-            The value, and the step in φ from the optimum; None if there is no success.
+            The value, and the step in φ from the optimum, None if there is no success. Where the
+            search left the region the value is that of a region without a bend.
         """
         problem, phi = self.covariance.problem, self.covariance.phi
         low, high = _box(problem, phi)
@@ -173,8 +176,9 @@ class Region:
             constraints=[{"type": "ineq", "fun": room, "jac": room_slope}],
             options={"maxiter": _MOST_STEPS, "ftol": 1e-8},
         )
-        success = found.success and np.min(room(found.x)) > -1e-3
-        return float(centre - sign * unit * found.fun), moves @ found.x if success else None
+        inside = np.min(room(found.x)) > -1e-3
+        value = float(centre + sign * unit * (-found.fun if inside else 1.0))
+        return value, moves @ found.x if found.success and inside else None
 
 
 def _box(problem: Problem, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ import pandas as pd
 from opal.files import write_atomically
 from opal.plotting import SERIES, paper_style
 from opal.scaling import table
+from opal.scaling.covariance import SamplingCovariance
 from opal.scaling.new_run import RunNoise
 from opal.scaling.picture_axes import (
     family_colour,
@@ -53,6 +54,8 @@ class _Drawable(Protocol):
     def settings(self) -> Settings: ...
     @property
     def warnings(self) -> Sequence[str]: ...
+    @property
+    def covariance(self) -> SamplingCovariance: ...
     def summary(self) -> str: ...
     def predict(self, x: Columns) -> np.ndarray: ...
     def predict_interval(self, x: Columns) -> tuple[np.ndarray, np.ndarray]: ...
@@ -121,7 +124,7 @@ def _means(fitted: _Drawable, frame: pd.DataFrame) -> pd.DataFrame:
     if roles.std_error is not None:
         found["se"] = by["se"].apply(lambda se: np.sqrt(np.sum(se**2)) / len(se)).to_numpy()
     else:
-        found["se"] = by["y"].sem().to_numpy()
+        found["se"] = _pooled(fitted, rows) if frame is fitted.frame else by["y"].sem().to_numpy()
     curve = fitted.predict({name: found[name].to_numpy() for name in law.variables})
     residual = found["y"] - link.forward(curve)
     standard = bool(np.all(found["se"] > 0))
@@ -134,6 +137,16 @@ def _means(fitted: _Drawable, frame: pd.DataFrame) -> pd.DataFrame:
         residual=residual / found["se"] if standard else residual,
         standard=standard,
     )
+
+
+def _pooled(fitted: _Drawable, rows: pd.DataFrame) -> np.ndarray:
+    """Standard errors of the means, by the scatter that the fit weighs rows with, if it does."""
+    by = rows.groupby(list(fitted.law.variables), sort=True)
+    weights = fitted.covariance.problem.root_weights
+    if not np.ptp(weights) > 0:
+        return by["y"].sem().to_numpy()
+    each = rows.assign(weight=weights**2).groupby(list(fitted.law.variables), sort=True)["weight"]
+    return (1 / np.sqrt(each.sum())).to_numpy()
 
 
 def _curves(

@@ -80,13 +80,22 @@ def fit_pilot(
 
     own = fitted(chosen, seed, 0)
     said = _of_direction(frame, columns, y)
-    warnings = (said, *own.warnings) if said else own.warnings
+    told = tuple(_of_parts(text) for text in own.warnings)
+    warnings = (said, *told) if said else told
     on_parts = None
     if part is not None:
         points = chosen.drop(columns=[y, *([seed] if seed else [])]).drop_duplicates()
         means = whole.groupby([*keys, part], sort=False)[y].mean().reset_index()
         on_parts = fitted(means.merge(points, on=keys), part, 1)
     return replace(own, warnings=warnings, on_parts=on_parts)
+
+
+def _of_parts(warning: str) -> str:
+    """A column that tells rows of one training apart may name parts of the validation rows."""
+    head, asks, _ = warning.partition(": if these are different curves")
+    if not asks:
+        return warning
+    return f"{head}: if these are parts of the validation rows, name the column with --part."
 
 
 def _check_parts(frame: pd.DataFrame, numbers: list[str], training: list[str], part: str) -> None:

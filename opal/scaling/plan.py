@@ -287,7 +287,7 @@ def _of_misfit(fitted: FitOrParams, asked: Option) -> list[str]:
 
 
 def _of_measured(fitted: FitOrParams, law: Mixture, least: float) -> list[str]:
-    """A gain above ``least`` that the pilot measured, where the law says that nothing helps."""
+    """A gain above ``least`` that the pilot measured, where nothing is bought."""
     best = _measured_best(fitted)
     if not isinstance(fitted, Fit) or best is None or best[1] == 0:
         return []
@@ -303,9 +303,11 @@ def _of_measured(fitted: FitOrParams, law: Mixture, least: float) -> list[str]:
     if alone.empty or not gain > max(least, _CLEAR * error):
         return []
     expected = float(law.excess(n, 1, 0.0) - law.excess(n, *best))
+    agrees = abs(gain - expected) <= _CLEAR * error
     text = (
         f"the pilot measured {gain:.3g} less risk at N = {best[0]:g}, alpha = {best[1]:g} than "
-        f"with real samples alone; the law expects {expected:.3g} and does not hold there. "
-        "Validate that point on other samples before you decide to go without."
+        f"with real samples alone; the law expects {expected:.3g}"
+        f"{'' if agrees else ' and does not hold there'}. Validate that point on other samples "
+        "before you decide to go without."
     )
     return [text]

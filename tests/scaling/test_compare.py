@@ -73,3 +73,15 @@ def test_given_standard_errors_are_noise_enough_to_tell_laws_apart() -> None:
     assert known["tied"].tolist() == [True, False]
     unknown = compare_laws(["power", "power-no-floor"], frame, **settings)
     assert unknown["gap_noise"].iloc[1] == np.inf  # one row says nothing of its own noise
+
+
+def test_laws_that_all_miss_are_not_called_best() -> None:
+    """Values that rise again: whatever is nearest foresees nothing."""
+    rng, n = np.random.default_rng(0), np.geomspace(50, 5e4, 10)
+    log = np.log(n / 2e3)
+    rows = [
+        pd.DataFrame({"n": n, "seed": seed, "y": 0.5 + 0.05 * log**2 + 0.002 * rng.normal(size=10)})
+        for seed in range(5)
+    ]
+    said = verdict(compared(pd.concat(rows, ignore_index=True), "power", "exponential"))
+    assert said.startswith("none of these laws foresees the held-out points")

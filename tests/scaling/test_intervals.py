@@ -186,3 +186,19 @@ def test_interval_is_moved_back_when_draws_are_shifted() -> None:
     plain = np.quantile(samples, [0.025, 0.975])
     assert lower < plain[0] - 0.5
     assert upper < plain[1] - 0.5
+
+
+def test_a_curve_that_bends_has_no_interval_beyond_all_values() -> None:
+    """Where the search for an end leaves the region that the table allows, it is no end."""
+    rng, n = np.random.default_rng(3), np.round(np.geomspace(100, 20_000, 9))
+    rows = [
+        pd.DataFrame({"n": n, "seed": seed, "y": (2 - 0.15 * np.log(n)) * (1 + shift)})
+        for seed, shift in enumerate(0.004 * rng.standard_normal(5))
+    ]
+    frame = pd.concat(rows, ignore_index=True)
+    frame["y"] += 0.004 * rng.standard_normal(len(frame))
+    found = fit("broken", frame, x={"n": "n"}, y="y", seed="seed")
+    low, high = found.predict_interval({"n": n})
+    curve = found.predict({"n": n})
+    assert np.all((low < curve) & (curve < high))
+    assert np.all(high - low < 0.1)

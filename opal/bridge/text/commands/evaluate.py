@@ -67,6 +67,8 @@ class Evaluate:
     share: float | None = None
     """Share of the base texts that a seed draws: a half; all of those of --file, or texts that were
     made from five would seldom have all their seeds at hand."""
+    most_test: int | None = None
+    """Test texts at most, drawn at random; 2,000 by default."""
     workers: int = 1
     """Processes that share the seeds."""
     out: Path = DEFAULT_OUT
@@ -94,7 +96,11 @@ class Evaluate:
         folder = writable_folder(self.out / "cells")
         with executors.executor(self.workers, None, folder) as executor:
             frame = runner.run(cells, folder, executor=executor, progress=not self.json)
-        corpora = {cell.config.load().name: cell.config.load().notes for cell in cells}
+        corpora = {}
+        for corpus in (cell.config.load() for cell in cells):
+            most, there = settings.most_test, len(corpus.test)
+            cut = f"{most:,} of {there:,} test texts are used, at random (--most-test)"
+            corpora[corpus.name] = (*corpus.notes, *([cut] if there > most else []))
         return Evaluation(frame, asdict(settings), corpora).write(self.out)
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
@@ -105,7 +111,7 @@ class Evaluate:
         return render.terminal(blocks(result))
 
     def _settings(self) -> CurveSettings:
-        from opal.bridge.text.curves.design import SHARE
+        from opal.bridge.text.curves.design import MOST_TEST, SHARE
         from opal.bridge.text.curves.evaluate import SIZES, CurveSettings
         from opal.bridge.text.encoders import encoder
 
@@ -118,6 +124,7 @@ class Evaluate:
             sizes=self.sizes or SIZES,
             folds=self.folds,
             share=usual if self.share is None else self.share,
+            most_test=MOST_TEST if self.most_test is None else self.most_test,
         )
 
     def _cells(self, settings: CurveSettings) -> list[Cell]:

@@ -225,8 +225,13 @@ def evaluated(config: Named | Own) -> pd.DataFrame:
 
 
 def _require_texts(data: SplitData, settings: CurveSettings) -> None:
-    """Each writer needs texts for one size, or it would be left out without a word."""
+    """Each writer needs texts for one size, or it would be left out without a word.
+
+    Human texts are only what others are held against: without them there is no worth, as is told.
+    """
     for writer, order in data.added.items():
+        if writer == HUMAN and HUMAN not in settings.sources:
+            continue
         if len(order) < min(settings.sizes):
             raise ValueError(
                 f"{writer!r} has {len(order)} texts whose seeds were all drawn, fewer than the "

@@ -300,7 +300,8 @@ def _worth(
     human: pd.DataFrame | None, points: pd.DataFrame, size: int, records: pd.DataFrame, writer: str
 ) -> dict[str, Any]:
     if human is None:
-        return {"worth_why": "there are no human texts beyond the base texts to compare with"}
+        few = "there are fewer human texts beyond the base texts than the least of --sizes"
+        return {"worth_why": few}
     (found,) = worth(human, points, (size,), errors=errors_of_differences(records, writer))
     return {"worth": found.human, "worth_low": found.low, "worth_high": found.high}
 

@@ -178,7 +178,10 @@ def _decides(row: Mapping[str, Any]) -> str:
         more.append(f"{tests:,.0f} test texts (there are {row['n_test']:,.0f})")
     if seeds > row["n_seeds"]:
         more.append(f"{seeds:,.0f} draws, --seeds (there are {row['n_seeds']:,.0f})")
-    return f"If the true change is {signed(row['change'])}, {' and '.join(more)} would show it."
+    harm = ", which is harm" if row["change"] > 0 else ""
+    return (
+        f"If the true change is {signed(row['change'])}{harm}, {' and '.join(more)} would show it."
+    )
 
 
 def _worth(row: Mapping[str, Any]) -> str:
@@ -198,9 +201,8 @@ def _loss(row: Mapping[str, Any]) -> str:
     if row.get("came") not in ("gain", "loss"):
         return ""
     value, far = -row["measured"], row["measured_far"]
-    now = "buy them for that." if value < 0 else "do not use them for that."
     return (
-        f"If you need probabilities: at weight α = {row['tried_alpha']:g}, {row['tried']:,.0f} of "
-        f"them change the log loss by {signed(value)} {between(value - far, value + far)} "
-        f"against class weighting; {now}"
+        f"Of probabilities: at weight α = {row['tried_alpha']:g}, {row['tried']:,.0f} of them "
+        f"change the log loss by {signed(value)} {between(value - far, value + far)} against class "
+        "weighting; hold that against a moved threshold in the table before you use them for it."
     )

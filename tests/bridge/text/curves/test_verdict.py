@@ -160,7 +160,7 @@ def test_no_sentence_says_that_texts_help_and_are_worth_nothing() -> None:
     assert "human" not in said
     log_loss = "at weight α = 0.4, 500 of them change the log loss by +0.040 [+0.010, +0.070]"
     assert log_loss in said
-    assert "do not use them for that" in said
+    assert "hold that against a moved threshold" in said
     assert "do what 27 human texts do [3, 80]" in sentence(
         row | one.described() | {"worth_low": 3.0}
     )
