@@ -58,9 +58,10 @@ def of_params(
         size = 1.0 if np.isfinite(high) else float(np.abs(covariance.problem.y).max())
         close = 1e-6 * min(max(size, abs(values[index])), high - low)
         at_bound = not amplitude and not gone[index] and room <= close
+        nearest = min((low, high), key=lambda bound: abs(bound - values[index]))
         if faint or at_bound:
             yield (
-                f"{name} is at its bound ({values[index]:.3g}): the table does not show this part "
+                f"{name} is at its bound ({nearest:.3g}): the table does not show this part "
                 "of the law; try a law without it."
             )
         if is_open(name, left, right, law, span, reach[index]):
