@@ -12,7 +12,10 @@ from opal.cli import main, registry
 
 FIGURES = sorted(registry.claims("figure"))
 # Quick tests draw what these share: arms as imbalance does, published tables, and their studies.
-SLOW = ("end_to_end", "generator_data", "high_dim", "plan", "spurious", "text")
+SLOW = (
+    *("alpha", "end_to_end", "generator_capacity", "generator_data"),
+    *("high_dim", "plan", "spurious", "text"),
+)
 
 
 def test_there_are_figures() -> None:

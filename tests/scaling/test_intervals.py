@@ -101,6 +101,7 @@ def test_what_seeds_share_widens_the_floor_and_nothing_else_much() -> None:
     assert width(with_seeds, "E") > 3 * width(fitted("power", 2, shared=0.0), "E")
 
 
+@pytest.mark.slow
 def test_intervals_cover_and_those_without_seeds_do_not() -> None:
     n_tables, covered = 50, {True: 0, False: 0}
     for index in range(n_tables):

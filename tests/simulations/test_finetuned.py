@@ -87,6 +87,7 @@ def _wide(frame: pd.DataFrame, column: str = "value") -> pd.DataFrame:
     return once.set_index([*keys, "classifier"])[column].unstack("classifier")
 
 
+@pytest.mark.slow
 def test_each_size_has_the_same_reference(frame: pd.DataFrame) -> None:
     keys = ["replicate", "arm", "metric", "classifier"]
     alone = frame[frame["arm"].isin(["raw", "weighting"])]
@@ -94,6 +95,7 @@ def test_each_size_has_the_same_reference(frame: pd.DataFrame) -> None:
     assert (alone.groupby(keys)["value"].nunique() == 1).all()
 
 
+@pytest.mark.slow
 def test_the_contrast_is_the_difference_of_the_changes(frame: pd.DataFrame) -> None:
     wide = _wide(frame)
     changes = wide[wide.index.get_level_values("metric").str.endswith("_difference")]
@@ -109,6 +111,7 @@ def test_the_contrast_is_the_difference_of_the_changes(frame: pd.DataFrame) -> N
     np.testing.assert_array_equal(alone.to_numpy(), 0.0)
 
 
+@pytest.mark.slow
 def test_errors_of_contrasts_are_paired(frame: pd.DataFrame) -> None:
     """A standard error over common texts lies between difference and sum of those of its parts."""
     wide = _wide(frame, "std_error").xs("balanced_error_difference", level="metric")
@@ -120,6 +123,7 @@ def test_errors_of_contrasts_are_paired(frame: pd.DataFrame) -> None:
     assert (np.abs(contrast - np.hypot(both[FROZEN], both[TUNED])) > 1e-5).all()  # if drawn apart
 
 
+@pytest.mark.slow
 def test_the_frozen_rule_is_that_of_the_evaluation(
     frame: pd.DataFrame, corpus: TextCorpus, model: str
 ) -> None:
@@ -139,6 +143,7 @@ def test_the_frozen_rule_is_that_of_the_evaluation(
         np.testing.assert_allclose(joined[column], joined[f"{column} known"], atol=4e-3)
 
 
+@pytest.mark.slow
 def test_how_training_ended_is_told(frame: pd.DataFrame) -> None:
     assert set(frame["steps"]) == {120}
     assert frame["training_accuracy"].between(0.6, 1).all()
@@ -147,6 +152,7 @@ def test_how_training_ended_is_told(frame: pd.DataFrame) -> None:
     assert learned.passed
 
 
+@pytest.mark.slow
 def test_training_ends_where_it_is_told_and_half_precision_is_close(
     corpus: TextCorpus, tuning: FineTuning
 ) -> None:

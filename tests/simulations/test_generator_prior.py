@@ -164,6 +164,7 @@ def test_seeds_to_overtake() -> None:
     assert 2 < found.low < found.value < found.high < 4
 
 
+@pytest.mark.slow
 def test_the_study_compares_and_checks_itself(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,6 +72,7 @@ SLOW = (
     "optimal_weight",
     "plan_learners",
     "prediction_limits",
+    "text_coverage",
 )
 
 
@@ -185,7 +186,13 @@ def test_processes_give_the_same_records(tmp_path: Path) -> None:
     assert frames[0].equals(frames[1])
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize(
+    "study",
+    [
+        pytest.param(k, marks=pytest.mark.slow) if k == "published_scaling" else k  # reads tables
+        for k in STUDIES
+    ],
+)
 def test_presets_are_ordered_in_size(study: str) -> None:
     module = registry.load("study", study)
     assert list(module.PRESETS) == ["tiny", "quick", "full"]

@@ -60,6 +60,7 @@ def test_every_corpus_and_seed_is_a_cell_that_travels() -> None:
         assert pickle.loads(pickle.dumps(cell)) == cell
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     chosen = evaluate.of_corpora(("grammar",), SETTINGS, 2)
     runner.run(chosen[:1], tmp_path, progress=False)

@@ -300,8 +300,8 @@ def _worth(
     human: pd.DataFrame | None, points: pd.DataFrame, size: int, records: pd.DataFrame, writer: str
 ) -> dict[str, Any]:
     if human is None:
-        few = "there are fewer human texts beyond the base texts than the least of --sizes"
-        return {"worth_why": few}
+        why = "there are no human texts beyond the base texts, or fewer than the least of --sizes"
+        return {"worth_why": why}
     (found,) = worth(human, points, (size,), errors=errors_of_differences(records, writer))
     return {"worth": found.human, "worth_low": found.low, "worth_high": found.high}
 
