@@ -6,7 +6,8 @@ docs/theory.md, sections 12.3 and 12.4.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -54,40 +55,34 @@ def fit_pilot(
     """
     columns = {name: name for name in VARIABLES} if x is None else dict(x)
     law = law or cross_law()
-    keys = list(columns.values())
-    whole = frame
+    means = frame
     if part is not None:
-        _check_parts(frame, [*keys, y], [*keys, *([seed] if seed else [])], part)
-        frame = frame.groupby([*keys, *([seed] if seed else [])], sort=False)[y].mean()
-        frame = frame.reset_index()
-    _check_rows(frame, law, Roles(columns, y, seed=seed))
-    check(frame, columns)
-    chosen = frame if all_points else near(frame, columns, y)
-
-    def fitted(rows: pd.DataFrame, over: str | None, key: int) -> PilotFit:
-        found = fit(
-            law,
-            rows,
-            x=columns,
-            y=y,
-            std_error=None if all_points else "weight_error",
-            seed=over,
-            level=level,
-            n_bootstrap=n_bootstrap,
-            key=key,
-        )
-        return PilotFit(**{each.name: getattr(found, each.name) for each in fields(found)})
-
-    own = fitted(chosen, seed, 0)
-    said = _of_direction(frame, columns, y)
-    told = tuple(_of_parts(text) for text in own.warnings)
-    warnings = (said, *told) if said else told
-    on_parts = None
+        training = [*columns.values(), *([seed] if seed else [])]
+        _check_parts(frame, [*columns.values(), y], training, part)
+        means = frame.groupby(training, sort=False)[y].mean().reset_index()
+    _check_rows(means, law, Roles(columns, y, seed=seed))
+    check(means, columns)
+    chosen = means if all_points else near(means, columns, y)
+    errors = None if all_points else "weight_error"
+    fitted = partial(
+        fit, law, x=columns, y=y, std_error=errors, level=level, n_bootstrap=n_bootstrap
+    )
+    own, on_parts = fitted(chosen, seed=seed), None
     if part is not None:
-        points = chosen.drop(columns=[y, *([seed] if seed else [])]).drop_duplicates()
-        means = whole.groupby([*keys, part], sort=False)[y].mean().reset_index()
-        on_parts = fitted(means.merge(points, on=keys), part, 1)
-    return replace(own, warnings=warnings, on_parts=on_parts)
+        on_parts = fitted(_by_part(frame, chosen, columns, y, part), seed=part, key=1)
+    said = _of_direction(means, columns, y)
+    told = (*([said] if said else []), *map(_of_parts, own.warnings))
+    values = {each.name: getattr(own, each.name) for each in fields(own)} | {"warnings": told}
+    return PilotFit(**values, on_parts=on_parts)
+
+
+def _by_part(
+    frame: pd.DataFrame, chosen: pd.DataFrame, x: Mapping[str, str], y: str, part: str
+) -> pd.DataFrame:
+    """Means over seeds on each part, of the points and with the weights that were chosen."""
+    keys = list(x.values())
+    points = chosen[[*keys, *chosen.columns.intersection(["weight_error"])]].drop_duplicates()
+    return frame.groupby([*keys, part], sort=False)[y].mean().reset_index().merge(points, on=keys)
 
 
 def _of_parts(warning: str) -> str:
