@@ -97,8 +97,8 @@ def main(args: Sequence[str]) -> int:
     pictures = picture_paths(
         options.plot,
         [name.get("group") for name, _rows in parts],
-        ("the table that is read", options.table),
-        ("--save", options.save),
+        read=[("the table that is read", options.table)],
+        written=[("--save", options.save)],
     )
     reports = []
     for (name, rows), picture in zip(parts, pictures, strict=True):

@@ -284,8 +284,9 @@ class _Drawn:
         import torch
 
         self._draws = [
-            (each.request.temperature, each.request.top_p, torch.Generator().manual_seed(each.seed))
+            (asked.temperature or 0.0, asked.top_p or 1.0, torch.Generator().manual_seed(each.seed))
             for each in batch
+            for asked in (each.request.spelled_out,)
         ]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -10,10 +10,12 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
+MOST_TOKENS = 10_000_000
+"""Tokens that no model reads or writes at once."""
 ROLES = ("system", "developer", "user", "assistant")
 
 
@@ -35,19 +37,22 @@ class Request:
 
     messages: tuple[Message, ...]  # the prompt
     model: str  # its name at the endpoint
-    temperature: float  # at least 0
-    top_p: float  # in (0, 1]
+    temperature: float | None  # at least 0; None leaves it to the endpoint
+    top_p: float | None  # in (0, 1]; None likewise
     max_tokens: int  # of the answer
     group: str  # that the samples are for
     seeds: tuple[str, ...]  # ids of the real samples that the prompt shows
     index: int  # which of the group's requests it is, from 0
+    schema: str = field(default="", compare=False)  # JSON schema of the answer, if it is JSON
 
     def __post_init__(self) -> None:
         rules = {
             "messages must not be empty": len(self.messages) > 0,
             "model must be named": bool(self.model.strip()),
-            "temperature must be finite and at least 0": 0 <= self.temperature < math.inf,
-            "top_p must be in (0, 1]": 0 < self.top_p <= 1,
+            "temperature must be finite and at least 0": (
+                self.temperature is None or 0 <= self.temperature < math.inf
+            ),
+            "top_p must be in (0, 1]": self.top_p is None or 0 < self.top_p <= 1,
             "max_tokens must be at least 1": self.max_tokens >= 1,
             "index must be at least 0": self.index >= 0,
         }
@@ -57,15 +62,33 @@ class Request:
 
     @cached_property
     def text(self) -> str:
-        """Canonical JSON: the same for equal requests, in ASCII."""
+        """Canonical JSON: the same for equal requests, in ASCII.
+
+        The schema is how an answer is asked for, not what is asked.
+        """
         messages = [{"role": each.role, "content": each.content} for each in self.messages]
         fields = {each: getattr(self, each) for each in self.__dataclass_fields__}
+        del fields["schema"]
         return _canonical(fields | {"messages": messages})
 
     @cached_property
     def key(self) -> str:
         """Its name in the ledger, at the endpoint (idempotency) and in batches: 64 hex digits."""
         return hashlib.sha256(self.text.encode("ascii")).hexdigest()
+
+    @property
+    def spelled_out(self) -> Request:
+        """The same request that names the protocol's defaults, 1 and 1, which it leaves out.
+
+        A ledger may hold its answer under that key.
+        """
+        if self.temperature is not None and self.top_p is not None:
+            return self
+        return replace(
+            self,
+            temperature=1.0 if self.temperature is None else self.temperature,
+            top_p=1.0 if self.top_p is None else self.top_p,
+        )
 
     @classmethod
     def read(cls, text: str) -> Request:
@@ -94,22 +117,33 @@ class ModelSettings:
     """
 
     model: str  # as its endpoint calls it, or a local path
-    temperature: float = 1.0  # of the draws of tokens, from 0 (always the likeliest) to 2
-    top_p: float = 1.0  # only the likeliest tokens of this total probability are drawn, in (0, 1]
+    # Of the draws of tokens, from 0 (always the likeliest) to 2; None is the endpoint's own.
+    temperature: float | None = None
+    # Only the likeliest tokens of this total probability are drawn, in (0, 1]; None likewise.
+    top_p: float | None = None
     max_tokens: int = 512  # that an answer may have
 
     def __post_init__(self) -> None:
         if not self.model.strip():
             raise ValueError("a request needs the name of a model; got none: name it with --model.")
-        if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 2):
+        if self.temperature is not None and not 0 <= self.temperature <= 2:
             raise ValueError(f"temperature must be from 0 to 2; got {self.temperature:g}.")
-        if not 0 < self.top_p <= 1:
+        if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1; got {self.top_p:g}.")
-        if self.max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1; got {self.max_tokens}.")
+        if not 1 <= self.max_tokens <= MOST_TOKENS:
+            raise ValueError(
+                f"max_tokens must be from 1 to {MOST_TOKENS:,}; got {self.max_tokens}."
+            )
 
     def request(
-        self, system: str, user: str, *, group: str, seeds: tuple[str, ...], index: int
+        self,
+        system: str,
+        user: str,
+        *,
+        group: str,
+        seeds: tuple[str, ...],
+        index: int,
+        schema: str = "",
     ) -> Request:
         """A request with these parameters and two messages."""
         return Request(
@@ -118,6 +152,7 @@ class ModelSettings:
             group=group,
             seeds=seeds,
             index=index,
+            schema=schema,
         )
 
 
@@ -144,8 +179,8 @@ class WrittenSample:
     key: str  # of its request; the ledger holds the prompt under it
     place: int  # which of the samples in its reply it is, from 0
     model: str  # that answered
-    temperature: float  # that it was asked with
-    top_p: float  # likewise
+    temperature: float | None  # that it was asked with; None is the endpoint's own
+    top_p: float | None  # likewise
     max_tokens: int  # likewise
     date: str  # of the answer, in UTC
     cost: float  # its share of what the answer cost
@@ -217,8 +252,11 @@ class Gate(Protocol):
     It waits for the limits, holds the budget and writes to the ledger that the request is out.
     """
 
-    async def __call__(self, *, lost: bool = False) -> None:
-        """Pass; the attempt before may have been billed though its answer was ``lost``."""
+    async def __call__(self, *, lost: bool = False, pause: float = 0.0) -> None:
+        """Pass, after ``pause`` seconds at least, in which the endpoint wants no request.
+
+        The attempt before may have been billed though its answer was ``lost``.
+        """
 
 
 class Client(Protocol):
@@ -245,12 +283,16 @@ class AskError(Exception):
         kind: in one word.
         tokens: of prompt and answer that were billed, or may have been; None if unknown, then the
             worst case is charged.
+        alike: whether other requests would fare alike, so that asking them is in vain.
     """
 
-    def __init__(self, message: str, *, kind: str, tokens: tuple[int, int] | None) -> None:
+    def __init__(
+        self, message: str, *, kind: str, tokens: tuple[int, int] | None, alike: bool = False
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.tokens = tokens
+        self.alike = alike
 
 
 class RefusedError(AskError):

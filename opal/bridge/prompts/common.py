@@ -28,8 +28,14 @@ _OBEYED = re.compile(
     "|[\x7f-\x9f\ud800-\udfff\u2028\u2029]"
     "|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
-_FENCE = re.compile(r"```(?:json)?[ \t]*\n?(.*?)\n?[ \t]*```", re.DOTALL | re.IGNORECASE)
-_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+# What ends thoughts; what opens them may be in the prompt's template, and not in the answer.
+_THOUGHT = re.compile(
+    r"</(?:think|thinking|thought|reasoning)>|<\|channel\|>final[^<]{0,40}<\|message\|>",
+    re.IGNORECASE,
+)
+_OPENS = re.compile(r"\s*<(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+_FENCE = "```"
+_ENDS = ("<|return|>", "<|end|>", "<|im_end|>", "<|eot_id|>")
 
 
 def identity(text: str) -> str:
@@ -107,7 +113,22 @@ class RejectedError(ValueError):
 
 
 def bare(answer: str) -> str:
-    """The answer without a model's thoughts before it and without a code fence around it."""
-    text = _THOUGHT.sub("", answer, count=1).strip()
-    fenced = _FENCE.fullmatch(text)
-    return fenced[1].strip() if fenced else text
+    r"""The answer without a model's thoughts before it, and without what is around a code fence.
+
+    Where there are several fences, nobody knows which of them is the answer, and all stay.
+
+    >>> bare("Let me see.</think> Here it is:\n```json\n[1]\n```\nI hope it helps.")
+    '[1]'
+    """
+    text = answer.strip()
+    if not text.startswith("{"):
+        ends = [found.end() for found in _THOUGHT.finditer(text)]
+        if ends:
+            text = text[ends[0] if _OPENS.match(text) else ends[-1] :].strip()
+    for end in _ENDS:
+        text = text.removesuffix(end).rstrip()
+    parts = text.split(_FENCE)
+    if len(parts) != 3 or text.startswith("{"):
+        return text
+    inside = parts[1]
+    return (inside[4:] if inside[:4].lower() == "json" else inside).strip()

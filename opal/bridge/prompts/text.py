@@ -8,6 +8,7 @@ arXiv 2504.15160, in words of our own.
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,18 @@ classes would put it there at once.
 the topic.
 - It is as long as the examples: {length}.
 Answer: {{"text": "the text you wrote"}}"""
+
+
+_SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {"text": {"type": "string"}},
+        "required": ["text"],
+        "additionalProperties": False,
+    }
+)
+_DECODER = json.JSONDecoder(object_pairs_hook=tuple)  # a name that is twice is seen twice
+_OBJECT = re.compile(r"\{\s*\"text\"\s*:")
 
 
 class TextPrompter:
@@ -112,7 +125,7 @@ class TextPrompter:
             _TASK.format(length=Length.of(shown)),
         ]
         return self._settings.request(
-            _SYSTEM, "\n".join(lines), group=group, seeds=chosen, index=index
+            _SYSTEM, "\n".join(lines), group=group, seeds=chosen, index=index, schema=_SCHEMA
         )
 
     def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
@@ -213,7 +226,7 @@ def _count(text: str, unit: str) -> int:
 
 
 def written_text(answer: str) -> str:
-    """The text of an answer.
+    """The text of an answer: that of its only object, with prose before or after it or without.
 
     Raises:
         RejectedError: the answer is empty, or no JSON object whose only name is ``text``, or the
@@ -222,8 +235,13 @@ def written_text(answer: str) -> str:
     content = bare(answer)
     if not content:
         raise RejectedError("the answer is empty")
+    places = [found.start() for found in _OBJECT.finditer(content)]
+    among_prose = len(places) == 1 and not set("{[") & set(content[: places[0]])
     try:
-        found = json.loads(content, object_pairs_hook=tuple)  # a name that is twice is seen twice
+        if among_prose:
+            found, _ = _DECODER.raw_decode(content, places[0])
+        else:
+            found = _DECODER.decode(content)
     except (ValueError, RecursionError) as error:
         raise RejectedError(f"not JSON: {_start(content)}") from error
     if not isinstance(found, tuple) or [name for name, _ in found] != ["text"]:

@@ -161,7 +161,8 @@ def test_unknown_classes_are_refused() -> None:
         ({"temperature": -0.1}, "temperature must be from 0 to 2; got -0.1"),
         ({"temperature": float("nan")}, "temperature must be"),
         ({"top_p": 0.0}, "top_p must be above 0"),
-        ({"max_tokens": 0}, "max_tokens must be at least 1"),
+        ({"max_tokens": 0}, "max_tokens must be from 1 to"),
+        ({"max_tokens": 10**20}, "max_tokens must be from 1 to"),
     ],
 )
 def test_settings_have_ranges(wrong: dict[str, object], message: str) -> None:

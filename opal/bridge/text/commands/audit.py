@@ -71,7 +71,7 @@ class Audit:
         read = [
             ("a file that is read", p) for p in (*self.files, self.train, self.human, self.test)
         ]
-        require_distinct(*read, ("--out", self.out))
+        require_distinct(read, [("--out", self.out)])
         writable_folder(self.out.parent)
         corpora = [self._files()] if self.files else self._corpora()
         total = STEPS * sum(len(self.sources or corpus.synthetic) for corpus in corpora)

@@ -89,7 +89,7 @@ class Evaluate:
             ("what tells of them", "json"),
             ("the figure", "png"),
         ]
-        require_distinct(*read, *((what, self.out / f"text.{kind}") for what, kind in written))
+        require_distinct(read, [(what, self.out / f"text.{kind}") for what, kind in written])
         executors.check(self.workers, None)
         settings = self._settings()
         cells = self._cells(settings)

@@ -44,16 +44,10 @@ class Generate(Asking):
         """Write the texts; whatever can be refused is refused before anything is asked."""
         from opal.bridge.text import reading
         from opal.bridge.text.generation import generate_texts
-        from opal.files import require_distinct
 
         self.settings()
         self.allowed()
-        require_distinct(
-            ("the texts that are read", self.file),
-            ("--batch-in", self.batch_in),
-            ("--ledger", self.ledger),
-            ("--out", self.out),
-        )
+        self.check_files(read=[("the texts that are read", self.file)])
         made = generate_texts(
             reading.read_texts(self.file, reading.Columns.of(self)),
             self,

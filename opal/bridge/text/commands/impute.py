@@ -106,14 +106,14 @@ class Impute(Asking):
         """Evaluate; whatever can be refused is refused before anything is asked or trained."""
         from opal import executors
         from opal.bridge.text.impute import sources
-        from opal.files import require_distinct, writable_folder
+        from opal.files import writable_folder
 
         self._refuse_flags()
         read = [("a file that is read", path) for path in (self.file, self.synthetic)]
         kinds = {"the records": "parquet", "what tells of them": "json"}
         kinds |= {"the figure": "png", "the page": "md"}
         written = [(what, self.results / f"imputation.{kind}") for what, kind in kinds.items()]
-        require_distinct(*read, *written)
+        self.check_files(read=read, written=written)
         executors.check(self.workers, None)
         classifier = self._classifier()
         task, corpus = self._task()
