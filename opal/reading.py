@@ -128,9 +128,9 @@ def _read_lines(path: Path) -> pd.DataFrame:
 
 def _rows(rows: Iterable[object]) -> pd.DataFrame:
     objects = []
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise ValueError(f"row {number} is no object but a {type(row).__name__}")
+            raise ValueError(f"data row {number} is no object but a {type(row).__name__}")
         objects.append(row)
     return pd.DataFrame(objects, dtype=object)
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 # Mathematics and files; they know no room.
 TOOLS = (
     "arrays", "checks", "compiled", "draws", "files", "losses", "names", "newton", "progress",
-    "reading", "validation",
+    "reading", "spelling", "validation",
 )  # fmt: skip
 RANKS = {
     **dict.fromkeys(TOOLS, 0),

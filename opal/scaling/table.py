@@ -142,7 +142,7 @@ def _check_copies(frame: pd.DataFrame, roles: Roles) -> None:
     if roles.seed is not None and len(copies):
         raise ValueError(
             f"every row is a run of its own; {len(copies)} of {len(frame)} rows repeat another "
-            f"one in every column, the first is row {copies[0] + 1} (not counting the header). "
+            f"one in every column, the first is data row {copies[0] + 1}. "
             "Drop the copies."
         )
 
