@@ -32,6 +32,7 @@ _MARKS = (
 _BYTES = 4000  # that tell an encoding
 _RECORDS = 200  # that tell a separator
 _MOSTLY = 0.3  # of the bytes at every second place
+_LEAST_PAIRS = 4  # of bytes that say anything
 _TOLD = re.compile(r'"?sep=([,;|:\t ])"?\r?\n')
 _DIGITS = re.compile(r"[+-]?[\d.,]*\d[\d.,]*([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
@@ -83,7 +84,7 @@ def read_numbers(content: bytes, separator: str = ",") -> pd.DataFrame:
 def _unmarked(start: bytes) -> str | None:
     """UTF-16 without a mark: in European texts every second byte is zero."""
     n = len(start) // 2
-    if n:
+    if n >= _LEAST_PAIRS:
         even, odd = start[0 : 2 * n : 2].count(0) / n, start[1 : 2 * n : 2].count(0) / n
         if max(even, odd) > _MOSTLY and min(even, odd) < _MOSTLY / 10:
             return "utf-16-be" if even > odd else "utf-16-le"

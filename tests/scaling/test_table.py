@@ -221,9 +221,9 @@ def test_rows_without_a_number() -> None:
     said = refusal(GOOD.assign(y=[*map(str, range(11)), "7%"]))
     assert "'y' must hold numbers; it holds '7%' as str in data row 12" in said
     assert "Write plain numbers" in said
-    assert "it holds 'True' as bool in row 1" in refusal(GOOD.assign(y=GOOD["y"] > 0))
+    assert "it holds 'True' as bool in data row 1" in refusal(GOOD.assign(y=GOOD["y"] > 0))
     said = refusal(GOOD.assign(y=GOOD["y"].astype(str)))
-    assert "as str in row 1 (not counting the header). Convert the column" in said
+    assert "as str in data row 1. Convert the column" in said
 
 
 def test_sizes_out_of_range() -> None:
