@@ -238,7 +238,7 @@ def _groups(options: Fit) -> list[tuple[dict[str, Any], pd.DataFrame]]:
             f"{options.group_by!r}. Fill or drop them."
         )
     parts = frame.groupby(options.group_by, sort=True)
-    return [({"group": _plain(name)}, rows.reset_index(drop=True)) for name, rows in parts]
+    return [({"group": _plain(name)}, rows) for name, rows in parts]
 
 
 def _points(options: Fit, law: ScalingLaw) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from opal.columns import as_numbers
 from opal.scaling import laws, table
 from opal.scaling.fit import Fit, fit
 from opal.scaling.problem import LINKS
@@ -73,6 +74,7 @@ def compare_laws(
     Raises:
         ValueError: too few sizes would be left to fit, or no law can be fitted to them.
     """
+    frame = as_numbers(frame)
     held = held_out(frame, by, n_held_out)
     found: list[Forecast] = []
     refused: dict[str, str] = {}
@@ -147,7 +149,7 @@ def _columns(
 def _forecast(
     law: ScalingLaw, kept: pd.DataFrame, held: pd.DataFrame, roles: Roles, settings: dict[str, Any]
 ) -> Forecast:
-    fitted = fit(law, kept.reset_index(drop=True), x=roles.x, y=roles.y, **settings)
+    fitted = fit(law, kept, x=roles.x, y=roles.y, **settings)
     at = table.columns_of(held, law, roles)
     link = LINKS[fitted.settings.link]
     y, predicted = held[roles.y].to_numpy(float), fitted.predict(at)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from opal.columns import as_numbers
 from opal.files import write_json
 from opal.reading import read_text
 from opal.scaling import diagnostics, intervals, laws, solver, table
@@ -313,6 +314,7 @@ def fit(
     settings = Settings(loss, link, level, intervals, n_bootstrap, key)
     settings.check()
     roles = Roles(dict(x), y, std_error, seed)
+    frame = as_numbers(frame)
     table.check(frame, law, roles, link=link, loss=loss)
     said = [*diagnostics.of_copies(frame), *diagnostics.of_curves(frame, roles)]
     frame = frame[roles.columns].reset_index(drop=True)

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from opal.columns import as_numbers
 from opal.scaling.exchange import PilotFit, cross_law
 from opal.scaling.fit import fit
 from opal.scaling.scaling_law import ScalingLaw
@@ -55,6 +56,7 @@ def fit_pilot(
     """
     columns = {name: name for name in VARIABLES} if x is None else dict(x)
     law = law or cross_law()
+    frame = as_numbers(frame)
     means = frame
     if part is not None:
         training = [*columns.values(), *([seed] if seed else [])]

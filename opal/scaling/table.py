@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from opal.columns import data_row, require_distinct
 from opal.names import hint
 from opal.scaling.scaling_law import Columns, ScalingLaw
 
@@ -42,7 +43,7 @@ class Roles:
 
 
 def where(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
-    """Rows that meet every condition ``COLUMN=VALUE``.
+    """Rows that meet every condition ``COLUMN=VALUE``, under the numbers that they have.
 
     Raises:
         ValueError: a condition has no ``=``, names no column, or no row meets it.
@@ -62,16 +63,17 @@ def where(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
             known = ", ".join(sorted(text.unique())[:10])
             raise ValueError(f"no row has {column} = {value!r}; it holds {known}.")
         frame = frame[keep]
-    return frame.reset_index(drop=True)
+    return frame
 
 
 def check_columns(frame: pd.DataFrame, names: Sequence[str], *, remedy: str = "") -> None:
     """Check that the columns are there.
 
     Raises:
-        ValueError: one is not; says the nearest match, and what there is.
+        ValueError: one is not, or two have one name; says the nearest match, and what there is.
     """
     known = [str(name) for name in frame.columns]
+    require_distinct(known, "the table")
     for name in names:
         if name not in known:
             raise ValueError(
@@ -82,8 +84,8 @@ def check_columns(frame: pd.DataFrame, names: Sequence[str], *, remedy: str = ""
 
 def _separator_hint(known: Sequence[str]) -> str:
     """What to do about a header that was not split, because its separator is no comma."""
-    if len(known) == 1 and any(mark in known[0] for mark in ";\t|"):
-        return " That is one column: separate the columns of the file by commas."
+    if len(known) == 1 and any(mark in known[0] for mark in ",;\t| "):
+        return " That is one column: separate the columns of the file by commas, in every row."
     return ""
 
 
@@ -142,7 +144,7 @@ def _check_copies(frame: pd.DataFrame, roles: Roles) -> None:
     if roles.seed is not None and len(copies):
         raise ValueError(
             f"every row is a run of its own; {len(copies)} of {len(frame)} rows repeat another "
-            f"one in every column, the first is row {copies[0] + 1} (not counting the header). "
+            f"one in every column, the first is data row {data_row(frame, copies[0])}. "
             "Drop the copies."
         )
 
@@ -171,17 +173,18 @@ def check_numbers(frame: pd.DataFrame, name: str) -> None:
         bad = (pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy(bool)
         row = int(np.argmax(bad))  # the first; row 0 where all cells are numbers kept as text
         remedy = "Write plain numbers, as 1000 or 0.25: no separator, percent sign or unit."
+        if not bad.any():
+            remedy = "Convert the column to numbers, of one decimal mark and without thousands."
         raise ValueError(
             f"the column {name!r} must hold numbers; it holds {str(column.iloc[row])!r} as "
-            f"{type(column.iloc[row]).__name__} in row {row + 1} (not counting the header). "
-            f"{remedy if bad.any() else 'Convert the column to numbers.'}"
+            f"{type(column.iloc[row]).__name__} in data row {data_row(frame, row)}. {remedy}"
         )
     finite = np.isfinite(column.to_numpy(float, na_value=np.nan))
     if not finite.all():
         rows = np.flatnonzero(~finite)
         raise ValueError(
             f"every row needs a finite number in {name!r}; {len(rows)} of {len(frame)} rows have "
-            f"none, the first is row {rows[0] + 1} (not counting the header). Drop or repair them."
+            f"none, the first is data row {data_row(frame, int(rows[0]))}. Drop or repair them."
         )
 
 

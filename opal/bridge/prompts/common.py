@@ -12,14 +12,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
+
+from opal.spelling import canonical
 
 N_EXAMPLES = 5  # of arXiv 2504.15160
 LIMIT = 2000
 """Characters of a text that a prompt shows."""
 _DIGITS = 16  # of an id
-_WORDS = re.compile(r"\w+")
 
 # Markup; DEL and the second block of control characters, half characters, line and paragraph ends;
 # marks of direction. The first block of control characters is JSON's own work.
@@ -44,19 +44,9 @@ def identity(text: str) -> str:
     >>> identity("caf\u00e9") == identity(" cafe\u0301\n")
     True
     """
-    canonical = unicodedata.normalize("NFC", text).strip()
     # A lone surrogate is no character, but files of others have them.
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
-
-
-def folded(text: str) -> str:
-    """The words of a text in one spelling; of a text without words, its marks.
-
-    >>> folded("  “Don’t”  PANIC!"), folded("don't panic")
-    ('don t panic', 'don t panic')
-    """
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(_WORDS.findall(plain) or plain.split())
+    spelt = canonical(text).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(spelt).hexdigest()[:_DIGITS]
 
 
 def drawn(

@@ -18,6 +18,7 @@ from opal import names
 from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, WrittenSample, digest
 from opal.bridge.prompts import common
 from opal.bridge.prompts.common import LIMIT, RejectedError, bare, encoded
+from opal.spelling import folded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +99,7 @@ class TextPrompter:
         self._texts = dict(zip(pool["id"], pool["text"], strict=True))
         self._shown = {id_: text[:limit] for id_, text in self._texts.items()}
         self._encoded = {id_: encoded(text) for id_, text in self._shown.items()}
-        self._copies = {_folded(text) for text in (*self._texts.values(), *self._shown.values())}
+        self._copies = {folded(text) for text in (*self._texts.values(), *self._shown.values())}
         by_label = pool.groupby("label", sort=True)["id"]
         self._ids = {str(label): sorted(ids) for label, ids in by_label}
         self.counts = {label: len(ids) for label, ids in self._ids.items()}
@@ -138,7 +139,7 @@ class TextPrompter:
         return [WrittenSample.of(request, reply, text)]
 
     def _check(self, text: str, length: Length) -> None:
-        if _folded(text) in self._copies:
+        if folded(text) in self._copies:
             raise RejectedError("a copy of an original text")
         if (count := length.count(text)) > length.limit:
             raise RejectedError(
@@ -175,11 +176,6 @@ def _notes(frame: pd.DataFrame, pool: pd.DataFrame, limit: int) -> tuple[str, ..
             f"first {limit} of them."
         )
     return tuple(notes)
-
-
-def _folded(text: str) -> str:
-    """A text without what hides a copy: case, spacing, and punctuation around it."""
-    return " ".join(text.casefold().split()).strip(" .,;:!?\"'")
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def test_parse_writes_rows_and_reports_rejections(
     ("content", "words", "message"),
     [
         (b"", (), "a text of rows has lines"),
-        (b"\xff\xfe\x00", (), "rows.txt must be a text file (UTF-8); 'utf-8' codec can't decode"),
+        (b"a \xff\x00", (), "rows.txt must be a text file (UTF-8); 'utf-8' codec can't decode"),
         (
             b"lips_thin is 1.\n",
             ("--columns", "lips_thn"),

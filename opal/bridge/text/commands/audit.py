@@ -39,7 +39,8 @@ class Audit:
     test: Path | None = None
     """Texts that are tested on: none of the synthetic ones may come from them."""
     text_column: str | None = None
-    """Column of the texts, in those files that have it."""
+    """Column of the texts, in those files that have it; several, as premise,hypothesis, are lines
+    of one text."""
     label_column: str | None = None
     """Column of the classes, likewise."""
     attribute_column: str | None = None

@@ -28,9 +28,12 @@ class Generate(Asking):
     file: Annotated[Path, tyro.conf.Positional]
     """Labelled texts: CSV, TSV, JSON, JSON lines or Parquet."""
     text_column: str | None = None
-    """Column of the texts, if its name does not tell."""
+    """Column of the texts, if its name does not tell; several, as premise,hypothesis, are lines of
+    one text."""
     label_column: str | None = None
     """Column of the classes, if its name does not tell."""
+    drop_contradictions: bool = False
+    """Leave out texts that a file has with several labels, rather than to refuse it."""
     classes: tuple[str, ...] = ()
     """Write for these classes only."""
     fill_to: int | None = None
@@ -49,7 +52,11 @@ class Generate(Asking):
         self.allowed()
         self.check_files(read=[("the texts that are read", self.file)])
         made = generate_texts(
-            reading.read_texts(self.file, reading.Columns.of(self)),
+            reading.read_texts(
+                self.file,
+                reading.Columns.of(self),
+                drop_contradictions=self.drop_contradictions,
+            ),
             self,
             fill_to=self.fill_to,
             per_class=self.per_class,

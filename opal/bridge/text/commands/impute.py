@@ -68,11 +68,14 @@ class Impute(Asking):
     synthetic: Path | None = None
     """Synthetic texts for the file, each with its seeds, as `opal text generate` writes them."""
     text_column: str | None = None
-    """Column of the texts, if its name does not tell."""
+    """Column of the texts, if its name does not tell; several, as premise,hypothesis, are lines of
+    one text."""
     label_column: str | None = None
     """Column of the classes, if its name does not tell."""
     seed_column: str | None = None
     """Column of --synthetic with the seeds, texts or ids, if it is no table of opal's."""
+    drop_contradictions: bool = False
+    """Leave out texts that a file has with several labels, rather than to refuse it."""
     drop_duplicates: bool = False
     """Use a text once that the file repeats."""
     describe: str | None = None
@@ -255,13 +258,20 @@ class Impute(Asking):
         import pandas as pd
 
         from opal.bridge.text import reading
+        from opal.bridge.text.corpus import one_spelling
 
         named = reading.Columns(self.text_column, self.label_column, seed=self.seed_column)
         files = [Path(self.file or ""), *([self.synthetic] if self.synthetic else [])]
         there = reading.present(files, named)
         columns = replace(there[files[0]], seed=None)
-        frame = reading.read_texts(self.file or "", columns, least=reading.LEAST)
+        frame = reading.read_texts(
+            self.file or "",
+            columns,
+            least=reading.LEAST,
+            drop_contradictions=self.drop_contradictions,
+        )
         if self.drop_duplicates:
+            (frame,) = one_spelling(frame)
             frame = frame[~frame["id"].duplicated() | (frame["seeds"].str.len() > 0)]
         if self.synthetic is None:
             return frame
@@ -270,6 +280,7 @@ class Impute(Asking):
             there[self.synthetic],
             source=self.synthetic.stem,
             n_classes=1,
+            drop_contradictions=self.drop_contradictions,
         )
         from_seeds = made["seeds"].str.len() > 0
         if not from_seeds.any():
