@@ -175,7 +175,7 @@ class OpenAIClient:
     def _status(
         self, error: openai.APIStatusError, request: Request, billed: tuple[int, int] | None
     ) -> Exception:
-        status, said = error.status_code, self._endpoint.told(error.message)[:300]
+        status, said = error.status_code, self._endpoint.told(_message(error))[:300]
         where, kind, complaint = self._endpoint.host, f"http {error.status_code}", _complaint(error)
         if 300 <= status < 400:
             return FatalError(
@@ -208,12 +208,15 @@ class OpenAIClient:
         return RefusedError(message, kind=kind, tokens=NOTHING, alike=True)
 
 
+def _message(error: openai.APIStatusError) -> str:
+    """What the endpoint says: where it has no message as OpenAI's have one, all of it."""
+    said = error.message
+    return said if " - " in said else f"{said} {error.response.text[:1000]}"
+
+
 def _complaint(error: openai.APIStatusError) -> Complaint:
-    try:
-        said = error.response.text
-    except (LookupError, UnicodeDecodeError):
-        said = ""
-    return Complaint(error.status_code, f"{error.code} {error.param} {said[:4000]}".lower())
+    words = f"{error.code} {error.param} {error.response.text[:4000]}"
+    return Complaint(error.status_code, words.lower())
 
 
 def _gated(timeout: float) -> httpx2.AsyncClient:

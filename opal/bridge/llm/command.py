@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
 from opal import progress, validation
 from opal.bridge import render
@@ -18,7 +17,7 @@ from opal.bridge.llm import batch
 from opal.bridge.llm.budget import FREE, Budget, Limits, Prices
 from opal.bridge.llm.client import OpenAIClient
 from opal.bridge.llm.dialect import LimitName
-from opal.bridge.llm.endpoint import LOOPBACK
+from opal.bridge.llm.endpoint import is_loopback
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.local import LocalClient
@@ -121,11 +120,8 @@ class Asking:
             ValueError: no model is named, or flags exclude one another.
         """
         self._check_flags()
-        if self.local is None:
-            return ModelSettings(self.model or "", self.temperature, self.top_p, self.max_tokens)
-        temperature = 1.0 if self.temperature is None else self.temperature
-        top_p = 1.0 if self.top_p is None else self.top_p
-        return ModelSettings(self.local, temperature, top_p, self.max_tokens)
+        name = self.local or self.model or ""
+        return ModelSettings(name, self.temperature, self.top_p, self.max_tokens)
 
     def check_files(self, read: Iterable[Named], written: Iterable[Named] = ()) -> None:
         """Check that nothing replaces what is read: the ledger, batches, and a command's own files.
@@ -165,7 +161,7 @@ class Asking:
             ValueError: the endpoint is paid for, and prices or budget are missing or not positive.
         """
         prices = self.prices()
-        here = urlsplit(self.base_url or "").hostname in LOOPBACK  # where nothing is billed
+        here = is_loopback(self.base_url)  # where nothing is billed
         asks = not (self.local or self.dry_run or self.offline or here)
         if asks and prices is None:
             raise ValueError(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Send = Callable[[httpx2.Request], Awaitable[httpx2.Response]]
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HIDDEN = "[key]"
 # What looks like a key or part of one, as servers print it back.
 _LOOKS = re.compile(r"(?i)\bsk-[\w*.\-]+|(?<=bearer )\S+")
@@ -108,6 +108,14 @@ class Endpoint:
         return options
 
 
+def is_loopback(url: str | None) -> bool:
+    """Whether an address is of this machine, where nothing is billed."""
+    try:
+        return urlsplit(url or "").hostname in _LOOPBACK
+    except ValueError:
+        return False
+
+
 def _key(variable: str, host: str | None) -> str:
     if not re.fullmatch(r"[A-Za-z_]\w{0,63}", variable) or _LOOKS.search(variable):
         raise ValueError(
@@ -115,7 +123,7 @@ def _key(variable: str, host: str | None) -> str:
             "such name and is not shown, for it may be a key. Put the key into a variable."
         )
     value = os.environ.get(variable, "").strip()
-    if not value and host in LOOPBACK:
+    if not value and host in _LOOPBACK:
         return "none"
     if not value:
         raise ValueError(f"no API key: set the environment variable {variable}.")
@@ -136,13 +144,13 @@ def _host(url: str, flag: str) -> str:
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
-    except ValueError as error:
-        # Not its words: they repeat the address.
-        raise ValueError(f"{rule}; got one whose host or port is none.") from error
+    except ValueError:
+        # Without its words, which repeat the address.
+        raise ValueError(f"{rule}; got one whose host or port is none.") from None
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if parts.scheme not in ("http", "https") or not host:
-        told = shown if "@" not in url else "one that does not"
-        raise ValueError(f"{flag} must start with http:// or https:// and a host; got {told!r}.")
+        told = repr(url) if "@" not in url else "one that does not"
+        raise ValueError(f"{flag} must start with http:// or https:// and a host; got {told}.")
     if port == 0:
         raise ValueError(f"{rule}; got the port 0 in {shown!r}.")
     if parts.query or parts.fragment:

@@ -164,15 +164,6 @@ class Ledger(Database):
         return dict(self.rows(f"SELECT key, CASE WHEN {_RELEASED} THEN kind ELSE state END "
                               "FROM requests"))  # fmt: skip
 
-    def known_as(self, request: Request) -> Request:
-        """The request as the ledger holds it: as it is, or spelled out."""
-        if request.spelled_out is request:
-            return request
-        rows = self.rows(
-            "SELECT key FROM requests WHERE key IN (?, ?)", request.key, request.spelled_out.key
-        )
-        return request if not rows or (request.key,) in rows else request.spelled_out
-
     def release(self) -> int:
         """Let all requests that wait in a batch be asked again; says how many did.
 

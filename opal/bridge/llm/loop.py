@@ -278,11 +278,15 @@ class Loop:
         self._proven = True
         group.land(request.index, samples, trouble)
         if group.hopeless and group.held < group.wanted:
+            remedy = (
+                "run the same command again later, or ask more slowly with --rpm"
+                if samples is None
+                else "change the prompt or the model, or allow more with --patience, and run again"
+            )
             self._stop = self._stop or HopelessError(
                 f"group {group.name!r}: the last requests gave no sample ({group.troubles()}); "
                 f"the last one because: {why} The ledger keeps the {group.held} of "
-                f"{group.wanted} samples at hand; change the prompt or the model, or allow more "
-                "with patience, and run again."
+                f"{group.wanted} samples at hand; {remedy}."
             )
 
     async def _flush(self) -> None:

@@ -10,12 +10,13 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
 MOST_TOKENS = 10_000_000
 """Tokens that no model reads or writes at once."""
+_SAMPLING = ("temperature", "top_p")
 ROLES = ("system", "developer", "user", "assistant")
 
 
@@ -64,31 +65,24 @@ class Request:
     def text(self) -> str:
         """Canonical JSON: the same for equal requests, in ASCII.
 
-        The schema is how an answer is asked for, not what is asked.
+        Temperature and ``top_p`` that are left to the endpoint stand as the protocol's default, 1;
+        where 1 is asked for, they are named. The schema is how an answer is asked for, not what is
+        asked.
         """
         messages = [{"role": each.role, "content": each.content} for each in self.messages]
         fields = {each: getattr(self, each) for each in self.__dataclass_fields__}
         del fields["schema"]
+        for name in _SAMPLING:
+            if fields[name] is None:
+                fields[name] = 1.0
+            elif fields[name] == 1:
+                fields.setdefault("named", []).append(name)
         return _canonical(fields | {"messages": messages})
 
     @cached_property
     def key(self) -> str:
         """Its name in the ledger, at the endpoint (idempotency) and in batches: 64 hex digits."""
         return hashlib.sha256(self.text.encode("ascii")).hexdigest()
-
-    @property
-    def spelled_out(self) -> Request:
-        """The same request that names the protocol's defaults, 1 and 1, which it leaves out.
-
-        A ledger may hold its answer under that key.
-        """
-        if self.temperature is not None and self.top_p is not None:
-            return self
-        return replace(
-            self,
-            temperature=1.0 if self.temperature is None else self.temperature,
-            top_p=1.0 if self.top_p is None else self.top_p,
-        )
 
     @classmethod
     def read(cls, text: str) -> Request:
@@ -101,6 +95,10 @@ class Request:
         try:
             fields["messages"] = tuple(Message(**each) for each in fields["messages"])
             fields["seeds"] = tuple(fields["seeds"])
+            named = fields.pop("named", ())
+            for name in _SAMPLING:
+                if fields[name] == 1 and name not in named:
+                    fields[name] = None
             request = cls(**fields)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a request: {error}.") from error

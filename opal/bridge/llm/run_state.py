@@ -116,7 +116,7 @@ class RunState:
                 f"a request must carry the group and index that it is for, {group.name!r} and "
                 f"{index}; got {request.group!r} and {request.index}."
             )
-        return self._ledger.known_as(request)
+        return request
 
     def missing(self, group: GroupState, *, write: bool = True) -> Request | None:
         """The group's next request that the ledger does not answer; None if it needs none."""
@@ -204,8 +204,7 @@ class RunState:
 
     def _verify(self, group: str) -> None:
         for index, key in self._ledger.ends(self._prompter.identity, group):
-            request = self._prompter.request(group, index)
-            if key not in (request.key, request.spelled_out.key):
+            if self._prompter.request(group, index).key != key:
                 raise LedgerError(
                     f"request {index} of group {group!r} is not what the ledger holds for the "
                     f"prompter {self._prompter.identity!r}: its identity must change with all that "

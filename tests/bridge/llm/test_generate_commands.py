@@ -311,7 +311,11 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("few", {"--fill-to": 12}, "at least 5 different texts to be imitated; 'bad' has 4"),
     ("contradictory", {"--fill-to": 12}, "a text must have one label"),
     ("mine", {"--fill-to": 12, "--budget": 0}, "the budget must be positive"),
-    ("mine", {"--fill-to": 12, "--price-input": -1}, "price, of a million tokens, must be from 0 to"),
+    (
+        "mine",
+        {"--fill-to": 12, "--price-input": -1},
+        "price, of a million tokens, must be from 0 to",
+    ),
     ("mine", {"--fill-to": 12, "--temperature": 3}, "temperature must be from 0 to 2"),
     ("mine", {"--fill-to": 12, "--concurrency": 0}, "concurrency must be at least 1"),
     ("mine", {"--fill-to": 12, "--local": "."}, "--local is a model of its own"),

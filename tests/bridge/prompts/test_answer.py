@@ -22,8 +22,10 @@ FENCE = "```"
         'One about {"guests"}, perhaps.\n</think>\n\n{"text": "One text."}',
         '<thinking>one</thinking>{"text": "One text."}',
         '<reasoning>\none </think> two</reasoning>\n{"text": "One text."}',
-        '<|channel|>analysis<|message|>One.<|end|><|start|>assistant<|channel|>final<|message|>'
-        '{"text": "One text."}<|return|>',
+        (
+            "<|channel|>analysis<|message|>One.<|end|><|start|>assistant<|channel|>final<|message|>"
+            '{"text": "One text."}<|return|>'
+        ),
         '<|channel|>final <|constrain|>json<|message|>{"text": "One text."}<|end|>',
         '<think>They want "text".\n{"text": "a draft"}</think>\n{"text": "One text."}',
         '{"text": "\\u004fne text."}',
