@@ -108,8 +108,8 @@ def _read(command: Command, path: Path) -> tuple[Fit, list[Point], PurchaseBudge
     """The fitted law, the points that were run, and what is in hand."""
     from opal.reading import read_table
     from opal.scaling import table
-    from opal.scaling.exchange import cross_law
     from opal.scaling.laws import LAWS
+    from opal.scaling.laws.cross import cross_law
     from opal.scaling.pilot import Point
     from opal.scaling.pilot_fit import VARIABLES, fit_pilot
     from opal.scaling.purchase import PurchaseBudget

@@ -6,20 +6,32 @@ docs/theory.md, sections 12.3 and 12.4.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from opal.scaling.exchange import PilotFit, cross_law
-from opal.scaling.fit import fit
+from opal.scaling.fit import Fit, fit
+from opal.scaling.laws.cross import cross_law
 from opal.scaling.scaling_law import ScalingLaw
 from opal.scaling.table import NAME_YOURS, Roles, check_columns, check_numbers, columns_of
 
 VARIABLES = ("n", "N", "alpha")
 _SOFT = 0.2  # of the median excess: keeps the weight of the best point finite
 _LEAST_PARTS = 5  # of the validation rows, for their error to be known
+
+
+@dataclass(frozen=True, eq=False)
+class PilotFit(Fit):
+    """A law fitted to a pilot; see :func:`fit_pilot`.
+
+    Attributes:
+        on_parts: the same law, fitted to the risks of each part of the validation rows, as means
+            over seeds; None where parts are not known.
+    """
+
+    on_parts: Fit | None = None
 
 
 def fit_pilot(

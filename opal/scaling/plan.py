@@ -13,8 +13,9 @@ import numpy as np
 
 from opal import names
 from opal.scaling.diagnostics import of_extrapolation
-from opal.scaling.exchange import CrossLaw, FitOrParams, Mixture, laws_of
+from opal.scaling.exchange import FitOrParams, Mixture, laws_of
 from opal.scaling.fit import Fit
+from opal.scaling.laws.cross import CrossLaw
 from opal.scaling.purchase import MIN_GAIN, NO_NUMBER, Option, Planner, PurchaseBudget
 from opal.scaling.table import columns_of
 

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from opal.scaling import pilot, pilot_fit
-from opal.scaling.exchange import Mixture, cross_law, laws_of
+from opal.scaling.exchange import Mixture, laws_of
 from opal.scaling.fit import Fit, fit
+from opal.scaling.laws.cross import cross_law
 from opal.scaling.plan import STRATEGIES, plan
 from opal.scaling.purchase import Planner, PurchaseBudget
 
