@@ -232,7 +232,7 @@ def of_direction(law: ScalingLaw, x: Columns, y: np.ndarray) -> Iterator[str]:
 def of_extrapolation(
     law: ScalingLaw, x: Columns, at: Columns, columns: Mapping[str, str]
 ) -> Iterator[str]:
-    """Predictions far from the sizes that were seen, by the names of their columns."""
+    """Predictions far from the sizes and repetitions that were seen, by the names of columns."""
     for name in law.sizes:
         largest = float(np.max(x[name]))
         asked = float(np.max(at[name]))
@@ -240,4 +240,12 @@ def of_extrapolation(
             yield (
                 f"far extrapolation: {columns[name]} = {asked:g} is {asked / largest:.3g} times "
                 "the largest size in the table; the interval holds only if the law does."
+            )
+    if {"unique", "tokens"} <= set(law.variables):
+        most, asked = (float(np.max(np.maximum(c["tokens"] / c["unique"], 1))) for c in (x, at))
+        if asked > _FAR * most * (1 + 1e-9):
+            yield (
+                f"far extrapolation: {columns['tokens']!r} are {asked:.4g} passes over the "
+                f"{columns['unique']!r} that differ, {asked / most:.3g} times the most in the "
+                "table; the interval holds only if the law does."
             )
