@@ -256,7 +256,8 @@ def _show_next(
     share = command.subsample or 1.0
     owned = round(max(point.N for point in done) / share)
     pool = max(funds.largest_size // 10, owned)
-    question = next((o for o in advice.alternatives if o.strategy == "augment"), advice.chosen)
+    shown = "augment" in command.strategies
+    question = advice.alternative("augment") if shown else advice.chosen
     found = propose(
         fitted,
         question,

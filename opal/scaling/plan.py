@@ -52,6 +52,16 @@ class Plan:
     alternatives: tuple[Option, ...]
     warnings: tuple[str, ...]
 
+    def alternative(self, strategy: str) -> Option:
+        """The option of one of the strategies that were asked for.
+
+        Raises:
+            ValueError: it is not among the alternatives.
+        """
+        found = {option.strategy: option for option in self.alternatives}
+        names.check("alternative", [strategy], found)
+        return found[strategy]
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able fields, documented in docs/plan.md."""
         own = self.chosen.to_dict()
