@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _GROUPS = 2  # where nothing says how many
 _SEEDS = 12  # of a pilot to begin with
 _SHARE = 0.5  # of its pool that each seed draws
-_FAR = 10.0  # times the largest N of a table: as far as a plan goes when no budget is named
 
 
 @dataclass(frozen=True)
@@ -108,6 +107,7 @@ def _read(command: Command, path: Path) -> tuple[Fit, list[Point], PurchaseBudge
     """The fitted law, the points that were run, and what is in hand."""
     from opal.reading import read_table
     from opal.scaling import table
+    from opal.scaling.diagnostics import FAR
     from opal.scaling.laws import LAWS
     from opal.scaling.laws.cross import cross_law
     from opal.scaling.pilot import Point
@@ -136,7 +136,7 @@ def _read(command: Command, path: Path) -> tuple[Fit, list[Point], PurchaseBudge
     n_real = counts or (float(frame[x["n"]].max()),) * (command.groups or _GROUPS)
     money = command.budget
     if money is None:
-        money = _FAR * float(frame[x["N"]].max()) * len(n_real) * command.price_synthetic
+        money = FAR * float(frame[x["N"]].max()) * len(n_real) * command.price_synthetic
     prices = command.price_real, command.price_synthetic
     funds = PurchaseBudget(n_real, *prices, money, command.min_gain, command.level)
     done = {Point(*map(float, row)) for row in frame[list(x.values())].to_numpy(float)}

@@ -174,15 +174,16 @@ class Fit:
             for i in range(len(best))
         ]
 
-    def beyond(self, factor: float = 10.0) -> dict[str, np.ndarray]:
-        """Points whose sizes are ``factor`` times the largest, for each weight in the table.
+    def beyond(self) -> dict[str, np.ndarray]:
+        """Points whose sizes are 10 times the largest, for each weight in the table.
 
-        What is given, as the rows that a generator shares, keeps the least value of the table.
+        What is given, as rows that a generator shares or tokens that differ, keeps the least value
+        of the table.
         """
         x, law = table.columns_of(self.frame, self.law, self.roles), self.law
         others = [name for name in law.variables if name not in {*law.sizes, *law.given}]
         weights = np.unique(x[others[0]]) if others else np.zeros(1)
-        sizes = {name: np.full(len(weights), factor * x[name].max()) for name in law.sizes}
+        sizes = {name: np.full(len(weights), diagnostics.FAR * x[name].max()) for name in law.sizes}
         given = {name: np.full(len(weights), x[name].min()) for name in law.given}
         return {**sizes, **given, **dict.fromkeys(others, weights)}
 
