@@ -116,8 +116,7 @@ def _read(command: Command, path: Path) -> tuple[Fit, list[Point], PurchaseBudge
 
     _check_price(command)
     counts = _counts(command)
-    conditions = [*command.where, *([f"metric={command.metric}"] if command.metric else [])]
-    frame = table.where(read_table(path), conditions)
+    frame = table.where(read_table(path), command.where, metric=command.metric)
     x = dict(zip(VARIABLES, command.x, strict=True))
     seed = command.seed if command.seed != "seed" or "seed" in frame.columns else None
     columns = [*x.values(), command.y, *(name for name in (seed, command.part) if name)]
@@ -236,11 +235,11 @@ def _show_first(command: Command) -> int:
     funds = PurchaseBudget(
         _counts(command), command.price_real, command.price_synthetic, command.budget
     )
-    points = first_points(funds.n, funds.largest_size // 10)
+    pool = funds.largest_size // 10
     report = {
-        "points": [point._asdict() for point in points],
-        "pool": funds.largest_size // 10,
-        "cost": funds.cost(funds.largest_size // 10),
+        "points": [point._asdict() for point in first_points(funds.n, pool)],
+        "pool": pool,
+        "cost": funds.cost(pool),
         "n_seeds": _SEEDS,
         "subsample": _SHARE,
     }
