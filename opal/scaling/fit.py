@@ -97,9 +97,7 @@ class Fit:
     @cached_property
     def draws(self) -> np.ndarray:
         """Bootstrap draws ``[n_bootstrap, p]`` of the parameters, in the order of the law."""
-        covariance, settings = self.covariance, self.settings
-        found = intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)
-        return covariance.problem.values(found)
+        return _draws(self.covariance, self.settings)
 
     def predict(self, x: Columns) -> np.ndarray:
         """Values of the metric at ``x``, ``[rows]``."""
@@ -320,22 +318,29 @@ def fit(
     law = on_link(law, link)
     problem, kind, replicates = build_problem(law, frame, roles, settings)
     covariance = SamplingCovariance(problem, solver.minimise(problem), kind, replicates)
-    found = _estimates(covariance, settings)
+    draws = _draws(covariance, settings) if settings.intervals == "bootstrap" else None
+    found = _estimates(covariance, settings, draws)
     said += _warnings(covariance, found, roles, settings)
     result = Fit(law, found, frame, roles, settings, tuple(said))
     vars(result)["covariance"] = covariance  # where the cached property would put it
+    if draws is not None:
+        vars(result)["draws"] = draws
     return result
 
 
-def _estimates(covariance: SamplingCovariance, settings: Settings) -> dict[str, Estimate]:
-    """Each parameter with its interval."""
+def _draws(covariance: SamplingCovariance, settings: Settings) -> np.ndarray:
+    """Bootstrap draws of the parameters ``[n_bootstrap, p]``."""
+    found = intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)
+    return covariance.problem.values(found)
+
+
+def _estimates(
+    covariance: SamplingCovariance, settings: Settings, draws: np.ndarray | None
+) -> dict[str, Estimate]:
+    """Each parameter with its interval: by profile, or that of the draws if there are any."""
     problem, names = covariance.problem, covariance.problem.law.params
     gone = problem.gone(covariance.phi)
     values = np.where(gone & problem.is_amplitude, 0.0, problem.values(covariance.phi))
-    draws = None
-    if settings.intervals == "bootstrap":
-        found = intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)
-        draws = problem.values(found)
 
     def ends(index: int) -> tuple[float, float]:
         if gone[index]:
