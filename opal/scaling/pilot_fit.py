@@ -195,7 +195,7 @@ def near(frame: pd.DataFrame, x: Mapping[str, str], y: str) -> pd.DataFrame:
     ``weight_error`` is a point's excess over the best point, plus a fifth of the median excess, so
     that the fit errs by equal shares of the excess.
     """
-    keys = [x[name] for name in ("n", "N", "alpha")]
+    keys = [x[name] for name in VARIABLES]
     mean = frame.groupby(keys)[y].transform("mean")
     kept = mean <= _half_real(frame.assign(**{y: mean}), x, y)
     if frame.loc[kept, keys].drop_duplicates().shape[0] < 6:
@@ -214,3 +214,12 @@ def _half_real(frame: pd.DataFrame, x: Mapping[str, str], y: str) -> float:
     if len(sizes) < 2:
         return float("inf")
     return float(np.interp(-2 / sizes[-1], -1 / sizes, alone.to_numpy()))
+
+
+def measured_best(fitted: Fit) -> tuple[float, float]:
+    """N and α with the least mean value among points at the largest n."""
+    x = {name: fitted.roles.x[name] for name in VARIABLES}
+    rows = fitted.frame[fitted.frame[x["n"]] == fitted.frame[x["n"]].max()]
+    mean = rows.groupby([x["N"], x["alpha"]])[fitted.roles.y].mean()
+    N, alpha = mean.idxmin()
+    return (float(N), float(alpha)) if alpha > 0 else (0.0, 0.0)
