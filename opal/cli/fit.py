@@ -223,11 +223,7 @@ def _groups(options: Fit) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     from opal.reading import read_table
     from opal.scaling import table
 
-    frame = read_table(options.table)
-    conditions = [*options.where]
-    if options.metric is not None:
-        conditions.append(f"metric={options.metric}")
-    frame = table.where(frame, conditions)
+    frame = table.where(read_table(options.table), options.where, metric=options.metric)
     if options.group_by is None:
         return [({}, frame)]
     table.check_columns(frame, [options.group_by])

@@ -15,7 +15,7 @@ from scipy import stats
 
 from opal.columns import as_numbers
 from opal.scaling import laws, table
-from opal.scaling.fit import Fit, fit
+from opal.scaling.fit import fit
 from opal.scaling.problem import LINKS
 from opal.scaling.scaling_law import ScalingLaw
 from opal.scaling.table import Roles
@@ -26,16 +26,12 @@ class Forecast:
     """What a law, fitted to the smaller sizes, says of the rows that were held out.
 
     Attributes:
-        law: the law.
-        fitted: its fit.
         residuals: value less forecast ``[rows]``, on the link's scale; in standard errors where
             the table has them.
         errors: standard errors of the forecast ``[rows]``, in the same unit.
         row: what a reader is told.
     """
 
-    law: ScalingLaw
-    fitted: Fit
     residuals: np.ndarray
     errors: np.ndarray
     row: Mapping[str, object]
@@ -172,7 +168,7 @@ def _forecast(
         "warnings": list(fitted.warnings),
         "reason": None,
     }
-    return Forecast(law, fitted, residuals, errors, row)
+    return Forecast(residuals, errors, row)
 
 
 def _gap(one: Forecast, best: Forecast, seeds: np.ndarray | None, known: bool) -> dict[str, object]:

@@ -42,13 +42,18 @@ class Roles:
         return list(dict.fromkeys(name for name in named if name is not None))
 
 
-def where(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
-    """Rows that meet every condition ``COLUMN=VALUE``, under the numbers that they have.
+def where(
+    frame: pd.DataFrame, conditions: Sequence[str], *, metric: str | None = None
+) -> pd.DataFrame:
+    """Rows that meet every condition ``COLUMN=VALUE``, of one metric if it is named.
+
+    They stay under the numbers that they have.
 
     Raises:
         ValueError: a condition has no ``=``, names no column, or no row meets it.
     """
-    for condition in conditions:
+    named = [] if metric is None else [f"metric={metric}"]
+    for condition in (*conditions, *named):
         column, equals, value = condition.partition("=")
         if not equals:
             raise ValueError(
@@ -154,11 +159,11 @@ def _check_one_curve(frame: pd.DataFrame, roles: Roles) -> None:
     for name in _IDENTITY:
         if name in frame.columns and name not in roles.columns and frame[name].nunique() > 1:
             values = ", ".join(sorted(frame[name].astype(str).unique())[:8])
-            flag = f"--metric {frame[name].iloc[0]}" if name == "metric" else None
-            flag = flag or f"--where {name}={frame[name].iloc[0]}"
+            flag = "--metric " if name == "metric" else f"--where {name}="
             raise ValueError(
                 f"one fit is of one curve, but the column {name!r} holds {frame[name].nunique()} "
-                f"different values ({values}). Choose one ({flag}) or fit each (--group-by {name})."
+                f"different values ({values}). Choose one ({flag}{frame[name].iloc[0]}) or fit "
+                f"each (--group-by {name})."
             )
 
 

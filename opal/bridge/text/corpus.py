@@ -254,7 +254,7 @@ def corpus_of(
     else:
         is_base = _share(one_spelling(human)[0], 0.5, rng)
         notes.append(
-            f"no text says that it was made from one of the human texts: {int(is_base.sum())} of "
+            f"no text is known to be made from one of the human texts: {int(is_base.sum())} of "
             f"them, half of each class, are what all rules train on, and the other "
             f"{int((~is_base).sum())} are added"
         )
@@ -265,8 +265,8 @@ def corpus_of(
     labels = labels_of(base, more, test, *synthetic.values())
     found = TextCorpus(name, labels, base, more, test, synthetic)
     said = (
-        "no text says what it was made from, so that nothing can be held out with it: name the "
-        "column that does (--seed-column)"
+        "of no text is it known what it was made from, so that nothing can be held out with it: "
+        "name the column that says it (--seed-column)"
     )
     unknown = [f"{name}: {said}" for name, each in synthetic.items() if not any(each["seeds"])]
     told = faults(found)

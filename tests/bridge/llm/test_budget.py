@@ -49,5 +49,5 @@ def test_a_budget_needs_prices() -> None:
 
 @pytest.mark.parametrize("price", [-1.0, float("nan"), float("inf")])
 def test_prices_are_numbers(price: float) -> None:
-    with pytest.raises(ValueError, match="the output price, .*, must be from 0 to 1,000,000; got "):
+    with pytest.raises(ValueError, match=r"the output price, .*, must be from 0 to"):
         Prices(1.0, price)

@@ -286,8 +286,8 @@ class Impute(Asking):
         if not from_seeds.any():
             raise ValueError(
                 "every synthetic text must say which texts it was made from, so that none helps to "
-                f"judge itself; none of {len(made)} in {self.synthetic} does. Name their column "
-                "with --seed-column."
+                f"judge itself; it is known of none of {len(made)} in {self.synthetic}. Name the "
+                "column that says it with --seed-column."
             )
         return pd.concat([frame, made[from_seeds]], ignore_index=True)
 
