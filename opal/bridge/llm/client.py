@@ -109,8 +109,8 @@ class OpenAIClient:
 
         dialect = self._dialect
         while True:
+            create: Any = self._opened().chat.completions.with_raw_response.create
             try:
-                create: Any = self._opened().chat.completions.with_raw_response.create
                 body, headers = dialect.body(request), {"Idempotency-Key": idempotency_key}
                 raw = await create(**body, extra_headers=headers)
                 # A server may print the key back.
@@ -120,8 +120,8 @@ class OpenAIClient:
                 if adapted is None:
                     return error
                 dialect = adapted
-            except (openai.OpenAIError, AskError, json.JSONDecodeError, RecursionError) as error:
-                return error
+            except (openai.OpenAIError, AskError, ValueError, RecursionError) as error:
+                return error  # no JSON is a ValueError, and so is a number of 5,000 digits
             else:
                 self._dialect = dialect
                 return answer
@@ -167,7 +167,7 @@ class OpenAIClient:
             cause = cause or type(error.__cause__).__name__
             message = f"the connection to {where} {what}: {cause}."
             return FailedError(message, kind=kind, tokens=billed)
-        if isinstance(error, json.JSONDecodeError | RecursionError):
+        if isinstance(error, ValueError | RecursionError):
             return FailedError("the answer is no whole JSON.", kind="body", tokens=None)
         message = f"the client failed: {self._endpoint.told(str(error))[:300]}"
         return FailedError(message, kind="client", tokens=billed)

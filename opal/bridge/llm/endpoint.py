@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from opal.bridge.llm.completion import status_inside
 from opal.bridge.llm.request import Gate, RefusedError
+from opal.masking import HIDDEN, masked
 
 if TYPE_CHECKING:
     import httpx2
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     Send = Callable[[httpx2.Request], Awaitable[httpx2.Response]]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_HIDDEN = "[key]"
-# What looks like a key or part of one, as servers print it back.
-_LOOKS = re.compile(r"(?i)\bsk-[\w*.\-]+|(?<=bearer )\S+")
 _MOST_BYTES = 32 * 2**20  # of an answer
 # Statuses of gateways that have lost the endpoint's answer, which may be billed.
 _LOST = (502, 504, 520, 521, 522, 523, 524, 525, 526, 527)
@@ -88,12 +86,11 @@ class Endpoint:
 
     def masked(self, text: str) -> str:
         """A text without the key."""
-        return text.replace(self.key, _HIDDEN) if self.is_secret else text
+        return text.replace(self.key, HIDDEN) if self.is_secret else text
 
     def told(self, text: str) -> str:
         """A message in one line, without the key or what looks like one."""
-        line = " ".join(text.replace(self.key, _HIDDEN).split())
-        return _LOOKS.sub(_HIDDEN, line)
+        return masked(" ".join(text.replace(self.key, HIDDEN).split()))
 
     def options(self) -> dict[str, Any]:
         """What the openai package is told of it."""
@@ -117,7 +114,7 @@ def is_loopback(url: str | None) -> bool:
 
 
 def _key(variable: str, host: str | None) -> str:
-    if not re.fullmatch(r"[A-Za-z_]\w{0,63}", variable) or _LOOKS.search(variable):
+    if not re.fullmatch(r"[A-Za-z_]\w{0,63}", variable) or masked(variable) != variable:
         raise ValueError(
             "key_variable must be the name of a variable of the environment; what was given is no "
             "such name and is not shown, for it may be a key. Put the key into a variable."
