@@ -289,7 +289,7 @@ def _opened(asking: Asking) -> Iterator[Ledger]:
             path = Path(folder) / "empty"
         elif reads and path.is_file() and not _is_writable(path):
             path = _copied(path, Path(folder))
-        with Ledger(path) as ledger:
+        with Ledger(path, copy_of=asking.ledger) as ledger:
             yield ledger
 
 

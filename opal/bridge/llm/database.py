@@ -52,13 +52,15 @@ class Database:
 
     Args:
         path: of the file; made if there is none.
+        copy_of: the file that it is a copy of, for messages.
 
     Raises:
         LedgerError: the file is no ledger, damaged, of another version, or in use.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, copy_of: Path | None = None) -> None:
         self.path = Path(path).resolve()
+        self.name = copy_of or self.path
         self._connection = _connect(self.path)
 
     def __enter__(self) -> Self:
@@ -139,7 +141,10 @@ def _told(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise _busy(path) from error
-        raise LedgerError(f"the ledger {path} cannot be read or written: {error}.") from error
+        hint = ""
+        if not os.access(path.parent, os.W_OK):
+            hint = " Nothing can be written there: read it with --offline or --dry-run, or copy it."
+        raise LedgerError(f"the ledger {path} cannot be read or written: {error}.{hint}") from error
     except (sqlite3.DatabaseError, MemoryError) as error:
         # A length that is wrong asks for memory that no one has.
         raise damaged(path, str(error) or "a record is longer than memory") from error

@@ -133,7 +133,7 @@ def _replay(state: RunState, groups: list[GroupState], ledger: Ledger) -> None:
                 group.adopt(request.index, samples)
         if group.short:
             raise ReplayError(
-                f"the ledger {ledger.path} holds {group.held} of {group.wanted} samples of group "
+                f"the ledger {ledger.name} holds {group.held} of {group.wanted} samples of group "
                 f"{group.name!r} by this prompter; give an endpoint or a local model to make the "
                 "rest."
             )

@@ -104,7 +104,7 @@ class Ledger(Database):
         if state == "done":
             body = self.run("SELECT reply, seal FROM bodies WHERE id = ?", number).fetchone()
             if body is None:
-                raise damaged(self.path, "an answer is not there")
+                raise damaged(self.name, "an answer is not there")
             reply = self._reply(*body, *rest)
         return Entry(state, bool(final), kind, reply)
 
@@ -138,7 +138,7 @@ class Ledger(Database):
         while rows := self.rows(select, run, group, index, _PAGE):
             for place, key, text, *rest in rows:
                 if place <= index:
-                    raise damaged(self.path, "its requests are out of order")
+                    raise damaged(self.name, "its requests are out of order")
                 index = place
                 yield self._request(key, text), self._reply(*rest)
 
@@ -156,7 +156,7 @@ class Ledger(Database):
             "SELECT request FROM requests JOIN bodies USING (id) WHERE key = ?", key
         ).fetchone()
         if row is None:
-            raise damaged(self.path, f"request {key[:12]} is not there")
+            raise damaged(self.name, f"request {key[:12]} is not there")
         return self._request(key, row[0])
 
     def states(self) -> dict[str, str]:
@@ -259,7 +259,7 @@ class Ledger(Database):
 
     def _request(self, key: str, text: str) -> Request:
         if hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() != key:
-            raise damaged(self.path, f"request {key[:12]} is not as it was written")
+            raise damaged(self.name, f"request {key[:12]} is not as it was written")
         return Request.read(text)
 
     def _reply(
@@ -272,7 +272,7 @@ class Ledger(Database):
         at: float,
     ) -> Reply:
         if text is None or _checksum(text, cost, tokens_in, tokens_out, at) != checksum:
-            raise damaged(self.path, "an answer is not as it was written")
+            raise damaged(self.name, "an answer is not as it was written")
         content, finish_reason, model = json.loads(text)
         date = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
         return Reply(content, tokens_in, tokens_out, finish_reason, model, date, cost / UNITS)

@@ -178,7 +178,7 @@ class RunState:
             answered = next(replies, None)
             if answered is None:
                 if giving:
-                    raise damaged(self._ledger.path, "answers that it counts are not there")
+                    raise damaged(self._ledger.name, "answers that it counts are not there")
                 break
             giving -= 1
             request, reply = answered
