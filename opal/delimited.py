@@ -55,9 +55,19 @@ def decoded(content: bytes) -> str:
     Raises:
         UnicodeDecodeError: it is neither UTF-8 nor recognisably UTF-16 or UTF-32.
     """
-    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
-    text = content.decode(encoding or _unmarked(content[:_BYTES]) or "utf-8")
+    text = content.decode(_encoding(content))
     return text.lstrip("\ufeff") if text.startswith("\ufeff") else text
+
+
+def is_json(content: bytes) -> bool:
+    """Whether a text begins as JSON does, an object or a list, which no header of a table does."""
+    start = content[:_BYTES].decode(_encoding(content), errors="ignore").lstrip("\ufeff")
+    return "".join(start.split())[:2] in ('{"', "[{", "[[", "{}", "[]")
+
+
+def _encoding(content: bytes) -> str:
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
+    return encoding or _unmarked(content[:_BYTES]) or "utf-8"
 
 
 def read_cells(content: bytes, separator: str = ",") -> pd.DataFrame:

@@ -130,7 +130,8 @@ def shown(label: str) -> str:
     >>> shown("bad"), shown("\u0421")
     ("'bad'", "'С' ('\\u0421')")
     """
-    return repr(label) if label.isascii() else f"{label!r} ({label!a})"
+    seen, numbered = repr(label), ascii(label)
+    return seen if seen == numbered else f"{seen} ({numbered})"
 
 
 def _appearance(label: str) -> str:
