@@ -31,6 +31,7 @@ _MARKS = (
 )
 _BYTES = 4000  # that tell an encoding
 _RECORDS = 200  # that tell a separator
+_START = 10**6  # characters that they are looked for in
 _MOSTLY = 0.3  # of the bytes at every second place
 _LEAST_PAIRS = 4  # of bytes that say anything
 _TOLD = re.compile(r'"?sep=([,;|:\t ])"?\r?\n')
@@ -55,9 +56,19 @@ def decoded(content: bytes) -> str:
     Raises:
         UnicodeDecodeError: it is neither UTF-8 nor recognisably UTF-16 or UTF-32.
     """
-    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
-    text = content.decode(encoding or _unmarked(content[:_BYTES]) or "utf-8")
+    text = content.decode(_encoding(content))
     return text.lstrip("\ufeff") if text.startswith("\ufeff") else text
+
+
+def is_json(content: bytes) -> bool:
+    """Whether a text begins as JSON does, an object or a list, which no header of a table does."""
+    start = content[:_BYTES].decode(_encoding(content), errors="ignore").lstrip("\ufeff")
+    return "".join(start.split())[:2] in ('{"', "[{", "[[", "{}", "[]")
+
+
+def _encoding(content: bytes) -> str:
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
+    return encoding or _unmarked(content[:_BYTES]) or "utf-8"
 
 
 def read_cells(content: bytes, separator: str = ",") -> pd.DataFrame:
@@ -114,10 +125,10 @@ def _separator(text: str, usual: str) -> str:
 def _records(text: str, separator: str, n: int) -> list[list[str]]:
     """The first records that are not blank, as far as they can be read."""
     found: list[list[str]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    reader = csv.reader(io.StringIO(text[:_START], newline=""), delimiter=separator)
     with suppress(csv.Error):  # of a cell beyond the limit of csv, which pandas reads
         found.extend(islice((each for each in reader if each), n))
-    return found
+    return found[:-1] if len(text) > _START and 1 < len(found) < n else found  # that was cut
 
 
 def _read(form: _Form, **options: Any) -> pd.DataFrame:

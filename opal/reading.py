@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from opal.columns import require_distinct
-from opal.delimited import decoded, read_cells, read_numbers, says_otherwise
+from opal.delimited import decoded, is_json, read_cells, read_numbers, says_otherwise
 from opal.signatures import (
     FEATHER,
     JSON_REMEDY,
@@ -21,7 +21,6 @@ from opal.signatures import (
     UNPACK,
     FileKind,
     file_kind,
-    is_json,
     unpacked,
 )
 
@@ -104,10 +103,12 @@ def _read(path: Path, kind: str, read: Callable[[bytes], pd.DataFrame]) -> pd.Da
         table = _by_arrow(content) if found in (PARQUET, FEATHER) else read(content)
         require_distinct(table.columns, "it")
     except UnicodeDecodeError as error:
-        reason = f"it is not UTF-8 ({error}): save it as UTF-8"
+        reason = f"it is not UTF-8 ({error}): save it as UTF-8 (in Excel, as CSV UTF-8)"
         raise _refusal(path, reason, kind) from error
     except json.JSONDecodeError as error:
         reason = f"it is cut off or malformed ({error}): write or fetch it again"
+        if content.strip() and not is_json(content):
+            reason = f"it is no JSON ({error}): if it is CSV, let its name end in .csv"
         raise _refusal(path, reason, kind) from error
     except pd.errors.ParserWarning as warning:
         reason = f"its rows have more fields than its header{_otherwise(content, kind)}"
@@ -145,9 +146,18 @@ def _by_arrow(content: bytes) -> pd.DataFrame:
     return table.reset_index() if named else table
 
 
+def _read_fields(content: bytes, separator: str = ",") -> pd.DataFrame:
+    return _read_json(content) if is_json(content) else read_cells(content, separator)
+
+
 def _read_json(content: bytes) -> pd.DataFrame:
-    """A list of objects, or an object of columns, as pandas writes both."""
-    found = json.loads(decoded(content), object_pairs_hook=_object)
+    """A list of objects, or an object of columns, as pandas writes both; or JSON lines."""
+    try:
+        found = json.loads(decoded(content), object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data" or not is_json(content):
+            raise
+        return _read_lines(content)
     columns = isinstance(found, dict) and all(isinstance(v, list | dict) for v in found.values())
     if columns:
         return pd.DataFrame(found, dtype=object)
@@ -158,8 +168,10 @@ def _read_json(content: bytes) -> pd.DataFrame:
 
 def _read_lines(content: bytes) -> pd.DataFrame:
     """One object a line, which a line feed ends: JSON may hold other separators as they are."""
-    rows = []
-    for number, line in enumerate(decoded(content).split("\n"), 1):
+    rows, text = [], decoded(content)
+    if text.lstrip().startswith("["):
+        return _rows(json.loads(text, object_pairs_hook=_object))
+    for number, line in enumerate(text.split("\n"), 1):
         try:
             if line.strip():
                 rows.append(json.loads(line.strip(), object_pairs_hook=_object))
@@ -189,8 +201,8 @@ def _no_parquet(content: bytes) -> pd.DataFrame:
 
 
 _READERS: Mapping[str, Callable[[bytes], pd.DataFrame]] = {
-    KINDS[".csv"]: read_cells,
-    KINDS[".tsv"]: partial(read_cells, separator="\t"),
+    KINDS[".csv"]: _read_fields,
+    KINDS[".tsv"]: partial(_read_fields, separator="\t"),
     _JSON: _read_json,
     _LINES: _read_lines,
     _PARQUET: _no_parquet,

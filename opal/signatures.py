@@ -138,13 +138,6 @@ def file_kind(content: bytes) -> FileKind | None:
     return _PAGE if start.startswith(_MARKUP) else None
 
 
-def is_json(content: bytes) -> bool:
-    """Whether a text begins as JSON does, an object or a list, which no header of a table does."""
-    start = content[:2000].removeprefix(b"\xef\xbb\xbf").split()
-    first = b"".join(start)[:2]
-    return first[:2] in (b'{"', b"[{", b"[[", b"{}", b"[]")
-
-
 def _zipped(content: bytes) -> FileKind:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -40,9 +40,9 @@ _MARKS = {
 # Cyrillic and Greek letters, small ones, that look like Latin ones.
 _LOOK_ALIKE = str.maketrans("авекмнорстухіјѕԁһԛԝαβεικνορτυχ", "abekmhopctyxijsdhqwabeikvoptux")
 # Letters that are no letter with an accent for Unicode, and what is written where there is no key.
-_BARE = {
+_BARE: dict[int, int | str] = {
     **str.maketrans("øđłħŧıð", "odlhtid"),
-    **{ord(k): v for k, v in {"æ": "ae", "œ": "oe", "þ": "th", "ß": "ss"}.items()},
+    **{ord(letter): bare for letter, bare in zip("æœþß", ("ae", "oe", "th", "ss"), strict=True)},
 }
 _ACCENTS = re.compile(
     "[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"  # of European letters
@@ -130,7 +130,8 @@ def shown(label: str) -> str:
     >>> shown("bad"), shown("\u0421")
     ("'bad'", "'С' ('\\u0421')")
     """
-    return repr(label) if label.isascii() else f"{label!r} ({label!a})"
+    seen, numbered = repr(label), ascii(label)
+    return seen if seen == numbered else f"{seen} ({numbered})"
 
 
 def _appearance(label: str) -> str:

@@ -236,6 +236,8 @@ def corpus_of(
     for table in (frame, test):
         if table is not None:
             validate_texts(table.drop(columns=ATTRIBUTE, errors="ignore"))  # some have none
+    grouped = [each for each in (frame, test) if each is not None and ATTRIBUTE in each]
+    _require_one_spelling(ATTRIBUTE, *grouped)
     human = frame[frame["source"] == HUMAN]
     rest = frame[frame["source"] != HUMAN]
     rng = on_host(named(as_key(key), "own texts"))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from opal import names
+from opal import names, spelling
 from opal.bridge.prompts.common import identity
 from opal.bridge.text.corpus import ATTRIBUTE, COLUMNS, HUMAN, text_table, validate_texts
 from opal.files import write_atomically, write_text
@@ -64,7 +64,8 @@ class Columns:
     @classmethod
     def of(cls, flags: object) -> Columns:
         """Those that the flags ``--ROLE-column`` of a command name."""
-        return cls(**{f.name: getattr(flags, f"{f.name}_column", None) for f in fields(cls)})
+        given = {f.name: getattr(flags, f"{f.name}_column", None) for f in fields(cls)}
+        return cls(**{role: name and spelling.name(name) for role, name in given.items()})
 
 
 def read_texts(

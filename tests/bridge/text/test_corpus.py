@@ -119,6 +119,9 @@ def test_labels_of_test_texts_that_training_lacks_are_named() -> None:
     made = text_table(["v"], ["maybe"], source="m")
     with pytest.raises(ValueError, match=r"1 of 1 synthetic texts .* lacks: 'maybe'. It has: 'no'"):
         corpus_of(pd.concat([base, made]), test[2:])
+    groups = text_table(["u 1", "u 2"], ["yes", "no"], attribute=["Sea", "land"])
+    with pytest.raises(ValueError, match=r"each attribute must .* 'Sea' .1 ×. and 'sea' .8 ×."):
+        corpus_of(base.assign(attribute="sea"), groups)
     alike = text_table(["u 1", "u 2"], ["Yes", "no"])
     with pytest.raises(ValueError, match=r"'Yes' .1 ×. and 'yes' .2 ×., which look"):
         corpus_of(base, alike)

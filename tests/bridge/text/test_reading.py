@@ -298,6 +298,7 @@ def test_columns_that_are_not_there_are_told(tmp_path: Path) -> None:
         ("a.json", b"", "cut off or malformed"),
         ("a.json", b"[]", "JSON file with objects and rows; there are none"),
         ("a.json", b'"text"', "a single str"),
+        ("a.jsonl", b"[1, 2]", "data row 1 is no object but a int"),
         ("a.json", b"[1, 2]", "data row 1 is no object but a int"),
         ("a.json", b"[" * 100_000, "recursion"),
         ("a.jsonl", b'{"text": "a"}\n{"text": ', "cut off or malformed .line 2: "),
@@ -311,6 +312,22 @@ def test_files_that_cannot_be_read_are_refused(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     refused(tmp_path / name, match)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.json", "a.jsonl"])
+def test_json_is_read_under_any_name(name: str, tmp_path: Path) -> None:
+    made = rows("yes", "no")
+    whole = json.dumps(made, indent=1)
+    lines = "\r\n".join(map(json.dumps, made))
+    for content in (whole.encode(), lines.encode("utf-8-sig"), lines.encode("utf-16")):
+        (tmp_path / name).write_bytes(content)
+        assert read_texts(tmp_path / name)["label"].tolist() == ["yes", "no"]
+
+
+def test_csv_that_is_called_json_is_told(tmp_path: Path) -> None:
+    for name in ("a.json", "a.jsonl"):
+        (tmp_path / name).write_text("text,label\na,b\n")
+        refused(tmp_path / name, r"it is no JSON .*: if it is CSV, let its name end in \.csv")
 
 
 def test_half_a_character_is_refused(tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ class Impute(Asking):
         from opal.bridge.text import reading
         from opal.bridge.text.corpus import one_spelling
 
-        named = reading.Columns(self.text_column, self.label_column, seed=self.seed_column)
+        named = reading.Columns.of(self)
         files = [Path(self.file or ""), *([self.synthetic] if self.synthetic else [])]
         there = reading.present(files, named)
         columns = replace(there[files[0]], seed=None)

@@ -128,9 +128,9 @@ def of_frame(frame: pd.DataFrame, category: str, *, name: str, n_others: int | N
 
     Raises:
         UnknownNameError: there is no such class.
-        ValueError: an original text occurs twice, be it in another spelling.
+        ValueError: an original text occurs twice, be it in another spelling, or labels look alike.
     """
-    names.check("class", [category], frame["label"].unique())
+    names.check("class", [category], labels_of(frame))
     (frame,) = one_spelling(frame)
     made = np.array([bool(seeds) for seeds in frame["seeds"]], dtype=bool)
     original, synthetic = frame[~made], frame[made]
