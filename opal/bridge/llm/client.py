@@ -111,7 +111,8 @@ class OpenAIClient:
         while True:
             create: Any = self._opened().chat.completions.with_raw_response.create
             try:
-                body, headers = dialect.body(request), {"Idempotency-Key": idempotency_key}
+                body = dialect.body(request)
+                headers = self._endpoint.headers() | {"Idempotency-Key": idempotency_key}
                 raw = await create(**body, extra_headers=headers)
                 # A server may print the key back.
                 answer = json.loads(self._endpoint.masked(raw.http_response.text))

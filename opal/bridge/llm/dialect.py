@@ -76,6 +76,7 @@ class Dialect:
     limit_name: LimitName = "max_tokens"
     has_system: bool = True  # messages of the role system
     has_schemas: bool = True  # JSON schemas that an answer follows
+    is_switched: bool = False  # whether the other name of the limit was refused
 
     def body(self, request: Request) -> dict[str, object]:
         """What is posted, without halves of characters, which no encoding can carry.
@@ -107,8 +108,9 @@ class Dialect:
         other: LimitName = (
             "max_completion_tokens" if self.limit_name == "max_tokens" else "max_tokens"
         )
-        if _names(self.limit_name, said) and (_names(other, said) or _UNKNOWN.search(said)):
-            return replace(self, limit_name=other)
+        named = _names(self.limit_name, said) and not self.is_switched
+        if named and (_names(other, said) or _UNKNOWN.search(said)):
+            return replace(self, limit_name=other, is_switched=True)
         system = any(each.role == "system" for each in request.messages)
         if self.has_system and system and re.search(r"system|role", said):
             return replace(self, has_system=False)

@@ -93,16 +93,19 @@ class Endpoint:
         return masked(" ".join(text.replace(self.key, HIDDEN).split()))
 
     def options(self) -> dict[str, Any]:
-        """What the openai package is told of it."""
-        import openai
-
+        """What the client of the openai package is told of it."""
         options: dict[str, Any] = {"api_key": self.key, "base_url": self.url}
-        if self.key_header != "authorization":
-            headers = {self.key_header: self.key, "Authorization": openai.Omit()}
-            options["default_headers"] = headers
         if self.api_version is not None:
             options["default_query"] = {"api-version": self.api_version}
         return options
+
+    def headers(self) -> dict[str, Any]:
+        """What each request carries besides what the openai package writes by itself."""
+        import openai
+
+        if self.key_header == "authorization":
+            return {}
+        return {self.key_header: self.key, "Authorization": openai.omit}
 
 
 def is_loopback(url: str | None) -> bool:

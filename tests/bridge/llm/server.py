@@ -56,6 +56,7 @@ class Server:
     def __init__(self, plan: Plan = lambda seen: "ok", latency: float = 0.0) -> None:
         self.plan, self.latency = plan, latency
         self.seen: list[Seen] = []
+        self.heads: list[str] = []
         self.retry_after = {"retry-after-ms": str(int(RETRY_AFTER * 1000))}
         self.said = "try later"
         self.flying = self.most_flying = 0
@@ -97,6 +98,7 @@ class Server:
 
     async def _exchange(self, reader: asyncio.StreamReader, prompter: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        self.heads.append(head)
         fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
         body = json.loads(await reader.readexactly(int(fields["content-length"])))
         key = fields["idempotency-key"]
@@ -104,7 +106,7 @@ class Server:
         self._attempts[key] += 1
         planned = self.plan(seen)
         does = None if isinstance(planned, str) else planned
-        action = planned if does is None else does.name
+        action = planned if isinstance(planned, str) else planned.name
         self.seen.append(Seen(seen.at, key, seen.attempt, action, body, does))
         self.flying += 1
         self.most_flying = max(self.most_flying, self.flying)
@@ -189,7 +191,8 @@ def completion(seen: Seen, action: str = "ok") -> dict[str, Any]:
         reason = "length"
     message |= {"role": "assistant", "content": content}
     tokens_in = seen.size + 16 * len(seen.body["messages"]) + 64
-    usage = {"prompt_tokens": tokens_in, "completion_tokens": seen.body["max_tokens"]}
+    most = seen.body.get("max_tokens") or seen.body["max_completion_tokens"]
+    usage = {"prompt_tokens": tokens_in, "completion_tokens": most}
     return {
         "id": "x",
         "object": "chat.completion",
