@@ -160,6 +160,12 @@ def damaged(path: Path, what: str) -> LedgerError:
 
 def _create(path: Path) -> None:
     """An empty ledger; one that another process made in the meantime stays."""
+    rest = path.with_name(path.name + "-wal")
+    if rest.exists() and rest.stat().st_size > 0:
+        raise LedgerError(
+            f"there is no ledger {path}, but {rest.name} beside it, the last answers of one that "
+            "was moved or removed. Bring both together again, or remove it."
+        )
     files.writable_folder(path.parent, "--ledger")
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
     try:
@@ -221,7 +227,7 @@ def _take(connection: sqlite3.Connection) -> None:
     for table in ("requests", "slots", "sendings"):
         (found,) = connection.execute(f"PRAGMA integrity_check({table})").fetchone()
         if found != "ok":
-            raise sqlite3.DatabaseError(found)
+            raise sqlite3.DatabaseError(found.splitlines()[-1])
     connection.execute("SELECT * FROM bodies LIMIT 1").fetchone()
     connection.execute("COMMIT")
 

@@ -9,6 +9,7 @@ every text back exactly.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import json
 import re
@@ -54,17 +55,25 @@ def drawn(
 ) -> tuple[str, ...]:
     """As many different ids as asked for, all sets equally likely; without an index always one set.
 
-    The draw is a hash of key, group and index: it depends neither on the order of the ids nor on
-    the version of a library, so that a run that is resumed years later asks the same requests.
+    The draw is a hash of key, group and index, and does not depend on the version of a library, so
+    that a run that is resumed years later asks the same requests. The ids must be sorted; with an
+    index it takes as long for many of them as for few.
 
-    >>> drawn(["b", "a", "c"], 2, key=0, group="x", index=7)
+    >>> drawn(["a", "b", "c"], 2, key=0, group="x", index=7)
     ('c', 'b')
     """
-    pool = sorted(ids)
     if index is None:
-        return tuple(sorted(pool, key=lambda id_: _number(key, group, "fixed", id_))[:n])
-    places = range(min(n, len(pool)))
-    return tuple(pool.pop(_number(key, group, index, place) % len(pool)) for place in places)
+        return tuple(sorted(ids, key=lambda id_: _number(key, group, "fixed", id_))[:n])
+    taken: list[int] = []  # in order
+    chosen = []
+    for place in range(min(n, len(ids))):
+        # A place among those that are left; those taken before it move it on.
+        at = _number(key, group, index, place) % (len(ids) - place)
+        for other in taken:
+            at += other <= at
+        bisect.insort(taken, at)
+        chosen.append(ids[at])
+    return tuple(chosen)
 
 
 def require_enough(counts: Mapping[str, int], n: int, kind: str) -> None:

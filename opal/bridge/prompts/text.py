@@ -95,7 +95,7 @@ class TextPrompter:
                 made from others, or a description is of no class.
         """
         pool = _originals(frame)
-        self._settings, self._key, self._fixed = settings, key, fixed_seeds
+        self._settings, self._key = settings, key
         self._texts = dict(zip(pool["id"], pool["text"], strict=True))
         self._shown = {id_: text[:limit] for id_, text in self._texts.items()}
         self._encoded = {id_: encoded(text) for id_, text in self._shown.items()}
@@ -108,15 +108,14 @@ class TextPrompter:
         names.check("class", self._descriptions, self._ids)
         self.groups = tuple(self._ids)
         self.notes = _notes(frame, pool, limit)
+        self._always = {group: self._seeds(group, None) for group in self.groups if fixed_seeds}
         first = [self.request(group, 0).key for group in self.groups]
         self.identity = digest("text", self._ids, first, key, fixed_seeds, limit)
 
     def request(self, group: str, index: int) -> Request:
         """The request of that index: the same on every run."""
         names.check("class", [group], self._ids)
-        place = None if self._fixed else index
-        ids = self._ids[group]
-        chosen = common.drawn(ids, common.N_EXAMPLES, key=self._key, group=group, index=place)
+        chosen = self._always.get(group) or self._seeds(group, index)
         shown = [self._shown[id_] for id_ in chosen]
         meaning = self._descriptions.get(group)
         lines = [
@@ -128,6 +127,10 @@ class TextPrompter:
         return self._settings.request(
             _SYSTEM, "\n".join(lines), group=group, seeds=chosen, index=index, schema=_SCHEMA
         )
+
+    def _seeds(self, group: str, index: int | None) -> tuple[str, ...]:
+        ids = self._ids[group]
+        return common.drawn(ids, common.N_EXAMPLES, key=self._key, group=group, index=index)
 
     def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
         """The text of an answer, or why it is none: never repaired."""

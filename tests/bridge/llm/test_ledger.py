@@ -222,6 +222,24 @@ def test_a_pipe_is_no_ledger(tmp_path: Path) -> None:
             Ledger(path)
 
 
+def test_the_last_answers_of_a_ledger_that_is_gone_are_not_mixed_with_a_new_one(
+    tmp_path: Path,
+) -> None:
+    path, away = tmp_path / "ledger.db", tmp_path / "away.db"
+    code = (
+        "import os, sys; from tests.bridge.llm.test_ledger import *\n"
+        "ledger = Ledger(sys.argv[1]); ledger.sent(WRITER.request('a', 0), 5, 1); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    path.rename(away)
+    with pytest.raises(LedgerError, match=r"there is no ledger .*, but ledger\.db-wal beside it"):
+        Ledger(path)
+    assert not path.exists()
+    away.rename(path)
+    with Ledger(path) as ledger:
+        assert report(ledger).unknown == 1
+
+
 def test_a_ledger_is_its_owners(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.db") as ledger:
         ledger.sent(WRITER.request("a", 0), 0, 1)
