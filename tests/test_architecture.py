@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 # Rank of each room on the path of the data (DESIGN, section 2). Rooms of equal rank are strangers.
 # Mathematics and files; they know no room.
 TOOLS = (
-    "arrays", "checks", "compiled", "draws", "files", "losses", "memory", "names", "newton",
-    "progress", "reading", "validation",
+    "arrays", "checks", "compiled", "draws", "files", "interrupts", "losses", "memory", "names",
+    "newton", "progress", "reading", "validation",
 )  # fmt: skip
 RANKS = {
     **dict.fromkeys(TOOLS, 0),

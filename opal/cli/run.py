@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from opal import executors
+from opal import executors, interrupts
 from opal.cli import output, registry
 from opal.cli.parsing import HELP_FLAGS, parse, show_help, unknown
 
@@ -57,6 +57,11 @@ def main(args: Sequence[str]) -> int:
         return 0 if args else 2
     name, *rest = args
     options, config = configure(name, rest)
+    with interrupts.keeps(interrupts.CELLS):
+        return _run(name, options, config)
+
+
+def _run(name: str, options: Options, config: Any) -> int:
     from opal import records, runner
     from opal.files import writable_folder
 

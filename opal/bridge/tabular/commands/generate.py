@@ -78,6 +78,7 @@ class GenerateRows(Asking):
 
     def run(self) -> dict[str, Any]:
         """Write the rows; whatever can be refused is refused before anything is asked."""
+        from opal import interrupts
         from opal.bridge.tabular.finetune.generate import fine_tune_rows
         from opal.bridge.tabular.generation import generate_rows
         from opal.files import require_distinct
@@ -90,7 +91,8 @@ class GenerateRows(Asking):
         if self.fine_tune is not None:
             tuning = self._tuning(self.fine_tune)
             flags["source"] = self.file
-            return fine_tune_rows(read_table(self.file), tuning, **flags).result()
+            with interrupts.keeps(interrupts.in_file(self.work)):
+                return fine_tune_rows(read_table(self.file), tuning, **flags).result()
         self.settings()
         self.allowed()  # flags are refused before the file is read
         require_distinct(
@@ -101,7 +103,8 @@ class GenerateRows(Asking):
             ("--table-out", self.table_out),
         )
         flags |= {"rows": self.rows, "shown": self.shown, "describe": self.describe}
-        return generate_rows(read_table(self.file), self, **flags).result()
+        with interrupts.keeps(interrupts.in_file(self.ledger)):
+            return generate_rows(read_table(self.file), self, **flags).result()
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """What was made, for people."""
