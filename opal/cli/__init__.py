@@ -87,6 +87,12 @@ def _guarded(command: Callable[[], int]) -> int:
     except KeyboardInterrupt as stop:
         sys.stderr.write(f"{interrupts.told(stop)}\n")
         return _INTERRUPTED + (SIGTERM if isinstance(stop, interrupts.Terminated) else SIGINT)
+    except MemoryError as error:
+        sys.stderr.write(
+            f"error: what was asked for must fit into memory; {error or 'it does not'}. Lower the "
+            "sizes that you set.\n"
+        )
+        return 2
     except Exception as error:
         if os.environ.get("OPAL_TRACEBACK") or not _is_refusal(error):
             raise
