@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import pkgutil
 import secrets
+import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
@@ -18,21 +22,27 @@ from contextlib import contextmanager
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from threading import Thread
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from opal import __version__
 from opal.files import writable_folder
+from opal.interrupts import Terminated
 
 if TYPE_CHECKING:
     from distributed import Client
 
 _CONNECT = 5.0  # seconds until a scheduler that does not answer counts as unreachable
 _FIRST_WORKER = 10.0  # seconds that the first worker has to register
+_COMPILED = "opal-compiled-"  # name of a folder of compiled functions; the process follows
+_ON_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of Linux's prctl
 _VERSION = "opal:__version__"
 _START = "Start one with `dask scheduler`, and on each machine `dask worker ADDRESS --nthreads 1`"
 
 
-_stopped: Event | None = None  # of a worker process, once it is one
+# Of a worker process, once it is one.
+_stopped: Event | None = None
+_busy = _interrupted = False
 
 
 class WorkersError(RuntimeError):
@@ -86,10 +96,15 @@ def _processes(workers: int) -> Iterator[Executor]:
     # A forked process hangs once JAX has started its threads; a spawned one does not.
     context = multiprocessing.get_context("spawn")
     stopped = context.Event()
+    _remove_left_behind()
+    from_main = threading.current_thread() is threading.main_thread()
     with (
-        tempfile.TemporaryDirectory(prefix="opal-compiled-") as compiled,
+        tempfile.TemporaryDirectory(prefix=f"{_COMPILED}{os.getpid()}-") as compiled,
         _Processes(
-            workers, mp_context=context, initializer=_become_worker, initargs=(compiled, stopped)
+            workers,
+            mp_context=context,
+            initializer=_become_worker,
+            initargs=(compiled, stopped, from_main),
         ) as processes,
     ):
         try:
@@ -102,35 +117,81 @@ def _processes(workers: int) -> Iterator[Executor]:
             ) from error
         except BaseException as error:
             stopped.set()
-            if isinstance(error, KeyboardInterrupt):
+            if isinstance(error, Terminated):  # who sends SIGTERM sends SIGKILL soon
+                for worker in multiprocessing.active_children():
+                    worker.kill()
+            elif isinstance(error, KeyboardInterrupt):
                 sys.stderr.write("stopping when the running cells end; Ctrl-C again leaves them\n")
             processes.shutdown(cancel_futures=True)  # and waits: a second call would take it back
             raise
+
+
+def _remove_left_behind() -> None:
+    """Remove what runs that were killed have compiled."""
+    if os.name != "posix":
+        return  # where asking for a process ends it
+    for folder in Path(tempfile.gettempdir()).glob(f"{_COMPILED}*-*"):
+        pid = folder.name.removeprefix(_COMPILED).partition("-")[0]
+        if pid.isdigit() and not _lives(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 class _Processes(ProcessPoolExecutor):
     """A pool that does not begin the calls its processes hold in reserve once it is stopped."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return super().submit(_unless_stopped, fn, *args, **kwargs)
+        with _held_back():
+            return super().submit(_unless_stopped, fn, *args, **kwargs)
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold an interrupt back, also from processes that start: they are not ready for it yet."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _unless_stopped(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    if _stopped is not None and _stopped.is_set():
+    global _busy
+    if _interrupted or (_stopped is not None and _stopped.is_set()):
         raise KeyboardInterrupt
     try:
+        _busy = True
         return function(*args, **kwargs)
     except KeyboardInterrupt:  # a terminal interrupts all its processes, this one perhaps first
         if _stopped is not None:
             _stopped.set()
         raise
+    finally:
+        _busy = False
 
 
-def _become_worker(folder: str, stopped: Event) -> None:
+def _become_worker(folder: str, stopped: Event, from_main: bool) -> None:
     """Let a new process end with its parent, stop with it, and read what others have compiled."""
     global _stopped
     _stopped = stopped
-    Thread(target=_end_with_parent, daemon=True).start()
+    if from_main:  # or another thread of the parent, which may end before it
+        _be_killed_with_parent()
+    Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
+    signal.signal(signal.SIGINT, _on_interrupt)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # the user may have one for that
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -138,11 +199,33 @@ def _become_worker(folder: str, stopped: Event) -> None:
     warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
 
 
-def _end_with_parent() -> None:
+def _on_interrupt(number: int, frame: FrameType | None) -> None:
+    """Leave a cell; a worker that waits for one begins no other."""
+    global _interrupted
+    _interrupted = True
+    if _busy:
+        raise KeyboardInterrupt
+
+
+def _be_killed_with_parent() -> None:
+    """Let Linux kill this process with the thread that started it, whatever it computes then.
+
+    A thread of Python's own (:func:`_end_with_parent`) waits for the interpreter, which a long call
+    may hold, but it works on every system, and leaves nothing behind.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_ON_PARENTS_DEATH, signal.SIGKILL)
+
+
+def _end_with_parent(folder: str) -> None:
     """A parent that is killed cannot tell its workers, which would wait for cells for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
 

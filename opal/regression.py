@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from opal import memory
 from opal.arrays import AnyArray
 from opal.draws import as_key, named, replicate_keys, standard_normal
 from opal.estimators.kernel_ridge import fit_features
@@ -199,6 +200,11 @@ def _check(
 ) -> None:
     """Check that truth, synthetic law and design speak of the same groups and coefficients."""
     validate_count(n_replicates, "n_replicates", minimum=1)
+    memory.require(
+        8.0 * n_replicates,
+        f"{n_replicates:.3g} replicates",
+        "Lower n_replicates",
+    )
     validate_counts(design.counts, len(truth.coefficients), what="counts", minimum=1)
     if synthetic.coefficients.shape != truth.coefficients.shape:
         raise ValueError(

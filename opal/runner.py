@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opal import __version__
+from opal import __version__, interrupts
 from opal.compiled import release_when_many
 from opal.files import writable_folder
 from opal.progress import bar
@@ -104,7 +104,10 @@ class Started:
         from opal import records
 
         quiet = not (progress and self.pending)
-        with bar("cells", len(self.cells), quiet=quiet, stays=True) as shown:
+        with (
+            interrupts.keeps(interrupts.CELLS),
+            bar("cells", len(self.cells), quiet=quiet, stays=True) as shown,
+        ):
             shown.update(len(self.cells) - len(self.pending))
             for label in self._labels():
                 shown.advance(doing=label)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from opal import risk
+from opal import memory, risk
 from opal.arrays import AnyArray
 from opal.draws import as_key, named, replicate_keys
 from opal.estimators import fit_logistic, fit_ridge, move_to_balance
@@ -150,6 +150,7 @@ def replicate_metrics(
     require_pytree(setting.law, f"the law of {setting.name}")
     if design.synthesizer is not None:
         require_pytree(design.synthesizer, "a synthesizer")
+    _require_memory(setting.law.dim, design, n_replicates)
     with jax.enable_x64(True):
         law, key = setting.law, as_key(key)
         _check_seeds(law, design)
@@ -246,9 +247,28 @@ def default_chunk_size(dim: int, design: Design, n_replicates: int) -> int:
 
 def _bytes_each(dim: int, design: Design) -> int:
     """What the rows of a replicate and the work on them take, about."""
+    return 20 * _n_rows(design) * (dim + 1)
+
+
+def _n_rows(design: Design) -> int:
     n_rows = sum(design.counts) + sum(design.n_oversampled) + design.n_augmented * design.n_groups
-    n_rows += sum(design.n_fitted) - sum(design.n_in_training)
-    return 20 * n_rows * (dim + 1)
+    return n_rows + sum(design.n_fitted) - sum(design.n_in_training)
+
+
+def _require_memory(dim: int, design: Design, n_replicates: int) -> None:
+    """Check that a replicate's rows, and the rules of all, can be held."""
+    n_rows = _n_rows(design)
+    memory.require(
+        8.0 * n_rows * (dim + 1),
+        f"{n_rows:.3g} rows of {dim} columns, which is one replicate of n_augmented = "
+        f"{design.n_augmented} and counts = {design.counts},",
+        "Lower them; predict() needs no rows",
+    )
+    memory.require(
+        8.0 * n_replicates * (dim + 1),
+        f"{n_replicates:.3g} replicates of {dim + 1} parameters",
+        "Lower n_replicates",
+    )
 
 
 def map_in_chunks(function: Callable[[Any], Any], values: Any, chunk_size: int) -> Any:

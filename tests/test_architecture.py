@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[1]
 # Rank of each room on the path of the data (DESIGN, section 2). Rooms of equal rank are strangers.
 # Mathematics and files; they know no room.
 TOOLS = (
-    "arrays", "checks", "columns", "compiled", "delimited", "draws", "files", "losses", "names",
-    "newton", "progress", "reading", "signatures", "spelling", "validation",
+    "arrays", "checks", "columns", "compiled", "delimited", "draws", "files", "interrupts",
+    "losses", "masking", "memory", "names", "newton", "progress", "reading", "signatures",
+    "spelling", "validation",
 )  # fmt: skip
 RANKS = {
     **dict.fromkeys(TOOLS, 0),
@@ -43,6 +44,8 @@ RANKS = {
 # The same within `bridge`: whoever is listed later may know whoever is listed before.
 BRIDGE_RANKS = {
     "download": 0,
+    "features": 0,
+    "labels": 0,
     "render": 0,
     "resampling": 0,
     "llm": 1,
@@ -54,6 +57,7 @@ BRIDGE_RANKS = {
     "text": 4,
     "supply": 5,
     "sampler": 6,
+    "classifier": 7,
 }
 # Theory reads a setting's parameters only: agreement with a simulation is evidence because of it.
 THEORY_NEVER = {"synthesis", "estimators", "simulation", "regression", "runner", "bridge"}

@@ -7,6 +7,8 @@ from a synthesizer that it fits, from a pool that was bought before, or from a l
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -14,7 +16,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from opal import memory
 from opal.bridge import supply
+from opal.bridge.features import (
+    TypedTable,
+    are_texts,
+    check_shape,
+    check_texts,
+    joined,
+    kept,
+    rows_of,
+)
+from opal.bridge.labels import name_of, one_column
 from opal.bridge.supply import Asked, Made, Shortage
 from opal.objective import Design, Weighting
 from opal.synthesis.resample import Duplication
@@ -23,33 +36,41 @@ from opal.synthesis.synthesizer import Synthesizer
 try:
     from imblearn.over_sampling.base import BaseOverSampler
     from imblearn.utils import check_sampling_strategy, check_target_type
-    from imblearn.utils._validation import ArraysTransformer
 except ImportError as error:
     raise ImportError(
         "OpalSampler needs imbalanced-learn; install the extra: "
         "pip install 'opal-scaling[tabular]'."
     ) from error
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils.validation import check_consistent_length, validate_data
 
 KINDS = ("real", "oversampled", "augmented")
+_NEAR = 8  # callers among which a pipeline is looked for, its cache and subclasses included
 
 
 class OpalSampler(BaseOverSampler):
     """Over-sampling and augmentation of arXiv 2406.03628.
 
-    X is a table of numbers (array, list of lists, DataFrame; sparse ones are refused) or texts (a
-    list, array or Series of strings). The real rows come first, then those that fill the classes
-    up, then the N of each class.
+    X is a table (array, list of lists, DataFrame; scipy's sparse ones are refused) or texts (a
+    list, array or Series of strings). The real rows come first, as they are, then those that fill
+    the classes up, then the N of each class. Copies and a pool's rows may hold anything; all else
+    needs columns of finite numbers, and makes rows of their types (:mod:`opal.bridge.features`):
+    whole numbers are rounded, ends of a type cut numbers off, and of truth values as many are true
+    as in the class.
+
+    A pipeline of imbalanced-learn hands rows on without their weights, and so ``alpha`` would have
+    no effect in it: there the sampler warns. :class:`opal.bridge.classifier.OpalClassifier` weights
+    a classifier's rows, in pipelines, cross-validation and grid search alike.
 
     Args:
         source: who makes synthetic samples: an object of :mod:`opal.synthesis` such as
             ``Smote(5)`` or ``GaussianFit(0.1)`` (tables), ``Duplication()`` (the default), a
             DataFrame of bought samples, or :class:`opal.bridge.supply.Asked`. A DataFrame has the
-            features and the label of a table, or is a table of texts
-            (:mod:`opal.bridge.text.corpus`); where it has a column ``seeds``, samples are used only
+            features and the label of a table, by their names, or is a table of texts
+            (:mod:`opal.bridge.text.corpus`); labels are equal as Python's values are, and as words
+            that spell numbers; where it has a column ``seeds``, samples are used only
             if all the rows they were made from are in X: in cross-validation none comes from a
             held-out row.
         sampling_strategy: which classes are filled up, and how far, as in imbalanced-learn.
@@ -62,7 +83,7 @@ class OpalSampler(BaseOverSampler):
         target: the pool's label column, for tables; the name of y by default, or ``label``.
         return_weights: whether ``fit_resample`` returns the weights as a third value. A pipeline
             takes two.
-        random_state: of the draws.
+        random_state: of the draws: None, an integer or a ``RandomState``.
 
     Attributes:
         sampling_strategy_: samples that fill each class up.
@@ -90,6 +111,7 @@ class OpalSampler(BaseOverSampler):
         "shortage": [StrOptions({"raise", "fewer"})],
         "target": [str, None],
         "return_weights": ["boolean"],
+        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -115,15 +137,13 @@ class OpalSampler(BaseOverSampler):
         self.return_weights = return_weights
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any, **params: Any) -> OpalSampler:
+    def fit(self, X: Any, y: Any) -> OpalSampler:
         """Check the data and settle how many samples are made; use :meth:`fit_resample`."""
-        if not _are_texts(X):
-            return super().fit(X, y, **params)
         self._validate_params()
-        self._check_texts(X, y)
+        self._checked(X, y)
         return self
 
-    def fit_resample(self, X: Any, y: Any, **params: Any) -> tuple[Any, ...]:
+    def fit_resample(self, X: Any, y: Any) -> tuple[Any, ...]:
         """The real and the synthetic rows, in the types that were given.
 
         Returns:
@@ -132,77 +152,119 @@ class OpalSampler(BaseOverSampler):
         Raises:
             ValueError: the data, the parameters or the source break a rule.
             TypeError: X is sparse.
-        """
-        if not _are_texts(X):
-            name = getattr(y, "name", None)
-            about = {"whole": _whole(X), "target": self.target or str(name or "label")}
-            return super().fit_resample(X, y, **about, **params)
-        self._validate_params()
-        text, label = self._check_texts(X, y)
-        found = self._resampled(text, label, (), "label")
-        X_, y_ = ArraysTransformer(X, y).transform(*found[:2])
-        return (X_, y_, *found[2:])
 
-    def _check_texts(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        check_consistent_length(X, y)
-        check_classification_targets(y)
-        label, _ = check_target_type(y, indicate_one_vs_all=True)
-        text = np.empty(len(X), dtype=object)
-        text[:] = list(X)
-        wrong = [k for k, each in enumerate(text) if not isinstance(each, str) or not each.strip()]
-        if wrong:
-            raise ValueError(
-                f"every text must be a string that is not empty; got {text[wrong[0]]!r} in row "
-                f"{wrong[0]}: drop it, or give the text."
-            )
+        Warns:
+            UserWarning: rows weigh differently, and a pipeline would drop their weights.
+        """
+        self._validate_params()
+        _refuse_third_value(self.return_weights)
+        return self._fit_resample(kept(X, 2), kept(y, 1))
+
+    def _checked(self, X: Any, y: Any) -> tuple[TypedTable | None, np.ndarray]:
+        """The features, none of texts, and the label of each row [n]."""
+        label = one_column(y)
+        check_classification_targets(label)
+        label = check_target_type(label)
+        features = None if are_texts(X) else self._checked_table(X, label)
+        check_consistent_length(X, label)
+        if features is None:
+            check_texts(X)
         self.sampling_strategy_ = check_sampling_strategy(
             self.sampling_strategy, label, self._sampling_type
         )
-        return text, label
+        for name, n in self.sampling_strategy_.items():
+            if not isinstance(n, Integral):
+                raise ValueError(
+                    "sampling_strategy must ask for a whole number of rows of each class; of "
+                    f"class {name!r} it asks for {n} more than there are. Give a whole number."
+                )
+        return features, label
 
-    def _check_X_y(self, X: Any, y: Any, accept_sparse: Any = False) -> Any:  # noqa: N802
-        return super()._check_X_y(X, y, accept_sparse=accept_sparse)
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        if isinstance(self.source, type):
+            raise ValueError(
+                "source must be an object such as Duplication() or Smote(5); got the class "
+                f"{self.source.__name__}. Call it."
+            )
 
-    def _fit_resample(
-        self, X: np.ndarray, y: np.ndarray, *, whole: np.ndarray, target: str
-    ) -> tuple[Any, ...]:
-        names = getattr(self, "feature_names_in_", None)
-        columns = [f"x{k + 1}" for k in range(X.shape[1])] if names is None else names
-        found = self._resampled(X, y, tuple(map(str, columns)), target)
-        made = found[0]
-        made[len(X) :, whole] = np.rint(made[len(X) :, whole])
-        return (made.astype(X.dtype), *found[1:])
+    def _checked_table(self, X: Any, label: np.ndarray) -> TypedTable:
+        """TypedTable that may hold anything: what makes the rows says what it needs of them."""
+        if not isinstance(X, pd.DataFrame):
+            check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")
+        else:
+            check_shape(X)
+        validate_data(self, X=X, y=label, reset=True, skip_check_array=True)
+        return TypedTable.of(X)
 
-    def _resampled(
-        self, x: np.ndarray, y: np.ndarray, columns: tuple[str, ...], target: str
-    ) -> tuple[Any, ...]:
-        classes, label = np.unique(y, return_inverse=True)
-        real = supply.Real(x, label, tuple(classes.tolist()), columns, target)
+    def _fit_resample(self, X: Any, y: Any) -> tuple[Any, ...]:
+        features, label = self._checked(X, y)
+        classes, code = np.unique(label, return_inverse=True)
+        source = Duplication() if self.source is None else self.source
+        real = self._real(X, y, features, code, tuple(classes.tolist()), source)
         filled = [int(self.sampling_strategy_.get(name, 0)) for name in classes]
         if self.weighting == "group":
             filled = [0] * len(classes)
-        source = Duplication() if self.source is None else self.source
         wanted = [m + self.n_augmented for m in filled]
         _design(self, real, filled, self.n_augmented)
+        _require_memory(real, wanted)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         made = supply.make(source, real, wanted, seed)
         filled, n_augmented = self._held(real, made, filled)
         parts = _parts(made, filled, n_augmented)
         design = _design(self, real, filled, n_augmented)
-        self.sample_weight_ = _weights(design, label, filled, n_augmented)
+        self.sample_weight_ = _weights(design, code, filled, n_augmented)
         self.lineage_ = _lineage(real, parts)
-        x_ = np.concatenate([x, *(each.x for _, _, each in parts)])
-        y_ = np.concatenate([y, *(np.full(len(m.x), classes[k]) for _, k, m in parts)])
-        return (x_, y_, self.sample_weight_) if self.return_weights else (x_, y_)
+        self._warn_of_lost_weights()
+        random = np.random.default_rng(seed)
+        tables = [_table(X, features, source, real, k, each, random) for _, k, each in parts]
+        first = [int((code == k).argmax()) for _, k, each in parts for _ in each.writer]
+        y_ = joined([y, rows_of(y, np.array(first, dtype=int))])
+        found = joined([X, *tables]), y_
+        return (*found, self.sample_weight_) if self.return_weights else found
+
+    def _real(
+        self,
+        X: Any,
+        y: Any,
+        features: TypedTable | None,
+        code: np.ndarray,
+        classes: tuple[object, ...],
+        source: Any,
+    ) -> supply.Real:
+        """The data as a source reads them."""
+        if features is None:
+            text = np.empty(len(X), dtype=object)
+            text[:] = list(X)
+            return supply.Real(text, code, classes)
+        if isinstance(source, Duplication | pd.DataFrame):
+            x = features.values()
+        else:
+            x = features.numbers("a model" if isinstance(source, Asked) else source.name)
+        target = self.target or name_of(y)
+        return supply.Real(x, code, classes, features.names, target)
+
+    def _warn_of_lost_weights(self) -> None:
+        weights = self.sample_weight_
+        if self.return_weights or np.ptp(weights) <= 1e-9 or not _called_by_a_pipeline():
+            return
+        warnings.warn(
+            f"rows weigh between {weights.min():.3g} and {weights.max():.3g}, and a pipeline hands "
+            f"them on without weights, so that alpha={self.alpha} and weighting="
+            f"{self.weighting!r} have no effect. End the pipeline with OpalClassifier(classifier, "
+            "sampler) of opal.bridge.classifier instead: it weights them.",
+            UserWarning,
+            stacklevel=2,
+        )
 
     def _held(
         self, real: supply.Real, made: Sequence[Made], filled: Sequence[int]
     ) -> tuple[list[int], int]:
         """How many of each class there are to fill up with, and N: perhaps fewer of a pool."""
         short = [
-            (name, m + self.n_augmented, len(each.x))
+            (name, m + self.n_augmented, len(each.writer))
             for name, m, each in zip(real.classes, filled, made, strict=True)
-            if len(each.x) < m + self.n_augmented
+            if len(each.writer) < m + self.n_augmented
         ]
         if short and self.shortage == "raise":
             name, wanted, held = short[0]
@@ -210,13 +272,22 @@ class OpalSampler(BaseOverSampler):
                 f"the pool must hold {wanted} samples of class {name!r}; it holds {held} whose "
                 "seeds are all in X. Buy more, ask for fewer, or set shortage='fewer'."
             )
-        there = [min(m, len(each.x)) for m, each in zip(filled, made, strict=True)]
-        left = [len(each.x) - m for m, each in zip(there, made, strict=True)]
+        there = [min(m, len(each.writer)) for m, each in zip(filled, made, strict=True)]
+        left = [len(each.writer) - m for m, each in zip(there, made, strict=True)]
+        if self.alpha > 0 and self.n_augmented and not min(left):
+            name = real.classes[left.index(0)]
+            raise ValueError(
+                f"alpha = {self.alpha} weights samples beyond those that fill classes up, as many "
+                f"of each; the pool has none left of class {name!r}. Buy more of it, set alpha=0, "
+                "or fill up less (sampling_strategy)."
+            )
         return there, min(self.n_augmented, *left)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = False
+        anything = self.source is None or isinstance(self.source, Duplication | pd.DataFrame)
+        tags.input_tags.allow_nan = tags.input_tags.string = anything
         return tags
 
 
@@ -259,20 +330,56 @@ def _weights(
 def _lineage(real: supply.Real, parts: Sequence[tuple[str, int, Made]]) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = [(KINDS[0], KINDS[0], (), k) for k in range(len(real.label))]
     for kind, _, each in parts:
-        rows += zip([kind] * len(each.x), each.writer, each.seeds, each.row.tolist(), strict=True)
+        rows += zip(
+            [kind] * len(each.writer), each.writer, each.seeds, each.row.tolist(), strict=True
+        )
     return pd.DataFrame(rows, columns=["kind", "source", "seeds", "row"])
 
 
-def _are_texts(X: Any) -> bool:
-    """Whether X is a sequence of strings; of its elements one at least is."""
-    if isinstance(X, np.ndarray | pd.Series):
-        return X.ndim == 1 and any(isinstance(each, str) for each in X)
-    return isinstance(X, list | tuple) and any(isinstance(each, str) for each in X)
+def _table(
+    X: Any,
+    features: TypedTable | None,
+    source: Any,
+    real: supply.Real,
+    k: int,
+    made: Made,
+    random: np.random.Generator,
+) -> Any:
+    """Samples of a class in the types of X."""
+    if isinstance(source, Duplication):
+        return rows_of(X, made.row)
+    if features is None:
+        if isinstance(X, pd.Series):
+            return pd.Series(made.x, dtype=X.dtype)
+        return made.x if isinstance(X, np.ndarray) else type(X)(made.x)
+    if isinstance(made.x, pd.DataFrame):
+        return features.admitted(made.x)
+    return features.made(made.x, real.label == k, random)
 
 
-def _whole(X: Any) -> np.ndarray:
-    """Which columns of a table hold whole numbers by their type."""
-    if isinstance(X, pd.DataFrame):
-        return np.array([each.kind in "iu" for each in X.dtypes], dtype=bool)
-    array = np.asarray(X)
-    return np.full(array.shape[1] if array.ndim == 2 else 0, array.dtype.kind in "iu")
+def _require_memory(real: supply.Real, wanted: Sequence[int]) -> None:
+    n, width = sum(wanted), max(1, len(real.columns))
+    memory.require(
+        8.0 * n * width,
+        f"{n:.3g} samples of {width} columns",
+        "Lower n_augmented or sampling_strategy",
+    )
+
+
+def _called_by_a_pipeline() -> bool:
+    """Whether a pipeline of imbalanced-learn asked for the rows: it drops a sampler's weights."""
+    frame, looked = sys._getframe(1), 0
+    while frame.f_back is not None and looked < _NEAR:
+        frame, looked = frame.f_back, looked + 1
+        if frame.f_globals.get("__name__") == "imblearn.pipeline":
+            return frame.f_code.co_name == "_fit_resample_one"  # not a step of its own
+    return False
+
+
+def _refuse_third_value(return_weights: bool) -> None:
+    if return_weights and _called_by_a_pipeline():
+        raise ValueError(
+            "a pipeline takes two values of a sampler; return_weights=True gives three. End the "
+            "pipeline with OpalClassifier(classifier, sampler) of opal.bridge.classifier, which "
+            "weights the rows."
+        )

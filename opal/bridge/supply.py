@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from opal import spelling
+from opal.bridge import labels
+from opal.bridge.features import rows_of
 from opal.bridge.llm.budget import Budget, Limits
 from opal.bridge.llm.request import ModelSettings
 from opal.bridge.prompts import transcript
@@ -56,7 +58,7 @@ class Asked:
 class Real:
     """The data that are resampled."""
 
-    x: np.ndarray  # numbers [n, d], or texts [n]
+    x: np.ndarray  # numbers or whatever columns hold [n, d], or texts [n]
     label: np.ndarray  # class of each, 0 … K−1 [n]
     classes: tuple[object, ...]  # the K labels
     columns: tuple[str, ...] = ()  # names of the features; none for texts
@@ -78,9 +80,14 @@ class Real:
         if self.are_texts:
             return [identity(text) for text in self.x]
         names = (*self.columns, self.target)
+        rows = ((*x, self.code(int(y))) for x, y in zip(self.x, self.label, strict=True))
+        if self.x.dtype != object:
+            return [identity(transcript.sentence(names, tuple(map(float, row)))) for row in rows]
         return [
-            identity(transcript.sentence(names, (*map(float, x), self.code(int(y)))))
-            for x, y in zip(self.x, self.label, strict=True)
+            identity(
+                ", ".join(f"{name} is {value}" for name, value in zip(names, row, strict=True))
+            )
+            for row in rows
         ]
 
     def code(self, label: int) -> float:
@@ -92,7 +99,7 @@ class Real:
 class Made(NamedTuple):
     """Synthetic rows or texts of a class."""
 
-    x: np.ndarray  # numbers [k, d], or texts [k]
+    x: Any  # numbers [k, d], texts [k], or rows of a pool
     writer: Sequence[str]  # who made each [k]
     seeds: Sequence[tuple[str, ...]]  # ids of what each was made from [k]
     row: np.ndarray  # the row of the real data that it copies, −1 for none [k]
@@ -100,7 +107,8 @@ class Made(NamedTuple):
     def part(self, start: int, stop: int) -> Made:
         """Some of them."""
         cut = slice(start, stop)
-        return Made(self.x[cut], self.writer[cut], self.seeds[cut], self.row[cut])
+        some = rows_of(self.x, np.arange(len(self.writer))[cut])
+        return Made(some, self.writer[cut], self.seeds[cut], self.row[cut])
 
 
 def make(
@@ -161,25 +169,44 @@ def _pooled(pool: pd.DataFrame, real: Real, wanted: Sequence[int]) -> list[Made]
 
     What was made from a row that is not there must not be trained on: the row may be held out.
     """
-    columns = ["text"] if real.are_texts else [*real.columns]
+    columns = ("text",) if real.are_texts else real.columns
     target = "label" if real.are_texts else real.target
-    missing = [name for name in (*columns, target) if name not in pool]
-    if missing:
-        raise ValueError(
-            f"the pool needs the columns {', '.join([*columns, target])}; missing: "
-            f"{', '.join(map(str, missing))}. There are: {', '.join(map(str, pool.columns))}."
-        )
+    place = _places(pool, columns, target)
     seeds = [tuple(each) for each in pool.get("seeds", [()] * len(pool))]
     known = frozenset(real.ids) if any(seeds) else frozenset()
     usable = np.array([known.issuperset(each) for each in seeds], dtype=bool)
     source = [str(each) for each in pool.get("source", ["pool"] * len(pool))]
-    x = pool["text"].to_numpy(dtype=object) if real.are_texts else pool[columns].to_numpy(float)
-    names, made = [str(value) for value in pool[target]], []
-    for name, n in zip(real.classes, wanted, strict=True):
-        mine = np.flatnonzero(usable & np.array([each == str(name) for each in names], bool))[:n]
+    rows = pool.iloc[:, [place[name] for name in columns]]
+    label = labels.matched(pool.iloc[:, place[target]], real.classes, f"column {target!r}")
+    made = []
+    for k, n in enumerate(wanted):
+        mine = np.flatnonzero(usable & (label == k))[:n]
         lineage = [source[i] for i in mine], [seeds[i] for i in mine]
-        made.append(Made(x[mine], *lineage, np.full(len(mine), -1)))
+        x = rows["text"].to_numpy(dtype=object)[mine] if real.are_texts else rows.iloc[mine]
+        made.append(Made(x, *lineage, np.full(len(mine), -1)))
     return made
+
+
+def _places(pool: pd.DataFrame, columns: Sequence[str], target: str) -> dict[str, int]:
+    """Where the pool has each column that is needed.
+
+    Raises:
+        ValueError: it has none or several of a name.
+    """
+    needed, names = [*columns, target], list(map(str, pool.columns))
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise ValueError(
+            f"the pool needs the columns {', '.join(needed)}; missing: {', '.join(missing)}. "
+            f"There are: {', '.join(names)}."
+        )
+    for name in needed:
+        if names.count(name) > 1 or needed.count(name) > 1:
+            whose = "the pool has" if names.count(name) > 1 else "X and the label together have"
+            raise ValueError(
+                f"columns of a pool are found by name; {whose} {name!r} twice. Rename one."
+            )
+    return {name: names.index(name) for name in needed}
 
 
 def _asked(source: Asked, real: Real, wanted: Sequence[int]) -> list[Made]:

@@ -6,8 +6,10 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from signal import SIGINT, SIGTERM
 
 import opal
+from opal import interrupts
 from opal.cli import output
 from opal.cli.parsing import HELP_FLAGS, show_help, unknown
 from opal.compiled import leave_out_fusion_emitters
@@ -28,6 +30,7 @@ SUMMARIES = {
     "tabular": "Generate, evaluate and audit synthetic rows of real tables; parse GPT-4's text.",
     "text": "Texts that a language model writes for small classes: make them, judge them.",
 }
+_INTERRUPTED = 128  # as shells do: the number of the signal is added
 # Modules that are not named after their command: "list" would shadow a builtin.
 _MODULES = {"list": "listing"}
 
@@ -36,15 +39,26 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
     0 is success, 1 a self-check that failed, 2 a request that cannot be met (one clear message,
-    no traceback: set ``OPAL_TRACEBACK=1`` to see where it arose), 130 an interrupt.
+    no traceback: set ``OPAL_TRACEBACK=1`` to see where it arose), 130 an interrupt, 143 SIGTERM.
     """
-    args = list(sys.argv[1:] if args is None else args)
-    return _guarded(lambda: _dispatch(args))
+    if args is None:
+        return _left(main(sys.argv[1:]))
+    words = list(args)
+    return _guarded(lambda: _dispatch(words))
 
 
 def run_study(name: str) -> None:
     """Be ``opal run NAME`` with the arguments of this process: ``python -m simulations.NAME``."""
-    raise SystemExit(main(["run", name, *sys.argv[1:]]))
+    raise SystemExit(_left(main(["run", name, *sys.argv[1:]])))
+
+
+def _left(status: int) -> int:
+    """End this process at once if it was interrupted: what JAX compiles then would crash it."""
+    if status > _INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def _dispatch(args: list[str]) -> int:
@@ -71,14 +85,21 @@ def _dispatch(args: list[str]) -> int:
 def _guarded(command: Callable[[], int]) -> int:
     """Turn a refused request into a message and a status; a bug keeps its traceback."""
     try:
-        return command()
+        with interrupts.terminable():
+            return command()
     except BrokenPipeError:
         # The reader has gone (`opal list | head`); keep the interpreter from flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; finished cells are kept, and the same command resumes\n")
-        return 130
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"{interrupts.told(stop)}\n")
+        return _INTERRUPTED + (SIGTERM if isinstance(stop, interrupts.Terminated) else SIGINT)
+    except MemoryError as error:
+        why = str(error) or "it does not"
+        output.print_error(
+            f"what was asked for must fit into memory; {why}. Lower the sizes that you set."
+        )
+        return 2
     except Exception as error:
         if os.environ.get("OPAL_TRACEBACK") or not _is_refusal(error):
             raise

@@ -65,12 +65,13 @@ class Fetch:
 
     def run(self) -> int:
         """Fetch with a progress bar."""
-        from opal import progress
+        from opal import interrupts, progress
         from opal.bridge import download
 
         files = [(entry, path) for entry in download.chosen(self.name) for path in entry.names()]
-        for entry, path in progress.track(files, "fetching", quiet=self.json):
-            entry.path(path)
+        with interrupts.keeps("whole files are kept, and the same command gets the others"):
+            for entry, path in progress.track(files, "fetching", quiet=self.json):
+                entry.path(path)
         return _report(download.verify(self.name), as_json=self.json)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from opal import executors
+from opal import executors, interrupts
 from opal.cli import output, registry
 from opal.cli.parsing import parse
 from opal.cli.run import NOT_JUDGED, UNJUDGED, passed, preset
@@ -111,7 +111,10 @@ def _drawn(
     folder = writable_folder(options.out / _CELLS)
     if not figures:
         return []
-    with executors.executor(options.workers, options.scheduler, folder) as executor:
+    with (
+        interrupts.keeps(interrupts.CELLS),
+        executors.executor(options.workers, options.scheduler, folder) as executor,
+    ):
         started: dict[str, Started] = {}
         before: Started | None = None
         for study, (cells, out) in studies.items():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from opal.scaling.purchase import PurchaseBudget
 
 _GROUPS = 2  # where nothing says how many
+_MOST_GROUPS = 1_000_000
 _SEEDS = 12  # of a pilot to begin with
 _SHARE = 0.5  # of its pool that each seed draws
 
@@ -151,6 +152,8 @@ def _counts(command: Command) -> tuple[float, ...]:
     counts, groups = tuple(float(n) for n in command.n_real), command.groups
     if groups is not None and groups < 1:
         raise ValueError(f"--groups is the number of groups, at least 1; got {groups}.")
+    if groups is not None and groups > _MOST_GROUPS:
+        raise ValueError(f"--groups must be at most {_MOST_GROUPS:,}; got {groups}.")
     if groups is not None and len(counts) not in (0, 1, groups):
         raise ValueError(
             f"--n-real names the real samples of each group, or one number for all; got "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, make_dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from opal import executors
+from opal import executors, interrupts, memory
 from opal.cli import output, registry
 from opal.cli.parsing import HELP_FLAGS, parse, show_help, unknown
 
@@ -30,6 +31,7 @@ Example:
     opal run alpha --preset quick --out results"""
 
 
+_EACH = 40.0  # bytes that a row of two columns or a result takes, with the work on it
 UNJUDGED = "tiny"  # preset at which checks are stated, but say nothing
 NOT_JUDGED = f"checks are not judged at --preset {UNJUDGED}, which is too small for them"
 
@@ -57,6 +59,11 @@ def main(args: Sequence[str]) -> int:
         return 0 if args else 2
     name, *rest = args
     options, config = configure(name, rest)
+    with interrupts.keeps(interrupts.CELLS):
+        return _run(name, options, config)
+
+
+def _run(name: str, options: Options, config: Any) -> int:
     from opal import records, runner
     from opal.files import writable_folder
 
@@ -109,7 +116,29 @@ def configure(name: str, args: Sequence[str]) -> tuple[Options, Any]:
     command = _command(base)
     options = parse(command, args, prog=f"opal run {name}", description=example)
     executors.check(options.workers, options.scheduler)
+    for each in fields(options.config):
+        _check_numbers(each.name, getattr(options.config, each.name))
     return options, options.config
+
+
+def _check_numbers(name: str, value: Any) -> None:
+    """Check what no study can do with a number, whatever it means there.
+
+    Raises:
+        ValueError: a number is not finite, or a whole one is negative, cannot be counted to, or is
+            of more things than memory can hold.
+    """
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, tuple | list):
+        for each in value:
+            _check_numbers(name, each)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{flag} must be finite; got {value}.")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        if not 0 <= value < 2**63:
+            raise ValueError(f"{flag} must be at least 0 and below 2^63; got {value}.")
+        if "seed" not in name:
+            memory.require(_EACH * value, f"{flag} {value}: so many rows or results", "Lower it")
 
 
 def _command(base: Any) -> type[Any]:

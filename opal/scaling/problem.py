@@ -18,6 +18,7 @@ from opal.scaling.weights import Replicates, points
 
 HUBER_DELTA = 1e-3  # on log residuals: Hoffmann et al. 2022, appendix D.3
 _LARGEST = 300.0  # of a logarithm: its exponential and the square of that are finite
+_MOST_DRAWS = 1_000_000
 _ROUNDING = 1e-13  # of the values
 LOSSES = ("least-squares", "huber-log")
 METHODS = ("profile", "bootstrap")
@@ -76,8 +77,11 @@ class Settings:
             )
         if not 0 < self.level < 1:
             raise ValueError(f"level must lie between 0 and 1; got {self.level:g}. Try 0.95.")
-        if self.n_bootstrap < 20:
-            raise ValueError(f"n_bootstrap must be at least 20; got {self.n_bootstrap}. Try 400.")
+        if not 20 <= self.n_bootstrap <= _MOST_DRAWS:
+            raise ValueError(
+                f"n_bootstrap must be at least 20 and at most {_MOST_DRAWS:,}; got "
+                f"{self.n_bootstrap}. Try 400."
+            )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ MIN_GAIN = 0.02
 LEAST_WEIGHT = 0.02  # of a pilot's points
 NO_NUMBER = "no number of real samples has so low a risk, by the fitted curve of real ones"
 """Why a purchase is worth no number of real samples."""
+_COUNTED = 2.0**53  # samples: beyond it whole numbers are no longer told apart
 _SIZES = 61  # numbers of synthetic samples that are tried before the search between them
 
 
@@ -62,6 +63,14 @@ class PurchaseBudget:
                 f"budget is the money that may be spent and must be positive; got {self.money}. "
                 "With nothing to spend there is nothing to plan."
             )
+        for name in ("price_real", "price_synthetic"):
+            price = getattr(self, name)
+            if not self.money / price < _COUNTED:
+                raise ValueError(
+                    f"budget must buy a number of samples that can be counted; {self.money:g} "
+                    f"buys {self.money / price:g} at {name} = {price:g}. Raise the price, or lower "
+                    "the budget."
+                )
         if self.largest_size < 1 and self.real_for(self.money) < 1:
             other = f", or for a real one, {self.price_real:g}" if self.price_real < np.inf else ""
             raise ValueError(

@@ -175,7 +175,13 @@ def check_numbers(frame: pd.DataFrame, name: str) -> None:
     """
     column = frame[name]
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-        bad = (pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy(bool)
+        try:
+            bad = (pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy(bool)
+        except OverflowError as error:
+            raise ValueError(
+                f"the column {name!r} must hold numbers of at most 1.8e308; one of its cells is a "
+                "whole number beyond that. Correct it, or choose a larger unit."
+            ) from error
         row = int(np.argmax(bad))  # the first; row 0 where all cells are numbers kept as text
         remedy = "Write plain numbers, as 1000 or 0.25: no separator, percent sign or unit."
         if not bad.any():

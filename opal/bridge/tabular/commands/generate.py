@@ -79,6 +79,7 @@ class GenerateRows(Asking):
 
     def run(self) -> dict[str, Any]:
         """Write the rows; whatever can be refused is refused before anything is asked."""
+        from opal import interrupts
         from opal.bridge.tabular.finetune.generate import fine_tune_rows
         from opal.bridge.tabular.generation import generate_rows
         from opal.reading import read_table
@@ -90,7 +91,8 @@ class GenerateRows(Asking):
         if self.fine_tune is not None:
             tuning = self._tuning(self.fine_tune)
             flags["source"] = self.file
-            return fine_tune_rows(read_table(self.file), tuning, **flags).result()
+            with interrupts.keeps(interrupts.in_file(self.work)):
+                return fine_tune_rows(read_table(self.file), tuning, **flags).result()
         self.settings()
         self.allowed()  # flags are refused before the file is read
         self.check_files(
@@ -98,7 +100,8 @@ class GenerateRows(Asking):
             written=[("--table-out", self.table_out)],
         )
         flags |= {"rows": self.rows, "shown": self.shown, "describe": self.describe}
-        return generate_rows(read_table(self.file), self, **flags).result()
+        with interrupts.keeps(interrupts.in_file(self.ledger)):
+            return generate_rows(read_table(self.file), self, **flags).result()
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """What was made, for people."""

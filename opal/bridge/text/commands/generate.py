@@ -45,24 +45,26 @@ class Generate(Asking):
 
     def run(self) -> dict[str, Any]:
         """Write the texts; whatever can be refused is refused before anything is asked."""
+        from opal import interrupts
         from opal.bridge.text import reading
         from opal.bridge.text.generation import generate_texts
 
         self.settings()
         self.allowed()
         self.check_files(read=[("the texts that are read", self.file)])
-        made = generate_texts(
-            reading.read_texts(
-                self.file,
-                reading.Columns.of(self),
-                drop_contradictions=self.drop_contradictions,
-            ),
-            self,
-            fill_to=self.fill_to,
-            per_class=self.per_class,
-            classes=self.classes,
-            descriptions=_pairs(self.describe),
-        )
+        with interrupts.keeps(interrupts.in_file(self.ledger)):
+            made = generate_texts(
+                reading.read_texts(
+                    self.file,
+                    reading.Columns.of(self),
+                    drop_contradictions=self.drop_contradictions,
+                ),
+                self,
+                fill_to=self.fill_to,
+                per_class=self.per_class,
+                classes=self.classes,
+                descriptions=_pairs(self.describe),
+            )
         if made.samples:
             made.write(self.out)
         return made.result()
