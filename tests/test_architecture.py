@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 # Rank of each room on the path of the data (DESIGN, section 2). Rooms of equal rank are strangers.
 # Mathematics and files; they know no room.
 TOOLS = (
-    "arrays", "checks", "columns", "compiled", "delimited", "draws", "files", "losses", "names",
+    "arrays", "checks", "columns", "compiled", "delimited", "draws", "files", "losses", "masking", "names",
     "newton", "progress", "reading", "signatures", "spelling", "validation",
 )  # fmt: skip
 RANKS = {

@@ -70,12 +70,12 @@ def export(
         BudgetError: they may cost more than is left.
     """
     _require_absent(path)
-    files.writable_folder(path.resolve().parent, "--batch-out")
-    requests = list(pending(prompter, wanted, ledger))
-    meter = Meter(budget, ledger.spent())
-    for request in requests:
+    files.writable_folder(files.resolved(path).parent, "--batch-out")
+    meter, requests = Meter(budget, ledger.spent()), []
+    for request in pending(prompter, wanted, ledger):
         if not meter.hold(worst := meter.worst(request)):
             raise meter.refusal(meter.held + worst)
+        requests.append(request)
     if not requests:
         return Exported(0, ())
     dialect = Dialect(limit_name, has_schemas=False)  # no one is there to try without them
