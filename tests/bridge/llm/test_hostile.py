@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("openai", reason="needs the extra text")
 
 from opal import cli
+from opal.bridge.llm import batch
 from opal.bridge.llm.budget import Limits, RateLimiter
 from opal.bridge.llm.command import samples_wanted
 from opal.bridge.llm.endpoint import Endpoint, retry_after
@@ -145,6 +146,17 @@ def test_a_key_without_a_prefix_is_not_shown_either(key: str) -> None:
 
 def test_marks_that_turn_a_line_around_are_not_printed() -> None:
     assert shown("a\u202eb\u2066c \U0001f642") == "a�b�c \U0001f642"
+
+
+def test_answers_of_the_older_protocol_are_refused_whole(ledger: Ledger, tmp_path: Path) -> None:
+    exported = batch.export(Plain(), {"a": 1}, ledger, tmp_path / "out.jsonl")
+    key = json.loads(exported.paths[0].read_text())["custom_id"]
+    body = {"object": "text_completion", "choices": [{"text": "x"}]}
+    result = {"custom_id": key, "response": {"status_code": 200, "body": body}}
+    (tmp_path / "in.jsonl").write_text(json.dumps(result))
+    with pytest.raises(ValueError, match="an answer of another kind"):
+        batch.load([tmp_path / "in.jsonl"], ledger)
+    assert ledger.waiting() == [key]
 
 
 def test_no_one_waits_for_a_billion_samples() -> None:
