@@ -23,7 +23,7 @@ def write_atomically(path: Path, write: Callable[[Path], None], *, private: bool
         OSError: the folder of ``path`` cannot be made or written, or ``path`` is a folder.
         ValueError: ``path`` is a device or a pipe.
     """
-    path = path.resolve()
+    path = resolved(path)
     writable_folder(path.parent)
     _require_plain("the file that is written", path)
     # Not tempfile's: its files may be read by their owner only, and stay so when renamed.
@@ -80,7 +80,7 @@ def require_distinct(read: Iterable[Named], written: Iterable[Named]) -> None:
 
 
 def _are_one(path: Path, other: Path) -> bool:
-    if path.resolve() == other.resolve():
+    if resolved(path) == resolved(other):
         return True
     return path.exists() and other.exists() and path.samefile(other)
 
@@ -93,6 +93,18 @@ def _require_plain(what: str, path: Path) -> None:
             f"{what} must be a file; {path} is a device or a pipe: name a file, which is put there "
             "whole."
         )
+
+
+def resolved(path: Path) -> Path:
+    """The path without links.
+
+    Raises:
+        OSError: one leads to itself.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError:
+        raise OSError(f"{path} is a link that leads to itself: name another file.") from None
 
 
 def writable_folder(path: Path, flag: str = "--out") -> Path:

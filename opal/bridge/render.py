@@ -172,7 +172,9 @@ def _mark(character: str) -> str:
         return chr(0x2400 + code)
     if code == 0x7F:
         return "␡"
-    return "�" if 0x80 <= code < 0xA0 or 0xD800 <= code < 0xE000 or code >= 0xFFFE else character
+    hides = 0x202A <= code < 0x202F or 0x2066 <= code < 0x206A  # turns what follows around
+    wrong = 0x80 <= code < 0xA0 or 0xD800 <= code < 0xE000 or code in (0xFFFE, 0xFFFF)
+    return "�" if hides or wrong else character
 
 
 def terminal(blocks: Iterable[Block]) -> Group:

@@ -70,12 +70,12 @@ def export(
         BudgetError: they may cost more than is left.
     """
     _require_absent(path)
-    files.writable_folder(path.resolve().parent, "--batch-out")
-    requests = list(pending(prompter, wanted, ledger))
-    meter = Meter(budget, ledger.spent())
-    for request in requests:
+    files.writable_folder(files.resolved(path).parent, "--batch-out")
+    meter, requests = Meter(budget, ledger.spent()), []
+    for request in pending(prompter, wanted, ledger):
         if not meter.hold(worst := meter.worst(request)):
             raise meter.refusal(meter.held + worst)
+        requests.append(request)
     if not requests:
         return Exported(0, ())
     dialect = Dialect(limit_name, has_schemas=False)  # no one is there to try without them
@@ -215,13 +215,14 @@ def _outcome(line: str) -> tuple[str, _Outcome]:
         )
     status, body = _unwrapped(response)
     if isinstance(body, dict):
-        if status in (None, 200) and "choices" in body:
-            return key, _Outcome(body, 200, None)
-        if body.get("object") == "response" or "output" in body:
+        if body.get("object") in ("response", "text_completion") or "output" in body:
             raise ValueError(
-                "it is an answer of another kind (of /v1/responses); the requests were of "
+                "it is an answer of another kind (of /v1/responses or /v1/completions); the "
+                "requests were of "
                 f"{_URL}. Upload them as they are"
             )
+        if status in (None, 200) and "choices" in body:
+            return key, _Outcome(body, 200, None)
     told = error or (body.get("error") or body if isinstance(body, dict) else None)
     if not told or status == 200:
         fields = sorted(map(str, body if isinstance(body, dict) else result))

@@ -206,11 +206,14 @@ class RateLimiter:
         self._left = deque((now - age, tokens) for age, tokens in recent)
         self._tokens = sum(tokens for _, tokens in self._left)
 
-    async def admit(self, tokens: int, pause: float = 0.0) -> None:
-        """Wait until a request of so many tokens may leave, and ``pause`` seconds at least."""
-        ends = self._clock() + pause
+    async def admit(self, tokens: int, pause: Callable[[], float] | None = None) -> None:
+        """Wait until a request of so many tokens may leave, and until no ``pause`` is left.
+
+        The seconds of a pause are asked for anew each time: one that begins while requests queue
+        here holds for them too.
+        """
         async with self._turn:
-            while (wait := max(self._wait(tokens), ends - self._clock())) > 0:
+            while (wait := max(self._wait(tokens), 0.0 if pause is None else pause())) > 0:
                 await self._sleep(wait)
             self._left.append((self._clock(), tokens))
             self._tokens += tokens

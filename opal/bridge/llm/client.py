@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 from opal import validation
 from opal.bridge.llm.completion import read_completion
 from opal.bridge.llm.dialect import Complaint, Dialect, LimitName
-from opal.bridge.llm.endpoint import LONGEST_PAUSE, Attempt, Endpoint, Traffic, retry_after
+from opal.bridge.llm.endpoint import (
+    LONGEST_PAUSE,
+    Attempt,
+    Endpoint,
+    Traffic,
+    is_passing,
+    retry_after,
+)
 from opal.bridge.llm.request import (
     NOTHING,
     AskError,
@@ -33,6 +40,10 @@ if TYPE_CHECKING:
 
 # That of the task that asks: openai sends from the same task.
 _ATTEMPT: ContextVar[Attempt] = ContextVar("attempt")
+
+
+class _BodyError(Exception):
+    """What came is no JSON."""
 
 
 class OpenAIClient:
@@ -115,14 +126,20 @@ class OpenAIClient:
                 headers = self._endpoint.headers() | {"Idempotency-Key": idempotency_key}
                 raw = await create(**body, extra_headers=headers)
                 # A server may print the key back.
-                answer = json.loads(self._endpoint.masked(raw.http_response.text))
+                answer = _json(self._endpoint.masked(raw.http_response.text))
             except openai.APIStatusError as error:
                 adapted = dialect.adapted(_complaint(error), request)
                 if adapted is None:
                     return error
                 dialect = adapted
-            except (openai.OpenAIError, AskError, ValueError, RecursionError) as error:
-                return error  # no JSON is a ValueError, and so is a number of 5,000 digits
+            except (openai.OpenAIError, AskError, _BodyError) as error:
+                return error
+            except ValueError:
+                # Before anything left: openai adds headers from variables of its own.
+                return FatalError(
+                    "the request cannot be sent; OPENAI_ORG_ID, OPENAI_PROJECT_ID or "
+                    "OPENAI_CUSTOM_HEADERS of the environment may hold what no header can."
+                )
             else:
                 self._dialect = dialect
                 return answer
@@ -140,6 +157,11 @@ class OpenAIClient:
                     max_retries=self._max_retries,
                     http_client=_gated(self._timeout),
                 )
+            except OSError as error:
+                raise FatalError(
+                    "the certificates of authorities cannot be read; SSL_CERT_FILE or SSL_CERT_DIR "
+                    f"of the environment must name some ({error.strerror})."
+                ) from None
             except (ValueError, httpx2.InvalidURL):
                 # Without a history, which repeats a proxy's password.
                 raise FatalError(
@@ -154,7 +176,7 @@ class OpenAIClient:
         import openai
 
         billed, where = None if lost else NOTHING, self._endpoint.host
-        if isinstance(error, AskError):
+        if isinstance(error, AskError | FatalError):
             return error
         if isinstance(error, openai.APIStatusError):
             return self._status(error, request, billed)
@@ -168,7 +190,7 @@ class OpenAIClient:
             cause = cause or type(error.__cause__).__name__
             message = f"the connection to {where} {what}: {cause}."
             return FailedError(message, kind=kind, tokens=billed)
-        if isinstance(error, ValueError | RecursionError):
+        if isinstance(error, _BodyError):
             return FailedError("the answer is no whole JSON.", kind="body", tokens=None)
         message = f"the client failed: {self._endpoint.told(str(error))[:300]}"
         return FailedError(message, kind="client", tokens=billed)
@@ -195,18 +217,25 @@ class OpenAIClient:
             )
         wait = retry_after(error.response.headers)
         if wait is not None and wait > LONGEST_PAUSE:
-            then = datetime.now().astimezone() + timedelta(seconds=min(wait, 1e9))
+            then = datetime.now().astimezone() + timedelta(seconds=wait)
             return FatalError(
                 f"{where} wants no request for {wait:,.0f} seconds, until {then:%Y-%m-%d %H:%M}; "
                 f"run again then. It says: {said}"
             )
-        if status in (408, 409, 429) or status >= 500:
+        if is_passing(status):
             return FailedError(said, kind=kind, tokens=billed)
         if complaint.is_of_content:
             return RefusedError(said, kind=kind, tokens=NOTHING)
         mend = complaint.remedy
         message = f"{where} refuses requests of this form: {said} {mend}".strip()
         return RefusedError(message, kind=kind, tokens=NOTHING, alike=True)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # a ValueError also for a number of 5,000 digits
+        raise _BodyError from None
 
 
 def _message(error: openai.APIStatusError) -> str:

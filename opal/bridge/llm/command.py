@@ -28,6 +28,7 @@ from opal.files import Named, require_distinct, writable_folder
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+_MOST_SAMPLES = 1_000_000  # of a group: planning alone takes a minute
 DEFAULT_LEDGER = Path("results/ledger.sqlite")
 
 
@@ -130,7 +131,7 @@ class Asking:
             ValueError: two files are one, or one that is written is a device.
             IsADirectoryError: one that is written is a folder.
         """
-        kept = [self.ledger.with_name(self.ledger.name + end) for end in ("-wal", "-shm")]
+        kept = [Path(f"{self.ledger}{end}") for end in ("-wal", "-shm")]
         require_distinct(
             [
                 *read,
@@ -245,7 +246,7 @@ def samples_wanted(
         flag: that says ``each``.
 
     Raises:
-        ValueError: not exactly one is given, or it is not positive.
+        ValueError: not exactly one is given, or it is not positive, or more than a million.
 
     >>> samples_wanted({"a": 75, "b": 300}, fill_to=200, each=None, flag="--per-class")
     {'a': 125, 'b': 0}
@@ -255,6 +256,8 @@ def samples_wanted(
     for name, number in (("--fill-to", fill_to), (flag, each)):
         if number is not None and number < 1:
             raise ValueError(f"{name} must be at least 1; got {number}.")
+        if number is not None and number > _MOST_SAMPLES:
+            raise ValueError(f"{name} must be at most {_MOST_SAMPLES:,}; got {number:,}.")
     if fill_to is None:
         return dict.fromkeys(originals, each or 0)
     return {group: max(fill_to - count, 0) for group, count in originals.items()}

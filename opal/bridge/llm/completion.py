@@ -6,8 +6,9 @@ import json
 import math
 from collections.abc import Mapping
 
-from opal.bridge.llm.request import MOST_TOKENS, RefusedError, Reply
+from opal.bridge.llm.request import MOST_TOKENS, RefusedError, Reply, whole
 
+_NAME = 500  # characters of the name of a model, and of a reason
 # Words in the codes of errors that come without a status, and the status that each stands for.
 _STATUSES = {
     "rate_limit": 429,
@@ -72,8 +73,8 @@ def read_completion(payload: object) -> Reply:
         content,
         tokens_in,
         tokens_out,
-        reason if isinstance(reason, str) else None,
-        model if isinstance(model, str) else "",
+        whole(reason[:_NAME]) if isinstance(reason, str) else None,
+        whole(model[:_NAME]) if isinstance(model, str) else "",
     )
 
 

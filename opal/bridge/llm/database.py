@@ -59,7 +59,7 @@ class Database:
     """
 
     def __init__(self, path: str | Path, *, copy_of: Path | None = None) -> None:
-        self.path = Path(path).resolve()
+        self.path = files.resolved(Path(path))
         self.name = copy_of or self.path
         self._connection = _connect(self.path)
 

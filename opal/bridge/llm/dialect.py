@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from opal.bridge.llm.request import Message, Request
+from opal.bridge.llm.request import Message, Request, whole
 
 # OpenAI's reasoning models know only the second; many other servers only the first.
 LimitName = Literal["max_tokens", "max_completion_tokens"]
@@ -88,10 +88,7 @@ class Dialect:
         messages = request.messages if self.has_system else _without_system(request.messages)
         body: dict[str, object] = {
             "model": request.model,
-            "messages": [
-                {"role": each.role, "content": each.content.encode("utf-8", "replace").decode()}
-                for each in messages
-            ],
+            "messages": [{"role": each.role, "content": whole(each.content)} for each in messages],
             **{name: value for name, value in sampling.items() if value is not None},
             self.limit_name: request.max_tokens,
         }

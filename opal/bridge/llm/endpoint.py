@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import json
 import math
 import os
 import re
 import time
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,11 +28,15 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _MOST_BYTES = 32 * 2**20  # of an answer
 # Statuses of gateways that have lost the endpoint's answer, which may be billed.
 _LOST = (502, 504, 520, 521, 522, 523, 524, 525, 526, 527)
-_BUSY = (429, 503, 529)
-_OPENAI_WAITS = 120.0  # seconds that the openai package waits by itself
+# Seconds that the openai package may wait by itself, where nothing interrupts it.
+_OPENAI_WAITS = 2.0
+_LIFETIME = 1e10  # seconds
 LONGEST_PAUSE = 900.0
 """Seconds of Retry-After that are waited out; what is longer is told."""
-_AS_SENT = ("content-encoding", "content-length", "transfer-encoding")
+_AS_SENT = ("content-encoding", "content-length", "content-type", "transfer-encoding")
+_INFLATED = {"gzip": 31, "x-gzip": 31, "deflate": 47}  # window bits of zlib
+# A long word of letters and digits is no name that a person would give a variable.
+_NO_NAME = re.compile(r"(?=[A-Za-z]*\d)[A-Za-z0-9]{20,}")
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,8 @@ def is_loopback(url: str | None) -> bool:
 
 
 def _key(variable: str, host: str | None) -> str:
-    if not re.fullmatch(r"[A-Za-z_]\w{0,63}", variable) or masked(variable) != variable:
+    named = re.fullmatch(r"[A-Za-z_]\w{0,63}", variable) and not _NO_NAME.fullmatch(variable)
+    if not named or masked(variable) != variable:
         raise ValueError(
             "key_variable must be the name of a variable of the environment; what was given is no "
             "such name and is not shown, for it may be a key. Put the key into a variable."
@@ -196,7 +203,7 @@ class Traffic:
         """
         import httpx2
 
-        await attempt.gate(lost=attempt.lost, pause=self.pause)
+        await attempt.gate(lost=attempt.lost, pause=lambda: self.pause)
         attempt.lost = True
         try:
             # The client's own timeout starts anew with each byte that comes.
@@ -206,7 +213,10 @@ class Traffic:
                     content = await _whole(response)
                 finally:
                     await response.aclose()
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
+        except (
+            httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout,
+            httpx2.LocalProtocolError,  # headers that cannot be sent
+        ):  # fmt: skip
             attempt.lost = False
             raise
         except TimeoutError:
@@ -226,37 +236,70 @@ class Traffic:
         The openai package would wait for no long one, nor let other requests wait.
         """
         wait = retry_after(headers)
-        if wait is None or status not in _BUSY or wait > LONGEST_PAUSE:
+        if wait is None or not is_passing(status) or wait > LONGEST_PAUSE:
             return
         self._pause_ends = max(self._pause_ends, time.monotonic() + wait)
         if wait > _OPENAI_WAITS:
-            del headers["retry-after"]
+            for name in ("retry-after", "retry-after-ms"):
+                headers.pop(name, None)
 
 
 async def _whole(response: httpx2.Response) -> bytes:
     """The content of an answer that is not longer than any can be."""
     content = bytearray()
-    async for part in response.aiter_bytes(65536):
+    # As it is sent: httpx2 unpacks without bound, and what is packed twice grows a million times.
+    async for part in response.aiter_raw(65536):
         content += part
         if len(content) > _MOST_BYTES:
-            raise RefusedError(
-                f"the answer is longer than {_MOST_BYTES >> 20} MB and was cut off.",
-                kind="size", tokens=None,
-            )  # fmt: skip
-    return bytes(content)
+            raise _too_long()
+    unpacked = bytes(content)
+    codings = response.headers.get("content-encoding", "").lower().split(",")
+    for coding in reversed([each.strip() for each in codings]):
+        if coding in _INFLATED and unpacked:
+            unpacked = _inflated(unpacked, coding, response.request)
+    # JSON says by itself what its encoding is, whatever a header may call it.
+    text = unpacked.decode(json.detect_encoding(unpacked), "replace")
+    return text.encode("utf-8")
+
+
+def _inflated(content: bytes, coding: str, request: httpx2.Request) -> bytes:
+    import httpx2
+
+    inflating = zlib.decompressobj(_INFLATED[coding])
+    try:
+        found = inflating.decompress(content, _MOST_BYTES + 1)
+    except zlib.error as error:
+        raise httpx2.DecodingError(str(error), request=request) from None
+    if len(found) > _MOST_BYTES:
+        raise _too_long()
+    return found
+
+
+def _too_long() -> RefusedError:
+    return RefusedError(
+        f"the answer is longer than {_MOST_BYTES >> 20} MB and was cut off.",
+        kind="size", tokens=None,
+    )  # fmt: skip
+
+
+def is_passing(status: int) -> bool:
+    """Whether an error of that status may be gone when the endpoint is asked again."""
+    return status in (408, 409, 429) or status >= 500
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that an endpoint asks to wait; None if it does not."""
-    value = headers.get("retry-after")
+    """Seconds that an endpoint asks to wait, a lifetime at most; None if it does not."""
+    value, unit = headers.get("retry-after-ms"), 1e-3
+    if value is None:
+        value, unit = headers.get("retry-after"), 1.0
     if value is None:
         return None
     try:
-        seconds = float(value)
+        seconds = float(value) * unit
     except ValueError:
         try:
             then = email.utils.parsedate_to_datetime(value)
             seconds = then.timestamp() - time.time()
         except (TypeError, ValueError, OverflowError, OSError):
             return None
-    return seconds if seconds >= 0 and math.isfinite(seconds) else None
+    return min(seconds, _LIFETIME) if seconds >= 0 else None

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 from opal.bridge.llm.budget import UNITS
 from opal.bridge.llm.database import Database, damaged
-from opal.bridge.llm.request import Reply, Request
+from opal.bridge.llm.request import Reply, Request, whole
 
 _PAGE = 500
 _RELEASED = "state = 'failed' AND kind = 'released'"
@@ -85,10 +85,9 @@ class Ledger(Database):
         an answer that never came. ``kind`` is a word, ``message`` a line.
         """
         row, _ = self._end(request.key, "failed", cost, tokens or (None, None), time.time())
-        clean = message.encode("utf-8", "replace").decode("utf-8")
         self.run(
             "UPDATE requests SET kind = ?, error = ?, final = ?, lost = lost + ? WHERE id = ?",
-            kind, clean, int(final), lost, row,
+            kind, whole(message), int(final), lost, row,
         )  # fmt: skip
 
     def entry(self, request: Request) -> Entry | None:

@@ -44,7 +44,7 @@ class Call:
         self._held = self._worst = meter.worst(request)
         self._lost = self._unbooked = 0
 
-    async def gate(self, *, lost: bool = False, pause: float = 0.0) -> None:
+    async def gate(self, *, lost: bool = False, pause: Callable[[], float] | None = None) -> None:
         """Let the next attempt leave.
 
         Raises:
@@ -54,8 +54,9 @@ class Call:
         self.waits = True
         if self.attempts and lost:
             self._lose()
-        if pause > _TOLD_SECONDS:
-            self._paused(pause)
+        wait = 0.0 if pause is None else pause()
+        if wait > _TOLD_SECONDS:
+            self._paused(wait)
         await self._limiter.admit(self._tokens, pause)
         if not self._is_open():
             raise FailedError("it was not sent any more.", kind="stopped", tokens=NOTHING)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -124,6 +124,11 @@ class ModelSettings:
     def __post_init__(self) -> None:
         if not self.model.strip():
             raise ValueError("a request needs the name of a model; got none: name it with --model.")
+        if self.model != whole(self.model):
+            raise ValueError(
+                f"the name of a model must be of characters; {self.model!r} holds bytes that are "
+                "none in UTF-8."
+            )
         if self.temperature is not None and not 0 <= self.temperature <= 2:
             raise ValueError(f"temperature must be from 0 to 2; got {self.temperature:g}.")
         if self.top_p is not None and not 0 < self.top_p <= 1:
@@ -244,14 +249,25 @@ class NotingPrompter(Prompter, Protocol):
 NOTHING = (0, 0)
 
 
+def whole(text: str) -> str:
+    r"""A text without halves of characters, which no encoding can carry.
+
+    >>> whole("a\ud800b")
+    'a?b'
+    """
+    return text.encode("utf-8", "replace").decode()
+
+
 class Gate(Protocol):
     """Awaited by a client before each attempt leaves.
 
     It waits for the limits, holds the budget and writes to the ledger that the request is out.
     """
 
-    async def __call__(self, *, lost: bool = False, pause: float = 0.0) -> None:
-        """Pass, after ``pause`` seconds at least, in which the endpoint wants no request.
+    async def __call__(
+        self, *, lost: bool = False, pause: Callable[[], float] | None = None
+    ) -> None:
+        """Pass, once no seconds of ``pause`` are left, in which the endpoint wants no request.
 
         The attempt before may have been billed though its answer was ``lost``.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ class GeneratedRows:
             [report.line(each, prompts, group=each.group, row=each.content) for each in samples],
         )
         if table is not None:
-            write_atomically(table, lambda path: self.table().to_csv(path, index=False))
+            save = partial(self.table().to_csv, index=False)
+            write_atomically(table, save, private=True)
 
 
 def generate_rows(

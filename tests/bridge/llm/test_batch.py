@@ -208,7 +208,7 @@ def bare(line: Line) -> Line:
     ("form", "message"),
     [
         (lambda line: line, "it is a request: this is the file that was sent"),
-        (of_responses, r"of another kind \(of /v1/responses\)"),
+        (of_responses, r"of another kind \(of /v1/responses or /v1/completions\)"),
         (embedding, "neither a chat completion nor an error; its fields are data, object"),
         (anthropic, "neither a chat completion nor an error"),
         (bare, "neither a chat completion nor an error"),

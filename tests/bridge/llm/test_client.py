@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def ask(client: OpenAIClient) -> tuple[Reply, list[bool]]:
     """The reply, and whether the attempt before each may have been billed."""
     passed: list[bool] = []
 
-    async def gate(*, lost: bool = False, pause: float = 0.0) -> None:
+    async def gate(*, lost: bool = False, pause: Callable[[], float] | None = None) -> None:
         passed.append(lost)
 
     async def work() -> Reply:

@@ -263,6 +263,7 @@ def test_rows_of_each_group_are_read_and_counted(
     assert found["rejected"]["fewer rows than asked for"] == len(server.seen)
     assert any("a row of the group" in reason for reason in found["rejected"])
     made = read_table(inside / "made.csv")
+    assert (inside / "made.csv").stat().st_mode & 0o077 == 0
     assert list(made.columns) == ["age", "sex", "y"]
     assert made.groupby(["sex", "y"]).size().tolist() == [3, 3, 3, 3]
     lines = [json.loads(line) for line in (inside / "samples.jsonl").read_text().splitlines()]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -71,7 +71,7 @@ def request(client: LocalClient, index: int = 0, **other: object) -> Request:
     return replace(usual, **other)  # type: ignore[arg-type]
 
 
-async def no_wait(*, lost: bool = False, pause: float = 0.0) -> None:
+async def no_wait(*, lost: bool = False, pause: Callable[[], float] | None = None) -> None:
     del lost
 
 

@@ -81,7 +81,7 @@ class AuditReport:
 
     def write(self, path: Path) -> dict[str, Any]:
         """Write the page, all of it or nothing; what was found, and where it is written."""
-        write_text(path, self.to_html())
+        write_text(path, self.to_html(), private=True)  # it holds texts
         return self.result() | {"written": str(path)}
 
 

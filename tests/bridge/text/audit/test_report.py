@@ -123,6 +123,7 @@ def test_the_page_is_written_whole(result: dict[str, Any], tmp_path: Path) -> No
     found = AuditReport(result["audits"])
     assert found.write(path) == found.result() | {"written": str(path)}
     assert path.read_text(encoding="utf-8") == found.to_html()
+    assert path.stat().st_mode & 0o077 == 0  # it holds texts
     assert [each.name for each in path.parent.iterdir()] == ["audit.html"]
     with pytest.raises(IsADirectoryError, match="is a folder"):
         found.write(tmp_path)
