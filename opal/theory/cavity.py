@@ -115,9 +115,16 @@ def self_consistent(
         noise = jnp.einsum("k,kpq->pq", total * sizes, within) + fitted.noise
         pull = 0.5 * jnp.einsum("pq,pqr->r", response, fitted.slope) - fitted.drift
         centre = state.centre - response @ (total @ mean + penalty * state.centre - pull)
-        new = (centre, response @ noise @ response, response)
-        change = jnp.stack([_change(a, b) for a, b in zip(new, state[:3], strict=True)]).max()
-        return _State(*new, mean, change, state.n + 1)
+        covariance = response @ noise @ response
+        # A centre may be zero, and then all that changes of it is rounding.
+        spread = jnp.sqrt(jnp.max(jnp.abs(covariance)))
+        changes = (
+            _change(centre, state.centre, spread),
+            _change(covariance, state.covariance),
+            _change(response, state.response),
+        )
+        change = jnp.stack(changes).max()
+        return _State(centre, covariance, response, mean, change, state.n + 1)
 
     def unfinished(state: _State) -> Array:
         bounded = jnp.max(jnp.abs(state.covariance)) < _DIVERGED * largest
@@ -172,5 +179,6 @@ def _of_fit(
     return _Fitted(noise(theta), jax.jacfwd(noise)(theta), drift)
 
 
-def _change(new: Array, old: Array) -> Array:
-    return jnp.max(jnp.abs(new - old)) / (jnp.max(jnp.abs(new)) + 1e-300)
+def _change(new: Array, old: Array, scale: Array | float = 1e-300) -> Array:
+    """The largest change, relative to the largest entry or a ``scale`` of its own."""
+    return jnp.max(jnp.abs(new - old)) / jnp.maximum(jnp.max(jnp.abs(new)), scale)

@@ -217,7 +217,7 @@ def test_rows_are_not_written_over_a_folder(
     text = tmp_path / "rows.txt"
     text.write_text("a is 1.\n")
     error = run(capsys, "parse", text, "--out", tmp_path, status=2)
-    assert f"--out must be a file; {tmp_path} is a folder: name another file." in error
+    assert f"--out must be a file; {tmp_path} is a folder: name a file in it." in error
 
 
 def test_bad_input_is_refused_and_nothing_is_written(
