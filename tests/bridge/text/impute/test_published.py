@@ -122,7 +122,7 @@ def test_the_temperature_is_that_of_the_paper() -> None:
     for given in (None, 0.7):
         asking = Impute(protocol="published", model="gpt", temperature=given)
         assert asking.settings().temperature == 0.7
-    assert Impute(model="gpt").settings().temperature == 1.0
+    assert Impute(model="gpt").settings().temperature is None
     preset = classifiers.PRESETS["published"]
     assert (preset.batch, preset.max_tokens, preset.learning_rate) == (32, 75, 3e-5)
     assert (preset.epochs, preset.stop_f1) == (4, 0.85)
