@@ -367,7 +367,7 @@ def test_far_more_passes_than_were_seen_are_told() -> None:
         (Settings(link="probit"), "link must be one of .* got 'probit'"),
         (Settings(intervals="wald"), "intervals must be one of .* got 'wald'"),
         (Settings(level=95.0), "level must lie between 0 and 1; got 95"),
-        (Settings(n_bootstrap=1), "n_bootstrap must be at least 20; got 1"),
+        (Settings(n_bootstrap=1), "n_bootstrap must be at least 20 and at most 1,000,000; got 1"),
         (Settings(loss="huber-log", link="log"), "takes logarithms itself; got link 'log'"),
     ],
 )
