@@ -22,12 +22,26 @@ KINDS: Mapping[str, str] = {
 }
 
 
+def require_frame(value: object, what: str) -> None:
+    """Check that a table is one of pandas.
+
+    Raises:
+        TypeError: it is something else, such as the path of a file.
+    """
+    if not isinstance(value, pd.DataFrame):
+        raise TypeError(
+            f"{what} must be a DataFrame of pandas; got {type(value).__name__}. Read a file with "
+            "opal.reading.read_table, or call pandas.DataFrame."
+        )
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """A CSV file with a header and rows, or a Parquet file (``.parquet``) with rows.
 
     Raises:
         ValueError: it is not one; says which file, and why.
     """
+    path = Path(path)
     kind = _PARQUET if path.suffix.lower() == ".parquet" else KINDS[".csv"]
     try:
         table = pd.read_parquet(path) if kind == _PARQUET else _read_csv(path)

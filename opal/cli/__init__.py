@@ -88,9 +88,9 @@ def _guarded(command: Callable[[], int]) -> int:
         sys.stderr.write(f"{interrupts.told(stop)}\n")
         return _INTERRUPTED + (SIGTERM if isinstance(stop, interrupts.Terminated) else SIGINT)
     except MemoryError as error:
+        why = str(error) or "it does not"
         sys.stderr.write(
-            f"error: what was asked for must fit into memory; {error or 'it does not'}. Lower the "
-            "sizes that you set.\n"
+            f"error: what is asked for must fit into memory; {why}. Lower the sizes that you set.\n"
         )
         return 2
     except Exception as error:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from opal.names import hint
+from opal.reading import require_frame
 from opal.scaling.scaling_law import Columns, ScalingLaw
 
 NAME_YOURS = " Name yours with --x, --y and --seed (in Python x, y and seed)."
@@ -70,7 +71,9 @@ def check_columns(frame: pd.DataFrame, names: Sequence[str], *, remedy: str = ""
 
     Raises:
         ValueError: one is not; says the nearest match, and what there is.
+        TypeError: the table is none.
     """
+    require_frame(frame, "a table")
     known = [str(name) for name in frame.columns]
     for name in names:
         if name not in known:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from opal.cli import registry
 from opal.cli.run import preset
 from tests.fuzz import harness, lines
 
