@@ -17,7 +17,7 @@ def hint(name: str, known: Iterable[str]) -> str:
     ("; did you mean 'alpha'?", '.')
     """
     lowered = {entry.lower(): entry for entry in known}
-    nearest = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.5)
     return f"; did you mean {lowered[nearest[0]]!r}?" if nearest else "."
 
 

@@ -246,6 +246,24 @@ def _for_each_group(value: object, n_groups: int, what: str, *, minimum: int) ->
     return validate_counts(each, n_groups, what=what, minimum=minimum)
 
 
+def require_setting(setting: object, design: object) -> None:
+    """Check what is simulated or predicted.
+
+    Raises:
+        TypeError: one is something else.
+    """
+    if not hasattr(setting, "law"):
+        raise TypeError(
+            "a setting such as GaussianMixture([[-1.0], [1.0]]) has a law; got "
+            f"{type(setting).__name__}, which has none."
+        )
+    if not isinstance(design, Design):
+        raise TypeError(
+            "what is simulated or predicted is a Design, such as Design((100, 10)); got "
+            f"{type(design).__name__}."
+        )
+
+
 def baselines(counts: Sequence[int], *, loss: Loss = "logistic") -> dict[str, Design]:
     """The designs without synthetic rows that stand beside every synthetic arm.
 

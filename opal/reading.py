@@ -35,6 +35,19 @@ KINDS: Mapping[str, str] = {
 }
 
 
+def require_frame(value: object, what: str) -> None:
+    """Check that a table is one of pandas.
+
+    Raises:
+        TypeError: it is something else, such as the path of a file.
+    """
+    if not isinstance(value, pd.DataFrame):
+        raise TypeError(
+            f"{what} must be a DataFrame of pandas; got {type(value).__name__}. Read a file with "
+            "opal.reading.read_table, or call pandas.DataFrame."
+        )
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """A table with a header and rows: text with any usual separator, Parquet or Feather.
 
@@ -44,6 +57,7 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         ValueError: it is no such table, or two columns have one name; says which file, and why.
     """
+    path = Path(path)
     if path.suffix.lower() == ".parquet":
         return _read(path, _PARQUET, _no_parquet)
     return _read(path, KINDS[".csv"], _table)

@@ -236,6 +236,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 def _parquet(path: Path) -> Path:
     """``path`` with ``.parquet`` at its end; a dot inside a name is part of the name."""
+    path = Path(path)
     return path if path.suffix == ".parquet" else path.with_name(f"{path.name}.parquet")
 
 

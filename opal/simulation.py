@@ -17,7 +17,7 @@ from opal.arrays import AnyArray
 from opal.draws import as_key, named, replicate_keys
 from opal.estimators import fit_logistic, fit_ridge, move_to_balance
 from opal.losses import Loss
-from opal.objective import Design, RowWeights
+from opal.objective import Design, RowWeights, require_setting
 from opal.settings.groups import Sample, validate_count, validate_counts
 from opal.settings.law import TrueLaw, require_pytree
 from opal.settings.setting import Setting
@@ -143,6 +143,7 @@ def replicate_metrics(
     Raises:
         ValueError: see :func:`simulate`.
     """
+    require_setting(setting, design)
     validate_count(n_replicates, "n_replicates", minimum=1)
     if chunk_size is not None:
         validate_count(chunk_size, "chunk_size", minimum=1)

@@ -67,6 +67,11 @@ def fit_pilot(
             parts, or have fewer than five.
     """
     columns = {name: name for name in VARIABLES} if x is None else dict(x)
+    if columns.keys() != set(VARIABLES):
+        raise ValueError(
+            f"x names the column of each of {', '.join(VARIABLES)}; got {columns}. Leave it out "
+            "where they are called so."
+        )
     law = law or cross_law()
     frame = as_numbers(frame)
     means = frame

@@ -10,6 +10,7 @@ import pandas as pd
 
 from opal.columns import data_row, require_distinct
 from opal.names import hint
+from opal.reading import require_frame
 from opal.scaling.scaling_law import Columns, ScalingLaw
 
 NAME_YOURS = " Name yours with --x, --y and --seed (in Python x, y and seed)."
@@ -76,7 +77,9 @@ def check_columns(frame: pd.DataFrame, names: Sequence[str], *, remedy: str = ""
 
     Raises:
         ValueError: one is not, or two have one name; says the nearest match, and what there is.
+        TypeError: the table is none of pandas.
     """
+    require_frame(frame, "a table")
     known = [str(name) for name in frame.columns]
     require_distinct(known, "the table")
     for name in names:

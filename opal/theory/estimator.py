@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from opal import losses
-from opal.objective import GeneratorRows, RowCounts, RowWeights
+from opal.objective import GeneratorRows, RowCounts, RowWeights, require_setting
 from opal.settings.law import ScoreLaw, SmoothLaw, SmoothTruth, lacking, require_pytree
 from opal.theory.asymptotics import Asymptotics, asymptotics
 from opal.theory.cavity import SelfConsistent, self_consistent
@@ -163,6 +163,7 @@ def check_groups(setting: Setting, design: Design) -> None:
     Raises:
         ValueError: it has not.
     """
+    require_setting(setting, design)
     n_groups = len(setting.law.groups)
     if len(design.counts) != n_groups:
         raise ValueError(

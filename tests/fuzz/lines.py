@@ -108,11 +108,13 @@ def lines(kinds: Mapping[Start, type[Any]], n: int, seed: int) -> Iterator[tuple
 def study_lines(configs: Mapping[str, Any], n: int, seed: int) -> Iterator[tuple[str, ...]]:
     """``n`` command lines of studies at their tiny preset with a number that cannot be."""
     draw = random.Random(seed)
-    hostile = ("-1", "nan", "inf", "1e20", "1e308", str(2**63), "10000000000000", "", "x" * 5000)
+    counts = ("-1", "nan", "1e20", str(2**63), "10000000000000", "", "x" * 5000)
+    others = ("nan", "inf", "-inf", "", "x" * 5000)  # any finite number may be meant
     for k in range(n):
         study = STUDIES[k % len(STUDIES)]
-        field = draw.choice(dataclasses.fields(configs[study])).name.replace("_", "-")
-        yield ("run", study, "--preset", "tiny", f"--{field}", draw.choice(hostile))
+        field = draw.choice(dataclasses.fields(configs[study]))
+        value = draw.choice(others if "float" in str(field.type) else counts)
+        yield ("run", study, "--preset", "tiny", f"--{field.name.replace('_', '-')}", value)
 
 
 def damaged(content: bytes, draw: random.Random) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge.tabular.splits import checked
+from opal.reading import require_frame
 
 ALL = "all rows"
 MOST_LEVELS = 10
@@ -59,6 +60,9 @@ class Tables:
         """
         if not cases:
             raise ValueError("an audit needs at least one file of synthetic rows; got none.")
+        for case in cases:
+            require_frame(case.train, f"the training table of {case.name}")
+            require_frame(case.synthetic, case.name)
         columns = [name for name in cases[0].train.columns if name != target] + [target]
         needed = [target, *attributes]
         done = []
