@@ -6,25 +6,31 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+Named = tuple[str, Path | None]
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+
+def write_atomically(path: Path, write: Callable[[Path], None], *, private: bool = False) -> None:
     """Let ``write`` fill a temporary sibling of ``path``, then move it there in one step.
 
-    A reader, or a run that was killed, therefore never sees half a file.
+    A reader, or a run that was killed, therefore never sees half a file. A link stays one: what it
+    leads to is replaced. A ``private`` file can be read by its owner alone.
 
     Raises:
         OSError: the folder of ``path`` cannot be made or written, or ``path`` is a folder.
+        ValueError: ``path`` is a device or a pipe.
     """
+    path = path.resolve()
     writable_folder(path.parent)
-    if path.is_dir():
-        raise IsADirectoryError(f"a file is to be written; {path} is a folder. Name a file in it.")
+    _require_plain("the file that is written", path)
     # Not tempfile's: its files may be read by their owner only, and stay so when renamed.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
     try:
+        if private:
+            temporary.touch(mode=0o600)
         write(temporary)
         os.replace(temporary, path)
     finally:
@@ -36,37 +42,57 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Write ``text`` as UTF-8, with its line ends as they are, atomically."""
     content = text.encode("utf-8")
 
     def fill(temporary: Path) -> None:
         temporary.write_bytes(content)
 
-    write_atomically(path, fill)
+    write_atomically(path, fill, private=private)
 
 
-def require_distinct(*files: tuple[str, Path | None]) -> None:
-    """Check that no two of a command's files are one, so that nothing replaces what was read.
+def require_distinct(read: Iterable[Named], written: Iterable[Named]) -> None:
+    """Check that nothing a command writes is what it reads, or what it writes beside.
+
+    Paths are the same where they lead to one file, by links of either kind too.
 
     Args:
-        files: what each is, and its path if there is one; those that are read first.
+        read: what each file that is read is called, and its path if there is one.
+        written: likewise for those that are written.
 
     Raises:
-        ValueError: two paths are the same file, or one that is written is a folder.
+        ValueError: two paths are one file, or one to be written is a device or a pipe.
+        IsADirectoryError: one to be written is a folder.
     """
-    taken: dict[Path, str] = {}
-    for place, (what, path) in enumerate(files):
+    taken: list[Named] = [(what, path) for what, path in read if path is not None]
+    for what, path in written:
         if path is None:
             continue
-        if place and path.is_dir():
-            raise ValueError(f"{what} must be a file; {path} is a folder: name another file.")
-        other = taken.setdefault(path.resolve(), what)
-        if other != what:
-            raise ValueError(
-                f"every output must have a file of its own; {path} is {other} and {what}: name "
-                "another file."
-            )
+        _require_plain(what, path)
+        for other, there in taken:
+            if there is not None and _are_one(path, there):
+                raise ValueError(
+                    f"every output must have a file of its own; {path} is {other} and {what}: "
+                    "name another file."
+                )
+        taken.append((what, path))
+
+
+def _are_one(path: Path, other: Path) -> bool:
+    if path.resolve() == other.resolve():
+        return True
+    return path.exists() and other.exists() and path.samefile(other)
+
+
+def _require_plain(what: str, path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(f"{what} must be a file; {path} is a folder: name a file in it.")
+    if path.exists() and not path.is_file():
+        raise ValueError(
+            f"{what} must be a file; {path} is a device or a pipe: name a file, which is put there "
+            "whole."
+        )
 
 
 def writable_folder(path: Path, flag: str = "--out") -> Path:

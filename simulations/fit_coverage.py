@@ -233,16 +233,21 @@ def simulate(
     shared: bool = True,
 ) -> pd.DataFrame:
     """One row for each point and seed; seeds shift their curves if noise is ``shared``."""
-    import pandas as pd
-
     curve = law.predict(truth, x)
     excess = curve - truth.get("E", 0.0)
     shift = rng.standard_normal((config.n_seeds, 1))
     own = rng.standard_normal((config.n_seeds, len(curve)))
     noise = np.hypot(config.noise * excess, config.own * curve)
-    y = curve + noise * own + (config.shared * curve * shift if shared else 0.0)
-    columns = {name: np.tile(column, config.n_seeds) for name, column in x.items()}
-    seeds = np.repeat(np.arange(config.n_seeds), len(curve))
+    return runs(x, curve + noise * own + (config.shared * curve * shift if shared else 0.0))
+
+
+def runs(x: dict[str, np.ndarray], y: np.ndarray) -> pd.DataFrame:
+    """One row for each point and seed, from values ``[seeds, points]``."""
+    import pandas as pd
+
+    n_seeds, n_points = y.shape
+    columns = {name: np.tile(column, n_seeds) for name, column in x.items()}
+    seeds = np.repeat(np.arange(n_seeds), n_points)
     return pd.DataFrame({**columns, "y": y.ravel(), "seed": seeds})
 
 
@@ -303,7 +308,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
         at_most("CPU seconds of the slowest fit with intervals", seconds, 5.0),
         refused(
             "control: seeds ignored, coverage below the range",
-            _beyond(control["coverage"], control["tables"], COVERAGE[0]).clip(lower=0),
+            short_of(control["coverage"], control["tables"], COVERAGE[0]).clip(lower=0),
             "coverage of floors and predictions that ignore what seeds share, which must fail",
             least=0.25,
         ),
@@ -315,14 +320,14 @@ def _coverage(rows: pd.DataFrame, form: str) -> list[Check]:
     share, tables = rows["coverage"], rows["tables"]
     seen = f"{share.min():.3f} to {share.max():.3f}, {len(rows)} quantities, {tables.min()} tables"
     allowed = z_threshold(max(2 * len(rows), 1))
-    below, above = _beyond(share, tables, COVERAGE[0]), _beyond(share, tables, COVERAGE[1])
+    below, above = (short_of(share, tables, limit) for limit in COVERAGE)
     return [
         at_most(f"{form}: standard errors below 92 %", below, allowed, seen),
         at_most(f"{form}: standard errors above 97 %", -above, allowed, seen),
     ]
 
 
-def _beyond(share: pd.Series, tables: pd.Series, limit: float) -> pd.Series:
+def short_of(share: pd.Series, tables: pd.Series, limit: float) -> pd.Series:
     """By how many standard errors of a share it lies below a limit."""
     return (limit - share) / (limit * (1 - limit) / tables) ** 0.5
 

@@ -21,7 +21,7 @@ from opal.checks import Check, at_least, at_most, refused, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
 
-from .fit_coverage import draw_truth, points
+from .fit_coverage import draw_truth, points, runs, short_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,11 +142,7 @@ def table(part: Draws, index: int) -> pd.DataFrame:
         return pd.DataFrame({**x, "y": y.mean(axis=0), "sem": errors})
     if n_rows == 1:
         return pd.DataFrame({**x, "y": y[0]})
-    y = y + config.shared * curve * rng.standard_normal((n_rows, 1))
-    columns = {name: np.tile(column, n_rows) for name, column in x.items()}
-    return pd.DataFrame(
-        {**columns, "y": y.ravel(), "seed": np.repeat(np.arange(n_rows), len(curve))}
-    )
+    return runs(x, y + config.shared * curve * rng.standard_normal((n_rows, 1)))
 
 
 def draw_curve(
@@ -200,7 +196,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
     wrong = wrong[wrong["noise"] == wrong["noise"].iloc[0]]
     right = found[found["setting"].isin(RIGHT)]
     silent, control = right[right["arm"] != CONTROL], right[right["arm"] == CONTROL]
-    below = (TOLD - wrong["told"]) / (TOLD * (1 - TOLD) / wrong["tables"]) ** 0.5
+    below = short_of(wrong["told"], wrong["tables"], TOLD)
     return [
         at_most("wrong laws: standard errors below 90 %", below, _allowed(wrong), _seen(wrong)),
         at_most(
@@ -218,7 +214,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
 
 def _above(rows: pd.DataFrame) -> pd.Series:
     """By how many standard errors of a share it lies above what right laws are allowed."""
-    return (rows["told"] - SILENT) / (SILENT * (1 - SILENT) / rows["tables"]) ** 0.5
+    return -short_of(rows["told"], rows["tables"], SILENT)
 
 
 def _allowed(rows: pd.DataFrame) -> float:

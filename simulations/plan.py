@@ -10,6 +10,7 @@ are the same throughout, since they are what a buyer has.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import harmonic_mean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -167,7 +168,7 @@ def measure(at: At) -> pd.DataFrame:
     setting, bias, counts = draw_setting(at)
     maker = Oracle.biased(setting.law, bias, name=" ".join(map(str, BIASES[at.bias])))
     base = Design(counts, maker, oversample="none", weighting="group")
-    n = len(counts) / sum(1 / count for count in counts)
+    n = harmonic_mean(counts)
     budget = round(at.config.ratio * n)
     table = pilot(at, setting, base, round(at.config.pilot_share * budget))
     plans = {name: advise(at, table, value, counts, budget) for name, value in PLANNERS.items()}
@@ -230,7 +231,7 @@ def pilot(at: At, setting: GaussianSetting, base: Design, n_pool: int) -> pd.Dat
     from ._pilot import balanced_risks
 
     config = at.config
-    n = base.n_groups / sum(1 / count for count in base.counts)
+    n = harmonic_mean(base.counts)
     points = first_points(n, n_pool)
     rng = np.random.default_rng((config.seed, 1, at.family, at.bias))
     rows, validation = _drawn(at, setting, base, n_pool, "pilot")
@@ -333,14 +334,10 @@ def _strategies(base: Design, plans: dict[str, Plan]) -> dict[str, Design]:
 
     return {
         **{name: bought(advice.chosen) for name, advice in plans.items()},
-        **{arm: bought(_option(plans[name], "augment")) for name, arm in PURCHASES.items()},
+        **{arm: bought(plans[name].alternative("augment")) for name, arm in PURCHASES.items()},
         "balance": base.with_(weighting="opal", oversample="balance"),
-        "validated size": bought(_option(plans["planner, validated"], "validated")),
+        "validated size": bought(plans["planner, validated"].alternative("validated")),
     }
-
-
-def _option(advice: Plan, strategy: str) -> Option:
-    return next(option for option in advice.alternatives if option.strategy == strategy)
 
 
 def _promise(advice: Plan | None) -> dict[str, object]:
@@ -348,7 +345,7 @@ def _promise(advice: Plan | None) -> dict[str, object]:
     if advice is None:
         nothing = dict.fromkeys(("gain", "gain_low", "gain_high"), np.nan)
         return {"buys": False, "decided": False, **nothing}
-    asked = _option(advice, "augment")
+    asked = advice.alternative("augment")
     gains = dict(zip(("gain", "gain_low", "gain_high"), (asked.gain, *asked.ci), strict=True))
     return {"buys": advice.chosen.n_augmented > 0, "decided": advice.decided, **gains}
 

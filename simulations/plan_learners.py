@@ -105,7 +105,7 @@ def measure(at: LearnersCase) -> pd.DataFrame:
     n, budget = config.n_real, config.ratio * config.n_real
     real, test = draw(at.rng(0), n), draw(at.rng(1), _N_TEST)
     advice = advise(at, pilot(at, real, round(config.pilot_share * budget)), budget)
-    asked = next(each for each in advice.alternatives if each.strategy == "augment")
+    asked = advice.alternative("augment")
     none = risk(at, real, None, 0.0, test)
     bought = [
         risk(at, real, made(at, at.rng(2, k), asked.n_augmented), asked.alpha, test)

@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[1]
 # Rank of each room on the path of the data (DESIGN, section 2). Rooms of equal rank are strangers.
 # Mathematics and files; they know no room.
 TOOLS = (
-    "arrays", "checks", "compiled", "draws", "files", "interrupts", "losses", "memory", "names",
-    "newton", "progress", "reading", "validation",
+    "arrays", "checks", "columns", "compiled", "delimited", "draws", "files", "interrupts",
+    "losses", "masking", "memory", "names", "newton", "progress", "reading", "signatures",
+    "spelling", "validation",
 )  # fmt: skip
 RANKS = {
     **dict.fromkeys(TOOLS, 0),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from opal.files import require_distinct, writable_folder, write_atomically, write_json
+from opal.files import require_distinct, writable_folder, write_atomically, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -83,18 +84,60 @@ def test_a_file_in_a_folder_that_cannot_be_written_is_refused() -> None:
 
 def test_a_folder_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "a.json").mkdir()
-    with pytest.raises(OSError, match=r"a\.json is a folder\. Name a file in it"):
+    with pytest.raises(OSError, match=r"a\.json is a folder: name a file in it"):
         write_json(tmp_path / "a.json", {})
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_no_output_replaces_what_is_read_or_another(tmp_path: Path) -> None:
     table, out = tmp_path / "a.csv", tmp_path / "b.csv"
-    require_distinct(("the table", table), ("--out", out), ("--table-out", None))
+    read = [("the table", table)]
+    require_distinct(read, [("--out", out), ("--table-out", None)])
     again = tmp_path / "x" / ".." / "a.csv"
     with pytest.raises(ValueError, match=r"a\.csv is the table and --out: name another file"):
-        require_distinct(("the table", table), ("--out", again))
+        require_distinct(read, [("--out", again)])
     with pytest.raises(ValueError, match=r"b\.csv is --out and --table-out"):
-        require_distinct(("the table", table), ("--out", out), ("--table-out", out))
-    with pytest.raises(ValueError, match=r"--out must be a file; .* is a folder"):
-        require_distinct(("the table", None), ("--out", tmp_path))
+        require_distinct(read, [("--out", out), ("--table-out", out)])
+    with pytest.raises(IsADirectoryError, match=r"--out must be a file; .* is a folder"):
+        require_distinct([("the table", None)], [("--out", tmp_path)])
+
+
+@pytest.mark.parametrize("kind", ["symbolic", "hard", "chain"])
+def test_a_link_to_what_is_read_is_what_is_read(kind: str, tmp_path: Path) -> None:
+    table, link = tmp_path / "a.csv", tmp_path / "link.csv"
+    table.write_text("x\n1\n")
+    if kind == "hard":
+        link.hardlink_to(table)
+    else:
+        link.symlink_to(table)
+    if kind == "chain":
+        (tmp_path / "second.csv").symlink_to(link)
+        link = tmp_path / "second.csv"
+    for read, written in ((table, link), (link, table)):
+        with pytest.raises(ValueError, match="is the table and --out: name another file"):
+            require_distinct([("the table", read)], [("--out", written)])
+
+
+def test_devices_and_pipes_are_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/full"), Path("/dev/null")):
+        with pytest.raises(ValueError, match=r"--out must be a file; .* is a device or a pipe"):
+            require_distinct([], [("--out", path)])
+        with pytest.raises(ValueError, match="is a device or a pipe"):
+            write_text(path, "text")
+    assert not Path("/dev/full").is_file()
+
+
+def test_a_link_stays_one_and_its_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    file, link = tmp_path / "far" / "a.txt", tmp_path / "a.txt"
+    file.write_text("old")
+    link.symlink_to(file)
+    write_text(link, "new")
+    assert (link.is_symlink(), file.read_text()) == (True, "new")
+
+
+def test_a_private_file_is_its_owners(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "secret", private=True)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o600

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from opal import spelling
 from opal.bridge import labels
 from opal.bridge.features import rows_of
 from opal.bridge.llm.budget import Budget, Limits
@@ -216,7 +217,7 @@ def _asked(source: Asked, real: Real, wanted: Sequence[int]) -> list[Made]:
 
     prompter: TextPrompter | TablePrompter
     if real.are_texts:
-        groups = [str(name) for name in real.classes]
+        groups = [spelling.name(str(name)) for name in real.classes]
         frame = text_table(list(real.x), [groups[k] for k in real.label])
         prompter = TextPrompter(
             frame, source.settings, key=source.key, descriptions=source.descriptions

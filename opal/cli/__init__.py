@@ -10,8 +10,10 @@ from signal import SIGINT, SIGTERM
 
 import opal
 from opal import interrupts
+from opal.cli import output
 from opal.cli.parsing import HELP_FLAGS, show_help, unknown
 from opal.compiled import leave_out_fusion_emitters
+from opal.masking import holds_key
 
 DESCRIPTION = """Theory and simulation of synthetic oversampling and augmentation.
 
@@ -66,6 +68,11 @@ def _dispatch(args: list[str]) -> int:
     if not args or args[0] in HELP_FLAGS:
         show_help("opal", DESCRIPTION, SUMMARIES)
         return 0 if args else 2
+    if any(map(holds_key, args)):
+        raise ValueError(
+            "an argument looks like an API key, and others on this machine can read arguments: put "
+            "the key into a variable of the environment, and name that with --key-variable."
+        )
     command, *rest = args
     if command not in SUMMARIES:
         raise unknown("command", command, SUMMARIES)
@@ -97,7 +104,7 @@ def _guarded(command: Callable[[], int]) -> int:
         if os.environ.get("OPAL_TRACEBACK") or not _is_refusal(error):
             raise
         where = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-        sys.stderr.write(f"error: {error}{where}\n")
+        output.print_error(f"{error}{where}")
         return 2
 
 

@@ -97,8 +97,8 @@ def main(args: Sequence[str]) -> int:
     pictures = picture_paths(
         options.plot,
         [name.get("group") for name, _rows in parts],
-        ("the table that is read", options.table),
-        ("--save", options.save),
+        read=[("the table that is read", options.table)],
+        written=[("--save", options.save)],
     )
     reports = []
     for (name, rows), picture in zip(parts, pictures, strict=True):
@@ -223,11 +223,7 @@ def _groups(options: Fit) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     from opal.reading import read_table
     from opal.scaling import table
 
-    frame = read_table(options.table)
-    conditions = [*options.where]
-    if options.metric is not None:
-        conditions.append(f"metric={options.metric}")
-    frame = table.where(frame, conditions)
+    frame = table.where(read_table(options.table), options.where, metric=options.metric)
     if options.group_by is None:
         return [({}, frame)]
     table.check_columns(frame, [options.group_by])
@@ -238,7 +234,7 @@ def _groups(options: Fit) -> list[tuple[dict[str, Any], pd.DataFrame]]:
             f"{options.group_by!r}. Fill or drop them."
         )
     parts = frame.groupby(options.group_by, sort=True)
-    return [({"group": _plain(name)}, rows.reset_index(drop=True)) for name, rows in parts]
+    return [({"group": _plain(name)}, rows) for name, rows in parts]
 
 
 def _points(options: Fit, law: ScalingLaw) -> dict[str, Any] | None:

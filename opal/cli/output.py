@@ -32,6 +32,18 @@ def print_lines(*lines: str) -> None:
         console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+def print_error(message: str) -> None:
+    """Say on standard error what is wrong.
+
+    What others wrote (labels, names of files, answers) moves no cursor and shows no key.
+    """
+    from opal.bridge import render
+    from opal.masking import masked
+
+    lines = [render.shown(line, len(line)) for line in masked(message).split("\n")]
+    sys.stderr.write("error: " + "\n".join(lines) + "\n")
+
+
 def console() -> Console:
     """Standard output; wide enough for a table when it is a file or a pipe."""
     return Console(width=None if sys.stdout.isatty() else 140)

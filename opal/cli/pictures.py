@@ -6,33 +6,38 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from opal.files import require_distinct, writable_folder
+from opal.files import Named, require_distinct, writable_folder
 
 FORMATS = (".png", ".pdf", ".svg")
 
 
 def picture_paths(
-    plot: Path | None, groups: Sequence[object | None], *others: tuple[str, Path | None]
+    plot: Path | None,
+    groups: Sequence[object | None],
+    *,
+    read: Sequence[Named],
+    written: Sequence[Named] = (),
 ) -> list[Path | None]:
     """The path of the picture of each group; None if none is asked for.
 
     Args:
         plot: the file that was named; the name of a group is put before its suffix.
         groups: names of groups; None for a table that has none.
-        others: what the command's other files are, and their paths: those that are read first.
+        read: what the files are called that the command reads, and their paths.
+        written: likewise for those that it writes beside the picture.
 
     Raises:
-        ValueError: the format is not known, or two files are one.
+        ValueError: the format is not known, two files are one, or one is a device.
         OSError: the folder cannot be written.
     """
     if plot is None:
-        require_distinct(*others)
+        require_distinct(read, written)
         return [None] * len(groups)
     if plot.suffix.lower() not in FORMATS:
         raise ValueError(f"--plot names a file that ends in {', '.join(FORMATS)}; got {plot}.")
     paths = [plot if group is None else _of_group(plot, group) for group in groups]
     flags = ["--plot" if group is None else f"--plot of {group}" for group in groups]
-    require_distinct(*others, *zip(flags, paths, strict=True))
+    require_distinct(read, [*written, *zip(flags, paths, strict=True)])
     writable_folder(plot.parent, "--plot")
     return [*paths]
 

@@ -23,7 +23,6 @@ _GROUPS = 2  # where nothing says how many
 _MOST_GROUPS = 1_000_000
 _SEEDS = 12  # of a pilot to begin with
 _SHARE = 0.5  # of its pool that each seed draws
-_FAR = 10.0  # times the largest N of a table: as far as a plan goes when no budget is named
 
 
 @dataclass(frozen=True)
@@ -109,16 +108,16 @@ def _read(command: Command, path: Path) -> tuple[Fit, list[Point], PurchaseBudge
     """The fitted law, the points that were run, and what is in hand."""
     from opal.reading import read_table
     from opal.scaling import table
-    from opal.scaling.exchange import cross_law
+    from opal.scaling.diagnostics import FAR
     from opal.scaling.laws import LAWS
+    from opal.scaling.laws.cross import cross_law
     from opal.scaling.pilot import Point
     from opal.scaling.pilot_fit import VARIABLES, fit_pilot
     from opal.scaling.purchase import PurchaseBudget
 
     _check_price(command)
     counts = _counts(command)
-    conditions = [*command.where, *([f"metric={command.metric}"] if command.metric else [])]
-    frame = table.where(read_table(path), conditions)
+    frame = table.where(read_table(path), command.where, metric=command.metric)
     x = dict(zip(VARIABLES, command.x, strict=True))
     seed = command.seed if command.seed != "seed" or "seed" in frame.columns else None
     columns = [*x.values(), command.y, *(name for name in (seed, command.part) if name)]
@@ -137,7 +136,7 @@ def _read(command: Command, path: Path) -> tuple[Fit, list[Point], PurchaseBudge
     n_real = counts or (float(frame[x["n"]].max()),) * (command.groups or _GROUPS)
     money = command.budget
     if money is None:
-        money = _FAR * float(frame[x["N"]].max()) * len(n_real) * command.price_synthetic
+        money = FAR * float(frame[x["N"]].max()) * len(n_real) * command.price_synthetic
     prices = command.price_real, command.price_synthetic
     funds = PurchaseBudget(n_real, *prices, money, command.min_gain, command.level)
     done = {Point(*map(float, row)) for row in frame[list(x.values())].to_numpy(float)}
@@ -239,11 +238,11 @@ def _show_first(command: Command) -> int:
     funds = PurchaseBudget(
         _counts(command), command.price_real, command.price_synthetic, command.budget
     )
-    points = first_points(funds.n, funds.largest_size // 10)
+    pool = funds.largest_size // 10
     report = {
-        "points": [point._asdict() for point in points],
-        "pool": funds.largest_size // 10,
-        "cost": funds.cost(funds.largest_size // 10),
+        "points": [point._asdict() for point in first_points(funds.n, pool)],
+        "pool": pool,
+        "cost": funds.cost(pool),
         "n_seeds": _SEEDS,
         "subsample": _SHARE,
     }
@@ -259,7 +258,8 @@ def _show_next(
     share = command.subsample or 1.0
     owned = round(max(point.N for point in done) / share)
     pool = max(funds.largest_size // 10, owned)
-    question = next((o for o in advice.alternatives if o.strategy == "augment"), advice.chosen)
+    shown = "augment" in command.strategies
+    question = advice.alternative("augment") if shown else advice.chosen
     found = propose(
         fitted,
         question,

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from opal.columns import as_numbers
 from opal.scaling import laws, table
-from opal.scaling.fit import Fit, fit
+from opal.scaling.fit import fit
 from opal.scaling.problem import LINKS
 from opal.scaling.scaling_law import ScalingLaw
 from opal.scaling.table import Roles
@@ -25,16 +26,12 @@ class Forecast:
     """What a law, fitted to the smaller sizes, says of the rows that were held out.
 
     Attributes:
-        law: the law.
-        fitted: its fit.
         residuals: value less forecast ``[rows]``, on the link's scale; in standard errors where
             the table has them.
         errors: standard errors of the forecast ``[rows]``, in the same unit.
         row: what a reader is told.
     """
 
-    law: ScalingLaw
-    fitted: Fit
     residuals: np.ndarray
     errors: np.ndarray
     row: Mapping[str, object]
@@ -73,6 +70,7 @@ def compare_laws(
     Raises:
         ValueError: too few sizes would be left to fit, or no law can be fitted to them.
     """
+    frame = as_numbers(frame)
     held = held_out(frame, by, n_held_out)
     found: list[Forecast] = []
     refused: dict[str, str] = {}
@@ -147,7 +145,7 @@ def _columns(
 def _forecast(
     law: ScalingLaw, kept: pd.DataFrame, held: pd.DataFrame, roles: Roles, settings: dict[str, Any]
 ) -> Forecast:
-    fitted = fit(law, kept.reset_index(drop=True), x=roles.x, y=roles.y, **settings)
+    fitted = fit(law, kept, x=roles.x, y=roles.y, **settings)
     at = table.columns_of(held, law, roles)
     link = LINKS[fitted.settings.link]
     y, predicted = held[roles.y].to_numpy(float), fitted.predict(at)
@@ -170,7 +168,7 @@ def _forecast(
         "warnings": list(fitted.warnings),
         "reason": None,
     }
-    return Forecast(law, fitted, residuals, errors, row)
+    return Forecast(residuals, errors, row)
 
 
 def _gap(one: Forecast, best: Forecast, seeds: np.ndarray | None, known: bool) -> dict[str, object]:

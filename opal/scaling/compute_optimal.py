@@ -16,7 +16,6 @@ from opal.scaling.fit import Estimate, Fit
 from opal.scaling.intervals import Target
 
 FACTOR = 6.0  # operations for each parameter and token, forward and backward
-_FAR = 10.0  # times the largest size
 _COLUMNS = ("x1", "x2")
 
 
@@ -183,7 +182,7 @@ def _warnings(fitted: Fit, optima: Sequence[BestSizes]) -> Iterator[str]:
     for optimum in optima:
         for name, found in zip(_COLUMNS, (optimum.x1, optimum.x2), strict=True):
             largest = float(np.max(seen[name]))
-            if found.estimate > _FAR * largest:
+            if found.estimate > diagnostics.FAR * largest:
                 yield (
                     f"far extrapolation: the best {fitted.roles.x[name]} for compute "
                     f"{optimum.compute:g} is {found.estimate / largest:.3g} times the largest "

@@ -176,7 +176,9 @@ class SamplingCovariance:
         if self.active.any():
             parts = parts - parts.mean()
         variance = float(np.sum(parts**2))
+        # The degrees of freedom have no scale; fourth powers of a wild fit's would overflow.
         root = np.sqrt(self.curvature)
+        weight = weight / max(float(np.max(root * np.abs(weight))), 1e-300)
         squares = np.bincount(clusters, (root * weight) ** 2)
         drawn = (root**2 * weight)[:, None] * q
         pulls = np.stack([np.bincount(clusters, column) for column in drawn.T], axis=1)

@@ -16,9 +16,10 @@ from opal.scaling.scaling_law import Columns, ScalingLaw
 from opal.scaling.table import Roles
 from opal.scaling.weights import points
 
+FAR = 10.0
+"""Times the largest size of a table: beyond, a prediction holds only if the law does."""
 _LEAST_SIZES = 4
 _LEAST_SPAN = 10.0
-_FAR = 10.0  # times the largest size
 _OPEN = 1e5  # an amplitude whose interval ends differ by this factor is not known
 _SINGULAR = 1e-7
 
@@ -232,12 +233,20 @@ def of_direction(law: ScalingLaw, x: Columns, y: np.ndarray) -> Iterator[str]:
 def of_extrapolation(
     law: ScalingLaw, x: Columns, at: Columns, columns: Mapping[str, str]
 ) -> Iterator[str]:
-    """Predictions far from the sizes that were seen, by the names of their columns."""
+    """Predictions far from the sizes and repetitions that were seen, by the names of columns."""
     for name in law.sizes:
         largest = float(np.max(x[name]))
         asked = float(np.max(at[name]))
-        if asked > _FAR * largest * (1 + 1e-9):
+        if asked > FAR * largest * (1 + 1e-9):
             yield (
                 f"far extrapolation: {columns[name]} = {asked:g} is {asked / largest:.3g} times "
                 "the largest size in the table; the interval holds only if the law does."
+            )
+    if {"unique", "tokens"} <= set(law.variables):
+        most, asked = (float(np.max(np.maximum(c["tokens"] / c["unique"], 1))) for c in (x, at))
+        if asked > FAR * most * (1 + 1e-9):
+            yield (
+                f"far extrapolation: {columns['tokens']!r} are {asked:.4g} passes over the "
+                f"{columns['unique']!r} that differ, {asked / most:.3g} times the most in the "
+                "table; the interval holds only if the law does."
             )

@@ -5,8 +5,8 @@ With ``s = A_s N^{-β}`` and ``r = A_r n^{-β}``, the risk above the law's floor
 .. math::
     f(n, N, α) = α^2 R_s + 2α(1−α) C + \big[α^2 s^{1/β} + (1−α)^2 r^{1/β}\big]^β
 
-(docs/theory.md, section 12). C is the cross term of equation 4.2, which :data:`LAWS` leaves out and
-:func:`cross_law` fits.
+(docs/theory.md, section 12). C is the cross term of equation 4.2, which the law ``mixture`` leaves
+out and :func:`opal.scaling.laws.cross.cross_law` fits.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from opal.scaling.fit import Fit
-from opal.scaling.laws import LAWS
-from opal.scaling.scaling_law import Columns, ScalingLaw
+from opal.scaling.laws.cross import CrossLaw
+from opal.scaling.pilot_fit import PilotFit
 
 FitOrParams = Fit | Mapping[str, float]
 
 _GRID = np.concatenate([[0.0], np.geomspace(1e-3, 0.1, 41), np.linspace(0.1, 1.0, 181)[1:]])
-_AMPLITUDE = (1e-9, np.inf)  # what a table of small weights does not show stays a number
 
 
 @dataclass(frozen=True)
@@ -122,86 +121,6 @@ class Mixture:
         if rise <= 0:
             return 0.0
         return float(rise / floor) if floor > 0 else np.inf
-
-
-@dataclass(frozen=True)
-class CrossLaw(ScalingLaw):
-    """A mixture law with a cross term; see :func:`cross_law`.
-
-    Attributes:
-        beta: the exponent, which is not fitted.
-    """
-
-    beta: float = 1.0
-
-
-def cross_law(beta: float = 1.0) -> CrossLaw:
-    """The mixture law with a cross term and a known exponent.
-
-    ``E + α² R_s + 2α(1−α) C + [α² (A_s N^{-β})^{1/β} + (1−α)² (A_r n^{-β})^{1/β}]^β``. At β = 1,
-    the rate of every model with a fixed number of parameters, this is equation 4.2.
-
-    Raises:
-        ValueError: β is not positive.
-    """
-    if not 0 < beta <= 5:
-        raise ValueError(
-            f"beta is the exponent of the curves, in (0, 5]; got {beta}. It is 1 for models with a "
-            "fixed number of parameters."
-        )
-    mixture = LAWS["mixture"]
-
-    def derivatives(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
-        floor, bias, cross, a_s, a_r = values
-        plain = np.array([floor, bias, a_s, a_r, beta])
-        f, slopes = mixture.derivatives(plain, x)
-        product = 2 * x["alpha"] * (1 - x["alpha"])
-        columns = (slopes[:, 0], slopes[:, 1], product, slopes[:, 2], slopes[:, 3])
-        return f + cross * product, np.stack(columns, axis=-1)
-
-    def columns(nonlinear: np.ndarray, x: Columns) -> np.ndarray:
-        assert mixture.columns is not None
-        plain = mixture.columns(np.array([beta, nonlinear[0]]), x)
-        product = 2 * x["alpha"] * (1 - x["alpha"])
-        return np.stack([plain[:, 0], plain[:, 1], product, plain[:, 2]], axis=-1)
-
-    def assemble(linear: np.ndarray, nonlinear: np.ndarray) -> np.ndarray:
-        floor, bias, cross, a_r = linear
-        return np.array([floor, bias, cross, a_r * np.exp(beta * nonlinear[0]), a_r])
-
-    return CrossLaw(
-        name="mixture-cross",
-        beta=beta,
-        equation=f"{mixture.equation} + 2 alpha (1-alpha) C, beta = {beta:g}",
-        variables=mixture.variables,
-        params=("E", "R_s", "C", "A_s", "A_r"),
-        bounds={
-            **{name: mixture.bounds[name] for name in ("E", "R_s")},
-            **dict.fromkeys(("A_s", "A_r"), _AMPLITUDE),
-            "C": (-np.inf, np.inf),
-        },
-        derivatives=derivatives,
-        amplitudes=mixture.amplitudes,
-        sizes=mixture.sizes,
-        linear=("E", "R_s", "C", "A_r"),
-        nonlinear=("log_q",),
-        columns=columns,
-        assemble=assemble,
-        grid={"log_q": mixture.grid["log_q"]},
-        least_sizes=mixture.least_sizes,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class PilotFit(Fit):
-    """A law fitted to a pilot; see :func:`opal.scaling.pilot_fit.fit_pilot`.
-
-    Attributes:
-        on_parts: the same law, fitted to the risks of each part of the validation rows, as means
-            over seeds; None where parts are not known.
-    """
-
-    on_parts: Fit | None = None
 
 
 def laws_of(fitted: FitOrParams, subsample: float | None = None) -> tuple[Mixture, Mixture | None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from opal.columns import as_numbers
 from opal.files import write_json
 from opal.reading import read_text
 from opal.scaling import diagnostics, intervals, laws, solver, table
@@ -97,9 +98,7 @@ class Fit:
     @cached_property
     def draws(self) -> np.ndarray:
         """Bootstrap draws ``[n_bootstrap, p]`` of the parameters, in the order of the law."""
-        covariance, settings = self.covariance, self.settings
-        found = intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)
-        return covariance.problem.values(found)
+        return _draws(self.covariance, self.settings)
 
     def predict(self, x: Columns) -> np.ndarray:
         """Values of the metric at ``x``, ``[rows]``."""
@@ -174,15 +173,16 @@ class Fit:
             for i in range(len(best))
         ]
 
-    def beyond(self, factor: float = 10.0) -> dict[str, np.ndarray]:
-        """Points whose sizes are ``factor`` times the largest, for each weight in the table.
+    def beyond(self) -> dict[str, np.ndarray]:
+        """Points whose sizes are 10 times the largest, for each weight in the table.
 
-        What is given, as the rows that a generator shares, keeps the least value of the table.
+        What is given, as rows that a generator shares or tokens that differ, keeps the least value
+        of the table.
         """
         x, law = table.columns_of(self.frame, self.law, self.roles), self.law
         others = [name for name in law.variables if name not in {*law.sizes, *law.given}]
         weights = np.unique(x[others[0]]) if others else np.zeros(1)
-        sizes = {name: np.full(len(weights), factor * x[name].max()) for name in law.sizes}
+        sizes = {name: np.full(len(weights), diagnostics.FAR * x[name].max()) for name in law.sizes}
         given = {name: np.full(len(weights), x[name].min()) for name in law.given}
         return {**sizes, **given, **dict.fromkeys(others, weights)}
 
@@ -313,28 +313,36 @@ def fit(
     settings = Settings(loss, link, level, intervals, n_bootstrap, key)
     settings.check()
     roles = Roles(dict(x), y, std_error, seed)
+    frame = as_numbers(frame)
     table.check(frame, law, roles, link=link, loss=loss)
     said = [*diagnostics.of_copies(frame), *diagnostics.of_curves(frame, roles)]
     frame = frame[roles.columns].reset_index(drop=True)
     law = on_link(law, link)
     problem, kind, replicates = build_problem(law, frame, roles, settings)
     covariance = SamplingCovariance(problem, solver.minimise(problem), kind, replicates)
-    found = _estimates(covariance, settings)
+    draws = _draws(covariance, settings) if settings.intervals == "bootstrap" else None
+    found = _estimates(covariance, settings, draws)
     said += _warnings(covariance, found, roles, settings)
     result = Fit(law, found, frame, roles, settings, tuple(said))
     vars(result)["covariance"] = covariance  # where the cached property would put it
+    if draws is not None:
+        vars(result)["draws"] = draws
     return result
 
 
-def _estimates(covariance: SamplingCovariance, settings: Settings) -> dict[str, Estimate]:
-    """Each parameter with its interval."""
+def _draws(covariance: SamplingCovariance, settings: Settings) -> np.ndarray:
+    """Bootstrap draws of the parameters ``[n_bootstrap, p]``."""
+    found = intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)
+    return covariance.problem.values(found)
+
+
+def _estimates(
+    covariance: SamplingCovariance, settings: Settings, draws: np.ndarray | None
+) -> dict[str, Estimate]:
+    """Each parameter with its interval: by profile, or that of the draws if there are any."""
     problem, names = covariance.problem, covariance.problem.law.params
     gone = problem.gone(covariance.phi)
     values = np.where(gone & problem.is_amplitude, 0.0, problem.values(covariance.phi))
-    draws = None
-    if settings.intervals == "bootstrap":
-        found = intervals.bootstrap_draws(covariance, settings.n_bootstrap, seed=settings.key)
-        draws = problem.values(found)
 
     def ends(index: int) -> tuple[float, float]:
         if gone[index]:

@@ -15,6 +15,7 @@ from opal.files import write_atomically
 from opal.plotting import SERIES, paper_style
 from opal.scaling import table
 from opal.scaling.covariance import SamplingCovariance
+from opal.scaling.diagnostics import FAR
 from opal.scaling.new_run import RunNoise
 from opal.scaling.picture_axes import (
     family_colour,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _WIDTH = 3.4  # inches: a column of a paper
 _MOST_CURVES = 6  # that a panel can hold; with more, fitted values are held against observed ones
-_REACH = 10.0  # times the largest size: how far the curve is drawn
 _N_POINTS = 60  # of a curve
 _N_BAND = 20  # of its interval, which takes longer
 _WARNED = "#D55E00"
@@ -163,7 +163,7 @@ def _curves(
     largest = float(means[""][name].max())
     used = every[every[name] > 0] if name in fitted.law.sizes and fitted.law.separable else every
     first, is_log = float(used[name].min()), bool(used[name].min() > 0)
-    end = (_REACH if is_log else 2) * largest
+    end = (FAR if is_log else 2) * largest
     if at is not None:
         end = float(np.max(fitted.law.arrays(at)[name]))
     end = max(end, 1.2 * float(every[name].max()))

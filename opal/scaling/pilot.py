@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from opal.scaling.exchange import CrossLaw, Mixture, laws_of, widening
+from opal.scaling.exchange import laws_of, widening
 from opal.scaling.fit import Fit
 from opal.scaling.purchase import LEAST_WEIGHT, Option
 from opal.scaling.table import columns_of
@@ -127,7 +127,7 @@ def candidates(n: float, largest_pool: float) -> list[Point]:
     Training on all real samples alone is not among them: it is the same for every seed.
     """
     sizes = sorted({max(round(share * largest_pool), 1) for share in (0.25, 0.5, 1.0)})
-    real = [round(share * n) for share in (0.25, 0.5, 1.0)]
+    real = [round(share * n) for share in _REAL]
     mixed = [Point(m, N, alpha) for m in real[1:] for N in sizes for alpha in (*WEIGHTS, 1.0)]
     return [*(Point(m, 0, 0.0) for m in real[:2]), *mixed]
 
@@ -159,22 +159,22 @@ def _covariance(fitted: Fit, subsample: float | None) -> np.ndarray:
     draws = laws_of(fitted, subsample)[1]
     assert draws is not None
     values = [np.asarray(getattr(draws, name)) for name in fitted.law.params]
-    return np.cov(np.stack(values), ddof=1)
+    return np.cov(values)
 
 
 def _gradient(fitted: Fit, option: Option, n: float) -> np.ndarray:
-    """Derivatives [p] of the predicted gain in the parameters, by central differences."""
+    """Derivatives [p] of the predicted gain in the parameters."""
+    own, bought = Point(n, 0, 0.0), Point(n, option.n_augmented, option.alpha)
+    before, after = _law_at(fitted, [own, bought])[1]
+    return np.asarray(before - after)
+
+
+def _law_at(fitted: Fit, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
+    """Values [k] of the law at its estimate, and slopes [k, p] in the parameters."""
     values = np.array([fitted.params[name].estimate for name in fitted.law.params])
-    fixed = {"beta": fitted.law.beta} if isinstance(fitted.law, CrossLaw) else {}
-
-    def gain(at: np.ndarray) -> float:
-        law = Mixture(**dict(zip(fitted.law.params, at, strict=True)), **fixed)
-        after = law.excess(n, max(option.n_augmented, 1), option.alpha)
-        return float(law.excess(n, 1, 0.0) - after)
-
-    steps = np.diag(1e-5 * np.maximum(np.abs(values), 1e-6))
-    slopes = [(gain(values + s) - gain(values - s)) / (2 * s.sum()) for s in steps]
-    return np.array(slopes)
+    at = {name: np.array([getattr(point, name) for point in points]) for name in Point._fields}
+    at["N"] = np.maximum(at["N"], 1.0)
+    return fitted.law.derivatives(values, fitted.law.arrays(at))
 
 
 def _rows(fitted: Fit, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
@@ -183,11 +183,8 @@ def _rows(fitted: Fit, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]
     The noise of a row is taken to be one share of its value above the best of the table, the share
     that residuals have.
     """
-    values = np.array([fitted.params[name].estimate for name in fitted.law.params])
-    at = {name: np.array([getattr(point, name) for point in points]) for name in Point._fields}
-    at["N"] = np.maximum(at["N"], 1.0)
-    f, slopes = fitted.law.derivatives(values, fitted.law.arrays(at))
-    seen = fitted.law.derivatives(values, columns_of(fitted.frame, fitted.law, fitted.roles))[0]
+    f, slopes = _law_at(fitted, points)
+    seen = fitted.predict(columns_of(fitted.frame, fitted.law, fitted.roles))
     residual = fitted.frame[fitted.roles.y].to_numpy(float) - seen
     floor = seen.min() - 0.2 * float(np.median(seen - seen.min()))
     share = float(np.sqrt(np.mean((residual / (seen - floor)) ** 2)))

@@ -6,20 +6,33 @@ docs/theory.md, sections 12.3 and 12.4.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from opal.scaling.exchange import PilotFit, cross_law
-from opal.scaling.fit import fit
+from opal.columns import as_numbers
+from opal.scaling.fit import Fit, fit
+from opal.scaling.laws.cross import cross_law
 from opal.scaling.scaling_law import ScalingLaw
 from opal.scaling.table import NAME_YOURS, Roles, check_columns, check_numbers, columns_of
 
 VARIABLES = ("n", "N", "alpha")
 _SOFT = 0.2  # of the median excess: keeps the weight of the best point finite
 _LEAST_PARTS = 5  # of the validation rows, for their error to be known
+
+
+@dataclass(frozen=True, eq=False)
+class PilotFit(Fit):
+    """A law fitted to a pilot; see :func:`fit_pilot`.
+
+    Attributes:
+        on_parts: the same law, fitted to the risks of each part of the validation rows, as means
+            over seeds; None where parts are not known.
+    """
+
+    on_parts: Fit | None = None
 
 
 def fit_pilot(
@@ -60,6 +73,7 @@ def fit_pilot(
             "where they are called so."
         )
     law = law or cross_law()
+    frame = as_numbers(frame)
     means = frame
     if part is not None:
         training = [*columns.values(), *([seed] if seed else [])]
@@ -188,7 +202,7 @@ def near(frame: pd.DataFrame, x: Mapping[str, str], y: str) -> pd.DataFrame:
     ``weight_error`` is a point's excess over the best point, plus a fifth of the median excess, so
     that the fit errs by equal shares of the excess.
     """
-    keys = [x[name] for name in ("n", "N", "alpha")]
+    keys = [x[name] for name in VARIABLES]
     mean = frame.groupby(keys)[y].transform("mean")
     kept = mean <= _half_real(frame.assign(**{y: mean}), x, y)
     if frame.loc[kept, keys].drop_duplicates().shape[0] < 6:
@@ -207,3 +221,12 @@ def _half_real(frame: pd.DataFrame, x: Mapping[str, str], y: str) -> float:
     if len(sizes) < 2:
         return float("inf")
     return float(np.interp(-2 / sizes[-1], -1 / sizes, alone.to_numpy()))
+
+
+def measured_best(fitted: Fit) -> tuple[float, float]:
+    """N and α with the least mean value among points at the largest n."""
+    x = {name: fitted.roles.x[name] for name in VARIABLES}
+    rows = fitted.frame[fitted.frame[x["n"]] == fitted.frame[x["n"]].max()]
+    mean = rows.groupby([x["N"], x["alpha"]])[fitted.roles.y].mean()
+    N, alpha = mean.idxmin()
+    return (float(N), float(alpha)) if alpha > 0 else (0.0, 0.0)

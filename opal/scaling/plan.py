@@ -12,17 +12,13 @@ from typing import Any
 import numpy as np
 
 from opal import names
-from opal.scaling.diagnostics import of_extrapolation
-from opal.scaling.exchange import CrossLaw, FitOrParams, Mixture, laws_of
+from opal.scaling import plan_warnings
+from opal.scaling.exchange import FitOrParams, laws_of
 from opal.scaling.fit import Fit
-from opal.scaling.purchase import MIN_GAIN, NO_NUMBER, Option, Planner, PurchaseBudget
-from opal.scaling.table import columns_of
+from opal.scaling.pilot_fit import measured_best
+from opal.scaling.purchase import MIN_GAIN, Option, Planner, PurchaseBudget
 
 STRATEGIES = ("reweight", "real", "augment", "balance", "validated")
-_OF_EXPONENT = ("few sizes", "sizes span too little")  # warnings that a known exponent answers
-_OF_POINTS = "the law misses"  # in standard errors, tiny where seeds share their real rows
-_CLEAR = 3.0  # standard errors
-_ROUNDING = 1e-3  # of the range of the values: what solvers and the order of rows make
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,16 @@ class Plan:
     decided: bool
     alternatives: tuple[Option, ...]
     warnings: tuple[str, ...]
+
+    def alternative(self, strategy: str) -> Option:
+        """The option of one of the strategies that were asked for.
+
+        Raises:
+            ValueError: it is not among the alternatives.
+        """
+        found = {option.strategy: option for option in self.alternatives}
+        names.check("alternative", [strategy], found)
+        return found[strategy]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able fields, documented in docs/plan.md."""
@@ -108,18 +114,20 @@ def plan(
         tuple(float(n) for n in counts), price_real, price_synthetic, budget, min_gain, level
     )
     names.check("strategy", strategies, STRATEGIES)
-    planner = Planner(*laws_of(fitted, subsample), funds, _measured_best(fitted))
+    law, draws = laws_of(fitted, subsample)
+    measured = measured_best(fitted) if isinstance(fitted, Fit) else None
+    planner = Planner(law, draws, funds, measured)
     best = planner.best()
     asked = best if best.cost > 0 else planner.purchase()
     said = [
-        *_of_pool(fitted, subsample),
-        *_of_misfit(fitted, asked),
-        *_warnings(fitted, funds, best),
+        *plan_warnings.of_pool(fitted, subsample),
+        *plan_warnings.of_misfit(fitted, asked),
+        *plan_warnings.of_purchase(fitted, funds.n, best),
     ]
     advice = _decide(planner, best, asked, strategies, said, accept_loss=accept_loss)
     if advice.chosen.cost > 0:
         return advice
-    told = _of_measured(fitted, planner.law, min_gain * planner.excess)
+    told = plan_warnings.of_measured(fitted, law, min_gain * planner.excess)
     return replace(advice, warnings=(*told, *advice.warnings))
 
 
@@ -211,103 +219,3 @@ def _stop(planner: Planner, chosen: Option, marginal: float, least: float) -> st
     if marginal * budget.money < least:
         return "stop: as much money again would take away less than the least gain that counts."
     return "go on: more money would still take away risk that counts."
-
-
-def _warnings(fitted: FitOrParams, budget: PurchaseBudget, best: Option) -> list[str]:
-    said = _of_fit(fitted, budget.n, best.n_augmented, best.alpha)
-    if best.n_augmented > 0 and not np.isfinite(best.n_equiv):
-        said.append(
-            f"n_equiv is infinite: {NO_NUMBER}. The real samples in hand are unlucky ones, or the "
-            "curve is too short."
-        )
-    return said
-
-
-def _measured_best(fitted: FitOrParams) -> tuple[float, float] | None:
-    """N and α with the least mean value among points at the largest n."""
-    if not isinstance(fitted, Fit):
-        return None
-    x = {name: fitted.roles.x[name] for name in ("n", "N", "alpha")}
-    rows = fitted.frame[fitted.frame[x["n"]] == fitted.frame[x["n"]].max()]
-    mean = rows.groupby([x["N"], x["alpha"]])[fitted.roles.y].mean()
-    N, alpha = mean.idxmin()
-    return (float(N), float(alpha)) if alpha > 0 else (0.0, 0.0)
-
-
-def _of_fit(fitted: FitOrParams, n: float, N: float, alpha: float) -> list[str]:
-    """What the fit warns of, and whether the design (n, N, α) lies far beyond its table."""
-    if not isinstance(fitted, Fit):
-        return []
-    seen = columns_of(fitted.frame, fitted.law, fitted.roles)
-    at = {"n": np.array([n]), "N": np.array([max(N, 1.0)]), "alpha": np.array([alpha])}
-    known = _OF_EXPONENT if isinstance(fitted.law, CrossLaw) else ()
-    kept = [text for text in fitted.warnings if not text.startswith((*known, _OF_POINTS))]
-    return [*kept, *of_extrapolation(fitted.law, seen, at, fitted.roles.x)]
-
-
-def _of_pool(fitted: FitOrParams, subsample: float | None) -> list[str]:
-    """Seeds that train on the same real samples: did they draw from one pool as well?"""
-    if not isinstance(fitted, Fit) or subsample is not None or fitted.roles.seed is None:
-        return []
-    alone = fitted.frame[fitted.frame[fitted.roles.x["alpha"]] == 0]
-    n = alone[fitted.roles.x["n"]]
-    values = alone.loc[n == n.max(), fitted.roles.y]
-    if len(values) < 2 or np.ptp(values) > _ROUNDING * np.ptp(fitted.frame[fitted.roles.y]):
-        return []
-    text = (
-        f"all seeds have one risk with all real samples alone ({values.iloc[0]:.4g}). If each drew "
-        "half of one pool of synthetic samples too, say --subsample 0.5: without it the intervals "
-        "are far too narrow."
-    )
-    return [text]
-
-
-def _of_misfit(fitted: FitOrParams, asked: Option) -> list[str]:
-    """A law that misses the points with all real samples by more than the gain's interval allows.
-
-    The root mean square miss, with the noise of the means over seeds taken off.
-    """
-    if not isinstance(fitted, Fit) or fitted.n_seeds < 2:
-        return []
-    x, seen = fitted.roles.x, columns_of(fitted.frame, fitted.law, fitted.roles)
-    rows = fitted.frame.assign(miss=fitted.frame[fitted.roles.y] - fitted.predict(seen))
-    rows = rows[rows[x["n"]] == rows[x["n"]].max()]
-    each = rows.groupby([x[name] for name in ("n", "N", "alpha")])["miss"]
-    mean, noise = each.mean(), each.var() / each.size()
-    miss = float(np.sqrt(max(np.mean(mean**2 - noise), 0.0)))
-    half = (asked.ci[1] - asked.ci[0]) / 2
-    if not miss > half:
-        return []
-    text = (
-        f"the law misses the pilot's risks with all real samples by {miss:.3g} (root mean square), "
-        f"more than half of the gain's interval, {half:.3g}, which is then too narrow. Trust the "
-        "measured gain of the validated point more than the expected one."
-    )
-    return [text]
-
-
-def _of_measured(fitted: FitOrParams, law: Mixture, least: float) -> list[str]:
-    """A gain above ``least`` that the pilot measured, where nothing is bought."""
-    best = _measured_best(fitted)
-    if not isinstance(fitted, Fit) or best is None or best[1] == 0:
-        return []
-    x, y = fitted.roles.x, fitted.frame[fitted.roles.y]
-    n = fitted.frame[x["n"]].max()
-    own = fitted.frame[x["n"]] == n
-    alone = y[own & (fitted.frame[x["alpha"]] == 0)]
-    mixed = y[own & (fitted.frame[x["N"]] == best[0]) & (fitted.frame[x["alpha"]] == best[1])]
-    gain = alone.mean() - mixed.mean()
-    error = np.sqrt(
-        sum(np.var(v, ddof=1) / len(v) if len(v) > 1 else np.inf for v in (alone, mixed))
-    )
-    if alone.empty or not gain > max(least, _CLEAR * error):
-        return []
-    expected = float(law.excess(n, 1, 0.0) - law.excess(n, *best))
-    agrees = abs(gain - expected) <= _CLEAR * error
-    text = (
-        f"the pilot measured {gain:.3g} less risk at N = {best[0]:g}, alpha = {best[1]:g} than "
-        f"with real samples alone; the law expects {expected:.3g}"
-        f"{'' if agrees else ' and does not hold there'}. Validate that point on other samples "
-        "before you decide to go without."
-    )
-    return [text]

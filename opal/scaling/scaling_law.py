@@ -250,6 +250,11 @@ def in_order(linear: np.ndarray, nonlinear: np.ndarray) -> np.ndarray:
     return np.concatenate([linear, nonlinear])
 
 
+def last_is_log(linear: np.ndarray, nonlinear: np.ndarray) -> np.ndarray:
+    """Linear parameters, then nonlinear ones, the last of which is the logarithm of a scale."""
+    return np.concatenate([linear, nonlinear[:-1], np.exp(nonlinear[-1:])])
+
+
 def central_differences(at: Callable[[np.ndarray], np.ndarray], point: np.ndarray) -> np.ndarray:
     """Slopes ``[rows, p]`` of a function of ``point`` by central differences."""
     steps = np.cbrt(np.finfo(float).eps) * np.maximum(np.abs(point), 1e-2)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from opal.columns import data_row, require_distinct
 from opal.names import hint
 from opal.reading import require_frame
 from opal.scaling.scaling_law import Columns, ScalingLaw
@@ -42,13 +43,18 @@ class Roles:
         return list(dict.fromkeys(name for name in named if name is not None))
 
 
-def where(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
-    """Rows that meet every condition ``COLUMN=VALUE``.
+def where(
+    frame: pd.DataFrame, conditions: Sequence[str], *, metric: str | None = None
+) -> pd.DataFrame:
+    """Rows that meet every condition ``COLUMN=VALUE``, of one metric if it is named.
+
+    They stay under the numbers that they have.
 
     Raises:
         ValueError: a condition has no ``=``, names no column, or no row meets it.
     """
-    for condition in conditions:
+    named = [] if metric is None else [f"metric={metric}"]
+    for condition in (*conditions, *named):
         column, equals, value = condition.partition("=")
         if not equals:
             raise ValueError(
@@ -63,18 +69,19 @@ def where(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
             known = ", ".join(sorted(text.unique())[:10])
             raise ValueError(f"no row has {column} = {value!r}; it holds {known}.")
         frame = frame[keep]
-    return frame.reset_index(drop=True)
+    return frame
 
 
 def check_columns(frame: pd.DataFrame, names: Sequence[str], *, remedy: str = "") -> None:
     """Check that the columns are there.
 
     Raises:
-        ValueError: one is not; says the nearest match, and what there is.
+        ValueError: one is not, or two have one name; says the nearest match, and what there is.
         TypeError: the table is none.
     """
     require_frame(frame, "a table")
     known = [str(name) for name in frame.columns]
+    require_distinct(known, "the table")
     for name in names:
         if name not in known:
             raise ValueError(
@@ -85,8 +92,8 @@ def check_columns(frame: pd.DataFrame, names: Sequence[str], *, remedy: str = ""
 
 def _separator_hint(known: Sequence[str]) -> str:
     """What to do about a header that was not split, because its separator is no comma."""
-    if len(known) == 1 and any(mark in known[0] for mark in ";\t|"):
-        return " That is one column: separate the columns of the file by commas."
+    if len(known) == 1 and any(mark in known[0] for mark in ",;\t| "):
+        return " That is one column: separate the columns of the file by commas, in every row."
     return ""
 
 
@@ -145,7 +152,7 @@ def _check_copies(frame: pd.DataFrame, roles: Roles) -> None:
     if roles.seed is not None and len(copies):
         raise ValueError(
             f"every row is a run of its own; {len(copies)} of {len(frame)} rows repeat another "
-            f"one in every column, the first is row {copies[0] + 1} (not counting the header). "
+            f"one in every column, the first is data row {data_row(frame, copies[0])}. "
             "Drop the copies."
         )
 
@@ -155,11 +162,11 @@ def _check_one_curve(frame: pd.DataFrame, roles: Roles) -> None:
     for name in _IDENTITY:
         if name in frame.columns and name not in roles.columns and frame[name].nunique() > 1:
             values = ", ".join(sorted(frame[name].astype(str).unique())[:8])
-            flag = f"--metric {frame[name].iloc[0]}" if name == "metric" else None
-            flag = flag or f"--where {name}={frame[name].iloc[0]}"
+            flag = "--metric " if name == "metric" else f"--where {name}="
             raise ValueError(
                 f"one fit is of one curve, but the column {name!r} holds {frame[name].nunique()} "
-                f"different values ({values}). Choose one ({flag}) or fit each (--group-by {name})."
+                f"different values ({values}). Choose one ({flag}{frame[name].iloc[0]}) or fit "
+                f"each (--group-by {name})."
             )
 
 
@@ -180,17 +187,18 @@ def check_numbers(frame: pd.DataFrame, name: str) -> None:
             ) from error
         row = int(np.argmax(bad))  # the first; row 0 where all cells are numbers kept as text
         remedy = "Write plain numbers, as 1000 or 0.25: no separator, percent sign or unit."
+        if not bad.any():
+            remedy = "Convert the column to numbers, of one decimal mark and without thousands."
         raise ValueError(
             f"the column {name!r} must hold numbers; it holds {str(column.iloc[row])!r} as "
-            f"{type(column.iloc[row]).__name__} in row {row + 1} (not counting the header). "
-            f"{remedy if bad.any() else 'Convert the column to numbers.'}"
+            f"{type(column.iloc[row]).__name__} in data row {data_row(frame, row)}. {remedy}"
         )
     finite = np.isfinite(column.to_numpy(float, na_value=np.nan))
     if not finite.all():
         rows = np.flatnonzero(~finite)
         raise ValueError(
             f"every row needs a finite number in {name!r}; {len(rows)} of {len(frame)} rows have "
-            f"none, the first is row {rows[0] + 1} (not counting the header). Drop or repair them."
+            f"none, the first is data row {data_row(frame, int(rows[0]))}. Drop or repair them."
         )
 
 

@@ -73,19 +73,35 @@ def replicate_errors(y: np.ndarray, point: np.ndarray, features: np.ndarray) -> 
     variance = square[repeated] / df
     first = np.unique(point, return_index=True)[1]
     design = _design(features[first], int(repeated.sum()))
-    unbiased = np.log(variance) - special.digamma(df / 2) + np.log(df / 2)
-    root = np.sqrt(df)
-    coefficients = np.linalg.lstsq(root[:, None] * design[repeated], root * unbiased)[0]
-    excess = unbiased - design[repeated] @ coefficients
+    coefficients, excess = log_trend(variance, df, design[repeated])
     spread = np.sum(excess**2) / max(len(df) - design.shape[1], 1)
     prior_df = degrees_of_freedom(float(spread - np.mean(special.polygamma(1, df / 2))))
     trend = np.exp(design @ coefficients)
-    every = np.exp(design @ coefficients)
     if np.isfinite(prior_df):
-        trend = trend * np.exp(special.digamma(prior_df / 2) - np.log(prior_df / 2))
-        every = trend.copy()
-        every[repeated] = (prior_df * trend[repeated] + df * variance) / (prior_df + df)
-    return np.sqrt(every[point])
+        trend *= np.exp(special.digamma(prior_df / 2) - np.log(prior_df / 2))
+        trend[repeated] = (prior_df * trend[repeated] + df * variance) / (prior_df + df)
+    return np.sqrt(trend[point])
+
+
+def log_trend(
+    variance: np.ndarray, df: np.ndarray, design: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The log-linear trend of sample variances, each weighing as its degrees of freedom.
+
+    The logarithm of a sample variance is too small by log(df/2) − ψ(df/2) on average.
+
+    Args:
+        variance: of each point ``[points]``.
+        df: their degrees of freedom ``[points]``.
+        design: what the logarithm of the variance depends on, ``[points, k]``.
+
+    Returns:
+        Coefficients ``[k]``, and what they leave of the logarithms ``[points]``.
+    """
+    unbiased = np.log(variance) - special.digamma(df / 2) + np.log(df / 2)
+    root = np.sqrt(df)
+    coefficients = np.linalg.lstsq(root[:, None] * design, root * unbiased)[0]
+    return coefficients, unbiased - design @ coefficients
 
 
 def _design(features: np.ndarray, n_repeated: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -12,11 +12,25 @@ from opal.objective import GeneratorRows, RowCounts, RowWeights, require_setting
 from opal.settings.law import ScoreLaw, SmoothLaw, SmoothTruth, lacking, require_pytree
 from opal.theory.asymptotics import Asymptotics, asymptotics
 from opal.theory.cavity import SelfConsistent, self_consistent
-from opal.theory.seeds import copied_in_turn, shares, squared_weights
+from opal.theory.seeds import copied_in_turn, of_generator, shares, squared_weights
 
 if TYPE_CHECKING:
     from opal.objective import Design
     from opal.settings.setting import Setting
+
+
+class SyntheticRows(NamedTuple):
+    """What theory knows of a design's synthetic rows.
+
+    Attributes:
+        law: that a synthesizer's law ends up with; the truth for a design without a synthesizer.
+        seed_use: how they depend on the seeds, see :mod:`opal.theory.seeds`.
+        shrinkage: γ of the covariance, where the law follows the seeds' moments.
+    """
+
+    law: SmoothLaw
+    seed_use: str = "none"
+    shrinkage: float = 0.0
 
 
 def expand(setting: Setting, design: Design) -> Asymptotics:
@@ -26,19 +40,17 @@ def expand(setting: Setting, design: Design) -> Asymptotics:
         ValueError: see :func:`opal.theory.predict.predict`.
     """
     check_groups(setting, design)
-    truth, population = truth_of(setting), population_of(setting, design)
-    synthetic = population.law if population else truth
-    seed_use = population.seed_use if population else "none"
+    truth, made = truth_of(setting), synthetic_rows(setting, design)
     return asymptotics(
         truth,
-        synthetic,
+        made.law,
         design.row_counts(),
         design.row_weights(),
-        seed_use=seed_use,
-        generator=generator_of(design, seed_use),
-        shrinkage=population.shrinkage if population else 0.0,
+        seed_use=made.seed_use,
+        generator=_generator_of(design, made.seed_use),
+        shrinkage=made.shrinkage,
         ridge=design.ridge,
-        shift=threshold_shift(truth, synthetic, design),
+        shift=threshold_shift(truth, made.law, design),
         loss=design.loss,
     )
 
@@ -57,37 +69,30 @@ def resum(
         first: the design's expansion to order 1/n.
         times: how many times the design's rows of every kind there are, each weighing as much less.
     """
-    truth, population = truth_of(setting), population_of(setting, design)
-    seed_use = population.seed_use if population else "none"
-    synthetic = population.law if population else truth
-    if not is_resummed(setting, design):
+    truth, made = truth_of(setting), synthetic_rows(setting, design)
+    if not _is_resummed(truth, made, design):
         return first
-    generator = generator_of(design, seed_use)
+    generator = _generator_of(design, made.seed_use)
     return self_consistent(
         _with_more_rows(first, times),
         truth,
-        synthetic,
+        made.law,
         RowCounts(*(n * times for n in design.row_counts())),
         RowWeights(*(w / times for w in design.row_weights())),
-        seed_use=seed_use,
+        seed_use=made.seed_use,
         generator=generator and GeneratorRows(*(n * times for n in generator)),
-        shrinkage=population.shrinkage if population else 0.0,
+        shrinkage=made.shrinkage,
         ridge=design.ridge,
-        shift=threshold_shift(truth, synthetic, design),
+        shift=threshold_shift(truth, made.law, design),
         loss=design.loss,
     )
 
 
-def is_resummed(setting: Setting, design: Design) -> bool:
+def _is_resummed(truth: SmoothTruth, made: SyntheticRows, design: Design) -> bool:
     """Whether the leave-one-out equations are known for a design."""
-    truth, population = truth_of(setting), population_of(setting, design)
-    if population and population.seed_use == "copy at random":
+    if made.seed_use == "copy at random" or losses.n_scores(design.loss, truth.n_classes) > 1:
         return False
-    if losses.n_scores(design.loss, truth.n_classes) > 1:
-        return False
-    return isinstance(truth, ScoreLaw) and isinstance(
-        population.law if population else truth, ScoreLaw
-    )
+    return isinstance(truth, ScoreLaw) and isinstance(made.law, ScoreLaw)
 
 
 def _with_more_rows(first: Asymptotics, times: int) -> Asymptotics:
@@ -99,7 +104,7 @@ def _with_more_rows(first: Asymptotics, times: int) -> Asymptotics:
     )
 
 
-def generator_of(design: Design, seed_use: str) -> GeneratorRows | None:
+def _generator_of(design: Design, seed_use: str) -> GeneratorRows | None:
     """The generator's rows, said of every fitted law so that all of them share a compilation."""
     if seed_use == "moments":
         design = design.with_(n_generator=design.n_fitted, n_shared=design.n_in_training)
@@ -117,14 +122,14 @@ def truth_of(setting: Setting) -> SmoothTruth:
     return law
 
 
-def population_of(setting: Setting, design: Design) -> Any:
-    """Where a design's synthesizer ends up (its ``PopulationLaw``); None where it has none.
+def synthetic_rows(setting: Setting, design: Design) -> SyntheticRows:
+    """The synthetic rows of a design, from where its synthesizer ends up.
 
     Raises:
-        ValueError: that is not known, or its law has no derivatives.
+        ValueError: that is not known, or its law has no derivatives; or the truth has none.
     """
     if design.synthesizer is None:
-        return None
+        return SyntheticRows(truth_of(setting))
     found = design.synthesizer.population(setting.law)
     if found is None:
         raise ValueError(
@@ -138,7 +143,7 @@ def population_of(setting: Setting, design: Design) -> Any:
                 f"group {group.name!r} has {count}. Collect more, or leave it out."
             )
     _require_smooth(found.law, f"the law of {design.synthesizer.name}'s rows")
-    return found
+    return SyntheticRows(found.law, found.seed_use, found.shrinkage)
 
 
 def _require_smooth(law: object, what: str) -> None:
@@ -173,8 +178,7 @@ def effective_rows(setting: Setting, design: Design) -> Float[np.ndarray, " g"]:
     Rows that are drawn count besides, so that few of them are not taken for what they came from.
     """
     rows, weights, generator = design.row_counts(), design.row_weights(), design.generator_rows()
-    population = population_of(setting, design)
-    use = population.seed_use if population is not None else "none"
+    use = synthetic_rows(setting, design).seed_use
     if use == "copy in turn":
         numbers, sizes = (np.asarray(k) for k in copied_in_turn(rows, weights, generator))
         return np.asarray((numbers * sizes).sum(axis=0) ** 2 / (numbers * sizes**2).sum(axis=0))
@@ -182,7 +186,7 @@ def effective_rows(setting: Setting, design: Design) -> Float[np.ndarray, " g"]:
     n, drawn = np.asarray(rows.real), np.asarray(squared_weights(rows, weights))
     if use == "none":
         return np.asarray((real + made) ** 2 / (real**2 / n + drawn))
-    fitted, shared = (np.asarray(k) for k in generator or (n, n))
+    fitted, shared = (np.asarray(k) for k in of_generator(rows, generator))
     each, more = real / n, made / fitted
     seeds = (n - shared) * each**2 + shared * (each + more) ** 2 + (fitted - shared) * more**2
     return np.asarray((real + made) ** 2 / (seeds + drawn))

@@ -15,8 +15,8 @@ from opal.theory.cavity import SelfConsistent
 from opal.theory.estimator import (
     effective_rows,
     expand,
-    population_of,
     resum,
+    synthetic_rows,
     threshold_shift,
     truth_of,
 )
@@ -122,7 +122,7 @@ def limits_of(
     return PredictionLimits(
         order="self-consistent" if isinstance(law, SelfConsistent) else "first",
         n_parameters=len(first.target),
-        effective_rows=_effective_rows(setting, design),
+        effective_rows=_rows_in_all(setting, design),
         informative_rows=float(informative.min()),
         excess=float(law.excess),
         ratio=ratio,
@@ -131,7 +131,8 @@ def limits_of(
     )
 
 
-def _effective_rows(setting: Setting, design: Design) -> float:
+def _rows_in_all(setting: Setting, design: Design) -> float:
+    """n_eff, of all groups together."""
     real, made = seeds.shares(design.row_counts(), design.row_weights())
     shares = np.asarray(real + made)
     return float(1 / (shares**2 / effective_rows(setting, design)).sum())
@@ -146,11 +147,9 @@ def _of_equations(setting: Setting, design: Design, first: Asymptotics) -> float
 
 def _second_orders(setting: Setting, design: Design, first: Asymptotics) -> list[NextOrder]:
     """The order 1/n² of the expansion by each set of points; none of laws without score nodes."""
-    truth, population = truth_of(setting), population_of(setting, design)
-    synthetic = population.law if population else truth
+    truth, (synthetic, use, _) = truth_of(setting), synthetic_rows(setting, design)
     if not isinstance(truth, ScoreLaw) or not isinstance(synthetic, ScoreLaw):
         return []
-    use = population.seed_use if population else "none"
     rows, weights = design.row_counts(), design.row_weights()
     shift = threshold_shift(truth, synthetic, design)
     theta = np.asarray(first.target) - shift

@@ -16,7 +16,7 @@ from opal.settings.law import SmoothTruth
 from opal.settings.quadrature import N_SCRAMBLES, scrambled_normals
 from opal.theory.asymptotics import Asymptotics, scrambled_excess
 from opal.theory.cavity import SelfConsistent
-from opal.theory.estimator import population_of, threshold_shift, truth_of
+from opal.theory.estimator import synthetic_rows, threshold_shift, truth_of
 
 if TYPE_CHECKING:
     from opal.objective import Design
@@ -92,24 +92,23 @@ def expansion_errors(
 
     That of the drift is not known, nor is any for rows whose law follows the seeds' moments.
     """
-    truth, population = truth_of(setting), population_of(setting, design)
-    synthetic = population.law if population else truth
-    if max(n_scrambles(law, design.loss) for law in (truth, synthetic)) == 1:
+    truth, made = truth_of(setting), synthetic_rows(setting, design)
+    if max(n_scrambles(law, design.loss) for law in (truth, made.law)) == 1:
         return {}
-    if not all(hasattr(law, "one_scramble") for law in (truth, synthetic)):
+    if not all(hasattr(law, "one_scramble") for law in (truth, made.law)):
         return {}
     bias = variance = total = drift = np.nan
-    if population is None or population.seed_use != "moments":
+    if made.seed_use != "moments":
         parts = scrambled_excess(
             truth,
-            synthetic,
+            made.law,
             design.row_counts(),
             design.row_weights(),
             first,
-            seed_use=population.seed_use if population else "none",
+            seed_use=made.seed_use,
             generator=design.generator_rows(),
             ridge=design.ridge,
-            shift=threshold_shift(truth, synthetic, design),
+            shift=threshold_shift(truth, made.law, design),
             loss=design.loss,
         )
         columns = np.column_stack([parts, np.sum(parts, axis=1)])

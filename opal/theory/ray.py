@@ -80,23 +80,15 @@ class PointRule:
     @cached_property
     def inverse(self) -> Float[np.ndarray, "p p"]:
         """A⁻¹ on the points."""
-        hessian = self._hessian(self.weights, self.fitted, self.points.features)
-        return np.linalg.inv(hessian + np.diag(self.penalty))
-
-    @cached_property
-    def balanced_hessian(self) -> Float[np.ndarray, "p p"]:
-        """H of the rule that is used."""
-        mass = self.points.mass[self.real] / self.n_groups
-        return self._hessian(mass, self.used, self.points.features[self.real])
-
-    def _hessian(self, mass: np.ndarray, at: np.ndarray, x: np.ndarray) -> np.ndarray:
+        x, at = self.points.features, self.fitted
         c, p = at.shape[1], self.theta.size
         bend = np.broadcast_to(np.eye(c), (len(x), c, c))
         if self.loss == "logistic":
             bend = bend * at[:, :, None] - at[:, :, None] * at[:, None, :]
-        weighted = (mass[:, None, None] * bend).reshape(len(x), -1)
+        weighted = (self.weights[:, None, None] * bend).reshape(len(x), -1)
         outer = np.stack([(x * w[:, None]).T @ x for w in weighted.T])
-        return outer.reshape(c, c, *outer.shape[1:]).transpose(0, 2, 1, 3).reshape(p, p)
+        hessian = outer.reshape(c, c, *outer.shape[1:]).transpose(0, 2, 1, 3).reshape(p, p)
+        return np.linalg.inv(hessian + np.diag(self.penalty))
 
     def excess(
         self,

@@ -18,8 +18,6 @@ from opal.settings.gaussian import GaussianLaw
 from opal.settings.law import SmoothLaw, SmoothTruth
 from opal.theory import moments
 
-SEED_USES = ("none", "copy in turn", "copy at random", "moments")
-
 
 def shares(rows: RowCounts, weights: RowWeights) -> tuple[Array, Array]:
     """Total weight of the real and of the synthetic rows of each group [G] each."""

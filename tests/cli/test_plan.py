@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from opal.cli import main
-from opal.scaling.exchange import cross_law
+from opal.scaling.laws.cross import cross_law
 from opal.scaling.pilot import first_points
 
 PARAMS = {"E": 0.5, "R_s": 0.001, "C": 0.0, "A_s": 3.0, "A_r": 2.5}

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from opal.objective import Design
-from opal.scaling.exchange import Mixture, cross_law
+from opal.scaling.exchange import Mixture
 from opal.scaling.fit import fit
 from opal.scaling.laws import LAWS
+from opal.scaling.laws.cross import cross_law
 from opal.settings import GaussianMixture
 from opal.synthesis import Bias, GaussianFit, Oracle
 from opal.theory.exchange import mixture_parameters

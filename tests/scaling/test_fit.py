@@ -348,6 +348,18 @@ def test_far_extrapolation_is_told() -> None:
     assert said[-1].startswith("far extrapolation: n = 5e+08 is 1e+04 times the largest")
 
 
+def test_far_more_passes_than_were_seen_are_told() -> None:
+    frame = noisy("repeated").rename(columns={"tokens": "seen"})  # 64 passes at most
+    names = {"params": "params", "unique": "unique", "tokens": "seen"}
+    found = fit("repeated", frame, x=names, y="y", seed="seed")
+    (said,) = found.to_dict()["warnings"]
+    assert said.startswith(
+        "far extrapolation: 'seen' are 6.4e+04 passes over the 'unique' that differ, 1e+03 times "
+    )
+    few = {"params": [1e9], "unique": [1e8], "tokens": [6.4e10]}  # 640 passes
+    assert found.to_dict({name: np.array(value) for name, value in few.items()})["warnings"] == []
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

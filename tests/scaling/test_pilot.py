@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from opal.scaling import pilot, pilot_fit
-from opal.scaling.exchange import cross_law
 from opal.scaling.fit import Fit, fit
+from opal.scaling.laws.cross import cross_law
 from opal.scaling.pilot import candidates, propose
 from opal.scaling.plan import plan
 from opal.scaling.purchase import Option

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from opal.scaling import pilot, pilot_fit
-from opal.scaling.exchange import Mixture, cross_law, laws_of
+from opal.scaling.exchange import Mixture, laws_of
 from opal.scaling.fit import Fit, fit
+from opal.scaling.laws.cross import cross_law
 from opal.scaling.plan import STRATEGIES, plan
 from opal.scaling.purchase import Planner, PurchaseBudget
 
@@ -131,7 +132,7 @@ def test_real_samples_go_to_the_smallest_groups() -> None:
 
 def test_full_balancing_is_priced_and_judged_by_its_formula() -> None:
     terms = {**TERMS, "n_real": (900, 180)}
-    option = {o.strategy: o for o in plan(GOOD, **terms).alternatives}["balance"]
+    option = plan(GOOD, **terms).alternative("balance")
     assert option.cost == pytest.approx(7.2)
     left = 0.5 * 0.8**2 * 0.001 + (0.6 * 2.5 + 0.4 * 3.0) / 900
     assert option.gain == pytest.approx(2.5 / 300 - left, rel=1e-9)
@@ -147,8 +148,13 @@ def test_strategies_can_be_chosen(good: Fit) -> None:
 
 def test_the_validated_size_is_the_best_measured_point(good: Fit) -> None:
     rows = good.frame[good.frame["n"] == 300].groupby(["N", "alpha"])["value"].mean()
-    option = {o.strategy: o for o in plan(good, **TERMS).alternatives}["validated"]
+    option = plan(good, **TERMS).alternative("validated")
     assert (option.n_augmented, option.alpha) == rows.idxmin()
+
+
+def test_an_alternative_that_was_not_asked_for_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"unknown alternative 'augment'.*There are: reweight"):
+        plan(GOOD, **TERMS, strategies=("reweight",)).alternative("augment")
 
 
 def test_the_interval_covers_and_the_fit_decides(good: Fit) -> None:

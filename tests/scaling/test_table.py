@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +17,32 @@ N = np.geomspace(50, 5e4, 6)
 GOOD = pd.DataFrame(
     {"n": np.tile(N, 2), "y": np.tile(0.1 + N**-0.5, 2), "seed": np.repeat([0, 1], 6)}
 )
+
+
+def test_whole_numbers_beyond_64_bits_and_decimals_are_fitted() -> None:
+    expected = fit(LAWS["power"], GOOD, x={"n": "n"}, y="y", seed="seed")
+    exact = GOOD.assign(
+        n=[int(n) for n in GOOD["n"]],
+        y=pd.Series([Decimal(repr(y)) for y in GOOD["y"]], dtype=object),
+    )
+    as_objects = fit(LAWS["power"], exact, x={"n": "n"}, y="y", seed="seed")
+    rounded = fit(LAWS["power"], exact.astype({"y": float}), x={"n": "n"}, y="y", seed="seed")
+    assert as_objects.params == rounded.params
+    large = pd.Series([int(n) * 10**17 for n in exact["n"]], dtype=object)
+    assert max(large) > 2**64
+    scaled = fit(LAWS["power"], GOOD.assign(n=large), x={"n": "n"}, y="y", seed="seed")
+    assert scaled.params["a"].estimate == pytest.approx(expected.params["a"].estimate, rel=1e-3)
+
+
+def test_columns_of_one_name_are_refused() -> None:
+    frame = pd.concat([GOOD, 3 * GOOD[["y"]]], axis=1)
+    assert "columns 2 and 4 are both 'y'" in refusal(frame)
+
+
+def test_rows_are_counted_as_in_the_file_where_some_are_left_out() -> None:
+    bad = GOOD.assign(y=[*GOOD["y"][:-1], np.nan], part=["a"] * 6 + ["b"] * 6)
+    with pytest.raises(ValueError, match=r"1 of 6 rows have none, the first is data row 12\."):
+        fit("power", table.where(bad, ["part=b"]), x={"n": "n"}, y="y")
 
 
 def refusal(frame: pd.DataFrame, law: str = "power", **settings: str) -> str:
@@ -66,7 +94,7 @@ def test_a_column_with_two_roles() -> None:
 def test_rows_that_were_entered_twice() -> None:
     twice = pd.concat([GOOD, GOOD[:2]], ignore_index=True)
     said = refusal(twice, seed="seed")
-    assert "2 of 14 rows repeat another one in every column, the first is row 13" in said
+    assert "2 of 14 rows repeat another one in every column, the first is data row 13" in said
     assert "Drop the copies" in said
 
 
@@ -187,13 +215,15 @@ def test_a_misspelt_column() -> None:
 
 def test_rows_without_a_number() -> None:
     holes = GOOD.assign(y=[np.nan, np.inf, *GOOD["y"][2:]])
-    assert "a finite number in 'y'; 2 of 12 rows have none, the first is row 1" in refusal(holes)
+    assert "a finite number in 'y'; 2 of 12 rows have none, the first is data row 1" in refusal(
+        holes
+    )
     said = refusal(GOOD.assign(y=[*map(str, range(11)), "7%"]))
-    assert "'y' must hold numbers; it holds '7%' as str in row 12" in said
+    assert "'y' must hold numbers; it holds '7%' as str in data row 12" in said
     assert "Write plain numbers" in said
-    assert "it holds 'True' as bool in row 1" in refusal(GOOD.assign(y=GOOD["y"] > 0))
+    assert "it holds 'True' as bool in data row 1" in refusal(GOOD.assign(y=GOOD["y"] > 0))
     said = refusal(GOOD.assign(y=GOOD["y"].astype(str)))
-    assert "as str in row 1 (not counting the header). Convert the column" in said
+    assert "as str in data row 1. Convert the column" in said
 
 
 def test_sizes_out_of_range() -> None:

@@ -104,7 +104,7 @@ def test_a_class_without_base_texts_is_refused(frame: pd.DataFrame) -> None:
 def test_texts_of_unknown_origin_are_noted(frame: pd.DataFrame) -> None:
     rootless = frame.assign(seeds=[()] * len(frame))
     notes = corpus_of(rootless).notes
-    assert any("faithful: no text says what it was made from" in note for note in notes)
+    assert any("faithful: of no text is it known what it was made from" in note for note in notes)
     assert not any("have a seed" in note for note in notes)
 
 

@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from opal import files
 from opal.bridge.llm.budget import FREE, Budget, Meter, Prices, bound
-from opal.bridge.llm.client import LimitName, completion_body, read_completion
+from opal.bridge.llm.completion import read_completion
+from opal.bridge.llm.dialect import Complaint, Dialect, LimitName
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import pending
 from opal.bridge.llm.request import Prompter, RefusedError, Request
 
+# What providers take in one file.
+MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
+
 _URL = "/v1/chat/completions"
 _NO_BUDGET = Budget()
-_AGAIN = (401, 403, 404, 408, 409, 429)
+_SHOWN = 200  # characters of an error
+# States of requests whose answer is known, and whose result in a file is no news.
+_WAITING = ("exported", "released")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files of a batch, and how many requests are in them."""
+
+    requests: int
+    paths: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a file of results gave."""
+    """What files of results gave."""
 
     done: int  # answers
     failed: int  # requests without a usable one
     waiting: int  # requests that still wait in a batch
+    known: int = 0  # results that the ledger had before
+    failures: tuple[str, ...] = ()  # why, the most frequent first, each with its number
 
 
 def export(
@@ -37,20 +54,22 @@ def export(
     *,
     budget: Budget = _NO_BUDGET,
     limit_name: LimitName = "max_tokens",
-) -> int:
-    """Write the requests that are missing, to be uploaded as a batch; says how many they are.
+    most_requests: int = MOST_REQUESTS,
+    most_bytes: int = MOST_BYTES,
+) -> Exported:
+    """Write the requests that are missing, to be uploaded as a batch.
 
     They are not asked in any other way until their results are loaded or they are released. There
     must be no file of that ``path``, and where none is missing none is written. All of them
     together may cost what ``budget`` allows, at the prices of batches; ``limit_name`` is how the
-    endpoint calls the limit of tokens.
+    endpoint calls the limit of tokens. What is more than one file may hold goes into several, named
+    after ``path`` with a number.
 
     Raises:
-        ValueError: the file exists, or requests wait in a batch already.
+        ValueError: a file exists, or requests wait in a batch already.
         BudgetError: they may cost more than is left.
     """
-    if path.exists():
-        raise ValueError(f"{path} exists; name another file for the batch.")
+    _require_absent(path)
     files.writable_folder(path.resolve().parent, "--batch-out")
     requests = list(pending(prompter, wanted, ledger))
     meter = Meter(budget, ledger.spent())
@@ -58,107 +77,211 @@ def export(
         if not meter.hold(worst := meter.worst(request)):
             raise meter.refusal(meter.held + worst)
     if not requests:
-        return 0
-    lines = [_line(request, limit_name) for request in requests]
+        return Exported(0, ())
+    dialect = Dialect(limit_name, has_schemas=False)  # no one is there to try without them
+    parts = _parts((_line(each, dialect) for each in requests), most_requests, most_bytes)
+    paths = [path] if len(parts) == 1 else [_numbered(path, k) for k in range(1, len(parts) + 1)]
+    for each in paths:
+        _require_absent(each)
     with ledger.together():
         for request in requests:
             ledger.exported(request, meter.worst(request))
     ledger.flush()
     try:
-        files.write_text(path, "".join(lines))
+        for each, lines in zip(paths, parts, strict=True):
+            files.write_text(each, "".join(lines), private=True)
     except BaseException:
-        ledger.release(request.key for request in requests)
+        ledger.take_back(request.key for request in requests)
+        for each in paths:
+            each.unlink(missing_ok=True)
         raise
-    return len(requests)
+    return Exported(len(requests), tuple(paths))
 
 
-def load(path: Path, ledger: Ledger, prices: Prices | None = None) -> Loaded:
-    """Take the results of a batch into the ledger that exported it, all or none.
+def load(paths: Sequence[Path], ledger: Ledger, prices: Prices | None = None) -> Loaded:
+    """Take the results of batches into the ledger that exported them, all or none.
 
-    ``path`` is that of the answers, or of the errors; ``prices`` are of a million tokens in
-    batches, None where nothing is paid.
+    Results that are known already are passed over, so that files may overlap. The late answer of a
+    request that was released, or that failed, counts.
+
+    Args:
+        paths: of the answers, or of the errors.
+        ledger: that exported the requests.
+        prices: of a million tokens in batches; None where nothing is paid.
 
     Raises:
-        ValueError: a line is no result, or is of a request that the ledger did not export, or has
-            an answer for already, or a second one in the file; nothing is taken.
+        ValueError: a line is no result, or is of a request that the ledger did not export, or a
+            file has two for one request; nothing is taken.
     """
-    results = _results(path, ledger)
-    waiting, price, done = ledger.waiting(), prices or FREE, 0
+    states, price = ledger.states(), prices or FREE
+    outcomes = [_outcomes(path, states) for path in paths]
+    done = known = failed = 0
+    why: Counter[str] = Counter()
     with ledger.together():
-        for key, result in results.items():
-            done += _take(ledger, waiting[key], result, price)
-    ledger.flush()
-    return Loaded(done, len(results) - done, len(waiting) - len(results))
-
-
-def _line(request: Request, limit_name: LimitName) -> str:
-    body = completion_body(request, limit_name)
-    fields = {"custom_id": request.key, "method": "POST", "url": _URL, "body": body}
-    return json.dumps(fields) + "\n"
-
-
-def _results(path: Path, ledger: Ledger) -> dict[str, dict[str, Any]]:
-    """Results by custom_id, all of them of requests that wait."""
-    states, results = ledger.states(), dict[str, dict[str, Any]]()
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
+        for key, outcome in (pair for found in outcomes for pair in found.items()):
+            taken = _take(ledger, ledger.asked(key), states[key], outcome, price)
+            if taken is None:
+                known += 1
                 continue
-            result = _result(line, f"{path}, line {number}")
-            key = result["custom_id"]
-            problem = _problem(states.get(key), key in results)
-            if problem:
+            states[key] = "done" if not taken else "failed"
+            done += not taken
+            failed += bool(taken)
+            why.update([taken] if taken else [])
+    ledger.flush()
+    told = tuple(f"{count} × {text}" for text, count in why.most_common(3))
+    return Loaded(done, failed, len(ledger.waiting()), known, told)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """One line of results: an answer's JSON, or else the status and JSON of an error."""
+
+    answer: Mapping[str, Any] | None
+    status: int | None
+    error: object
+
+
+def _line(request: Request, dialect: Dialect) -> str:
+    fields = {"custom_id": request.key, "method": "POST", "url": _URL}
+    return json.dumps(fields | {"body": dialect.body(request)}) + "\n"
+
+
+def _parts(lines: Iterator[str], most_requests: int, most_bytes: int) -> list[list[str]]:
+    """The lines, file by file; they are ASCII, so that a character is a byte."""
+    parts: list[list[str]] = [[]]
+    size = 0
+    for line in lines:
+        if parts[-1] and (len(parts[-1]) == most_requests or size + len(line) > most_bytes):
+            parts.append([])
+            size = 0
+        parts[-1].append(line)
+        size += len(line)
+    return parts
+
+
+def _numbered(path: Path, k: int) -> Path:
+    return path.with_name(f"{path.stem}-{k}{path.suffix}")
+
+
+def _require_absent(path: Path) -> None:
+    if path.exists():
+        raise ValueError(f"{path} exists; name another file for the batch.")
+
+
+def _outcomes(path: Path, states: Mapping[str, str]) -> dict[str, _Outcome]:
+    """Outcomes by custom_id, all of them of requests that the ledger knows."""
+    from opal import reading
+
+    found: dict[str, _Outcome] = {}
+    # Not splitlines: JSON may hold other line ends within its texts.
+    for number, line in enumerate(reading.read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            key, outcome = _outcome(line)
+            if key in found:
+                raise ValueError(f"request {key[:12]!r} has two results in this file")
+            if key not in states:
                 raise ValueError(
-                    f"{path}, line {number}: request {key[:12]!r} {problem}. Nothing was loaded."
+                    f"request {key[:12]!r} is not in this ledger: the file is of another one"
                 )
-            results[key] = result
-    return results
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}. Nothing was loaded.") from None
+        found[key] = outcome
+    if not found:
+        raise ValueError(f"{path} holds no result of a batch. Nothing was loaded.")
+    return found
 
 
-def _result(line: str, where: str) -> dict[str, Any]:
+def _outcome(line: str) -> tuple[str, _Outcome]:
+    """The key of a result, and what it says.
+
+    Raises:
+        ValueError: the line is no result of a chat completion.
+    """
     try:
         result = json.loads(line)
     except (json.JSONDecodeError, RecursionError):
         result = None
-    if not isinstance(result, dict) or not isinstance(result.get("custom_id"), str):
+    key = result.get("custom_id") if isinstance(result, dict) else None
+    if not isinstance(result, dict) or not isinstance(key, str):
         raise ValueError(
-            f"{where} is no result of a batch: each line must be a JSON object with a custom_id. "
-            "Nothing was loaded."
+            "it is no result of a batch: each line must be a JSON object with a custom_id"
         )
-    return result
-
-
-def _problem(state: str | None, twice: bool) -> str | None:
-    if twice:
-        return "has two results in this file"
-    if state is None:
-        return "is not in this ledger: the file is of another one"
-    if state == "done":
-        return "has an answer already: the file was loaded before"
-    if state != "exported":
-        return "does not wait in a batch: it was released, or has failed"
-    return None
-
-
-def _take(ledger: Ledger, request: Request, result: dict[str, Any], price: Prices) -> bool:
-    """Write one result; says whether it is an answer."""
     response, error = result.get("response"), result.get("error")
-    status = response.get("status_code") if isinstance(response, dict) else None
-    payload = response.get("body") if isinstance(response, dict) else None
-    if status != 200:
-        told = error if error else payload
-        message = f"the batch gave no answer: {json.dumps(told)[:300]}"
-        final = isinstance(status, int) and 400 <= status < 500 and status not in _AGAIN
-        ledger.failed(request, f"batch {status or 'error'}", message, 0, final=final)
-        return False
+    if response is None and error is None and "body" in result and "url" in result:
+        raise ValueError(
+            "it is a request: this is the file that was sent. Name the file of answers"
+        )
+    status, body = _unwrapped(response)
+    if isinstance(body, dict):
+        if status in (None, 200) and "choices" in body:
+            return key, _Outcome(body, 200, None)
+        if body.get("object") == "response" or "output" in body:
+            raise ValueError(
+                "it is an answer of another kind (of /v1/responses); the requests were of "
+                f"{_URL}. Upload them as they are"
+            )
+    told = error or (body.get("error") or body if isinstance(body, dict) else None)
+    if not told or status == 200:
+        fields = sorted(map(str, body if isinstance(body, dict) else result))
+        raise ValueError(
+            "it holds neither a chat completion nor an error; its fields are "
+            f"{', '.join(fields)[:_SHOWN] or 'none'}"
+        )
+    return key, _Outcome(None, status, told)
+
+
+def _unwrapped(response: object) -> tuple[int | None, object]:
+    """Status and JSON of a response, in the forms that providers give it."""
+    if not isinstance(response, dict):
+        return None, None
+    if "choices" in response:
+        return 200, response
+    status, body = response.get("status_code"), response.get("body")
+    if isinstance(body, str):
+        try:
+            body = json.loads(body)
+        except (json.JSONDecodeError, RecursionError):
+            body = None
+    number = int(str(status)) if str(status).isdecimal() else None
+    if isinstance(body, dict) and body.get("error") and number in (None, 200):
+        number = 500 if "choices" not in body else number
+    return number, body
+
+
+def _take(
+    ledger: Ledger, request: Request, state: str, outcome: _Outcome, price: Prices
+) -> str | None:
+    """Write one result; says why it is no answer, with nothing if it is one, None if known."""
+    if state == "done":
+        return None
+    if outcome.answer is None:
+        return None if state not in _WAITING else _failed(ledger, request, outcome)
     try:
-        reply = read_completion(payload)
+        reply = read_completion(outcome.answer)
     except RefusedError as refusal:
+        if state not in _WAITING:
+            return None  # as it failed before
         cost = price.cost(*(refusal.tokens or bound(request)))
         ledger.failed(request, refusal.kind, str(refusal), cost, final=True, tokens=refusal.tokens)
-        return False
+        return refusal.kind
+    if state == "sent":
+        ledger.give_up(request)
     tokens = bound(request)  # the most that it can have, where the endpoint did not count
     if reply.tokens_in is not None and reply.tokens_out is not None:
         tokens = reply.tokens_in, reply.tokens_out
     ledger.done(request, reply, price.cost(*tokens))
-    return True
+    return ""
+
+
+def _failed(ledger: Ledger, request: Request, outcome: _Outcome) -> str:
+    """Write an error, and say it; the request is asked again unless its own text is to blame."""
+    told = json.dumps(outcome.error)[:_SHOWN]
+    kind = f"batch {outcome.status or 'error'}"
+    complaint = Complaint(outcome.status or 0, told.lower())
+    final = 400 <= complaint.status < 500 and complaint.is_of_content
+    ledger.failed(request, kind, f"the batch gave no answer: {told}", 0, final=final)
+    error = outcome.error
+    message = error.get("message") if isinstance(error, dict) else None
+    return f"{kind}: {str(message or told)[:_SHOWN]} {complaint.remedy}".strip()

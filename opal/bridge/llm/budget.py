@@ -28,6 +28,8 @@ PER_MESSAGE = 16
 PER_REQUEST = 64
 # Requests travel at different speeds: those of a window may arrive closer together than they left.
 _MARGIN = 1.01
+# Beyond it, sums no longer fit into the ledger.
+_MOST_MONEY = 1_000_000
 
 
 class BudgetError(ValueError):
@@ -44,8 +46,11 @@ class Prices:
     def __post_init__(self) -> None:
         for name in ("input", "output"):
             value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"the {name} price must be finite and at least 0; got {value!r}.")
+            if not 0 <= value <= _MOST_MONEY:
+                raise ValueError(
+                    f"the {name} price, of a million tokens, must be from 0 to {_MOST_MONEY:,}; "
+                    f"got {value!r}."
+                )
 
     def cost(self, tokens_in: int, tokens_out: int) -> int:
         """Billionths that so many tokens cost, rounded up.
@@ -74,9 +79,9 @@ class Budget:
     def __post_init__(self) -> None:
         if self.limit is None:
             return
-        if not 0 < self.limit < math.inf:
+        if not 0 < self.limit <= _MOST_MONEY:
             raise ValueError(
-                f"the budget must be positive; got {self.limit!r}, which buys nothing. "
+                f"the budget must be positive, and at most {_MOST_MONEY:,}; got {self.limit!r}. "
                 "Leave it out for an endpoint that costs nothing."
             )
         if self.prices is None:
@@ -101,10 +106,17 @@ class Meter:
 
     def __init__(self, budget: Budget, spent: int) -> None:
         self.budget, self.spent, self.held = budget, spent, 0
+        self.beyond = (0, 0)  # tokens of a prompt and of an answer that were counted beyond bounds
 
     def worst(self, request: Request) -> int:
-        """Billionths that a request costs at most."""
-        return self.budget.price.cost(*bound(request))
+        """Billionths that a request costs at most, by its bounds and by what came beyond them."""
+        (read, written), beyond = bound(request), self.beyond
+        return self.budget.price.cost(read + beyond[0], written + beyond[1])
+
+    def note(self, request: Request, tokens: tuple[int, int]) -> None:
+        """Learn from what an endpoint counted for a request."""
+        more = [max(n - most, 0) for n, most in zip(tokens, bound(request), strict=True)]
+        self.beyond = (max(self.beyond[0], more[0]), max(self.beyond[1], more[1]))
 
     def hold(self, amount: int) -> bool:
         """Hold that amount, if there is so much left."""
@@ -194,10 +206,11 @@ class RateLimiter:
         self._left = deque((now - age, tokens) for age, tokens in recent)
         self._tokens = sum(tokens for _, tokens in self._left)
 
-    async def admit(self, tokens: int) -> None:
-        """Wait until a request of so many tokens may leave."""
+    async def admit(self, tokens: int, pause: float = 0.0) -> None:
+        """Wait until a request of so many tokens may leave, and ``pause`` seconds at least."""
+        ends = self._clock() + pause
         async with self._turn:
-            while (wait := self._wait(tokens)) > 0:
+            while (wait := max(self._wait(tokens), ends - self._clock())) > 0:
                 await self._sleep(wait)
             self._left.append((self._clock(), tokens))
             self._tokens += tokens

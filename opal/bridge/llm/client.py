@@ -1,23 +1,24 @@
 """A client of any endpoint that speaks OpenAI's protocol, over ``openai.AsyncOpenAI``.
 
 The client retries by itself, and waits as long as Retry-After says. Each of its attempts passes the
-gate, so that limits and budget hold for attempts and not only for requests.
+gate, so that limits and budget hold for attempts and not only for requests. A complaint that
+another dialect mends is answered in that dialect.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import re
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from opal import validation
+from opal.bridge.llm.completion import read_completion
+from opal.bridge.llm.dialect import Complaint, Dialect, LimitName
+from opal.bridge.llm.endpoint import LONGEST_PAUSE, Attempt, Endpoint, Traffic, retry_after
 from opal.bridge.llm.request import (
     NOTHING,
+    AskError,
     FailedError,
     FatalError,
     Gate,
@@ -30,12 +31,8 @@ if TYPE_CHECKING:
     import httpx2
     import openai
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_HIDDEN = "[key]"
-# What looks like a key or part of one, as servers print it back.
-_LOOKS = re.compile(r"(?i)\bsk-[\w*.\-]+|(?<=bearer )\S+")
-# OpenAI's reasoning models know only the second; many other servers only the first.
-LimitName = Literal["max_tokens", "max_completion_tokens"]
+# That of the task that asks: openai sends from the same task.
+_ATTEMPT: ContextVar[Attempt] = ContextVar("attempt")
 
 
 class OpenAIClient:
@@ -44,9 +41,11 @@ class OpenAIClient:
     Args:
         base_url: of the endpoint, up to ``/v1``; OpenAI's (or ``OPENAI_BASE_URL``'s) by default.
         key_variable: of the environment, that holds the API key.
+        key_header: header of the key: ``authorization``, or ``api-key`` with an ``api_version``.
+        api_version: that Azure wants to be asked for.
         timeout: seconds that an attempt may take.
         retries: after a first attempt.
-        limit_name: how the endpoint calls the limit of tokens.
+        limit_name: how the endpoint calls the limit of tokens; the other name is tried by itself.
 
     Raises:
         ImportError: openai is not installed.
@@ -58,6 +57,8 @@ class OpenAIClient:
         *,
         base_url: str | None = None,
         key_variable: str = "OPENAI_API_KEY",
+        key_header: str | None = None,
+        api_version: str | None = None,
         timeout: float = 60.0,
         retries: int = 4,
         limit_name: LimitName = "max_tokens",
@@ -68,21 +69,29 @@ class OpenAIClient:
                 "timeout must be positive and retries at least 0; "
                 f"got timeout {timeout}, retries {retries}."
             )
-        self._url = base_url or os.environ.get("OPENAI_BASE_URL")
-        self._key = _key(key_variable, _host(self._url))
-        # More than a word that servers without keys are given, as ``none``.
-        self._is_secret = len(self._key) >= 8 or self._key.startswith("sk-")
-        self._timeout, self._max_retries, self._limit_name = timeout, retries, limit_name
+        self._endpoint = Endpoint.of(
+            base_url, key_variable, key_header=key_header, api_version=api_version
+        )
+        self._timeout, self._max_retries = timeout, retries
+        self._usual = self._dialect = Dialect(limit_name)
         self._client: openai.AsyncOpenAI | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user: how the endpoint wanted to be asked."""
+        return tuple(self._dialect.notes(self._usual))
 
     async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
         """The answer of the endpoint."""
-        if any(self._key in each.content for each in request.messages) and self._is_secret:
+        key = self._endpoint.key
+        if any(key in each.content for each in request.messages) and self._endpoint.is_secret:
             raise FatalError("a prompt holds the API key; nothing is sent.")
-        attempt = _Attempt(gate)
+        attempt = Attempt(gate)
         token = _ATTEMPT.set(attempt)
-        answer = await self._post(request, idempotency_key)
-        _ATTEMPT.reset(token)
+        try:
+            answer = await self._post(request, idempotency_key)
+        finally:
+            _ATTEMPT.reset(token)
         if isinstance(answer, Exception):
             # Raised here, where it has no history: that of the client's errors holds the key.
             raise self._told(answer, request, lost=attempt.lost)
@@ -95,205 +104,134 @@ class OpenAIClient:
             await client.close()
 
     async def _post(self, request: Request, idempotency_key: str) -> Any:
+        """The JSON that comes, or the error, in the dialect that the endpoint takes."""
         import openai
 
-        try:
+        dialect = self._dialect
+        while True:
             create: Any = self._opened().chat.completions.with_raw_response.create
-            raw = await create(
-                **completion_body(request, self._limit_name),
-                extra_headers={"Idempotency-Key": idempotency_key},
-            )
-            text = raw.http_response.text
-            # A server may print the key back.
-            return json.loads(text.replace(self._key, _HIDDEN) if self._is_secret else text)
-        except (openai.OpenAIError, FailedError, json.JSONDecodeError, RecursionError) as error:
-            return error
+            try:
+                body = dialect.body(request)
+                headers = self._endpoint.headers() | {"Idempotency-Key": idempotency_key}
+                raw = await create(**body, extra_headers=headers)
+                # A server may print the key back.
+                answer = json.loads(self._endpoint.masked(raw.http_response.text))
+            except openai.APIStatusError as error:
+                adapted = dialect.adapted(_complaint(error), request)
+                if adapted is None:
+                    return error
+                dialect = adapted
+            except (openai.OpenAIError, AskError, ValueError, RecursionError) as error:
+                return error  # no JSON is a ValueError, and so is a number of 5,000 digits
+            else:
+                self._dialect = dialect
+                return answer
 
     def _opened(self) -> openai.AsyncOpenAI:
         """The client, made within the loop that uses it."""
+        import httpx2
         import openai
 
         if self._client is None:
-            self._client = openai.AsyncOpenAI(
-                api_key=self._key,
-                base_url=self._url,
-                timeout=self._timeout,
-                max_retries=self._max_retries,
-                http_client=_gated(self._timeout),
-            )
+            try:
+                self._client = openai.AsyncOpenAI(
+                    **self._endpoint.options(),
+                    timeout=self._timeout,
+                    max_retries=self._max_retries,
+                    http_client=_gated(self._timeout),
+                )
+            except (ValueError, httpx2.InvalidURL):
+                # Without a history, which repeats a proxy's password.
+                raise FatalError(
+                    "the address of a proxy (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY of the "
+                    "environment) must be such as http://host:port; one of them is none. Mend it, "
+                    "or unset it."
+                ) from None
         return self._client
 
     def _told(self, error: Exception, request: Request, *, lost: bool) -> Exception:
         """An error of the openai package as one of ours."""
         import openai
 
-        billed = None if lost else NOTHING
-        if isinstance(error, FailedError):
+        billed, where = None if lost else NOTHING, self._endpoint.host
+        if isinstance(error, AskError):
             return error
         if isinstance(error, openai.APIStatusError):
-            return self._status(error, request)
+            return self._status(error, request, billed)
         if isinstance(error, openai.APITimeoutError):
             kind = "timeout" if lost else "unreachable"
-            message = f"no answer from {self._where()} within {self._timeout:g} s."
+            message = f"no answer from {where} within {self._timeout:g} s."
             return FailedError(message, kind=kind, tokens=billed)
         if isinstance(error, openai.APIConnectionError):
-            cause = self._hidden(str(error.__cause__ or error)) or type(error.__cause__).__name__
+            cause = self._endpoint.told(str(error.__cause__ or error))
             kind, what = ("connection", "broke") if lost else ("unreachable", "cannot be made")
-            message = f"the connection to {self._where()} {what}: {cause}."
+            cause = cause or type(error.__cause__).__name__
+            message = f"the connection to {where} {what}: {cause}."
             return FailedError(message, kind=kind, tokens=billed)
-        if isinstance(error, json.JSONDecodeError | RecursionError):
+        if isinstance(error, ValueError | RecursionError):
             return FailedError("the answer is no whole JSON.", kind="body", tokens=None)
-        message = f"the client failed: {self._hidden(str(error))[:300]}"
+        message = f"the client failed: {self._endpoint.told(str(error))[:300]}"
         return FailedError(message, kind="client", tokens=billed)
 
-    def _status(self, error: openai.APIStatusError, request: Request) -> Exception:
-        status, said = error.status_code, self._hidden(error.message)[:300]
-        where = self._where()
+    def _status(
+        self, error: openai.APIStatusError, request: Request, billed: tuple[int, int] | None
+    ) -> Exception:
+        status, said = error.status_code, self._endpoint.told(_message(error))[:300]
+        where, kind, complaint = self._endpoint.host, f"http {error.status_code}", _complaint(error)
+        if 300 <= status < 400:
+            return FatalError(
+                f"{where} sends requests on to another address; prompts go to no other than the "
+                "one that is named: name that one with --base-url."
+            )
+        if complaint.is_of_billing:
+            return FatalError(f"the account at {where} has no credit left: {said}")
+        if status == 403 and complaint.is_of_content:
+            return RefusedError(said, kind=kind, tokens=NOTHING)
         if status in (401, 403):
             return FatalError(f"{where} does not accept the API key: {said}")
-        if status == 404:
+        if status in (404, 405):
             return FatalError(
                 f"{where} does not know the model {request.model!r}, or this path: {said}"
             )
-        if error.code == "insufficient_quota":
-            return FatalError(f"the account at {where} has no credit left: {said}")
+        wait = retry_after(error.response.headers)
+        if wait is not None and wait > LONGEST_PAUSE:
+            then = datetime.now().astimezone() + timedelta(seconds=min(wait, 1e9))
+            return FatalError(
+                f"{where} wants no request for {wait:,.0f} seconds, until {then:%Y-%m-%d %H:%M}; "
+                f"run again then. It says: {said}"
+            )
         if status in (408, 409, 429) or status >= 500:
-            return FailedError(said, kind=f"http {status}", tokens=NOTHING)
-        return RefusedError(said, kind=f"http {status}", tokens=NOTHING)
-
-    def _where(self) -> str:
-        return urlsplit(self._url).netloc.rpartition("@")[2] if self._url else "the endpoint"
-
-    def _hidden(self, text: str) -> str:
-        """A message in one line, without the key or what looks like one."""
-        line = " ".join(text.replace(self._key, _HIDDEN).split())
-        return _LOOKS.sub(_HIDDEN, line)
+            return FailedError(said, kind=kind, tokens=billed)
+        if complaint.is_of_content:
+            return RefusedError(said, kind=kind, tokens=NOTHING)
+        mend = complaint.remedy
+        message = f"{where} refuses requests of this form: {said} {mend}".strip()
+        return RefusedError(message, kind=kind, tokens=NOTHING, alike=True)
 
 
-def _key(variable: str, host: str | None) -> str:
-    value = os.environ.get(variable, "").strip()
-    if not value and host in LOOPBACK:
-        return "none"
-    if not value:
-        raise ValueError(f"no API key: set the environment variable {variable}.")
-    if not (value.isascii() and value.isprintable()) or " " in value:
-        raise ValueError(f"the API key in {variable} holds characters that no key can have.")
-    return value
+def _message(error: openai.APIStatusError) -> str:
+    """What the endpoint says: where it has no message as OpenAI's have one, all of it."""
+    said = error.message
+    return said if " - " in said else f"{said} {error.response.text[:1000]}"
 
 
-def _host(url: str | None) -> str | None:
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"base_url must start with http:// or https://; got {url!r}.")
-    return parts.hostname
-
-
-@dataclass
-class _Attempt:
-    """The last attempt of a request; if it is lost, it may have been billed for no answer."""
-
-    gate: Gate
-    lost: bool = False
-
-
-# That of the task that asks: openai sends from the same task.
-_ATTEMPT: ContextVar[_Attempt] = ContextVar("attempt")
+def _complaint(error: openai.APIStatusError) -> Complaint:
+    words = f"{error.code} {error.param} {error.response.text[:4000]}"
+    return Complaint(error.status_code, words.lower())
 
 
 def _gated(timeout: float) -> httpx2.AsyncClient:
-    """OpenAI's HTTP client, with a gate before each attempt."""
-    import httpx2
+    """OpenAI's HTTP client, with a gate before each attempt; it follows no redirection."""
     import openai
 
-    unsent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+    traffic = Traffic(timeout)
 
     class GatedHttpClient(openai.DefaultAsyncHttpxClient):
         async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-            attempt = _ATTEMPT.get()
-            await attempt.gate(lost=attempt.lost)
-            attempt.lost = True
-            try:
-                # The client's own timeout starts anew with each byte that comes.
-                async with asyncio.timeout(timeout):
-                    response = await super().send(request, **options)
-            except unsent:
-                attempt.lost = False
-                raise
-            except TimeoutError:
-                raise httpx2.ReadTimeout("too slow", request=request) from None
-            # An endpoint that tells an error bills nothing; else the answer says what it cost.
-            attempt.lost = response.status_code < 400
-            return response
+            async def streamed(request: httpx2.Request) -> httpx2.Response:
+                kept = options | {"stream": True, "follow_redirects": False}
+                return await super(GatedHttpClient, self).send(request, **kept)
+
+            return await traffic.pass_on(_ATTEMPT.get(), streamed, request)
 
     return GatedHttpClient(timeout=timeout)
-
-
-def completion_body(request: Request, limit_name: LimitName = "max_tokens") -> dict[str, object]:
-    """What is posted, without halves of characters, which no encoding can carry.
-
-    Never ``n``: servers ignore it, so a request asks for one answer.
-    """
-    return {
-        "model": request.model,
-        "messages": [
-            {"role": each.role, "content": each.content.encode("utf-8", "replace").decode()}
-            for each in request.messages
-        ],
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        limit_name: request.max_tokens,
-    }
-
-
-def read_completion(payload: object) -> Reply:
-    """The reply in an answer's JSON.
-
-    Raises:
-        RefusedError: it holds none: another shape, a refusal, nothing, or half of one.
-    """
-    fields = payload if isinstance(payload, dict) else {}
-    tokens = _tokens(fields.get("usage"))
-    choices = fields.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        # What came is no completion, whatever a server says that it counted.
-        told = _error(fields) or f"its fields: {', '.join(sorted(map(str, fields))) or 'none'}"
-        raise RefusedError(f"the answer is no completion; {told[:200]}.", kind="shape", tokens=None)
-    reason, content = choice.get("finish_reason"), message.get("content")
-    if message.get("refusal") or reason == "content_filter":
-        why = message.get("refusal") or "its content was filtered"
-        raise RefusedError(f"the model refused: {str(why)[:200]}", kind="refusal", tokens=tokens)
-    if reason == "length":
-        raise RefusedError("the answer is cut at max_tokens.", kind="length", tokens=tokens)
-    if content is not None and not isinstance(content, str):
-        raise RefusedError("the answer's content is no text.", kind="shape", tokens=tokens)
-    if content is None or not content.strip():
-        raise RefusedError("the answer is empty.", kind="empty", tokens=tokens)
-    tokens_in, tokens_out = tokens or (None, None)
-    model = fields.get("model")
-    return Reply(
-        content,
-        tokens_in,
-        tokens_out,
-        reason if isinstance(reason, str) else None,
-        model if isinstance(model, str) else "",
-    )
-
-
-def _tokens(usage: object) -> tuple[int, int] | None:
-    """Tokens of prompt and answer; None if the endpoint does not count them as it should."""
-    if not isinstance(usage, dict):
-        return None
-    counts = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
-    found = [n for n in counts if isinstance(n, int) and not isinstance(n, bool) and n >= 0]
-    return (found[0], found[1]) if len(found) == 2 else None
-
-
-def _error(fields: dict[str, object]) -> str | None:
-    """What a server says in an error that it sent as if it were an answer."""
-    error = fields.get("error")
-    message = error.get("message") if isinstance(error, dict) else error
-    return f"it says: {message}" if isinstance(message, str) else None

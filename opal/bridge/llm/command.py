@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
 from opal import progress, validation
 from opal.bridge import render
 from opal.bridge.llm import batch
 from opal.bridge.llm.budget import FREE, Budget, Limits, Prices
-from opal.bridge.llm.client import LOOPBACK, LimitName, OpenAIClient
+from opal.bridge.llm.client import OpenAIClient
+from opal.bridge.llm.dialect import LimitName
+from opal.bridge.llm.endpoint import is_loopback
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.local import LocalClient
 from opal.bridge.llm.report import Prompts, blocks, estimate, prompts, usage
 from opal.bridge.llm.request import Client, ModelSettings, NotingPrompter, WrittenSample
-from opal.files import writable_folder
+from opal.files import Named, require_distinct, writable_folder
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -52,6 +55,10 @@ class Asking:
     """Where a local model works: cpu, cuda, mps."""
     key_variable: str = "OPENAI_API_KEY"
     """Environment variable with the API key; the key itself is never stored or shown."""
+    key_header: str | None = None
+    """Header that carries the key: authorization, or api-key with --api-version."""
+    api_version: str | None = None
+    """Version of Azure's interface, such as 2024-06-01, where the endpoint is Azure's."""
     ledger: Path = DEFAULT_LEDGER
     """File that keeps every request and answer: a run that was stopped goes on, and nothing is
     bought twice."""
@@ -70,9 +77,11 @@ class Asking:
     timeout: float = 60.0
     """Seconds that an answer may take."""
     temperature: float | None = None
-    """Of the draws of tokens: 0 always takes the likeliest, 1 (the default) draws as they are."""
-    top_p: float = 1.0
-    """Only the likeliest tokens of this total probability are drawn."""
+    """Of the draws of tokens: 0 always takes the likeliest, 1 draws as they are. By default the
+    endpoint's own; 1 with --local."""
+    top_p: float | None = None
+    """Only the likeliest tokens of this total probability are drawn. By default the endpoint's own;
+    1 (all) with --local."""
     max_tokens: int = 512
     """Tokens of an answer, at most; the budget holds their price until it is there."""
     patience: int = 20
@@ -82,13 +91,15 @@ class Asking:
     fixed_seeds: bool = False
     """Show the same examples in all prompts of a group."""
     limit_name: LimitName = "max_tokens"
-    """What the endpoint calls --max-tokens."""
+    """What the endpoint calls --max-tokens; the other name is tried by itself, but in a batch."""
     batch_out: Path | None = None
-    """Ask nothing now: write the requests that are missing as a batch of OpenAI's format."""
-    batch_in: Path | None = None
-    """First take over the answers of a batch from this file."""
+    """Ask nothing now: write the requests that are missing as a batch of OpenAI's format, in
+    several files where they are more than 50,000 or 200 MB."""
+    batch_in: tuple[Path, ...] = ()
+    """First take over the answers of batches from these files."""
     batch_release: bool = False
-    """First forget batches that wait: their requests are asked again."""
+    """First give up batches that wait: their requests are asked again, and what they may have cost
+    is booked as lost."""
     dry_run: bool = False
     """Ask nothing: say how many requests it takes and what they cost at most."""
     offline: bool = False
@@ -110,8 +121,25 @@ class Asking:
         """
         self._check_flags()
         name = self.local or self.model or ""
-        temperature = 1.0 if self.temperature is None else self.temperature
-        return ModelSettings(name, temperature, self.top_p, self.max_tokens)
+        return ModelSettings(name, self.temperature, self.top_p, self.max_tokens)
+
+    def check_files(self, read: Iterable[Named], written: Iterable[Named] = ()) -> None:
+        """Check that nothing replaces what is read: the ledger, batches, and a command's own files.
+
+        Raises:
+            ValueError: two files are one, or one that is written is a device.
+            IsADirectoryError: one that is written is a folder.
+        """
+        kept = [self.ledger.with_name(self.ledger.name + end) for end in ("-wal", "-shm")]
+        require_distinct(
+            [
+                *read,
+                *(("--batch-in", path) for path in self.batch_in),
+                ("--ledger", self.ledger),
+                *(("a part of the ledger", path) for path in kept),
+            ],
+            [("--batch-out", self.batch_out), ("--out", self.out), *written],
+        )
 
     def prices(self) -> Prices | None:
         """Prices, where there are any.
@@ -133,7 +161,7 @@ class Asking:
             ValueError: the endpoint is paid for, and prices or budget are missing or not positive.
         """
         prices = self.prices()
-        here = urlsplit(self.base_url or "").hostname in LOOPBACK  # where nothing is billed
+        here = is_loopback(self.base_url)  # where nothing is billed
         asks = not (self.local or self.dry_run or self.offline or here)
         if asks and prices is None:
             raise ValueError(
@@ -169,19 +197,21 @@ class Asking:
                 prices = budget.prices and asdict(budget.prices)
                 return Answered(result | {"estimate": found, "prices": prices}, [], {})
             if self.batch_out is not None:
-                count = batch.export(
+                made = batch.export(
                     prompter, wanted, ledger, self.batch_out,
                     budget=budget, limit_name=self.limit_name,
                 )  # fmt: skip
-                return Answered(result | {"exported": count, "out": str(self.batch_out)}, [], {})
+                out = ", ".join(map(str, made.paths or [self.batch_out]))
+                return Answered(result | {"exported": made.requests, "out": out}, [], {})
             client = None if self.offline else _client(self)
-            result["notes"] += getattr(client, "notes", ())
             writable_folder(self.out.parent)
-            with progress.bar("asking", quiet=self.json) as bar:
+            with _noted(result["notes"]), progress.bar("asking", quiet=self.json) as bar:
                 samples = generate(
                     prompter, wanted, client, ledger, limits=limits, budget=budget,
-                    patience=self.patience, progress=bar.update,
+                    patience=self.patience,
+                    progress=lambda done, total, doing: bar.update(done, total, doing or "asking"),
                 )  # fmt: skip
+            result["notes"] += getattr(client, "notes", ())
             told = usage(samples, ledger, prompter) | {"out": str(self.out)}
             return Answered(result | told, samples, prompts(samples, ledger, prompter))
 
@@ -240,6 +270,8 @@ def _client(asking: Asking) -> Client:
     return OpenAIClient(
         base_url=asking.base_url,
         key_variable=asking.key_variable,
+        key_header=asking.key_header,
+        api_version=asking.api_version,
         timeout=asking.timeout,
         limit_name=asking.limit_name,
     )
@@ -247,24 +279,58 @@ def _client(asking: Asking) -> Client:
 
 @contextmanager
 def _opened(asking: Asking) -> Iterator[Ledger]:
-    """The ledger; a dry run makes none, and reading alone needs one."""
+    """The ledger; a dry run makes none, and reading alone needs one, which may be read-only."""
     path = asking.ledger
     if asking.offline and not path.is_file():
         raise ValueError(f"--offline reads a ledger; there is none at {path}.")
+    reads = asking.offline or asking.dry_run
     with TemporaryDirectory() as folder:
-        empty = asking.dry_run and not path.exists()
-        with Ledger(Path(folder) / "empty" if empty else path) as ledger:
+        if asking.dry_run and not path.exists():
+            path = Path(folder) / "empty"
+        elif reads and path.is_file() and not _is_writable(path):
+            path = _copied(path, Path(folder))
+        with Ledger(path, copy_of=asking.ledger) as ledger:
             yield ledger
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK)
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    """A ledger with what is not merged into its file yet, where it can be opened."""
+    for end in ("", "-wal"):
+        part = path.with_name(path.name + end)
+        if part.exists():
+            shutil.copyfile(part, folder / f"copy{end}")
+    return folder / "copy"
+
+
+@contextmanager
+def _noted(notes: Iterable[str]) -> Iterator[None]:
+    """Notes that an error would hide are told with it."""
+    try:
+        yield
+    except ValueError as error:
+        for note in notes:
+            error.add_note(note)
+        raise
 
 
 def _taken_over(asking: Asking, ledger: Ledger) -> list[str]:
     notes = []
-    if asking.batch_in is not None:
+    if asking.batch_in:
         found = batch.load(asking.batch_in, ledger, asking.prices())
+        names = ", ".join(map(str, asking.batch_in))
+        known = f" {found.known:,} results were known." if found.known else ""
         notes.append(
-            f"{asking.batch_in}: {found.done} answers, {found.failed} without; "
-            f"{found.waiting} requests still wait in a batch."
+            f"{names}: {found.done:,} answers, {found.failed:,} without; "
+            f"{found.waiting:,} requests still wait in a batch.{known}"
         )
+        notes += [f"without an answer: {each}" for each in found.failures]
     if asking.batch_release:
-        notes.append(f"{ledger.release()} requests of batches are free to be asked again.")
+        notes.append(
+            f"{ledger.release():,} requests of batches are free to be asked again; what they may "
+            "have cost is booked as lost, and late answers still load."
+        )
     return notes

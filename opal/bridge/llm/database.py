@@ -6,7 +6,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -52,13 +52,15 @@ class Database:
 
     Args:
         path: of the file; made if there is none.
+        copy_of: the file that it is a copy of, for messages.
 
     Raises:
         LedgerError: the file is no ledger, damaged, of another version, or in use.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, copy_of: Path | None = None) -> None:
         self.path = Path(path).resolve()
+        self.name = copy_of or self.path
         self._connection = _connect(self.path)
 
     def __enter__(self) -> Self:
@@ -139,9 +141,13 @@ def _told(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise _busy(path) from error
-        raise LedgerError(f"the ledger {path} cannot be read or written: {error}.") from error
-    except sqlite3.DatabaseError as error:
-        raise damaged(path, str(error)) from error
+        hint = ""
+        if not os.access(path.parent, os.W_OK):
+            hint = " Nothing can be written there: read it with --offline or --dry-run, or copy it."
+        raise LedgerError(f"the ledger {path} cannot be read or written: {error}.{hint}") from error
+    except (sqlite3.DatabaseError, MemoryError) as error:
+        # A length that is wrong asks for memory that no one has.
+        raise damaged(path, str(error) or "a record is longer than memory") from error
 
 
 def damaged(path: Path, what: str) -> LedgerError:
@@ -154,24 +160,44 @@ def damaged(path: Path, what: str) -> LedgerError:
 
 def _create(path: Path) -> None:
     """An empty ledger; one that another process made in the meantime stays."""
+    rest = path.with_name(path.name + "-wal")
+    if rest.exists() and rest.stat().st_size > 0:
+        raise LedgerError(
+            f"there is no ledger {path}, but {rest.name} beside it, the last answers of one that "
+            "was moved or removed. Bring both together again, or remove it."
+        )
     files.writable_folder(path.parent, "--ledger")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
     try:
-        with closing(sqlite3.connect(temporary)) as connection:
+        # It will hold texts; SQLite gives the files beside it the same mode.
+        temporary.touch(mode=0o600)
+        with _told(path), closing(sqlite3.connect(temporary)) as connection:
             # First the marks: in the mode that follows they could be in a second file.
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {SCHEMA}")
             connection.executescript(_TABLES)
             connection.execute("PRAGMA journal_mode = WAL")
-        with suppress(FileExistsError):
-            os.link(temporary, path)
+        _put(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def _put(temporary: Path, path: Path) -> None:
+    """Name a file, unless there is one of that name."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    except OSError:
+        # Some file systems have no hard links; then two that start at once may collide.
+        if not path.exists():
+            temporary.rename(path)
+
+
 def _check_header(path: Path) -> None:
-    if path.is_dir():
-        raise LedgerError(f"the ledger must be a file; {path} is a folder.")
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device or a pipe"
+        raise LedgerError(f"the ledger must be a file; {path} is {kind}. Name another file.")
     with path.open("rb") as file:
         header = file.read(_HEADER)
     if len(header) < _HEADER or not header.startswith(_MAGIC):
@@ -191,16 +217,17 @@ def _check_header(path: Path) -> None:
 def _take(connection: sqlite3.Connection) -> None:
     """Lock the file until it is closed, or the process ends however it may, and check it.
 
-    SQLite checks the tables of small rows whole. Prompts and answers it would have to read, which
-    takes seconds; each has a checksum that is held against it when it is read.
+    SQLite checks the tables of small rows whole, and their indices: a request that no index finds
+    would be bought again. Prompts and answers it would have to read, which takes seconds; each has
+    a checksum that is held against it when it is read.
     """
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("BEGIN IMMEDIATE")
     for table in ("requests", "slots", "sendings"):
-        (found,) = connection.execute(f"PRAGMA quick_check({table})").fetchone()
+        (found,) = connection.execute(f"PRAGMA integrity_check({table})").fetchone()
         if found != "ok":
-            raise sqlite3.DatabaseError(found)
+            raise sqlite3.DatabaseError(found.splitlines()[-1])
     connection.execute("SELECT * FROM bodies LIMIT 1").fetchone()
     connection.execute("COMMIT")
 

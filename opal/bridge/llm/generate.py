@@ -11,13 +11,14 @@ from typing import ParamSpec, TypeVar
 
 from opal.bridge.llm.budget import Budget, Limits
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.loop import HopelessError, Loop
+from opal.bridge.llm.loop import HopelessError, Loop, Progress
 from opal.bridge.llm.request import Client, Prompter, WrittenSample
 from opal.bridge.llm.run_state import GroupState, RunState
 
 _Options = ParamSpec("_Options")
 _Result = TypeVar("_Result")
 _NO_LIMITS = Limits()
+_MOST_PATIENCE = 1_000_000
 _NO_BUDGET = Budget()
 
 
@@ -35,7 +36,7 @@ async def collect(
     budget: Budget = _NO_BUDGET,
     patience: int = 20,
     distinct: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[WrittenSample]:
     """As many samples of each group as its group says.
 
@@ -51,7 +52,7 @@ async def collect(
         budget: for all that the ledger holds.
         patience: requests of a group in a row that may give no sample.
         distinct: leave out samples that repeat an earlier one of their group, and make more.
-        progress: told of samples held and wanted.
+        progress: told of samples held and wanted, and of what goes on if it is not the usual.
 
     Returns:
         Samples, group after group in the order of ``wanted``.
@@ -64,8 +65,8 @@ async def collect(
         ReplayError: there is no client, and the ledger holds too little.
         LedgerError: the ledger is damaged, or another prompter's.
     """
-    if patience < 1:
-        raise ValueError(f"patience must be at least 1; got {patience}.")
+    if not 1 <= patience <= _MOST_PATIENCE:
+        raise ValueError(f"patience must be from 1 to {_MOST_PATIENCE:,}; got {patience}.")
     state, made = RunState(prompter, ledger), dict(wanted)
     served: dict[str, list[WrittenSample]] = {}
     try:
@@ -132,7 +133,7 @@ def _replay(state: RunState, groups: list[GroupState], ledger: Ledger) -> None:
                 group.adopt(request.index, samples)
         if group.short:
             raise ReplayError(
-                f"the ledger {ledger.path} holds {group.held} of {group.wanted} samples of group "
+                f"the ledger {ledger.name} holds {group.held} of {group.wanted} samples of group "
                 f"{group.name!r} by this prompter; give an endpoint or a local model to make the "
                 "rest."
             )

@@ -22,6 +22,7 @@ from opal.bridge.llm.database import Database, damaged
 from opal.bridge.llm.request import Reply, Request
 
 _PAGE = 500
+_RELEASED = "state = 'failed' AND kind = 'released'"
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ class Ledger(Database):
         reply = None
         if state == "done":
             body = self.run("SELECT reply, seal FROM bodies WHERE id = ?", number).fetchone()
+            if body is None:
+                raise damaged(self.name, "an answer is not there")
             reply = self._reply(*body, *rest)
         return Entry(state, bool(final), kind, reply)
 
@@ -133,31 +136,52 @@ class Ledger(Database):
         index = -1
         # Page by page: a query that is left open would keep the file locked after it is closed.
         while rows := self.rows(select, run, group, index, _PAGE):
-            for _, key, text, *rest in rows:
+            for place, key, text, *rest in rows:
+                if place <= index:
+                    raise damaged(self.name, "its requests are out of order")
+                index = place
                 yield self._request(key, text), self._reply(*rest)
-            index = rows[-1][0]
 
-    def waiting(self) -> dict[str, Request]:
-        """Requests that wait in a batch, by key."""
-        rows = self.rows(
-            "SELECT key, request FROM requests JOIN bodies USING (id) WHERE state = 'exported'"
-        )
-        return {key: self._request(key, text) for key, text in rows}
+    def waiting(self) -> list[str]:
+        """Keys of requests that wait in a batch."""
+        return [key for (key,) in self.rows("SELECT key FROM requests WHERE state = 'exported'")]
+
+    def asked(self, key: str) -> Request:
+        """The request of that key.
+
+        Raises:
+            LedgerError: it is not there, or not as it was written.
+        """
+        row = self.run(
+            "SELECT request FROM requests JOIN bodies USING (id) WHERE key = ?", key
+        ).fetchone()
+        if row is None:
+            raise damaged(self.name, f"request {key[:12]} is not there")
+        return self._request(key, row[0])
 
     def states(self) -> dict[str, str]:
-        """The state of every request, by key."""
-        return dict(self.rows("SELECT key, state FROM requests"))
+        """The state of every request, by key; a failed one may be ``released`` from a batch."""
+        return dict(self.rows(f"SELECT key, CASE WHEN {_RELEASED} THEN kind ELSE state END "
+                              "FROM requests"))  # fmt: skip
 
-    def release(self, keys: Iterable[str] | None = None) -> int:
-        """Let requests that wait in a batch, all or these, be asked again; says how many did."""
+    def release(self) -> int:
+        """Let all requests that wait in a batch be asked again; says how many did.
+
+        What they may cost stays booked, as lost: the batch may be answered all the same.
+        """
+        waiting = len(self.waiting())
+        self.run("UPDATE requests SET state = 'failed', kind = 'released' "
+                 "WHERE state = 'exported'")  # fmt: skip
+        return waiting
+
+    def take_back(self, keys: Iterable[str]) -> None:
+        """Undo the export of requests whose file was never written."""
         with self.together():
-            chosen = list(self.waiting() if keys is None else keys)
-            for key in chosen:
+            for key in keys:
                 self.run(
-                    "UPDATE requests SET state = 'failed', kind = 'released', reserved = 0 "
+                    "UPDATE requests SET state = 'failed', kind = 'unsent', reserved = 0 "
                     "WHERE state = 'exported' AND key = ?", key,
                 )  # fmt: skip
-        return len(chosen)
 
     def ends(self, run: str, group: str) -> list[tuple[int, str]]:
         """Index and key of the first and the last settled request of a run."""
@@ -176,6 +200,18 @@ class Ledger(Database):
     def spent(self) -> int:
         """Billionths that are spent, that may be lost, or that a batch may cost."""
         return self.total("cost + lost + reserved")
+
+    def lost(self) -> int:
+        """Billionths that may have been billed for answers that never came."""
+        return self.total(
+            f"lost + CASE WHEN state = 'sent' OR ({_RELEASED}) THEN reserved ELSE 0 END"
+        )
+
+    def give_up(self, request: Request) -> None:
+        """Book what a request reserved as lost, for its answer now comes another way."""
+        self.run(
+            "UPDATE requests SET lost = lost + reserved, reserved = 0 WHERE key = ?", request.key
+        )
 
     def total(self, what: str) -> int:
         """A sum over all requests."""
@@ -223,7 +259,7 @@ class Ledger(Database):
 
     def _request(self, key: str, text: str) -> Request:
         if hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() != key:
-            raise damaged(self.path, f"request {key[:12]} is not as it was written")
+            raise damaged(self.name, f"request {key[:12]} is not as it was written")
         return Request.read(text)
 
     def _reply(
@@ -236,7 +272,7 @@ class Ledger(Database):
         at: float,
     ) -> Reply:
         if text is None or _checksum(text, cost, tokens_in, tokens_out, at) != checksum:
-            raise damaged(self.path, "an answer is not as it was written")
+            raise damaged(self.name, "an answer is not as it was written")
         content, finish_reason, model = json.loads(text)
         date = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
         return Reply(content, tokens_in, tokens_out, finish_reason, model, date, cost / UNITS)

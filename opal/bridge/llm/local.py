@@ -277,6 +277,10 @@ def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozens
     return frozenset(int(t) for t in (*several, tokenizer.eos_token_id) if t is not None)
 
 
+def _or_1(value: float | None) -> float:
+    return 1.0 if value is None else value
+
+
 class _Drawn:
     """Scores [batch, vocabulary] in which the largest is the token drawn."""
 
@@ -284,8 +288,8 @@ class _Drawn:
         import torch
 
         self._draws = [
-            (each.request.temperature, each.request.top_p, torch.Generator().manual_seed(each.seed))
-            for each in batch
+            (_or_1(asked.temperature), _or_1(asked.top_p), torch.Generator().manual_seed(seed))
+            for asked, seed in ((each.request, each.seed) for each in batch)
         ]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,9 @@ from opal.bridge.llm.request import NOTHING, Client, FailedError, FatalError, Re
 from opal.bridge.llm.run_state import GroupState, RunState
 
 _FLUSH_SECONDS = 1.0
+_TOLD_SECONDS = 2.0
+Progress = Callable[[int, int, str | None], None]
+"""Told of samples held and wanted, and of what goes on if it is not the usual."""
 
 
 class HopelessError(ValueError):
@@ -19,27 +22,44 @@ class HopelessError(ValueError):
 
 
 class Call:
-    """A request for which the meter holds its worst case."""
+    """A request for which the meter holds its worst case.
+
+    ``open`` says whether attempts may leave still, and ``paused`` is told of a pause in seconds.
+    """
 
     def __init__(
-        self, request: Request, meter: Meter, limiter: RateLimiter, ledger: Ledger
+        self,
+        request: Request,
+        meter: Meter,
+        limiter: RateLimiter,
+        ledger: Ledger,
+        is_open: Callable[[], bool],
+        paused: Callable[[float], None],
     ) -> None:
         self.request, self.attempts = request, 0
+        self.waits = True  # at the gate, and not for an answer
         self._meter, self._limiter, self._ledger = meter, limiter, ledger
+        self._is_open, self._paused = is_open, paused
         self._tokens = sum(bound(request))
         self._held = self._worst = meter.worst(request)
         self._lost = self._unbooked = 0
 
-    async def gate(self, *, lost: bool = False) -> None:
+    async def gate(self, *, lost: bool = False, pause: float = 0.0) -> None:
         """Let the next attempt leave.
 
         Raises:
             FailedError: the attempt before may have been billed, and the budget does not allow
-                another.
+                another; or none may leave any more.
         """
+        self.waits = True
         if self.attempts and lost:
             self._lose()
-        await self._limiter.admit(self._tokens)
+        if pause > _TOLD_SECONDS:
+            self._paused(pause)
+        await self._limiter.admit(self._tokens, pause)
+        if not self._is_open():
+            raise FailedError("it was not sent any more.", kind="stopped", tokens=NOTHING)
+        self.waits = False
         if self.attempts == 0:
             self._ledger.sent(self.request, self._worst, self._tokens)
         else:
@@ -56,6 +76,8 @@ class Call:
 
         What an answer cost is known; what may have been billed for none is lost.
         """
+        if tokens is not None and tokens != NOTHING:
+            self._meter.note(self.request, tokens)
         cost = self.cost(tokens)
         billed, missing = (cost, 0) if tokens is not None else (0, cost)
         if self.attempts:
@@ -95,21 +117,22 @@ class Loop:
         ledger: Ledger,
         limits: Limits,
         budget: Budget,
-        progress: Callable[[int, int], None] | None,
+        progress: Progress | None,
     ) -> None:
         self._state, self._groups, self._client, self._ledger = state, groups, client, ledger
         self._limits, self._progress = limits, progress
         self._meter = Meter(budget, ledger.spent())
         self._limiter = RateLimiter(limits, ledger.recent(2 * limits.period))
-        self._flying: set[asyncio.Task[None]] = set()
+        self._flying: dict[asyncio.Task[None], Call] = {}
         # One request goes first: if the key, model or address is wrong, it alone finds out.
         self._proven = False
-        self._stop: Exception | None = None
+        self._stop: BaseException | None = None
 
     async def run(self) -> None:
         """Ask until no group is short.
 
-        When that cannot be, requests on their way are waited for, since they may be paid for.
+        When that cannot be, or the task is cancelled, requests on their way are waited for, since
+        they may be paid for; cancelled a second time, it leaves them.
 
         Raises:
             BudgetError: the next request might cost more than is left.
@@ -120,13 +143,11 @@ class Loop:
         flush = asyncio.create_task(self._flush())
         try:
             self._launch()
-            while self._flying:
-                done, self._flying = await asyncio.wait(
-                    self._flying, return_when=asyncio.FIRST_COMPLETED
-                )
-                for task in done:
-                    task.result()
-                self._launch()
+            try:
+                await self._until_landed()
+            except asyncio.CancelledError as cancelled:
+                self._halt(cancelled)
+                await self._until_landed()
         finally:
             for task in (*self._flying, flush):
                 task.cancel()
@@ -134,6 +155,31 @@ class Loop:
             self._ledger.flush()
         if self._stop is not None:
             raise self._stop
+
+    async def _until_landed(self) -> None:
+        while self._flying:
+            done, _ = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                del self._flying[task]
+                # One that was halted before it left has no result.
+                if not task.cancelled():
+                    task.result()
+            self._launch()
+
+    def _halt(self, why: BaseException) -> None:
+        """Let nothing leave any more; what is on its way comes home."""
+        self._stop = why
+        for task, call in self._flying.items():
+            if call.waits:
+                task.cancel()
+        n = sum(not call.waits for call in self._flying.values())
+        if n:
+            self._tell(f"waiting for {n} answers on their way; again leaves them")
+
+    def _tell(self, doing: str | None = None) -> None:
+        if self._progress is not None:
+            held = sum(min(each.held, each.wanted) for each in self._groups)
+            self._progress(held, sum(each.wanted for each in self._groups), doing)
 
     def _launch(self) -> None:
         width = self._limits.concurrency if self._proven else 1
@@ -152,7 +198,12 @@ class Loop:
                 self._stop = None if self._flying else self._meter.refusal(worst)
                 return
             group.start()
-            self._flying.add(asyncio.create_task(self._ask(group, request)))
+            call = Call(
+                request, self._meter, self._limiter, self._ledger,
+                is_open=lambda: not isinstance(self._stop, asyncio.CancelledError),
+                paused=lambda s: self._tell(f"pausing {s:.0f} s, as the endpoint asks"),
+            )  # fmt: skip
+            self._flying[asyncio.create_task(self._ask(group, call))] = call
 
     def _next(self) -> tuple[GroupState, Request] | None:
         for group in self._groups:
@@ -162,26 +213,37 @@ class Loop:
                 return group, request
         return None
 
-    async def _ask(self, group: GroupState, request: Request) -> None:
+    async def _ask(self, group: GroupState, call: Call) -> None:
         """Ask, and write down what comes of it; what goes wrong stops the loop, not the others."""
-        call = Call(request, self._meter, self._limiter, self._ledger)
         try:
             await self._exchange(group, call)
+        except asyncio.CancelledError:
+            if call.waits:
+                call.fail("stopped", "it was not sent any more.", NOTHING, final=False)
+            raise
         except Exception as error:
             self._stop = self._stop or error
         finally:
             call.end(None)
-        if self._progress is not None:
-            held = sum(min(each.held, each.wanted) for each in self._groups)
-            self._progress(held, sum(each.wanted for each in self._groups))
+        self._tell()
 
     async def _exchange(self, group: GroupState, call: Call) -> None:
         request = call.request
         try:
             reply = await self._client.ask(request, idempotency_key=request.key, gate=call.gate)
         except RefusedError as error:
-            call.fail(error.kind, str(error), error.tokens, final=True)
-            self._state.give_up(request, error.kind)
+            first = error.alike and not self._proven
+            # What cost nothing may pass once the flags are mended; the second time it is given up,
+            # so that no single request bars the way for ever.
+            before = self._ledger.entry(request)
+            final = not (first and error.tokens == NOTHING) or (
+                before is not None and before.kind == error.kind
+            )
+            call.fail(error.kind, str(error), error.tokens, final=final)
+            if final:
+                self._state.give_up(request, error.kind)
+            if first:
+                raise FatalError(str(error)) from None
             self._land(group, request, 0, error.kind, str(error))
         except FailedError as error:
             call.fail(error.kind, str(error), error.tokens, final=False)
@@ -194,8 +256,11 @@ class Loop:
         else:
             if call.attempts == 0:
                 raise RuntimeError("a client must pass its gate before each attempt.")
-            counted = reply.tokens_in is not None and reply.tokens_out is not None
-            cost = call.cost((reply.tokens_in or 0, reply.tokens_out or 0) if counted else None)
+            tokens = None
+            if reply.tokens_in is not None and reply.tokens_out is not None:
+                tokens = reply.tokens_in, reply.tokens_out
+                self._meter.note(request, tokens)
+            cost = call.cost(tokens)
             with self._ledger.together():
                 dated = self._ledger.done(request, reply, cost)
             call.end(cost)
@@ -213,11 +278,15 @@ class Loop:
         self._proven = True
         group.land(request.index, samples, trouble)
         if group.hopeless and group.held < group.wanted:
+            remedy = (
+                "run the same command again later, or ask more slowly with --rpm"
+                if samples is None
+                else "change the prompt or the model, or allow more with --patience, and run again"
+            )
             self._stop = self._stop or HopelessError(
                 f"group {group.name!r}: the last requests gave no sample ({group.troubles()}); "
                 f"the last one because: {why} The ledger keeps the {group.held} of "
-                f"{group.wanted} samples at hand; change the prompt or the model, or allow more "
-                "with patience, and run again."
+                f"{group.wanted} samples at hand; {remedy}."
             )
 
     async def _flush(self) -> None:

@@ -104,7 +104,7 @@ def report(ledger: Ledger) -> LedgerReport:
         tokens_in=ledger.total("tokens_in"),
         tokens_out=ledger.total("tokens_out"),
         cost=ledger.total("cost") / UNITS,
-        lost=ledger.total("lost + CASE state WHEN 'sent' THEN reserved ELSE 0 END") / UNITS,
+        lost=ledger.lost() / UNITS,
     )
 
 
@@ -163,8 +163,9 @@ def line(sample: WrittenSample, prompts: Prompts, **first: object) -> dict[str, 
 
 
 def write_lines(path: Path, lines: Iterable[Mapping[str, object]]) -> None:
-    """Write JSON lines, all of them or none."""
-    write_text(path, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in lines))
+    """Write JSON lines, all of them or none, for the owner's eyes: they hold texts and prompts."""
+    text = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in lines)
+    write_text(path, text, private=True)
 
 
 def blocks(result: Mapping[str, Any], kind: str) -> Iterator[Block]:

@@ -10,10 +10,13 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
+MOST_TOKENS = 10_000_000
+"""Tokens that no model reads or writes at once."""
+_SAMPLING = ("temperature", "top_p")
 ROLES = ("system", "developer", "user", "assistant")
 
 
@@ -35,19 +38,22 @@ class Request:
 
     messages: tuple[Message, ...]  # the prompt
     model: str  # its name at the endpoint
-    temperature: float  # at least 0
-    top_p: float  # in (0, 1]
+    temperature: float | None  # at least 0; None leaves it to the endpoint
+    top_p: float | None  # in (0, 1]; None likewise
     max_tokens: int  # of the answer
     group: str  # that the samples are for
     seeds: tuple[str, ...]  # ids of the real samples that the prompt shows
     index: int  # which of the group's requests it is, from 0
+    schema: str = field(default="", compare=False)  # JSON schema of the answer, if it is JSON
 
     def __post_init__(self) -> None:
         rules = {
             "messages must not be empty": len(self.messages) > 0,
             "model must be named": bool(self.model.strip()),
-            "temperature must be finite and at least 0": 0 <= self.temperature < math.inf,
-            "top_p must be in (0, 1]": 0 < self.top_p <= 1,
+            "temperature must be finite and at least 0": (
+                self.temperature is None or 0 <= self.temperature < math.inf
+            ),
+            "top_p must be in (0, 1]": self.top_p is None or 0 < self.top_p <= 1,
             "max_tokens must be at least 1": self.max_tokens >= 1,
             "index must be at least 0": self.index >= 0,
         }
@@ -57,9 +63,20 @@ class Request:
 
     @cached_property
     def text(self) -> str:
-        """Canonical JSON: the same for equal requests, in ASCII."""
+        """Canonical JSON: the same for equal requests, in ASCII.
+
+        Temperature and ``top_p`` that are left to the endpoint stand as the protocol's default, 1;
+        where 1 is asked for, they are named. The schema is how an answer is asked for, not what is
+        asked.
+        """
         messages = [{"role": each.role, "content": each.content} for each in self.messages]
         fields = {each: getattr(self, each) for each in self.__dataclass_fields__}
+        del fields["schema"]
+        for name in _SAMPLING:
+            if fields[name] is None:
+                fields[name] = 1.0
+            elif fields[name] == 1:
+                fields.setdefault("named", []).append(name)
         return _canonical(fields | {"messages": messages})
 
     @cached_property
@@ -78,6 +95,10 @@ class Request:
         try:
             fields["messages"] = tuple(Message(**each) for each in fields["messages"])
             fields["seeds"] = tuple(fields["seeds"])
+            named = fields.pop("named", ())
+            for name in _SAMPLING:
+                if fields[name] == 1 and name not in named:
+                    fields[name] = None
             request = cls(**fields)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a request: {error}.") from error
@@ -94,22 +115,33 @@ class ModelSettings:
     """
 
     model: str  # as its endpoint calls it, or a local path
-    temperature: float = 1.0  # of the draws of tokens, from 0 (always the likeliest) to 2
-    top_p: float = 1.0  # only the likeliest tokens of this total probability are drawn, in (0, 1]
+    # Of the draws of tokens, from 0 (always the likeliest) to 2; None is the endpoint's own.
+    temperature: float | None = None
+    # Only the likeliest tokens of this total probability are drawn, in (0, 1]; None likewise.
+    top_p: float | None = None
     max_tokens: int = 512  # that an answer may have
 
     def __post_init__(self) -> None:
         if not self.model.strip():
             raise ValueError("a request needs the name of a model; got none: name it with --model.")
-        if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 2):
+        if self.temperature is not None and not 0 <= self.temperature <= 2:
             raise ValueError(f"temperature must be from 0 to 2; got {self.temperature:g}.")
-        if not 0 < self.top_p <= 1:
+        if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1; got {self.top_p:g}.")
-        if self.max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1; got {self.max_tokens}.")
+        if not 1 <= self.max_tokens <= MOST_TOKENS:
+            raise ValueError(
+                f"max_tokens must be from 1 to {MOST_TOKENS:,}; got {self.max_tokens}."
+            )
 
     def request(
-        self, system: str, user: str, *, group: str, seeds: tuple[str, ...], index: int
+        self,
+        system: str,
+        user: str,
+        *,
+        group: str,
+        seeds: tuple[str, ...],
+        index: int,
+        schema: str = "",
     ) -> Request:
         """A request with these parameters and two messages."""
         return Request(
@@ -118,6 +150,7 @@ class ModelSettings:
             group=group,
             seeds=seeds,
             index=index,
+            schema=schema,
         )
 
 
@@ -144,8 +177,8 @@ class WrittenSample:
     key: str  # of its request; the ledger holds the prompt under it
     place: int  # which of the samples in its reply it is, from 0
     model: str  # that answered
-    temperature: float  # that it was asked with
-    top_p: float  # likewise
+    temperature: float | None  # that it was asked with; None is the endpoint's own
+    top_p: float | None  # likewise
     max_tokens: int  # likewise
     date: str  # of the answer, in UTC
     cost: float  # its share of what the answer cost
@@ -217,8 +250,11 @@ class Gate(Protocol):
     It waits for the limits, holds the budget and writes to the ledger that the request is out.
     """
 
-    async def __call__(self, *, lost: bool = False) -> None:
-        """Pass; the attempt before may have been billed though its answer was ``lost``."""
+    async def __call__(self, *, lost: bool = False, pause: float = 0.0) -> None:
+        """Pass, after ``pause`` seconds at least, in which the endpoint wants no request.
+
+        The attempt before may have been billed though its answer was ``lost``.
+        """
 
 
 class Client(Protocol):
@@ -245,12 +281,16 @@ class AskError(Exception):
         kind: in one word.
         tokens: of prompt and answer that were billed, or may have been; None if unknown, then the
             worst case is charged.
+        alike: whether other requests would fare alike, so that asking them is in vain.
     """
 
-    def __init__(self, message: str, *, kind: str, tokens: tuple[int, int] | None) -> None:
+    def __init__(
+        self, message: str, *, kind: str, tokens: tuple[int, int] | None, alike: bool = False
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.tokens = tokens
+        self.alike = alike
 
 
 class RefusedError(AskError):

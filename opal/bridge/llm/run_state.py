@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 
-from opal.bridge.llm.database import LedgerError
+from opal.bridge.llm.database import LedgerError, damaged
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.request import Prompter, Rejection, Reply, Request, WrittenSample
 
@@ -139,8 +139,9 @@ class RunState:
             return None
         if entry.state == "exported":
             raise LedgerError(
-                f"request {request.index} of group {request.group!r} waits in an exported batch; "
-                "load its results, or release it, first."
+                f"request {request.index} of group {request.group!r} waits in an exported batch, "
+                f"and {len(self._ledger.waiting()):,} do in all; load their results with "
+                "--batch-in, or give them up with --batch-release, first."
             )
         if entry.reply is not None:
             return self.settle(request, entry.reply, write=write)[0]
@@ -171,8 +172,15 @@ class RunState:
         left, changed = wanted, []
         run = self._prompter.identity
         counts = self._ledger.slots(run, group)
+        giving = sum(number > 0 for number in counts.values())
         replies = self._ledger.replies(run, group)
-        while left > 0 and (answered := next(replies, None)) is not None:
+        while left > 0:
+            answered = next(replies, None)
+            if answered is None:
+                if giving:
+                    raise damaged(self._ledger.name, "answers that it counts are not there")
+                break
+            giving -= 1
             request, reply = answered
             found, reason = self._parse(request, reply)
             if len(found) != counts[request.index]:

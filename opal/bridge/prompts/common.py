@@ -9,17 +9,18 @@ every text back exactly.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
+
+from opal.spelling import canonical
 
 N_EXAMPLES = 5  # of arXiv 2504.15160
 LIMIT = 2000
 """Characters of a text that a prompt shows."""
 _DIGITS = 16  # of an id
-_WORDS = re.compile(r"\w+")
 
 # Markup; DEL and the second block of control characters, half characters, line and paragraph ends;
 # marks of direction. The first block of control characters is JSON's own work.
@@ -28,8 +29,14 @@ _OBEYED = re.compile(
     "|[\x7f-\x9f\ud800-\udfff\u2028\u2029]"
     "|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
-_FENCE = re.compile(r"```(?:json)?[ \t]*\n?(.*?)\n?[ \t]*```", re.DOTALL | re.IGNORECASE)
-_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+# What ends thoughts; what opens them may be in the prompt's template, and not in the answer.
+_THOUGHT = re.compile(
+    r"</(?:think|thinking|thought|reasoning)>|<\|channel\|>final[^<]{0,40}<\|message\|>",
+    re.IGNORECASE,
+)
+_OPENS = re.compile(r"\s*<(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+_FENCE = "```"
+_ENDS = ("<|return|>", "<|end|>", "<|im_end|>", "<|eot_id|>")
 
 
 def identity(text: str) -> str:
@@ -38,19 +45,9 @@ def identity(text: str) -> str:
     >>> identity("caf\u00e9") == identity(" cafe\u0301\n")
     True
     """
-    canonical = unicodedata.normalize("NFC", text).strip()
     # A lone surrogate is no character, but files of others have them.
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
-
-
-def folded(text: str) -> str:
-    """The words of a text in one spelling; of a text without words, its marks.
-
-    >>> folded("  “Don’t”  PANIC!"), folded("don't panic")
-    ('don t panic', 'don t panic')
-    """
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(_WORDS.findall(plain) or plain.split())
+    spelt = canonical(text).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(spelt).hexdigest()[:_DIGITS]
 
 
 def drawn(
@@ -58,17 +55,25 @@ def drawn(
 ) -> tuple[str, ...]:
     """As many different ids as asked for, all sets equally likely; without an index always one set.
 
-    The draw is a hash of key, group and index: it depends neither on the order of the ids nor on
-    the version of a library, so that a run that is resumed years later asks the same requests.
+    The draw is a hash of key, group and index, and does not depend on the version of a library, so
+    that a run that is resumed years later asks the same requests. The ids must be sorted; with an
+    index it takes as long for many of them as for few.
 
-    >>> drawn(["b", "a", "c"], 2, key=0, group="x", index=7)
+    >>> drawn(["a", "b", "c"], 2, key=0, group="x", index=7)
     ('c', 'b')
     """
-    pool = sorted(ids)
     if index is None:
-        return tuple(sorted(pool, key=lambda id_: _number(key, group, "fixed", id_))[:n])
-    places = range(min(n, len(pool)))
-    return tuple(pool.pop(_number(key, group, index, place) % len(pool)) for place in places)
+        return tuple(sorted(ids, key=lambda id_: _number(key, group, "fixed", id_))[:n])
+    taken: list[int] = []  # in order
+    chosen = []
+    for place in range(min(n, len(ids))):
+        # A place among those that are left; those taken before it move it on.
+        at = _number(key, group, index, place) % (len(ids) - place)
+        for other in taken:
+            at += other <= at
+        bisect.insort(taken, at)
+        chosen.append(ids[at])
+    return tuple(chosen)
 
 
 def require_enough(counts: Mapping[str, int], n: int, kind: str) -> None:
@@ -107,7 +112,22 @@ class RejectedError(ValueError):
 
 
 def bare(answer: str) -> str:
-    """The answer without a model's thoughts before it and without a code fence around it."""
-    text = _THOUGHT.sub("", answer, count=1).strip()
-    fenced = _FENCE.fullmatch(text)
-    return fenced[1].strip() if fenced else text
+    r"""The answer without a model's thoughts before it, and without what is around a code fence.
+
+    Where there are several fences, nobody knows which of them is the answer, and all stay.
+
+    >>> bare("Let me see.</think> Here it is:\n```json\n[1]\n```\nI hope it helps.")
+    '[1]'
+    """
+    text = answer.strip()
+    if not text.startswith("{"):
+        ends = [found.end() for found in _THOUGHT.finditer(text)]
+        if ends:
+            text = text[ends[0] if _OPENS.match(text) else ends[-1] :].strip()
+    for end in _ENDS:
+        text = text.removesuffix(end).rstrip()
+    parts = text.split(_FENCE)
+    if len(parts) != 3 or text.startswith("{"):
+        return text
+    inside = parts[1]
+    return (inside[4:] if inside[:4].lower() == "json" else inside).strip()

@@ -93,7 +93,7 @@ class TablePrompter:
         self.columns = tuple(found.columns)
         self._by = (*dict.fromkeys(a for a in attributes if a != target), target)
         names.check("column", self._by, self.columns)
-        self._settings, self._key, self._fixed = settings, key, fixed_seeds
+        self._settings, self._key = settings, key
         self.per_request, self._n_examples = per_request, n_examples
         self._rows, self._ids = self._groups(found)
         self.counts = {group: len(ids) for group, ids in self._ids.items()}
@@ -104,15 +104,14 @@ class TablePrompter:
         self.notes: tuple[str, ...] = (note,) if again else ()
         about = {"columns": _ranges(found)}
         self._table = encoded({"about": description, **about} if description else about)
+        self._always = {group: self._seeds(group, None) for group in self.groups if fixed_seeds}
         first = [self.request(group, 0).key for group in self.groups]
         self.identity = digest("table", self._ids, first, key, fixed_seeds, n_examples, per_request)
 
     def request(self, group: str, index: int) -> Request:
         """The request of that index: the same on every run."""
         names.check("group", [group], self._ids)
-        place = None if self._fixed else index
-        ids = self._ids[group]
-        chosen = common.drawn(ids, self._n_examples, key=self._key, group=group, index=place)
+        chosen = self._always.get(group) or self._seeds(group, index)
         shown = [transcript.sentence(self.columns, self._rows[id_]) for id_ in chosen]
         wanted = self._values(self._rows[chosen[0]])
         task = _TASK.format(n=self.per_request, group=encoded(transcript.clause(self._by, wanted)))
@@ -120,6 +119,10 @@ class TablePrompter:
         return self._settings.request(
             _SYSTEM, "\n".join(lines), group=group, seeds=chosen, index=index
         )
+
+    def _seeds(self, group: str, index: int | None) -> tuple[str, ...]:
+        ids = self._ids[group]
+        return common.drawn(ids, self._n_examples, key=self._key, group=group, index=index)
 
     def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
         """The rows of an answer; a rejection with all reasons where none is left."""

@@ -8,6 +8,7 @@ arXiv 2504.15160, in words of our own.
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from opal import names
 from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, WrittenSample, digest
 from opal.bridge.prompts import common
 from opal.bridge.prompts.common import LIMIT, RejectedError, bare, encoded
+from opal.spelling import folded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +42,18 @@ classes would put it there at once.
 the topic.
 - It is as long as the examples: {length}.
 Answer: {{"text": "the text you wrote"}}"""
+
+
+_SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {"text": {"type": "string"}},
+        "required": ["text"],
+        "additionalProperties": False,
+    }
+)
+_DECODER = json.JSONDecoder(object_pairs_hook=tuple)  # a name that is twice is seen twice
+_OBJECT = re.compile(r"\{\s*\"text\"\s*:")
 
 
 class TextPrompter:
@@ -81,11 +95,11 @@ class TextPrompter:
                 made from others, or a description is of no class.
         """
         pool = _originals(frame)
-        self._settings, self._key, self._fixed = settings, key, fixed_seeds
+        self._settings, self._key = settings, key
         self._texts = dict(zip(pool["id"], pool["text"], strict=True))
         self._shown = {id_: text[:limit] for id_, text in self._texts.items()}
         self._encoded = {id_: encoded(text) for id_, text in self._shown.items()}
-        self._copies = {_folded(text) for text in (*self._texts.values(), *self._shown.values())}
+        self._copies = {folded(text) for text in (*self._texts.values(), *self._shown.values())}
         by_label = pool.groupby("label", sort=True)["id"]
         self._ids = {str(label): sorted(ids) for label, ids in by_label}
         self.counts = {label: len(ids) for label, ids in self._ids.items()}
@@ -94,15 +108,14 @@ class TextPrompter:
         names.check("class", self._descriptions, self._ids)
         self.groups = tuple(self._ids)
         self.notes = _notes(frame, pool, limit)
+        self._always = {group: self._seeds(group, None) for group in self.groups if fixed_seeds}
         first = [self.request(group, 0).key for group in self.groups]
         self.identity = digest("text", self._ids, first, key, fixed_seeds, limit)
 
     def request(self, group: str, index: int) -> Request:
         """The request of that index: the same on every run."""
         names.check("class", [group], self._ids)
-        place = None if self._fixed else index
-        ids = self._ids[group]
-        chosen = common.drawn(ids, common.N_EXAMPLES, key=self._key, group=group, index=place)
+        chosen = self._always.get(group) or self._seeds(group, index)
         shown = [self._shown[id_] for id_ in chosen]
         meaning = self._descriptions.get(group)
         lines = [
@@ -112,8 +125,12 @@ class TextPrompter:
             _TASK.format(length=Length.of(shown)),
         ]
         return self._settings.request(
-            _SYSTEM, "\n".join(lines), group=group, seeds=chosen, index=index
+            _SYSTEM, "\n".join(lines), group=group, seeds=chosen, index=index, schema=_SCHEMA
         )
+
+    def _seeds(self, group: str, index: int | None) -> tuple[str, ...]:
+        ids = self._ids[group]
+        return common.drawn(ids, common.N_EXAMPLES, key=self._key, group=group, index=index)
 
     def parse(self, request: Request, reply: Reply) -> list[WrittenSample] | Rejection:
         """The text of an answer, or why it is none: never repaired."""
@@ -125,7 +142,7 @@ class TextPrompter:
         return [WrittenSample.of(request, reply, text)]
 
     def _check(self, text: str, length: Length) -> None:
-        if _folded(text) in self._copies:
+        if folded(text) in self._copies:
             raise RejectedError("a copy of an original text")
         if (count := length.count(text)) > length.limit:
             raise RejectedError(
@@ -162,11 +179,6 @@ def _notes(frame: pd.DataFrame, pool: pd.DataFrame, limit: int) -> tuple[str, ..
             f"first {limit} of them."
         )
     return tuple(notes)
-
-
-def _folded(text: str) -> str:
-    """A text without what hides a copy: case, spacing, and punctuation around it."""
-    return " ".join(text.casefold().split()).strip(" .,;:!?\"'")
 
 
 @dataclass(frozen=True)
@@ -213,7 +225,7 @@ def _count(text: str, unit: str) -> int:
 
 
 def written_text(answer: str) -> str:
-    """The text of an answer.
+    """The text of an answer: that of its only object, with prose before or after it or without.
 
     Raises:
         RejectedError: the answer is empty, or no JSON object whose only name is ``text``, or the
@@ -222,8 +234,13 @@ def written_text(answer: str) -> str:
     content = bare(answer)
     if not content:
         raise RejectedError("the answer is empty")
+    places = [found.start() for found in _OBJECT.finditer(content)]
+    among_prose = len(places) == 1 and not set("{[") & set(content[: places[0]])
     try:
-        found = json.loads(content, object_pairs_hook=tuple)  # a name that is twice is seen twice
+        if among_prose:
+            found, _ = _DECODER.raw_decode(content, places[0])
+        else:
+            found = _DECODER.decode(content)
     except (ValueError, RecursionError) as error:
         raise RejectedError(f"not JSON: {_start(content)}") from error
     if not isinstance(found, tuple) or [name for name, _ in found] != ["text"]:

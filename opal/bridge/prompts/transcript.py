@@ -1,7 +1,8 @@
 """Rows as a language model writes and reads them: ``name is value, name is value.``, one a line.
 
-Nothing is repaired: a line that is not a row is rejected with its number and the reason, so that
-what was dropped can be counted and read.
+Nothing in a row is repaired: a line that is not a row is rejected with its number and the reason,
+so that what was dropped can be counted and read. What stands around rows is told apart by
+:mod:`opal.bridge.prompts.markup`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opal import names
+from opal.bridge.prompts import markup
 from opal.bridge.prompts.common import RejectedError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_VALUE = re.compile(r" is [+-]?\.?\d")
+_NAME = re.compile(r"[\w(\[<\"'$%#@&€£°]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -33,7 +37,10 @@ class RejectedLine:
 
 @dataclass(frozen=True)
 class Transcript:
-    """The rows of a text in order, and what was rejected; blank lines are only counted."""
+    """The rows of a text in order, and what was rejected.
+
+    Lines without content, such as fences and the header of a table, count as blank.
+    """
 
     rows: pd.DataFrame
     rejected: tuple[RejectedLine, ...]
@@ -44,6 +51,10 @@ class Transcript:
 def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
     r"""Read a text into rows.
 
+    What models put around rows is no part of them: marks of lists, emphasis, quotes, fences, an
+    "and" before the last value. Where no line is such a row, a table is read: Markdown's, or one of
+    commas, semicolons or tabs, each with a header.
+
     Args:
         text: one row a line; a final full stop, and any order of the columns, are accepted.
         columns: names of the columns in the order wanted; by default the names that most lines
@@ -52,7 +63,7 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
     Raises:
         ValueError: no columns were given and no line has any, or a given one is in no line.
 
-    >>> found = parse("age is 41, class is 1.\nage is forty, class is 0.\n")
+    >>> found = parse("1. age is 41, class is 1.\nage is forty, class is 0.\n")
     >>> found.rows.to_dict("records")
     [{'age': 41.0, 'class': 1.0}]
     >>> found.rejected[0].line, found.rejected[0].reason
@@ -61,18 +72,33 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
     import pandas as pd
 
     lines = [line.strip() for line in text.splitlines()]
-    wanted = _usual_columns(lines) if columns is None else _present(columns, lines)
+    said = list(map(markup.bare_line, lines))
+    if not any(map(_VALUE.search, said)) and (table := markup.table_rows(lines)):
+        said = table  # what is no row of the table stays as it is, and is none of these either
+    wanted = _usual_columns(said) if columns is None else _present(columns, [*lines, *said])
     rows: list[dict[str, float]] = []
     rejected: list[RejectedLine] = []
-    for number, line in enumerate(lines, start=1):
-        if not line:
+    for number, (line, bare) in enumerate(zip(lines, said, strict=True), start=1):
+        if not bare:
             continue
         try:
-            rows.append(read_row(line, wanted))
+            rows.append(_row(line, bare, wanted))
         except RejectedError as reason:
             rejected.append(RejectedLine(number, line, str(reason)))
-    table = pd.DataFrame(rows, columns=list(wanted), dtype=float)
-    return Transcript(table, tuple(rejected), len(lines), lines.count(""))
+    found = pd.DataFrame(rows, columns=list(wanted), dtype=float)
+    return Transcript(found, tuple(rejected), len(lines), said.count(""))
+
+
+def _row(line: str, bare: str, columns: Sequence[str]) -> dict[str, float]:
+    """A row as it stands, for a name may begin as a list does; or else without marks around it."""
+    try:
+        return read_row(line, columns)
+    except RejectedError:
+        pass
+    try:
+        return read_row(bare, columns)
+    except RejectedError as reason:
+        raise RejectedError(str(reason).replace(markup.COMMA, ",")) from None
 
 
 def _usual_columns(lines: Sequence[str]) -> tuple[str, ...]:
@@ -83,8 +109,20 @@ def _usual_columns(lines: Sequence[str]) -> tuple[str, ...]:
             "a text of rows has lines `name is value, name is value.`; none is. "
             "Give the file that the model wrote, or name the columns."
         )
-    usual, _ = Counter(frozenset(order) for order in found).most_common(1)[0]
-    return next(order for order in found if frozenset(order) == usual)
+    usual, often = Counter(frozenset(order) for order in found).most_common(1)[0]
+    first = next(order for order in found if frozenset(order) == usual)
+    if strange := [name for name in first if name and not _NAME.match(name)]:
+        raise ValueError(
+            f"names of columns begin with a letter; got {strange[0]!r}, whose first sign may be a "
+            "mark of the model's. Name the columns, or correct the text."
+        )
+    several = [order for order in found if len(order) > 1]
+    if often == 1 and len(several) > 1:
+        raise ValueError(
+            "columns are told by the names that lines share; no two lines have the same, the first "
+            f"has {', '.join(map(repr, several[0]))}. Name the columns, or correct the text."
+        )
+    return first
 
 
 def _present(columns: Sequence[str], lines: Sequence[str]) -> tuple[str, ...]:

@@ -86,25 +86,30 @@ class TableEvaluation:
         Returns:
             The JSON-able result: evaluations, arms left out with reasons, and the paths.
         """
-        paths = {kind: out / f"tabular.{kind}" for kind in ("png", "pdf", "md", "parquet")}
+        written = paths(out)
         figure = self.plot()
         for kind in ("png", "pdf"):
             metadata = {"CreationDate": None} if kind == "pdf" else None
             save = partial(figure.savefig, format=kind, dpi=200, metadata=metadata)
-            write_atomically(paths[kind], save)
-        write_text(paths["md"], render.markdown(report.TITLE, list(self._page())))
-        records.write(self.frame, paths["parquet"], metadata={"config": asdict(self.settings)})
+            write_atomically(written[kind], save)
+        write_text(written["md"], render.markdown(report.TITLE, list(self._page())))
+        records.write(self.frame, written["parquet"], metadata={"config": asdict(self.settings)})
         return {
             "protocol": "sound",
             "evaluations": report.evaluations(self.frame),
             "left_out": {setting: dict(reasons) for setting, reasons in self.left_out.items()},
-            "written": {kind: str(path) for kind, path in paths.items()},
+            "written": {kind: str(path) for kind, path in written.items()},
         }
 
     def _page(self, png: bytes = b"") -> Sequence[render.Block]:
         figure = render.Figure(png, "tabular.png", "differences")
         done = report.evaluations(self.frame)
         return list(report.page(done, self.left_out, self.settings, figure))
+
+
+def paths(out: Path) -> dict[str, Path]:
+    """The files of an evaluation in a folder, by kind."""
+    return {kind: out / f"tabular.{kind}" for kind in ("png", "pdf", "md", "parquet")}
 
 
 def evaluate_rows(

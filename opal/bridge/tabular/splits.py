@@ -16,6 +16,7 @@ import pandas as pd
 
 from opal import names
 from opal.bridge.tabular.datasets import Dataset, read, read_source, train_header
+from opal.columns import as_numbers, data_row, require_distinct
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def checked(
     if table.empty:
         raise ValueError(f"{where} must hold rows; it has none.")
     known = [str(name) for name in table.columns]
+    require_distinct(known, where)
     for name in [*needed, *columns]:
         if name not in table.columns:
             raise ValueError(
@@ -113,14 +115,15 @@ def checked(
                 f"{', '.join(known)}. Every table needs the columns of the training table, and "
                 "those that flags name: add or rename the column, or correct the flag."
             )
-    table = table[columns]
+    table = as_numbers(table[columns])
     for name in columns:
         _numeric(table[name], where)
         bad = np.flatnonzero(~np.isfinite(table[name].to_numpy(dtype=float)))
         if bad.size:
+            first = data_row(table, int(bad[0]))
             raise ValueError(
                 f"{where}: column {name!r} must be complete and finite; {bad.size} cells are not, "
-                f"the first in data row {bad[0] + 1}. Drop or impute these rows first."
+                f"the first in data row {first}. Drop or impute these rows first."
             )
     return table
 

@@ -3,7 +3,7 @@
 =========== ====================================================================================
 id          16 hexadecimal digits of the sha256 of the text: equal texts are one
 text        the text, as it came
-label       its class
+label       its class, without spaces around it and what is invisible (:func:`opal.spelling.name`)
 source      ``human``, or the name of the model that wrote it
 seeds       ids of the texts that it was made from; none for a human's
 attribute   optional: what the label may spuriously go with
@@ -19,11 +19,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from opal.bridge.prompts.common import folded, identity
+from opal import spelling
+from opal.bridge.prompts.common import identity
+from opal.spelling import canonical, folded
 
 HUMAN = "human"
 COLUMNS = ("id", "text", "label", "source", "seeds")
 ATTRIBUTE = "attribute"
+_SEEN_ANYWAY = 50  # characters from which a text is taken to have some that can be seen
 _TESTED = 1 / 3  # of the human texts of each class, where no test texts are given
 # Each pair of tables is compared once; synthetic texts with all human ones.
 _COMPARED: Mapping[str, tuple[str, ...]] = {
@@ -54,9 +57,9 @@ def text_table(
         ValueError: the rules of :func:`validate`, or columns of different lengths.
     """
     made_from = [()] * len(text) if seeds is None else [tuple(each) for each in seeds]
-    columns = {"text": list(text), "label": list(label), "seeds": made_from}
+    columns = {"text": list(text), "label": _named(label), "seeds": made_from}
     if attribute is not None:
-        columns[ATTRIBUTE] = list(attribute)
+        columns[ATTRIBUTE] = _named(attribute)
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"every text needs each of its columns once; got lengths {lengths}.")
@@ -72,7 +75,7 @@ def validate_texts(frame: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         ValueError: a column is missing, a text or label is no string or empty, an id is not that
-            of its text.
+            of its text, or labels (attributes, sources) differ in nothing but their spelling.
     """
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
@@ -85,6 +88,8 @@ def validate_texts(frame: pd.DataFrame) -> pd.DataFrame:
     _require_strings(frame, "source", "name the model, or write 'human'")
     if ATTRIBUTE in frame:
         _require_strings(frame, ATTRIBUTE, "give an attribute for every text, or leave it out")
+    for name in ("label", "source", *([ATTRIBUTE] if ATTRIBUTE in frame else [])):
+        _require_one_spelling(name, frame)
     wrong = [i != identity(text) for i, text in zip(frame["id"], frame["text"], strict=True)]
     if any(wrong):
         raise ValueError(
@@ -120,8 +125,32 @@ def made_from(frame: pd.DataFrame, at_hand: Collection[str]) -> np.ndarray:
 
 
 def labels_of(*frames: pd.DataFrame) -> tuple[str, ...]:
-    """All classes of the tables, sorted."""
+    """All classes of the tables, sorted.
+
+    Raises:
+        ValueError: some differ in nothing but their spelling.
+    """
+    _require_one_spelling("label", *frames)
     return tuple(sorted({label for frame in frames for label in frame["label"].unique()}))
+
+
+def one_spelling(*frames: pd.DataFrame) -> list[pd.DataFrame]:
+    """The tables with one id for all spellings of a text, that of the first one; seeds likewise.
+
+    What compares ids then knows a text again in another case, with other marks or accents.
+    """
+    texts = [pair for each in frames for pair in zip(each["id"], each["text"], strict=True)]
+    first: dict[str, str] = {}
+    known = {id_: first.setdefault(folded(text), id_) for id_, text in dict(texts).items()}
+    if all(id_ == other for id_, other in known.items()):
+        return list(frames)
+    return [
+        each.assign(
+            id=each["id"].map(known),
+            seeds=[tuple(known.get(seed, seed) for seed in seeds) for seeds in each["seeds"]],
+        )
+        for each in frames
+    ]
 
 
 @dataclass(frozen=True)
@@ -150,18 +179,20 @@ class TextCorpus:
         """The corpus without what leaks: train on this one.
 
         No text of ``base``, ``human`` or ``synthetic`` equals a test text, be it but for case,
-        marks and spelling, or was made from such a one; none of ``human`` equals a base text.
+        marks and spelling, or was made from such a one; none of ``human`` equals a base text. All
+        spellings of a text have one id (:func:`one_spelling`).
         """
-        told = frozenset(self.test["text"].map(folded))
-        others = [frame for _, frame in self.tables() if frame is not self.test]
-        alike = [frame["id"][frame["text"].map(folded).isin(told)] for frame in others]
-        test = frozenset(self.test["id"]).union(*alike)
-        base = _without(self.base, test)
+        tables = dict(self.tables())
+        tables = dict(zip(tables, one_spelling(*tables.values()), strict=True))
+        whole, human, test = (tables.pop(name) for name in ("base", "human", "test"))
+        held_out = frozenset(test["id"])
+        base = _without(whole, held_out)
         return replace(
             self,
             base=base,
-            human=_without(self.human, test | frozenset(base["id"])),
-            synthetic={name: _without(frame, test) for name, frame in self.synthetic.items()},
+            human=_without(human, held_out | frozenset(base["id"])),
+            test=test,
+            synthetic={name: _without(frame, held_out) for name, frame in tables.items()},
         )
 
     def tables(self) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -205,12 +236,14 @@ def corpus_of(
     for table in (frame, test):
         if table is not None:
             validate_texts(table.drop(columns=ATTRIBUTE, errors="ignore"))  # some have none
+    grouped = [each for each in (frame, test) if each is not None and ATTRIBUTE in each]
+    _require_one_spelling(ATTRIBUTE, *grouped)
     human = frame[frame["source"] == HUMAN]
     rest = frame[frame["source"] != HUMAN]
     rng = on_host(named(as_key(key), "own texts"))
     notes = []
     if test is None:
-        chosen = _share(human, _TESTED, rng)
+        chosen = _share(one_spelling(human)[0], _TESTED, rng)
         test, human = human[chosen], human[~chosen]
         notes.append(
             f"{len(test)} of the human texts, a third of each class, are tested on and never "
@@ -221,24 +254,27 @@ def corpus_of(
     if is_base.any():
         is_base = is_base | ~human["label"].isin(human["label"][is_base]).to_numpy()
     else:
-        is_base = _share(human, 0.5, rng)
+        is_base = _share(one_spelling(human)[0], 0.5, rng)
         notes.append(
-            f"no text says that it was made from one of the human texts: {int(is_base.sum())} of "
+            f"no text is known to be made from one of the human texts: {int(is_base.sum())} of "
             f"them, half of each class, are what all rules train on, and the other "
             f"{int((~is_base).sum())} are added"
         )
     parts = (human[is_base], human[~is_base], test)
     base, more, test = (each.reset_index(drop=True) for each in parts)
-    _require(base, test)
+    _require(base, test, rest)
     synthetic = {str(name): each.reset_index(drop=True) for name, each in rest.groupby("source")}
     labels = labels_of(base, more, test, *synthetic.values())
     found = TextCorpus(name, labels, base, more, test, synthetic)
     said = (
-        "no text says what it was made from, so that nothing can be held out with it: name the "
-        "column that does (--seed-column)"
+        "of no text is it known what it was made from, so that nothing can be held out with it: "
+        "name the column that says it (--seed-column)"
     )
     unknown = [f"{name}: {said}" for name, each in synthetic.items() if not any(each["seeds"])]
-    return replace(found, notes=(*notes, *unknown, *faults(found)))
+    told = faults(found)
+    if any(" of test" in each or " in test" in each for each in told):
+        notes.append("what equals a test text, or was made from one, is not trained on")
+    return replace(found, notes=(*notes, *unknown, *told))
 
 
 def _without(frame: pd.DataFrame, held_out: frozenset[str]) -> pd.DataFrame:
@@ -251,10 +287,10 @@ def _found(corpus: TextCorpus, table: str, frame: pd.DataFrame) -> Iterator[tupl
     n_labels = frame.groupby("id")["label"].transform("nunique")
     yield int(ids.duplicated().sum()), "repeat an earlier text"
     yield int((n_labels > 1).sum()), "occur with another label too"
-    said = frame["text"].map(folded)
+    exact, said = frame["text"].map(canonical), frame["text"].map(folded)
     for other in _COMPARED.get(table, ("base", "human", "test")):
-        there = getattr(corpus, other)
-        equal, alike = ids.isin(there["id"]), said.isin(set(there["text"].map(folded)))
+        there = getattr(corpus, other)["text"]
+        equal, alike = exact.isin(set(there.map(canonical))), said.isin(set(there.map(folded)))
         yield int(equal.sum()), f"equal a text of {other}"
         yield int((alike & ~equal).sum()), f"equal one of {other} but for case, marks and spelling"
     if table not in corpus.synthetic:
@@ -278,8 +314,20 @@ def _share(frame: pd.DataFrame, share: float, rng: np.random.Generator) -> np.nd
     return frame["id"].isin(chosen).to_numpy()
 
 
-def _require(base: pd.DataFrame, test: pd.DataFrame) -> None:
-    """Every class that is tested needs base texts to be trained on, and be folded."""
+def _require(base: pd.DataFrame, test: pd.DataFrame, made: pd.DataFrame) -> None:
+    """Every class that is tested or written needs base texts to be trained on, and be folded."""
+    known = labels_of(base)
+    labels_of(base, test, made)
+    for what, frame in (("test", test), ("synthetic", made)):
+        if strange := [label for label in labels_of(frame) if label not in known]:
+            n, more = int(frame["label"].isin(strange).sum()), len(strange) - 5
+            raise ValueError(
+                f"every class needs texts to train on; {n} of {len(frame)} {what} texts have "
+                f"labels that training lacks: {', '.join(map(spelling.shown, strange[:5]))}"
+                f"{f' and {more} more' if more > 0 else ''}. It has: "
+                f"{', '.join(map(spelling.shown, known[:10]))}. Write the labels alike, give human "
+                "texts of these classes, or leave them out."
+            )
     counts = base.drop_duplicates("id")["label"].value_counts()
     for label in labels_of(base, test):
         if counts.get(label, 0) < 2:
@@ -290,9 +338,24 @@ def _require(base: pd.DataFrame, test: pd.DataFrame) -> None:
             )
 
 
+def _named(labels: Sequence[object]) -> list[object]:
+    return [spelling.name(each) if isinstance(each, str) else each for each in labels]
+
+
+def _require_one_spelling(name: str, *frames: pd.DataFrame) -> None:
+    """Refuse labels that look alike: what people mean by them is one class."""
+    counts = pd.concat([frame[name] for frame in frames]).value_counts() if frames else {}
+    for several in spelling.alike(map(str, sorted(counts.keys()))):
+        said = " and ".join(f"{spelling.shown(each)} ({counts[each]} ×)" for each in several)
+        raise ValueError(
+            f"each {name} must have one spelling; there are {said}, which look alike. Write them "
+            "as one, or rename one of them if they are two."
+        )
+
+
 def _require_strings(frame: pd.DataFrame, name: str, remedy: str) -> None:
     values = frame[name]
-    wrong = np.array([not isinstance(value, str) or not value.strip() for value in values], bool)
+    wrong = np.array([not isinstance(value, str) or _is_empty(value) for value in values], bool)
     if wrong.any():
         got = values.to_numpy()[wrong][0]
         raise ValueError(
@@ -300,9 +363,14 @@ def _require_strings(frame: pd.DataFrame, name: str, remedy: str) -> None:
         )
 
 
+def _is_empty(text: str) -> bool:
+    """Whether nothing of a text can be seen."""
+    return not text.strip() or (len(text) < _SEEN_ANYWAY and not spelling.plain(text))
+
+
 def _places(wrong: np.ndarray) -> str:
-    """``row 3`` or ``rows 3, 5, 9 and 12 more``, counted from 0."""
-    rows = np.flatnonzero(wrong)
+    """``data row 3`` or ``data rows 3, 5, 9 and 12 more``, counted from 1."""
+    rows = np.flatnonzero(wrong) + 1
     shown = ", ".join(str(row) for row in rows[:3])
     more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
-    return f"row{'s' if len(rows) > 1 else ''} {shown}{more}"
+    return f"data row{'s' if len(rows) > 1 else ''} {shown}{more}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from opal import names
+from opal import names, spelling
 from opal.bridge import render
 from opal.bridge.llm import report
 from opal.bridge.llm.command import samples_wanted
@@ -118,6 +118,8 @@ def generate_texts(
     """
     settings = asking.settings()
     asking.allowed()
+    classes = list(map(spelling.name, classes))
+    descriptions = {spelling.name(label): said for label, said in (descriptions or {}).items()}
     names.check("class", classes, frame["label"].unique())
     prompter = TextPrompter(
         frame[frame["label"].isin(classes)] if classes else frame,

@@ -2,7 +2,8 @@
 
 Every file that :func:`opal.reading.read_strings` reads will do; ``hf:owner/name[:split]`` names a
 data set of the hub. Which column is what is told by :class:`Columns`, or guessed where there is no
-doubt.
+doubt. A text of several columns, as sentence pairs are, is named by all of them:
+``premise,hypothesis`` is ``premise: …`` on one line and ``hypothesis: …`` on the next.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from opal import names
+from opal import names, spelling
 from opal.bridge.prompts.common import identity
 from opal.bridge.text.corpus import ATTRIBUTE, COLUMNS, HUMAN, text_table, validate_texts
 from opal.files import write_atomically, write_text
@@ -45,7 +46,7 @@ class Columns:
     A table that :func:`write_texts` made needs none of them named.
 
     Attributes:
-        text: the text.
+        text: the text; several columns, with commas between, are lines of one text.
         label: its class.
         attribute: what the label may spuriously go with.
         seed: what the text was made from: the seed's text, its id, or a list of either.
@@ -63,7 +64,8 @@ class Columns:
     @classmethod
     def of(cls, flags: object) -> Columns:
         """Those that the flags ``--ROLE-column`` of a command name."""
-        return cls(**{f.name: getattr(flags, f"{f.name}_column", None) for f in fields(cls)})
+        given = {f.name: getattr(flags, f"{f.name}_column", None) for f in fields(cls)}
+        return cls(**{role: name and spelling.name(name) for role, name in given.items()})
 
 
 def read_texts(
@@ -123,23 +125,33 @@ def present(paths: Sequence[Path], columns: Columns) -> dict[Path, Columns]:
         UnknownNameError: no file has a column of that name.
     """
     there = {path: [str(name) for name in read_strings(path).columns] for path in paths}
-    every = dict.fromkeys(name for found in there.values() for name in found)
-    for wanted in asdict(columns).values():
-        if wanted is not None and wanted not in every:
-            raise names.unknown("column", wanted, every)
+    every = list(dict.fromkeys(name for found in there.values() for name in found))
+    wanted = {role: name for role, name in asdict(columns).items() if name is not None}
+    for role, name in wanted.items():
+        names.check("column", _parts(role, name, every), every)
+
+    def has(role: str, name: str, found: Sequence[str]) -> bool:
+        return set(_parts(role, name, found)) <= set(found)
+
     return {
-        path: Columns(**{k: v if v in found else None for k, v in asdict(columns).items()})
+        path: Columns(**{role: name for role, name in wanted.items() if has(role, name, found)})
         for path, found in there.items()
     }
 
 
 def read_files(
-    file: Path, test: Path | None, synthetic: Sequence[Path], columns: Columns
+    file: Path,
+    test: Path | None,
+    synthetic: Sequence[Path],
+    columns: Columns,
+    *,
+    drop_contradictions: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """The texts of files: those to train on, with the synthetic ones, and those to test on.
 
     Texts of ``synthetic`` files are a model's: the one that the file says, or one of the file's
-    name. The ``columns`` are those of the files that have them.
+    name. The ``columns`` are those of the files that have them. Texts that a file has with several
+    labels are left out on request (``drop_contradictions``).
 
     Raises:
         ValueError: a file is unfit, no file has a column, or a synthetic text is called human.
@@ -151,6 +163,7 @@ def read_files(
             own,
             source=path.stem if path in synthetic else HUMAN,
             n_classes=2 if path == file else 1,
+            drop_contradictions=drop_contradictions,
         )
         for path, own in there.items()
     }
@@ -195,16 +208,36 @@ def write_texts(frame: pd.DataFrame, path: Path) -> None:
 def _resolved(columns: Columns, there: Sequence[str], where: str) -> Columns:
     """Every column that is to be read, under its name in the table."""
     asked = {role: name for role, name in asdict(columns).items() if name is not None}
-    for role, name in asked.items():
-        if name not in there:
-            raise ValueError(
-                f"{where} has no column {name!r} for the {role}{names.hint(name, there)} "
-                f"There are: {', '.join(there)}."
-            )
+    for role, wanted in asked.items():
+        for name in _parts(role, wanted, there):
+            if name not in there:
+                raise ValueError(
+                    f"{where} has no column {name!r} for the {role}{names.hint(name, there)} "
+                    f"There are: {', '.join(there)}."
+                )
     if set(COLUMNS) <= set(there):
         return Columns(**{role: _own(role, there) for role in asdict(columns)} | asked)
     guessed = {role: _guess(role, there, where) for role in _GUESSES if role not in asked}
     return Columns(**guessed | asked)
+
+
+def _parts(role: str, name: str, there: Collection[str]) -> tuple[str, ...]:
+    """The columns of a name: those of a text may be several, with commas between."""
+    if role != "text" or name in there:
+        return (name,)
+    return tuple(part.strip() for part in name.split(","))
+
+
+def _joined(table: pd.DataFrame, parts: Sequence[str]) -> list[object]:
+    """The texts of a column; of several columns, a line for each with its name."""
+    if len(parts) == 1:
+        return table[parts[0]].tolist()
+    return [
+        "\n".join(f"{name}: {said}" for name, said in zip(parts, row, strict=True))
+        if all(isinstance(said, str) and said.strip() for said in row)
+        else None
+        for row in zip(*(table[name] for name in parts), strict=True)
+    ]
 
 
 def _own(role: str, there: Collection[str]) -> str | None:
@@ -218,15 +251,18 @@ def _guess(role: str, there: Sequence[str], where: str) -> str:
     if len(likely) == 1:
         return likely[0]
     doubt = f"could be {' or '.join(map(repr, likely))}" if likely else "has no usual name"
+    several = ", several with commas between" if role == "text" else ""
     raise ValueError(
-        f"{where} must name the column of the {role}: it {doubt}. Name it with --{role}-column; "
-        f"there are: {', '.join(there)}."
+        f"{where} must name the column of the {role}: it {doubt}. Name it with --{role}-column"
+        f"{several}; there are: {', '.join(there)}."
     )
 
 
 def _frame(table: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     cells = {
-        role: table[name].tolist() for role, name in asdict(columns).items() if name is not None
+        role: _joined(table, _parts(role, name, list(table.columns)))
+        for role, name in asdict(columns).items()
+        if name is not None
     }
     text, seeds = cells["text"], None
     if "seed" in cells:
@@ -244,10 +280,10 @@ def _seeds(
     given = [[s for s in some if isinstance(s, str) and s.strip()] for some in several]
     if own is not None:
         ids = {str(i): identity(t) for i, t in zip(own, text, strict=True) if isinstance(t, str)}
-        unknown = [(row, s) for row, seeds in enumerate(given) for s in seeds if s not in ids]
+        unknown = [(row, s) for row, seeds in enumerate(given, 1) for s in seeds if s not in ids]
         if unknown:
             raise ValueError(
-                f"seeds must be ids of the table; {unknown[0][1]!r} in row {unknown[0][0]} is "
+                f"seeds must be ids of the table; {unknown[0][1]!r} in data row {unknown[0][0]} is "
                 "none. Correct it, or name no id column where seeds are texts."
             )
         return [tuple(ids[seed] for seed in seeds) for seeds in given]
@@ -267,7 +303,8 @@ def _check(frame: pd.DataFrame, least: int | None, n_classes: int) -> None:
         raise ValueError(
             f"a text must have one label; {contradictory['id'].nunique()} have several, such as "
             f"{first['text'].iloc[0][:60]!r} with {', '.join(sorted(first['label'].unique()))} in "
-            f"rows {', '.join(map(str, first.index[:3]))}. Correct them, or drop contradictions."
+            f"data rows {', '.join(str(row + 1) for row in first.index[:3])}. Correct them, or "
+            "leave them out (--drop-contradictions; in Python drop_contradictions=True)."
         )
     counts = frame["label"].value_counts()
     if len(counts) < n_classes:

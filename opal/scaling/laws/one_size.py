@@ -12,6 +12,7 @@ from opal.scaling.scaling_law import (
     Columns,
     ScalingLaw,
     in_order,
+    last_is_log,
 )
 
 
@@ -44,11 +45,6 @@ POWER = ScalingLaw(
     assemble=in_order,
     grid={"a": EXPONENT_STARTS},
 )
-
-
-def _last_is_log(linear: np.ndarray, nonlinear: np.ndarray) -> np.ndarray:
-    """Linear parameters, then nonlinear ones, the last of which is the logarithm of a size."""
-    return np.concatenate([linear, nonlinear[:-1], np.exp(nonlinear[-1:])])
 
 
 def _no_floor(values: np.ndarray, x: Columns) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +105,7 @@ SHIFTED = ScalingLaw(
     linear=("E", "A"),
     nonlinear=("a", "log_n0"),
     columns=_shifted_columns,
-    assemble=_last_is_log,
+    assemble=last_is_log,
     grid={"a": EXPONENT_STARTS, "log_n0": (-0.5, 0.0, 0.25, 0.5, 0.75, 1.0)},
     least_sizes=4,
 )
@@ -143,7 +139,7 @@ EXPONENTIAL = ScalingLaw(
     linear=("E", "A"),
     nonlinear=("log_k",),
     columns=_exponential_columns,
-    assemble=_last_is_log,
+    assemble=last_is_log,
     grid={"log_k": (-0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2)},
 )
 
@@ -202,7 +198,7 @@ BROKEN = ScalingLaw(
     linear=("E", "A"),
     nonlinear=("a", "c", "f", "log_d"),
     columns=_broken_columns,
-    assemble=_last_is_log,
+    assemble=last_is_log,
     grid={
         "a": (0.0, 0.2, 0.5, 1.0),
         "c": (-0.5, -0.2, 0.2, 0.5, 1.0, 2.0),

@@ -11,6 +11,7 @@ from opal.scaling.scaling_law import (
     Columns,
     ScalingLaw,
     in_order,
+    last_is_log,
 )
 
 
@@ -71,11 +72,6 @@ def _repeated_columns(nonlinear: np.ndarray, x: Columns) -> np.ndarray:
     return _additive_columns(nonlinear, {"x1": x["params"], "x2": data})
 
 
-def _repeated_values(linear: np.ndarray, nonlinear: np.ndarray) -> np.ndarray:
-    """Linear parameters, then a, b and R."""
-    return np.concatenate([linear, nonlinear[:2], np.exp(nonlinear[2:])])
-
-
 # Muennighoff et al. 2023 (arXiv 2305.16264), section 3.1: a token that is seen again is worth less,
 # and R repetitions (R_D* there) are worth 1 − 1/e of R times as many new tokens. Parameters count
 # in full: N' of the paper discounts those beyond the compute-optimal size of the unique tokens,
@@ -98,6 +94,6 @@ REPEATED = ScalingLaw(
     linear=("E", "A", "B"),
     nonlinear=("a", "b", "log_R"),
     columns=_repeated_columns,
-    assemble=_repeated_values,
+    assemble=last_is_log,
     grid={"a": EXPONENT_STARTS, "b": EXPONENT_STARTS, "log_R": (-0.5, 1.0, 2.5, 4.0, 6.0)},
 )

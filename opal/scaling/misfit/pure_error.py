@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import special
 
 from opal.scaling.misfit.contrasts import orthonormal, upper_tail, without
 from opal.scaling.misfit.residuals import Residuals
+from opal.scaling.weights import log_trend
 
 _MOST_SEEDS = 40  # with shifts of their own; of more, the shifts count as noise
 _LEAST_DF = 2
@@ -108,8 +108,6 @@ def weighted_by_scatter(fitted: Residuals, noise: PureError) -> Residuals:
     first = np.unique(fitted.point, return_index=True)[1]
     kept = (count > 1) & (square > 0)
     df = count[kept] - 1.0
-    logs = np.log(square[kept] / df) - special.digamma(df / 2) + np.log(df / 2)
     design = fitted.trend()[first]
-    root = np.sqrt(df)
-    trend = design @ np.linalg.lstsq(root[:, None] * design[kept], root * logs)[0]
+    trend = design @ log_trend(square[kept] / df, df, design[kept])[0]
     return replace(fitted, root=np.exp(-trend / 2)[fitted.point])

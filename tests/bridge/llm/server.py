@@ -9,7 +9,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.bridge.llm.behaviours import Behaviour
 
 RETRY_AFTER = 0.05
 
@@ -24,6 +27,7 @@ class Seen:
         attempt: of that key, from 0.
         action: what was done with it.
         body: JSON.
+        behaviour: what was done with it, where it is one of :mod:`tests.bridge.llm.behaviours`.
     """
 
     at: float
@@ -31,13 +35,14 @@ class Seen:
     attempt: int
     action: str
     body: dict[str, Any]
+    behaviour: Behaviour | None = None
 
     @property
     def size(self) -> int:
         return sum(len(each["content"].encode()) for each in self.body["messages"])
 
 
-Plan = Callable[[Seen], str]
+Plan = Callable[[Seen], "str | Behaviour"]
 
 
 class Server:
@@ -51,6 +56,7 @@ class Server:
     def __init__(self, plan: Plan = lambda seen: "ok", latency: float = 0.0) -> None:
         self.plan, self.latency = plan, latency
         self.seen: list[Seen] = []
+        self.heads: list[str] = []
         self.retry_after = {"retry-after-ms": str(int(RETRY_AFTER * 1000))}
         self.said = "try later"
         self.flying = self.most_flying = 0
@@ -92,20 +98,47 @@ class Server:
 
     async def _exchange(self, reader: asyncio.StreamReader, prompter: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        self.heads.append(head)
         fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
         body = json.loads(await reader.readexactly(int(fields["content-length"])))
         key = fields["idempotency-key"]
         seen = Seen(time.monotonic(), key, self._attempts[key], "", body)
         self._attempts[key] += 1
-        action = self.plan(seen)
-        self.seen.append(Seen(seen.at, key, seen.attempt, action, body))
+        planned = self.plan(seen)
+        does = None if isinstance(planned, str) else planned
+        action = planned if isinstance(planned, str) else planned.name
+        self.seen.append(Seen(seen.at, key, seen.attempt, action, body, does))
         self.flying += 1
         self.most_flying = max(self.most_flying, self.flying)
         try:
             await asyncio.sleep(self.latency)
+            if does is not None:
+                return await self._behave(does, seen, prompter)
             return await self._act(action, seen, prompter)
         finally:
             self.flying -= 1
+
+    async def _behave(self, does: Behaviour, seen: Seen, prompter: asyncio.StreamWriter) -> bool:
+        content = does.content(seen)
+        if does.wire == "reset":
+            prompter.transport.abort()
+            return False
+        if does.wire == "late":
+            await asyncio.sleep(2)
+        if does.wire in ("endless", "drip"):
+            prompter.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n")
+            part, pause = (b" ", 0.02) if does.wire == "drip" else (b" " * 2**20, 0)
+            for _ in range(1000):
+                prompter.write(part)
+                await prompter.drain()
+                await asyncio.sleep(pause)
+            return False
+        extra = 100 if does.wire == "cut" else 0
+        lines = [f"HTTP/1.1 {does.status} told", f"content-length: {len(content) + extra}"]
+        lines += [f"{name}: {value}" for name, value in does.headers.items()]
+        prompter.write("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
+        await prompter.drain()
+        return does.wire == "plain"
 
     async def _act(self, action: str, seen: Seen, prompter: asyncio.StreamWriter) -> bool:
         if action == "timeout":
@@ -158,7 +191,8 @@ def completion(seen: Seen, action: str = "ok") -> dict[str, Any]:
         reason = "length"
     message |= {"role": "assistant", "content": content}
     tokens_in = seen.size + 16 * len(seen.body["messages"]) + 64
-    usage = {"prompt_tokens": tokens_in, "completion_tokens": seen.body["max_tokens"]}
+    most = seen.body.get("max_tokens") or seen.body["max_completion_tokens"]
+    usage = {"prompt_tokens": tokens_in, "completion_tokens": most}
     return {
         "id": "x",
         "object": "chat.completion",

@@ -36,7 +36,7 @@ def result(line: Line, action: str = "ok", status: int = 200) -> Line:
 
 @pytest.fixture
 def exported(ledger: Ledger, tmp_path: Path) -> list[Line]:
-    assert batch.export(WRITER, QUOTAS, ledger, tmp_path / "batch.jsonl") == 6
+    assert batch.export(WRITER, QUOTAS, ledger, tmp_path / "batch.jsonl").requests == 6
     return lines(tmp_path / "batch.jsonl")
 
 
@@ -60,7 +60,7 @@ def test_a_batch_in_any_order_gives_the_samples(
     assert (first["method"], first["url"]) == ("POST", "/v1/chat/completions")
     assert first["custom_id"] == WRITER.request("a", 0).key
     assert first["body"]["messages"] == [{"role": "user", "content": "a 0 on rain"}]
-    loaded = batch.load(write([result(line) for line in exported[::-1]]), ledger, PRICES)
+    loaded = batch.load([write([result(line) for line in exported[::-1]])], ledger, PRICES)
     assert loaded == batch.Loaded(done=6, failed=0, waiting=0)
     samples = generate(WRITER, QUOTAS, None, ledger)
     assert (indices(samples), samples[0].content) == ([0, 1, 2, 3, 0, 1], "answer to a 0 on rain")
@@ -74,11 +74,13 @@ def test_what_waits_in_a_batch_is_asked_in_no_other_way(
         lambda: generate(WRITER, QUOTAS, None, ledger),
         lambda: batch.export(WRITER, QUOTAS, ledger, tmp_path / "second.jsonl"),
     ):
-        with pytest.raises(LedgerError, match="waits in an exported batch; load its results"):
+        with pytest.raises(
+            LedgerError, match="waits in an exported batch, and 6 do in all; load their"
+        ):
             again()
     assert not (tmp_path / "second.jsonl").exists()
     assert ledger.release() == 6
-    assert batch.export(WRITER, QUOTAS, ledger, tmp_path / "second.jsonl") == 6
+    assert batch.export(WRITER, QUOTAS, ledger, tmp_path / "second.jsonl").requests == 6
 
 
 def test_failures_of_a_batch_are_recorded_and_made_up_for(
@@ -92,14 +94,15 @@ def test_failures_of_a_batch_are_recorded_and_made_up_for(
         result(exported[2], status=500),
         result(exported[3], "shape"),
     ]
-    loaded = batch.load(write(results), ledger, PRICES)
-    assert loaded == batch.Loaded(done=0, failed=4, waiting=2)
+    loaded = batch.load([write(results)], ledger, PRICES)
+    assert (loaded.done, loaded.failed, loaded.waiting) == (0, 4, 2)
+    assert loaded.failures[:2] == ("1 × refusal", "1 × batch error: too late")
     kinds = {"refusal": 1, "batch error": 1, "batch 500": 1, "shape": 1}
     assert report(ledger).failed == kinds
-    batch.load(write([result(line) for line in exported[4:]]), ledger, PRICES)
+    batch.load([write([result(line) for line in exported[4:]])], ledger, PRICES)
     with pytest.raises(ReplayError, match="holds 0 of 4"):
         generate(WRITER, QUOTAS, None, ledger)
-    assert batch.export(WRITER, QUOTAS, ledger, tmp_path / "rest.jsonl") == 4
+    assert batch.export(WRITER, QUOTAS, ledger, tmp_path / "rest.jsonl").requests == 4
     asked = [line["body"]["messages"][0]["content"] for line in lines(tmp_path / "rest.jsonl")]
     assert asked == [f"a {i} on rain" for i in (1, 2, 4, 5)]
 
@@ -109,8 +112,8 @@ def test_failures_of_a_batch_are_recorded_and_made_up_for(
     [
         (lambda all_: [*all_, all_[0]], r"line 7: request '\w{12}' has two results"),
         (lambda all_: [all_[0] | {"custom_id": "f" * 64}], "'ffffffffffff' is not in this ledger"),
-        (lambda all_: [all_[0], {"id": 1}], "line 2 is no result of a batch"),
-        (lambda all_: ["hello"], "line 1 is no result of a batch"),
+        (lambda all_: [all_[0], {"id": 1}], "line 2: it is no result of a batch"),
+        (lambda all_: ["hello"], "line 1: it is no result of a batch"),
     ],
 )
 def test_wrong_files_are_refused_whole(
@@ -121,18 +124,203 @@ def test_wrong_files_are_refused_whole(
     message: str,
 ) -> None:
     with pytest.raises(ValueError, match=rf"{message}.*\. Nothing was loaded"):
-        batch.load(write(change([result(line) for line in exported])), ledger)
+        batch.load([write(change([result(line) for line in exported]))], ledger)
     assert report(ledger).waiting == 6
 
 
-def test_results_are_loaded_once(ledger: Ledger, exported: list[Line], write: Write) -> None:
-    path = write([result(exported[0])])
-    batch.load(path, ledger)
-    with pytest.raises(ValueError, match="has an answer already: the file was loaded before"):
-        batch.load(path, ledger)
+def test_files_may_overlap(ledger: Ledger, exported: list[Line], write: Write) -> None:
+    part = [result(line) for line in exported[:3]]
+    assert batch.load([write(part)], ledger, PRICES) == batch.Loaded(3, 0, 3)
+    paid = ledger.spent()
+    assert batch.load([write(part)], ledger, PRICES) == batch.Loaded(0, 0, 3, known=3)
+    assert ledger.spent() == paid
+    whole = [result(line) for line in exported]
+    assert batch.load([write(whole)], ledger, PRICES) == batch.Loaded(3, 0, 0, known=3)
+    assert indices(generate(WRITER, QUOTAS, None, ledger)) == [0, 1, 2, 3, 0, 1]
+
+
+def test_several_files_are_taken_whole_or_not_at_all(
+    ledger: Ledger, exported: list[Line], tmp_path: Path
+) -> None:
+    paths = [tmp_path / name for name in ("one", "two")]
+    paths[0].write_text("\n".join(json.dumps(result(each)) for each in exported[:4]))
+    paths[1].write_text("\n".join(json.dumps(each) for each in exported[3:]))
+    with pytest.raises(ValueError, match=r"two, line 1: it is a request: .*Nothing was loaded"):
+        batch.load(paths, ledger)
+    assert report(ledger).waiting == 6
+    paths[1].write_text("\n".join(json.dumps(result(each)) for each in exported[3:]))
+    assert batch.load(paths, ledger) == batch.Loaded(6, 0, 0, known=1)
+
+
+def old(line: Line) -> Line:
+    made = result(line)
+    return made | {"response": made["response"]["body"]}
+
+
+def stringly(line: Line) -> Line:
+    made = result(line)
+    return made | {"response": {"status_code": "200", "body": json.dumps(made["response"]["body"])}}
+
+
+def without_status(line: Line) -> Line:
+    made = result(line)
+    return made | {"response": {"body": made["response"]["body"]}}
+
+
+@pytest.mark.parametrize("form", [old, stringly, without_status])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_other_forms_of_answers_are_read(
+    ledger: Ledger,
+    exported: list[Line],
+    tmp_path: Path,
+    form: Callable[[Line], Line],
+    encoding: str,
+) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text(
+        "\r\n".join(json.dumps(form(line), ensure_ascii=False) for line in exported),
+        encoding=encoding,
+        newline="",
+    )
+    assert batch.load([path], ledger, PRICES) == batch.Loaded(6, 0, 0)
+    assert len(generate(WRITER, QUOTAS, None, ledger)) == 6
+
+
+def of_responses(line: Line) -> Line:
+    body = {"object": "response", "output": [{"type": "message", "content": []}]}
+    return result(line) | {"response": {"status_code": 200, "body": body}}
+
+
+def embedding(line: Line) -> Line:
+    return result(line) | {"response": {"status_code": 200, "body": {"object": "list", "data": []}}}
+
+
+def anthropic(line: Line) -> Line:
+    message = {"type": "message", "content": [{"type": "text", "text": "hello"}]}
+    return {"custom_id": line["custom_id"], "result": {"type": "succeeded", "message": message}}
+
+
+def bare(line: Line) -> Line:
+    return {"custom_id": line["custom_id"]}
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        (lambda line: line, "it is a request: this is the file that was sent"),
+        (of_responses, r"of another kind \(of /v1/responses\)"),
+        (embedding, "neither a chat completion nor an error; its fields are data, object"),
+        (anthropic, "neither a chat completion nor an error"),
+        (bare, "neither a chat completion nor an error"),
+    ],
+)
+@pytest.mark.parametrize("where", [0, 5])
+def test_answers_of_another_kind_are_refused_whole_and_the_true_ones_load(
+    ledger: Ledger,
+    exported: list[Line],
+    write: Write,
+    form: Callable[[Line], Line],
+    message: str,
+    where: int,
+) -> None:
+    true = [result(line) for line in exported]
+    wrong = [*true[:where], form(exported[where]), *true[where + 1 :]]
+    with pytest.raises(ValueError, match=rf"line {where + 1}: .*{message}.*Nothing was loaded"):
+        batch.load([write(wrong)], ledger)
+    assert report(ledger).waiting == 6
+    assert batch.load([write(true)], ledger).done == 6
+
+
+def test_a_released_batch_is_booked_as_lost_until_its_late_answers_come(
+    ledger: Ledger, exported: list[Line], write: Write
+) -> None:
+    reserved = ledger.spent()
+    budget = Budget(1.0, PRICES)
     ledger.release()
-    with pytest.raises(ValueError, match="does not wait in a batch"):
-        batch.load(write([result(exported[1])]), ledger)
+    batch_cost = 6 * PRICES.cost(91, 20)
+    # These were exported without prices: what is free may be lost without loss.
+    assert (reserved, ledger.spent(), ledger.lost()) == (0, 0, 0)
+    assert batch.load([write([result(line) for line in exported])], ledger, PRICES).done == 6
+    assert ledger.spent() == batch_cost
+    assert budget.units is not None
+
+
+def test_a_released_batch_of_a_price_stays_in_the_budget(
+    ledger: Ledger, write: Write, tmp_path: Path
+) -> None:
+    each = PRICES.cost(91, 20)
+    budget = Budget(9 * each * 1e-9, PRICES)
+    batch.export(WRITER, QUOTAS, ledger, tmp_path / "one.jsonl", budget=budget)
+    ledger.release()
+    assert (ledger.spent(), ledger.lost()) == (6 * each, 6 * each)
+    with pytest.raises(BudgetError, match="does not allow"):
+        batch.export(WRITER, QUOTAS, ledger, tmp_path / "two.jsonl", budget=budget)
+    found = [result(line) for line in lines(tmp_path / "one.jsonl")]
+    assert batch.load([write(found[:4])], ledger, PRICES).done == 4
+    assert (ledger.spent(), ledger.lost()) == (6 * each, 2 * each)
+    # Asked again elsewhere, the two late answers are still lost money, and known.
+    more = Budget(1.0, PRICES)
+    batch.export(WRITER, QUOTAS, ledger, tmp_path / "two.jsonl", budget=more)
+    again = [result(line) for line in lines(tmp_path / "two.jsonl")]
+    assert batch.load([write(again)], ledger, PRICES).done == 2
+    assert batch.load([write(found)], ledger, PRICES).known == 6
+    assert (ledger.spent(), ledger.lost()) == (8 * each, 2 * each)
+
+
+def test_an_error_of_all_is_told_and_bars_none_from_being_asked_again(
+    ledger: Ledger, exported: list[Line], write: Write, tmp_path: Path
+) -> None:
+    told = {"error": {"message": "Unsupported parameter: 'max_tokens'.", "param": "max_tokens"}}
+    refused = [result(line) | {"response": {"status_code": 400, "body": told}} for line in exported]
+    found = batch.load([write(refused)], ledger)
+    assert (found.failed, found.waiting) == (6, 0)
+    (why,) = found.failures
+    assert why.startswith("6 × batch 400: Unsupported parameter: 'max_tokens'. Name the limit as")
+    assert why.endswith("with --limit-name.")
+    again = batch.export(
+        WRITER, QUOTAS, ledger, tmp_path / "two.jsonl", limit_name="max_completion_tokens"
+    )
+    assert again.requests == 6
+    assert "max_completion_tokens" in lines(tmp_path / "two.jsonl")[0]["body"]
+
+
+@pytest.mark.parametrize(("most", "size"), [(4, 10**9), (10**9, 1000)])
+def test_more_than_a_file_may_hold_goes_into_several(
+    ledger: Ledger, tmp_path: Path, most: int, size: int
+) -> None:
+    path = tmp_path / "batch.jsonl"
+    made = batch.export(WRITER, QUOTAS, ledger, path, most_requests=most, most_bytes=size)
+    names = [f"batch-{k}.jsonl" for k in range(1, len(made.paths) + 1)]
+    assert [each.name for each in made.paths] == names
+    assert len(names) > 1
+    assert not path.exists()
+    parts = [lines(each) for each in made.paths]
+    assert all(len(part) <= most for part in parts)
+    assert all(each.stat().st_size <= size for each in made.paths)
+    assert [line["custom_id"] for part in parts for line in part] == [
+        WRITER.request(g, i).key for g, n in QUOTAS.items() for i in range(n)
+    ]
+
+
+def test_a_batch_that_could_not_be_written_is_taken_back(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+
+    def fail(path: Path, text: str, *, private: bool) -> None:
+        if written:
+            raise OSError("disk full")
+        written.append(path)
+        path.write_text(text)
+
+    monkeypatch.setattr("opal.bridge.llm.batch.files.write_text", fail)
+    with pytest.raises(OSError, match="disk full"):
+        batch.export(
+            WRITER, QUOTAS, ledger, tmp_path / "b.jsonl", budget=Budget(1.0, PRICES),
+            most_requests=4,
+        )  # fmt: skip
+    assert not written[0].exists()
+    assert (ledger.spent(), report(ledger).waiting) == (0, 0)
 
 
 def test_a_batch_is_within_the_budget(ledger: Ledger, tmp_path: Path) -> None:
@@ -141,7 +329,9 @@ def test_a_batch_is_within_the_budget(ledger: Ledger, tmp_path: Path) -> None:
         batch.export(WRITER, QUOTAS, ledger, path, budget=Budget(5.9 * each, PRICES))
     assert not path.exists()
     assert report(ledger).requests == 0
-    assert batch.export(WRITER, QUOTAS, ledger, path, budget=Budget(6.1 * each, PRICES)) == 6
+    assert (
+        batch.export(WRITER, QUOTAS, ledger, path, budget=Budget(6.1 * each, PRICES)).requests == 6
+    )
     assert ledger.spent() == pytest.approx(6e9 * each)
 
 
@@ -150,6 +340,6 @@ def test_files_are_not_overwritten_and_nothing_missing_writes_none(
 ) -> None:
     with pytest.raises(ValueError, match="exists; name another file"):
         batch.export(WRITER, QUOTAS, ledger, tmp_path / "batch.jsonl")
-    batch.load(write([result(line) for line in exported]), ledger)
-    assert batch.export(WRITER, QUOTAS, ledger, tmp_path / "none.jsonl") == 0
+    batch.load([write([result(line) for line in exported])], ledger)
+    assert batch.export(WRITER, QUOTAS, ledger, tmp_path / "none.jsonl").requests == 0
     assert not (tmp_path / "none.jsonl").exists()

@@ -38,7 +38,7 @@ def test_without_a_budget_all_is_allowed() -> None:
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("inf"), float("nan")])
 def test_a_budget_buys_something(limit: float) -> None:
-    with pytest.raises(ValueError, match=r"budget must be positive; got .* buys nothing"):
+    with pytest.raises(ValueError, match=r"budget must be positive, and at most 1,000,000; got "):
         Budget(limit, Prices(1, 1))
 
 
@@ -49,5 +49,5 @@ def test_a_budget_needs_prices() -> None:
 
 @pytest.mark.parametrize("price", [-1.0, float("nan"), float("inf")])
 def test_prices_are_numbers(price: float) -> None:
-    with pytest.raises(ValueError, match="the output price must be finite and at least 0"):
+    with pytest.raises(ValueError, match=r"the output price, .*, must be from 0 to"):
         Prices(1.0, price)

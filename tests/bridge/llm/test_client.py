@@ -10,7 +10,6 @@ import pytest
 
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.loop import HopelessError
 from opal.bridge.llm.report import report
 from opal.bridge.llm.request import AskError, FailedError, FatalError, RefusedError, Reply
 from tests.bridge.llm.conftest import KEY, Open, Serve
@@ -28,7 +27,7 @@ def ask(client: OpenAIClient) -> tuple[Reply, list[bool]]:
     """The reply, and whether the attempt before each may have been billed."""
     passed: list[bool] = []
 
-    async def gate(*, lost: bool = False) -> None:
+    async def gate(*, lost: bool = False, pause: float = 0.0) -> None:
         passed.append(lost)
 
     async def work() -> Reply:
@@ -217,7 +216,7 @@ def test_a_key_of_any_form_is_masked(
     own = OpenAIClient(base_url=server.url, key_variable="MY_KEY")
     with (
         Ledger(tmp_path / "ledger.db") as ledger,
-        pytest.raises(HopelessError, match=r"who is \[key\]\? \[key\]"),
+        pytest.raises(FatalError, match=r"who is \[key\]\? \[key\]"),
     ):
         generate(Plain(), {"a": 1}, own, ledger, patience=1)
     assert key.encode() not in (tmp_path / "ledger.db").read_bytes()

@@ -250,9 +250,9 @@ def test_bad_quotas_are_refused(
 
 
 def test_progress_is_told(ledger: Ledger) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[int, int, str | None]] = []
     generate(Plain(), {"a": 3}, Scripted(), ledger, progress=lambda *each: told.append(each))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert told == [(1, 3, None), (2, 3, None), (3, 3, None)]
 
 
 PRICES = Prices(1.0, 2.0)

@@ -298,7 +298,7 @@ def test_a_batch_goes_out_and_comes_back(
     (inside / "in.jsonl").write_text("\n".join(results[:3]))
     found = run(capsys, *words, "--batch-in", "in.jsonl", "--batch-release")
     assert "in.jsonl: 3 answers, 0 without; 1 requests still wait in a batch." in found
-    assert "1 requests of batches are free to be asked again." in found
+    assert "1 requests of batches are free to be asked again; what they may have cost is" in found
     assert len(server.seen) == 1
     made = reading.read_texts(inside / "samples.jsonl")
     assert made["label"].tolist() == ["bad", "bad", "good", "good"]
@@ -311,7 +311,11 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("few", {"--fill-to": 12}, "at least 5 different texts to be imitated; 'bad' has 4"),
     ("contradictory", {"--fill-to": 12}, "a text must have one label"),
     ("mine", {"--fill-to": 12, "--budget": 0}, "the budget must be positive"),
-    ("mine", {"--fill-to": 12, "--price-input": -1}, "price must be finite and at least 0"),
+    (
+        "mine",
+        {"--fill-to": 12, "--price-input": -1},
+        "price, of a million tokens, must be from 0 to",
+    ),
     ("mine", {"--fill-to": 12, "--temperature": 3}, "temperature must be from 0 to 2"),
     ("mine", {"--fill-to": 12, "--concurrency": 0}, "concurrency must be at least 1"),
     ("mine", {"--fill-to": 12, "--local": "."}, "--local is a model of its own"),

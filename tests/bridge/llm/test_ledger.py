@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import random
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -210,3 +213,82 @@ def test_flushing_needs_no_log(tmp_path: Path) -> None:
         assert path.with_name("ledger.db-wal").stat().st_size > 0
         ledger.flush()
     ledger.flush()
+
+
+def test_a_pipe_is_no_ledger(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null"), Path("/dev/full")):
+        with pytest.raises(LedgerError, match=r"must be a file; .* is a device or a pipe"):
+            Ledger(path)
+
+
+def test_the_last_answers_of_a_ledger_that_is_gone_are_not_mixed_with_a_new_one(
+    tmp_path: Path,
+) -> None:
+    path, away = tmp_path / "ledger.db", tmp_path / "away.db"
+    code = (
+        "import os, sys; from tests.bridge.llm.test_ledger import *\n"
+        "ledger = Ledger(sys.argv[1]); ledger.sent(WRITER.request('a', 0), 5, 1); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    path.rename(away)
+    with pytest.raises(LedgerError, match=r"there is no ledger .*, but ledger\.db-wal beside it"):
+        Ledger(path)
+    assert not path.exists()
+    away.rename(path)
+    with Ledger(path) as ledger:
+        assert report(ledger).unknown == 1
+
+
+def test_a_ledger_is_its_owners(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        ledger.sent(WRITER.request("a", 0), 0, 1)
+        modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}
+    assert modes
+    assert set(modes.values()) == {0o600}
+
+
+def test_a_ledger_is_made_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("no hard links here")
+
+    monkeypatch.setattr("opal.bridge.llm.database.os.link", refuse)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        assert report(ledger).requests == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["ledger.db"]
+
+
+def test_a_disk_that_is_full_when_a_ledger_is_made_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        tables = "PRAGMA max_page_count = 2; CREATE TABLE a(b); CREATE TABLE c(d)"
+        patched.setattr("opal.bridge.llm.database._TABLES", tables)
+        with pytest.raises(LedgerError, match=r"ledger\.db cannot be .* disk is full"):
+            Ledger(tmp_path / "ledger.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["zeros", "ones", "noise"])
+def test_damage_anywhere_is_told_or_does_no_harm(what: str, tmp_path: Path) -> None:
+    """512 bytes of each page and of its middle: no wait without end, and no wrong sample."""
+    whole, path, number = tmp_path / "whole", tmp_path / "ledger.db", 120
+    fill(whole, number)
+    with Ledger(whole) as ledger:
+        true = [each.content for each in generate(WRITER, {"a": number}, None, ledger)]
+    content, draw, harmless, told = whole.read_bytes(), random.Random(3), 0, 0
+    for start in range(512, len(content), 1536):
+        damage = {"zeros": bytes(512), "ones": b"\xff" * 512, "noise": draw.randbytes(512)}[what]
+        path.write_bytes(content[:start] + damage + content[start + 512 :])
+        try:
+            with Ledger(path) as ledger:
+                found = generate(WRITER, {"a": number}, None, ledger)
+        except LedgerError:
+            told += 1
+        else:
+            harmless += 1
+            assert [each.content for each in found] == true
+    assert told > 10
+    assert harmless > 0

@@ -71,7 +71,7 @@ def request(client: LocalClient, index: int = 0, **other: object) -> Request:
     return replace(usual, **other)  # type: ignore[arg-type]
 
 
-async def no_wait(*, lost: bool = False) -> None:
+async def no_wait(*, lost: bool = False, pause: float = 0.0) -> None:
     del lost
 
 

@@ -14,9 +14,13 @@ IDS = [f"{k:02x}" for k in range(20)]
 N_REQUESTS = 2000
 
 
-def test_draws_do_not_depend_on_the_order_of_the_texts() -> None:
-    draw = common.drawn(IDS, 5, key=0, group="a", index=3)
-    assert draw == common.drawn(IDS[::-1], 5, key=0, group="a", index=3)
+def test_a_draw_takes_one_after_the_other_from_those_that_are_left() -> None:
+    for index in range(200):
+        left, taken = list(IDS), []
+        for place in range(5):
+            number = common._number(0, "a", index, place)
+            taken.append(left.pop(number % len(left)))
+        assert common.drawn(IDS, 5, key=0, group="a", index=index) == tuple(taken)
 
 
 def test_another_process_draws_the_same() -> None:

@@ -161,7 +161,8 @@ def test_unknown_classes_are_refused() -> None:
         ({"temperature": -0.1}, "temperature must be from 0 to 2; got -0.1"),
         ({"temperature": float("nan")}, "temperature must be"),
         ({"top_p": 0.0}, "top_p must be above 0"),
-        ({"max_tokens": 0}, "max_tokens must be at least 1"),
+        ({"max_tokens": 0}, "max_tokens must be from 1 to"),
+        ({"max_tokens": 10**20}, "max_tokens must be from 1 to"),
     ],
 )
 def test_settings_have_ranges(wrong: dict[str, object], message: str) -> None:
@@ -204,6 +205,27 @@ def test_a_sample_keeps_its_lineage() -> None:
 def test_what_breaks_a_rule_is_rejected(text: str, reason: str) -> None:
     prompter = TextPrompter(table(), SETTINGS)
     assert prompter.parse(prompter.request("bad", 0), answer(text)) == Rejection(reason)
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        "La fe\u0302te n\u2019\u00e9tait pas gaie \u2014 helas",
+        "La f\u00eate n'\u00e9tait pas gaie - h\u00e9\u200blas",
+        "LA FETE N'ETAIT PAS GAIE, HELAS!",
+        "\uff2c\uff41 f\u00eate n&#39;\u00e9tait pas gaie \u2026 h\u00e9las",
+        "\u00abLa f\u00eate n\u02bc\u00e9tait pas _gaie_ \u2013 h\u00e9las\u00bb",
+    ],
+)
+def test_a_copy_in_another_spelling_is_a_copy(spelt: str) -> None:
+    original = "La f\u00eate n'\u00e9tait pas gaie - h\u00e9las"
+    texts = [original, *(f"Le film {k} est long" for k in range(4))]
+    frame = text_table([*texts, *GOOD], ["bad"] * 5 + ["good"] * len(GOOD))
+    prompter = TextPrompter(frame, SETTINGS)
+    request = prompter.request("bad", 0)
+    assert prompter.parse(request, answer(spelt)) == Rejection("a copy of an original text")
+    other = prompter.parse(request, answer("La f\u00eate n'\u00e9tait pas grise - h\u00e9las"))
+    assert isinstance(other, list)
 
 
 def test_twice_the_longest_and_ten_is_not_too_long() -> None:

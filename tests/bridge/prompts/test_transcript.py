@@ -69,6 +69,121 @@ def test_text_without_rows_is_refused() -> None:
         transcript.parse("no rows here\n")
 
 
+SAID = ("bmi is 21.5, smokes is 0, sick is 1", "bmi is 30, smokes is 1, sick is 0")
+READ = [[21.5, 0, 1], [30, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "- {}.",
+        "  * {}",
+        "+ {};",
+        "\u2022\u00a0{}.",
+        "\u2013 {}.",
+        "> {}.",
+        "- [x] {}.",
+        "{n}. {}.",
+        "{n}) {}.",
+        "({n}) {}.",
+        "{n}.{}.",
+        "**{n}.** {}.",
+        "- {n}: {}.",
+        "#{n} {}.",
+        "Row {n}: {}.",
+        "Patient #{n}. {}.",
+        "{letter}) {}.",
+        '"{}.",',
+        "\u201c{}\u201d",
+        "`{}`",
+        "**{}.**",
+        "<li>{}.</li>",
+        "\ufeff{}.",
+        "\u200b{}.",
+    ],
+)
+@pytest.mark.parametrize(
+    ("part", "as_"),
+    [
+        ("", ""),
+        (", sick", ", and sick"),
+        (", sick", " and sick"),
+        (", ", "; "),
+        ("smokes", "**smokes**"),
+        ("smokes", "_smokes_"),
+        ("21.5", "*21.5*"),
+        (" is ", "\u00a0is "),
+    ],
+)
+def test_marks_around_rows_are_no_part_of_them(form: str, part: str, as_: str) -> None:
+    rows = [row.replace(part, as_) if part else row for row in SAID]
+    lines = [form.format(row, n=k + 1, letter="ab"[k]) for k, row in enumerate(rows)]
+    for text in ("\n".join(lines), "```\n" + "\r\n".join(lines) + "\n```\n"):
+        found = transcript.parse(text)
+        assert found.rejected == ()
+        assert list(found.rows.columns) == ["bmi", "smokes", "sick"]
+        assert found.rows.to_numpy().tolist() == READ
+        assert len(found.rows) + found.n_blank == found.n_lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| bmi | smokes | sick |\n|-----|:---:|--:|\n| 21.5 | 0 | 1 |\n| 30 | 1 | 0 |\n",
+        "bmi | **smokes** | sick\n--- | --- | ---\n21.5 | 0 | 1\n30 | 1 | 0",
+        "| # | bmi | smokes | sick |\n|--|--|--|--|\n| 1 | 21.5 | 0 | 1 |\n| 2 | 30 | 1 | 0 |",
+        "```csv\nbmi,smokes,sick\n21.5,0,1\n30,1,0\n```",
+        "\ufeffbmi;smokes;sick\n21.5;0;1\n30;1;0",
+        "bmi\tsmokes\tsick\r\n21.5\t0\t1\r\n30\t1\t0\r\n",
+        '"bmi", "smokes", "sick"\n"21.5", "0", "1"\n30, 1, 0',
+    ],
+)
+def test_a_table_with_a_header_is_read(text: str) -> None:
+    for columns in (None, ["bmi", "smokes", "sick"]):
+        found = transcript.parse(text, columns)
+        assert found.rejected == ()
+        assert found.rows.to_dict("split")["data"] == READ
+        assert list(found.rows.columns) == ["bmi", "smokes", "sick"]
+    said = transcript.parse(f"Sure! The table is here:\n\n{text}\nThat is all.")
+    assert said.rows.to_numpy().tolist() == READ
+
+
+def test_lines_of_a_table_that_are_no_rows_are_rejected() -> None:
+    text = "Here:\n| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | many |\n| 4 |\nDone."
+    found = transcript.parse(text)
+    assert found.rows.to_dict("records") == [{"a": 1.0, "b": 2.0}]
+    assert [line.line for line in found.rejected] == [1, 5, 6, 7]
+    assert found.rejected[1].reason == "the value of 'b' must be a number; got 'many'"
+    assert found.n_blank == 2
+
+
+def test_a_name_that_begins_as_a_list_does_is_kept_where_it_is_named() -> None:
+    text = "1. ring is 3, x1*x2 is 4\n1. ring is 5, x1*x2 is 6\n"
+    found = transcript.parse(text, ["1. ring", "x1*x2"])
+    assert found.rows.to_numpy().tolist() == [[3, 4], [5, 6]]
+    assert list(transcript.parse(text).rows.columns) == ["ring", "x1*x2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("\u2756 bmi is 1, sick is 0\n\u2756 bmi is 2, sick is 1", "got '\u2756 bmi', whose first"),
+        ("Case A: bmi is 1, sick is 0\nCase B: bmi is 2, sick is 1", "no two lines have the same"),
+        ("21.5,0,1\n30,1,0", "none is"),
+        ("bmi: 1, sick: 0", "none is"),
+    ],
+)
+def test_names_that_may_hold_a_mark_are_refused(text: str, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        transcript.parse(text)
+
+
+def test_commas_within_numbers_are_never_read_as_others() -> None:
+    found = transcript.parse("a is 3,5; b is 1\na is 3.5; b is 1\n")
+    assert found.rows.to_dict("records") == [{"a": 3.5, "b": 1.0}]
+    assert found.rejected[0].reason == "the value of 'a' must be a number; got '3,5'"
+
+
 def test_gpt4_text_is_the_published_rows(mirror: Path) -> None:
     """All 30 files: the same rows as in the CSV, counted (the imbalanced CSVs are reordered)."""
     n_files = 0

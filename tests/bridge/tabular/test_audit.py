@@ -273,6 +273,44 @@ def test_copies_behind_a_key_are_found(draw: Draw) -> None:
     assert cases.Tables.of([Case("", made, train, test)], None, "y", ()).keys == ()
 
 
+@pytest.mark.parametrize("kind", ["time", "seldom twice", "few rows", "changed"])
+def test_copies_but_for_one_column_are_found(draw: Draw, kind: str) -> None:
+    """No rule says that the column is a key: it is that behind which the copies are."""
+    n = 30 if kind == "few rows" else 160
+    train, made = draw(EVEN, 1).sample(n, random_state=0), draw(EVEN, 9).sample(n, random_state=0)
+    made.iloc[:25] = train.iloc[:25]
+    rng, first = np.random.default_rng(0), np.arange(n, dtype=float)
+    if kind == "time":
+        first = 1.7e9 + rng.random(n).cumsum()
+    elif kind == "seldom twice":
+        first[-2:] = first[-4:-2]
+    second = first + 10**6 if kind != "time" else first + 5e4
+    columns = ["number", *train.columns]
+    if kind == "changed":
+        made.iloc[:25, 0] += 0.5
+        columns = list(train.columns)
+    numbered = (
+        table.assign(number=own)[columns] for table, own in ((made, second), (train, first))
+    )
+    found = report.audit_cases([Case("made.csv", *numbered)], target="y", trees=5).result()
+    row = found["copies"]["train"]
+    assert (row["exact"], row["all_but"], row["twins"]) == (0, 25, 0)
+    assert row["column"] == (train.columns[0] if kind == "changed" else "number")
+    assert ("copies but for a column", "train") in findings_of(found)
+    [said] = [each["said"] for each in found["verdicts"]["findings"] if each["class"] == "train"][
+        :1
+    ]
+    assert said.startswith(f"25 of {n} rows are train rows but for {row['column']}; of {n} t")
+
+
+def test_rows_of_few_values_are_no_copies_but_for_a_column() -> None:
+    rng = np.random.default_rng(3)
+    tables = [pd.DataFrame(rng.integers(0, 6, (200, 4)), columns=list("abcy")) for _ in range(2)]
+    found = report.audit_cases([Case("made.csv", *tables)], target="y", trees=5).result()
+    assert found["copies"]["train"]["all_but"] > 50
+    assert not [each for each in found["verdicts"]["findings"] if "but for" in each["kind"]]
+
+
 def test_amounts_that_differ_in_all_rows_are_no_keys(draw: Draw) -> None:
     """They hide copies as keys do, and are looked at for all else."""
     train, test, made = (draw(EVEN, seed) for seed in (1, 2, 9))

@@ -151,6 +151,21 @@ def test_audit_of_own_files(folder: Path, capsys: pytest.CaptureFixture[str]) ->
         assert title in shown
 
 
+def test_keys_of_text_are_left_out_where_they_are_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = pd.read_csv(inside(folder) / "train_colsbase_size40_total200_rand1.csv")
+    named = tmp_path / "train.csv"
+    train.assign(who=[f"p-{k:04}" for k in range(len(train))]).to_csv(named, index=False)
+    made = tmp_path / "made.csv"
+    train.head(20).to_csv(made, index=False)  # without the key, as models are asked for rows
+    words = ("audit", made, "--train", named, "--target", "y", "--json")
+    assert "needs a column 'who'" in run(capsys, *words, status=2)
+    found = json.loads(run(capsys, *words, "--key", "who"))
+    assert found["copies"]["train"]["exact"] == 20
+    assert "unknown column of" in run(capsys, *words, "--key", "whom", status=2)
+
+
 def test_parse_writes_rows_and_reports_rejections(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -168,7 +183,7 @@ def test_parse_writes_rows_and_reports_rejections(
     ("content", "words", "message"),
     [
         (b"", (), "a text of rows has lines"),
-        (b"\xff\xfe\x00", (), "rows.txt must be a text file (UTF-8); 'utf-8' codec can't decode"),
+        (b"a \xff\x00", (), "rows.txt must be a text file (UTF-8); 'utf-8' codec can't decode"),
         (
             b"lips_thin is 1.\n",
             ("--columns", "lips_thn"),
@@ -253,6 +268,7 @@ def test_bad_input_is_refused_and_nothing_is_written(
         (("audit", "a.csv"), "name --train"),
         (("audit", "--train", "a.csv"), "need FILES"),
         (("audit", "--prompt-rows", "5"), "need FILES"),
+        (("audit", "--key", "id"), "need FILES"),
         (("audit", "a.csv", "--datasets", "gender"), "FILES exclude --datasets and --tasks"),
         (("audit", "a.csv", "--tasks", "spurious"), "FILES exclude --datasets and --tasks"),
         ((*OWN, "--rows", "0"), "--rows must be at least 1; got 0."),

@@ -13,7 +13,7 @@ import pytest
 
 from opal.bridge.prompts.common import identity
 from opal.bridge.text.corpus import COLUMNS, text_table
-from opal.bridge.text.reading import LEAST, Columns, read_texts, write_texts
+from opal.bridge.text.reading import LEAST, Columns, present, read_files, read_texts, write_texts
 from opal.reading import read_strings
 
 HOSTILE = (
@@ -140,7 +140,9 @@ def test_seeds_are_texts_ids_or_rows(tmp_path: Path) -> None:
     assert by_id["seeds"].tolist() == [(), (first,), (first, second), ()]
     by_key = read_texts(path, Columns(seed="number", id="key"))
     assert by_key["seeds"].tolist() == [(), (first,), (first,), (second,)]
-    with pytest.raises(ValueError, match=r"seeds must be ids of the table; 'text 0' in row 1 is n"):
+    with pytest.raises(
+        ValueError, match=r"seeds must be ids of the table; 'text 0' in data row 2 is n"
+    ):
         read_texts(path, Columns(seed="seed text", id="key"))
 
 
@@ -166,26 +168,99 @@ def test_rows_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     cases: list[tuple[list[dict[str, object]], str]] = [
         (
             rows("a", "", "b"),
-            r"text in column 'text', .*label must be .* got '' in row 1: label ev",
+            r"text in column 'text', .*label must be .* got '' in data row 2: label ev",
         ),
         (rows("a", "a"), r"at least 2 classes; the 2 texts have 'a'. Add texts of other classes"),
-        ([*rows("a", "b"), {"text": " ", "label": "a"}], r"text must be .* in row 2: give a text"),
+        (
+            [*rows("a", "b"), {"text": " ", "label": "a"}],
+            r"text must be .* in data row 3: give a text",
+        ),
         (
             [*rows("a", "b"), {"text": "text 0 ", "label": "b"}],
-            r"one label; 1 have several, such as 'text 0' with a, b in rows 0, 2. Correct them, or",
+            r"1 have several, such as 'text 0' with a, b in data rows 1, 3. .*--drop-contra",
         ),
     ]
     for made, match in cases:
         refused(save(path, made), match)
         refused(save(tmp_path / "made.jsonl", made), match)
     path = save(tmp_path / "missing.parquet", rows("a", None, "b"))
-    refused(path, "label must be a string .* in row 1: label every text")
+    refused(path, "label must be a string .* in data row 2: label every text")
     kept = read_texts(save(path, cases[3][0]), drop_contradictions=True, n_classes=1)
     assert kept["text"].tolist() == ["text 1"]
     both: list[dict[str, object]] = [{"text": "text 0", "label": label} for label in "ab"]
     with pytest.raises(ValueError, match="a text must have one label; all 2 have several"):
         read_texts(save(path, both), drop_contradictions=True, n_classes=1)
     assert read_texts(save(path, rows("a", "a")), n_classes=1)["label"].tolist() == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    "label", ["ja\u00a0", "\tja", "ja\u200b", "\ufeffja", "ja\u2060", "j\u00ada"]
+)
+def test_labels_that_no_reader_can_tell_apart_are_one_class(label: str, tmp_path: Path) -> None:
+    path = save(tmp_path / "made.jsonl", rows("ja", label, "nein", " nein "))
+    assert read_texts(path)["label"].tolist() == ["ja", "ja", "nein", "nein"]
+
+
+def test_characters_of_labels_have_one_form(tmp_path: Path) -> None:
+    composed, apart = "gew\u00f6hnlich", "gewo\u0308hnlich"
+    path = save(tmp_path / "made.csv", rows(composed, apart, "neu"))
+    assert read_texts(path)["label"].tolist() == [composed, composed, "neu"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "match"),
+    [
+        ("Spam", "spam", r"'Spam' .1 ×. and 'spam' .2 ×., which look alike"),
+        ("1.0", "1", r"'1' .2 ×. and '1.0' .1 ×."),
+        ("007", "7", r"'007' .1 ×. and '7' .2 ×."),
+        ("\uff11\uff10", "10", r"'10' .2 ×. and '１０' \('\\uff11\\uff10'\) .1 ×"),
+        ("\u0421", "C", r"'C' .2 ×. and 'С' \('\\u0421'\) .1 ×."),
+        ("not\u2013ok", "not-ok", r"'not-ok' .2 ×. and 'not–ok' \('not\\u2013ok'\)"),
+        ("can\u2019t", "can't", r"'can\\u2019t'"),
+        ("\ufb01ne", "fine", r"'\\ufb01ne'"),
+    ],
+)
+def test_labels_that_look_alike_are_refused_with_both_spellings(
+    one: str, other: str, match: str, tmp_path: Path
+) -> None:
+    refused(save(tmp_path / "made.jsonl", rows(one, other, "else", other)), match)
+
+
+def test_labels_that_differ_in_signs_are_different(tmp_path: Path) -> None:
+    labels = ["+1", "-1", "<=50K", ">50K", "C++", "C#", "C", ":)", ":(", "p\u00e4r", "par", "1.5"]
+    path = save(tmp_path / "made.jsonl", rows(*labels))
+    assert read_texts(path)["label"].tolist() == labels
+
+
+def test_a_label_of_which_nothing_can_be_seen_is_none(tmp_path: Path) -> None:
+    path = save(tmp_path / "made.jsonl", rows("a", "\u200b\ufeff", "b"))
+    refused(path, r"label must be a string that is not empty; .* in data row 2: label every text")
+
+
+def test_several_columns_are_lines_of_one_text(tmp_path: Path) -> None:
+    made: list[dict[str, object]] = [
+        {"premise": "It rains.", "claim": "It is wet.", "label": "yes"},
+        {"premise": "It snows.", "claim": "It is hot.", "label": "no"},
+    ]
+    path = save(tmp_path / "pairs.csv", made)
+    pairs = Columns(text="premise, claim")
+    expected = ["premise: It rains.\nclaim: It is wet.", "premise: It snows.\nclaim: It is hot."]
+    assert read_texts(path, pairs)["text"].tolist() == expected
+    refused(
+        path, r"no column 'clam' for the text; did you mean 'claim'", Columns(text="premise,clam")
+    )
+    refused(path, r"has no usual name. Name it with --text-column, several with commas between")
+    plain = save(tmp_path / "made.jsonl", rows("yes", "no"))
+    assert present([path, plain], pairs) == {path: pairs, plain: Columns()}
+    whole, _ = read_files(path, None, [plain], pairs)
+    assert whole["text"].tolist() == [*expected, "text 0", "text 1"]
+    refused(
+        save(path, [*made, {"premise": "It is.", "claim": "", "label": "no"}]),
+        r"text must be .* in data row 3",
+        pairs,
+    )
+    named = save(tmp_path / "named.csv", [{"a,b": text, "label": text} for text in ("x", "y")])
+    assert read_texts(named, Columns(text="a,b"))["text"].tolist() == ["x", "y"]
 
 
 def test_small_classes_are_refused_where_asked(tmp_path: Path) -> None:
@@ -218,12 +293,13 @@ def test_columns_that_are_not_there_are_told(tmp_path: Path) -> None:
         ("a.csv", b'text,label\n"cut off,a\n', "EOF inside string"),
         ("a.csv", b"text,label\na,b,c\n", "more fields than its header"),
         ("a.csv", "text,label\ncaf\u00e9,a\n".encode("latin-1"), "not UTF-8 .* save it as UTF-8"),
-        ("a.tsv", "text\tlabel\na\tb\n".encode("utf-16"), "with tabs .* not UTF-8 .*0xff"),
+        ("a.tsv", b"text\tlabel\na\t\xff\n", "with tabs .* not UTF-8 .*0xff"),
         ("a.json", b'[{"text": "a", "lab', "cut off or malformed .*Unterminated string.*again"),
         ("a.json", b"", "cut off or malformed"),
         ("a.json", b"[]", "JSON file with objects and rows; there are none"),
         ("a.json", b'"text"', "a single str"),
-        ("a.json", b"[1, 2]", "row 0 is no object but a int"),
+        ("a.jsonl", b"[1, 2]", "data row 1 is no object but a int"),
+        ("a.json", b"[1, 2]", "data row 1 is no object but a int"),
         ("a.json", b"[" * 100_000, "recursion"),
         ("a.jsonl", b'{"text": "a"}\n{"text": ', "cut off or malformed .line 2: "),
         ("a.jsonl", b'{"text": "\xff"}', "not UTF-8"),
@@ -236,6 +312,22 @@ def test_files_that_cannot_be_read_are_refused(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     refused(tmp_path / name, match)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.json", "a.jsonl"])
+def test_json_is_read_under_any_name(name: str, tmp_path: Path) -> None:
+    made = rows("yes", "no")
+    whole = json.dumps(made, indent=1)
+    lines = "\r\n".join(map(json.dumps, made))
+    for content in (whole.encode(), lines.encode("utf-8-sig"), lines.encode("utf-16")):
+        (tmp_path / name).write_bytes(content)
+        assert read_texts(tmp_path / name)["label"].tolist() == ["yes", "no"]
+
+
+def test_csv_that_is_called_json_is_told(tmp_path: Path) -> None:
+    for name in ("a.json", "a.jsonl"):
+        (tmp_path / name).write_text("text,label\na,b\n")
+        refused(tmp_path / name, r"it is no JSON .*: if it is CSV, let its name end in \.csv")
 
 
 def test_half_a_character_is_refused(tmp_path: Path) -> None:

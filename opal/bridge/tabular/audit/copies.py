@@ -24,6 +24,9 @@ def copies(cases: Sequence[Case], source: pd.DataFrame | None) -> dict[str, Any]
     - ``relabelled``: rows equal to a real row in all but the label, and to none label included;
     - ``near``: the other rows that lie closer to a real row (features in SD units) than 95 % of
       the real rows lie to one another; fresh real rows would do so at the rate of 5 %;
+    - ``all_but``: the other rows that equal a real row in all but ``column``, the feature behind
+      which most hide, be it a number of the row, a date or one that was changed; of the real rows
+      ``twins`` so equal another one;
     - ``by_chance``: share of ``others``, real rows outside that table, that equal a row of it,
       label included: what would be recited without reciting. Where there are none, share of its
       own rows that have a twin;
@@ -64,9 +67,28 @@ def _compare(
         "distinct": len(set(keys(ours)) & set(keys(table))),
         "relabelled": int((same_features & ~exact).sum()),
         "near": int((close & ~same_features).sum()),
+        "hidden": _all_but_one(ours[~exact & ~same_features], table),
         **_by_chance(case, table, role, source),
         "n_real": len(table),
     }
+
+
+def _all_but_one(ours: pd.DataFrame, table: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Rows that equal one of a table but for each feature, and rows of the table that do so.
+
+    A row is told by the sum of random numbers, one for each value of each column.
+    """
+    n, rng = len(ours), np.random.default_rng(0)
+    both = np.concatenate([part.to_numpy(dtype=float) for part in (ours, table)])
+    codes = [np.unique(column, return_inverse=True)[1] for column in both.T]
+    of_column = [rng.integers(2**63, size=c.max() + 1, dtype=np.uint64)[c] for c in codes]
+    whole = np.sum(of_column, axis=0, dtype=np.uint64)
+    found = {}
+    for name, own in zip(table.columns[:-1], of_column, strict=False):
+        rest = whole - own
+        twins = pd.Series(rest[n:]).duplicated(keep=False)
+        found[str(name)] = int(np.isin(rest[:n], rest[n:]).sum()), int(twins.sum())
+    return found
 
 
 class _Neighbours:
@@ -107,6 +129,12 @@ def _total(counts: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, 
         total[f"{kind}_share"] = total[kind] / n_rows
     for count in ("distinct", "coincide", "others", "n_real"):
         total[count] = sum(each[count] for each in counts)
+    hidden = {
+        name: np.sum([each["hidden"][name] for each in counts], axis=0)
+        for name in counts[0]["hidden"]
+    }
+    column = max(hidden, key=lambda name: int(hidden[name][0]))
+    total |= {"column": column, "all_but": int(hidden[column][0]), "twins": int(hidden[column][1])}
     total["by_chance"] = total["coincide"] / total["others"]
     total["by_file"] = dict(zip(names, (count["exact"] for count in counts), strict=True))
     return total

@@ -12,7 +12,8 @@ from opal.bridge.label_noise import LEAST
 from opal.bridge.tabular.audit.cases import ALL
 from opal.bridge.tabular.audit.copies import NEAR_SHARE
 
-_WORST = ("copies", "near copies", "labels", "relations", "groups", "repeated", "shift")
+_BUT_FOR = "copies but for a column"
+_WORST = ("copies", _BUT_FOR, "near copies", "labels", "relations", "groups", "repeated", "shift")
 
 
 def verdicts(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,6 +34,11 @@ def _copies(found: Mapping[str, Any]) -> Iterator[Test]:
             said += f"; of {others} other real rows {row['coincide']} are"
         z = beyond(row["exact"], n, row["coincide"], others)
         yield Test("copies", role, z, row["exact_share"] > 0.01, said)
+        others = max(n - row["exact"] - row["relabelled"], 1)
+        said = f"{row['all_but']} of {others} rows are {role} rows but for {row['column']}; of "
+        said += f"{row['n_real']} {role} rows {row['twins']} so equal another one"
+        z = beyond(row["all_but"], others, row["twins"], row["n_real"])
+        yield Test(_BUT_FOR, role, z, row["all_but"] > 0.01 * n, said)
         usual = round(NEAR_SHARE * row["n_real"])
         said = f"{row['near']} of {n} rows are nearer to {role} rows than 95 % of these are"
         z = beyond(row["near"], n, usual, row["n_real"])

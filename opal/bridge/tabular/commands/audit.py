@@ -41,6 +41,9 @@ class AuditRows:
     """Label column; the last column of the training table by default."""
     group: tuple[str, ...] = ()
     """Attribute columns that, with the label, make the groups."""
+    key: tuple[str, ...] = ()
+    """Columns that only tell rows apart, as an id: they are left out. Whole numbers that number the
+    real rows are told without it."""
     rows: int | None = None
     """Audit only the first so many rows of each file: those that are used."""
     prompt_rows: int = 0
@@ -85,11 +88,11 @@ class AuditRows:
             )
         if self.files and not self.train:
             raise ValueError("an audit needs the training table that the model saw: name --train.")
-        own = ("train", "test", "source", "target", "group", "prompt_rows")
+        own = ("train", "test", "source", "target", "group", "key", "prompt_rows")
         if not self.files and any(getattr(self, name) for name in own):
             raise ValueError(
-                "--train, --test, --source, --target, --group and --prompt-rows need FILES to "
-                "audit; got none."
+                "--train, --test, --source, --target, --group, --key and --prompt-rows need FILES "
+                "to audit; got none."
             )
 
     def _listed(self, dataset: Dataset, task: str) -> tuple[str, Callable[[], dict[str, Any]]]:
@@ -128,25 +131,34 @@ class AuditRows:
     def _files(self) -> TableAudit:
         from opal.bridge.tabular.audit.cases import Case
         from opal.bridge.tabular.audit.report import audit_cases
-        from opal.reading import read_table
 
         trains = _one_each("--train", self.train, len(self.files))
         tests = _one_each("--test", self.test, len(self.files)) if self.test else None
         cases = []
         for k, file in enumerate(self.files):
-            generated = read_table(file)
-            test = read_table(tests[k]) if tests else None
+            generated = self._read(file)
+            test = self._read(tests[k]) if tests else None
             used = self._used(generated, str(file), len(generated))
             whole = None if self.rows is None else generated
-            cases.append(Case(str(file), used, read_table(trains[k]), test, whole))
+            cases.append(Case(str(file), used, self._read(trains[k], required=True), test, whole))
         return audit_cases(
             cases,
-            source=None if self.source is None else read_table(self.source),
+            source=None if self.source is None else self._read(self.source),
             target=self.target or str(cases[0].train.columns[-1]),
             attributes=self.group,
             prompt_rows=self.prompt_rows,
             seed=self.seed,
         )
+
+    def _read(self, path: Path, *, required: bool = False) -> pd.DataFrame:
+        """A table without --key, which the training table must have."""
+        from opal import names
+        from opal.reading import read_table
+
+        table = read_table(path)
+        if required:
+            names.check(f"column of {path}", self.key, table.columns)
+        return table.drop(columns=list(self.key), errors="ignore")
 
     def _used(self, generated: pd.DataFrame, name: str, usual: int) -> pd.DataFrame:
         """The first --rows of the rows that a model wrote; the usual number if none is named."""

@@ -73,6 +73,7 @@ class EvaluateRows:
         """Evaluate; refusals come before anything is trained or written."""
         from opal.bridge.tabular import sound
         from opal.bridge.tabular.classifiers import SoundSettings
+        from opal.files import require_distinct
 
         chosen = self._classifiers()
         self._check_flags()
@@ -80,6 +81,11 @@ class EvaluateRows:
         if self.protocol == "published":
             return self._published(chosen)
         out = self.out or DEFAULT_OUT
+        given = (self.train, self.test, self.synthetic, self.source)
+        require_distinct(
+            [("a table that is read", path) for path in given],
+            [(f"the {kind} file", path) for kind, path in sound.paths(out).items()],
+        )
         found = sound.evaluate_rows(
             self._datasets(), tasks=self.tasks, classifiers=chosen, settings=settings, out=out,
             quiet=self.json,

@@ -21,6 +21,7 @@ _TUNED = ("epochs", "batch", "learning_rate", "work")
 _ASKED = (
     "model", "base_url", "local", "key_variable", "ledger", "budget", "price_input", "price_output",
     "concurrency", "rpm", "tpm", "timeout", "top_p", "fixed_seeds", "limit_name", "batch_out",
+    "key_header", "api_version",
     "batch_in", "batch_release", "dry_run", "offline", "rows", "shown", "describe",
 )  # fmt: skip
 
@@ -81,7 +82,6 @@ class GenerateRows(Asking):
         from opal import interrupts
         from opal.bridge.tabular.finetune.generate import fine_tune_rows
         from opal.bridge.tabular.generation import generate_rows
-        from opal.files import require_distinct
         from opal.reading import read_table
 
         same = ("target", "fill_to", "per_group", "table_out")
@@ -95,12 +95,9 @@ class GenerateRows(Asking):
                 return fine_tune_rows(read_table(self.file), tuning, **flags).result()
         self.settings()
         self.allowed()  # flags are refused before the file is read
-        require_distinct(
-            ("the table that is read", self.file),
-            ("--batch-in", self.batch_in),
-            ("--ledger", self.ledger),
-            ("--out", self.out),
-            ("--table-out", self.table_out),
+        self.check_files(
+            read=[("the table that is read", self.file)],
+            written=[("--table-out", self.table_out)],
         )
         flags |= {"rows": self.rows, "shown": self.shown, "describe": self.describe}
         with interrupts.keeps(interrupts.in_file(self.ledger)):
@@ -160,7 +157,7 @@ class ParseRows:
         from opal.files import require_distinct, write_atomically
         from opal.reading import read_text
 
-        require_distinct(("the text that is read", self.file), ("--out", self.out))
+        require_distinct([("the text that is read", self.file)], [("--out", self.out)])
         found = transcript.parse(read_text(self.file), self.columns or None)
         if found.rows.empty:
             first = found.rejected[0]

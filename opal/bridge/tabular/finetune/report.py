@@ -88,15 +88,18 @@ def check_paths(out: Path, table_out: Path | None, source: Path | None) -> None:
         source: file that the table was read from, if any.
 
     Raises:
-        ValueError: a path is a folder, or stands for two files.
+        ValueError: a path stands for two files, or is a device.
+        IsADirectoryError: a path is a folder.
     """
     rejected_out, record = _beside(out, table_out)
     require_distinct(
-        ("the table that is read", source),
-        ("--out", out),
-        ("the rejected texts", rejected_out),
-        ("--table-out", table_out),
-        ("the record", record),
+        [("the table that is read", source)],
+        [
+            ("--out", out),
+            ("the rejected texts", rejected_out),
+            ("--table-out", table_out),
+            ("the record", record),
+        ],
     )
 
 

@@ -18,7 +18,7 @@ def copies(data: AuditData, writer: str, seed: int) -> dict[str, list[dict[str, 
     """Copies of ``base``, ``human`` and ``test``, class by class.
 
     - ``exact``: the same text (spaces around it and composition of characters aside);
-    - ``folded``: the same words, in other case, marks or spacing;
+    - ``folded``: the same words in another spelling (:func:`opal.spelling.folded`);
     - ``near``: cosine of at least :data:`NEAR`, or a real text of five words or more and something
       around it;
     - ``relabelled``: exact or folded copies of texts that have other classes only;

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from opal.bridge.prompts.common import folded
 from opal.bridge.resampling import Folds
 from opal.bridge.text.corpus import ATTRIBUTE, labels_of, stacked, validate_texts
 from opal.bridge.text.encoders import Counted, Encoder, Features, Known, TfIdf
+from opal.spelling import folded, words
 
 REAL = ("base", "human", "test")
 _AT_ONCE = 256
@@ -93,17 +93,17 @@ class AuditData:
 
     @cached_property
     def folded(self) -> list[str]:
-        """Each text without case, marks and spacing."""
+        """Each text in one spelling."""
         return [folded(text) for text in self.frame["text"]]
 
     @cached_property
     def words(self) -> list[list[str]]:
         """Words of each text."""
-        return [each.split() for each in self.folded]
+        return [words(text) for text in self.frame["text"]]
 
     @cached_property
     def key(self) -> np.ndarray:
-        """A number for each text; equal where texts differ in case, marks and spacing only [n]."""
+        """A number for each text; equal where texts differ in their spelling only [n]."""
         return pd.factorize(pd.Series(self.folded, dtype=object))[0]
 
     @cached_property
@@ -137,9 +137,8 @@ class AuditData:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         options = {"analyzer": "char_wb", "ngram_range": (_CHARACTERS, _CHARACTERS)}
-        return TfidfVectorizer(lowercase=False, dtype=np.float32, **options).fit_transform(
-            self.folded
-        )
+        letters = TfidfVectorizer(lowercase=False, dtype=np.float32, **options)
+        return letters.fit_transform([" ".join(each) for each in self.words])
 
     @property
     def scale(self) -> str:
@@ -202,7 +201,7 @@ def by_class(
 def folds_of(data: AuditData, rows: np.ndarray, kind: np.ndarray, seed: int) -> Folds:
     """Folds of n texts by lineage, those of a kind [n] dealt out evenly.
 
-    Texts that differ in case, marks and spacing are equal.
+    Texts that differ in their spelling alone are equal.
     """
     keys, seeds = data.key[rows].tolist(), [data.seed_keys[row] for row in rows]
     return Folds.of(keys, seeds, kind, FOLDS, seed=seed)

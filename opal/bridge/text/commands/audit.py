@@ -39,7 +39,8 @@ class Audit:
     test: Path | None = None
     """Texts that are tested on: none of the synthetic ones may come from them."""
     text_column: str | None = None
-    """Column of the texts, in those files that have it."""
+    """Column of the texts, in those files that have it; several, as premise,hypothesis, are lines
+    of one text."""
     label_column: str | None = None
     """Column of the classes, likewise."""
     attribute_column: str | None = None
@@ -71,7 +72,7 @@ class Audit:
         read = [
             ("a file that is read", p) for p in (*self.files, self.train, self.human, self.test)
         ]
-        require_distinct(*read, ("--out", self.out))
+        require_distinct(read, [("--out", self.out)])
         writable_folder(self.out.parent)
         corpora = [self._files()] if self.files else self._corpora()
         total = STEPS * sum(len(self.sources or corpus.synthetic) for corpus in corpora)

@@ -43,7 +43,8 @@ class Evaluate:
     test: Path | None = None
     """Texts to test on; by default a third of the human ones of --file."""
     text_column: str | None = None
-    """Column of the texts, in those files that have it, if its name does not tell."""
+    """Column of the texts, in those files that have it, if its name does not tell; several, as
+    premise,hypothesis, are lines of one text."""
     label_column: str | None = None
     """Column of the classes, likewise."""
     attribute_column: str | None = None
@@ -54,6 +55,8 @@ class Evaluate:
     """Column that says who wrote a text."""
     id_column: str | None = None
     """Column of ids, if seeds are named by them."""
+    drop_contradictions: bool = False
+    """Leave out texts that a file has with several labels, rather than to refuse it."""
     encoder: str | None = None
     """tfidf (the default), minilm, or the folder or hub name of a transformer."""
     sources: tuple[str, ...] = ()
@@ -89,7 +92,7 @@ class Evaluate:
             ("what tells of them", "json"),
             ("the figure", "png"),
         ]
-        require_distinct(*read, *((what, self.out / f"text.{kind}") for what, kind in written))
+        require_distinct(read, [(what, self.out / f"text.{kind}") for what, kind in written])
         executors.check(self.workers, None)
         settings = self._settings()
         cells = self._cells(settings)
@@ -135,7 +138,13 @@ class Evaluate:
         require_at_least("seeds", self.seeds, 1)
         if self.file is not None:
             return evaluate.of_file(
-                self.file, self.test, self._columns(), settings, self.seeds, self.synthetic
+                self.file,
+                self.test,
+                self._columns(),
+                settings,
+                self.seeds,
+                self.synthetic,
+                drop_contradictions=self.drop_contradictions,
             )
         everything = published.names()
         default = everything[1:] if self.preset == "full" else everything[:1]
@@ -153,5 +162,9 @@ class Evaluate:
             raise ValueError(
                 "--synthetic needs --file; a corpus has synthetic texts of its own. Name the file."
             )
-        if self.file is None and (self.test is not None or any(self._columns())):
-            raise ValueError("--test and the columns belong to --file; without it, they mean none.")
+        own = self.test is not None or any(self._columns()) or self.drop_contradictions
+        if self.file is None and own:
+            raise ValueError(
+                "--test, --drop-contradictions and the columns belong to --file; without it, they "
+                "mean none. Name the file."
+            )

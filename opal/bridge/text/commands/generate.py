@@ -28,9 +28,12 @@ class Generate(Asking):
     file: Annotated[Path, tyro.conf.Positional]
     """Labelled texts: CSV, TSV, JSON, JSON lines or Parquet."""
     text_column: str | None = None
-    """Column of the texts, if its name does not tell."""
+    """Column of the texts, if its name does not tell; several, as premise,hypothesis, are lines of
+    one text."""
     label_column: str | None = None
     """Column of the classes, if its name does not tell."""
+    drop_contradictions: bool = False
+    """Leave out texts that a file has with several labels, rather than to refuse it."""
     classes: tuple[str, ...] = ()
     """Write for these classes only."""
     fill_to: int | None = None
@@ -45,19 +48,17 @@ class Generate(Asking):
         from opal import interrupts
         from opal.bridge.text import reading
         from opal.bridge.text.generation import generate_texts
-        from opal.files import require_distinct
 
         self.settings()
         self.allowed()
-        require_distinct(
-            ("the texts that are read", self.file),
-            ("--batch-in", self.batch_in),
-            ("--ledger", self.ledger),
-            ("--out", self.out),
-        )
+        self.check_files(read=[("the texts that are read", self.file)])
         with interrupts.keeps(interrupts.in_file(self.ledger)):
             made = generate_texts(
-                reading.read_texts(self.file, reading.Columns.of(self)),
+                reading.read_texts(
+                    self.file,
+                    reading.Columns.of(self),
+                    drop_contradictions=self.drop_contradictions,
+                ),
                 self,
                 fill_to=self.fill_to,
                 per_class=self.per_class,

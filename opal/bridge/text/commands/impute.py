@@ -68,11 +68,14 @@ class Impute(Asking):
     synthetic: Path | None = None
     """Synthetic texts for the file, each with its seeds, as `opal text generate` writes them."""
     text_column: str | None = None
-    """Column of the texts, if its name does not tell."""
+    """Column of the texts, if its name does not tell; several, as premise,hypothesis, are lines of
+    one text."""
     label_column: str | None = None
     """Column of the classes, if its name does not tell."""
     seed_column: str | None = None
     """Column of --synthetic with the seeds, texts or ids, if it is no table of opal's."""
+    drop_contradictions: bool = False
+    """Leave out texts that a file has with several labels, rather than to refuse it."""
     drop_duplicates: bool = False
     """Use a text once that the file repeats."""
     describe: str | None = None
@@ -106,14 +109,14 @@ class Impute(Asking):
         """Evaluate; whatever can be refused is refused before anything is asked or trained."""
         from opal import executors
         from opal.bridge.text.impute import sources
-        from opal.files import require_distinct, writable_folder
+        from opal.files import writable_folder
 
         self._refuse_flags()
         read = [("a file that is read", path) for path in (self.file, self.synthetic)]
         kinds = {"the records": "parquet", "what tells of them": "json"}
         kinds |= {"the figure": "png", "the page": "md"}
         written = [(what, self.results / f"imputation.{kind}") for what, kind in kinds.items()]
-        require_distinct(*read, *written)
+        self.check_files(read=read, written=written)
         executors.check(self.workers, None)
         classifier = self._classifier()
         task, corpus = self._task()
@@ -255,13 +258,20 @@ class Impute(Asking):
         import pandas as pd
 
         from opal.bridge.text import reading
+        from opal.bridge.text.corpus import one_spelling
 
-        named = reading.Columns(self.text_column, self.label_column, seed=self.seed_column)
+        named = reading.Columns.of(self)
         files = [Path(self.file or ""), *([self.synthetic] if self.synthetic else [])]
         there = reading.present(files, named)
         columns = replace(there[files[0]], seed=None)
-        frame = reading.read_texts(self.file or "", columns, least=reading.LEAST)
+        frame = reading.read_texts(
+            self.file or "",
+            columns,
+            least=reading.LEAST,
+            drop_contradictions=self.drop_contradictions,
+        )
         if self.drop_duplicates:
+            (frame,) = one_spelling(frame)
             frame = frame[~frame["id"].duplicated() | (frame["seeds"].str.len() > 0)]
         if self.synthetic is None:
             return frame
@@ -270,13 +280,14 @@ class Impute(Asking):
             there[self.synthetic],
             source=self.synthetic.stem,
             n_classes=1,
+            drop_contradictions=self.drop_contradictions,
         )
         from_seeds = made["seeds"].str.len() > 0
         if not from_seeds.any():
             raise ValueError(
                 "every synthetic text must say which texts it was made from, so that none helps to "
-                f"judge itself; none of {len(made)} in {self.synthetic} does. Name their column "
-                "with --seed-column."
+                f"judge itself; it is known of none of {len(made)} in {self.synthetic}. Name the "
+                "column that says it with --seed-column."
             )
         return pd.concat([frame, made[from_seeds]], ignore_index=True)
 

@@ -163,10 +163,18 @@ class Own:
     columns: tuple[str | None, ...]  # text, label, attribute, seed, source, id; None to guess
     seed: int  # of base texts, orders and folds
     settings: CurveSettings  # how it is evaluated
+    drop_contradictions: bool = False  # whether texts with several labels are left out
 
     def load(self) -> TextCorpus:
         """The corpus, read once a process."""
-        return _own(self.file, self.test, self.synthetic, self.columns, self.digest)
+        return _own(
+            self.file,
+            self.test,
+            self.synthetic,
+            self.columns,
+            self.digest,
+            drop_contradictions=self.drop_contradictions,
+        )
 
 
 def of_corpora(names: tuple[str, ...], settings: CurveSettings, seeds: int) -> list[Cell]:
@@ -193,6 +201,8 @@ def of_file(
     settings: CurveSettings,
     seeds: int,
     synthetic: tuple[Path, ...] = (),
+    *,
+    drop_contradictions: bool = False,
 ) -> list[Cell]:
     """Cells of files of one's own (:class:`Own`), which are read at once: refusals come first.
 
@@ -211,6 +221,7 @@ def of_file(
         columns,
         0,
         settings,
+        drop_contradictions,
     )
     own.load()
     return [
@@ -312,9 +323,17 @@ def _own(
     synthetic: tuple[str, ...],
     columns: tuple[str | None, ...],
     digest: str,
+    *,
+    drop_contradictions: bool,
 ) -> TextCorpus:
     held_out, made = None if test is None else Path(test), [*map(Path, synthetic)]
-    frame, tested = read_files(Path(file), held_out, made, Columns(*columns))
+    frame, tested = read_files(
+        Path(file),
+        held_out,
+        made,
+        Columns(*columns),
+        drop_contradictions=drop_contradictions,
+    )
     if _digest([Path(file), *([] if held_out is None else [held_out]), *made]) != digest:
         raise ValueError(
             "files must stay as they are while they are evaluated; one that is read with "

@@ -109,7 +109,7 @@ def plan_purchase(records: pd.DataFrame, writer: str) -> PurchasePlan:
     )
     best = made.chosen
     if not best.n_augmented:
-        best = next(each for each in made.alternatives if each.strategy == "augment")
+        best = made.alternative("augment")
     wanted = best.n_augmented * n_groups, best.alpha
     tried = _nearest(trained, *wanted)
     noise = _error_over_tests(records, writer, tried[1])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from opal import records
+from opal import records, spelling
 from opal.bridge import render
 from opal.bridge.text.corpus import TextCorpus
 from opal.bridge.text.encoders import encoder
@@ -207,6 +207,7 @@ def task_of(
 
     Of a corpus it is the smallest class with as many texts as the paper's claims are about.
     """
+    category = category and spelling.name(category)
     if isinstance(texts, TextCorpus):
         return of_corpus(texts, category or _smallest(texts.base, USUAL[0]), n_others=n_others)
     chosen = category or _smallest(texts)

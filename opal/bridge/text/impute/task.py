@@ -18,7 +18,7 @@ import pandas as pd
 from jaxtyping import Array, Key
 
 from opal import names
-from opal.bridge.text.corpus import TextCorpus, labels_of
+from opal.bridge.text.corpus import TextCorpus, labels_of, one_spelling
 from opal.bridge.text.reading import LEAST
 from opal.draws import as_key, named, on_host
 
@@ -128,9 +128,10 @@ def of_frame(frame: pd.DataFrame, category: str, *, name: str, n_others: int | N
 
     Raises:
         UnknownNameError: there is no such class.
-        ValueError: an original text occurs twice.
+        ValueError: an original text occurs twice, be it in another spelling, or labels look alike.
     """
-    names.check("class", [category], frame["label"].unique())
+    names.check("class", [category], labels_of(frame))
+    (frame,) = one_spelling(frame)
     made = np.array([bool(seeds) for seeds in frame["seeds"]], dtype=bool)
     original, synthetic = frame[~made], frame[made]
     again = int(original["id"].duplicated().sum())

@@ -306,7 +306,11 @@ def test_a_class_without_synthetic_texts_is_refused(task: Task) -> None:
 
 def test_duplicates_can_be_dropped(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = pd.read_csv(mine)
-    pd.concat([frame, frame[:3]]).to_csv(mine, index=False)
-    words = ["text", "impute", str(mine), "--class", "bad", *FEW, "--drop-duplicates", "--json"]
-    assert main([*words, "--arms", "raw"]) == 0
+    spelt = frame[:2].assign(text=frame["text"][:2].str.upper() + " \u2026")
+    pd.concat([frame, frame[:3], spelt]).to_csv(mine, index=False)
+    words = ["text", "impute", str(mine), "--class", "bad", *FEW, "--json", "--arms", "raw"]
+    assert main(words) == 2
+    assert "5 of 95 repeat another" in capsys.readouterr().err
+    words.append("--drop-duplicates")
+    assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["counts"]["originals"] == 20

@@ -62,6 +62,23 @@ def test_what_must_be_known_of_the_texts_is_printed(
     assert said in " ".join(capsys.readouterr().out.split())
 
 
+def test_contradictions_are_left_out_on_request(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = reading.read_texts(folder / "mine.csv")
+    again = text_table([f" {COMMON[0]}"], ["a"])
+    reading.write_texts(pd.concat([mine, again], ignore_index=True), folder / "two.csv")
+    words = ["text", "evaluate", "--file", str(folder / "two.csv"), "--sizes", "4", "--seeds", "1"]
+    words += ["--test", str(folder / "held_out.csv"), "--out", str(folder / "out"), "--json"]
+    assert main(words) == 2
+    assert "have several, such as 'b text number 0' with a, b" in capsys.readouterr().err
+    assert main([*words, "--drop-contradictions"]) == 0
+    found = read_files(folder / "two.csv", None, [], Columns(), drop_contradictions=True)[0]
+    assert sorted(found["text"]) == sorted(set(mine["text"]) - {COMMON[0]})
+    assert main(["text", "evaluate", "--drop-contradictions"]) == 2
+    assert "belong to --file" in capsys.readouterr().err
+
+
 def test_a_single_base_text_of_a_class_is_too_few() -> None:
     with pytest.raises(ValueError, match=r"two different base texts.*'a' has 1"):
         corpus_of(pd.concat([HUMAN, made(1)]), TEST)

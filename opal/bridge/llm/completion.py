@@ -1,0 +1,155 @@
+"""An endpoint's answer: its text, what it counts, and errors that come as answers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+
+from opal.bridge.llm.request import MOST_TOKENS, RefusedError, Reply
+
+# Words in the codes of errors that come without a status, and the status that each stands for.
+_STATUSES = {
+    "rate_limit": 429,
+    "too_many_requests": 429,
+    "quota": 402,
+    "balance": 402,
+    "credit": 402,
+    "billing": 402,
+    "api_key": 401,
+    "authentication": 401,
+    "permission": 403,
+    "context_length": 400,
+    "content_filter": 400,
+    "invalid": 400,
+    "badrequest": 400,
+    "timeout": 504,
+    "overloaded": 503,
+    "unavailable": 503,
+    "server_error": 500,
+    "internal": 500,
+}
+
+
+def read_completion(payload: object) -> Reply:
+    """The reply in an answer's JSON.
+
+    Raises:
+        RefusedError: it holds none: another shape, a refusal, nothing, or half of one.
+    """
+    fields = payload if isinstance(payload, dict) else {}
+    tokens = read_usage(fields.get("usage"))
+    choices = fields.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        # What came is no completion, whatever a server says that it counted.
+        told = _error(fields) or f"its fields: {', '.join(sorted(map(str, fields))) or 'none'}"
+        raise RefusedError(f"the answer is no completion; {told[:200]}.", kind="shape", tokens=None)
+    reason, content = choice.get("finish_reason"), _text(message.get("content"))
+    if message.get("refusal") or reason == "content_filter":
+        why = message.get("refusal") or "its content was filtered"
+        raise RefusedError(f"the model refused: {str(why)[:200]}", kind="refusal", tokens=tokens)
+    empty = content is None or not content.strip()
+    if reason == "length" and empty:
+        raise RefusedError(
+            "all tokens that an answer may have went into thoughts before it: allow more with "
+            "--max-tokens.",
+            kind="thoughts", tokens=tokens, alike=True,
+        )  # fmt: skip
+    if reason == "length":
+        raise RefusedError(
+            "the answer is cut at max_tokens: allow more with --max-tokens.",
+            kind="length", tokens=tokens,
+        )  # fmt: skip
+    if content is None and message.get("content") is not None:
+        raise RefusedError("the answer's content is no text.", kind="shape", tokens=tokens)
+    if content is None or empty:
+        raise RefusedError("the answer is empty.", kind="empty", tokens=tokens)
+    tokens_in, tokens_out = tokens or (None, None)
+    model = fields.get("model")
+    return Reply(
+        content,
+        tokens_in,
+        tokens_out,
+        reason if isinstance(reason, str) else None,
+        model if isinstance(model, str) else "",
+    )
+
+
+def read_usage(usage: object) -> tuple[int, int] | None:
+    """Tokens of prompt and answer; None if the endpoint does not count them as it should.
+
+    Thoughts that are in the total alone are of the answer: they are billed as such.
+    """
+    if not isinstance(usage, dict):
+        return None
+    read, written, total = (
+        _count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    )
+    if read is None or written is None:
+        return None
+    return read, max(written, (total or 0) - read)
+
+
+def status_inside(content: bytes) -> int | None:
+    """The status of an error that came as if it were an answer; None if the content is none."""
+    if b"error" not in content:
+        return None
+    try:
+        fields = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    choices = fields.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    error = fields.get("error")
+    if isinstance(first, dict):
+        if first.get("message") and first.get("finish_reason") != "error":
+            return None
+        error = error or first.get("error")
+    if fields.get("object") == "error":
+        error = fields
+    return _status(error) if isinstance(error, dict) else None
+
+
+def _status(error: Mapping[str, object]) -> int | None:
+    for name in ("code", "status", "status_code"):
+        found = _count(error.get(name))
+        if found is None and str(error.get(name)).isdecimal():
+            found = int(str(error.get(name)))
+        if found is not None and 400 <= found <= 599:
+            return found
+    words = f"{error.get('code')} {error.get('type')}".lower()
+    return next((status for word, status in _STATUSES.items() if word in words), None)
+
+
+def _text(content: object) -> str | None:
+    """A message's text: as it is, or of its parts of the type text; None if there is none."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    parts = [
+        part.get("text")
+        for part in content
+        if isinstance(part, dict) and part.get("type") in ("text", "output_text")
+    ]
+    texts = [text for text in parts if isinstance(text, str)]
+    return "".join(texts) if texts else None
+
+
+def _count(value: object) -> int | None:
+    """A count of tokens, where it is one that can be."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    whole = int(value)
+    return whole if whole == value and 0 <= whole <= MOST_TOKENS else None
+
+
+def _error(fields: Mapping[str, object]) -> str | None:
+    """What a server says in an error that it sent as if it were an answer."""
+    error = fields.get("error")
+    message = error.get("message") if isinstance(error, dict) else error
+    return f"it says: {message}" if isinstance(message, str) else None

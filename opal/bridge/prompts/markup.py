@@ -1,0 +1,124 @@
+"""What models put around rows: lists, emphasis, quotes, fences, tables. Rows stay as they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+COMMA = "\u201a"
+"""What stands for a comma that separates no values."""
+_UNNAMED = ("#", "\u2116", "")  # columns that count rows
+_FENCE = re.compile(r"(```|~~~)[\w+-]*")
+_RULE = re.compile(r"\|?(\s*:?-{2,}:?\s*\|?)+|[-*_=]{3,}")
+_ITEM = re.compile(
+    r"(?:[-*+>\u2022\u2023\u25e6\u25aa\u25cf\u25cb\u25a0\u2013\u2014\u00b7\u2043\u2219\u27a4\u2192\u2713\u2714]"
+    r"(?:\s*\[[ xX]?\])?\s+"  # -, *, a bullet, a task, a quotation
+    r"|\(?\d{1,5}(?:\s?[.):\-]\)?\s+|[.)](?=[^\W\d]))"  # 1. 1) (1) 1: 1.age
+    r"|#\d{1,5}[.):]?\s+"  # #1
+    r"|\(?(?:[A-Za-z]|[ivxlcIVXLC]{1,7})[.)]\s+"  # a) iv.
+    r"|[A-Za-z]+\s?#?\d{1,5}\s?[.):]\s*"  # Row 1:
+    r")"
+)
+_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}|_{1,3}|`)(?=\S)(.+?)(?<=\S)\1(?![\w*])")
+_TAG = re.compile(r"</?(?:li|ul|ol|p|br|b|i|em|strong|code|tr|td)\s*/?>", re.IGNORECASE)
+_AND = re.compile(r"(?<=\d)[.*_`]*[,;]?\s+(?:and|&)\s+")
+_QUOTES = (('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("`", "`"))
+_CELLS = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def bare_line(line: str) -> str:
+    """A row without what is around it; empty for a line that only marks something.
+
+    >>> bare_line("2) **age** is 41; dose is 3.5, and class is 1.")
+    'age is 41, dose is 3.5, class is 1.'
+    """
+    said = line.strip("\ufeff\u200b ").replace("\u00a0", " ").replace("\u202f", " ")
+    if _FENCE.fullmatch(said) or _RULE.fullmatch(said):
+        return ""
+    said = _plain(_unquoted(_TAG.sub("", said).strip()))
+    while (item := _ITEM.match(said)) and " is " in said[item.end() :]:
+        said = _plain(_unquoted(said[item.end() :]))
+    return _commas(_AND.sub(", ", said))
+
+
+def table_rows(lines: Sequence[str]) -> list[str]:
+    """The lines of a table as ``name is value, name is value``; none where there is no table.
+
+    The header and the rules of the table become empty, other lines stay as they are.
+    """
+    for mark in ("|", "\t", ";", ","):
+        cells = [_cells(line, mark) for line in lines]
+        for place, header in enumerate(cells):
+            rows = [each for each in cells[place + 1 :] if _fits(each, header)]
+            if rows and _is_header(header):
+                return [
+                    _of_table(line, each, header, at - place)
+                    for at, (line, each) in enumerate(zip(lines, cells, strict=True))
+                ]
+    return []
+
+
+def _of_table(line: str, cells: Sequence[str], header: Sequence[str], below: int) -> str:
+    """A line that is so far below the header."""
+    if below > 0 and _fits(cells, header):
+        return _sentence(header, cells)
+    return "" if below == 0 or _is_mark(line) else line
+
+
+def _plain(line: str) -> str:
+    """A line without emphasis."""
+    while (plain := _EMPHASIS.sub(r"\2", line)) != line:
+        line = plain
+    return line
+
+
+def _unquoted(line: str) -> str:
+    """A line without quotes around the whole of it, as in a list of JSON."""
+    inner = line.removesuffix(",").strip()
+    for first, last in _QUOTES:
+        if len(inner) > 1 and inner.startswith(first) and inner.endswith(last):
+            return inner[1:-1].strip()
+    return line
+
+
+def _commas(line: str) -> str:
+    """Semicolons as commas, where they separate values; a comma within one of them stays none."""
+    wide = line.replace("\uff0c", ",").replace("\uff1b", ";")
+    parts = [part.strip() for part in wide.removesuffix(".").rstrip(";, ").split(";")]
+    if len(parts) == 1:
+        return wide.rstrip(";, ")
+    split = [part for each in parts for part in _within(each)]
+    return ", ".join(split) + "."
+
+
+def _within(part: str) -> list[str]:
+    """The parts between commas, if each is ``name is value``; otherwise the whole."""
+    parts = [each.strip() for each in part.split(",")]
+    return parts if all(" is " in each for each in parts) else [part.replace(",", COMMA)]
+
+
+def _cells(line: str, mark: str) -> list[str]:
+    inner = line.strip("\ufeff ")
+    if mark == "|":
+        inner = inner.removeprefix("|").removesuffix("|")
+    cells = [_unquoted(cell.strip()).strip("*` ") for cell in inner.split(mark)]
+    return cells if len(cells) > 1 else []
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    named = [cell for cell in cells if cell not in _UNNAMED]
+    plain = len(named) > 1 and not any(map(_CELLS.fullmatch, named))
+    return plain and not all(set(cell) <= set(":-") for cell in named)
+
+
+def _fits(cells: Sequence[str], header: Sequence[str]) -> bool:
+    return len(cells) == len(header) > 1 and any(map(_CELLS.fullmatch, cells))
+
+
+def _is_mark(line: str) -> bool:
+    return not line or bool(_FENCE.fullmatch(line) or _RULE.fullmatch(line))
+
+
+def _sentence(header: Sequence[str], cells: Sequence[str]) -> str:
+    pairs = [each for each in zip(header, cells, strict=True) if each[0] not in _UNNAMED]
+    return ", ".join(f"{name} is {cell}" for name, cell in pairs) + "."

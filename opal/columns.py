@@ -1,0 +1,66 @@
+"""Columns and rows of tables: their names, their numbers, and how messages count them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Number
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def require_distinct(names: Iterable[object], where: str) -> None:
+    """Refuse columns of one name: which of them is meant?
+
+    Raises:
+        ValueError: names both places, counted from 1.
+    """
+    places: dict[object, int] = {}
+    for place, name in enumerate(names, 1):
+        first = places.setdefault(name, place)
+        if first != place:
+            raise ValueError(
+                f"{where} must have columns of different names; columns {first} and {place} are "
+                f"both {name!r}. Rename one, or leave one out."
+            )
+
+
+def as_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with floats for whole numbers beyond 64 bits, decimals and fractions.
+
+    Such numbers are objects to pandas; beyond 1.8e308 they are infinite. A column that holds anything else stays as it is.
+    """
+    found = {}
+    for name in [n for n, kind in frame.dtypes.items() if kind.kind == "O"]:
+        column = frame[name]
+        given = column[column.notna()]
+        if len(given) and all(_is_number(each) for each in given):
+            found[name] = column.map(_float, na_action="ignore").astype(float)
+    return frame.assign(**found) if found else frame
+
+
+def data_row(frame: pd.DataFrame, place: int) -> int:
+    """How messages count a row: 1 is the first below the header, also where rows were left out.
+
+    Rows keep their number in the index that pandas gives them; another index is not counted by.
+    """
+    index = frame.index
+    counted = index.name is None and index.dtype.kind == "i" and index.is_monotonic_increasing
+    if counted and index.is_unique and len(index) and index[0] >= 0:
+        return int(index[place]) + 1
+    return int(place) + 1
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Number) and not isinstance(value, bool | np.bool_ | complex)
