@@ -32,7 +32,8 @@ def require_distinct(names: Iterable[object], where: str) -> None:
 def as_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """The table with floats for whole numbers beyond 64 bits, decimals and fractions.
 
-    Such numbers are objects to pandas; beyond 1.8e308 they are infinite. A column that holds anything else stays as it is.
+    Such numbers are objects to pandas; beyond 1.8e308 they are infinite. A column that holds
+    anything else stays as it is.
     """
     found = {}
     for name in [n for n, kind in frame.dtypes.items() if kind.kind == "O"]:

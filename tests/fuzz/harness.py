@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 LIMIT = (
@@ -73,12 +74,25 @@ def context() -> multiprocessing.context.ForkServerContext:
     return found
 
 
+@cache
+def _ready() -> None:
+    """Wait until all is imported, which no command has to answer for."""
+    first = context().Process(target=_nothing)
+    first.start()
+    first.join()
+
+
+def _nothing() -> None:
+    """A process that only shows that others can begin."""
+
+
 def command(
     words: Sequence[str], files: Mapping[str, bytes], folder: Path, limit: float = LIMIT
 ) -> Outcome:
     """Run ``opal WORDS`` in a new process, in ``folder``, where only ``files`` are."""
     for name, content in files.items():
         (folder / name).write_bytes(content)
+    _ready()
     said = folder.with_name(f"{folder.name}.said")
     process = context().Process(target=_work, args=(tuple(words), str(folder), str(said)))
     process.start()
