@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from numbers import Number
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,14 +32,15 @@ def require_distinct(names: Iterable[object], where: str) -> None:
 def as_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """The table with floats for whole numbers beyond 64 bits, decimals and fractions.
 
-    Such numbers are objects to pandas. A column that holds anything else stays as it is.
+    Such numbers are objects to pandas; beyond 1.8e308 they are infinite. A column that holds
+    anything else stays as it is.
     """
     found = {}
     for name in [n for n, kind in frame.dtypes.items() if kind.kind == "O"]:
         column = frame[name]
         given = column[column.notna()]
         if len(given) and all(_is_number(each) for each in given):
-            found[name] = column.map(float, na_action="ignore").astype(float)
+            found[name] = column.map(_float, na_action="ignore").astype(float)
     return frame.assign(**found) if found else frame
 
 
@@ -52,6 +54,13 @@ def data_row(frame: pd.DataFrame, place: int) -> int:
     if counted and index.is_unique and len(index) and index[0] >= 0:
         return int(index[place]) + 1
     return int(place) + 1
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _is_number(value: object) -> bool:

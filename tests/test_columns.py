@@ -18,11 +18,13 @@ def test_numbers_that_are_objects_become_floats() -> None:
             "mixed": pd.Series([1, "2", 3], dtype=object),
             "truth": pd.Series([True, False, True], dtype=object),
             "none": pd.Series([None, None, None], dtype=object),
+            "huge": pd.Series([10**400, -(10**400), 1], dtype=object),
             "small": [1, 2, 3],
         }
     )
     found = as_numbers(frame)
     assert found["large"].tolist()[:2] == [3e19, 5.0]
+    assert found["huge"].tolist() == [np.inf, -np.inf, 1.0]
     assert np.isnan(found["large"].iloc[2])
     assert found["exact"].tolist() == [0.1, 0.25, 2.0]
     assert found[["large", "exact"]].dtypes.eq(float).all()

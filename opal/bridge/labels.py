@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from opal import spelling
+
 
 def one_column(y: Any) -> np.ndarray:
     """The labels of all rows [n], or one row of zeros and a one for each [n, K].
@@ -75,7 +77,8 @@ def matched(given: pd.Series, classes: Sequence[object], what: str) -> np.ndarra
     """Which class each label of a pool is [n]; −1 for none of them.
 
     ``1``, ``1.0`` and ``True`` are equal, as they are in Python. Where one side has words and the
-    other numbers, a word is the number that it spells: tables read from CSV differ so.
+    other numbers, a word is the number that it spells: tables read from CSV differ so. Words that
+    no reader can tell apart are equal, unless they are two classes.
 
     Raises:
         ValueError: no label is any of the classes.
@@ -91,6 +94,10 @@ def matched(given: pd.Series, classes: Sequence[object], what: str) -> np.ndarra
         spelled = {_spelled(name): k for name, k in place.items()}
         # Of '1' and '01' neither is the 1.
         place, read = (spelled, _item) if len(spelled) == len(classes) else (place, str)
+    elif words == {True} == ours:
+        seen: dict[object, int] = {spelling.name(str(name)): k for name, k in place.items()}
+        if len(seen) == len(classes):
+            place, read = seen, spelling.name
     found = np.array([-1 if each is None else place.get(read(each), -1) for each in theirs], int)
     if len(found) and not (found >= 0).any():
         held = list(dict.fromkeys(repr(_item(each)) for each in theirs))

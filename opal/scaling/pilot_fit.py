@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from opal.columns import as_numbers
+from opal.reading import require_frame
 from opal.scaling.fit import Fit, fit
 from opal.scaling.laws.cross import cross_law
 from opal.scaling.scaling_law import ScalingLaw
@@ -73,6 +74,7 @@ def fit_pilot(
             "where they are called so."
         )
     law = law or cross_law()
+    require_frame(frame, "a pilot")
     frame = as_numbers(frame)
     means = frame
     if part is not None:

@@ -73,6 +73,8 @@ def test_sparse_labels_are_refused() -> None:
         ([False, True, True], ("False", "True")),
         (["no", "yes", "yes"], ("no", "yes")),
         (["01", "1", "1"], ("01", "1")),
+        (["th\u00e9", " caf\u00e9", "cafe\u0301\u200b"], ("the\u0301", "caf\u00e9")),
+        (["a", "a ", "a "], ("a", "a ")),
         (pd.Categorical(["no", "yes", "yes"]), ("no", "yes")),
         (pd.array([2**60, 2**60 + 1, 2**60 + 1], dtype="Int64"), (2**60, 2**60 + 1)),
     ],

@@ -9,9 +9,12 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-LIMIT = 60.0  # seconds after which a command that should refuse counts as hanging
+LIMIT = (
+    120.0  # seconds after which a command counts as hanging; most take one, on a busy machine ten
+)
 _MEMORY = 12 << 30  # bytes of addresses: what asks for more is told so, and harms no one
 _OFFLINE = {
     "OPAL_DATA_MIRROR": ".",  # read instead of the network
@@ -71,12 +74,25 @@ def context() -> multiprocessing.context.ForkServerContext:
     return found
 
 
+@cache
+def _ready() -> None:
+    """Wait until all is imported, which no command has to answer for."""
+    first = context().Process(target=_nothing)
+    first.start()
+    first.join()
+
+
+def _nothing() -> None:
+    """A process that only shows that others can begin."""
+
+
 def command(
     words: Sequence[str], files: Mapping[str, bytes], folder: Path, limit: float = LIMIT
 ) -> Outcome:
     """Run ``opal WORDS`` in a new process, in ``folder``, where only ``files`` are."""
     for name, content in files.items():
         (folder / name).write_bytes(content)
+    _ready()
     said = folder.with_name(f"{folder.name}.said")
     process = context().Process(target=_work, args=(tuple(words), str(folder), str(said)))
     process.start()

@@ -23,7 +23,7 @@ MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
 _URL = "/v1/chat/completions"
 _NO_BUDGET = Budget()
 _SHOWN = 200  # characters of an error
-# States of requests whose answer is known, and whose result in a file is no news.
+# States of requests for which any result is news; of others, only an answer is.
 _WAITING = ("exported", "released")
 
 

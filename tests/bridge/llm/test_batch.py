@@ -235,14 +235,12 @@ def test_a_released_batch_is_booked_as_lost_until_its_late_answers_come(
     ledger: Ledger, exported: list[Line], write: Write
 ) -> None:
     reserved = ledger.spent()
-    budget = Budget(1.0, PRICES)
     ledger.release()
     batch_cost = 6 * PRICES.cost(91, 20)
     # These were exported without prices: what is free may be lost without loss.
     assert (reserved, ledger.spent(), ledger.lost()) == (0, 0, 0)
     assert batch.load([write([result(line) for line in exported])], ledger, PRICES).done == 6
     assert ledger.spent() == batch_cost
-    assert budget.units is not None
 
 
 def test_a_released_batch_of_a_price_stays_in_the_budget(
