@@ -97,7 +97,7 @@ def read_text(path: Path) -> str:
         ValueError: it is not one; says which file, and why.
     """
     try:
-        content = path.read_bytes()
+        content = _content(path)
         found = file_kind(content)
         if found is not None:
             raise ValueError(_named(path, found))
@@ -106,11 +106,17 @@ def read_text(path: Path) -> str:
         raise ValueError(f"{path} must be a text file (UTF-8); {_because(error)}.") from error
 
 
+def _content(path: Path) -> bytes:
+    if path.is_char_device() or path.is_block_device():
+        raise ValueError(f"{path} is a device, which may never end: name a file.")
+    return path.read_bytes()
+
+
 def _read(path: Path, kind: str, read: Callable[[bytes], pd.DataFrame]) -> pd.DataFrame:
     """A table with rows, read from the content of a file of the kind that its name says."""
     content = b""
     try:
-        content = unpacked(path.read_bytes())
+        content = unpacked(_content(path))
         found = file_kind(content)
         if found not in (None, PARQUET, FEATHER):
             raise ValueError(_named(path, found))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from opal.reading import read_table
+from opal.reading import read_table, read_text
 
 TABLE = pd.DataFrame({"n": [50, 200], "y": [0.25, 0.125], "seed": ["a", "b"]})
 
@@ -51,3 +51,9 @@ def test_what_is_no_parquet_table_is_refused_by_name(tmp_path: Path) -> None:
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"b.csv must be .*; No such file or directory\.$"):
         read_table(tmp_path / "b.csv")
+
+
+def test_a_device_is_not_read_for_ever() -> None:
+    for read in (read_text, read_table):
+        with pytest.raises(ValueError, match=r"/dev/zero is a device, which may never end"):
+            read(Path("/dev/zero"))

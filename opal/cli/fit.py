@@ -74,8 +74,8 @@ class Fit:
     compare: tuple[str, ...] | None = None
     """In place of one fit, fit these laws without the largest sizes and ask which foresees these;
     without a name, all laws of as many columns."""
-    held_out: int = 2
-    """How many of the largest sizes --compare holds out."""
+    held_out: int | None = None
+    """How many of the largest sizes --compare holds out; 2 if not given."""
     held_out_by: str | None = None
     """Column of the size that --compare holds out; the first of --x if not given."""
     compute: tuple[float, ...] = ()
@@ -148,6 +148,12 @@ def _tell(options: Fit, reports: Sequence[dict[str, Any]]) -> None:
 def _candidates(options: Fit) -> list[str]:
     """The laws of ``--compare``; none without it."""
     if options.compare is None:
+        for flag, of_several in (
+            ("--held-out", options.held_out),
+            ("--held-out-by", options.held_out_by),
+        ):
+            if of_several is not None:
+                raise ValueError(f"{flag} is of --compare, which is not asked for: add it.")
         return []
     alone = (("--at", options.at), ("--compute", options.compute), ("--save", options.save))
     for flag, value in alone:
@@ -181,7 +187,7 @@ def _compared(
         options.x,
         y=options.y,
         by=options.held_out_by or options.x[0],
-        n_held_out=options.held_out,
+        n_held_out=2 if options.held_out is None else options.held_out,
         picture=picture,
         settings=_settings(options),
     )

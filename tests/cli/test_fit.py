@@ -119,6 +119,8 @@ def test_laws_are_compared(tables: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "needs at least 6 different sizes in 'n'; got 4" in second["reason"]
     assert len(found["held_out"]["values"]) == 2
     assert (tables / "best.pdf").exists()
+    assert main(["fit", *words, "--held-out", "1"]) == 2
+    assert "--held-out is of --compare" in capsys.readouterr().err
     assert main(["fit", *words, "--compare", "--held-out", "1"]) == 0
     said = capsys.readouterr().out
     assert "predicts the held-out points best" in said

@@ -43,7 +43,15 @@ _ATTEMPT: ContextVar[Attempt] = ContextVar("attempt")
 
 
 class _BodyError(Exception):
-    """What came is no JSON."""
+    """What came is no JSON.
+
+    Args:
+        is_page: whether it is a page for a browser.
+    """
+
+    def __init__(self, *, is_page: bool) -> None:
+        super().__init__()
+        self.is_page = is_page
 
 
 class OpenAIClient:
@@ -183,13 +191,19 @@ class OpenAIClient:
         if isinstance(error, openai.APITimeoutError):
             kind = "timeout" if lost else "unreachable"
             message = f"no answer from {where} within {self._timeout:g} s."
-            return FailedError(message, kind=kind, tokens=billed)
+            return FailedError(message, kind=kind, tokens=billed, alike=not lost)
         if isinstance(error, openai.APIConnectionError):
             cause = self._endpoint.told(str(error.__cause__ or error))
             kind, what = ("connection", "broke") if lost else ("unreachable", "cannot be made")
             cause = cause or type(error.__cause__).__name__
             message = f"the connection to {where} {what}: {cause}."
-            return FailedError(message, kind=kind, tokens=billed)
+            return FailedError(message, kind=kind, tokens=billed, alike=not lost)
+        if isinstance(error, _BodyError) and error.is_page:
+            message = (
+                f"{where} answers with a page for a browser; --base-url must be the address of its "
+                "API, which mostly ends in /v1."
+            )
+            return FailedError(message, kind="body", tokens=None, alike=True)
         if isinstance(error, _BodyError):
             return FailedError("the answer is no whole JSON.", kind="body", tokens=None)
         message = f"the client failed: {self._endpoint.told(str(error))[:300]}"
@@ -235,7 +249,7 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):  # a ValueError also for a number of 5,000 digits
-        raise _BodyError from None
+        raise _BodyError(is_page=text.lstrip().startswith("<")) from None
 
 
 def _message(error: openai.APIStatusError) -> str:

@@ -46,7 +46,8 @@ def read_completion(payload: object) -> Reply:
     if not isinstance(choice, dict) or not isinstance(message, dict):
         # What came is no completion, whatever a server says that it counted.
         told = _error(fields) or f"its fields: {', '.join(sorted(map(str, fields))) or 'none'}"
-        raise RefusedError(f"the answer is no completion; {told[:200]}.", kind="shape", tokens=None)
+        message = f"the answer is no completion; {told[:200]}."
+        raise RefusedError(message, kind="shape", tokens=None, alike=True)
     reason, content = choice.get("finish_reason"), _text(message.get("content"))
     if message.get("refusal") or reason == "content_filter":
         why = message.get("refusal") or "its content was filtered"

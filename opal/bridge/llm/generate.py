@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import unicodedata
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
@@ -14,6 +13,7 @@ from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.loop import HopelessError, Loop, Progress
 from opal.bridge.llm.request import Client, Prompter, WrittenSample
 from opal.bridge.llm.run_state import GroupState, RunState
+from opal.spelling import folded
 
 _Options = ParamSpec("_Options")
 _Result = TypeVar("_Result")
@@ -51,7 +51,8 @@ async def collect(
         limits: of the client.
         budget: for all that the ledger holds.
         patience: requests of a group in a row that may give no sample.
-        distinct: leave out samples that repeat an earlier one of their group, and make more.
+        distinct: leave out samples that repeat an earlier one of their group, in whatever spelling
+            (:func:`opal.spelling.folded`), and make more.
         progress: told of samples held and wanted, and of what goes on if it is not the usual.
 
     Returns:
@@ -96,8 +97,9 @@ def _serve(state: RunState, group: str, wanted: int, distinct: bool) -> list[Wri
     first: dict[str, WrittenSample] = {}
     for sample in found:
         content = sample.content
-        text = content if isinstance(content, str) else repr(sorted(content.items()))
-        first.setdefault(unicodedata.normalize("NFC", text).strip(), sample)
+        # Not those of rows: a sign is no part of a word.
+        key = folded(content) if isinstance(content, str) else repr(sorted(content.items()))
+        first.setdefault(key, sample)
     return list(first.values())
 
 

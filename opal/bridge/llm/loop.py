@@ -248,7 +248,7 @@ class Loop:
             self._land(group, request, 0, error.kind, str(error))
         except FailedError as error:
             call.fail(error.kind, str(error), error.tokens, final=False)
-            if not self._proven and error.kind == "unreachable":
+            if error.alike and not self._proven:
                 raise FatalError(str(error)) from None
             self._land(group, request, None, error.kind, str(error))
         except FatalError as error:

@@ -198,6 +198,8 @@ def test_a_schema_is_asked_for_where_the_endpoint_has_them(
         ("all of it thoughts", "--max-tokens", True),
         ("307 away", "--base-url", False),
         ("429 after a day", "run again then", False),
+        ("no choices", "no completion", True),
+        ("html", "--base-url", False),
     ],
 )
 def test_a_refusal_that_meets_all_stops_at_the_first(

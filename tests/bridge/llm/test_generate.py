@@ -164,7 +164,8 @@ def test_hopeless_generation_stops_and_loses_nothing(ledger: Ledger) -> None:
 
 
 def test_repeats_are_left_out_on_request_and_made_up_for(ledger: Ledger) -> None:
-    texts = {("a", i): f"text {i // 3}" for i in range(100)} | {("b", 1): " answer to b 0 on rain "}
+    same = {("b", 1): " Answer\u00a0to b 0 on “rain” "}
+    texts = {("a", i): f"text {i // 3}" for i in range(100)} | same
     plain = generate(Plain(), {"a": 6, "b": 2}, Scripted(texts), ledger)
     assert indices(plain) == [*range(6), 0, 1]
     samples = generate(Plain(), {"a": 6, "b": 2}, Scripted(texts), ledger, distinct=True)
