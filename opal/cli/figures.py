@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from opal import executors, interrupts
-from opal.cli import output, registry
-from opal.cli.parsing import parse
-from opal.cli.run import NOT_JUDGED, UNJUDGED, passed, preset
+from opal.cli import configuration, output, registry
+from opal.cli.configuration import NOT_JUDGED, UNJUDGED
+from opal.cli.parsing import help_text, parse
+from opal.cli.run import passed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,17 +33,29 @@ class Figures:
 
     The preset tiny is too small to be judged: its status is 0 whatever its checks say.
 
-    Each figure becomes NAME.png, NAME.pdf and NAME.json (caption, checks, versions). A figure
-    whose data cannot be had is left out, with one line that says how to get them.
+    Each figure becomes NAME.png, NAME.pdf and NAME.json (caption, checks, configuration, versions).
+    With one figure named first, the flags of its study change single fields of the preset, and the
+    files are NAME-XXXXXXXX: `opal figures NAME --help` shows them. A figure whose data cannot be
+    had is left out, with one line that says how to get them.
 
-    Example:
+    Examples:
         opal figures alpha imbalance --preset quick --out figures
+        opal figures alpha --dim 10 --shift 0 .1 .3 .6
+        opal figures --from results/alpha-quick.parquet --format svg
     """
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
     """Figures to draw; all of them if none is named."""
     preset: Literal["tiny", "quick", "full"] = "quick"
     """How large the studies are."""
+    tables: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = ()
+    """Records of `opal run` to draw, where nothing is to be run; without NAMES, all figures that
+    they have the studies of."""
+    formats: Annotated[tuple[Literal["png", "pdf", "svg"], ...], tyro.conf.arg(name="format")] = (
+        "png",
+        "pdf",
+    )
+    """Formats of the pictures."""
     out: Path = Path("figures")
     """Folder for pictures, checks and records."""
     workers: int = 1
@@ -53,20 +66,63 @@ class Figures:
     """Print JSON."""
 
 
+@dataclass(frozen=True)
+class _Source:
+    """Where the records of a study come from."""
+
+    study: str
+    preset: str
+    config: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The preset, or digits of another configuration."""
+        return configuration.label(self.study, self.preset, self.config)
+
+    @property
+    def is_preset(self) -> bool:
+        """Whether the configuration is one that the study proposes."""
+        return self.label == self.preset
+
+
 def main(args: Sequence[str]) -> int:
     """Draw the figures that were asked for; 1 if a check fails or one asked by name is left out.
 
     At the preset tiny no check is judged.
     """
-    options = parse(Figures, args, prog="opal figures")
-    executors.check(options.workers, options.scheduler)
+    options, configs = configure(args)
+    if options.tables:
+        return _told(*_redrawn(options, configs), options)
     names = options.names or tuple(registry.claims("figure"))
     modules = {name: registry.load("figure", name) for name in names}
     left_out = {name: reason for name, module in modules.items() if (reason := _missing(module))}
     possible = {name: module for name, module in modules.items() if name not in left_out}
-    studies = _studies(possible, options)
-    drawn = _drawn(possible, studies, options)
-    judged, complete = options.preset != UNJUDGED, not left_out.keys() & {*options.names}
+    return _told(_drawn(possible, _studies(possible, configs, options), options), left_out, options)
+
+
+def configure(args: Sequence[str]) -> tuple[Figures, dict[str, Any]]:
+    """The options, and by study the configurations that flags may have changed.
+
+    Raises:
+        UnknownNameError: there is no such figure.
+        ValueError: the number of workers is not positive, or a study can do nothing with a number.
+    """
+    names = list(takewhile(lambda word: not word.startswith("-"), args))
+    studies = registry.load("figure", names[0]).STUDIES if len(names) == 1 else ()
+    base = configuration.preset_in(args)
+    command = configuration.command(Figures, studies, base) if studies else Figures
+    options = parse(command, args, prog="opal figures", description=help_text(Figures))
+    executors.check(options.workers, options.scheduler)
+    configs = {study: getattr(options, study) for study in studies}
+    for config in configs.values():
+        configuration.check(config)
+    return options, configs
+
+
+def _told(drawn: Sequence[dict[str, Any]], left_out: Mapping[str, str], options: Figures) -> int:
+    """Say what was drawn; the status."""
+    judged = all(figure["preset"] != UNJUDGED for figure in drawn)
+    complete = not left_out.keys() & {*options.names}
     holds = all(figure["passed"] for figure in drawn)
     if options.json:
         gaps = [{"name": name, "reason": reason} for name, reason in left_out.items()]
@@ -78,6 +134,65 @@ def main(args: Sequence[str]) -> int:
     return 0 if complete and (holds or not judged) else 1
 
 
+def _redrawn(
+    options: Figures, configs: Mapping[str, Any]
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Draw what tables hold.
+
+    Raises:
+        ValueError: a table is none of `opal run`, two are of one study, one that a figure needs is
+            not there, or flags ask for something to be run.
+    """
+    import pandas as pd
+
+    from opal.files import writable_folder
+
+    usual = {study: configuration.preset(study, options.preset) for study in configs}
+    if usual != dict(configs) or options.preset != Figures.preset:
+        raise ValueError(
+            "--from draws records as they are; leave --preset and the flags of the study out."
+        )
+    tables = _tables(options.tables)
+    figures = {n: registry.load("figure", n) for n in options.names or registry.claims("figure")}
+    chosen = {n: each for n, each in figures.items() if tables.keys() >= {*each.STUDIES}}
+    for name in options.names:
+        if name not in chosen:
+            studies = ", ".join(figures[name].STUDIES)
+            raise ValueError(
+                f"figure {name} draws records of {studies}; --from holds {', '.join(tables)}. "
+                f"Name those that `opal run` has written of {studies}."
+            )
+    if not chosen:
+        raise ValueError(f"no figure draws records of {', '.join(tables)} alone.")
+    writable_folder(options.out)
+    drawn = []
+    for name, figure in chosen.items():
+        start = time.perf_counter()
+        frame = pd.concat([tables[study][1] for study in figure.STUDIES], ignore_index=True)
+        sources = [tables[study][0] for study in figure.STUDIES]
+        drawn.append(_figure(name, figure, frame, sources, start, options))
+    return drawn, {}
+
+
+def _tables(paths: Sequence[Path]) -> dict[str, tuple[_Source, pd.DataFrame]]:
+    """Records by study, and what is known of them."""
+    from opal import records
+
+    found: dict[str, tuple[_Source, pd.DataFrame]] = {}
+    for path in paths:
+        frame, told = records.read(path), records.read_metadata(path)
+        study, preset, config = (told.get(each) for each in ("study", "preset", "config"))
+        if study not in registry.claims("study") or not isinstance(config, dict):
+            raise ValueError(
+                f"--from must name records that `opal run` has written; {path} says of no study "
+                "that it is its."
+            )
+        if study in found:
+            raise ValueError(f"--from names two tables of study {study}; the second is {path}.")
+        found[study] = _Source(study, str(preset), config), frame
+    return found
+
+
 def _missing(figure: ModuleType) -> str | None:
     """Why a figure cannot be drawn here; None if it can."""
     reason: str | None = figure.unavailable() if hasattr(figure, "unavailable") else None
@@ -85,26 +200,28 @@ def _missing(figure: ModuleType) -> str | None:
 
 
 def _studies(
-    figures: Mapping[str, ModuleType], options: Figures
-) -> dict[str, tuple[list[Cell], Path]]:
-    """Cells and folder of each study that figures read, all checked before any of them starts."""
+    figures: Mapping[str, ModuleType], configs: Mapping[str, Any], options: Figures
+) -> dict[str, tuple[_Source, list[Cell]]]:
+    """Each study that figures read, with its cells, all checked before any of them starts."""
     from opal import runner
 
     studies = {}
     for study in dict.fromkeys(name for figure in figures.values() for name in figure.STUDIES):
-        cells = registry.load("study", study).cells(preset(study, options.preset))
-        folder = options.out / _CELLS / study
-        runner.check_finished(cells, folder)
-        studies[study] = cells, folder
+        config = configs.get(study, configuration.preset(study, options.preset))
+        cells = registry.load("study", study).cells(config)
+        runner.check_finished(cells, options.out / _CELLS / study)
+        studies[study] = _Source(study, options.preset, asdict(config)), cells
     return studies
 
 
 def _drawn(
     figures: Mapping[str, ModuleType],
-    studies: Mapping[str, tuple[list[Cell], Path]],
+    studies: Mapping[str, tuple[_Source, list[Cell]]],
     options: Figures,
 ) -> list[dict[str, Any]]:
     """Draw figure after figure, while the workers are on to the next ones' cells."""
+    import pandas as pd
+
     from opal import runner
     from opal.files import writable_folder
 
@@ -117,26 +234,35 @@ def _drawn(
     ):
         started: dict[str, Started] = {}
         before: Started | None = None
-        for study, (cells, out) in studies.items():
-            now = started[study] = runner.start(cells, out, executor=executor)
+        for study, (_, cells) in studies.items():
+            now = started[study] = runner.start(cells, folder / study, executor=executor)
             if before is not None:  # whose first cell is under way, and compiles for the others
                 before.proceed()
             before = now
         if before is not None:
             before.proceed()
-        work = {name: _work(figure, started) for name, figure in figures.items()}
+        sources = {name: [studies[s][0] for s in each.STUDIES] for name, each in figures.items()}
+        work = {name: _work(each, sources[name], started) for name, each in figures.items()}
         begin = time.perf_counter()
         drawn: list[dict[str, Any]] = []
         for name, figure in figures.items():
+            start = time.perf_counter()
             if not options.json:
-                left = time_left(work, name, time.perf_counter() - begin, options)
+                left = time_left(work, name, start - begin, options)
                 output.print_lines(f"{name} … ({len(drawn) + 1} of {len(figures)}{left})")
-            drawn.append(_figure(name, figure, started, options))
+            parts = [started[s].finish(progress=not options.json) for s in figure.STUDIES]
+            frame = pd.concat(parts, ignore_index=True)
+            drawn.append(_figure(name, figure, frame, sources[name], start, options))
     return drawn
 
 
-def _work(figure: ModuleType, started: Mapping[str, Started]) -> float:
-    """What is still to be computed for a figure, in seconds of one core at the quick preset."""
+def _work(figure: ModuleType, sources: Sequence[_Source], started: Mapping[str, Started]) -> float:
+    """What is still to be computed for a figure, in seconds of one core at the quick preset.
+
+    Nothing is known of another configuration.
+    """
+    if not all(source.is_preset for source in sources):
+        return 0.0
     studies = [started[study] for study in figure.STUDIES]
     pending = sum(len(study.pending) for study in studies)
     seconds: float = getattr(figure, "SECONDS", _TYPICAL)
@@ -160,54 +286,49 @@ def time_left(work: Mapping[str, float], name: str, elapsed: float, options: Fig
 
 
 def _figure(
-    name: str, figure: ModuleType, started: Mapping[str, Started], options: Figures
+    name: str,
+    figure: ModuleType,
+    frame: pd.DataFrame,
+    sources: Sequence[_Source],
+    start: float,
+    options: Figures,
 ) -> dict[str, Any]:
-    """Wait for the studies of one figure, draw it, check it, and write all three."""
-    import pandas as pd
-
+    """Draw one figure, check it, and write all."""
     from opal import records
     from opal.files import write_json
 
-    start = time.perf_counter()
-    frame = pd.concat(
-        [started[study].finish(progress=not options.json) for study in figure.STUDIES],
-        ignore_index=True,
-    )
-    pictures = _draw(figure, frame, options.out / name)
+    stem = "-".join([name, *(source.label for source in sources if not source.is_preset)])
+    pictures = [options.out / f"{stem}.{kind}" for kind in options.formats]
+    _draw(figure, frame, pictures)
     checks = figure.checks(frame)
     report = {
         "name": name,
         "passed": passed(checks),
         "caption": figure.caption(frame) if hasattr(figure, "caption") else figure.CAPTION,
-        "preset": options.preset,
+        "preset": sources[0].preset,
+        "config": {source.study: dict(source.config) for source in sources},
         "pictures": [str(picture) for picture in pictures],
         "checks": [check.as_dict() for check in checks],
         "wall_time_s": time.perf_counter() - start,
     }
     stored = output.strict({**report, **records.provenance()})
-    write_json(options.out / f"{name}.json", stored)
+    write_json(options.out / f"{stem}.json", stored)
     return report
 
 
-def _draw(figure: ModuleType, frame: pd.DataFrame, stem: Path) -> list[Path]:
-    """Write the picture as PNG and PDF, each whole or absent."""
+def _draw(figure: ModuleType, frame: pd.DataFrame, paths: Sequence[Path]) -> None:
+    """Write the picture in each format, each whole or absent."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    from opal.files import write_atomically
+    from opal import plotting
 
     picture = figure.draw(frame)
-    paths = [stem.with_suffix(".png"), stem.with_suffix(".pdf")]
     for path in paths:
-        kind = path.suffix[1:]
-        # Without a date in it, the same records give the same file.
-        metadata = {"CreationDate": None} if kind == "pdf" else None
-        save = partial(picture.savefig, format=kind, dpi=160, metadata=metadata)
-        write_atomically(path, save)
+        plotting.save(picture, path)
     plt.close(picture)
-    return paths
 
 
 def _say(drawn: Sequence[dict[str, Any]], left_out: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ import tyro
 
 from opal.cli import fit_report, law_comparison, output
 from opal.cli.parsing import parse
-from opal.cli.pictures import picture_paths
+from opal.cli.pictures import picture_paths, save
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,7 +202,6 @@ def _fitted(
 ) -> dict[str, Any]:
     """The fit as JSON-able fields; saved and drawn where asked."""
     from opal.scaling.fit import fit
-    from opal.scaling.picture import save
 
     x = dict(zip(law.variables, options.x, strict=True))
     fitted = fit(law, frame, x=x, y=options.y, **_settings(options))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opal.cli import output
+from opal.cli.pictures import save
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,6 @@ def report(
     from opal.scaling import laws
     from opal.scaling.compare import compare_laws, held_out, verdict
     from opal.scaling.fit import fit
-    from opal.scaling.picture import save
 
     x = {name: dict(zip(laws.get(name).variables, columns, strict=True)) for name in names}
     compared = compare_laws(names, frame, x=x, y=y, by=by, n_held_out=n_held_out, **settings)

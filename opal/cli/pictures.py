@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opal.files import Named, require_distinct, writable_folder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMATS = (".png", ".pdf", ".svg")
 
@@ -40,6 +44,16 @@ def picture_paths(
     require_distinct(read, [*written, *zip(flags, paths, strict=True)])
     writable_folder(plot.parent, "--plot")
     return [*paths]
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure of pyplot's as :func:`opal.plotting.save` does, and close it."""
+    from matplotlib import pyplot as plt
+
+    from opal import plotting
+
+    plotting.save(figure, path)
+    plt.close(figure)
 
 
 def _of_group(plot: Path, group: object) -> Path:

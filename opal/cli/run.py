@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, make_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import tyro
-
-from opal import executors, interrupts, memory
-from opal.cli import output, registry
-from opal.cli.parsing import HELP_FLAGS, parse, show_help, unknown
+from opal import executors, interrupts
+from opal.cli import configuration, output, registry
+from opal.cli.configuration import NOT_JUDGED, UNJUDGED, USUAL
+from opal.cli.parsing import HELP_FLAGS, parse, show_help
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,16 +27,11 @@ Example:
     opal run alpha --preset quick --out results"""
 
 
-_EACH = 40.0  # bytes that a row of two columns or a result takes, with the work on it
-UNJUDGED = "tiny"  # preset at which checks are stated, but say nothing
-NOT_JUDGED = f"checks are not judged at --preset {UNJUDGED}, which is too small for them"
-
-
 @dataclass(frozen=True)
 class Options:
     """What every study can be asked."""
 
-    preset: str = "quick"
+    preset: str = USUAL
     """Configuration to start from (tiny, quick or full); the study's flags change single fields."""
     out: Path = Path("results")
     """Folder for the records."""
@@ -67,7 +58,8 @@ def _run(name: str, options: Options, config: Any) -> int:
     from opal import records, runner
     from opal.files import writable_folder
 
-    table = options.out / table_name(name, options.preset, config)
+    label = configuration.label(name, options.preset, asdict(config))
+    table = options.out / f"{name}-{label}.parquet"
     if table.exists():
         records.check(table)  # what another opal wrote is not overwritten
     start = time.perf_counter()
@@ -110,78 +102,14 @@ def configure(name: str, args: Sequence[str]) -> tuple[Options, Any]:
         UnknownNameError: there is no such study or preset.
         ValueError: the number of workers is not positive, or given beside a scheduler.
     """
-    base = preset(name, _preset_in(args))
+    command = configuration.command(Options, [name], configuration.preset_in(args))
     claim = registry.claims("study")[name]
     example = f"{claim}\n\nExample:\n    opal run {name} --preset quick --out results"
-    command = _command(base)
     options = parse(command, args, prog=f"opal run {name}", description=example)
     executors.check(options.workers, options.scheduler)
-    for each in fields(options.config):
-        _check_numbers(each.name, getattr(options.config, each.name))
-    return options, options.config
-
-
-def _check_numbers(name: str, value: Any) -> None:
-    """Check what no study can do with a number, whatever it means there.
-
-    Raises:
-        ValueError: a number is not finite, or a whole one is negative, cannot be counted to, or is
-            of more things than memory can hold.
-    """
-    flag = f"--{name.replace('_', '-')}"
-    if isinstance(value, tuple | list):
-        for each in value:
-            _check_numbers(name, each)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{flag} must be finite; got {value}.")
-    elif isinstance(value, int) and not isinstance(value, bool):
-        if not 0 <= value < 2**63:
-            raise ValueError(f"{flag} must be at least 0 and below 2^63; got {value}.")
-        if "seed" not in name:
-            memory.require(_EACH * value, f"{flag} {value}: so many rows or results", "Lower it")
-
-
-def _command(base: Any) -> type[Any]:
-    """A dataclass of the options and of a study's configuration, with ``base`` as its default."""
-    clash = {f.name for f in fields(base)} & {f.name for f in fields(Options)}
-    if clash:
-        raise ValueError(
-            f"a study's Config may not have a field named as an option of `opal run`; "
-            f"{type(base).__module__} has {sorted(clash)}. Rename it."
-        )
-    flags: Any = tyro.conf.OmitArgPrefixes
-    config = ("config", flags[type(base)], field(default=base))
-    return make_dataclass("Run", [config], bases=(Options,), frozen=True)
-
-
-def preset(study: str, name: str) -> Any:
-    """A configuration that the study itself proposes.
-
-    Raises:
-        UnknownNameError: there is no such study or preset.
-    """
-    presets = registry.load("study", study).PRESETS
-    if name not in presets:
-        raise unknown(f"preset of {study}", name, presets)
-    return presets[name]
-
-
-def table_name(study: str, base: str, config: Any) -> str:
-    """File name of a study's records: another configuration never overwrites them."""
-    if config == preset(study, base):
-        return f"{study}-{base}.parquet"
-    text = json.dumps(asdict(config), sort_keys=True, default=str)
-    return f"{study}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.parquet"
-
-
-def _preset_in(args: Sequence[str]) -> str:
-    """The preset named in ``args``: it must be known before the flags can be read over it."""
-    for index, word in enumerate(args):
-        if word.startswith("--preset="):
-            return word.removeprefix("--preset=")
-        if word == "--preset" and index + 1 < len(args):
-            return args[index + 1]
-    return Options.preset
+    config = getattr(options, name)
+    configuration.check(config)
+    return options, config
 
 
 def _say(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
 
-from opal.files import write_atomically
 from opal.plotting import SERIES, paper_style
 from opal.scaling import table
 from opal.scaling.covariance import SamplingCovariance
@@ -283,15 +281,3 @@ def _runs(fitted: _Drawable) -> bool:
     """Whether there is a band for one new run: a law of one curve whose noise is known."""
     seen = table.columns_of(fitted.frame, fitted.law, fitted.roles)
     return len(fitted.law.variables) == 1 and fitted.run_noise(seen).errors is not None
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure, atomically, in the format that the path ends with, and close it."""
-    from matplotlib import pyplot as plt
-
-    def write(temporary: Path) -> None:
-        figure.savefig(temporary, format=path.suffix[1:].lower())
-
-    with paper_style():
-        write_atomically(path, write)
-    plt.close(figure)

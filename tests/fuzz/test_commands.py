@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from opal.cli.run import preset
+from opal.cli.configuration import preset
 from tests.fuzz import harness, lines
 
 Line = tuple[tuple[str, ...], Mapping[str, bytes]]

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from opal.plotting import save
 from opal.scaling.compare import held_out
 from opal.scaling.fit import fit
 from opal.scaling.laws import LAWS
-from opal.scaling.picture import save
 from simulations.fit_coverage import Config, draw_truth, points, simulate
 
 

@@ -12,15 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from opal import names, progress, records
+from opal import names, plotting, progress, records
 from opal.bridge import render, resampling
 from opal.bridge.tabular import arms, metrics, report, verdict
 from opal.bridge.tabular.arms import ARMS, MOVED, RANDOM_ARMS
@@ -32,7 +30,7 @@ from opal.bridge.tabular.classifiers import (
 )
 from opal.bridge.tabular.datasets import Dataset
 from opal.bridge.tabular.splits import SplitArrays, load
-from opal.files import writable_folder, write_atomically, write_text
+from opal.files import writable_folder, write_text
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -76,9 +74,7 @@ class TableEvaluation:
 
     def to_html(self) -> str:
         """The report as one page that needs nothing else."""
-        png = BytesIO()
-        self.plot().savefig(png, format="png", dpi=200)
-        return render.html(report.TITLE, list(self._page(png.getvalue())))
+        return render.html(report.TITLE, list(self._page(plotting.png(self.plot()))))
 
     def write(self, out: Path) -> dict[str, Any]:
         """Write page, figure and records into a folder, each whole or absent.
@@ -89,9 +85,7 @@ class TableEvaluation:
         written = paths(out)
         figure = self.plot()
         for kind in ("png", "pdf"):
-            metadata = {"CreationDate": None} if kind == "pdf" else None
-            save = partial(figure.savefig, format=kind, dpi=200, metadata=metadata)
-            write_atomically(written[kind], save)
+            plotting.save(figure, written[kind])
         write_text(written["md"], render.markdown(report.TITLE, list(self._page())))
         records.write(self.frame, written["parquet"], metadata={"config": asdict(self.settings)})
         return {

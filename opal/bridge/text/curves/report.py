@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from opal import records, validation
+from opal import plotting, records, validation
 from opal.bridge import render
 from opal.bridge.text.corpus import HUMAN, TextCorpus
 from opal.bridge.text.curves import picture
@@ -20,7 +19,6 @@ from opal.bridge.text.curves.evaluate import AGAINST, TRIED, CurveSettings, eval
 from opal.bridge.text.curves.measures import METRICS
 from opal.bridge.text.curves.plan import comparison
 from opal.bridge.text.curves.verdict import sentence
-from opal.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,9 +66,7 @@ class Evaluation:
 
     def to_html(self) -> str:
         """One page with the picture and the tables, which needs nothing else."""
-        png = BytesIO()
-        self._save(png)
-        shown = render.Figure(png.getvalue(), "text.png", "Learning curves")
+        shown = render.Figure(plotting.png(self.plot()), "text.png", "Learning curves")
         return render.html("Evaluation of synthetic texts", [shown, *blocks(self.result())])
 
     def result(self) -> dict[str, Any]:
@@ -87,14 +83,8 @@ class Evaluation:
         metadata = {"settings": dict(self.settings), **records.provenance()}
         path = records.write(self.records, out / "text.parquet", metadata=metadata)
         figure = out / "text.png"
-        write_atomically(figure, self._save)
+        plotting.save(self.plot(), figure)
         return self.result() | {"records": str(path), "figure": str(figure)}
-
-    def _save(self, file: Path | BytesIO) -> None:
-        import matplotlib as mpl
-
-        with mpl.rc_context(picture.STYLE):
-            self.plot().savefig(file, format="png", dpi=160)
 
 
 def evaluate_texts(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from opal import records, spelling
+from opal import plotting, records, spelling
 from opal.bridge import render
 from opal.bridge.text.corpus import TextCorpus
 from opal.bridge.text.encoders import encoder
@@ -20,8 +19,7 @@ from opal.bridge.text.impute.arms import ALL_REAL, ARMS, THRESHOLD, WRITTEN
 from opal.bridge.text.impute.evaluate import Learner, Progress, Trial, evaluate, linear
 from opal.bridge.text.impute.picture import draw
 from opal.bridge.text.impute.task import Task, of_corpus, of_frame
-from opal.files import write_atomically, write_text
-from opal.plotting import paper_style
+from opal.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,10 +58,8 @@ class Imputation:
 
     def to_html(self) -> str:
         """One page with the picture and the tables, which needs nothing else."""
-        picture = BytesIO()
-        self._save(picture)
         name = f"Imputation of {self.task.name}"
-        shown = render.Figure(picture.getvalue(), "imputation.png", name)
+        shown = render.Figure(plotting.png(self.plot()), "imputation.png", name)
         return render.html(name, [shown, *blocks(self.result())])
 
     def result(self) -> dict[str, Any]:
@@ -109,7 +105,7 @@ class Imputation:
         metadata = {"trials": trials, **records.provenance()}
         path = records.write(self.records, out / "imputation.parquet", metadata=metadata)
         figure, page = out / "imputation.png", out / "imputation.md"
-        write_atomically(figure, self._save)
+        plotting.save(self.plot(), figure)
         found, title = self.result(), f"Imputation of {self.task.name}"
         shown = render.Figure(b"", figure.name, title)
         write_text(page, render.markdown(title, [shown, *blocks(found)]))
@@ -125,10 +121,6 @@ class Imputation:
     def _of(self, trial: Trial) -> pd.DataFrame:
         table = self.records
         return table[table["n_min"] + table["n_oversampled"] == trial.fill_to]
-
-    def _save(self, picture: Path | BytesIO) -> None:
-        with paper_style():
-            self.plot().savefig(picture, format="png", dpi=160)
 
 
 def imputation(
