@@ -175,9 +175,8 @@ def of_generators(shrinkage: float, shared: bool) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["n", "N", "n_gen", "n_shared", "alpha", "value"])
 
 
-@pytest.mark.parametrize(
-    ("shrinkage", "shared"), [(0.3, False), pytest.param(0.0, True, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("shrinkage", "shared"), [(0.3, False), (0.0, True)])
+@pytest.mark.slow
 def test_the_generator_law_tells_bias_from_noise_of_seeds(shrinkage: float, shared: bool) -> None:
     """Equation 3.15 from generators of few rows, asked for one of many."""
     table = of_generators(shrinkage, shared)

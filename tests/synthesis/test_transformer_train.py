@@ -216,6 +216,7 @@ train(MODEL, CONFIG, STREAM, folder=Path(sys.argv[1]), progress=False)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bits(
     uninterrupted: TrainedDecoder, tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ def z_of(values: np.ndarray, expected: float) -> float:
     return float((values.mean() - expected) / values.std(ddof=1) * np.sqrt(len(values)))
 
 
+@pytest.mark.slow
 def test_a_floor_is_right_on_average_and_its_error_honest() -> None:
     exact = float(expand(TRUTH, DESIGN).bias)
     found = [floor(TRUTH.law, law, DESIGN, N_ROWS) for law in tables()]

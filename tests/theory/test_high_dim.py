@@ -163,6 +163,7 @@ def test_averages_of_the_pull(loss: MarginLoss) -> None:
         np.testing.assert_allclose([float(part[index]) for part in found], expected, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_rule_solves_the_fixed_point_equations(loss: MarginLoss) -> None:
     """The equations of docs/theory.md, section 9.3, with averages by SciPy."""

@@ -44,6 +44,8 @@ from opal.bridge.text.encoders import TfIdf
 from opal.bridge.text.impute.evaluate import linear
 from tests.bridge.llm import tiny
 
+pytestmark = pytest.mark.slow
+
 QUOTAS = {"complaint": 20, "praise": 6}
 KEY = "sk-a-key-that-must-not-be-kept"
 PATIENCE_S = 150.0

@@ -309,6 +309,7 @@ def test_offline_tables_are_one_message(
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_listed_audit_and_mirror_folder(mirror: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("audit", "--datasets", "heart_failure", "--tasks", "spurious", "--json")
     found = json.loads(run(capsys, *words))["audits"]["heart_failure/spurious"]

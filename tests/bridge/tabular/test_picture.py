@@ -25,6 +25,7 @@ def records(tmp_path: Path) -> pd.DataFrame:
     return runner.run(study.cells(TINY), tmp_path / "cells", progress=False)
 
 
+@pytest.mark.slow
 def test_figure_is_drawn_and_checks_itself(mirror: Path, tmp_path: Path) -> None:
     frame = records(tmp_path)
     drawn = figure.draw(frame)
@@ -37,6 +38,7 @@ def test_figure_is_drawn_and_checks_itself(mirror: Path, tmp_path: Path) -> None
     assert np.isfinite([check.statistic for check in checks.values()]).all()
 
 
+@pytest.mark.slow
 def test_checks_fail_when_a_number_is_off_or_missing(mirror: Path, tmp_path: Path) -> None:
     frame = records(tmp_path)
     off = frame.copy()

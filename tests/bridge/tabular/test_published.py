@@ -106,7 +106,7 @@ def test_damaged_result_file_is_refused(tmp_path: Path) -> None:
     [
         (datasets.NAMES, "imbalanced", "logistic", 9),
         (datasets.NAMES, "spurious", "logistic", 15),
-        (("heart_failure",), "spurious", "catBoost", 5),
+        pytest.param(("heart_failure",), "spurious", "catBoost", 5, marks=pytest.mark.slow),
         pytest.param(("heart_failure",), "spurious", "randomForest", 5, marks=pytest.mark.slow),
     ],
 )

@@ -47,6 +47,7 @@ def grown(settings: Growing) -> Grown:
     return masked_lm.grow(SAID, settings)
 
 
+@pytest.mark.slow
 def test_a_head_grows(grown: Grown, settings: Growing) -> None:
     """It guesses what frequencies cannot; before it was trained it could not either."""
     assert grown.skill.accuracy > grown.unigram.accuracy + 0.2
@@ -95,6 +96,7 @@ def test_corruption_has_its_three_shares(grown: Grown) -> None:
     assert np.array_equal(corrupted.tokens[rest], np.array(tokens)[rest])
 
 
+@pytest.mark.slow
 def test_it_grows_on_texts_that_nothing_else_uses(settings: Growing) -> None:
     corpus = published.load_corpus("grammar")
     task = of_corpus(corpus, "praise", n_others=200)

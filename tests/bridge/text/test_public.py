@@ -46,6 +46,7 @@ def test_from_a_file_to_a_corpus(corpus: TextCorpus, tmp_path: Path) -> None:
     assert len(own.base) + len(own.human) == len(corpus.base)
 
 
+@pytest.mark.slow
 def test_an_evaluation_shows_itself(corpus: TextCorpus) -> None:
     done: list[tuple[int, int]] = []
     found = text.evaluate_texts(

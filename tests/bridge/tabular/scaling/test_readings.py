@@ -37,6 +37,7 @@ def curve(of_size: np.ndarray, noise: float = 1e-4, **columns: object) -> pd.Dat
         (readings.NO_FLOOR, 1.1 * SIZES**-0.12),
     ],
 )
+@pytest.mark.slow
 def test_each_reading_predicts_its_own_curve_best(law: ScalingLaw, of_size: np.ndarray) -> None:
     (found,) = readings.of_curves(curve(of_size))
     errors = found["held_out"]

@@ -82,6 +82,7 @@ def test_the_table_for_people(mine: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "no synthetic texts: name a model" in printed
 
 
+@pytest.mark.slow
 def test_a_model_of_this_machine_is_asked(
     mine: Path, task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

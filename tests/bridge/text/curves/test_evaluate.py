@@ -206,6 +206,7 @@ def z_of(frame: pd.DataFrame, arm: str, source: str, metric: str, added: int = 2
     return float(found["value"] / found["std_error"])
 
 
+@pytest.mark.slow
 def test_texts_of_a_perfect_generator_are_worth_human_ones(frame: pd.DataFrame) -> None:
     arm = "synthetic_weighting"
     assert z_of(frame, arm, "perfect", "balanced_risk_difference") < -3
@@ -213,6 +214,7 @@ def test_texts_of_a_perfect_generator_are_worth_human_ones(frame: pd.DataFrame) 
     assert abs(z_of(frame, arm, "perfect", "balanced_error_to_human")) < 3
 
 
+@pytest.mark.slow
 def test_texts_of_a_useless_generator_are_worth_none(frame: pd.DataFrame) -> None:
     """No better than none at all, worse than as many human texts, and given next to no weight."""
     arm = "synthetic_weighting"
@@ -223,6 +225,7 @@ def test_texts_of_a_useless_generator_are_worth_none(frame: pd.DataFrame) -> Non
     assert alpha["useless"] < 0.15 < alpha["perfect"]
 
 
+@pytest.mark.slow
 def test_exact_errors_stand_beside_estimates(frame: pd.DataFrame) -> None:
     rule = ["arm", "synthesizer", "added", "n_real", "alpha", "replicate"]
     metric = frame["metric"] == "balanced_error"

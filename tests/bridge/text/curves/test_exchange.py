@@ -135,6 +135,7 @@ def with_tests(points: pd.DataFrame, rng: np.random.Generator, error: float) -> 
     return points.assign(value=values, influence=[changes] * len(points))
 
 
+@pytest.mark.slow
 def test_intervals_of_floors_hold_them_nineteen_times_in_twenty_or_more() -> None:
     """Seeds agree and test texts move the whole curve: without these, hardly ever."""
     rng, held, n = np.random.default_rng(4), np.zeros(2), 25
@@ -176,6 +177,7 @@ def frame() -> pd.DataFrame:
     return pd.concat([evaluate(corpus, seed, settings) for seed in range(3)], ignore_index=True)
 
 
+@pytest.mark.slow
 def test_a_pilot_knows_no_more_than_half_the_texts(frame: pd.DataFrame) -> None:
     rows = plan.pilot_rows(frame, "faithful")
     assert rows["N"].max() * 4 <= 125 < 250
@@ -184,6 +186,7 @@ def test_a_pilot_knows_no_more_than_half_the_texts(frame: pd.DataFrame) -> None:
     assert (rows.groupby("seed").size() == 17).all()
 
 
+@pytest.mark.slow
 def test_what_a_plan_recommends_is_trained_beyond_its_pilot(frame: pd.DataFrame) -> None:
     made = plan.plan_purchase(frame, "faithful")
     assert made.promised[1] > 0
@@ -206,6 +209,7 @@ def test_what_a_plan_recommends_is_trained_beyond_its_pilot(frame: pd.DataFrame)
     assert came["came"] == "gain"
 
 
+@pytest.mark.slow
 def test_a_plan_that_is_not_sure_does_not_say_buy(frame: pd.DataFrame) -> None:
     """Texts worse than none are not bought; where pilots are noise, the plan is open."""
     pilot = frame["arm"].eq("pilot") & frame["synthesizer"].eq("faithful")
@@ -223,6 +227,7 @@ def test_a_plan_that_is_not_sure_does_not_say_buy(frame: pd.DataFrame) -> None:
     assert unsure.promised[0] == plan.plan_purchase(frame, "faithful").promised[0]
 
 
+@pytest.mark.slow
 def test_the_comparison_has_a_row_for_every_source(frame: pd.DataFrame, tmp_path: Path) -> None:
     compared = plan.comparison(frame).set_index("source")
     assert set(compared.index) == {"faithful", "human"}
@@ -245,6 +250,7 @@ def printed(result: dict[str, Any]) -> str:
     return console.export_text()
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_explained(frame: pd.DataFrame, tmp_path: Path) -> None:
     """No human texts, one size, one seed: each dash has a reason, in JSON and below the tables."""
     alone = frame[(frame["synthesizer"] != "human") & frame["added"].isin([0, 250])]
