@@ -51,7 +51,7 @@ def test_the_guide_has_a_file_of_each_kind() -> None:
         "paper_figures/student.py",
         "simulations/student.py",
     ]
-    assert len(SNIPPETS) == 2
+    assert len(SNIPPETS) == 3
 
 
 # The first compares a thousand replicates with theory; that the files work is seen below too.
@@ -59,6 +59,16 @@ def test_the_guide_has_a_file_of_each_kind() -> None:
 def test_a_snippet_runs(number: int, house: Path) -> None:
     assert "assert " in SNIPPETS[number]  # what it shows, it checks itself
     exec(compile(SNIPPETS[number], f"extend.md, snippet {number + 1}", "exec"), {})
+
+
+@pytest.mark.slow
+def test_a_panel_goes_into_a_paper(
+    house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "student", "--preset", "tiny", "--json"]) == 0
+    exec(compile(SNIPPETS[2], "extend.md, snippet 3", "exec"), {})
+    assert (tmp_path / "student.pdf").stat().st_size > 5000
 
 
 @pytest.mark.slow

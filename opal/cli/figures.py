@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from opal import executors, interrupts
-from opal.cli import configuration, output, registry
+from opal.cli import configuration, drawing, output, registry
 from opal.cli.configuration import NOT_JUDGED, UNJUDGED
+from opal.cli.drawing import Source
 from opal.cli.parsing import help_text, parse
-from opal.cli.run import passed
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from opal.runner import Cell, Started
 
 _CELLS = "records"  # folder of finished cells under --out
@@ -48,7 +46,7 @@ class Figures:
     """Figures to draw; all of them if none is named."""
     preset: Literal["tiny", "quick", "full"] = "quick"
     """How large the studies are."""
-    tables: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = ()
+    drawn_from: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = ()
     """Records of `opal run` to draw, where nothing is to be run; without NAMES, all figures that
     they have the studies of."""
     formats: Annotated[tuple[Literal["png", "pdf", "svg"], ...], tyro.conf.arg(name="format")] = (
@@ -66,32 +64,13 @@ class Figures:
     """Print JSON."""
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where the records of a study come from."""
-
-    study: str
-    preset: str
-    config: Mapping[str, Any]
-
-    @property
-    def label(self) -> str:
-        """The preset, or digits of another configuration."""
-        return configuration.label(self.study, self.preset, self.config)
-
-    @property
-    def is_preset(self) -> bool:
-        """Whether the configuration is one that the study proposes."""
-        return self.label == self.preset
-
-
 def main(args: Sequence[str]) -> int:
     """Draw the figures that were asked for; 1 if a check fails or one asked by name is left out.
 
     At the preset tiny no check is judged.
     """
     options, configs = configure(args)
-    if options.tables:
+    if options.drawn_from:
         return _told(*_redrawn(options, configs), options)
     names = options.names or tuple(registry.claims("figure"))
     modules = {name: registry.load("figure", name) for name in names}
@@ -152,7 +131,7 @@ def _redrawn(
         raise ValueError(
             "--from draws records as they are; leave --preset and the flags of the study out."
         )
-    tables = _tables(options.tables)
+    tables = drawing.read(options.drawn_from)
     figures = {n: registry.load("figure", n) for n in options.names or registry.claims("figure")}
     chosen = {n: each for n, each in figures.items() if tables.keys() >= {*each.STUDIES}}
     for name in options.names:
@@ -170,27 +149,10 @@ def _redrawn(
         start = time.perf_counter()
         frame = pd.concat([tables[study][1] for study in figure.STUDIES], ignore_index=True)
         sources = [tables[study][0] for study in figure.STUDIES]
-        drawn.append(_figure(name, figure, frame, sources, start, options))
+        drawn.append(
+            drawing.write(name, figure, frame, sources, start, options.out, options.formats)
+        )
     return drawn, {}
-
-
-def _tables(paths: Sequence[Path]) -> dict[str, tuple[_Source, pd.DataFrame]]:
-    """Records by study, and what is known of them."""
-    from opal import records
-
-    found: dict[str, tuple[_Source, pd.DataFrame]] = {}
-    for path in paths:
-        frame, told = records.read(path), records.read_metadata(path)
-        study, preset, config = (told.get(each) for each in ("study", "preset", "config"))
-        if study not in registry.claims("study") or not isinstance(config, dict):
-            raise ValueError(
-                f"--from must name records that `opal run` has written; {path} says of no study "
-                "that it is its."
-            )
-        if study in found:
-            raise ValueError(f"--from names two tables of study {study}; the second is {path}.")
-        found[study] = _Source(study, str(preset), config), frame
-    return found
 
 
 def _missing(figure: ModuleType) -> str | None:
@@ -201,7 +163,7 @@ def _missing(figure: ModuleType) -> str | None:
 
 def _studies(
     figures: Mapping[str, ModuleType], configs: Mapping[str, Any], options: Figures
-) -> dict[str, tuple[_Source, list[Cell]]]:
+) -> dict[str, tuple[Source, list[Cell]]]:
     """Each study that figures read, with its cells, all checked before any of them starts."""
     from opal import runner
 
@@ -210,13 +172,13 @@ def _studies(
         config = configs.get(study, configuration.preset(study, options.preset))
         cells = registry.load("study", study).cells(config)
         runner.check_finished(cells, options.out / _CELLS / study)
-        studies[study] = _Source(study, options.preset, asdict(config)), cells
+        studies[study] = Source(study, options.preset, asdict(config)), cells
     return studies
 
 
 def _drawn(
     figures: Mapping[str, ModuleType],
-    studies: Mapping[str, tuple[_Source, list[Cell]]],
+    studies: Mapping[str, tuple[Source, list[Cell]]],
     options: Figures,
 ) -> list[dict[str, Any]]:
     """Draw figure after figure, while the workers are on to the next ones' cells."""
@@ -252,11 +214,15 @@ def _drawn(
                 output.print_lines(f"{name} … ({len(drawn) + 1} of {len(figures)}{left})")
             parts = [started[s].finish(progress=not options.json) for s in figure.STUDIES]
             frame = pd.concat(parts, ignore_index=True)
-            drawn.append(_figure(name, figure, frame, sources[name], start, options))
+            drawn.append(
+                drawing.write(
+                    name, figure, frame, sources[name], start, options.out, options.formats
+                )
+            )
     return drawn
 
 
-def _work(figure: ModuleType, sources: Sequence[_Source], started: Mapping[str, Started]) -> float:
+def _work(figure: ModuleType, sources: Sequence[Source], started: Mapping[str, Started]) -> float:
     """What is still to be computed for a figure, in seconds of one core at the quick preset.
 
     Nothing is known of another configuration.
@@ -283,52 +249,6 @@ def time_left(work: Mapping[str, float], name: str, elapsed: float, options: Fig
         return ""
     said = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
     return f", about {said} left"
-
-
-def _figure(
-    name: str,
-    figure: ModuleType,
-    frame: pd.DataFrame,
-    sources: Sequence[_Source],
-    start: float,
-    options: Figures,
-) -> dict[str, Any]:
-    """Draw one figure, check it, and write all."""
-    from opal import records
-    from opal.files import write_json
-
-    stem = "-".join([name, *(source.label for source in sources if not source.is_preset)])
-    pictures = [options.out / f"{stem}.{kind}" for kind in options.formats]
-    _draw(figure, frame, pictures)
-    checks = figure.checks(frame)
-    report = {
-        "name": name,
-        "passed": passed(checks),
-        "caption": figure.caption(frame) if hasattr(figure, "caption") else figure.CAPTION,
-        "preset": sources[0].preset,
-        "config": {source.study: dict(source.config) for source in sources},
-        "pictures": [str(picture) for picture in pictures],
-        "checks": [check.as_dict() for check in checks],
-        "wall_time_s": time.perf_counter() - start,
-    }
-    stored = output.strict({**report, **records.provenance()})
-    write_json(options.out / f"{stem}.json", stored)
-    return report
-
-
-def _draw(figure: ModuleType, frame: pd.DataFrame, paths: Sequence[Path]) -> None:
-    """Write the picture in each format, each whole or absent."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    from opal import plotting
-
-    picture = figure.draw(frame)
-    for path in paths:
-        plotting.save(picture, path)
-    plt.close(picture)
 
 
 def _say(drawn: Sequence[dict[str, Any]], left_out: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from opal import records
 from opal.cli import figures, main, registry
 
 WORDS = ["figures", "example_figure", "--out", "here"]
@@ -149,3 +150,97 @@ def test_an_infinite_threshold_is_stored_as_strict_json(
     text = (example / "here" / "example_figure.json").read_text()
     assert "Infinity" not in text
     assert json.loads(text)["checks"][0]["threshold"] is None
+
+
+def test_flags_of_the_study_change_the_figure_and_no_other_file(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*WORDS, "--json"]) == 0
+    before = {path: path.read_bytes() for path in (example / "here").glob("example_figure.*")}
+    capsys.readouterr()
+    assert main([*WORDS, "--largest", "2", "--scale", "0.5", "--json"]) == 0
+    (drawn,) = json.loads(capsys.readouterr().out)["figures"]
+    assert drawn["config"] == {"example_study": {"largest": 2, "scale": 0.5}}
+    assert drawn["checks"][0]["statistic"] == 2
+    (png, pdf) = map(Path, drawn["pictures"])
+    assert png.name.startswith("example_figure-")
+    assert (png.exists(), pdf.exists(), png.with_suffix(".json").exists()) == (True, True, True)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_flags_of_a_study_belong_to_one_figure(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["figures", "--largest", "2"], ["figures", "alpha", "scaling", "--largest", "2"]):
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert end.value.code == 2
+        assert "--largest" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*WORDS, "--help"])
+    assert "The largest number. (default: 3)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", sorted(registry.claims("figure")))
+def test_every_figure_takes_the_flags_of_its_studies(name: str) -> None:
+    _, configs = figures.configure([name, "--preset", "tiny"])
+    assert [*configs] == [*registry.load("figure", name).STUDIES]
+
+
+def test_records_that_are_there_are_drawn(
+    example: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "claims", lambda kind: {f"example_{kind}": "the only one"})
+    main(["run", "example_study", "--out", "results"])
+    main(["run", "example_study", "--largest", "2", "--out", "results"])
+    tables = sorted((example / "results").glob("*.parquet"))
+    capsys.readouterr()
+    for table in tables:
+        words = ["figures", "--from", str(table), "--format", "svg", "--out", "here", "--json"]
+        assert main(words) == 0
+        (drawn,) = json.loads(capsys.readouterr().out)["figures"]
+        (picture,) = drawn["pictures"]
+        stem = table.stem.replace("_study", "_figure").removesuffix("-quick")
+        assert picture == f"here/{stem}.svg"
+        assert Path(picture).read_text().startswith("<?xml")
+    assert not (example / "here" / "records").exists()  # nothing was run
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--from", "a.parquet", "--preset", "full"], "leave --preset and the flags"),
+        (["--from", "a.parquet", "--largest", "2"], "leave --preset and the flags"),
+        (["--from", "a.parquet", "a.parquet"], "two tables of study example_study"),
+        (["--from", "b.parquet"], "says of no study"),
+        (["--from", "none.parquet"], "no records at none.parquet"),
+    ],
+)
+def test_what_cannot_be_drawn_from_records_is_told(
+    example: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    main(["run", "example_study", "--out", "results"])
+    table = example / "results" / "example_study-quick.parquet"
+    records.write(records.read(table), example / "b.parquet")
+    table.rename(example / "a.parquet")
+    table.with_suffix(".json").rename(example / "a.json")
+    capsys.readouterr()
+    assert main(["figures", "example_figure", *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not (example / "figures").exists()
+
+
+def test_a_figure_needs_all_its_studies(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["run", "example_study", "--out", "results"])
+    capsys.readouterr()
+    assert main(["figures", "alpha", "--from", "results/example_study-quick.parquet"]) == 2
+    said = capsys.readouterr().err
+    assert "figure alpha draws records of alpha; --from holds example_study" in said
+
+
+def test_no_picture_has_fonts_that_journals_refuse(example: Path) -> None:
+    main([*WORDS, "--format", "pdf", "svg"])
+    content = (example / "here" / "example_figure.pdf").read_bytes()
+    assert b"/Type42" in content or b"/FontFile2" in content or b"/CIDFontType2" in content
+    assert b"/Type3" not in content
+    assert not (example / "here" / "example_figure.png").exists()
