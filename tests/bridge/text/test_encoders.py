@@ -132,7 +132,10 @@ def small_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
         intermediate_size=32,
     )
     tokenizer.save_pretrained(folder)
-    transformers.BertModel(config).save_pretrained(folder)
+    torch = pytest.importorskip("torch", reason="needs the extra text")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformers.BertModel(config).save_pretrained(folder)
     return str(folder)
 
 
