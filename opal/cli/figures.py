@@ -251,7 +251,7 @@ def time_left(work: Mapping[str, float], name: str, elapsed: float, options: Fig
     return f", about {said} left"
 
 
-def _say(drawn: Sequence[dict[str, Any]], left_out: dict[str, str]) -> None:
+def _say(drawn: Sequence[dict[str, Any]], left_out: Mapping[str, str]) -> None:
     rows = [
         (
             figure["name"],
