@@ -11,7 +11,7 @@ from typing import Any
 
 from opal import files
 from opal.bridge.llm.budget import FREE, Budget, Meter, Prices, bound
-from opal.bridge.llm.completion import read_completion
+from opal.bridge.llm.completion import read_completion, read_object
 from opal.bridge.llm.dialect import Complaint, Dialect, LimitName
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import pending
@@ -199,12 +199,9 @@ def _outcome(line: str) -> tuple[str, _Outcome]:
     Raises:
         ValueError: the line is no result of a chat completion.
     """
-    try:
-        result = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
-        result = None
-    key = result.get("custom_id") if isinstance(result, dict) else None
-    if not isinstance(result, dict) or not isinstance(key, str):
+    result = read_object(line)
+    key = result.get("custom_id") if result else None
+    if result is None or not isinstance(key, str):
         raise ValueError(
             "it is no result of a batch: each line must be a JSON object with a custom_id"
         )
@@ -241,10 +238,7 @@ def _unwrapped(response: object) -> tuple[int | None, object]:
         return 200, response
     status, body = response.get("status_code"), response.get("body")
     if isinstance(body, str):
-        try:
-            body = json.loads(body)
-        except (json.JSONDecodeError, RecursionError):
-            body = None
+        body = read_object(body)
     number = int(str(status)) if str(status).isdecimal() else None
     if isinstance(body, dict) and body.get("error") and number in (None, 200):
         number = 500 if "choices" not in body else number
