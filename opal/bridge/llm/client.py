@@ -142,7 +142,7 @@ class OpenAIClient:
                 dialect = adapted
             except (openai.OpenAIError, AskError, _BodyError) as error:
                 return error
-            except ValueError:
+            except UnicodeError:
                 # Before anything left: openai adds headers from variables of its own.
                 return FatalError(
                     "the request cannot be sent; OPENAI_ORG_ID, OPENAI_PROJECT_ID or "

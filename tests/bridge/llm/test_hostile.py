@@ -17,6 +17,7 @@ from opal import cli
 from opal.bridge.llm import batch
 from opal.bridge.llm.budget import Limits, RateLimiter
 from opal.bridge.llm.command import samples_wanted
+from opal.bridge.llm.database import LedgerError
 from opal.bridge.llm.endpoint import Endpoint, retry_after
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
@@ -125,6 +126,16 @@ def test_headers_that_cannot_be_sent_cost_nothing(
         generate(Plain(), {"a": 2}, client(server, retries=0), ledger)
     assert not server.seen
     assert ledger.spent() == 0
+
+
+def test_a_ledger_that_cannot_be_written_is_told_as_that(
+    serve: Serve, client: Open, ledger: Ledger
+) -> None:
+    ledger.run("PRAGMA max_page_count = 1")  # as of a full disk
+    server = serve()
+    with pytest.raises(LedgerError, match="cannot be read or written: database or disk is full"):
+        generate(Plain(topic="rain " * 10_000), {"a": 2}, client(server), ledger)
+    assert not server.seen
 
 
 def test_certificates_that_are_not_there_are_named(
