@@ -96,7 +96,7 @@ class Endpoint:
 
     def told(self, text: str) -> str:
         """A message in one line, without the key or what looks like one."""
-        return masked(" ".join(text.replace(self.key, HIDDEN).split()))
+        return masked(" ".join(self.masked(text).split()))
 
     def options(self) -> dict[str, Any]:
         """What the client of the openai package is told of it."""

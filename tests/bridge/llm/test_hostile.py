@@ -155,6 +155,10 @@ def test_a_key_without_a_prefix_is_not_shown_either(key: str) -> None:
     assert key not in str(refused.value)
 
 
+def test_what_stands_for_no_key_may_be_said() -> None:
+    assert Endpoint("http://localhost/v1", "none").told("there is\nnone") == "there is none"
+
+
 def test_marks_that_turn_a_line_around_are_not_printed() -> None:
     assert shown("a\u202eb\u2066c \U0001f642") == "a�b�c \U0001f642"
 
