@@ -82,10 +82,11 @@ class Call:
         cost = self.cost(tokens)
         billed, missing = (cost, 0) if tokens is not None else (0, cost)
         if self.attempts:
-            self._ledger.failed(
-                self.request, kind, message, billed,
-                final=final, lost=self._unbooked + missing, tokens=tokens,
-            )  # fmt: skip
+            with self._ledger.together():
+                self._ledger.failed(
+                    self.request, kind, message, billed,
+                    final=final, lost=self._unbooked + missing, tokens=tokens,
+                )  # fmt: skip
         self.end(cost)
 
     def end(self, cost: int | None) -> None:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from opal.bridge.llm.budget import Budget, Meter, Prices
 from opal.bridge.llm.database import LedgerError
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import report
-from opal.bridge.llm.request import Gate, Reply, Request
+from opal.bridge.llm.request import FailedError, Gate, Reply, Request
 from opal.bridge.llm.run_state import RunState
 from tests.bridge.llm.plain import Plain, indices
 
@@ -150,6 +151,28 @@ def test_what_was_on_its_way_may_be_lost_and_stays_booked(tmp_path: Path) -> Non
         assert (told.attempts, told.cost, told.lost) == (3, 30e-9, 1400e-9)
         assert [tokens for _, tokens in ledger.recent(60.0)] == [50] * 3
         assert ledger.recent(0.0) == []
+
+
+class Lost(Instant):
+    """A client whose answers are lost."""
+
+    async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
+        await gate()
+        raise FailedError("it broke.", kind="connection", tokens=None)
+
+
+def test_a_failure_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    budget = Budget(1.0, Prices(1.0, 1.0))
+    with Ledger(tmp_path / "l.db") as ledger:
+        ledger.run(
+            "CREATE TEMP TRIGGER stops BEFORE UPDATE ON requests WHEN NEW.error IS NOT NULL "
+            "BEGIN SELECT RAISE(ABORT, 'stopped'); END"
+        )
+        with pytest.raises(LedgerError, match="stopped"):
+            generate(WRITER, {"a": 1}, Lost(), ledger, budget=budget)
+        assert report(ledger).unknown == 1
+        worst = Meter(budget, 0).worst(WRITER.request("a", 0))
+        assert ledger.spent() == ledger.lost() == worst
 
 
 def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
