@@ -263,6 +263,8 @@ def _take(
         return refusal.kind
     if state == "sent":
         ledger.give_up(request)
+    if state == "failed":
+        ledger.reopen(request)
     tokens = bound(request)  # the most that it can have, where the endpoint did not count
     if reply.tokens_in is not None and reply.tokens_out is not None:
         tokens = reply.tokens_in, reply.tokens_out

@@ -212,6 +212,13 @@ class Ledger(Database):
             "UPDATE requests SET lost = lost + reserved, reserved = 0 WHERE key = ?", request.key
         )
 
+    def reopen(self, request: Request) -> None:
+        """Forget that a request gave no sample, for its answer comes after all."""
+        self.run(
+            "DELETE FROM slots WHERE samples = 0 AND request = "
+            "(SELECT id FROM requests WHERE key = ?)", request.key,
+        )  # fmt: skip
+
     def total(self, what: str) -> int:
         """A sum over all requests."""
         (value,) = self.run(f"SELECT coalesce(sum({what}), 0) FROM requests").fetchone()
