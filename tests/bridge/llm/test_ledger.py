@@ -102,6 +102,12 @@ def test_what_is_no_ledger_is_told_and_left_untouched(
         Ledger(path)
 
 
+def test_a_copy_is_told_by_the_name_of_what_was_copied(tmp_path: Path) -> None:
+    (tmp_path / "copy").write_text("no ledger" * 100)
+    with pytest.raises(LedgerError, match=r"^mine.db is no ledger"):
+        Ledger(tmp_path / "copy", copy_of=Path("mine.db"))
+
+
 @pytest.mark.parametrize("table", ["reply", "request"])
 def test_a_changed_answer_or_request_is_never_served(tmp_path: Path, table: str) -> None:
     path = tmp_path / "ledger.db"
