@@ -129,7 +129,7 @@ def load(paths: Sequence[Path], ledger: Ledger, prices: Prices | None = None) ->
             why.update([taken] if taken else [])
     ledger.flush()
     told = tuple(f"{count} × {text}" for text, count in why.most_common(3))
-    return Loaded(done, failed, len(ledger.waiting()), known, told)
+    return Loaded(done, failed, ledger.waiting(), known, told)
 
 
 @dataclass(frozen=True)

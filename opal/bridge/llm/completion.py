@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from opal.bridge.llm.request import MOST_TOKENS, RefusedError, Reply, whole
+from opal.bridge.llm.request import MOST_TOKENS, RefusedError, Reply, encodable
 
 _NAME = 500  # characters of the name of a model, and of a reason
 # Words in the codes of errors that come without a status, and the status that each stands for.
@@ -76,8 +76,8 @@ def read_completion(payload: object) -> Reply:
         content,
         tokens_in,
         tokens_out,
-        whole(reason[:_NAME]) if isinstance(reason, str) else None,
-        whole(model[:_NAME]) if isinstance(model, str) else "",
+        encodable(reason[:_NAME]) if isinstance(reason, str) else None,
+        encodable(model[:_NAME]) if isinstance(model, str) else "",
     )
 
 

@@ -210,7 +210,7 @@ class Traffic:
             async with asyncio.timeout(self._timeout):
                 response = await send(request)
                 try:
-                    content = await _whole(response)
+                    content = await _content(response)
                 finally:
                     await response.aclose()
         except (
@@ -244,7 +244,7 @@ class Traffic:
                 headers.pop(name, None)
 
 
-async def _whole(response: httpx2.Response) -> bytes:
+async def _content(response: httpx2.Response) -> bytes:
     """The content of an answer that is not longer than any can be."""
     content = bytearray()
     # As it is sent: httpx2 unpacks without bound, and what is packed twice grows a million times.

@@ -16,11 +16,20 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from opal.bridge.llm.request import FailedError, FatalError, Gate, RefusedError, Reply, Request
+from opal.bridge.llm.dialect import without_system
+from opal.bridge.llm.request import (
+    NOTHING,
+    FailedError,
+    FatalError,
+    Gate,
+    RefusedError,
+    Reply,
+    Request,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -124,15 +133,14 @@ class LocalClient:
         """
         from jinja2 import TemplateError
 
-        messages = [{"role": m.role, "content": m.content} for m in request.messages]
         if not self._tokenizer.chat_template:
-            return "\n\n".join([*(each["content"] for each in messages), "Answer:\n"])
+            return "\n\n".join([*(each.content for each in request.messages), "Answer:\n"])
         reason = ""
-        for tried in (messages, _joined(messages)):
+        for tried in (request.messages, without_system(request.messages)):
             try:
                 return str(
                     self._tokenizer.apply_chat_template(
-                        tried, tokenize=False, add_generation_prompt=True
+                        list(map(asdict, tried)), tokenize=False, add_generation_prompt=True
                     )
                 )
             except TemplateError as error:
@@ -150,7 +158,7 @@ class LocalClient:
                 f"prompt and answer must fit into the model's {most} tokens; got {len(tokens)} + "
                 f"{request.max_tokens}: lower --max-tokens, or shorten the texts.",
                 kind="length",
-                tokens=(0, 0),
+                tokens=NOTHING,
             )
         return tokens
 
@@ -169,7 +177,7 @@ class LocalClient:
         except (RuntimeError, ValueError, IndexError, MemoryError) as error:
             for each in batch:
                 if not each.answered.done():
-                    failure = FailedError(f"{self.name}: {error}", kind="model", tokens=(0, 0))
+                    failure = FailedError(f"{self.name}: {error}", kind="model", tokens=NOTHING)
                     each.answered.set_exception(failure)
             return
         for each, reply in zip(batch, replies, strict=True):
@@ -245,14 +253,6 @@ def loaded(path: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizer
             f"{path!r} must be a causal language model with its tokenizer; {reason}"
         ) from error
     return model, tokenizer
-
-
-def _joined(messages: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The messages, with the system's words at the head of the user's."""
-    if len(messages) < 2 or messages[0]["role"] != "system":
-        return messages
-    head, user, *rest = messages
-    return [{"role": user["role"], "content": f"{head['content']}\n\n{user['content']}"}, *rest]
 
 
 def _settle(waiting: _Waiting, reply: Reply) -> None:

@@ -24,7 +24,7 @@ class HopelessError(ValueError):
 class Call:
     """A request for which the meter holds its worst case.
 
-    ``open`` says whether attempts may leave still, and ``paused`` is told of a pause in seconds.
+    ``is_open`` says whether attempts may leave still; ``paused`` is told of a pause in seconds.
     """
 
     def __init__(
@@ -253,7 +253,7 @@ class Loop:
                 raise FatalError(str(error)) from None
             self._land(group, request, None, error.kind, str(error))
         except FatalError as error:
-            call.fail("fatal", str(error), (0, 0), final=False)
+            call.fail("fatal", str(error), NOTHING, final=False)
             raise
         else:
             if call.attempts == 0:

@@ -132,14 +132,11 @@ def usage(samples: Sequence[WrittenSample], ledger: Ledger, prompter: Prompter) 
 
 def _rejected(samples: Sequence[WrittenSample], ledger: Ledger, prompter: Prompter) -> Counter[str]:
     """Reasons of the prompter's answers without samples, and of parts of answers with some."""
-    reasons: Counter[str] = Counter()
     answered = (
-        "SELECT run, reason FROM slots JOIN requests ON requests.id = slots.request "
-        "WHERE samples = 0 AND state = 'done'"
+        "SELECT reason FROM slots JOIN requests ON requests.id = slots.request "
+        "WHERE run = ? AND samples = 0 AND state = 'done'"
     )
-    for run, reason in ledger.rows(answered):
-        if run == prompter.identity:
-            reasons[_kind(reason)] += 1
+    reasons = Counter(_kind(reason) for (reason,) in ledger.rows(answered, prompter.identity))
     # Texts come one an answer; of several rows in an answer, some may count and others not.
     read = getattr(prompter, "read", None)
     if read is None:

@@ -140,7 +140,7 @@ class RunState:
         if entry.state == "exported":
             raise LedgerError(
                 f"request {request.index} of group {request.group!r} waits in an exported batch, "
-                f"and {len(self._ledger.waiting()):,} do in all; load their results with "
+                f"and {self._ledger.waiting():,} do in all; load their results with "
                 "--batch-in, or give them up with --batch-release, first."
             )
         if entry.reply is not None:

@@ -171,7 +171,7 @@ def test_answers_of_the_older_protocol_are_refused_whole(ledger: Ledger, tmp_pat
     (tmp_path / "in.jsonl").write_text(json.dumps(result))
     with pytest.raises(ValueError, match="an answer of another kind"):
         batch.load([tmp_path / "in.jsonl"], ledger)
-    assert ledger.waiting() == [key]
+    assert ledger.states() == {key: "exported"}
 
 
 def test_no_one_waits_for_a_billion_samples() -> None:
