@@ -54,6 +54,7 @@ _POINTER = FileKind(
     "a pointer of Git LFS",
     "the table itself was not fetched: run git lfs pull where the repository was cloned",
 )
+_PICKLE = FileKind("a pickle of Python", "write the table as CSV or Parquet")
 JSON_REMEDY = "pandas.read_json(...).to_csv(...), with lines=True for JSON lines"
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 """Ends of names of files that :func:`unpacked` opens."""
@@ -79,8 +80,8 @@ _BEGINNINGS: Sequence[tuple[bytes, FileKind]] = (
     (b"RDX", FileKind("a file of R (RData)", "write the table with write.csv in R")),
     (b"$FL2", FileKind("a file of SPSS (sav)", "export the table as CSV")),
     (b"<stata_dta>", FileKind("a file of Stata (dta)", "export the table as CSV")),
-    (b"\x80\x04\x95", FileKind("a pickle of Python", "write the table as CSV or Parquet")),
-    (b"\x80\x05\x95", FileKind("a pickle of Python", "write the table as CSV or Parquet")),
+    (b"\x80\x04\x95", _PICKLE),
+    (b"\x80\x05\x95", _PICKLE),
     (b"version https://git-lfs.github.com/spec/", _POINTER),
     (b"\x89PNG", FileKind("a picture (PNG)", "name the table")),
     (b"\xff\xd8\xff", FileKind("a picture (JPEG)", "name the table")),
@@ -90,6 +91,8 @@ _PACKERS: Mapping[bytes, Callable[[bytes], bytes]] = {
     b"BZh": bz2.decompress,
     b"\xfd7zXZ\x00": lzma.decompress,
 }
+# RuntimeError: a zip archive with a password, or packed in a way that Python does not know.
+_SPOILED = (OSError, EOFError, RuntimeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 _MARKUP = (b"<!doctype html", b"<html", b"<head", b"<body", b"<?xml", b"<!--", b"<error", b"<table")
 
 
@@ -105,8 +108,8 @@ def unpacked(content: bytes) -> bytes:
                 return unpack(content)
         if file_kind(content) == _ARCHIVE:
             return _alone(content)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
-        raise ValueError(f"it cannot be unpacked ({error}): fetch it again") from error
+    except _SPOILED as error:
+        raise ValueError(f"it cannot be unpacked ({error}): fetch it again, or unpack it first") from error
     return content
 
 
@@ -143,7 +146,7 @@ def _zipped(content: bytes) -> FileKind:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = set(archive.namelist())
             mime = archive.read("mimetype") if "mimetype" in names else b""
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except (*_SPOILED, ValueError):
         return _ARCHIVE
     if b"opendocument.spreadsheet" in mime:
         return _SPREADSHEET

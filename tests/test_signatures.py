@@ -29,6 +29,14 @@ def zipped(**files: bytes) -> bytes:
     return out.getvalue()
 
 
+def packed_strangely(archive: bytes) -> bytes:
+    """A zip archive that says that its first file is packed by method 9, as Windows does."""
+    entry = archive.index(b"PK\x01\x02")
+    return (
+        archive[:8] + b"\x09\x00" + archive[10 : entry + 10] + b"\x09\x00" + archive[entry + 12 :]
+    )
+
+
 def saved(kind: str) -> bytes:
     out = io.BytesIO()
     if kind == "npy":
@@ -98,6 +106,8 @@ def test_what_is_no_table_is_named(name: str, content: bytes, match: str, tmp_pa
     [
         (gzip.compress(CSV)[:-9], "cannot be unpacked"),
         (zipped(a_csv=CSV)[:-9], "cannot be unpacked"),
+        (packed_strangely(zipped(a_csv=CSV)), "cannot be unpacked .*compression"),
+        (packed_strangely(zipped(mimetype=b"x")), "cannot be unpacked .*compression"),
         (zipped(a_csv=CSV, b_csv=CSV), r"zip archive of 2 files \(a\.csv, b\.csv\): unpack it"),
         (b'[{"n": 1, "y": 2}]', r"it is JSON: write it as CSV \(pandas\.read_json"),
         (b'{"n": 1}\n{"n": 2}\n', "it is JSON"),
