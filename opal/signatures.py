@@ -109,7 +109,7 @@ def unpacked(content: bytes) -> bytes:
         if file_kind(content) == _ARCHIVE:
             return _alone(content)
     except _SPOILED as error:
-        raise ValueError(f"it cannot be unpacked ({error}): fetch it again, or unpack it first") from error
+        raise ValueError(f"it cannot be unpacked ({error}): fetch or unpack it anew") from error
     return content
 
 

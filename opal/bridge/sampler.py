@@ -189,7 +189,7 @@ class OpalSampler(BaseOverSampler):
             )
 
     def _checked_table(self, X: Any, label: np.ndarray) -> TypedTable:
-        """TypedTable that may hold anything: what makes the rows says what it needs of them."""
+        """The table, which may hold anything: what makes the rows says what it needs of them."""
         if not isinstance(X, pd.DataFrame):
             check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")
         else:
