@@ -45,9 +45,9 @@ RANKS = {
 BRIDGE_RANKS = {
     "download": 0,
     "features": 0,
-    "labels": 0,
     "render": 0,
     "resampling": 0,
+    "target": 0,
     "llm": 1,
     "label_scores": 1,
     "label_noise": 2,

@@ -27,8 +27,8 @@ from opal.bridge.features import (
     kept,
     rows_of,
 )
-from opal.bridge.labels import name_of, one_column
 from opal.bridge.supply import Asked, Made, Shortage
+from opal.bridge.target import name_of, one_column
 from opal.objective import Design, Weighting
 from opal.synthesis.resample import Duplication
 from opal.synthesis.synthesizer import Synthesizer

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from opal import spelling
-from opal.bridge import labels
 from opal.bridge.features import rows_of
 from opal.bridge.llm.budget import Budget, Limits
 from opal.bridge.llm.request import ModelSettings
 from opal.bridge.prompts import transcript
 from opal.bridge.prompts.common import identity
+from opal.bridge.target import matched
 from opal.bridge.text.corpus import text_table
 from opal.synthesis.resample import Duplication
 from opal.synthesis.synthesizer import Synthesizer
@@ -177,7 +177,7 @@ def _pooled(pool: pd.DataFrame, real: Real, wanted: Sequence[int]) -> list[Made]
     usable = np.array([known.issuperset(each) for each in seeds], dtype=bool)
     source = [str(each) for each in pool.get("source", ["pool"] * len(pool))]
     rows = pool.iloc[:, [place[name] for name in columns]]
-    label = labels.matched(pool.iloc[:, place[target]], real.classes, f"column {target!r}")
+    label = matched(pool.iloc[:, place[target]], real.classes, f"column {target!r}")
     made = []
     for k, n in enumerate(wanted):
         mine = np.flatnonzero(usable & (label == k))[:n]

@@ -1,4 +1,4 @@
-"""Labels of whatever type: what a label column holds, and whether those of two tables are equal."""
+"""The target of a classifier, labels of whatever type, and which of two tables are equal."""
 
 from __future__ import annotations
 

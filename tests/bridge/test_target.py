@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.labels import matched, one_column
+from opal.bridge.target import matched, one_column
 
 
 @pytest.mark.parametrize(
