@@ -16,6 +16,7 @@ import tyro
 from opal import executors, interrupts, memory
 from opal.cli import output, registry
 from opal.cli.parsing import HELP_FLAGS, parse, show_help, unknown
+from opal.validation import flag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,17 +129,17 @@ def _check_numbers(name: str, value: Any) -> None:
         ValueError: a number is not finite, or a whole one is negative, cannot be counted to, or is
             of more things than memory can hold.
     """
-    flag = f"--{name.replace('_', '-')}"
     if isinstance(value, tuple | list):
         for each in value:
             _check_numbers(name, each)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{flag} must be finite; got {value}.")
+        raise ValueError(f"{flag(name)} must be finite; got {value}.")
     elif isinstance(value, int) and not isinstance(value, bool):
         if not 0 <= value < 2**63:
-            raise ValueError(f"{flag} must be at least 0 and below 2^63; got {value}.")
+            raise ValueError(f"{flag(name)} must be at least 0 and below 2^63; got {value}.")
         if "seed" not in name:
-            memory.require(_EACH * value, f"{flag} {value}: so many rows or results", "Lower it")
+            what = f"{flag(name)} {value}: so many rows or results"
+            memory.require(_EACH * value, what, "Lower it")
 
 
 def _command(base: Any) -> type[Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from opal.bridge.llm.command import Asking
+from opal.validation import flag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,8 +177,8 @@ class Impute(Asking):
             given = getattr(self, name)
             if given not in (None, value):
                 raise ValueError(
-                    f"--protocol published fixes --{name.replace('_', '-')}; got {given}. Leave it "
-                    "out, or ask for --protocol sound."
+                    f"--protocol published fixes {flag(name)}; got {given}. Leave it out, or ask "
+                    "for --protocol sound."
                 )
 
     def _refuse_flags(self) -> None:
@@ -191,8 +192,8 @@ class Impute(Asking):
         of_file = [name for name in ("synthetic", "fixed_seeds") if getattr(self, name)]
         if self.file is None and asks + of_file:
             raise ValueError(
-                f"--{(asks + of_file)[0].replace('_', '-')} needs a file of texts; a corpus has "
-                "synthetic texts of its own. Name the file."
+                f"{flag((asks + of_file)[0])} needs a file of texts; a corpus has synthetic texts "
+                "of its own. Name the file."
             )
         if self.file is not None and self.masked_model == GROWN:
             raise ValueError(
