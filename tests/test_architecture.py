@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 # Mathematics and files; they know no room.
 TOOLS = (
     "arrays", "checks", "columns", "compiled", "delimited", "draws", "files", "interrupts",
-    "losses", "masking", "memory", "names", "newton", "progress", "reading", "signatures",
+    "losses", "memory", "names", "newton", "progress", "reading", "redaction", "signatures",
     "spelling", "validation",
 )  # fmt: skip
 RANKS = {

@@ -136,7 +136,7 @@ def check_shape(X: pd.DataFrame) -> None:
     require_distinct(X.columns, "X")
 
 
-def kept(given: Any, n_axes: int) -> Any:
+def indexable(given: Any, n_axes: int) -> Any:
     """Data as given, of which rows can be taken: an array, where they are of no known type."""
     if given is None or isinstance(given, pd.DataFrame | pd.Series | list | tuple):
         return given

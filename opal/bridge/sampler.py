@@ -23,8 +23,8 @@ from opal.bridge.features import (
     are_texts,
     check_shape,
     check_texts,
+    indexable,
     joined,
-    kept,
     rows_of,
 )
 from opal.bridge.supply import Asked, Made, Shortage
@@ -158,7 +158,7 @@ class OpalSampler(BaseOverSampler):
         """
         self._validate_params()
         _refuse_third_value(self.return_weights)
-        return self._fit_resample(kept(X, 2), kept(y, 1))
+        return self._fit_resample(indexable(X, 2), indexable(y, 1))
 
     def _checked(self, X: Any, y: Any) -> tuple[TypedTable | None, np.ndarray]:
         """The features, none of texts, and the label of each row [n]."""

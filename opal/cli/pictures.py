@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from opal.files import Named, require_distinct, writable_folder
+from opal.files import NamedPath, require_distinct, writable_folder
 
 FORMATS = (".png", ".pdf", ".svg")
 
@@ -15,8 +15,8 @@ def picture_paths(
     plot: Path | None,
     groups: Sequence[object | None],
     *,
-    read: Sequence[Named],
-    written: Sequence[Named] = (),
+    read: Sequence[NamedPath],
+    written: Sequence[NamedPath] = (),
 ) -> list[Path | None]:
     """The path of the picture of each group; None if none is asked for.
 

@@ -134,7 +134,7 @@ class OpenAIClient:
                 headers = self._endpoint.headers() | {"Idempotency-Key": idempotency_key}
                 raw = await create(**body, extra_headers=headers)
                 # A server may print the key back.
-                answer = _json(self._endpoint.masked(raw.http_response.text))
+                answer = _json(self._endpoint.redacted(raw.http_response.text))
             except openai.APIStatusError as error:
                 adapted = dialect.adapted(_complaint(error), request)
                 if adapted is None:

@@ -23,7 +23,7 @@ from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.local import LocalClient
 from opal.bridge.llm.report import Prompts, blocks, estimate, prompts, usage
 from opal.bridge.llm.request import Client, ModelSettings, NotingPrompter, WrittenSample
-from opal.files import Named, require_distinct, writable_folder
+from opal.files import NamedPath, require_distinct, writable_folder
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -124,7 +124,7 @@ class Asking:
         name = self.local or self.model or ""
         return ModelSettings(name, self.temperature, self.top_p, self.max_tokens)
 
-    def check_files(self, read: Iterable[Named], written: Iterable[Named] = ()) -> None:
+    def check_files(self, read: Iterable[NamedPath], written: Iterable[NamedPath] = ()) -> None:
         """Check that nothing replaces what is read: the ledger, batches, and a command's own files.
 
         Raises:
