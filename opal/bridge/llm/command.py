@@ -202,7 +202,7 @@ class Asking:
                     prompter, wanted, ledger, self.batch_out,
                     budget=budget, limit_name=self.limit_name,
                 )  # fmt: skip
-                out = ", ".join(map(str, made.paths or [self.batch_out]))
+                out = ", ".join(map(str, made.paths))
                 return Answered(result | {"exported": made.requests, "out": out}, [], {})
             client = None if self.offline else _client(self)
             writable_folder(self.out.parent)

@@ -180,7 +180,8 @@ def blocks(result: Mapping[str, Any], kind: str) -> Iterator[Block]:
     if "estimate" in result:
         lines = _estimated(result["estimate"], priced=result["prices"] is not None)
     elif "exported" in result:
-        lines = [f"wrote {result['exported']:,} requests to {result['out']}"]
+        written = f"wrote {result['exported']:,} requests to {result['out']}"
+        lines = [written if result["out"] else "no request is missing: no batch was written"]
     else:
         lines = _usage(result)
     yield from map(Paragraph, [*lines, *(f"note: {note}" for note in result["notes"])])
