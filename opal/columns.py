@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def require_distinct(names: Iterable[object], where: str) -> None:
+def require_unique(names: Iterable[object], where: str) -> None:
     """Refuse columns of one name: which of them is meant?
 
     Raises:

@@ -108,7 +108,7 @@ def _form(text: str, separator: str) -> _Form:
     else:
         separator = _separator(text, separator)
     header = tuple(spelling.name(cell) for cell in next(iter(_records(text, separator, 1)), []))
-    columns.require_distinct((name or place for place, name in enumerate(header)), "the header")
+    columns.require_unique((name or place for place, name in enumerate(header)), "the header")
     return _Form(text, separator, header)
 
 

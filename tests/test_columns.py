@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.columns import as_numbers, data_row, require_distinct
+from opal.columns import as_numbers, data_row, require_unique
 
 
 def test_numbers_that_are_objects_become_floats() -> None:
@@ -41,6 +41,6 @@ def test_rows_are_counted_as_in_the_file() -> None:
 
 
 def test_columns_of_one_name_are_refused_by_their_places() -> None:
-    require_distinct(["a", "b"], "it")
+    require_unique(["a", "b"], "it")
     with pytest.raises(ValueError, match=r"^it must have .*; columns 2 and 4 are both 'b'\. R"):
-        require_distinct(["a", "b", "c", "b"], "it")
+        require_unique(["a", "b", "c", "b"], "it")

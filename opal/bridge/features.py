@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from opal.columns import require_distinct
+from opal.columns import require_unique
 
 _INSTEAD = ", use Duplication() or a pool, which take any column"
 
@@ -133,7 +133,7 @@ def check_shape(X: pd.DataFrame) -> None:
         raise ValueError(
             f"X must have rows and columns; got a table of shape {X.shape}. Give some of both."
         )
-    require_distinct(X.columns, "X")
+    require_unique(X.columns, "X")
 
 
 def indexable(given: Any, n_axes: int) -> Any:

@@ -28,7 +28,7 @@ from opal.bridge.features import (
     rows_of,
 )
 from opal.bridge.supply import Asked, Made, Shortage
-from opal.bridge.target import name_of, one_column
+from opal.bridge.target import as_labels, name_of
 from opal.objective import Design, Weighting
 from opal.synthesis.resample import Duplication
 from opal.synthesis.synthesizer import Synthesizer
@@ -162,7 +162,7 @@ class OpalSampler(BaseOverSampler):
 
     def _checked(self, X: Any, y: Any) -> tuple[TypedTable | None, np.ndarray]:
         """The features, none of texts, and the label of each row [n]."""
-        label = one_column(y)
+        label = as_labels(y)
         check_classification_targets(label)
         label = check_target_type(label)
         features = None if are_texts(X) else self._checked_table(X, label)

@@ -11,7 +11,7 @@ import pandas as pd
 from opal import spelling
 
 
-def one_column(y: Any) -> np.ndarray:
+def as_labels(y: Any) -> np.ndarray:
     """The labels of all rows [n], or one row of zeros and a one for each [n, K].
 
     Whoever holds them (a list, a Series or a table of one column, of any type), equal labels are

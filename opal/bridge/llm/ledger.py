@@ -91,7 +91,11 @@ class Ledger(Database):
         )  # fmt: skip
 
     def entry(self, request: Request) -> Entry | None:
-        """What is known of a request; None if it was never asked."""
+        """What is known of a request; None if it was never asked.
+
+        Raises:
+            LedgerError: its answer is not as it was written.
+        """
         row = self.run(
             "SELECT id, state, final, kind, cost, tokens_in, tokens_out, ended_at "
             "FROM requests WHERE key = ?", request.key,

@@ -168,6 +168,9 @@ class RunState:
         """The first samples of a group, in the order of their requests.
 
         Answers that the prompter now reads otherwise are settled anew; then fewer may come.
+
+        Raises:
+            LedgerError: answers that it counts are not there, or not as they were written.
         """
         left, changed = wanted, []
         run = self._prompter.identity

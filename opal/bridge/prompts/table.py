@@ -17,7 +17,7 @@ from opal import names
 from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, WrittenSample, digest
 from opal.bridge.prompts import common, transcript
 from opal.bridge.prompts.common import encoded
-from opal.columns import require_distinct
+from opal.columns import require_unique
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -207,7 +207,7 @@ def _names(table: pd.DataFrame) -> list[str]:
                 "rename it, without commas, line ends and ` is `."
             )
     stripped = [str(name).strip() for name in table.columns]
-    require_distinct(stripped, "a table to be imitated")
+    require_unique(stripped, "a table to be imitated")
     return stripped
 
 
