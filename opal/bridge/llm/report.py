@@ -170,13 +170,7 @@ def blocks(result: Mapping[str, Any], kind: str) -> Iterator[Block]:
 
     ``result`` is of :meth:`opal.bridge.llm.command.Asking.ask`, and ``kind`` a word for groups.
     """
-    held = result.get("held", {})
-    none = 0 if "held" in result else None
-    rows = [
-        [group, counts["originals"], counts["asked"], held.get(group, none)]
-        for group, counts in result["groups"].items()
-    ]
-    yield Table((kind, "originals", "to make", "made"), rows)
+    yield counts(result, kind)
     if "estimate" in result:
         lines = _estimated(result["estimate"], priced=result["prices"] is not None)
     elif "exported" in result:
@@ -185,6 +179,17 @@ def blocks(result: Mapping[str, Any], kind: str) -> Iterator[Block]:
     else:
         lines = _usage(result)
     yield from map(Paragraph, [*lines, *(f"note: {note}" for note in result["notes"])])
+
+
+def counts(result: Mapping[str, Any], kind: str) -> Table:
+    """Real samples of each group, those asked for, and those made, of such a result."""
+    held = result.get("held", {})
+    none = 0 if "held" in result else None
+    rows = [
+        [group, each["originals"], each["asked"], held.get(group, none)]
+        for group, each in result["groups"].items()
+    ]
+    return Table((kind, "originals", "to make", "made"), rows)
 
 
 def _estimated(found: Mapping[str, Any], *, priced: bool) -> list[str]:
