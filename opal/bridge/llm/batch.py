@@ -115,21 +115,19 @@ def load(paths: Sequence[Path], ledger: Ledger, prices: Prices | None = None) ->
     """
     states, price = ledger.states(), prices or FREE
     outcomes = [_outcomes(path, states) for path in paths]
-    done = known = failed = 0
-    why: Counter[str] = Counter()
+    known, why = 0, Counter[str]()
     with ledger.together():
         for key, outcome in (pair for found in outcomes for pair in found.items()):
             taken = _take(ledger, ledger.asked(key), states[key], outcome, price)
             if taken is None:
                 known += 1
-                continue
-            states[key] = "done" if not taken else "failed"
-            done += not taken
-            failed += bool(taken)
-            why.update([taken] if taken else [])
+            else:
+                states[key] = "failed" if taken else "done"
+                why[taken] += 1
     ledger.flush()
+    done = why.pop("", 0)
     told = tuple(f"{count} × {text}" for text, count in why.most_common(3))
-    return Loaded(done, failed, ledger.waiting(), known, told)
+    return Loaded(done, why.total(), ledger.waiting(), known, told)
 
 
 @dataclass(frozen=True)

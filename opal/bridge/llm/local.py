@@ -85,16 +85,12 @@ class LocalClient:
         self.notes: tuple[str, ...] = () if tokenizer.chat_template else (_PLAIN.format(name),)
 
     @classmethod
-    def load(
-        cls, path: str, *, device: str = "cpu", threads: int | None = None, batch_size: int = 8
-    ) -> LocalClient:
+    def load(cls, path: str, *, device: str = "cpu", batch_size: int = 8) -> LocalClient:
         """Load a folder that ``save_pretrained`` wrote, or a model of the Hub by its name.
 
         Args:
             path: folder or name.
             device: ``cpu``, ``cuda``, ``mps``.
-            threads: of torch on the CPU; half the cores by default. Threads that share a core with
-                another process wait for one another: too many are many times slower.
             batch_size: requests answered at once.
 
         Raises:
@@ -103,7 +99,8 @@ class LocalClient:
         import torch
 
         model, tokenizer = loaded(path, device)
-        torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // 2))
+        # Threads that share a core with another process wait for one another, many times as long.
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
         return cls(model, tokenizer, name=path, batch_size=batch_size)
 
     async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
