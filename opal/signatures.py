@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -93,6 +94,7 @@ _PACKERS: Mapping[bytes, Callable[[bytes], bytes]] = {
 }
 # RuntimeError: a zip archive with a password, or packed in a way that Python does not know.
 _SPOILED = (OSError, EOFError, RuntimeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")  # what no text has
 _MARKUP = (b"<!doctype html", b"<html", b"<head", b"<body", b"<?xml", b"<!--", b"<error", b"<table")
 
 
@@ -104,13 +106,19 @@ def unpacked(content: bytes) -> bytes:
     """
     try:
         for beginning, unpack in _PACKERS.items():
-            if content.startswith(beginning):
+            if _begins(content, beginning):
                 return unpack(content)
         if file_kind(content) == _ARCHIVE:
             return _alone(content)
     except _SPOILED as error:
         raise ValueError(f"it cannot be unpacked ({error}): fetch or unpack it anew") from error
     return content
+
+
+def _begins(content: bytes, beginning: bytes) -> bool:
+    """Whether a file begins so; letters alone may begin a text as well: ``ORCID,country``."""
+    is_text = beginning.isalnum() and not _BINARY.search(content[:100])
+    return content.startswith(beginning) and not is_text
 
 
 def _alone(content: bytes) -> bytes:
@@ -133,7 +141,7 @@ def _alone(content: bytes) -> bytes:
 def file_kind(content: bytes) -> FileKind | None:
     """What a file is if it is no plain text of a table; None if it may be one."""
     for beginning, kind in _BEGINNINGS:
-        if content.startswith(beginning):
+        if _begins(content, beginning):
             return kind
     if content.startswith(b"PK\x03\x04"):
         return _zipped(content)

@@ -123,6 +123,15 @@ def test_what_cannot_be_unpacked_or_is_another_table_is_told(
         read_table(path)
 
 
+@pytest.mark.parametrize("column", ["PAR1", "ARROW1", "FEA1", "BZh", "ORCID", "RDX"])
+def test_a_column_may_be_called_as_a_file_begins(column: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{column},y\n1,2\n")
+    for read in (read_table, read_strings):
+        assert read(path).columns.tolist() == [column, "y"]
+    assert read_text(path).startswith(column)
+
+
 def test_columns_of_one_name_are_refused_in_every_kind(tmp_path: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
