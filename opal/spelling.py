@@ -17,7 +17,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Context, Decimal
 
 _WORDS = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"[+-]?\d{1,40}(\.\d*)?(e[+-]?\d{1,3})?")
@@ -137,6 +137,6 @@ def shown(label: str) -> str:
 def _appearance(label: str) -> str:
     spelt = plain(label).translate(_LOOK_ALIKE)
     if _NUMBER.fullmatch(spelt):
-        number = Decimal(spelt).normalize()
+        number = Decimal(spelt).normalize(Context(prec=len(spelt)))  # not rounded
         return str(number) if number else "0"
     return spelt
