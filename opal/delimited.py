@@ -35,7 +35,7 @@ _START = 10**6  # characters that they are looked for in
 _MOSTLY = 0.3  # of the bytes at every second place
 _LEAST_PAIRS = 4  # of bytes that say anything
 _TOLD = re.compile(r'"?sep=([,;|:\t ])"?\r?\n')
-_DIGITS = re.compile(r"[+-]?[\d.,]*\d[\d.,]*([eE][+-]?\d+)?")
+_DIGITS = re.compile(r"[+-]?[.,]*\d[\d.,]*([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _FRACTION = re.compile(r"[+-]?(\d*|\d{1,3}(\.\d{3})+),\d+([eE][+-]?\d+)?")
 _POINT = re.compile(r"[+-]?(\d+\.(\d{1,2}|\d{4,})|0\.\d+|\.\d+)([eE][+-]?\d+)?")

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 COMMA = "\u201a"
 """What stands for a comma that separates no values."""
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 """A value of a row."""
 _UNNAMED = ("#", "\u2116", "")  # columns that count rows
 _FENCE = re.compile(r"(```|~~~)[\w+-]*")
-_RULE = re.compile(r"\|?(\s*:?-{2,}:?\s*\|?)+|[-*_=]{3,}")
+# Between two runs of dashes something must stand, or a long one could be read in many ways.
+_RULE = re.compile(r"\|?\s*:?-{2,}(?:(?=[:\s|]):?\s*(?:\|\s*)?:?-{2,})*:?\s*\|?|[-*_=]{3,}")
 _ITEM = re.compile(
     r"(?:[-*+>\u2022\u2023\u25e6\u25aa\u25cf\u25cb\u25a0\u2013\u2014\u00b7\u2043\u2219\u27a4\u2192\u2713\u2714]"
     r"(?:\s*\[[ xX]?\])?\s+"  # -, *, a bullet, a task, a quotation
