@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from opal.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PAPER: dict[Any, Any] = {
     "font.size": 8,
@@ -98,6 +103,20 @@ def paper_style() -> AbstractContextManager[None]:
     import matplotlib as mpl
 
     return mpl.rc_context(PAPER)
+
+
+def save(figure: Figure, paths: Iterable[Path], *, dpi: float | None = None) -> None:
+    """Write a figure to each path, in the format that it ends with, whole or not at all; close it.
+
+    Without a date in it, the same figure gives the same PDF.
+    """
+    from matplotlib import pyplot as plt
+
+    for path in paths:
+        kind = path.suffix[1:].lower()
+        metadata = {"CreationDate": None} if kind == "pdf" else None
+        write_atomically(path, partial(figure.savefig, format=kind, dpi=dpi, metadata=metadata))
+    plt.close(figure)
 
 
 def points(axes: Axes, simulated: pd.DataFrame, x: str, look: Look, label: str = "") -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -193,20 +192,11 @@ def _draw(figure: ModuleType, frame: pd.DataFrame, stem: Path) -> list[Path]:
     """Write the picture as PNG and PDF, each whole or absent."""
     import matplotlib as mpl
 
+    from opal import plotting
+
     mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    from opal.files import write_atomically
-
-    picture = figure.draw(frame)
     paths = [stem.with_suffix(".png"), stem.with_suffix(".pdf")]
-    for path in paths:
-        kind = path.suffix[1:]
-        # Without a date in it, the same records give the same file.
-        metadata = {"CreationDate": None} if kind == "pdf" else None
-        save = partial(picture.savefig, format=kind, dpi=160, metadata=metadata)
-        write_atomically(path, save)
-    plt.close(picture)
+    plotting.save(figure.draw(frame), paths, dpi=160)
     return paths
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 
-from opal.files import write_atomically
+from opal import plotting
 from opal.plotting import SERIES, paper_style
 from opal.scaling import table
 from opal.scaling.covariance import SamplingCovariance
@@ -286,12 +286,6 @@ def _runs(fitted: _Drawable) -> bool:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, atomically, in the format that the path ends with, and close it."""
-    from matplotlib import pyplot as plt
-
-    def write(temporary: Path) -> None:
-        figure.savefig(temporary, format=path.suffix[1:].lower())
-
+    """Write a figure as a paper has it, in the format that the path ends with, and close it."""
     with paper_style():
-        write_atomically(path, write)
-    plt.close(figure)
+        plotting.save(figure, [path])

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from opal import names, progress, records
+from opal import names, plotting, progress, records
 from opal.bridge import render, resampling
 from opal.bridge.tabular import arms, metrics, report, verdict
 from opal.bridge.tabular.arms import ARMS, MOVED, RANDOM_ARMS
@@ -32,7 +31,7 @@ from opal.bridge.tabular.classifiers import (
 )
 from opal.bridge.tabular.datasets import Dataset
 from opal.bridge.tabular.splits import SplitArrays, load
-from opal.files import writable_folder, write_atomically, write_text
+from opal.files import writable_folder, write_text
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -87,11 +86,7 @@ class TableEvaluation:
             The JSON-able result: evaluations, arms left out with reasons, and the paths.
         """
         written = paths(out)
-        figure = self.plot()
-        for kind in ("png", "pdf"):
-            metadata = {"CreationDate": None} if kind == "pdf" else None
-            save = partial(figure.savefig, format=kind, dpi=200, metadata=metadata)
-            write_atomically(written[kind], save)
+        plotting.save(self.plot(), (written["png"], written["pdf"]), dpi=200)
         write_text(written["md"], render.markdown(report.TITLE, list(self._page())))
         records.write(self.frame, written["parquet"], metadata={"config": asdict(self.settings)})
         return {
