@@ -20,9 +20,11 @@ def test_numbers_that_are_objects_become_floats() -> None:
             "none": pd.Series([None, None, None], dtype=object),
             "huge": pd.Series([10**400, -(10**400), 1], dtype=object),
             "small": [1, 2, 3],
+            0: pd.Series([Decimal(1), 2, 3], dtype=object),  # a name that is no string
         }
     )
     found = as_numbers(frame)
+    assert (found[0].dtype, frame[0].dtype) == (float, object)
     assert found["large"].tolist()[:2] == [3e19, 5.0]
     assert found["huge"].tolist() == [np.inf, -np.inf, 1.0]
     assert np.isnan(found["large"].iloc[2])
