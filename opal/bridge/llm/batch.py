@@ -209,18 +209,16 @@ def _outcome(line: str) -> tuple[str, _Outcome]:
             "it is a request: this is the file that was sent. Name the file of answers"
         )
     status, body = _unwrapped(response)
-    if isinstance(body, dict):
-        if body.get("object") in ("response", "text_completion") or "output" in body:
-            raise ValueError(
-                "it is an answer of another kind (of /v1/responses or /v1/completions); the "
-                "requests were of "
-                f"{_URL}. Upload them as they are"
-            )
-        if status in (None, 200) and "choices" in body:
-            return key, _Outcome(body, 200, None)
-    told = error or (body.get("error") or body if isinstance(body, dict) else None)
+    if body and (body.get("object") in ("response", "text_completion") or "output" in body):
+        raise ValueError(
+            "it is an answer of another kind (of /v1/responses or /v1/completions); the requests "
+            f"were of {_URL}. Upload them as they are"
+        )
+    if body and status in (None, 200) and "choices" in body:
+        return key, _Outcome(body, 200, None)
+    told = error or (body and (body.get("error") or body))
     if not told or status == 200:
-        fields = sorted(map(str, body if isinstance(body, dict) else result))
+        fields = sorted(map(str, result if body is None else body))
         raise ValueError(
             "it holds neither a chat completion nor an error; its fields are "
             f"{', '.join(fields)[:_SHOWN] or 'none'}"
@@ -228,7 +226,7 @@ def _outcome(line: str) -> tuple[str, _Outcome]:
     return key, _Outcome(None, status, told)
 
 
-def _unwrapped(response: object) -> tuple[int | None, object]:
+def _unwrapped(response: object) -> tuple[int | None, dict[str, Any] | None]:
     """Status and JSON of a response, in the forms that providers give it."""
     if not isinstance(response, dict):
         return None, None
@@ -238,8 +236,10 @@ def _unwrapped(response: object) -> tuple[int | None, object]:
     if isinstance(body, str):
         body = read_object(body)
     number = int(str(status)) if str(status).isdecimal() else None
-    if isinstance(body, dict) and body.get("error") and number in (None, 200):
-        number = 500 if "choices" not in body else number
+    if not isinstance(body, dict):
+        return number, None
+    if body.get("error") and number in (None, 200) and "choices" not in body:
+        number = 500
     return number, body
 
 
