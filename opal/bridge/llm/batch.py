@@ -263,10 +263,8 @@ def _take(
         ledger.give_up(request)
     if state == "failed":
         ledger.reopen(request)
-    tokens = bound(request)  # the most that it can have, where the endpoint did not count
-    if reply.tokens_in is not None and reply.tokens_out is not None:
-        tokens = reply.tokens_in, reply.tokens_out
-    ledger.done(request, reply, price.cost(*tokens))
+    # The most that it can cost, where the endpoint did not count.
+    ledger.done(request, reply, price.cost(*(reply.tokens or bound(request))))
     return ""
 
 

@@ -254,12 +254,11 @@ def loaded(path: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizer
 
 def _settle(waiting: _Waiting, reply: Reply) -> None:
     """Hand an answer over, or say why it is of no use."""
-    tokens = (reply.tokens_in or 0, reply.tokens_out or 0)
     if reply.finish_reason == "length":
         most = waiting.request.max_tokens
-        error = RefusedError(f"cut off after {most} tokens", kind="length", tokens=tokens)
+        error = RefusedError(f"cut off after {most} tokens", kind="length", tokens=reply.tokens)
     elif not reply.text.strip():
-        error = RefusedError("an empty answer", kind="empty", tokens=tokens)
+        error = RefusedError("an empty answer", kind="empty", tokens=reply.tokens)
     else:
         waiting.answered.set_result(reply)
         return

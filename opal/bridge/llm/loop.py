@@ -258,11 +258,9 @@ class Loop:
         else:
             if call.attempts == 0:
                 raise RuntimeError("a client must pass its gate before each attempt.")
-            tokens = None
-            if reply.tokens_in is not None and reply.tokens_out is not None:
-                tokens = reply.tokens_in, reply.tokens_out
-                self._meter.note(request, tokens)
-            cost = call.cost(tokens)
+            if reply.tokens is not None:
+                self._meter.note(request, reply.tokens)
+            cost = call.cost(reply.tokens)
             with self._ledger.together():
                 dated = self._ledger.done(request, reply, cost)
             call.end(cost)

@@ -170,6 +170,13 @@ class Reply:
     date: str = ""  # when, in UTC; filled by the ledger
     cost: float = 0.0  # what it cost; filled by the ledger
 
+    @property
+    def tokens(self) -> tuple[int, int] | None:
+        """Tokens of prompt and answer; None if the endpoint did not count both."""
+        if self.tokens_in is None or self.tokens_out is None:
+            return None
+        return self.tokens_in, self.tokens_out
+
 
 @dataclass(frozen=True)
 class WrittenSample:
