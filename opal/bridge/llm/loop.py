@@ -290,7 +290,7 @@ class Loop:
             )
 
     async def _flush(self) -> None:
-        with suppress(OSError):
-            while True:
-                await asyncio.sleep(_FLUSH_SECONDS)
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            with suppress(OSError):  # the last one, at the end, is told
                 await asyncio.to_thread(self._ledger.flush)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import random
@@ -179,6 +180,35 @@ def test_a_failure_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         assert report(ledger).unknown == 1
         worst = Meter(budget, 0).worst(WRITER.request("a", 0))
         assert ledger.spent() == ledger.lost() == worst
+
+
+class Flaky(Ledger):
+    """A ledger on a disk that fails at first."""
+
+    flushes = 0
+
+    def flush(self) -> None:
+        self.flushes += 1
+        if self.flushes == 1:
+            raise OSError("the disk is away")
+        super().flush()
+
+
+class Slow(Instant):
+    """A client that takes its time."""
+
+    async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
+        await asyncio.sleep(0.3)
+        return await super().ask(request, idempotency_key=idempotency_key, gate=gate)
+
+
+def test_a_disk_that_is_away_for_a_moment_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opal.bridge.llm.loop._FLUSH_SECONDS", 0.01)
+    with Flaky(tmp_path / "l.db") as ledger:
+        assert len(generate(WRITER, {"a": 1}, Slow(), ledger)) == 1
+        assert ledger.flushes > 2  # the failed one, and the last
 
 
 def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
