@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -172,7 +172,7 @@ def _pooled(pool: pd.DataFrame, real: Real, wanted: Sequence[int]) -> list[Made]
     columns = ("text",) if real.are_texts else real.columns
     target = "label" if real.are_texts else real.target
     place = _places(pool, columns, target)
-    seeds = [tuple(each) for each in pool.get("seeds", [()] * len(pool))]
+    seeds = _seeds(pool)
     known = frozenset(real.ids) if any(seeds) else frozenset()
     usable = np.array([known.issuperset(each) for each in seeds], dtype=bool)
     source = [str(each) for each in pool.get("source", ["pool"] * len(pool))]
@@ -185,6 +185,19 @@ def _pooled(pool: pd.DataFrame, real: Real, wanted: Sequence[int]) -> list[Made]
         x = rows["text"].to_numpy(dtype=object)[mine] if real.are_texts else rows.iloc[mine]
         made.append(Made(x, *lineage, np.full(len(mine), -1)))
     return made
+
+
+def _seeds(pool: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Ids of what each sample of the pool was made from; none where it does not say."""
+    found = []
+    for row, each in pool.get("seeds", pd.Series([()] * len(pool))).items():
+        if isinstance(each, str) or not isinstance(each, Collection):
+            raise ValueError(
+                f"column 'seeds' of the pool must hold lists of ids; it holds {each!r} in row "
+                f"{row}. Read the file with opal.bridge.text.read_texts, or split them."
+            )
+        found.append(tuple(each))
+    return found
 
 
 def _places(pool: pd.DataFrame, columns: Sequence[str], target: str) -> dict[str, int]:
