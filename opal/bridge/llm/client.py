@@ -277,4 +277,5 @@ def _gated(timeout: float) -> httpx2.AsyncClient:
 
             return await traffic.pass_on(_ATTEMPT.get(), streamed, request)
 
-    return GatedHttpClient(timeout=timeout)
+    # Of what is packed, traffic unpacks this: httpx2 asks for all that is installed, as brotli.
+    return GatedHttpClient(timeout=timeout, headers={"Accept-Encoding": "gzip"})

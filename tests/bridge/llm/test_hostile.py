@@ -50,6 +50,20 @@ def test_json_says_its_encoding_by_itself(
     assert len(generate(Plain(), {"a": 1}, client(serve(lambda seen: encoded)), ledger)) == 1
 
 
+def test_answers_are_asked_for_as_they_can_be_unpacked(
+    serve: Serve, client: Open, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("httpx2._client.ACCEPT_ENCODING", "gzip, deflate, br, zstd")
+    packed = Behaviour(
+        "packed",
+        body=lambda good: gzip.compress(json.dumps(good).encode()),
+        headers={"content-encoding": "gzip"},
+    )
+    server = serve(lambda seen: packed)
+    assert len(generate(Plain(), {"a": 1}, client(server), ledger)) == 1
+    assert "accept-encoding: gzip\r\n" in server.heads[0]
+
+
 def test_what_is_packed_twice_is_unpacked_only_so_far(
     serve: Serve, client: Open, ledger: Ledger
 ) -> None:
