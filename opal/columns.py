@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def require_distinct(names: Iterable[object], where: str) -> None:
+def require_unique(names: Iterable[object], where: str) -> None:
     """Refuse columns of one name: which of them is meant?
 
     Raises:
@@ -35,13 +35,13 @@ def as_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     Such numbers are objects to pandas; beyond 1.8e308 they are infinite. A column that holds
     anything else stays as it is.
     """
-    found = {}
+    found = frame.copy(deep=False)
     for name in [n for n, kind in frame.dtypes.items() if kind.kind == "O"]:
         column = frame[name]
         given = column[column.notna()]
-        if len(given) and all(_is_number(each) for each in given):
+        if len(given) and all(map(_is_number, given)):
             found[name] = column.map(_float, na_action="ignore").astype(float)
-    return frame.assign(**found) if found else frame
+    return found
 
 
 def data_row(frame: pd.DataFrame, place: int) -> int:

@@ -35,7 +35,7 @@ _START = 10**6  # characters that they are looked for in
 _MOSTLY = 0.3  # of the bytes at every second place
 _LEAST_PAIRS = 4  # of bytes that say anything
 _TOLD = re.compile(r'"?sep=([,;|:\t ])"?\r?\n')
-_DIGITS = re.compile(r"[+-]?[\d.,]*\d[\d.,]*([eE][+-]?\d+)?")
+_DIGITS = re.compile(r"[+-]?[.,]*\d[\d.,]*([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _FRACTION = re.compile(r"[+-]?(\d*|\d{1,3}(\.\d{3})+),\d+([eE][+-]?\d+)?")
 _POINT = re.compile(r"[+-]?(\d+\.(\d{1,2}|\d{4,})|0\.\d+|\.\d+)([eE][+-]?\d+)?")
@@ -56,8 +56,7 @@ def decoded(content: bytes) -> str:
     Raises:
         UnicodeDecodeError: it is neither UTF-8 nor recognisably UTF-16 or UTF-32.
     """
-    text = content.decode(_encoding(content))
-    return text.lstrip("\ufeff") if text.startswith("\ufeff") else text
+    return content.decode(_encoding(content)).lstrip("\ufeff")
 
 
 def is_json(content: bytes) -> bool:
@@ -109,7 +108,7 @@ def _form(text: str, separator: str) -> _Form:
     else:
         separator = _separator(text, separator)
     header = tuple(spelling.name(cell) for cell in next(iter(_records(text, separator, 1)), []))
-    columns.require_distinct((name or place for place, name in enumerate(header)), "the header")
+    columns.require_unique((name or place for place, name in enumerate(header)), "the header")
     return _Form(text, separator, header)
 
 
@@ -159,7 +158,7 @@ def _decimal(form: _Form) -> str:
     not.
     """
     table = _read(form, dtype=object, na_filter=False)
-    given = [[cell for cell in map(_stripped, table[name]) if cell] for name in table]
+    given = [[cell for cell in map(str.strip, table[name]) if cell] for name in table]
     numbers = [cells for cells in given if cells and all(map(_DIGITS.fullmatch, cells))]
     if any(_POINT.fullmatch(cell) for cells in numbers for cell in cells):
         return "."
@@ -167,10 +166,6 @@ def _decimal(form: _Form) -> str:
     of_fractions = [cells for cells in with_comma if cells and all(map(_FRACTION.fullmatch, cells))]
     sure = form.separator == ";"
     return "," if any(sure or not all(map(_THOUSANDS.fullmatch, c)) for c in of_fractions) else "."
-
-
-def _stripped(cell: object) -> str:
-    return str(cell).strip()
 
 
 def says_otherwise(content: bytes, separator: str) -> Sequence[str]:

@@ -132,17 +132,17 @@ def _remove_left_behind() -> None:
         return  # where asking for a process ends it
     for folder in Path(tempfile.gettempdir()).glob(f"{_COMPILED}*-*"):
         pid = folder.name.removeprefix(_COMPILED).partition("-")[0]
-        if pid.isdigit() and not _lives(int(pid)):
+        if pid.isdecimal() and not _lives(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # another user's
-        return True
+    except OSError:
+        pass  # another user's
     return True
 
 

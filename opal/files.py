@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-Named = tuple[str, Path | None]
+NamedPath = tuple[str, Path | None]
 
 
 def write_atomically(path: Path, write: Callable[[Path], None], *, private: bool = False) -> None:
@@ -52,7 +52,7 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
     write_atomically(path, fill, private=private)
 
 
-def require_distinct(read: Iterable[Named], written: Iterable[Named]) -> None:
+def require_distinct(read: Iterable[NamedPath], written: Iterable[NamedPath]) -> None:
     """Check that nothing a command writes is what it reads, or what it writes beside.
 
     Paths are the same where they lead to one file, by links of either kind too.
@@ -65,7 +65,7 @@ def require_distinct(read: Iterable[Named], written: Iterable[Named]) -> None:
         ValueError: two paths are one file, or one to be written is a device or a pipe.
         IsADirectoryError: one to be written is a folder.
     """
-    taken: list[Named] = [(what, path) for what, path in read if path is not None]
+    taken: list[NamedPath] = [(what, path) for what, path in read if path is not None]
     for what, path in written:
         if path is None:
             continue

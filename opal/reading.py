@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from opal.columns import require_distinct
+from opal.columns import require_unique
 from opal.delimited import decoded, is_json, read_cells, read_numbers, says_otherwise
 from opal.signatures import (
     FEATHER,
@@ -121,7 +121,7 @@ def _read(path: Path, kind: str, read: Callable[[bytes], pd.DataFrame]) -> pd.Da
         if found not in (None, PARQUET, FEATHER):
             raise ValueError(_named(path, found))
         table = _by_arrow(content) if found in (PARQUET, FEATHER) else read(content)
-        require_distinct(table.columns, "it")
+        require_unique(table.columns, "it")
     except UnicodeDecodeError as error:
         reason = f"it is not UTF-8 ({error}): save it as UTF-8 (in Excel, as CSV UTF-8)"
         raise _refusal(path, reason, kind) from error
@@ -158,7 +158,7 @@ def _by_arrow(content: bytes) -> pd.DataFrame:
         source = io.BytesIO(content)
         is_parquet = file_kind(content) == PARQUET
         found = parquet.ParquetFile(source).read() if is_parquet else feather.read_table(source)
-        require_distinct(found.column_names, "it")
+        require_unique(found.column_names, "it")
         table = found.to_pandas()
     except ArrowInvalid as error:
         raise ValueError(str(error).splitlines()[0]) from error
@@ -203,7 +203,7 @@ def _read_lines(content: bytes) -> pd.DataFrame:
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    require_distinct([name for name, _ in pairs], "an object")
+    require_unique([name for name, _ in pairs], "an object")
     return dict(pairs)
 
 

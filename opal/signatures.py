@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -54,6 +55,7 @@ _POINTER = FileKind(
     "a pointer of Git LFS",
     "the table itself was not fetched: run git lfs pull where the repository was cloned",
 )
+_PICKLE = FileKind("a pickle of Python", "write the table as CSV or Parquet")
 JSON_REMEDY = "pandas.read_json(...).to_csv(...), with lines=True for JSON lines"
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 """Ends of names of files that :func:`unpacked` opens."""
@@ -79,8 +81,8 @@ _BEGINNINGS: Sequence[tuple[bytes, FileKind]] = (
     (b"RDX", FileKind("a file of R (RData)", "write the table with write.csv in R")),
     (b"$FL2", FileKind("a file of SPSS (sav)", "export the table as CSV")),
     (b"<stata_dta>", FileKind("a file of Stata (dta)", "export the table as CSV")),
-    (b"\x80\x04\x95", FileKind("a pickle of Python", "write the table as CSV or Parquet")),
-    (b"\x80\x05\x95", FileKind("a pickle of Python", "write the table as CSV or Parquet")),
+    (b"\x80\x04\x95", _PICKLE),
+    (b"\x80\x05\x95", _PICKLE),
     (b"version https://git-lfs.github.com/spec/", _POINTER),
     (b"\x89PNG", FileKind("a picture (PNG)", "name the table")),
     (b"\xff\xd8\xff", FileKind("a picture (JPEG)", "name the table")),
@@ -90,6 +92,9 @@ _PACKERS: Mapping[bytes, Callable[[bytes], bytes]] = {
     b"BZh": bz2.decompress,
     b"\xfd7zXZ\x00": lzma.decompress,
 }
+# RuntimeError: a zip archive with a password, or packed in a way that Python does not know.
+_SPOILED = (OSError, EOFError, RuntimeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")  # what no text has
 _MARKUP = (b"<!doctype html", b"<html", b"<head", b"<body", b"<?xml", b"<!--", b"<error", b"<table")
 
 
@@ -101,13 +106,19 @@ def unpacked(content: bytes) -> bytes:
     """
     try:
         for beginning, unpack in _PACKERS.items():
-            if content.startswith(beginning):
+            if _begins(content, beginning):
                 return unpack(content)
         if file_kind(content) == _ARCHIVE:
             return _alone(content)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
-        raise ValueError(f"it cannot be unpacked ({error}): fetch it again") from error
+    except _SPOILED as error:
+        raise ValueError(f"it cannot be unpacked ({error}): fetch or unpack it anew") from error
     return content
+
+
+def _begins(content: bytes, beginning: bytes) -> bool:
+    """Whether a file begins so; letters alone may begin a text as well: ``ORCID,country``."""
+    is_text = beginning.isalnum() and not _BINARY.search(content[:100])
+    return content.startswith(beginning) and not is_text
 
 
 def _alone(content: bytes) -> bytes:
@@ -130,7 +141,7 @@ def _alone(content: bytes) -> bytes:
 def file_kind(content: bytes) -> FileKind | None:
     """What a file is if it is no plain text of a table; None if it may be one."""
     for beginning, kind in _BEGINNINGS:
-        if content.startswith(beginning):
+        if _begins(content, beginning):
             return kind
     if content.startswith(b"PK\x03\x04"):
         return _zipped(content)
@@ -143,7 +154,7 @@ def _zipped(content: bytes) -> FileKind:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = set(archive.namelist())
             mime = archive.read("mimetype") if "mimetype" in names else b""
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except (*_SPOILED, ValueError):
         return _ARCHIVE
     if b"opendocument.spreadsheet" in mime:
         return _SPREADSHEET

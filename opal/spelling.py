@@ -17,7 +17,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Context, Decimal
 
 _WORDS = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"[+-]?\d{1,40}(\.\d*)?(e[+-]?\d{1,3})?")
@@ -29,8 +29,8 @@ _INVISIBLE = {
     *range(0xFE00, 0xFE10),  # which picture of a sign is meant
     *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180E, 0x3164, 0xFFA0),  # fillers
 }
-_SEEN = dict.fromkeys(_INVISIBLE)
-_KEPT = dict.fromkeys(_INVISIBLE - set(map(ord, _JOINERS)) - set(range(0xFE00, 0xFE10)))
+_DELETED = dict.fromkeys(_INVISIBLE)
+_DELETED_IN_NAMES = dict.fromkeys(_INVISIBLE - set(map(ord, _JOINERS)) - set(range(0xFE00, 0xFE10)))
 _MARKS = {
     **dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b\u2032\u2039\u203a"), "'"),
     **dict.fromkeys(map(ord, "\u02bc\u02b9\u02bb\u00b4`"), "'"),
@@ -68,7 +68,7 @@ def plain(text: str) -> str:
     """
     if text.isascii():
         return " ".join(text.casefold().split()).replace("`", "'")
-    seen = unicodedata.normalize("NFKC", text.translate(_MARKS).translate(_SEEN))
+    seen = unicodedata.normalize("NFKC", text.translate(_MARKS).translate(_DELETED))
     cased = unicodedata.normalize("NFKC", seen.casefold())
     return " ".join(cased.translate(_MARKS).split())
 
@@ -108,7 +108,7 @@ def name(label: str) -> str:
     >>> name(" very\u00a0bad\u200b\ufeff ") == "very bad"
     True
     """
-    shown = unicodedata.normalize("NFC", label).translate(_KEPT)
+    shown = unicodedata.normalize("NFC", label).translate(_DELETED_IN_NAMES)
     return _SPACES.sub(" ", shown.strip(_JOINERS)).strip()
 
 
@@ -137,6 +137,6 @@ def shown(label: str) -> str:
 def _appearance(label: str) -> str:
     spelt = plain(label).translate(_LOOK_ALIKE)
     if _NUMBER.fullmatch(spelt):
-        number = Decimal(spelt).normalize()
+        number = Decimal(spelt).normalize(Context(prec=len(spelt)))  # not rounded
         return str(number) if number else "0"
     return spelt

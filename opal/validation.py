@@ -7,6 +7,15 @@ from importlib.util import find_spec
 SEED_BITS = 32  # scikit-learn takes no longer seeds
 
 
+def flag(name: str) -> str:
+    """The flag that sets a field.
+
+    >>> flag("prompt_rows")
+    '--prompt-rows'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
 def require_at_least(name: str, value: float, least: float, why: str = "") -> None:
     """Check the number that a flag sets against its least value.
 
@@ -18,7 +27,7 @@ def require_at_least(name: str, value: float, least: float, why: str = "") -> No
     ValueError: --prompt-rows must be at least 0; got -2.
     """
     if value < least:
-        raise ValueError(f"{_flag(name)} must be at least {least}; got {value}.{why and ' ' + why}")
+        raise ValueError(f"{flag(name)} must be at least {least}; got {value}.{why and ' ' + why}")
 
 
 def require_at_most(name: str, value: float, most: float, what: str) -> None:
@@ -38,7 +47,7 @@ def require_at_most(name: str, value: float, most: float, what: str) -> None:
     ValueError: --rows must be at most 60, the number of rows of made.csv; got 500.
     """
     if value > most:
-        raise ValueError(f"{_flag(name)} must be at most {most}, {what}; got {value}.")
+        raise ValueError(f"{flag(name)} must be at most {most}, {what}; got {value}.")
 
 
 def require_seed(value: int) -> None:
@@ -67,7 +76,3 @@ def require_installed(extra: str, *packages: str) -> None:
             f"this needs {', '.join(absent)}; install the extra: "
             f"pip install 'opal-scaling[{extra}]'."
         )
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

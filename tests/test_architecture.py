@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 # Mathematics and files; they know no room.
 TOOLS = (
     "arrays", "checks", "columns", "compiled", "delimited", "draws", "files", "interrupts",
-    "losses", "masking", "memory", "names", "newton", "progress", "reading", "signatures",
+    "losses", "memory", "names", "newton", "progress", "reading", "redaction", "signatures",
     "spelling", "validation",
 )  # fmt: skip
 RANKS = {
@@ -45,9 +45,9 @@ RANKS = {
 BRIDGE_RANKS = {
     "download": 0,
     "features": 0,
-    "labels": 0,
     "render": 0,
     "resampling": 0,
+    "target": 0,
     "llm": 1,
     "label_scores": 1,
     "label_noise": 2,

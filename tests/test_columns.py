@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.columns import as_numbers, data_row, require_distinct
+from opal.columns import as_numbers, data_row, require_unique
 
 
 def test_numbers_that_are_objects_become_floats() -> None:
@@ -20,9 +20,11 @@ def test_numbers_that_are_objects_become_floats() -> None:
             "none": pd.Series([None, None, None], dtype=object),
             "huge": pd.Series([10**400, -(10**400), 1], dtype=object),
             "small": [1, 2, 3],
+            0: pd.Series([Decimal(1), 2, 3], dtype=object),  # a name that is no string
         }
     )
     found = as_numbers(frame)
+    assert (found[0].dtype, frame[0].dtype) == (float, object)
     assert found["large"].tolist()[:2] == [3e19, 5.0]
     assert found["huge"].tolist() == [np.inf, -np.inf, 1.0]
     assert np.isnan(found["large"].iloc[2])
@@ -41,6 +43,6 @@ def test_rows_are_counted_as_in_the_file() -> None:
 
 
 def test_columns_of_one_name_are_refused_by_their_places() -> None:
-    require_distinct(["a", "b"], "it")
+    require_unique(["a", "b"], "it")
     with pytest.raises(ValueError, match=r"^it must have .*; columns 2 and 4 are both 'b'\. R"):
-        require_distinct(["a", "b", "c", "b"], "it")
+        require_unique(["a", "b", "c", "b"], "it")

@@ -121,12 +121,12 @@ def test_what_a_killed_run_has_compiled_is_removed_by_the_next(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     mine = tmp_path / "tmp" / f"opal-compiled-{os.getpid()}-x"
     dead = tmp_path / "tmp" / f"opal-compiled-{process.pid}-x"
-    strange = tmp_path / "tmp" / "opal-compiled-notes-x"
-    for folder in (mine, dead, strange):
+    strange = [tmp_path / "tmp" / f"opal-compiled-{name}-x" for name in ("notes", "²", "9" * 30)]
+    for folder in (mine, dead, *strange):
         folder.mkdir()
     with executors.executor(2, None, tmp_path):
         left = {folder.name.rpartition("-")[0] for folder in (tmp_path / "tmp").iterdir()}
-    assert left == {f"opal-compiled-{os.getpid()}", "opal-compiled-notes"}
+    assert left == {f"opal-compiled-{os.getpid()}", "opal-compiled-notes", "opal-compiled-²"}
 
 
 @PROC

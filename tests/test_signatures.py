@@ -29,6 +29,14 @@ def zipped(**files: bytes) -> bytes:
     return out.getvalue()
 
 
+def packed_strangely(archive: bytes) -> bytes:
+    """A zip archive that says that its first file is packed by method 9, as Windows does."""
+    entry = archive.index(b"PK\x01\x02")
+    return (
+        archive[:8] + b"\x09\x00" + archive[10 : entry + 10] + b"\x09\x00" + archive[entry + 12 :]
+    )
+
+
 def saved(kind: str) -> bytes:
     out = io.BytesIO()
     if kind == "npy":
@@ -98,6 +106,8 @@ def test_what_is_no_table_is_named(name: str, content: bytes, match: str, tmp_pa
     [
         (gzip.compress(CSV)[:-9], "cannot be unpacked"),
         (zipped(a_csv=CSV)[:-9], "cannot be unpacked"),
+        (packed_strangely(zipped(a_csv=CSV)), "cannot be unpacked .*compression"),
+        (packed_strangely(zipped(mimetype=b"x")), "cannot be unpacked .*compression"),
         (zipped(a_csv=CSV, b_csv=CSV), r"zip archive of 2 files \(a\.csv, b\.csv\): unpack it"),
         (b'[{"n": 1, "y": 2}]', r"it is JSON: write it as CSV \(pandas\.read_json"),
         (b'{"n": 1}\n{"n": 2}\n', "it is JSON"),
@@ -111,6 +121,15 @@ def test_what_cannot_be_unpacked_or_is_another_table_is_told(
     path.write_bytes(content)
     with pytest.raises(ValueError, match=match):
         read_table(path)
+
+
+@pytest.mark.parametrize("column", ["PAR1", "ARROW1", "FEA1", "BZh", "ORCID", "RDX"])
+def test_a_column_may_be_called_as_a_file_begins(column: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{column},y\n1,2\n")
+    for read in (read_table, read_strings):
+        assert read(path).columns.tolist() == [column, "y"]
+    assert read_text(path).startswith(column)
 
 
 def test_columns_of_one_name_are_refused_in_every_kind(tmp_path: Path) -> None:

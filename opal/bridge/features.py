@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from opal.columns import require_unique
+
 _INSTEAD = ", use Duplication() or a pool, which take any column"
 
 
@@ -131,15 +133,10 @@ def check_shape(X: pd.DataFrame) -> None:
         raise ValueError(
             f"X must have rows and columns; got a table of shape {X.shape}. Give some of both."
         )
-    twice = X.columns[X.columns.duplicated()]
-    if len(twice):
-        raise ValueError(
-            f"columns of X must have names of their own; got {twice[0]!r} more than once. Rename "
-            "one, or leave it out."
-        )
+    require_unique(X.columns, "X")
 
 
-def kept(given: Any, n_axes: int) -> Any:
+def indexable(given: Any, n_axes: int) -> Any:
     """Data as given, of which rows can be taken: an array, where they are of no known type."""
     if given is None or isinstance(given, pd.DataFrame | pd.Series | list | tuple):
         return given

@@ -33,7 +33,7 @@ _FOLDED = 24  # characters to which a column of words may shrink in a terminal
 _NUMBER = re.compile(r"[-+−±<≥≤]?\s?\d|[–-]?$")
 _ACTIVE = re.compile(r"[\\`*|<]|(?<!\w)_|_(?!\w)|\](?=\()")  # what Markdown would act on
 _KEPT = "\n\t"
-# Marks that turn the direction of all that follows; a page keeps them inside their cell.
+# Marks that turn the direction of all that follows.
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -160,8 +160,7 @@ def line(text: str, limit: int = _CELL) -> str:
     >>> line("a\n b", 9)
     'a b'
     """
-    flat = "".join("�" if c in _TURNS else c for c in " ".join(text.split()))
-    return shown(flat, limit)
+    return shown(" ".join(text.split()), limit)
 
 
 def _mark(character: str) -> str:
@@ -172,9 +171,8 @@ def _mark(character: str) -> str:
         return chr(0x2400 + code)
     if code == 0x7F:
         return "␡"
-    hides = 0x202A <= code < 0x202F or 0x2066 <= code < 0x206A  # turns what follows around
     wrong = 0x80 <= code < 0xA0 or 0xD800 <= code < 0xE000 or code in (0xFFFE, 0xFFFF)
-    return "�" if hides or wrong else character
+    return "�" if wrong or character in _TURNS else character
 
 
 def terminal(blocks: Iterable[Block]) -> Group:

@@ -23,12 +23,12 @@ from opal.bridge.features import (
     are_texts,
     check_shape,
     check_texts,
+    indexable,
     joined,
-    kept,
     rows_of,
 )
-from opal.bridge.labels import name_of, one_column
 from opal.bridge.supply import Asked, Made, Shortage
+from opal.bridge.target import as_labels, name_of
 from opal.objective import Design, Weighting
 from opal.synthesis.resample import Duplication
 from opal.synthesis.synthesizer import Synthesizer
@@ -158,11 +158,11 @@ class OpalSampler(BaseOverSampler):
         """
         self._validate_params()
         _refuse_third_value(self.return_weights)
-        return self._fit_resample(kept(X, 2), kept(y, 1))
+        return self._fit_resample(indexable(X, 2), indexable(y, 1))
 
     def _checked(self, X: Any, y: Any) -> tuple[TypedTable | None, np.ndarray]:
         """The features, none of texts, and the label of each row [n]."""
-        label = one_column(y)
+        label = as_labels(y)
         check_classification_targets(label)
         label = check_target_type(label)
         features = None if are_texts(X) else self._checked_table(X, label)
@@ -189,7 +189,7 @@ class OpalSampler(BaseOverSampler):
             )
 
     def _checked_table(self, X: Any, label: np.ndarray) -> TypedTable:
-        """TypedTable that may hold anything: what makes the rows says what it needs of them."""
+        """The table, which may hold anything: what makes the rows says what it needs of them."""
         if not isinstance(X, pd.DataFrame):
             check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from opal import spelling
-from opal.bridge import labels
 from opal.bridge.features import rows_of
 from opal.bridge.llm.budget import Budget, Limits
 from opal.bridge.llm.request import ModelSettings
 from opal.bridge.prompts import transcript
 from opal.bridge.prompts.common import identity
+from opal.bridge.target import matched
 from opal.bridge.text.corpus import text_table
 from opal.synthesis.resample import Duplication
 from opal.synthesis.synthesizer import Synthesizer
@@ -172,12 +172,12 @@ def _pooled(pool: pd.DataFrame, real: Real, wanted: Sequence[int]) -> list[Made]
     columns = ("text",) if real.are_texts else real.columns
     target = "label" if real.are_texts else real.target
     place = _places(pool, columns, target)
-    seeds = [tuple(each) for each in pool.get("seeds", [()] * len(pool))]
+    seeds = _seeds(pool)
     known = frozenset(real.ids) if any(seeds) else frozenset()
     usable = np.array([known.issuperset(each) for each in seeds], dtype=bool)
     source = [str(each) for each in pool.get("source", ["pool"] * len(pool))]
     rows = pool.iloc[:, [place[name] for name in columns]]
-    label = labels.matched(pool.iloc[:, place[target]], real.classes, f"column {target!r}")
+    label = matched(pool.iloc[:, place[target]], real.classes, f"column {target!r}")
     made = []
     for k, n in enumerate(wanted):
         mine = np.flatnonzero(usable & (label == k))[:n]
@@ -185,6 +185,19 @@ def _pooled(pool: pd.DataFrame, real: Real, wanted: Sequence[int]) -> list[Made]
         x = rows["text"].to_numpy(dtype=object)[mine] if real.are_texts else rows.iloc[mine]
         made.append(Made(x, *lineage, np.full(len(mine), -1)))
     return made
+
+
+def _seeds(pool: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Ids of what each sample of the pool was made from; none where it does not say."""
+    found = []
+    for row, each in pool.get("seeds", pd.Series([()] * len(pool))).items():
+        if isinstance(each, str) or not isinstance(each, Collection):
+            raise ValueError(
+                f"column 'seeds' of the pool must hold lists of ids; it holds {each!r} in row "
+                f"{row}. Read the file with opal.bridge.text.read_texts, or split them."
+            )
+        found.append(tuple(each))
+    return found
 
 
 def _places(pool: pd.DataFrame, columns: Sequence[str], target: str) -> dict[str, int]:

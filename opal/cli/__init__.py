@@ -13,7 +13,7 @@ from opal import interrupts
 from opal.cli import output
 from opal.cli.parsing import HELP_FLAGS, show_help, unknown
 from opal.compiled import leave_out_fusion_emitters
-from opal.masking import holds_key
+from opal.redaction import holds_key
 
 DESCRIPTION = """Theory and simulation of synthetic oversampling and augmentation.
 

@@ -38,9 +38,9 @@ def print_error(message: str) -> None:
     What others wrote (labels, names of files, answers) moves no cursor and shows no key.
     """
     from opal.bridge import render
-    from opal.masking import masked
+    from opal.redaction import redacted
 
-    lines = [render.shown(line, len(line)) for line in masked(message).split("\n")]
+    lines = [render.shown(line, len(line)) for line in redacted(message).split("\n")]
     sys.stderr.write("error: " + "\n".join(lines) + "\n")
 
 

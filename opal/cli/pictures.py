@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opal.files import Named, require_distinct, writable_folder
+from opal.files import NamedPath, require_distinct, writable_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,8 +19,8 @@ def picture_paths(
     plot: Path | None,
     groups: Sequence[object | None],
     *,
-    read: Sequence[Named],
-    written: Sequence[Named] = (),
+    read: Sequence[NamedPath],
+    written: Sequence[NamedPath] = (),
 ) -> list[Path | None]:
     """The path of the picture of each group; None if none is asked for.
 

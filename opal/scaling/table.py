@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from opal.columns import data_row, require_distinct
+from opal.columns import data_row, require_unique
 from opal.names import hint
 from opal.reading import require_frame
 from opal.scaling.scaling_law import Columns, ScalingLaw
@@ -81,7 +81,7 @@ def check_columns(frame: pd.DataFrame, names: Sequence[str], *, remedy: str = ""
     """
     require_frame(frame, "a table")
     known = [str(name) for name in frame.columns]
-    require_distinct(known, "the table")
+    require_unique(known, "the table")
     for name in names:
         if name not in known:
             raise ValueError(

@@ -152,6 +152,17 @@ def test_a_pool_of_rows_is_used_in_its_order(table: tuple[np.ndarray, np.ndarray
         OpalSampler(pool).fit_resample(frame, y)
 
 
+@pytest.mark.parametrize("seeds", ["0123456789abcdef 0123456789abcdef", float("nan")])
+def test_seeds_of_a_pool_that_are_no_lists_are_refused(
+    said: tuple[list[str], list[str]], seeds: object
+) -> None:
+    pool = pool_of(said).assign(seeds=seeds)
+    with pytest.raises(
+        ValueError, match=r"lists of ids; it holds .* in row 0\. Read the file with"
+    ):
+        OpalSampler(pool).fit_resample(*said)
+
+
 def test_texts_come_back_as_they_were_given(said: tuple[list[str], list[str]]) -> None:
     x, y = said
     for given in (x, np.array(x, dtype=object), np.array(x), pd.Series(x, name="text")):

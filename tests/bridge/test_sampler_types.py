@@ -174,7 +174,7 @@ def test_indicators_are_labels() -> None:
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (pd.DataFrame(np.zeros((N, 2)), columns=["a", "a"]), Y, "'a' more than once"),
+        (pd.DataFrame(np.zeros((N, 2)), columns=["a", "a"]), Y, "columns 1 and 2 are both 'a'"),
         (pd.DataFrame(index=range(N)), Y, "must have rows and columns"),
         (np.zeros((N, 1)), np.where(np.arange(N) == 4, np.nan, Y), "y lacks 1, the first in row 4"),
         (np.zeros((N, 1)), None, "requires y to be passed"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from opal import files
 from opal.bridge.llm.budget import FREE, Budget, Meter, Prices, bound
-from opal.bridge.llm.completion import read_completion
+from opal.bridge.llm.completion import read_completion, read_object
 from opal.bridge.llm.dialect import Complaint, Dialect, LimitName
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import pending
@@ -115,21 +115,19 @@ def load(paths: Sequence[Path], ledger: Ledger, prices: Prices | None = None) ->
     """
     states, price = ledger.states(), prices or FREE
     outcomes = [_outcomes(path, states) for path in paths]
-    done = known = failed = 0
-    why: Counter[str] = Counter()
+    known, why = 0, Counter[str]()
     with ledger.together():
         for key, outcome in (pair for found in outcomes for pair in found.items()):
             taken = _take(ledger, ledger.asked(key), states[key], outcome, price)
             if taken is None:
                 known += 1
-                continue
-            states[key] = "done" if not taken else "failed"
-            done += not taken
-            failed += bool(taken)
-            why.update([taken] if taken else [])
+            else:
+                states[key] = "failed" if taken else "done"
+                why[taken] += 1
     ledger.flush()
+    done = why.pop("", 0)
     told = tuple(f"{count} × {text}" for text, count in why.most_common(3))
-    return Loaded(done, failed, len(ledger.waiting()), known, told)
+    return Loaded(done, why.total(), ledger.waiting(), known, told)
 
 
 @dataclass(frozen=True)
@@ -199,12 +197,9 @@ def _outcome(line: str) -> tuple[str, _Outcome]:
     Raises:
         ValueError: the line is no result of a chat completion.
     """
-    try:
-        result = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
-        result = None
-    key = result.get("custom_id") if isinstance(result, dict) else None
-    if not isinstance(result, dict) or not isinstance(key, str):
+    result = read_object(line)
+    key = result.get("custom_id") if result else None
+    if result is None or not isinstance(key, str):
         raise ValueError(
             "it is no result of a batch: each line must be a JSON object with a custom_id"
         )
@@ -214,18 +209,16 @@ def _outcome(line: str) -> tuple[str, _Outcome]:
             "it is a request: this is the file that was sent. Name the file of answers"
         )
     status, body = _unwrapped(response)
-    if isinstance(body, dict):
-        if body.get("object") in ("response", "text_completion") or "output" in body:
-            raise ValueError(
-                "it is an answer of another kind (of /v1/responses or /v1/completions); the "
-                "requests were of "
-                f"{_URL}. Upload them as they are"
-            )
-        if status in (None, 200) and "choices" in body:
-            return key, _Outcome(body, 200, None)
-    told = error or (body.get("error") or body if isinstance(body, dict) else None)
+    if body and (body.get("object") in ("response", "text_completion") or "output" in body):
+        raise ValueError(
+            "it is an answer of another kind (of /v1/responses or /v1/completions); the requests "
+            f"were of {_URL}. Upload them as they are"
+        )
+    if body and status in (None, 200) and "choices" in body:
+        return key, _Outcome(body, 200, None)
+    told = error or (body and (body.get("error") or body))
     if not told or status == 200:
-        fields = sorted(map(str, body if isinstance(body, dict) else result))
+        fields = sorted(map(str, result if body is None else body))
         raise ValueError(
             "it holds neither a chat completion nor an error; its fields are "
             f"{', '.join(fields)[:_SHOWN] or 'none'}"
@@ -233,7 +226,7 @@ def _outcome(line: str) -> tuple[str, _Outcome]:
     return key, _Outcome(None, status, told)
 
 
-def _unwrapped(response: object) -> tuple[int | None, object]:
+def _unwrapped(response: object) -> tuple[int | None, dict[str, Any] | None]:
     """Status and JSON of a response, in the forms that providers give it."""
     if not isinstance(response, dict):
         return None, None
@@ -241,13 +234,12 @@ def _unwrapped(response: object) -> tuple[int | None, object]:
         return 200, response
     status, body = response.get("status_code"), response.get("body")
     if isinstance(body, str):
-        try:
-            body = json.loads(body)
-        except (json.JSONDecodeError, RecursionError):
-            body = None
+        body = read_object(body)
     number = int(str(status)) if str(status).isdecimal() else None
-    if isinstance(body, dict) and body.get("error") and number in (None, 200):
-        number = 500 if "choices" not in body else number
+    if not isinstance(body, dict):
+        return number, None
+    if body.get("error") and number in (None, 200) and "choices" not in body:
+        number = 500
     return number, body
 
 
@@ -269,10 +261,10 @@ def _take(
         return refusal.kind
     if state == "sent":
         ledger.give_up(request)
-    tokens = bound(request)  # the most that it can have, where the endpoint did not count
-    if reply.tokens_in is not None and reply.tokens_out is not None:
-        tokens = reply.tokens_in, reply.tokens_out
-    ledger.done(request, reply, price.cost(*tokens))
+    if state == "failed":
+        ledger.reopen(request)
+    # The most that it can cost, where the endpoint did not count.
+    ledger.done(request, reply, price.cost(*(reply.tokens or bound(request))))
     return ""
 
 

@@ -134,7 +134,7 @@ class OpenAIClient:
                 headers = self._endpoint.headers() | {"Idempotency-Key": idempotency_key}
                 raw = await create(**body, extra_headers=headers)
                 # A server may print the key back.
-                answer = _json(self._endpoint.masked(raw.http_response.text))
+                answer = _json(self._endpoint.redacted(raw.http_response.text))
             except openai.APIStatusError as error:
                 adapted = dialect.adapted(_complaint(error), request)
                 if adapted is None:
@@ -142,7 +142,7 @@ class OpenAIClient:
                 dialect = adapted
             except (openai.OpenAIError, AskError, _BodyError) as error:
                 return error
-            except ValueError:
+            except UnicodeError:
                 # Before anything left: openai adds headers from variables of its own.
                 return FatalError(
                     "the request cannot be sent; OPENAI_ORG_ID, OPENAI_PROJECT_ID or "
@@ -277,4 +277,5 @@ def _gated(timeout: float) -> httpx2.AsyncClient:
 
             return await traffic.pass_on(_ATTEMPT.get(), streamed, request)
 
-    return GatedHttpClient(timeout=timeout)
+    # Of what is packed, traffic unpacks this: httpx2 asks for all that is installed, as brotli.
+    return GatedHttpClient(timeout=timeout, headers={"Accept-Encoding": "gzip"})

@@ -23,7 +23,7 @@ from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.local import LocalClient
 from opal.bridge.llm.report import Prompts, blocks, estimate, prompts, usage
 from opal.bridge.llm.request import Client, ModelSettings, NotingPrompter, WrittenSample
-from opal.files import Named, require_distinct, writable_folder
+from opal.files import NamedPath, require_distinct, writable_folder
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -124,7 +124,7 @@ class Asking:
         name = self.local or self.model or ""
         return ModelSettings(name, self.temperature, self.top_p, self.max_tokens)
 
-    def check_files(self, read: Iterable[Named], written: Iterable[Named] = ()) -> None:
+    def check_files(self, read: Iterable[NamedPath], written: Iterable[NamedPath] = ()) -> None:
         """Check that nothing replaces what is read: the ledger, batches, and a command's own files.
 
         Raises:
@@ -202,7 +202,7 @@ class Asking:
                     prompter, wanted, ledger, self.batch_out,
                     budget=budget, limit_name=self.limit_name,
                 )  # fmt: skip
-                out = ", ".join(map(str, made.paths or [self.batch_out]))
+                out = ", ".join(map(str, made.paths))
                 return Answered(result | {"exported": made.requests, "out": out}, [], {})
             client = None if self.offline else _client(self)
             writable_folder(self.out.parent)
@@ -217,15 +217,15 @@ class Asking:
             return Answered(result | told, samples, prompts(samples, ledger, prompter))
 
     def _check_flags(self) -> None:
-        pairs = {"local": self.local, "base_url": self.base_url, "model": self.model}
-        given = [name for name, value in pairs.items() if value is not None]
+        given = [n for n in ("local", "base_url", "model") if getattr(self, n) is not None]
         if self.local is not None and len(given) > 1:
-            other = given[1].replace("_", "-")
-            raise ValueError(f"--local is a model of its own; leave --{other} out.")
-        quiet = {"dry_run": self.dry_run, "offline": self.offline, "batch_out": self.batch_out}
-        chosen = [f"--{name.replace('_', '-')}" for name, value in quiet.items() if value]
-        if len(chosen) > 1:
-            raise ValueError(f"{chosen[0]} and {chosen[1]} exclude one another; name one.")
+            raise ValueError(
+                f"--local is a model of its own; leave {validation.flag(given[1])} out."
+            )
+        quiet = [n for n in ("dry_run", "offline", "batch_out") if getattr(self, n)]
+        if len(quiet) > 1:
+            one, other = map(validation.flag, quiet[:2])
+            raise ValueError(f"{one} and {other} exclude one another; name one.")
         if self.local is not None and (self.batch_out or self.batch_in):
             raise ValueError("a batch is an endpoint's; --local answers at once: name one.")
         if self.local is None and self.model is None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
+from typing import Any
 
-from opal.bridge.llm.request import MOST_TOKENS, RefusedError, Reply, whole
+from opal.bridge.llm.request import MOST_TOKENS, RefusedError, Reply, encodable
 
 _NAME = 500  # characters of the name of a model, and of a reason
 # Words in the codes of errors that come without a status, and the status that each stands for.
@@ -74,8 +76,8 @@ def read_completion(payload: object) -> Reply:
         content,
         tokens_in,
         tokens_out,
-        whole(reason[:_NAME]) if isinstance(reason, str) else None,
-        whole(model[:_NAME]) if isinstance(model, str) else "",
+        encodable(reason[:_NAME]) if isinstance(reason, str) else None,
+        encodable(model[:_NAME]) if isinstance(model, str) else "",
     )
 
 
@@ -94,15 +96,19 @@ def read_usage(usage: object) -> tuple[int, int] | None:
     return read, max(written, (total or 0) - read)
 
 
+def read_object(content: str | bytes) -> dict[str, Any] | None:
+    """The JSON object in a content; None if there is none."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):  # a ValueError also for a number of 5,000 digits
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def status_inside(content: bytes) -> int | None:
     """The status of an error that came as if it were an answer; None if the content is none."""
-    if b"error" not in content:
-        return None
-    try:
-        fields = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(fields, dict):
+    fields = read_object(content) if b"error" in content else None
+    if fields is None:
         return None
     choices = fields.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
@@ -118,11 +124,8 @@ def status_inside(content: bytes) -> int | None:
 
 def _status(error: Mapping[str, object]) -> int | None:
     for name in ("code", "status", "status_code"):
-        found = _count(error.get(name))
-        if found is None and str(error.get(name)).isdecimal():
-            found = int(str(error.get(name)))
-        if found is not None and 400 <= found <= 599:
-            return found
+        if found := re.fullmatch(r"([45]\d\d)(?:\.0)?", str(error.get(name))):
+            return int(found[1])
     words = f"{error.get('code')} {error.get('type')}".lower()
     return next((status for word, status in _STATUSES.items() if word in words), None)
 
@@ -146,8 +149,7 @@ def _count(value: object) -> int | None:
     """A count of tokens, where it is one that can be."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
-    whole = int(value)
-    return whole if whole == value and 0 <= whole <= MOST_TOKENS else None
+    return int(value) if value == int(value) and 0 <= value <= MOST_TOKENS else None
 
 
 def _error(fields: Mapping[str, object]) -> str | None:

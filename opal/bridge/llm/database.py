@@ -61,7 +61,7 @@ class Database:
     def __init__(self, path: str | Path, *, copy_of: Path | None = None) -> None:
         self.path = files.resolved(Path(path))
         self.name = copy_of or self.path
-        self._connection = _connect(self.path)
+        self._connection = _connect(self.path, self.name)
 
     def __enter__(self) -> Self:
         return self
@@ -103,23 +103,23 @@ class Database:
         Raises:
             LedgerError: the file cannot be read or written.
         """
-        with _told(self.path):
+        with _told(self.path, self.name):
             return self._connection.execute(sql, values)
 
     def rows(self, select: str, *values: object) -> list[tuple[Any, ...]]:
         """All that a query gives."""
-        with _told(self.path):
+        with _told(self.path, self.name):
             return self._connection.execute(select, values).fetchall()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, name: Path) -> sqlite3.Connection:
     """The database of the ledger at ``path``, made if there is none, for this process alone."""
     if path in _OPEN:
-        raise _busy(path)
+        raise _busy(name)
     if not path.exists():
         _create(path)
-    _check_header(path)
-    with _told(path):
+    _check_header(path, name)
+    with _told(path, name):
         connection = sqlite3.connect(
             f"{path.as_uri()}?mode=rw", uri=True, timeout=0.0, isolation_level=None,
             check_same_thread=False,
@@ -134,20 +134,20 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _told(path: Path, name: Path) -> Iterator[None]:
     """Errors of SQLite in words of the ledger."""
     try:
         yield
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
-            raise _busy(path) from error
+            raise _busy(name) from error
         hint = ""
         if not os.access(path.parent, os.W_OK):
             hint = " Nothing can be written there: read it with --offline or --dry-run, or copy it."
-        raise LedgerError(f"the ledger {path} cannot be read or written: {error}.{hint}") from error
+        raise LedgerError(f"the ledger {name} cannot be read or written: {error}.{hint}") from error
     except (sqlite3.DatabaseError, MemoryError) as error:
         # A length that is wrong asks for memory that no one has.
-        raise damaged(path, str(error) or "a record is longer than memory") from error
+        raise damaged(name, str(error) or "a record is longer than memory") from error
 
 
 def damaged(path: Path, what: str) -> LedgerError:
@@ -171,7 +171,7 @@ def _create(path: Path) -> None:
     try:
         # It will hold texts; SQLite gives the files beside it the same mode.
         temporary.touch(mode=0o600)
-        with _told(path), closing(sqlite3.connect(temporary)) as connection:
+        with _told(path, path), closing(sqlite3.connect(temporary)) as connection:
             # First the marks: in the mode that follows they could be in a second file.
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {SCHEMA}")
@@ -194,22 +194,22 @@ def _put(temporary: Path, path: Path) -> None:
             temporary.rename(path)
 
 
-def _check_header(path: Path) -> None:
+def _check_header(path: Path, name: Path) -> None:
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "a device or a pipe"
-        raise LedgerError(f"the ledger must be a file; {path} is {kind}. Name another file.")
+        raise LedgerError(f"the ledger must be a file; {name} is {kind}. Name another file.")
     with path.open("rb") as file:
         header = file.read(_HEADER)
     if len(header) < _HEADER or not header.startswith(_MAGIC):
-        raise LedgerError(f"{path} is no ledger; it was left as it is. Name another file.")
+        raise LedgerError(f"{name} is no ledger; it was left as it is. Name another file.")
     if int.from_bytes(header[68:72], "big") != APPLICATION:
         raise LedgerError(
-            f"{path} is a database of another program; it was left as it is. Name another file."
+            f"{name} is a database of another program; it was left as it is. Name another file."
         )
     schema = int.from_bytes(header[60:64], "big")
     if schema != SCHEMA:
         raise LedgerError(
-            f"the ledger {path} has schema {schema}; this version of opal reads {SCHEMA}. It was "
+            f"the ledger {name} has schema {schema}; this version of opal reads {SCHEMA}. It was "
             "left as it is. Use the version that wrote it, or another file."
         )
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from opal.bridge.llm.request import Message, Request, whole
+from opal.bridge.llm.request import Message, Request, encodable
 
 # OpenAI's reasoning models know only the second; many other servers only the first.
 LimitName = Literal["max_tokens", "max_completion_tokens"]
@@ -85,10 +85,12 @@ class Dialect:
         only where they are set: some models know neither, or not both.
         """
         sampling = {"temperature": request.temperature, "top_p": request.top_p}
-        messages = request.messages if self.has_system else _without_system(request.messages)
+        messages = request.messages if self.has_system else without_system(request.messages)
         body: dict[str, object] = {
             "model": request.model,
-            "messages": [{"role": each.role, "content": whole(each.content)} for each in messages],
+            "messages": [
+                {"role": each.role, "content": encodable(each.content)} for each in messages
+            ],
             **{name: value for name, value in sampling.items() if value is not None},
             self.limit_name: request.max_tokens,
         }
@@ -133,11 +135,11 @@ def _names(name: str, said: str) -> bool:
     return re.search(rf"(?<!\w){name}(?!\w)", said) is not None
 
 
-def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """The messages with the text of the system at the head of the first of the user."""
-    system = "\n\n".join(each.content for each in messages if each.role == "system")
+    system = [each.content for each in messages if each.role == "system"]
     others = [each for each in messages if each.role != "system"]
-    if not others or others[0].role != "user":
-        return (Message("user", system), *others)
-    first = Message("user", f"{system}\n\n{others[0].content}" if system else others[0].content)
-    return (first, *others[1:])
+    first = [each.content for each in others[:1] if each.role == "user"]
+    if not system:
+        return messages
+    return (Message("user", "\n\n".join([*system, *first])), *others[len(first) :])

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from opal.bridge.llm.completion import status_inside
 from opal.bridge.llm.request import Gate, RefusedError
-from opal.masking import HIDDEN, masked
+from opal.redaction import HIDDEN, redacted
 
 if TYPE_CHECKING:
     import httpx2
@@ -90,13 +90,13 @@ class Endpoint:
         """Its host and port, for messages."""
         return urlsplit(self.url).netloc.rpartition("@")[2] if self.url else "the endpoint"
 
-    def masked(self, text: str) -> str:
+    def redacted(self, text: str) -> str:
         """A text without the key."""
         return text.replace(self.key, HIDDEN) if self.is_secret else text
 
     def told(self, text: str) -> str:
         """A message in one line, without the key or what looks like one."""
-        return masked(" ".join(text.replace(self.key, HIDDEN).split()))
+        return redacted(" ".join(self.redacted(text).split()))
 
     def options(self) -> dict[str, Any]:
         """What the client of the openai package is told of it."""
@@ -124,7 +124,7 @@ def is_loopback(url: str | None) -> bool:
 
 def _key(variable: str, host: str | None) -> str:
     named = re.fullmatch(r"[A-Za-z_]\w{0,63}", variable) and not _NO_NAME.fullmatch(variable)
-    if not named or masked(variable) != variable:
+    if not named or redacted(variable) != variable:
         raise ValueError(
             "key_variable must be the name of a variable of the environment; what was given is no "
             "such name and is not shown, for it may be a key. Put the key into a variable."
@@ -210,7 +210,7 @@ class Traffic:
             async with asyncio.timeout(self._timeout):
                 response = await send(request)
                 try:
-                    content = await _whole(response)
+                    content = await _content(response)
                 finally:
                     await response.aclose()
         except (
@@ -244,7 +244,7 @@ class Traffic:
                 headers.pop(name, None)
 
 
-async def _whole(response: httpx2.Response) -> bytes:
+async def _content(response: httpx2.Response) -> bytes:
     """The content of an answer that is not longer than any can be."""
     content = bytearray()
     # As it is sent: httpx2 unpacks without bound, and what is packed twice grows a million times.

@@ -97,7 +97,7 @@ def _serve(state: RunState, group: str, wanted: int, distinct: bool) -> list[Wri
     first: dict[str, WrittenSample] = {}
     for sample in found:
         content = sample.content
-        # Not those of rows: a sign is no part of a word.
+        # Rows stay as they are: without its signs a number is another one.
         key = folded(content) if isinstance(content, str) else repr(sorted(content.items()))
         first.setdefault(key, sample)
     return list(first.values())

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 from opal.bridge.llm.budget import UNITS
 from opal.bridge.llm.database import Database, damaged
-from opal.bridge.llm.request import Reply, Request, whole
+from opal.bridge.llm.request import Reply, Request, encodable
 
 _PAGE = 500
 _RELEASED = "state = 'failed' AND kind = 'released'"
@@ -87,11 +87,15 @@ class Ledger(Database):
         row, _ = self._end(request.key, "failed", cost, tokens or (None, None), time.time())
         self.run(
             "UPDATE requests SET kind = ?, error = ?, final = ?, lost = lost + ? WHERE id = ?",
-            kind, whole(message), int(final), lost, row,
+            kind, encodable(message), int(final), lost, row,
         )  # fmt: skip
 
     def entry(self, request: Request) -> Entry | None:
-        """What is known of a request; None if it was never asked."""
+        """What is known of a request; None if it was never asked.
+
+        Raises:
+            LedgerError: its answer is not as it was written.
+        """
         row = self.run(
             "SELECT id, state, final, kind, cost, tokens_in, tokens_out, ended_at "
             "FROM requests WHERE key = ?", request.key,
@@ -141,9 +145,9 @@ class Ledger(Database):
                 index = place
                 yield self._request(key, text), self._reply(*rest)
 
-    def waiting(self) -> list[str]:
-        """Keys of requests that wait in a batch."""
-        return [key for (key,) in self.rows("SELECT key FROM requests WHERE state = 'exported'")]
+    def waiting(self) -> int:
+        """How many requests wait in a batch."""
+        return self.total("state = 'exported'")
 
     def asked(self, key: str) -> Request:
         """The request of that key.
@@ -168,10 +172,8 @@ class Ledger(Database):
 
         What they may cost stays booked, as lost: the batch may be answered all the same.
         """
-        waiting = len(self.waiting())
-        self.run("UPDATE requests SET state = 'failed', kind = 'released' "
-                 "WHERE state = 'exported'")  # fmt: skip
-        return waiting
+        return self.run("UPDATE requests SET state = 'failed', kind = 'released' "
+                        "WHERE state = 'exported'").rowcount  # fmt: skip
 
     def take_back(self, keys: Iterable[str]) -> None:
         """Undo the export of requests whose file was never written."""
@@ -211,6 +213,13 @@ class Ledger(Database):
         self.run(
             "UPDATE requests SET lost = lost + reserved, reserved = 0 WHERE key = ?", request.key
         )
+
+    def reopen(self, request: Request) -> None:
+        """Forget that a request gave no sample, for its answer comes after all."""
+        self.run(
+            "DELETE FROM slots WHERE samples = 0 AND request = "
+            "(SELECT id FROM requests WHERE key = ?)", request.key,
+        )  # fmt: skip
 
     def total(self, what: str) -> int:
         """A sum over all requests."""

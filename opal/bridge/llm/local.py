@@ -16,11 +16,20 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from opal.bridge.llm.request import FailedError, FatalError, Gate, RefusedError, Reply, Request
+from opal.bridge.llm.dialect import without_system
+from opal.bridge.llm.request import (
+    NOTHING,
+    FailedError,
+    FatalError,
+    Gate,
+    RefusedError,
+    Reply,
+    Request,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -76,16 +85,12 @@ class LocalClient:
         self.notes: tuple[str, ...] = () if tokenizer.chat_template else (_PLAIN.format(name),)
 
     @classmethod
-    def load(
-        cls, path: str, *, device: str = "cpu", threads: int | None = None, batch_size: int = 8
-    ) -> LocalClient:
+    def load(cls, path: str, *, device: str = "cpu", batch_size: int = 8) -> LocalClient:
         """Load a folder that ``save_pretrained`` wrote, or a model of the Hub by its name.
 
         Args:
             path: folder or name.
             device: ``cpu``, ``cuda``, ``mps``.
-            threads: of torch on the CPU; half the cores by default. Threads that share a core with
-                another process wait for one another: too many are many times slower.
             batch_size: requests answered at once.
 
         Raises:
@@ -94,7 +99,8 @@ class LocalClient:
         import torch
 
         model, tokenizer = loaded(path, device)
-        torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // 2))
+        # Threads that share a core with another process wait for one another, many times as long.
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
         return cls(model, tokenizer, name=path, batch_size=batch_size)
 
     async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
@@ -124,15 +130,14 @@ class LocalClient:
         """
         from jinja2 import TemplateError
 
-        messages = [{"role": m.role, "content": m.content} for m in request.messages]
         if not self._tokenizer.chat_template:
-            return "\n\n".join([*(each["content"] for each in messages), "Answer:\n"])
+            return "\n\n".join([*(each.content for each in request.messages), "Answer:\n"])
         reason = ""
-        for tried in (messages, _joined(messages)):
+        for tried in (request.messages, without_system(request.messages)):
             try:
                 return str(
                     self._tokenizer.apply_chat_template(
-                        tried, tokenize=False, add_generation_prompt=True
+                        list(map(asdict, tried)), tokenize=False, add_generation_prompt=True
                     )
                 )
             except TemplateError as error:
@@ -150,7 +155,7 @@ class LocalClient:
                 f"prompt and answer must fit into the model's {most} tokens; got {len(tokens)} + "
                 f"{request.max_tokens}: lower --max-tokens, or shorten the texts.",
                 kind="length",
-                tokens=(0, 0),
+                tokens=NOTHING,
             )
         return tokens
 
@@ -169,7 +174,7 @@ class LocalClient:
         except (RuntimeError, ValueError, IndexError, MemoryError) as error:
             for each in batch:
                 if not each.answered.done():
-                    failure = FailedError(f"{self.name}: {error}", kind="model", tokens=(0, 0))
+                    failure = FailedError(f"{self.name}: {error}", kind="model", tokens=NOTHING)
                     each.answered.set_exception(failure)
             return
         for each, reply in zip(batch, replies, strict=True):
@@ -247,22 +252,13 @@ def loaded(path: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizer
     return model, tokenizer
 
 
-def _joined(messages: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The messages, with the system's words at the head of the user's."""
-    if len(messages) < 2 or messages[0]["role"] != "system":
-        return messages
-    head, user, *rest = messages
-    return [{"role": user["role"], "content": f"{head['content']}\n\n{user['content']}"}, *rest]
-
-
 def _settle(waiting: _Waiting, reply: Reply) -> None:
     """Hand an answer over, or say why it is of no use."""
-    tokens = (reply.tokens_in or 0, reply.tokens_out or 0)
     if reply.finish_reason == "length":
         most = waiting.request.max_tokens
-        error = RefusedError(f"cut off after {most} tokens", kind="length", tokens=tokens)
+        error = RefusedError(f"cut off after {most} tokens", kind="length", tokens=reply.tokens)
     elif not reply.text.strip():
-        error = RefusedError("an empty answer", kind="empty", tokens=tokens)
+        error = RefusedError("an empty answer", kind="empty", tokens=reply.tokens)
     else:
         waiting.answered.set_result(reply)
         return

@@ -24,7 +24,7 @@ class HopelessError(ValueError):
 class Call:
     """A request for which the meter holds its worst case.
 
-    ``open`` says whether attempts may leave still, and ``paused`` is told of a pause in seconds.
+    ``is_open`` says whether attempts may leave still; ``paused`` is told of a pause in seconds.
     """
 
     def __init__(
@@ -82,10 +82,11 @@ class Call:
         cost = self.cost(tokens)
         billed, missing = (cost, 0) if tokens is not None else (0, cost)
         if self.attempts:
-            self._ledger.failed(
-                self.request, kind, message, billed,
-                final=final, lost=self._unbooked + missing, tokens=tokens,
-            )  # fmt: skip
+            with self._ledger.together():
+                self._ledger.failed(
+                    self.request, kind, message, billed,
+                    final=final, lost=self._unbooked + missing, tokens=tokens,
+                )  # fmt: skip
         self.end(cost)
 
     def end(self, cost: int | None) -> None:
@@ -252,16 +253,14 @@ class Loop:
                 raise FatalError(str(error)) from None
             self._land(group, request, None, error.kind, str(error))
         except FatalError as error:
-            call.fail("fatal", str(error), (0, 0), final=False)
+            call.fail("fatal", str(error), NOTHING, final=False)
             raise
         else:
             if call.attempts == 0:
                 raise RuntimeError("a client must pass its gate before each attempt.")
-            tokens = None
-            if reply.tokens_in is not None and reply.tokens_out is not None:
-                tokens = reply.tokens_in, reply.tokens_out
-                self._meter.note(request, tokens)
-            cost = call.cost(tokens)
+            if reply.tokens is not None:
+                self._meter.note(request, reply.tokens)
+            cost = call.cost(reply.tokens)
             with self._ledger.together():
                 dated = self._ledger.done(request, reply, cost)
             call.end(cost)
@@ -291,7 +290,7 @@ class Loop:
             )
 
     async def _flush(self) -> None:
-        with suppress(OSError):
-            while True:
-                await asyncio.sleep(_FLUSH_SECONDS)
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            with suppress(OSError):  # the last one, at the end, is told
                 await asyncio.to_thread(self._ledger.flush)

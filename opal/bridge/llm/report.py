@@ -132,14 +132,11 @@ def usage(samples: Sequence[WrittenSample], ledger: Ledger, prompter: Prompter) 
 
 def _rejected(samples: Sequence[WrittenSample], ledger: Ledger, prompter: Prompter) -> Counter[str]:
     """Reasons of the prompter's answers without samples, and of parts of answers with some."""
-    reasons: Counter[str] = Counter()
     answered = (
-        "SELECT run, reason FROM slots JOIN requests ON requests.id = slots.request "
-        "WHERE samples = 0 AND state = 'done'"
+        "SELECT reason FROM slots JOIN requests ON requests.id = slots.request "
+        "WHERE run = ? AND samples = 0 AND state = 'done'"
     )
-    for run, reason in ledger.rows(answered):
-        if run == prompter.identity:
-            reasons[_kind(reason)] += 1
+    reasons = Counter(_kind(reason) for (reason,) in ledger.rows(answered, prompter.identity))
     # Texts come one an answer; of several rows in an answer, some may count and others not.
     read = getattr(prompter, "read", None)
     if read is None:
@@ -173,20 +170,26 @@ def blocks(result: Mapping[str, Any], kind: str) -> Iterator[Block]:
 
     ``result`` is of :meth:`opal.bridge.llm.command.Asking.ask`, and ``kind`` a word for groups.
     """
-    held = result.get("held", {})
-    none = 0 if "held" in result else None
-    rows = [
-        [group, counts["originals"], counts["asked"], held.get(group, none)]
-        for group, counts in result["groups"].items()
-    ]
-    yield Table((kind, "originals", "to make", "made"), rows)
+    yield counts(result, kind)
     if "estimate" in result:
         lines = _estimated(result["estimate"], priced=result["prices"] is not None)
     elif "exported" in result:
-        lines = [f"wrote {result['exported']:,} requests to {result['out']}"]
+        written = f"wrote {result['exported']:,} requests to {result['out']}"
+        lines = [written if result["out"] else "no request is missing: no batch was written"]
     else:
         lines = _usage(result)
     yield from map(Paragraph, [*lines, *(f"note: {note}" for note in result["notes"])])
+
+
+def counts(result: Mapping[str, Any], kind: str) -> Table:
+    """Real samples of each group, those asked for, and those made, of such a result."""
+    held = result.get("held", {})
+    none = 0 if "held" in result else None
+    rows = [
+        [group, each["originals"], each["asked"], held.get(group, none)]
+        for group, each in result["groups"].items()
+    ]
+    return Table((kind, "originals", "to make", "made"), rows)
 
 
 def _estimated(found: Mapping[str, Any], *, priced: bool) -> list[str]:

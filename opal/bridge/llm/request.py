@@ -69,7 +69,6 @@ class Request:
         where 1 is asked for, they are named. The schema is how an answer is asked for, not what is
         asked.
         """
-        messages = [{"role": each.role, "content": each.content} for each in self.messages]
         fields = {each: getattr(self, each) for each in self.__dataclass_fields__}
         del fields["schema"]
         for name in _SAMPLING:
@@ -77,7 +76,7 @@ class Request:
                 fields[name] = 1.0
             elif fields[name] == 1:
                 fields.setdefault("named", []).append(name)
-        return _canonical(fields | {"messages": messages})
+        return _canonical(fields | {"messages": list(map(vars, self.messages))})
 
     @cached_property
     def key(self) -> str:
@@ -124,7 +123,7 @@ class ModelSettings:
     def __post_init__(self) -> None:
         if not self.model.strip():
             raise ValueError("a request needs the name of a model; got none: name it with --model.")
-        if self.model != whole(self.model):
+        if self.model != encodable(self.model):
             raise ValueError(
                 f"the name of a model must be of characters; {self.model!r} holds bytes that are "
                 "none in UTF-8."
@@ -170,6 +169,13 @@ class Reply:
     model: str  # that answered, by the endpoint's word
     date: str = ""  # when, in UTC; filled by the ledger
     cost: float = 0.0  # what it cost; filled by the ledger
+
+    @property
+    def tokens(self) -> tuple[int, int] | None:
+        """Tokens of prompt and answer; None if the endpoint did not count both."""
+        if self.tokens_in is None or self.tokens_out is None:
+            return None
+        return self.tokens_in, self.tokens_out
 
 
 @dataclass(frozen=True)
@@ -247,12 +253,13 @@ class NotingPrompter(Prompter, Protocol):
 
 
 NOTHING = (0, 0)
+"""Tokens of what is not billed."""
 
 
-def whole(text: str) -> str:
+def encodable(text: str) -> str:
     r"""A text without halves of characters, which no encoding can carry.
 
-    >>> whole("a\ud800b")
+    >>> encodable("a\ud800b")
     'a?b'
     """
     return text.encode("utf-8", "replace").decode()

@@ -140,7 +140,7 @@ class RunState:
         if entry.state == "exported":
             raise LedgerError(
                 f"request {request.index} of group {request.group!r} waits in an exported batch, "
-                f"and {len(self._ledger.waiting()):,} do in all; load their results with "
+                f"and {self._ledger.waiting():,} do in all; load their results with "
                 "--batch-in, or give them up with --batch-release, first."
             )
         if entry.reply is not None:
@@ -168,6 +168,9 @@ class RunState:
         """The first samples of a group, in the order of their requests.
 
         Answers that the prompter now reads otherwise are settled anew; then fewer may come.
+
+        Raises:
+            LedgerError: answers that it counts are not there, or not as they were written.
         """
         left, changed = wanted, []
         run = self._prompter.identity

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 COMMA = "\u201a"
 """What stands for a comma that separates no values."""
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+"""A value of a row."""
 _UNNAMED = ("#", "\u2116", "")  # columns that count rows
 _FENCE = re.compile(r"(```|~~~)[\w+-]*")
-_RULE = re.compile(r"\|?(\s*:?-{2,}:?\s*\|?)+|[-*_=]{3,}")
+# Between two runs of dashes something must stand, or a long one could be read in many ways.
+_RULE = re.compile(r"\|?\s*:?-{2,}(?:(?=[:\s|]):?\s*(?:\|\s*)?:?-{2,})*:?\s*\|?|[-*_=]{3,}")
 _ITEM = re.compile(
     r"(?:[-*+>\u2022\u2023\u25e6\u25aa\u25cf\u25cb\u25a0\u2013\u2014\u00b7\u2043\u2219\u27a4\u2192\u2713\u2714]"
     r"(?:\s*\[[ xX]?\])?\s+"  # -, *, a bullet, a task, a quotation
@@ -23,7 +26,6 @@ _EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}|_{1,3}|`)(?=\S)(.+?)(?<=\S)\1(?![\w*
 _TAG = re.compile(r"</?(?:li|ul|ol|p|br|b|i|em|strong|code|tr|td)\s*/?>", re.IGNORECASE)
 _AND = re.compile(r"(?<=\d)[.*_`]*[,;]?\s+(?:and|&)\s+")
 _QUOTES = (('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("`", "`"))
-_CELLS = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def bare_line(line: str) -> str:
@@ -33,7 +35,7 @@ def bare_line(line: str) -> str:
     'age is 41, dose is 3.5, class is 1.'
     """
     said = line.strip("\ufeff\u200b ").replace("\u00a0", " ").replace("\u202f", " ")
-    if _FENCE.fullmatch(said) or _RULE.fullmatch(said):
+    if _is_mark(said):
         return ""
     said = _plain(_unquoted(_TAG.sub("", said).strip()))
     while (item := _ITEM.match(said)) and " is " in said[item.end() :]:
@@ -107,12 +109,12 @@ def _cells(line: str, mark: str) -> list[str]:
 
 def _is_header(cells: Sequence[str]) -> bool:
     named = [cell for cell in cells if cell not in _UNNAMED]
-    plain = len(named) > 1 and not any(map(_CELLS.fullmatch, named))
+    plain = len(named) > 1 and not any(map(NUMBER.fullmatch, named))
     return plain and not all(set(cell) <= set(":-") for cell in named)
 
 
 def _fits(cells: Sequence[str], header: Sequence[str]) -> bool:
-    return len(cells) == len(header) > 1 and any(map(_CELLS.fullmatch, cells))
+    return len(cells) == len(header) > 1 and any(map(NUMBER.fullmatch, cells))
 
 
 def _is_mark(line: str) -> bool:

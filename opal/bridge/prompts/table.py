@@ -17,6 +17,7 @@ from opal import names
 from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, WrittenSample, digest
 from opal.bridge.prompts import common, transcript
 from opal.bridge.prompts.common import encoded
+from opal.columns import require_unique
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,12 +207,7 @@ def _names(table: pd.DataFrame) -> list[str]:
                 "rename it, without commas, line ends and ` is `."
             )
     stripped = [str(name).strip() for name in table.columns]
-    twice = [name for name in stripped if stripped.count(name) > 1]
-    if twice:
-        raise ValueError(
-            "columns must have different stripped, blanks around them apart; "
-            f"{twice[0]!r} is there {stripped.count(twice[0])} times: rename one."
-        )
+    require_unique(stripped, "a table to be imitated")
     return stripped
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _VALUE = re.compile(r" is [+-]?\.?\d")
 _NAME = re.compile(r"[\w(\[<\"'$%#@&€£°]")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def read_row(line: str, columns: Sequence[str]) -> dict[str, float]:
             raise RejectedError(f"there is no column {name!r}{hint}")
         if name in values:
             raise RejectedError(f"column {name!r} is there twice")
-        if not _NUMBER.fullmatch(value) or not math.isfinite(float(value)):
+        if not markup.NUMBER.fullmatch(value) or not math.isfinite(float(value)):
             raise RejectedError(f"the value of {name!r} must be a number; got {value!r}")
         values[name] = float(value)
     missing = [name for name in columns if name not in values]

@@ -16,7 +16,7 @@ import pandas as pd
 
 from opal import names
 from opal.bridge.tabular.datasets import Dataset, read, read_source, train_header
-from opal.columns import as_numbers, data_row, require_distinct
+from opal.columns import as_numbers, data_row, require_unique
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def checked(
     if table.empty:
         raise ValueError(f"{where} must hold rows; it has none.")
     known = [str(name) for name in table.columns]
-    require_distinct(known, where)
+    require_unique(known, where)
     for name in [*needed, *columns]:
         if name not in table.columns:
             raise ValueError(

@@ -54,20 +54,13 @@ class Generated:
 
     def to_html(self) -> str:
         """One page: how many texts of each class there are, and the first of them."""
-        groups = self.result()["groups"]
-        made = self.table()
-        counts = made["label"].value_counts()
-        rows = [
-            [name, each["originals"], each["asked"], int(counts.get(name, 0))]
-            for name, each in groups.items()
-        ]
-        first = made.groupby("label", sort=False).head(_SHOWN)
+        first = self.table().groupby("label", sort=False).head(_SHOWN)
         texts = [
             [row["label"], render.Quote(row["text"], row["source"])]
             for row in first.to_dict("records")
         ]
         blocks: list[render.Block] = [
-            render.Table(("class", "originals", "to make", "made"), rows, "Texts of each class"),
+            report.counts(self.result(), "class"),
             render.Table(("class", "text"), texts, "The first of them"),
             *(render.Paragraph(note, "note") for note in self.result()["notes"]),
         ]

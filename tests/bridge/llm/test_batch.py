@@ -243,6 +243,19 @@ def test_a_released_batch_is_booked_as_lost_until_its_late_answers_come(
     assert ledger.spent() == batch_cost
 
 
+def test_the_late_answer_of_a_request_that_was_given_up_is_served(
+    ledger: Ledger, exported: list[Line], write: Write
+) -> None:
+    filtered = {"error": {"message": "flagged", "code": "content_filter"}}
+    first, *others = [result(line) for line in exported]
+    refused = first | {"response": {"status_code": 400, "body": filtered}}
+    assert batch.load([write([refused, *others])], ledger).failed == 1
+    with pytest.raises(ReplayError, match="holds 3 of 4"):
+        generate(WRITER, QUOTAS, None, ledger)
+    assert batch.load([write([first])], ledger).done == 1
+    assert indices(generate(WRITER, QUOTAS, None, ledger)) == [0, 1, 2, 3, 0, 1]
+
+
 def test_a_released_batch_of_a_price_stays_in_the_budget(
     ledger: Ledger, write: Write, tmp_path: Path
 ) -> None:

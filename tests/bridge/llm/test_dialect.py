@@ -345,6 +345,7 @@ def test_parts_of_text_are_the_text() -> None:
         (b'{"object": "error", "code": 400, "message": "no"}', 400),
         (b'{"choices": [{"finish_reason": "error", "error": {"code": 502}}]}', 502),
         (b'{"error": {"code": 7}}', None),
+        (b'{"error": {"code": "' + b"4" * 5000 + b'"}}', None),
         (b'{"error": "no"}', None),
         (b'{"error": null, "choices": [{"message": {"content": "error"}}]}', None),
         (b"error", None),

@@ -303,6 +303,10 @@ def test_a_batch_goes_out_and_comes_back(
     assert len(server.seen) == 1
     made = reading.read_texts(inside / "samples.jsonl")
     assert made["label"].tolist() == ["bad", "bad", "good", "good"]
+    assert "no request is missing: no batch was written" in run(
+        capsys, *words, "--batch-out", "more.jsonl"
+    )
+    assert not (inside / "more.jsonl").exists()
 
 
 REFUSED: list[tuple[str, dict[str, object], str]] = [

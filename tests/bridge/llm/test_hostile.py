@@ -17,6 +17,7 @@ from opal import cli
 from opal.bridge.llm import batch
 from opal.bridge.llm.budget import Limits, RateLimiter
 from opal.bridge.llm.command import samples_wanted
+from opal.bridge.llm.database import LedgerError
 from opal.bridge.llm.endpoint import Endpoint, retry_after
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
@@ -47,6 +48,20 @@ def test_json_says_its_encoding_by_itself(
 ) -> None:
     encoded = Behaviour("encoded", body=lambda good: json.dumps(good).encode(encoding))
     assert len(generate(Plain(), {"a": 1}, client(serve(lambda seen: encoded)), ledger)) == 1
+
+
+def test_answers_are_asked_for_as_they_can_be_unpacked(
+    serve: Serve, client: Open, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("httpx2._client.ACCEPT_ENCODING", "gzip, deflate, br, zstd")
+    packed = Behaviour(
+        "packed",
+        body=lambda good: gzip.compress(json.dumps(good).encode()),
+        headers={"content-encoding": "gzip"},
+    )
+    server = serve(lambda seen: packed)
+    assert len(generate(Plain(), {"a": 1}, client(server), ledger)) == 1
+    assert "accept-encoding: gzip\r\n" in server.heads[0]
 
 
 def test_what_is_packed_twice_is_unpacked_only_so_far(
@@ -127,6 +142,16 @@ def test_headers_that_cannot_be_sent_cost_nothing(
     assert ledger.spent() == 0
 
 
+def test_a_ledger_that_cannot_be_written_is_told_as_that(
+    serve: Serve, client: Open, ledger: Ledger
+) -> None:
+    ledger.run("PRAGMA max_page_count = 1")  # as of a full disk
+    server = serve()
+    with pytest.raises(LedgerError, match="cannot be read or written: database or disk is full"):
+        generate(Plain(topic="rain " * 10_000), {"a": 2}, client(server), ledger)
+    assert not server.seen
+
+
 def test_certificates_that_are_not_there_are_named(
     serve: Serve, client: Open, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -144,6 +169,10 @@ def test_a_key_without_a_prefix_is_not_shown_either(key: str) -> None:
     assert key not in str(refused.value)
 
 
+def test_what_stands_for_no_key_may_be_said() -> None:
+    assert Endpoint("http://localhost/v1", "none").told("there is\nnone") == "there is none"
+
+
 def test_marks_that_turn_a_line_around_are_not_printed() -> None:
     assert shown("a\u202eb\u2066c \U0001f642") == "a�b�c \U0001f642"
 
@@ -156,7 +185,7 @@ def test_answers_of_the_older_protocol_are_refused_whole(ledger: Ledger, tmp_pat
     (tmp_path / "in.jsonl").write_text(json.dumps(result))
     with pytest.raises(ValueError, match="an answer of another kind"):
         batch.load([tmp_path / "in.jsonl"], ledger)
-    assert ledger.waiting() == [key]
+    assert ledger.states() == {key: "exported"}
 
 
 def test_no_one_waits_for_a_billion_samples() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import random
@@ -14,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from opal.bridge.llm.budget import Budget, Meter, Prices
 from opal.bridge.llm.database import LedgerError
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import report
-from opal.bridge.llm.request import Gate, Reply, Request
+from opal.bridge.llm.request import FailedError, Gate, Reply, Request
 from opal.bridge.llm.run_state import RunState
 from tests.bridge.llm.plain import Plain, indices
 
@@ -101,6 +103,12 @@ def test_what_is_no_ledger_is_told_and_left_untouched(
         Ledger(path)
 
 
+def test_a_copy_is_told_by_the_name_of_what_was_copied(tmp_path: Path) -> None:
+    (tmp_path / "copy").write_text("no ledger" * 100)
+    with pytest.raises(LedgerError, match=r"^mine.db is no ledger"):
+        Ledger(tmp_path / "copy", copy_of=Path("mine.db"))
+
+
 @pytest.mark.parametrize("table", ["reply", "request"])
 def test_a_changed_answer_or_request_is_never_served(tmp_path: Path, table: str) -> None:
     path = tmp_path / "ledger.db"
@@ -150,6 +158,57 @@ def test_what_was_on_its_way_may_be_lost_and_stays_booked(tmp_path: Path) -> Non
         assert (told.attempts, told.cost, told.lost) == (3, 30e-9, 1400e-9)
         assert [tokens for _, tokens in ledger.recent(60.0)] == [50] * 3
         assert ledger.recent(0.0) == []
+
+
+class Lost(Instant):
+    """A client whose answers are lost."""
+
+    async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
+        await gate()
+        raise FailedError("it broke.", kind="connection", tokens=None)
+
+
+def test_a_failure_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    budget = Budget(1.0, Prices(1.0, 1.0))
+    with Ledger(tmp_path / "l.db") as ledger:
+        ledger.run(
+            "CREATE TEMP TRIGGER stops BEFORE UPDATE ON requests WHEN NEW.error IS NOT NULL "
+            "BEGIN SELECT RAISE(ABORT, 'stopped'); END"
+        )
+        with pytest.raises(LedgerError, match="stopped"):
+            generate(WRITER, {"a": 1}, Lost(), ledger, budget=budget)
+        assert report(ledger).unknown == 1
+        worst = Meter(budget, 0).worst(WRITER.request("a", 0))
+        assert ledger.spent() == ledger.lost() == worst
+
+
+class Flaky(Ledger):
+    """A ledger on a disk that fails at first."""
+
+    flushes = 0
+
+    def flush(self) -> None:
+        self.flushes += 1
+        if self.flushes == 1:
+            raise OSError("the disk is away")
+        super().flush()
+
+
+class Slow(Instant):
+    """A client that takes its time."""
+
+    async def ask(self, request: Request, *, idempotency_key: str, gate: Gate) -> Reply:
+        await asyncio.sleep(0.3)
+        return await super().ask(request, idempotency_key=idempotency_key, gate=gate)
+
+
+def test_a_disk_that_is_away_for_a_moment_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opal.bridge.llm.loop._FLUSH_SECONDS", 0.01)
+    with Flaky(tmp_path / "l.db") as ledger:
+        assert len(generate(WRITER, {"a": 1}, Slow(), ledger)) == 1
+        assert ledger.flushes > 2  # the failed one, and the last
 
 
 def test_answers_come_back_as_they_were(tmp_path: Path) -> None:

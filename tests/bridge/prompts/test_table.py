@@ -178,7 +178,7 @@ def test_whole_numbers_that_floats_hold_are_taken() -> None:
         (table().assign(age=str(-(2**64) - 1)), {}, "'age' has -18446744073709551617, beyond"),
         (table().rename(columns={"age": "a, b"}), {}, "got 'a, b': rename it"),
         (table().rename(columns={"age": "this is it"}), {}, "got 'this is it'"),
-        (table().rename(columns={"age": " sex"}), {}, "'sex' is there 2 times: rename one"),
+        (table().rename(columns={"age": " sex"}), {}, "columns 1 and 3 are both 'sex'"),
         (table().head(0), {}, "needs rows"),
         (table().rename(columns={"y": "Y"}), {}, "unknown column 'y'; did you mean 'Y'"),
         (table(), {"attributes": ("sx",)}, "unknown column 'sx'; did you mean 'sex'"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -22,6 +23,14 @@ age is 1e400, sex is 1, y is 0.
 age is 263,000, sex is 1, y is 0.
 age is -3.5e1, sex is 1, y is 0.
 """
+
+
+@pytest.mark.parametrize("part", ["-", "--|", "-- ", ":--:", "*-_=", "1,"])
+def test_a_long_line_that_is_nearly_a_rule_takes_no_time(part: str) -> None:
+    start = time.process_time()
+    found = transcript.parse(f"age is 4, y is 1.\n{part * 34}x\n", ["age", "y"])
+    assert time.process_time() - start < 1
+    assert (len(found.rows), len(found.rejected)) == (1, 1)
 
 
 def test_rows_keep_their_order_and_columns() -> None:

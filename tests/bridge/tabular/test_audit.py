@@ -29,6 +29,12 @@ def run(draw: Draw, synthetic: pd.DataFrame, **options: Any) -> dict[str, Any]:
     return report.audit_cases([Case("made.csv", synthetic, train, test)], **arguments).result()
 
 
+def test_a_table_of_labels_alone_is_refused(draw: Draw) -> None:
+    alone = draw(EVEN, 1)[["y"]]
+    with pytest.raises(ValueError, match=r"training table of made\.csv has none beside 'y'"):
+        report.audit_cases([Case("made.csv", alone, alone)], target="y")
+
+
 def test_planted_copies_are_counted(draw: Draw) -> None:
     made = draw(EVEN, 9)
     train, test = draw(EVEN, 1), draw(EVEN, 2)

@@ -64,6 +64,11 @@ class Tables:
             require_frame(case.train, f"the training table of {case.name}")
             require_frame(case.synthetic, case.name)
         columns = [name for name in cases[0].train.columns if name != target] + [target]
+        if len(columns) == 1:
+            raise ValueError(
+                "an audit compares features; the training table of "
+                f"{cases[0].name} has none beside {target!r}: give the whole table."
+            )
         needed = [target, *attributes]
         done = []
         for case in cases:

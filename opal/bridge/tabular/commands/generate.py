@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from opal.bridge.llm.command import Asking
+from opal.validation import flag
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -124,11 +125,11 @@ class GenerateRows(Asking):
         others = _TUNED if self.fine_tune is None else _ASKED
         for name in others:
             if getattr(self, name) != default[name]:
-                flag = f"--{name.replace('_', '-')}"
+                said = flag(name)
                 raise ValueError(
-                    f"{flag} is of --fine-tune; name a model with it, or leave {flag} out."
+                    f"{said} is of --fine-tune; name a model with it, or leave {said} out."
                     if self.fine_tune is None
-                    else f"--fine-tune asks no one: a model is trained here. Leave {flag} out."
+                    else f"--fine-tune asks no one: a model is trained here. Leave {said} out."
                 )
 
 

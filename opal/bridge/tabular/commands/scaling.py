@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from opal.bridge.tabular.scaling.effort import Effort
+from opal.validation import flag
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -131,13 +132,12 @@ class ScaleRows:
         if lost:
             wanted = "sound" if self.protocol == "published" else "published"
             raise ValueError(
-                f"--{lost[0].replace('_', '-')} needs --protocol {wanted}; the "
+                f"{flag(lost[0])} needs --protocol {wanted}; the "
                 f"{self.protocol} one would ignore it."
             )
         lost = [name for name in given if name in _FOLDER_ONLY]
         if self.folder is None and lost:
-            flag = lost[0].replace("_", "-")
-            raise ValueError(f"--{flag} needs --folder; published tables have their own.")
+            raise ValueError(f"{flag(lost[0])} needs --folder; published tables have their own.")
         if self.folder is not None and self.tables:
             raise ValueError("--tables and --folder exclude each other; name one.")
         if self.laws and "ratio" in self.experiments:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge import render
-from opal.bridge.llm.report import write_lines
+from opal.bridge.llm.report import counts, write_lines
 from opal.bridge.tabular.finetune.sampling import GroupDraws, Written, rejections
 from opal.files import require_distinct, write_atomically, write_json
 
@@ -137,11 +137,7 @@ def _rejected(draws: Mapping[str, GroupDraws]) -> Iterator[dict[str, Any]]:
 
 def blocks(result: Mapping[str, Any]) -> Iterator[render.Block]:
     """What was learnt and written, for people."""
-    rows: list[list[render.Cell]] = [
-        [group, counts["originals"], counts["asked"], result["held"].get(group, 0)]
-        for group, counts in result["groups"].items()
-    ]
-    yield render.Table(("group", "originals", "to make", "made"), rows)
+    yield counts(result, "group")
     generator = result["generator"]
     losses, n = generator["loss"], generator["n_generator"]
     yield render.Paragraph(

@@ -46,7 +46,7 @@ class Effort:
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise ValueError(
-                    f"--{name.replace('_', '-')} must be different numbers; got {list(values)}."
+                    f"{validation.flag(name)} must be different numbers; got {list(values)}."
                 )
         fewest = min(self.real_sizes) // 4  # of a group, where there are four
         validation.require_at_most("folds", self.folds, fewest, "rows of a group in --real-sizes")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from opal.validation import flag
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
@@ -103,7 +105,7 @@ class Audit:
         own = [n for n in vars(self) if n in ("train", "human", "test") or n.endswith("_column")]
         given = [name for name in own if getattr(self, name) is not None]
         if given and not self.files:
-            raise ValueError(f"--{given[0].replace('_', '-')} needs FILES to audit; got none.")
+            raise ValueError(f"{flag(given[0])} needs FILES to audit; got none.")
 
     def _corpora(self) -> list[TextCorpus]:
         from opal import names

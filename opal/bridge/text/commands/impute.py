@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from opal.bridge.llm.command import Asking
+from opal.validation import flag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,8 +177,8 @@ class Impute(Asking):
             given = getattr(self, name)
             if given not in (None, value):
                 raise ValueError(
-                    f"--protocol published fixes --{name.replace('_', '-')}; got {given}. Leave it "
-                    "out, or ask for --protocol sound."
+                    f"--protocol published fixes {flag(name)}; got {given}. Leave it out, or ask "
+                    "for --protocol sound."
                 )
 
     def _refuse_flags(self) -> None:
@@ -191,8 +192,8 @@ class Impute(Asking):
         of_file = [name for name in ("synthetic", "fixed_seeds") if getattr(self, name)]
         if self.file is None and asks + of_file:
             raise ValueError(
-                f"--{(asks + of_file)[0].replace('_', '-')} needs a file of texts; a corpus has "
-                "synthetic texts of its own. Name the file."
+                f"{flag((asks + of_file)[0])} needs a file of texts; a corpus has synthetic texts "
+                "of its own. Name the file."
             )
         if self.file is not None and self.masked_model == GROWN:
             raise ValueError(
@@ -241,7 +242,9 @@ class Impute(Asking):
             n_others = max(self.fill_to) if self.others is None else self.others
             return report.task_of(corpus, self.category, n_others=n_others), corpus
         name = self.file.stem
-        found = report.task_of(self._read(), self.category, name=name, n_others=self.others)
+        found = report.task_of(
+            self._read(self.file), self.category, name=name, n_others=self.others
+        )
         if found.synthetic or not self.n_original:
             return found, None
         # A model is shown the originals at hand: they are the same in all repeats.
@@ -253,20 +256,18 @@ class Impute(Asking):
         found.check(self.n_original, min(self.fill_to), self.folds)
         return task.reduced(found, self.n_original[0], seed=self.seed), None
 
-    def _read(self) -> pd.DataFrame:
+    def _read(self, file: Path) -> pd.DataFrame:
         """The file's texts, and those of --synthetic."""
         import pandas as pd
 
         from opal.bridge.text import reading
         from opal.bridge.text.corpus import one_spelling
 
-        named = reading.Columns.of(self)
-        files = [Path(self.file or ""), *([self.synthetic] if self.synthetic else [])]
-        there = reading.present(files, named)
-        columns = replace(there[files[0]], seed=None)
+        files = [file, *([self.synthetic] if self.synthetic else [])]
+        there = reading.present(files, reading.Columns.of(self))
         frame = reading.read_texts(
-            self.file or "",
-            columns,
+            file,
+            replace(there[file], seed=None),
             least=reading.LEAST,
             drop_contradictions=self.drop_contradictions,
         )

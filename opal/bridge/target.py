@@ -1,4 +1,4 @@
-"""Labels of whatever type: what a label column holds, and whether those of two tables are equal."""
+"""The target of a classifier, labels of whatever type, and which of two tables are equal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from opal import spelling
 
 
-def one_column(y: Any) -> np.ndarray:
+def as_labels(y: Any) -> np.ndarray:
     """The labels of all rows [n], or one row of zeros and a one for each [n, K].
 
     Whoever holds them (a list, a Series or a table of one column, of any type), equal labels are

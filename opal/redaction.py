@@ -12,10 +12,10 @@ _PART = re.compile(r"(?i)\bsk-[\w*.\-]+|(?<=bearer )\S+")
 _WHOLE = re.compile(r"\b(?:sk-|sk_|gsk_|hf_|xai-|AIza|pplx-|nvapi-|r8_|ghp_)[\w-]{20,}")
 
 
-def masked(text: str) -> str:
+def redacted(text: str) -> str:
     """A text without what looks like a key or a part of one.
 
-    >>> masked("who is sk-ab***9? Bearer abc")
+    >>> redacted("who is sk-ab***9? Bearer abc")
     'who is [key]? Bearer [key]'
     """
     return _WHOLE.sub(HIDDEN, _PART.sub(HIDDEN, text))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.bridge.labels import matched, one_column
+from opal.bridge.target import as_labels, matched
 
 
 @pytest.mark.parametrize(
@@ -25,14 +25,14 @@ from opal.bridge.labels import matched, one_column
     ],
 )
 def test_labels_are_one_column_of_plain_values(y: Any) -> None:
-    found = one_column(y)
+    found = as_labels(y)
     assert found.tolist() == [1, 0, 1]
     assert found.dtype.kind in "biuf"
 
 
 def test_words_and_indicators_are_labels_too() -> None:
-    assert one_column(pd.Series(["b", "a"], dtype="string")).tolist() == ["b", "a"]
-    assert one_column(pd.get_dummies(pd.Series(list("bab")))).tolist() == [[0, 1], [1, 0], [0, 1]]
+    assert as_labels(pd.Series(["b", "a"], dtype="string")).tolist() == ["b", "a"]
+    assert as_labels(pd.get_dummies(pd.Series(list("bab")))).tolist() == [[0, 1], [1, 0], [0, 1]]
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def test_words_and_indicators_are_labels_too() -> None:
 )
 def test_what_is_no_label_is_told(y: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        one_column(y)
+        as_labels(y)
 
 
 def test_sparse_labels_are_refused() -> None:
     from scipy import sparse
 
     with pytest.raises(ValueError, match=r"must be dense; got a csr_array .*Pass y\.toarray"):
-        one_column(sparse.csr_array(np.eye(2)))
+        as_labels(sparse.csr_array(np.eye(2)))
 
 
 @pytest.mark.parametrize(
