@@ -14,6 +14,7 @@ import tyro
 from opal import memory
 from opal.cli import registry
 from opal.cli.parsing import unknown
+from opal.validation import flag
 
 _EACH = 40.0  # bytes that a row of two columns or a result takes, with the work on it
 UNJUDGED = "tiny"  # preset at which checks are stated, but say nothing
@@ -97,14 +98,15 @@ def _text(config: Mapping[str, Any]) -> str:
 
 
 def _check_numbers(name: str, value: Any) -> None:
-    flag = f"--{name.replace('_', '-')}"
     if isinstance(value, tuple | list):
         for each in value:
             _check_numbers(name, each)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{flag} must be finite; got {value}.")
+        raise ValueError(f"{flag(name)} must be finite; got {value}.")
     elif isinstance(value, int) and not isinstance(value, bool):
         if not 0 <= value < 2**63:
-            raise ValueError(f"{flag} must be at least 0 and below 2^63; got {value}.")
+            raise ValueError(f"{flag(name)} must be at least 0 and below 2^63; got {value}.")
         if "seed" not in name:
-            memory.require(_EACH * value, f"{flag} {value}: so many rows or results", "Lower it")
+            memory.require(
+                _EACH * value, f"{flag(name)} {value}: so many rows or results", "Lower it"
+            )
