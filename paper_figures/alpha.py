@@ -47,14 +47,31 @@ def draw(records: pd.DataFrame) -> Figure:
                 linestyle="none",
                 zorder=4,
             )
-        axes.plot([], [], "*", color="white", markeredgecolor="black", markersize=9, label="α*")
         axes.set(
             yscale="log",
             xlabel="weight α of the augmented samples",
             ylabel="excess balanced risk",
         )
-        figure.legend(loc="outside right center", title="shift of the\ngenerator (SD)")
+        (star,) = axes.plot([], [], "*", color="white", markeredgecolor="black", markersize=9)
+        handles, names = axes.get_legend_handles_labels()
+        figure.legend(
+            [*handles, star],
+            [*names, "optimum α*"],
+            loc="outside right center",
+            title="shift of the\ngenerator (SD)",
+        )
     return figure
+
+
+def caption(records: pd.DataFrame) -> str:
+    """What is shown, and of what: dimension, rows and replicates."""
+    run = records[records["source"] == "simulation"].iloc[0]
+    dim = run["setting"].rpartition("d=")[2].rstrip(")")
+    return (
+        f"{CAPTION} Two Gaussian classes in d = {dim} dimensions of {run['n_max']:,} and "
+        f"{run['n_min']:,} real rows, N = {run['n_augmented']:,} augmented rows of each, "
+        f"{run['n_replicates']:,} replicates at a point."
+    )
 
 
 def checks(records: pd.DataFrame) -> list[Check]:

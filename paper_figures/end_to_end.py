@@ -50,6 +50,14 @@ def draw(records: pd.DataFrame) -> Figure:
     return figure
 
 
+def caption(records: pd.DataFrame) -> str:
+    """What is shown, with the rows that are added and their weight."""
+    table = study("end_to_end").every_number(records)
+    designs = table[["n_augmented", "alpha"]].drop_duplicates().itertuples(index=False)
+    added = " or ".join(f"N = {n:,} and α = {alpha:g}" for n, alpha in designs)
+    return f"{CAPTION} Every class gets N rows of weight α, {added}."
+
+
 def _curves(panel: Axes, table: pd.DataFrame) -> None:
     """A curve in n for each weighting, N and α; the mean over pairs of subjects."""
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
@@ -57,6 +65,7 @@ def _curves(panel: Axes, table: pd.DataFrame) -> None:
     from opal import plotting
 
     arms = dict(list(table.groupby(["weighting", "n_augmented", "alpha"])))
+    several = len(table.groupby(["n_augmented", "alpha"])) > 1
     for (weighting, n, alpha), series in plotting.looks(arms).items():
         rows, look = arms[weighting, n, alpha], series._replace(filled=weighting != "opal")
         sizes = rows.groupby("n_min")
@@ -64,7 +73,7 @@ def _curves(panel: Axes, table: pd.DataFrame) -> None:
         mean = sizes[["predicted", "simulated"]].mean().assign(std_error=error).reset_index()
         plotting.line(panel, mean.assign(value=mean["predicted"]), "n_min", look)
         name = "OPAL" if weighting == "opal" else weighting
-        label = f"{name} weights, N = {n}, α = {alpha:g}"
+        label = f"{name} weights" + (f", N = {n}, α = {alpha:g}" if several else "")
         plotting.points(panel, mean.assign(value=mean["simulated"]), "n_min", look, label)
     places = sorted(table["n_min"].unique())
     panel.set(xscale="log", yscale="log", xlabel="real rows n of the small class")
@@ -96,7 +105,7 @@ def _ratios(panel: Axes, table: pd.DataFrame) -> None:
         cell = np.arange(1, len(table) + 1) + aside
         points(panel, ordered.assign(value=ratio, std_error=error, cell=cell), "cell", look, label)
     panel.set(
-        xlabel="cell, in the order of what the shared seeds are worth",
+        xlabel="rank of the cell by what the shared seeds are worth",
         ylabel="predicted / simulated",
         xlim=(0, len(table) + 1),
     )

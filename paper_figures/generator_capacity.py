@@ -17,11 +17,11 @@ STUDIES = ("generator_capacity",)
 SECONDS = 73  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "What training and size are worth: (left) mean KL of the smallest transformer after n seeds, "
-    "with two standard errors, trained on growing numbers of tokens, beside Bayes (black line) and "
-    "Bayes plus the regret that the law predicts at the most seeds (dashes); (middle, right) "
-    "regret to Bayes at the most seeds against training tokens and against parameters, with the "
-    "law of width, depth and tokens (lines) fitted to the shorter trainings (filled) and held "
-    "against the longest (open)."
+    "with two standard errors, trained on growing numbers of tokens, beside Bayes and Bayes plus "
+    "the regret that the law predicts at the most seeds (dashes); (middle, right) regret to Bayes "
+    "at the most seeds against training tokens and against width and depth, with the law of width, "
+    "depth and tokens (lines) fitted to the shorter trainings (filled) and held against the "
+    "longest (open)."
 )
 
 
@@ -36,15 +36,15 @@ def draw(records: pd.DataFrame) -> Figure:
         figure, axes = plt.subplots(1, 3, figsize=(7.0, 3.3), layout="constrained")
         _plateau(axes[0], records, table)
         n = table["n_real"].max()
-        names = {
-            params: f"width {width}, depth {depth}"
-            for width, depth, params in table[["width", "depth", "params"]].itertuples(index=False)
-        }
+        shapes = table[["width", "depth", "params"]].itertuples(index=False)
+        sizes = {params: f"{width} × {depth}" for width, depth, params in shapes}
+        names = {params: f"width × depth {size}" for params, size in sizes.items()}
         _regret(axes[1], table, "tokens", "params", names)
         lengths = {tokens: _amount(tokens) for tokens in table["tokens"].unique()}
         _regret(axes[2], table, "params", "tokens", lengths)
         axes[1].set(xlabel="training tokens", ylabel=f"regret to Bayes at n = {n} (nats)")
-        axes[2].set(xlabel="parameters")
+        axes[2].set(xlabel="width × depth, by parameters")
+        axes[2].set_xticks([*names], [sizes[params] for params in names])
         axes[2].sharey(axes[1])
         axes[2].tick_params(labelleft=False)
         for panel, title in zip(axes, ("tokens", "", "tokens"), strict=True):
@@ -61,7 +61,7 @@ def _plateau(panel: Axes, records: pd.DataFrame, table: pd.DataFrame) -> None:
     kl = records[(records["metric"] == "kl") & (records["n_real"] > 0)]
     kl = kl[kl["width"].eq(smallest["width"].iloc[0]) & kl["depth"].eq(smallest["depth"].iloc[0])]
     best = kl[(kl["arm"] == of.BAYES) & (kl["tokens"] == kl["tokens"].min())]
-    plotting.line(panel, best, "n_real", plotting.ARMS["raw"]._replace(dashes="-"))
+    plotting.line(panel, best, "n_real", plotting.ARMS["raw"]._replace(dashes="-"), "Bayes")
     for run, look in zip(
         smallest.itertuples(), plotting.looks(smallest.index).values(), strict=True
     ):

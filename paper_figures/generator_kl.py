@@ -20,9 +20,9 @@ SECONDS = 88  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
     "Mean KL of a transformer's law from the truth after n seeds in its context, on held-out "
     "subjects: points are the transformer with two standard errors, lines are Bayes' posterior "
-    "predictive law, its limit r/2n, Laplace's approximation, maximum likelihood from the n on at "
-    "which it exists for nine in ten subjects, add-½ counts, and the published bound with one pair "
-    "of constants fitted to n ≤ 8; the last panel shows the transformer's KL over that of Bayes."
+    "predictive law, its limit r/(2n), Laplace's approximation, maximum likelihood from the n on "
+    "at which it exists for nine in ten subjects, add-½ counts, and the published bound with one "
+    "pair of constants fitted to n ≤ 8; the last panel shows the transformer's KL over Bayes'."
 )
 LINES = {
     "Bayes": ("#000000", "-"),
@@ -78,7 +78,7 @@ def _curves(panel: Axes, rows: pd.DataFrame, look: Look, found: Bound) -> None:
         panel.plot(line["n_real"], line["value"], color=colour, linestyle=dashes, label=arm)
     d, rank, eta = rows[["n_tokens", "rank", "eta"]].iloc[0]
     n = np.geomspace(1, kl["n_real"].max(), 50)
-    panel.plot(n, rank / (2 * n), color=LIMIT[0], linestyle=LIMIT[1], label="r/2n")
+    panel.plot(n, rank / (2 * n), color=LIMIT[0], linestyle=LIMIT[1], label="r/(2n)")
     panel.plot(n, found.at(d, n), color=BOUND[0], linestyle=BOUND[1], label="published bound")
     made = kl[kl["arm"] == transformer]
     plotting.points(panel, made, "n_real", look, label=transformer)

@@ -76,7 +76,7 @@ def draw(records: pd.DataFrame) -> Figure:
         figure, panels = arms_against(
             records,
             "n_min",
-            xlabel="minority rows $n_{min}$",
+            xlabel="minority rows $n_\\mathrm{min}$",
             metrics=("excess_balanced_risk", "worst_error"),
             ticks={"worst_error": (0.15, 0.2, 0.3, 0.5, 0.9)},
         )

@@ -22,7 +22,7 @@ CAPTION = (
     "duplicated, with a moved threshold that costs nothing, or filled to 200 with synthetic texts "
     "(large markers: held-out original texts, the class said that is most probable; crosses: with "
     "a moved threshold; hollow ones: held-out synthetic texts), against 200 original texts (band; "
-    "dashed: with a moved threshold); beside or below, the gap "
+    "dashed: with a moved threshold); {where}, the gap "
     "between the two, when folds keep synthetic texts with their seeds, when they do not, and of a "
     "classifier that was trained on original texts alone (grey: the published 2 to 4 %); 95 % "
     "corrected resampled intervals of repeated cross-validation."
@@ -31,6 +31,12 @@ BASELINES = ("raw", "weighting", "duplication")
 _WRITERS = {"gpt-4": SERIES[0], "llama-2-70b": SERIES[3]}
 _REAL = "#555555"
 _NAMES = {"gpt-4": "GPT-4", "llama-2-70b": "Llama 2"}
+
+
+def caption(records: pd.DataFrame) -> str:
+    """What is shown, and where the gap is: with one corpus it stands at the right."""
+    corpora = records["setting"].str.partition("/")[0].nunique()
+    return CAPTION.format(where="at the right" if corpora == 1 else "below")
 
 
 def draw(records: pd.DataFrame) -> Figure:
