@@ -37,6 +37,7 @@ PAPER: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "opal",
 }
+COLUMN = 3.25  # inches of one of the two columns of a page
 _NO_DATE = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
@@ -106,6 +107,66 @@ def paper_style() -> AbstractContextManager[None]:
     import matplotlib as mpl
 
     return mpl.rc_context(PAPER)
+
+
+def panels(
+    count: int, *, size: tuple[float, float], height: float | None = None, **axes: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of one row of panels; where a column of a page is all there is, one below another.
+
+    Args:
+        count: of panels.
+        size: inches of the whole row.
+        height: inches of each panel of a column; that of the row by default.
+        axes: of :func:`matplotlib.pyplot.subplots`, such as ``sharex`` or ``width_ratios``.
+    """
+    from matplotlib import pyplot as plt
+
+    if not in_column():
+        figure, grid = plt.subplots(
+            1, count, figsize=size, squeeze=False, layout="constrained", **axes
+        )
+        return figure, [*grid.ravel()]
+    axes.pop("width_ratios", None)
+    figure = plt.figure(figsize=(COLUMN, count * (height or size[1])), layout="constrained")
+    if axes:
+        return figure, [*figure.subplots(count, 1, squeeze=False, **axes).ravel()]
+    # Each as wide as its own labels let it be.
+    parts = figure.subfigures(count, 1, squeeze=False).ravel()
+    return figure, [part.subplots() for part in parts]
+
+
+def label(panels: Sequence[Axes], *, x: str, y: str) -> None:
+    """Labels of axes that panels side by side, or below one another, share."""
+    for panel in panels:
+        if not in_column() or panel is panels[-1]:
+            panel.set_xlabel(x)
+        if in_column() or panel is panels[0]:
+            panel.set_ylabel(y)
+
+
+def legend(
+    figure: Figure, handles: Sequence[Any], names: Sequence[str], *, title: str = "", ncols: int = 0
+) -> None:
+    """The legend of a whole figure: below it in ``ncols``, or at its right where there are none.
+
+    In a column it always stands below, in two columns.
+    """
+    below = bool(ncols) or in_column()
+    figure.legend(
+        handles,
+        names,
+        loc="outside lower center" if below else "outside right center",
+        ncols=2 if in_column() else ncols or 1,
+        title=title.replace("\n", " ") if below else title,
+    )
+
+
+def in_column() -> bool:
+    """Whether a figure is drawn for one column of a page, as ``figure.figsize`` says."""
+    import matplotlib as mpl
+
+    return bool(mpl.rcParams["figure.figsize"][0] <= COLUMN)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -41,12 +41,9 @@ def arms_against(
         metrics: left and right, of :data:`LABELS`.
         ticks: of the vertical axis of a metric, where the scale's own do not say enough.
     """
-    from matplotlib import pyplot as plt
-
     from opal import plotting
 
-    figure, axes = plt.subplots(1, 2, figsize=(6.8, 2.9), layout="constrained")
-    panels = list(axes)
+    figure, panels = plotting.panels(2, size=(6.8, 2.9), height=2.3)
     places = sorted(records[x].unique())
     for panel, metric in zip(panels, metrics, strict=True):
         plotting.curves(panel, records, x, metric)
@@ -56,5 +53,5 @@ def arms_against(
             panel.set_yticks(ticks[metric], [f"{tick:g}" for tick in ticks[metric]])
             panel.minorticks_off()
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right center")
+    plotting.legend(figure, handles, names)
     return figure, panels

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 STUDIES = ("alpha",)
 SECONDS = 48  # wall_time_s of the cells, about, at --preset quick --workers 2
+FITS_COLUMN = True
 CAPTION = (
     "Excess balanced risk against the weight α of augmented samples, for generators shifted by "
     "growing fractions of a standard deviation: points are simulations with two standard errors, "
@@ -22,13 +23,11 @@ SMALL_BIAS = 0.2  # shift in standard deviations up to which α* is meant to be 
 
 def draw(records: pd.DataFrame) -> Figure:
     """One curve for each bias."""
-    from matplotlib import pyplot as plt
-
     from opal import plotting
 
     excess = records[records["metric"] == "excess_balanced_risk"]
     with plotting.paper_style():
-        figure, axes = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
+        figure, (axes,) = plotting.panels(1, size=(4.6, 3.0), height=3.2)
         for shift, look in plotting.looks(sorted(excess["shift"].unique())).items():
             rows = excess[excess["shift"] == shift]
             simulated = rows[rows["source"] == "simulation"]
@@ -54,11 +53,8 @@ def draw(records: pd.DataFrame) -> Figure:
         )
         (star,) = axes.plot([], [], "*", color="white", markeredgecolor="black", markersize=9)
         handles, names = axes.get_legend_handles_labels()
-        figure.legend(
-            [*handles, star],
-            [*names, "optimum α*"],
-            loc="outside right center",
-            title="shift of the\ngenerator (SD)",
+        plotting.legend(
+            figure, [*handles, star], [*names, "α*"], title="shift of the\ngenerator (SD)"
         )
     return figure
 

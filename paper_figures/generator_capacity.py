@@ -15,25 +15,24 @@ if TYPE_CHECKING:
 
 STUDIES = ("generator_capacity",)
 SECONDS = 73  # wall_time_s of the cells, about, at --preset quick --workers 2
+FITS_COLUMN = True
 CAPTION = (
-    "What training and size are worth: (left) mean KL of the smallest transformer after n seeds, "
-    "with two standard errors, trained on growing numbers of tokens, beside Bayes and Bayes plus "
-    "the regret that the law predicts at the most seeds (dashes); (middle, right) regret to Bayes "
-    "at the most seeds against training tokens and against width and depth, with the law of width, "
-    "depth and tokens (lines) fitted to the shorter trainings (filled) and held against the "
-    "longest (open)."
+    "What training and size are worth: (first panel) mean KL of the smallest transformer after n "
+    "seeds, with two standard errors, trained on growing numbers of tokens, beside Bayes and "
+    "Bayes plus the regret that the law predicts at the most seeds (dashes); (second, third) "
+    "regret to Bayes at the most seeds against training tokens and against width and depth, with "
+    "the law of width, depth and tokens (lines) fitted to the shorter trainings (filled) and held "
+    "against the longest (open)."
 )
 
 
 def draw(records: pd.DataFrame) -> Figure:
     """The plateau, then regret against tokens and against parameters."""
-    from matplotlib import pyplot as plt
-
     from opal import plotting
 
     table = study("generator_capacity").comparison(records)
     with plotting.paper_style():
-        figure, axes = plt.subplots(1, 3, figsize=(7.0, 3.3), layout="constrained")
+        figure, axes = plotting.panels(3, size=(7.0, 3.3), height=2.6)
         _plateau(axes[0], records, table)
         n = table["n_real"].max()
         shapes = table[["width", "depth", "params"]].itertuples(index=False)
@@ -42,12 +41,16 @@ def draw(records: pd.DataFrame) -> Figure:
         _regret(axes[1], table, "tokens", "params", names)
         lengths = {tokens: _amount(tokens) for tokens in table["tokens"].unique()}
         _regret(axes[2], table, "params", "tokens", lengths)
-        axes[1].set(xlabel="training tokens", ylabel=f"regret to Bayes at n = {n} (nats)")
+        regret = f"regret to Bayes at n = {n} (nats)"
+        axes[1].set(xlabel="training tokens", ylabel=regret)
         axes[2].set(xlabel="width × depth, by parameters")
         axes[2].set_xticks([*names], [sizes[params] for params in names])
         axes[2].sharey(axes[1])
-        axes[2].tick_params(labelleft=False)
-        for panel, title in zip(axes, ("tokens", "", "tokens"), strict=True):
+        if plotting.in_column():
+            axes[2].set_ylabel(regret)
+        else:
+            axes[2].tick_params(labelleft=False)
+        for panel, title in zip(axes[:2], ("tokens", ""), strict=True):
             panel.legend(loc="lower left", title=title or None, handlelength=1.6)
     return figure
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STUDIES = ("generator_kl",)
 SECONDS = 88  # wall_time_s of the cells, about, at --preset quick --workers 2
+FITS_COLUMN = True
 CAPTION = (
     "Mean KL of a transformer's law from the truth after n seeds in its context, on held-out "
     "subjects: points are the transformer with two standard errors, lines are Bayes' posterior "
@@ -36,17 +37,13 @@ MOSTLY = 0.9  # of the subjects have a most likely law
 
 def draw(records: pd.DataFrame) -> Figure:
     """A panel for each alphabet, then the ratios of all."""
-    from matplotlib import pyplot as plt
-
     from opal import plotting
 
     of = study("generator_kl")
     found, alphabets = of.bound(records), list(records.groupby(list(of.SETTING)))
     n_panels = len(alphabets) + 1
     with plotting.paper_style():
-        figure, axes = plt.subplots(
-            1, n_panels, figsize=(1.4 + 2.3 * n_panels, 3.3), layout="constrained"
-        )
+        figure, axes = plotting.panels(n_panels, size=(1.4 + 2.3 * n_panels, 3.3), height=2.5)
         looks = plotting.looks(range(len(alphabets)))
         for index, (panel, (_, rows)) in enumerate(zip(axes[:-1], alphabets, strict=True)):
             look = looks[index]
@@ -59,7 +56,7 @@ def draw(records: pd.DataFrame) -> Figure:
         if len(alphabets) > 1:
             axes[-1].legend(loc="upper left")
         handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=4)
+        plotting.legend(figure, handles, names, ncols=4)
     return figure
 
 

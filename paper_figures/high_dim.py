@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 STUDIES = ("high_dim",)
 SECONDS = 59  # wall_time_s of the cells, about, at --preset quick --workers 2
+FITS_COLUMN = True
 CAPTION = (
     "Balanced error against the weight α of augmented rows when rows and dimensions are "
     "comparable (majority, minority and augmented rows for each dimension: 1, 0.1 and 1), for "
@@ -26,15 +27,11 @@ TITLES = {"squared": "ridge regression", "logistic": "logistic regression"}
 
 def draw(records: pd.DataFrame) -> Figure:
     """A panel for each loss, a curve for each quality."""
-    from matplotlib import pyplot as plt
-
     from opal import plotting
 
     rows = records[(records["part"] == "curves") & (records["metric"] == "balanced_error")]
     with plotting.paper_style():
-        figure, axes = plt.subplots(
-            1, 2, figsize=(6.4, 2.7), sharex=True, sharey=True, layout="constrained"
-        )
+        figure, axes = plotting.panels(2, size=(6.4, 2.7), height=2.2, sharex=True, sharey=True)
         for panel, (loss, title) in zip(axes, TITLES.items(), strict=True):
             qualities = [*dict.fromkeys(("exact", "rotated", "shrunk", *rows["quality"].dropna()))]
             for quality, look in plotting.looks(qualities).items():
@@ -44,11 +41,11 @@ def draw(records: pd.DataFrame) -> Figure:
                 grid, best = simulated[~simulated["is_optimum"]], simulated[simulated["is_optimum"]]
                 plotting.points(panel, grid, "alpha", look, label=quality)
                 plotting.points(panel, best, "alpha", look._replace(marker="*", size=10))
-            panel.set(xlabel="weight α of augmented rows", title=title, xlim=(0, 1))
-        axes[0].set(ylabel="balanced error")
+            panel.set(title=title, xlim=(0, 1))
         (star,) = axes[1].plot([], [], "k*", markersize=9)
         handles, names = axes[0].get_legend_handles_labels()
-        figure.legend([*handles, star], [*names, "best α"], loc="outside right center")
+        plotting.legend(figure, [*handles, star], [*names, "α*"])
+        plotting.label(axes, x="weight α of augmented rows", y="balanced error")
     return figure
 
 

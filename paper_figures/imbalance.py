@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 STUDIES = ("imbalance",)
 SECONDS = 53  # wall_time_s of the cells, about, at --preset quick --workers 2
+FITS_COLUMN = True
 CAPTION = (
-    "Excess balanced risk (left) and worst-group error (right) of a logistic rule against the size "
-    "of the minority, the majority fixed: points are simulations with two standard errors, lines "
-    "are theory with nothing fitted (none is known for SMOTE)."
+    "Excess balanced risk (first panel) and worst-group error (second) of a logistic rule against "
+    "the size of the minority, the majority fixed: points are simulations with two standard "
+    "errors, lines are theory with nothing fitted (none is known for SMOTE)."
 )
 # Rows of the minority from which theory is held against simulation: it leaves out the order 1/n²
 # without a factor p, and for a Gaussian fit all but the order 1/n.

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 STUDIES = ("mixture_law",)
 SECONDS = 45  # wall_time_s of the cells, about, at --preset quick --workers 2
+FITS_COLUMN = True
 CAPTION = (
     "Excess balanced risk against the weight α of synthetic rows, at several sizes (n, N): lines "
     "are the mixture law, fitted only to simulations with α = 0 or 1 (filled) and held against "
-    "those that it has not seen (open, with two standard errors); on the right the error of every "
-    "held-out mixture with its median (bar), in scenarios within the law's assumptions (circles) "
-    "and outside (crosses)."
+    "those that it has not seen (open, with two standard errors); in the last panel the error of "
+    "every held-out mixture with its median (bar), in scenarios within the law's assumptions "
+    "(circles) and outside (crosses)."
 )
 SHOWN = ("Gaussian, shift 0.1", "sequence s = 2, bias 0.1")
 BAND = 0.05
@@ -28,18 +29,14 @@ BAND = 0.05
 
 def draw(records: pd.DataFrame) -> Figure:
     """Curves in α of two scenarios, then the errors of all."""
-    from matplotlib import pyplot as plt
-
     from opal import plotting
 
     with plotting.paper_style():
-        figure, axes = plt.subplots(
-            1, 3, figsize=(7.0, 2.9), width_ratios=(1, 1, 1.15), layout="constrained"
-        )
+        figure, axes = plotting.panels(3, size=(7.0, 2.9), height=2.3, width_ratios=(1, 1, 1.15))
         for panel, name in zip(axes[:2], SHOWN, strict=True):
             _curves(panel, records[records["scenario"] == name])
-            panel.set(title=name, xlabel="weight α")
-        axes[0].set_ylabel("excess balanced risk")
+            panel.set(title=name)
+        plotting.label(axes[:2], x="weight α", y="excess balanced risk")
         _errors(axes[2], study("mixture_law").held_out(records))
     return figure
 
@@ -61,7 +58,7 @@ def _curves(axes: Axes, rows: pd.DataFrame) -> None:
         label = f"{n:,}, {size:,}"
         plotting.points(axes, simulated[pure], "alpha", look, label=label)
         plotting.points(axes, simulated[~pure], "alpha", look._replace(filled=False, size=5.0))
-    axes.legend(title="n, N", loc="upper center", fontsize=6.5, title_fontsize=6.5)
+    axes.legend(title="n, N", loc="upper center", fontsize=7, title_fontsize=7)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend
 
@@ -88,7 +85,7 @@ def _errors(axes: Axes, points: pd.DataFrame) -> None:
         colour = "#0072B2" if holds else "#D55E00"
         axes.plot(errors, heights, "o" if holds else "x", color=colour, markersize=2, alpha=0.6)
         axes.plot([np.median(errors)] * 2, [row - 0.38, row + 0.38], color="black", linewidth=1.4)
-    axes.set_yticks(range(len(names)), names, fontsize=6.5)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.yaxis.tick_right()
     axes.invert_yaxis()
     axes.spines["right"].set_visible(True)

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 STUDIES = ("plan",)
 SECONDS = 31  # wall_time_s of the cells, about, at --preset quick --workers 2
+FITS_COLUMN = True
 CAPTION = (
-    "Gain of the purchase that a plan weighs, as a share of the excess risk of the real samples in "
-    "hand: promised by a pilot of a tenth of its cost (horizontally, with 95 % intervals; an arrow "
-    "where one leaves the picture) and realised (vertically, with two standard errors over "
-    "purchases), where the pilot's risks are exact (left) or measured on held-out rows whose error "
-    "the interval holds (right). Every setting is shown. A plan buys where the whole interval is a "
-    "gain; below the level line a purchase does harm."
+    "Gain of the purchase that a plan weighs, as a share of the excess risk of the real samples "
+    "in hand: promised by a pilot of a tenth of its cost (horizontally, with 95 % intervals; an "
+    "arrow where one leaves the picture) and realised (vertically, with two standard errors over "
+    "purchases), where the pilot's risks are exact (first panel) or measured on held-out rows "
+    "whose error the interval holds (second). Every setting is shown. A plan buys where the whole "
+    "interval is a gain; below the level line a purchase does harm."
 )
 _PANELS = {"planner": "exact risks", "planner, validated": "risks on held-out rows"}
 _KINDS = (
@@ -38,8 +39,6 @@ _KINDS = (
 
 def draw(records: pd.DataFrame) -> Figure:
     """Promised against realised, with the line on which they agree, for both planners."""
-    from matplotlib import pyplot as plt
-
     from opal import plotting
 
     tables = {name: study("plan").comparison(records, name) for name in _PANELS}
@@ -48,15 +47,12 @@ def draw(records: pd.DataFrame) -> Figure:
         for name in ("promised", "realised")
     )
     with plotting.paper_style():
-        figure, panels = plt.subplots(
-            1, 2, figsize=(6.6, 3.5), sharex=True, sharey=True, layout="constrained"
-        )
+        figure, panels = plotting.panels(2, size=(6.6, 3.5), height=3.0, sharex=True, sharey=True)
         for axes, (name, title) in zip(panels, _PANELS.items(), strict=True):
             _panel(axes, tables[name], _around(promised, 1.15))
             axes.set(ylim=_around(realised, 1.75), title=title)
-            axes.set_xlabel("promised gain (share of the excess risk)")
-            axes.legend(loc="upper left", fontsize=6)
-        panels[0].set_ylabel("realised gain")
+            axes.legend(loc="upper left", fontsize=7, handlelength=1)
+        plotting.label(panels, x="promised gain (share of the excess risk)", y="realised gain")
     return figure
 
 

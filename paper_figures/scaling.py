@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 STUDIES = ("scaling",)
 SECONDS = 28  # wall_time_s of the cells, about, at --preset quick --workers 2
+FITS_COLUMN = True
 CAPTION = (
     "Excess balanced risk against the number N of synthetic rows of each group, for functions of "
     "smoothness s and generators whose functions are off by a norm b: filled points are the "
@@ -27,16 +28,14 @@ CAPTION = (
 
 def draw(records: pd.DataFrame) -> Figure:
     """A panel for each smoothness."""
-    from matplotlib import pyplot as plt
-
     from opal import plotting
 
     of = study("scaling")
     excess = records[records["metric"] == of.EXCESS]
     levels = list(excess["smoothness"].unique())
     with plotting.paper_style():
-        figure, axes = plt.subplots(
-            1, len(levels), figsize=(6.8, 2.9), sharey=True, layout="constrained", squeeze=False
+        figure, axes = plotting.panels(
+            len(levels), size=(6.8, 2.9), height=2.1, sharex=True, sharey=True
         )
         generators = [
             (face, bias)
@@ -47,16 +46,15 @@ def draw(records: pd.DataFrame) -> Figure:
             generator: look._replace(filled=generator[0] == of.SEQUENCE)
             for generator, look in plotting.looks(generators).items()
         }
-        for panel, s in zip(axes[0], levels, strict=True):
+        for panel, s in zip(axes, levels, strict=True):
             rows = excess[excess["smoothness"] == s]
             for (face, bias), look in series.items():
                 chosen = rows[(rows["face"] == face) & (rows["bias"] == bias)]
                 _curve(panel, chosen, bias, look, label=f"{face}, b = {bias:g}")
-            panel.set(xscale="log", yscale="log", xlabel="synthetic rows N of each group")
+            panel.set(xscale="log", yscale="log")
             panel.set_title(f"s = {s}: slope −{2 * s}/{2 * s + 1}")
-        axes[0, 0].set_ylabel("excess balanced risk")
-        handles, names = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=3)
+        plotting.label(axes, x="synthetic rows N of each group", y="excess balanced risk")
+        plotting.legend(figure, *axes[0].get_legend_handles_labels(), ncols=3)
     return figure
 
 

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 STUDIES = ("spurious",)
 SECONDS = 69  # wall_time_s of the cells, about, at --preset quick --workers 2
+FITS_COLUMN = True
 CAPTION = (
-    "Worst-group error (left) and excess balanced risk (right) against the strength of the "
-    "spurious correlation at a fixed number of real rows: points are simulations with two standard "
-    "errors, lines are theory with nothing fitted; filling the small groups removes the dependence "
-    "on the attribute as far as the generator's bias and the scarcity of seeds allow."
+    "Worst-group error (first panel) and excess balanced risk (second) against the strength of "
+    "the spurious correlation at a fixed number of real rows: points are simulations with two "
+    "standard errors, lines are theory with nothing fitted; filling the small groups removes the "
+    "dependence on the attribute as far as the generator's bias and the scarcity of seeds allow."
 )
 # Rows of the smallest group from which theory is held against simulation.
 LARGE = 100

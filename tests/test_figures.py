@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from opal import records
+from opal import plotting, records
 from opal.cli import main, registry
 
 FIGURES = sorted(registry.claims("figure"))
@@ -41,8 +42,26 @@ def test_figure_draws_and_states_checks(
     assert all(check["name"] and check["detail"] for check in figure["checks"])
     assert figure["caption"].endswith(".")
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    _check_column(name, tmp_path, capsys)
     for study in registry.load("figure", name).STUDIES:
         for cell in (tmp_path / "records" / study).glob("*.parquet"):
             frame = records.read(cell)
             assert set(frame["study"]) == {study}
             assert list(frame.columns[: len(records.COLUMNS)]) == list(records.COLUMNS)
+
+
+def _check_column(name: str, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a column of a page the PDF is 3.25 inches wide, or the figure says that it has no form."""
+    words = ["figures", name, "--preset", "tiny", "--out", str(out), "--json"]
+    status = main([*words, "--width", "column", "--format", "pdf"])
+    report = json.loads(capsys.readouterr().out)
+    fits = getattr(registry.load("figure", name), "FITS_COLUMN", False)
+    assert status == (0 if fits else 1)
+    if not fits:
+        assert "needs the width of a page" in report["left_out"][0]["reason"]
+        return
+    content = (out / f"{name}-column.pdf").read_bytes()
+    assert b"/Type3" not in content
+    box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ", content)
+    assert box is not None
+    assert float(box[1]) == pytest.approx(72 * plotting.COLUMN)

@@ -47,7 +47,8 @@ def preset_in(args: Sequence[str]) -> str:
 def command(options: type[Any], studies: Sequence[str], base: str) -> type[Any]:
     """The dataclass of a command's options and of the configurations of studies.
 
-    The flags of one study are its fields; those of several begin with the name of theirs.
+    The flags of one study are its fields; those of several begin with the name of theirs, as do
+    those of a study of which one is called as an option is.
 
     Args:
         options: of the command.
@@ -60,15 +61,9 @@ def command(options: type[Any], studies: Sequence[str], base: str) -> type[Any]:
     configs = {study: preset(study, base) for study in studies}
     members: list[Any] = []
     for study, config in configs.items():
-        alone = len(configs) == 1
         clash = {f.name for f in fields(config)} & {f.name for f in fields(options)}
-        if alone and clash:
-            raise ValueError(
-                "a study's Config may not have a field named as an option of a command; "
-                f"{type(config).__module__} has {sorted(clash)}. Rename it."
-            )
         plain: Any = tyro.conf.OmitArgPrefixes
-        kind: Any = plain[type(config)] if alone else type(config)
+        kind: Any = type(config) if clash or len(configs) > 1 else plain[type(config)]
         members.append((study, kind, field(default=config)))
     return make_dataclass("Run", members, bases=(options,), frozen=True)
 

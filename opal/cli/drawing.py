@@ -43,6 +43,7 @@ def write(
     start: float,
     out: Path,
     formats: Sequence[str],
+    width: str,
 ) -> dict[str, Any]:
     """Draw a figure of records, check it, and write all into ``out``.
 
@@ -54,6 +55,7 @@ def write(
         start: when work on the figure began, by :func:`time.perf_counter`.
         out: folder.
         formats: of the pictures.
+        width: text, or column: the name of what is written then ends in it.
 
     Returns:
         What was written, as JSON-able fields.
@@ -61,9 +63,10 @@ def write(
     from opal import records
     from opal.files import write_json
 
-    stem = "-".join([name, *(source.label for source in sources if not source.is_preset)])
+    own = [source.label for source in sources if not source.is_preset]
+    stem = "-".join([name, *own, *(["column"] if width == "column" else [])])
     pictures = [out / f"{stem}.{kind}" for kind in formats]
-    _draw(figure, frame, pictures)
+    _draw(figure, frame, pictures, width)
     checks = figure.checks(frame)
     report = {
         "name": name,
@@ -80,7 +83,7 @@ def write(
     return report
 
 
-def _draw(figure: ModuleType, frame: pd.DataFrame, paths: Sequence[Path]) -> None:
+def _draw(figure: ModuleType, frame: pd.DataFrame, paths: Sequence[Path], width: str) -> None:
     """Write the picture in each format, each whole or absent."""
     import matplotlib as mpl
 
@@ -89,7 +92,9 @@ def _draw(figure: ModuleType, frame: pd.DataFrame, paths: Sequence[Path]) -> Non
 
     from opal import plotting
 
-    picture = figure.draw(frame)
+    size = {"figure.figsize": (plotting.COLUMN, 2.4)} if width == "column" else {}
+    with mpl.rc_context(size):
+        picture = figure.draw(frame)
     for path in paths:
         plotting.save(picture, path)
     plt.close(picture)

@@ -54,6 +54,9 @@ class Figures:
         "pdf",
     )
     """Formats of the pictures."""
+    width: Literal["text", "column"] = "text"
+    """Of the page, or of one of its two columns (3.25 inches), for which panels stand below one
+    another."""
     out: Path = Path("figures")
     """Folder for pictures, checks and records."""
     workers: int = 1
@@ -74,7 +77,11 @@ def main(args: Sequence[str]) -> int:
         return _told(*_redrawn(options, configs), options)
     names = options.names or tuple(registry.claims("figure"))
     modules = {name: registry.load("figure", name) for name in names}
-    left_out = {name: reason for name, module in modules.items() if (reason := _missing(module))}
+    left_out = {
+        name: reason
+        for name, module in modules.items()
+        if (reason := _missing(module, options.width))
+    }
     possible = {name: module for name, module in modules.items() if name not in left_out}
     return _told(_drawn(possible, _studies(possible, configs, options), options), left_out, options)
 
@@ -143,20 +150,27 @@ def _redrawn(
             )
     if not chosen:
         raise ValueError(f"no figure draws records of {', '.join(tables)} alone.")
+    wide = {name: r for name, each in chosen.items() if (r := _missing(each, options.width))}
     writable_folder(options.out)
     drawn = []
     for name, figure in chosen.items():
+        if name in wide:
+            continue
         start = time.perf_counter()
         frame = pd.concat([tables[study][1] for study in figure.STUDIES], ignore_index=True)
         sources = [tables[study][0] for study in figure.STUDIES]
         drawn.append(
-            drawing.write(name, figure, frame, sources, start, options.out, options.formats)
+            drawing.write(
+                name, figure, frame, sources, start, options.out, options.formats, options.width
+            )
         )
-    return drawn, {}
+    return drawn, wide
 
 
-def _missing(figure: ModuleType) -> str | None:
+def _missing(figure: ModuleType, width: str) -> str | None:
     """Why a figure cannot be drawn here; None if it can."""
+    if width == "column" and not getattr(figure, "FITS_COLUMN", False):
+        return "it needs the width of a page; leave --width column out"
     reason: str | None = figure.unavailable() if hasattr(figure, "unavailable") else None
     return reason
 
@@ -216,7 +230,14 @@ def _drawn(
             frame = pd.concat(parts, ignore_index=True)
             drawn.append(
                 drawing.write(
-                    name, figure, frame, sources[name], start, options.out, options.formats
+                    name,
+                    figure,
+                    frame,
+                    sources[name],
+                    start,
+                    options.out,
+                    options.formats,
+                    options.width,
                 )
             )
     return drawn

@@ -191,7 +191,7 @@ def _curves(
     rises = float(ordered.iloc[-1]) > float(ordered.iloc[0])
     top.text(
         0.985, 0.03 if rises else 0.97, said, transform=top.transAxes, ha="right",
-        va="bottom" if rises else "top", fontsize=6.5,
+        va="bottom" if rises else "top", fontsize=7,
     )  # fmt: skip
     values_axis(top, every, fitted.roles.y)
     residual_axis(below, every)

@@ -151,10 +151,11 @@ def test_folder_that_cannot_be_written(example: Path, capsys: pytest.CaptureFixt
     assert "the output folder must be writable" in capsys.readouterr().err
 
 
-def test_a_field_named_as_an_option_is_refused(
+def test_a_field_named_as_an_option_has_the_study_s_name_before_it(
     example: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = example / "simulations" / "example_study.py"
     module.write_text(module.read_text().replace("largest", "workers"))
-    assert main(["run", "example_study"]) == 2
-    assert "example_study has ['workers']" in capsys.readouterr().err
+    words = ["run", "example_study", "--json", "--workers", "1", "--example-study.workers", "2"]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["config"]["workers"] == 2
