@@ -116,5 +116,13 @@ def augmented(at: Shift) -> tuple[GaussianMixture, Design]:
     return setting, design
 
 
+def comparison(records: pd.DataFrame) -> pd.DataFrame:
+    """Simulated and predicted excess risk of each shift and each α of the simulated grid."""
+    from opal.plotting import agreement
+
+    records = records.assign(alpha=records["alpha"].round(9))
+    return agreement(records, "excess_balanced_risk", ("shift", "alpha"))
+
+
 if __name__ == "__main__":
     run_study("alpha")

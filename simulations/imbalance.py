@@ -91,5 +91,12 @@ def arms(size: MinoritySize) -> tuple[GaussianMixture, dict[str, Design]]:
     )
 
 
+def comparison(records: pd.DataFrame) -> pd.DataFrame:
+    """Simulated and predicted excess risk by arm and minority size, where theory has the arm."""
+    from opal.plotting import agreement
+
+    return agreement(records, "excess_balanced_risk", ("arm", "n_min"))
+
+
 if __name__ == "__main__":
     run_study("imbalance")

@@ -109,5 +109,12 @@ def arms(at: Strength) -> tuple[SpuriousCorrelation, dict[str, Design]]:
     )
 
 
+def comparison(records: pd.DataFrame) -> pd.DataFrame:
+    """Simulated and predicted excess risk by arm and strength, where theory has the arm."""
+    from opal.plotting import agreement
+
+    return agreement(records, "excess_balanced_risk", ("arm", "strength"))
+
+
 if __name__ == "__main__":
     run_study("spurious")
