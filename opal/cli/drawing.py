@@ -92,7 +92,7 @@ def _draw(figure: ModuleType, frame: pd.DataFrame, paths: Sequence[Path], width:
 
     from opal import plotting
 
-    size = {"figure.figsize": (plotting.COLUMN, 2.4)} if width == "column" else {}
+    size: dict[Any, Any] = {"figure.figsize": (plotting.COLUMN, 2.4)} if width == "column" else {}
     with mpl.rc_context(size):
         picture = figure.draw(frame)
     for path in paths:
