@@ -262,15 +262,17 @@ class OpalSampler(BaseOverSampler):
     ) -> tuple[list[int], int]:
         """How many of each class there are to fill up with, and N: perhaps fewer of a pool."""
         short = [
-            (name, m + self.n_augmented, len(each.writer))
+            (name, m, len(each.writer))
             for name, m, each in zip(real.classes, filled, made, strict=True)
             if len(each.writer) < m + self.n_augmented
         ]
         if short and self.shortage == "raise":
-            name, wanted, held = short[0]
+            name, m, held = short[0]
             raise ValueError(
-                f"the pool must hold {wanted} samples of class {name!r}; it holds {held} whose "
-                "seeds are all in X. Buy more, ask for fewer, or set shortage='fewer'."
+                f"the pool must hold {m + self.n_augmented} samples of class {name!r}; it holds "
+                f"{held} whose seeds are all in X, and {m} alone fill the class up to the others. "
+                "Buy more, ask for fewer (sampling_strategy, n_augmented), or set "
+                "shortage='fewer'."
             )
         there = [min(m, len(each.writer)) for m, each in zip(filled, made, strict=True)]
         left = [len(each.writer) - m for m, each in zip(there, made, strict=True)]

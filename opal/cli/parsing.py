@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import tyro
 
 from opal.names import unknown as unknown
+from opal.validation import flag
 
 T = TypeVar("T")
 
 HELP_FLAGS = frozenset({"-h", "--help"})
+_SECRET = re.compile(r"--[\w-]*(key|secret|password)[\w-]*", re.IGNORECASE)
 _MARKERS = (tyro.conf.FlagCreatePairsOff,)
 # Sections of a docstring that speak to programmers, not to people at a terminal.
 _PROGRAMMERS = ("Attributes:", "Raises:", "Returns:")
@@ -21,8 +25,21 @@ _PROGRAMMERS = ("Attributes:", "Raises:", "Returns:")
 
 def parse(command: type[T], args: Sequence[str], *, prog: str, description: str | None = None) -> T:
     """Build a dataclass from flags; ``--help`` and bad flags end the process (status 0 and 2)."""
+    _refuse_keys(command, args)
     text = help_text(command) if description is None else description
     return tyro.cli(command, args=list(args), prog=prog, description=text, config=_MARKERS)
+
+
+def _refuse_keys(command: type[Any], args: Sequence[str]) -> None:
+    """Refuse a flag for a key before what follows it is printed as one that nobody knows."""
+    known = {flag(each.name) for each in fields(command)}
+    for word in args:
+        name = word.partition("=")[0]
+        if _SECRET.fullmatch(name) and name.replace("_", "-") not in known:
+            raise ValueError(
+                f"{name} is no flag, and what follows it was not read: a key stays in the "
+                "environment, in the variable that --key-variable names."
+            )
 
 
 def choose(

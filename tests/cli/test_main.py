@@ -133,3 +133,13 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
     )
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("word", ["--api-key", "--openai_api_key=sk-123456", "--KEY", "--password"])
+def test_a_key_that_is_typed_is_not_printed(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = "0123456789abcdef"
+    assert main(["text", "generate", "mine.csv", "--model", "m", word, secret]) == 2
+    said = capsys.readouterr()
+    assert "a key stays in the environment" in said.err
+    assert secret not in said.out + said.err
+    assert "sk-123456" not in said.out + said.err

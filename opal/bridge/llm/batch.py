@@ -69,7 +69,7 @@ def export(
         ValueError: a file exists, or requests wait in a batch already.
         BudgetError: they may cost more than is left.
     """
-    _require_absent(path)
+    require_absent(path)
     files.writable_folder(files.resolved(path).parent, "--batch-out")
     meter, requests = Meter(budget, ledger.spent()), []
     for request in pending(prompter, wanted, ledger):
@@ -82,7 +82,7 @@ def export(
     parts = _parts((_line(each, dialect) for each in requests), most_requests, most_bytes)
     paths = [path] if len(parts) == 1 else [_numbered(path, k) for k in range(1, len(parts) + 1)]
     for each in paths:
-        _require_absent(each)
+        require_absent(each)
     with ledger.together():
         for request in requests:
             ledger.exported(request, meter.worst(request))
@@ -161,7 +161,12 @@ def _numbered(path: Path, k: int) -> Path:
     return path.with_name(f"{path.stem}-{k}{path.suffix}")
 
 
-def _require_absent(path: Path) -> None:
+def require_absent(path: Path) -> None:
+    """Check that a batch would replace no file.
+
+    Raises:
+        ValueError: there is one.
+    """
     if path.exists():
         raise ValueError(f"{path} exists; name another file for the batch.")
 

@@ -241,6 +241,8 @@ class OpenAIClient:
         if complaint.is_of_content:
             return RefusedError(said, kind=kind, tokens=NOTHING)
         mend = complaint.remedy
+        if error.response.text.lstrip().startswith("<"):
+            mend = "It answers with a page for a browser: --base-url must be the address of an API."
         message = f"{where} refuses requests of this form: {said} {mend}".strip()
         return RefusedError(message, kind=kind, tokens=NOTHING, alike=True)
 

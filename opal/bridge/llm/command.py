@@ -18,7 +18,7 @@ from opal.bridge.llm.budget import FREE, Budget, Limits, Prices
 from opal.bridge.llm.client import OpenAIClient
 from opal.bridge.llm.dialect import LimitName
 from opal.bridge.llm.endpoint import is_loopback
-from opal.bridge.llm.generate import generate
+from opal.bridge.llm.generate import ReplayError, generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.local import LocalClient
 from opal.bridge.llm.report import Prompts, blocks, estimate, prompts, usage
@@ -97,7 +97,7 @@ class Asking:
     """Ask nothing now: write the requests that are missing as a batch of OpenAI's format, in
     several files where they are more than 50,000 or 200 MB."""
     batch_in: tuple[Path, ...] = ()
-    """First take over the answers of batches from these files."""
+    """Take over the answers of batches from these files; what they lack is not asked at once."""
     batch_release: bool = False
     """First give up batches that wait: their requests are asked again, and what they may have cost
     is booked as lost."""
@@ -187,6 +187,8 @@ class Asking:
         budget, limits = self.allowed(), Limits(self.concurrency, self.rpm, self.tpm)
         if not any(wanted.values()):
             raise ValueError("every group has as many samples as asked for: nothing is to be made.")
+        if self.batch_out is not None:
+            batch.require_absent(self.batch_out)
         result: dict[str, Any] = {
             "groups": {g: {"originals": originals[g], "asked": n} for g, n in wanted.items()},
             "notes": list(prompter.notes),
@@ -204,9 +206,15 @@ class Asking:
                 )  # fmt: skip
                 out = ", ".join(map(str, made.paths))
                 return Answered(result | {"exported": made.requests, "out": out}, [], {})
-            client = None if self.offline else _client(self)
+            # What a batch lacks is not bought at once, at other prices, without a word.
+            replays = self.offline or (self.batch_in and not self.batch_release)
+            client = None if replays else _client(self)
             writable_folder(self.out.parent)
-            with _noted(result["notes"]), progress.bar("asking", quiet=self.json) as bar:
+            with (
+                _noted(result["notes"]),
+                _told_of_batches(self),
+                progress.bar("asking", quiet=self.json) as bar,
+            ):
                 samples = generate(
                     prompter, wanted, client, ledger, limits=limits, budget=budget,
                     patience=self.patience,
@@ -226,6 +234,12 @@ class Asking:
         if len(quiet) > 1:
             one, other = map(validation.flag, quiet[:2])
             raise ValueError(f"{one} and {other} exclude one another; name one.")
+        changed = [n for n in ("batch_in", "batch_release") if getattr(self, n)]
+        if self.dry_run and changed:
+            raise ValueError(
+                f"--dry-run leaves the ledger as it is, and {validation.flag(changed[0])} changes "
+                "it; leave one out."
+            )
         if self.local is not None and (self.batch_out or self.batch_in):
             raise ValueError("a batch is an endpoint's; --local answers at once: name one.")
         if self.local is None and self.model is None:
@@ -318,6 +332,21 @@ def _noted(notes: Iterable[str]) -> Iterator[None]:
         for note in notes:
             error.add_note(note)
         raise
+
+
+@contextmanager
+def _told_of_batches(asking: Asking) -> Iterator[None]:
+    """What to do where the answers of batches are too few."""
+    try:
+        yield
+    except ReplayError as error:
+        if not asking.batch_in:
+            raise
+        raise ReplayError(
+            f"{str(error).partition(';')[0]}. Export what is missing as another batch with "
+            "--batch-out, or ask at once, at the prices of that, by the same command without "
+            "--batch-in."
+        ) from None
 
 
 def _taken_over(asking: Asking, ledger: Ledger) -> list[str]:

@@ -72,7 +72,12 @@ class Endpoint:
         Raises:
             ValueError: there is no key, it cannot be sent, or the address is none.
         """
-        flag = "base_url" if url else "OPENAI_BASE_URL"
+        flag = "OPENAI_BASE_URL" if url is None else "base_url"
+        if url == "":
+            raise ValueError(
+                "base_url must be an address such as https://host/v1; got '': name one, or leave "
+                "it out for OpenAI's own."
+            )
         url = url or os.environ.get("OPENAI_BASE_URL") or None
         host = None if url is None else _host(url, flag)
         header = key_header or ("authorization" if api_version is None else "api-key")
@@ -284,7 +289,7 @@ def _too_long() -> RefusedError:
 
 def is_passing(status: int) -> bool:
     """Whether an error of that status may be gone when the endpoint is asked again."""
-    return status in (408, 409, 429) or status >= 500
+    return status in (408, 409, 429) or (status >= 500 and status not in (501, 505))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -285,7 +285,7 @@ class Loop:
             )
             self._stop = self._stop or HopelessError(
                 f"group {group.name!r}: the last requests gave no sample ({group.troubles()}); "
-                f"the last one because: {why} The ledger keeps the {group.held} of "
+                f"the last one because: {why.rstrip('.')}. The ledger keeps the {group.held} of "
                 f"{group.wanted} samples at hand; {remedy}."
             )
 

@@ -116,6 +116,7 @@ ANSWERS = [
     Behaviour("number", body=constant(b"5")),
     Behaviour("nothing", body=constant(b"")),
     Behaviour("html", body=constant(b"<html><body>hello</body></html>")),
+    Behaviour("501 page", 501, body=constant(b"<html>Unsupported method</html>"), bills=False),
     Behaviour("half", body=lambda good: json.dumps(good).encode()[:60]),
     Behaviour("deep", body=constant(b"[" * 200_000)),
     Behaviour("long number", body=constant(b'{"choices": ' + b"9" * 5000 + b"}")),

@@ -161,6 +161,7 @@ def test_a_missing_key_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     ("options", "message"),
     [
         ({"base_url": "127.0.0.1:8000"}, "must start with http"),
+        ({"base_url": ""}, "got '': name one, or leave it out"),
         ({"timeout": 0.0}, "timeout must be positive"),
         ({"retries": -1}, "retries at least 0"),
     ],

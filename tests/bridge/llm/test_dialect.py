@@ -215,6 +215,14 @@ def test_a_refusal_that_meets_all_stops_at_the_first(
     assert (server.seen[1].key == server.seen[0].key) != paid
 
 
+def test_a_server_of_pages_is_asked_one_thing(serve: Serve, client: Open, ledger: Ledger) -> None:
+    server = serve(lambda seen: first("501 page"))
+    with pytest.raises(FatalError, match="page for a browser: --base-url"):
+        generate(Plain(), {"a": 5}, client(server), ledger)
+    assert len(set(server.keys())) == 1
+    assert report(ledger).lost == 0
+
+
 def test_one_request_that_is_refused_again_bars_no_other(
     serve: Serve, client: Open, ledger: Ledger
 ) -> None:

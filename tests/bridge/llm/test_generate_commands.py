@@ -297,6 +297,10 @@ def test_a_batch_goes_out_and_comes_back(
     assert json.loads(lines[0])["body"]["max_completion_tokens"] == 512
     results = [answered(line, number) for number, line in enumerate(lines)]
     (inside / "in.jsonl").write_text("\n".join(results[:3]))
+    kept = ("--batch-in", "in.jsonl", "--batch-out", "out.jsonl")
+    assert "out.jsonl exists" in run(capsys, *words, *kept, status=2)  # and nothing was loaded
+    quiet = ("--batch-in", "in.jsonl", "--dry-run")
+    assert "--dry-run leaves the ledger as it is" in run(capsys, *words, *quiet, status=2)
     found = run(capsys, *words, "--batch-in", "in.jsonl", "--batch-release")
     assert "in.jsonl: 3 answers, 0 without; 1 requests still wait in a batch." in found
     assert "1 requests of batches are free to be asked again; what they may have cost is" in found
@@ -307,6 +311,24 @@ def test_a_batch_goes_out_and_comes_back(
         capsys, *words, "--batch-out", "more.jsonl"
     )
     assert not (inside / "more.jsonl").exists()
+
+
+def test_what_a_batch_lacks_is_not_bought_at_once(
+    imitate: Start, inside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = imitate()
+    words = (*TEXT, *at(server), "--per-class", 2)
+    run(capsys, *words, "--batch-out", "out.jsonl")
+    lines = (inside / "out.jsonl").read_text().splitlines()
+    results = [json.loads(answered(line, number)) for number, line in enumerate(lines)]
+    results[0] |= {"response": None, "error": {"code": "batch_expired", "message": "too late"}}
+    (inside / "in.jsonl").write_text("\n".join(map(json.dumps, results)))
+    said = run(capsys, *words, "--batch-in", "in.jsonl", status=2)
+    assert "Export what is missing as another batch with --batch-out, or ask at once" in said
+    assert "in.jsonl: 3 answers, 1 without" in said
+    assert not server.seen
+    run(capsys, *words)
+    assert len(server.seen) == 1
 
 
 REFUSED: list[tuple[str, dict[str, object], str]] = [

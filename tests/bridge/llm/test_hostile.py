@@ -206,7 +206,7 @@ def test_links_that_lead_to_themselves_are_refused(
     os.symlink("loop", "loop")
     Path("mine.csv").write_text("text,label\n" + "".join(f"text {i},a\n" for i in range(9)))
     words = ["text", "generate", "mine.csv", "--per-class", "1", "--model", "m", "--dry-run"]
-    if flag == "--batch-out":
+    if flag in ("--batch-out", "--batch-in"):
         words.remove("--dry-run")
         words += ["--price-input", "0", "--price-output", "0"]
     assert cli.main([*words, flag, path]) == 2
