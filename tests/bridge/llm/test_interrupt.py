@@ -22,8 +22,11 @@ from tests.bridge.llm.server import Server
 pytest.importorskip("openai", reason="needs the extra text")
 
 ROOT = Path(__file__).parents[3]
+# Where a shell starts tests in the background, they ignore interrupts, and their children too.
 CODE = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from opal.bridge.llm.budget import Limits
 from opal.bridge.llm.client import OpenAIClient
 from opal.bridge.llm.generate import generate
