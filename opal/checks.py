@@ -40,7 +40,7 @@ def z_threshold(n_tests: int, level: float = 0.01) -> float:
 
 
 def within_standard_errors(name: str, z_scores: Iterable[float], *, level: float = 0.01) -> Check:
-    """Check that the largest |z| of a family stays below the corrected threshold."""
+    """Check that the largest ``|z|`` of a family stays below the corrected threshold."""
     sizes = [abs(z) for z in z_scores]
     threshold = z_threshold(max(len(sizes), 1), level)
     detail = f"largest |z| of {len(sizes)} comparisons, family-wise level {level:g}"

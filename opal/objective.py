@@ -187,7 +187,7 @@ class Design:
 
     @property
     def n_groups(self) -> int:
-        """Number of groups |G|."""
+        """Number of groups ``|G|``."""
         return len(self.counts)
 
     @property

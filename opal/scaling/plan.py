@@ -95,9 +95,9 @@ def plan(
             (:func:`opal.theory.exchange.mixture_parameters` has those of a setting).
         n_real: real samples of each group, or one number for all ``n_groups`` groups.
         price_real: of one real sample; infinite if none can be bought.
-        price_synthetic: of one synthetic sample; N·|G| are bought.
+        price_synthetic: of one synthetic sample; ``N·|G|`` are bought.
         budget: money.
-        n_groups: |G|, where ``n_real`` is one number.
+        n_groups: ``|G|``, where ``n_real`` is one number.
         strategies: which of :data:`STRATEGIES` to show beside the recommendation.
         subsample: share of one pool of samples that each seed of the pilot drew; None if seeds
             have samples of their own. Seeds that share samples agree too well: their spread is

@@ -86,7 +86,7 @@ class PurchaseBudget:
 
     @property
     def n_groups(self) -> int:
-        """|G|."""
+        """``|G|``."""
         return len(self.counts)
 
     @property

@@ -86,7 +86,7 @@ class SobolevRegression:
 
         Args:
             smoothness: s > 0; every Sobolev norm below s is finite, that of order s is not quite.
-            n_groups: |G|.
+            n_groups: ``|G|``.
             n_frequencies: J, after which the functions have no coefficients.
             radius: r.
             spread: how far groups are apart, in units of r.

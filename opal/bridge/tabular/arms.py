@@ -9,16 +9,16 @@ raw                  the real rows
 threshold            the same fit; class 1 is predicted above its base rate among the rows that
                      were trained on and have the same attribute (all in the imbalanced task)
 weighting            the real rows, each group with the same total weight
-duplication          + m_g rows of each group drawn again with replacement
-smote                + m_g SMOTE rows of each group, neighbours within the group, scaled features
-synthetic            + the first R synthetic rows in file order, R the number of real rows
-synthetic_balanced   + the first m_g synthetic rows of each group, or as many as there are
+duplication          and m_g rows of each group drawn again with replacement
+smote                and m_g SMOTE rows of each group, neighbours within the group, scaled features
+synthetic            and the first R synthetic rows in file order, R the number of real rows
+synthetic_balanced   and the first m_g synthetic rows of each group, or as many as there are
 synthetic_threshold  the same fit; the threshold is moved as in ``threshold``, which mends what
                      the groups lack of balance where too few rows were made
 synthetic_novel      as ``synthetic_balanced``, after rows that equal a real row (label
                      included) are dropped
 synthetic_weighting  the rows of ``synthetic``, each group with the same total weight
-real_balanced        + as many fresh real rows of each group as ``synthetic_balanced`` has (m_g
+real_balanced        and as many fresh real rows of each group as ``synthetic_balanced`` has (m_g
                      where there are no synthetic rows)
 ==================== ===========================================================================
 """

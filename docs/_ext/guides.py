@@ -1,0 +1,73 @@
+"""Guides are written to be read as plain Markdown; on the site, what they name becomes a link."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+from functools import cache
+
+from sphinx.application import Sphinx
+
+_EQUATION = re.compile(r"```math\n(.*?)```", re.DOTALL)
+_TAG = re.compile(r"\\tag\{([\d.]+)\}")
+_FENCE = re.compile(r"(^ *```.*?^ *```[^\n]*$)", re.DOTALL | re.MULTILINE)
+_SPAN = re.compile(r"(`[^`]*`|\$[^$]*\$|\]\([^)]*\))")
+_REFERENCE = re.compile(r"\((?:equation )?(\d+\.\d+)\)")
+_NAME = re.compile(r"`(opal(?:\.\w+)+)`")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("source-read", _read)
+    return {"parallel_read_safe": True}
+
+
+def _read(app: Sphinx, page: str, source: list[str]) -> None:
+    if page.partition("/")[0] not in ("api", "gallery", "notebooks"):
+        source[0] = linked(source[0], page)
+
+
+def linked(text: str, page: str) -> str:
+    """A guide in which equations can be linked to, and numbers of equations and names of code link.
+
+    Args:
+        text: Markdown as GitHub reads it.
+        page: the name of the guide, without suffix.
+    """
+    tags = {tag for equation in _EQUATION.findall(text) for tag in _TAG.findall(equation)}
+    text = _EQUATION.sub(_anchored, text)
+    parts = _FENCE.split(text)
+    parts[::2] = [_prose(part, tags) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _anchored(found: re.Match[str]) -> str:
+    tag = _TAG.search(found[1])
+    return f"({_anchor(tag[1])})=\n{found[0]}" if tag else found[0]
+
+
+def _anchor(tag: str) -> str:
+    return f"equation-{tag.replace('.', '-')}"
+
+
+def _prose(text: str, tags: set[str]) -> str:
+    def number(found: re.Match[str]) -> str:
+        tag = found[1]
+        return f"[{found[0]}](#{_anchor(tag)})" if tag in tags else found[0]
+
+    parts = _SPAN.split(text)
+    parts[::2] = [_REFERENCE.sub(number, part) for part in parts[::2]]
+    return _NAME.sub(_code, "".join(parts))
+
+
+def _code(found: re.Match[str]) -> str:
+    return f"{{py:obj}}`{found[1]}`" if _exists(found[1]) else found[0]
+
+
+@cache
+def _exists(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
