@@ -6,6 +6,8 @@ import sys
 from importlib.metadata import version as installed
 from pathlib import Path
 
+import plotly
+
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS / "_ext"))
 
@@ -24,6 +26,7 @@ extensions = [
     "sphinx_design",
     "sphinx-mathjax-offline",
     "gallery",
+    "docstrings",
     "guides",
     "notebooks",
 ]
@@ -57,12 +60,16 @@ napoleon_attr_annotations = False  # shapes are in the docstrings
 
 html_theme = "pydata_sphinx_theme"
 html_title = "OPAL"
-html_static_path = ["_static"]
+# Plotly's script is in its wheel: nothing is fetched when a page is read.
+html_static_path = ["_static", str(Path(plotly.__file__).parent / "package_data" / "plotly.min.js")]
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}
 html_css_files = ["opal.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "show_prev_next": True,
+    "navigation_with_keys": False,
     "header_links_before_dropdown": 6,
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 import re
 from functools import cache
+from types import ModuleType
 
 from sphinx.application import Sphinx
 
@@ -61,13 +62,18 @@ def _prose(text: str, tags: set[str]) -> str:
 
 
 def _code(found: re.Match[str]) -> str:
-    return f"{{py:obj}}`{found[1]}`" if _exists(found[1]) else found[0]
+    home = _home(found[1])
+    return f"{{py:obj}}`{found[1]} <{home}>`" if home else found[0]
 
 
 @cache
-def _exists(name: str) -> bool:
+def _home(name: str) -> str | None:
+    """Where a name is documented, which is where it is defined; None for what is not there."""
     try:
-        pkgutil.resolve_name(name)
+        thing = pkgutil.resolve_name(name)
     except (ImportError, AttributeError):
-        return False
-    return True
+        return None
+    if isinstance(thing, ModuleType):
+        return name
+    module, own = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
+    return f"{module}.{own}" if module and own and module.startswith("opal") else name

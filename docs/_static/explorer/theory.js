@@ -49,8 +49,8 @@ const OpalTheory = (() => {
       { number: s.n, size: bulk, label: 0, mean: -half },
       { number: few, size: bulk, label: 1, mean: half },
       { number: lacking, size: bulk, label: 1, mean: half - s.shift, synthetic: true },
-      { number: s.augmented, size: each, label: 0, mean: -half, synthetic: true },
-      { number: s.augmented, size: each, label: 1, mean: half - s.shift, synthetic: true },
+      { number: s.augmented, size: each, label: 0, mean: -half, synthetic: true, augmented: true },
+      { number: s.augmented, size: each, label: 1, mean: half - s.shift, synthetic: true, augmented: true },
     ].filter((kind) => kind.number > 0 && kind.size > 0);
   }
 

@@ -187,8 +187,8 @@ def numeric(table: pd.DataFrame) -> pd.DataFrame:
     """The table as finite numbers whose column names can stand in a sentence.
 
     Raises:
-        ValueError: a name has a comma, a line end or the word "is" between spaces, a cell is no finite number or a
-            whole one that a float does not hold exactly, or there is no row.
+        ValueError: a name has a comma, a line end or the word "is" between spaces, a cell is no
+            finite number or a whole one that a float does not hold exactly, or there is no row.
     """
     columns = _names(table)
     if table.empty:

@@ -103,8 +103,8 @@ def of_curves(frame: pd.DataFrame, *, quiet: bool = True) -> list[dict[str, Any]
         quiet: show no progress bar.
 
     Returns:
-        For each table, task, classifier, maker and metric: ``power`` and ``mixture`` (parameters
-        with intervals, and warnings), ``held_out`` (root mean square error of each reading at the
+        One entry for each table, task, classifier, maker and metric, with ``power`` and ``mixture``
+        (parameters with intervals, and warnings), ``held_out`` (root mean square error of each reading at the
         largest sizes), ``best``, and of XGBoost's calibrated loss ``calibration``.
 
     Raises:
