@@ -3,6 +3,7 @@
 #   make test-all   the same with the slow tests, a few minutes more
 #   make figures    all figures at the quick preset, with their self-checks, into figures/
 #   make notebooks  the notebooks, executed, into build/notebooks/
+#   make docs       the site, with the figures and notebooks above, into build/site/
 # OPAL_DATA_MIRROR, where set, is a folder that is read instead of downloading the real data.
 
 SHELL := /bin/sh
@@ -27,7 +28,7 @@ WITHOUT_TORCH := torch ; sys_platform == "never"
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-all pytest lint style types figures notebooks benchmarks lock clean
+.PHONY: help install test test-all pytest lint style types figures notebooks docs benchmarks lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -74,11 +75,22 @@ pytest: $(STAMP)
 figures: $(STAMP)
 	$(BIN)/opal figures --preset $(PRESET) --out $(OUT) --workers $(JOBS)
 
-notebooks: $(STAMP)
-	@mkdir -p build/notebooks; set -e; for file in notebooks/*.py; do \
-	  executed=build/$${file%.py}.ipynb; \
-	  $(BIN)/jupytext --quiet --to ipynb --output $$executed $$file; \
-	  $(BIN)/jupyter-execute --inplace $$executed; done
+NOTEBOOKS := $(patsubst notebooks/%.py,build/notebooks/%.ipynb,$(wildcard notebooks/*.py))
+SOURCES := $(shell find opal simulations paper_figures -name '*.py')
+
+notebooks: $(NOTEBOOKS)
+
+# Executed anew where it or the package has changed.
+build/notebooks/%.ipynb: notebooks/%.py $(SOURCES) | $(STAMP)
+	@mkdir -p $(@D)
+	$(BIN)/jupytext --quiet --to ipynb --output $@.part.ipynb $<
+	$(BIN)/jupyter-execute --inplace $@.part.ipynb
+	@mv $@.part.ipynb $@
+
+# Cells of studies that are there are not computed again; a figure whose check fails is shown as one.
+docs: $(NOTEBOOKS) $(STAMP)
+	$(BIN)/opal figures --preset $(PRESET) --out $(OUT) --workers $(JOBS) || [ $$? -eq 1 ]
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -D gallery_figures=$(abspath $(OUT)) docs build/site
 
 benchmarks: $(STAMP)
 	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file; done
@@ -88,7 +100,7 @@ lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@mkdir -p build; echo '$(WITHOUT_TORCH)' >build/without-torch.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	  --extra dask --extra tabular --extra text --extra notebooks --extra dev --no-annotate $(UPGRADE) \
+	  --extra dask --extra tabular --extra text --extra notebooks --extra docs --extra dev --no-annotate $(UPGRADE) \
 	  --override build/without-torch.txt --no-emit-package torch \
 	  --custom-compile-command "make lock" --output-file requirements.lock
 

@@ -1,4 +1,4 @@
-"""What Napoleon must not read: of an attribute's docstring, the words before a colon as its type."""
+"""Attributes' docstrings as they are: Napoleon would take words before a colon for a type."""
 
 from __future__ import annotations
 

@@ -25,15 +25,14 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 def _read(app: Sphinx, page: str, source: list[str]) -> None:
     if page.partition("/")[0] not in ("api", "gallery", "notebooks"):
-        source[0] = linked(source[0], page)
+        source[0] = linked(source[0])
 
 
-def linked(text: str, page: str) -> str:
+def linked(text: str) -> str:
     """A guide in which equations can be linked to, and numbers of equations and names of code link.
 
     Args:
         text: Markdown as GitHub reads it.
-        page: the name of the guide, without suffix.
     """
     tags = {tag for equation in _EQUATION.findall(text) for tag in _TAG.findall(equation)}
     text = _EQUATION.sub(_anchored, text)

@@ -16,8 +16,8 @@ ORDER = ("tour", "explorer", "fit", "plan", "generator", "text", "imputation")
 _HEAD = """\
 # Notebooks
 
-Executed when this site was built. Each can be downloaded and opened in any Jupyter; its first cell installs
-opal where it is missing.
+Executed before this site was built. Each can be downloaded and opened in any Jupyter; its first
+cell installs opal where it is missing.
 
 | | |
 |---|---|
@@ -49,7 +49,8 @@ def write(executed: Path, folder: Path) -> None:
     lines = [_HEAD]
     for name in names:
         shutil.copyfile(found[name], folder / f"{name}.ipynb")
-        lines.append(f"| [{name}]({name}.ipynb) | {_lead(found[name])} |\n")
+        lead = f"{_lead(found[name])} {{download}}`{name}.ipynb`"
+        lines.append(f"| [{name}]({name}.ipynb) | {lead} |\n")
     toctree = "\n".join(["\n```{toctree}", ":hidden:", *names, "```\n"]) if names else ""
     (folder / "index.md").write_text("".join(lines) + toctree, encoding="utf-8")
 

@@ -104,8 +104,8 @@ def of_curves(frame: pd.DataFrame, *, quiet: bool = True) -> list[dict[str, Any]
 
     Returns:
         One entry for each table, task, classifier, maker and metric, with ``power`` and ``mixture``
-        (parameters with intervals, and warnings), ``held_out`` (root mean square error of each reading at the
-        largest sizes), ``best``, and of XGBoost's calibrated loss ``calibration``.
+        (parameters with intervals, and warnings), ``held_out`` (root mean square error of each
+        reading at the largest sizes), ``best``, and of XGBoost's calibrated loss ``calibration``.
 
     Raises:
         ValueError: there is no such curve.

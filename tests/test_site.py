@@ -1,0 +1,289 @@
+"""The site: built without a warning, read without other hosts, and its numbers right."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+import pytest
+
+import opal
+from opal.settings.law import Law
+from opal.synthesis.synthesizer import PopulationLaw
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).parents[1]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+WIDTHS = (1280, 390)
+PAGES = ("index", "guides", "theory", "text", "explorer", "gallery/index", "gallery/scaling",
+         "api", "api/opal.theory.predict", "notebooks/index", "changelog")  # fmt: skip
+N_SETTINGS = 200
+
+
+def extension(name: str) -> Any:
+    """A module of docs/_ext."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "_ext" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_numbers_of_equations_link_to_them_and_code_to_its_home() -> None:
+    text = "By (2.1) and `opal.Design`, not (9.9):\n\n```math\na = b \\tag{2.1}\n```\n"
+    linked = extension("guides").linked(text)
+    assert "(equation-2-1)=\n```math" in linked
+    assert "[(2.1)](#equation-2-1) and {py:obj}`opal.Design <opal.objective.Design>`" in linked
+    assert "not (9.9)" in linked
+
+
+def test_what_is_code_is_not_linked() -> None:
+    text = "```math\na \\tag{2.1}\n```\n`(2.1)` $f(2.1)$ `opal.nothing`\n\n```sh\n(2.1)\n```\n"
+    assert extension("guides").linked(text) == "(equation-2-1)=\n" + text
+
+
+def test_a_figure_without_all_of_its_files_is_an_error(tmp_path: Path) -> None:
+    told = {"name": "alpha", "preset": "tiny", "checks": [], "caption": "", "config": {}}
+    (tmp_path / "alpha.json").write_text(json.dumps(told))
+    with pytest.raises(FileNotFoundError, match=r"alpha\.png"):
+        extension("gallery").write(tmp_path, tmp_path / "pages")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site with one figure, and with the notebooks that have been executed; warnings fail."""
+    folder = tmp_path_factory.mktemp("site")
+    figures, out = folder / "figures", folder / "html"
+    env = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    draw = ["-m", "opal", "figures", "scaling", "--preset", "tiny", "--out", str(figures)]
+    subprocess.run([sys.executable, *draw], check=True, env=env, capture_output=True)
+    source = folder / "source" / "docs"
+    shutil.copytree(ROOT / "docs", source, ignore=shutil.ignore_patterns("api", "__pycache__"))
+    for name in ("CHANGELOG.md", "paper_figures", "opal", "tests"):
+        (source.parent / name).symlink_to(ROOT / name)
+    build = ["-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet"]
+    build += ["-D", f"gallery_figures={figures}", str(source), str(out)]
+    done = subprocess.run([sys.executable, *build], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@dataclass(frozen=True)
+class Served:
+    """A site at an address of this machine, and a browser."""
+
+    address: str
+    browser: Browser
+
+    def page(self, width: int, scheme: Any = "light") -> Page:
+        """An empty page."""
+        return self.browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def served(site: Path) -> Iterator[Served]:
+    """The site, served to a headless browser; skipped where there is none."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"no browser on this machine, of {', '.join(BROWSERS)}")
+    from playwright.sync_api import sync_playwright
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    args = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=path, args=args)
+        yield Served(f"http://127.0.0.1:{server.server_port}/", browser)
+        browser.close()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_pages_fit_their_window_and_ask_no_other_host(
+    served: Served, width: int, scheme: str
+) -> None:
+    page = served.page(width, scheme)
+    asked: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    for name in PAGES:
+        page.goto(f"{served.address}{name}.html")
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+    assert len(asked) > len(PAGES)
+    assert [url for url in asked if not url.startswith((served.address, "data:", "blob:"))] == []
+    assert errors == []
+    page.close()
+
+
+@pytest.mark.slow
+def test_equations_are_set_and_their_numbers_link(served: Served) -> None:
+    page = served.page(WIDTHS[0])
+    page.goto(f"{served.address}theory.html")
+    page.wait_for_selector("mjx-container[display=true]")
+    assert page.locator("mjx-merror").count() == 0
+    assert page.locator("mjx-container[display=true]").count() > 100
+    targets = page.eval_on_selector_all(
+        "a[href^='#equation-']", "links => links.map(a => a.getAttribute('href').slice(1))"
+    )
+    assert len(targets) > 100
+    missing = page.evaluate("ids => ids.filter(id => !document.getElementById(id))", targets)
+    assert missing == []
+    page.close()
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class MovedFit:
+    """A Gaussian fitted to seeds, whose second class is then moved towards the first."""
+
+    shift: float
+    name: str = "moved fit"
+    min_seeds: int = 2
+
+    def fit(self, seeds: Any, groups: Any, *, key: Any) -> Law:
+        return self._moved(opal.GaussianFit().fit(seeds, groups, key=key))
+
+    def population(self, truth: Law) -> PopulationLaw:
+        found = opal.GaussianFit().population(truth)
+        assert found is not None
+        law = self._moved(found.law)
+        return PopulationLaw(law, found.seed_use, found.shrinkage, found.min_seeds)
+
+    def _moved(self, law: Any) -> Any:
+        return law.moved(law.means + along_first(law.dim, -self.shift)[:, None], law.covariances)
+
+
+def along_first(dim: int, second: float) -> np.ndarray:
+    """What moves the second class along the first feature [2, d]."""
+    move = np.zeros((2, dim))
+    move[1, 0] = second
+    return move
+
+
+def settings(n: int) -> list[dict[str, Any]]:
+    """Random positions of the sliders."""
+    rng = np.random.default_rng(17)
+    return [
+        {
+            "n": int(10 ** rng.uniform(2.3, 4.3)),
+            "imbalance": float(10 ** rng.uniform(0, 2)),
+            "shift": float(rng.uniform(0, 0.8)),
+            "augmented": int(10 ** rng.uniform(1.7, 4.3)),
+            "alpha": float(rng.uniform(0, 1)),
+            "seeds": int(10 ** rng.uniform(1.8, 4.3)) if rng.random() < 0.6 else None,
+            "dim": int(rng.choice([2, 5, 10, 20])),
+            "distance": float(rng.uniform(0.5, 3)),
+        }
+        for _ in range(n)
+    ]
+
+
+def predicted(s: dict[str, Any]) -> float:
+    """The excess of a position of the sliders."""
+    centre = along_first(s["dim"], s["distance"] / 2)
+    centre[0, 0] = -s["distance"] / 2
+    setting = opal.GaussianMixture(centre)
+    counts = (s["n"], max(2, int(np.floor(s["n"] / s["imbalance"] + 0.5))))
+    options: dict[str, Any] = {"n_augmented": s["augmented"], "alpha": s["alpha"]}
+    if s["seeds"] is None:
+        bias = opal.Bias(mean_shift=along_first(s["dim"], -s["shift"]))
+        design = opal.Design(counts, opal.Oracle.biased(setting.law, bias), **options)
+    else:
+        design = opal.Design(counts, MovedFit(s["shift"]), n_generator=s["seeds"], **options)
+    table = opal.predict(setting, design).set_index(["metric", "group"])["value"]
+    return float(table["excess_balanced_risk", "all"])
+
+
+SOLVE = """settings => settings.map(s => {
+  const at = {...s, seeds: s.seeds === null ? Infinity : s.seeds};
+  return OpalTheory.solve(at, OpalTheory.kinds(at)).excess;
+})"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_explorer_predicts_what_opal_predicts(served: Served) -> None:
+    page = served.page(WIDTHS[0])
+    page.goto(f"{served.address}explorer.html")
+    chosen = settings(N_SETTINGS)
+    found = np.array(page.evaluate(SOLVE, chosen), float)
+    expected = np.array([predicted(s) for s in chosen])
+    assert np.isfinite(expected).sum() > 0.9 * N_SETTINGS
+    assert np.array_equal(np.isfinite(found), np.isfinite(expected))
+    np.testing.assert_allclose(found, expected, rtol=0.01)
+    # Control: the same sliders but for a generator that is not biased are told apart.
+    unbiased = np.array(page.evaluate(SOLVE, [{**s, "shift": 0.0} for s in chosen]), float)
+    assert np.nanmedian(np.abs(unbiased / expected - 1)) > 0.1
+    page.close()
+
+
+@pytest.mark.slow
+def test_sliders_redraw_and_their_state_is_in_the_address(served: Served) -> None:
+    page = served.page(WIDTHS[0])
+    page.goto(f"{served.address}explorer.html#n=500&dim=10&seeds=200&shift=nonsense&alpha=7")
+    state = "Object.fromEntries(new URLSearchParams(location.hash.slice(1)))"
+    said = page.evaluate(state)
+    assert (said["n"], said["dim"], said["seeds"]) == ("500", "10", "200")
+    assert (said["shift"], said["alpha"]) == ("0.2", "0.5"), "what is no position is left as it was"
+    before = page.get_attribute("#opal-explorer", "data-excess")
+    page.evaluate(
+        "() => { const i = document.querySelector('input[name=shift]'); i.value = 900;"
+        " i.dispatchEvent(new Event('input')); }"
+    )
+    page.wait_for_function(
+        f"document.getElementById('opal-explorer').dataset.excess !== '{before}'"
+    )
+    assert page.evaluate(state)["shift"] == "0.72"
+    page.close()
+
+
+@pytest.mark.slow
+def test_simulated_points_agree_with_the_line(served: Served) -> None:
+    page = served.page(WIDTHS[0])
+    page.goto(f"{served.address}explorer.html#n=200&imbalance=5&augmented=200&dim=2&shift=0.3")
+    page.click(".opal-simulate")
+    page.wait_for_selector("#opal-explorer[data-simulated=done]", timeout=120_000)
+    points, line = page.evaluate(
+        """() => {
+          const data = document.querySelector('.opal-plot').data;
+          const of = name => data.find(trace => trace.name === name);
+          const seen = of('simulated');
+          return [seen.x.map((x, i) => [x, seen.y[i], seen.error_y.array[i] / 2]),
+                  of('theory').x.map((x, i) => [x, of('theory').y[i]])];
+        }"""
+    )
+    assert len(points) == 9
+    alphas, values = np.array(line).T
+    z = [(y - np.interp(x, alphas, values)) / error for x, y, error in points]
+    assert np.max(np.abs(z)) < 3.5
+    unweighted = [(y - values[0]) / error for _, y, error in points]
+    assert np.max(np.abs(unweighted)) > 5, "the line at α = 0 is not that at other weights"
+    page.close()
