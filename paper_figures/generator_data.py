@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 STUDIES = ("generator_data", "published_scaling")
 SECONDS = 126  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
-    "Left: excess balanced risk against N for a Gaussian that was fitted to n_gen real rows of "
+    "a: excess balanced risk against N for a Gaussian that was fitted to n_gen real rows of "
     "each class, the training rows themselves or others; points are simulations with two standard "
-    "errors, lines are theory with nothing fitted, dashes where a line ends as N grows. Right: "
+    "errors, lines are theory with nothing fitted, dashes where a line ends as N grows. b: "
     "tuned logistic regression on four real tables, imbalanced task, balanced log loss minus that "
     "of group weighting, for a GPT-2 that saw the 200 originals and one that saw all real rows, "
     "with 95 % intervals; panels say how many balanced real rows each is worth at its largest N, "

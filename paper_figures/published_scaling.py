@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 STUDIES = ("published_scaling",)
 SECONDS = 50  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
-    "Top: balanced log loss of the published experiment that adds N synthetic rows of weight 1/2, "
-    "committed numbers as rings, recomputed ones as lines (dashed: all real rows alone). Bottom: "
+    "a: balanced log loss of the published experiment that adds N synthetic rows of weight 1/2, "
+    "committed numbers as rings, recomputed ones as lines (dashed: all real rows alone). b: "
     "tuned logistic regression on the same rows, balanced log loss minus that of group weighting, "
     "for a GPT-2 that was fitted to the 200 originals and for one that was fitted to all real "
     "rows; bars are 95 % intervals over draws and test rows, below zero is better than weighting. "

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 STUDIES = ("tabular",)
 SECONDS = 47  # wall_time_s of the cells, about, at --preset quick --workers 2
 CAPTION = (
-    "Published errors (rings) are reproduced from GPT-4's own rows (lines); under tuned "
+    "a: published errors (rings) are reproduced from GPT-4's own rows (lines). b: under tuned "
     "classifiers and balanced or worst-group error, the same rows are compared with group "
     "weighting by paired differences and 95 % intervals over five splits of each table (left of "
     "zero is better than weighting; markers at an edge lie outside, with their value)."

@@ -42,8 +42,12 @@ def linked(text: str) -> str:
 
 
 def _anchored(found: re.Match[str]) -> str:
+    """An equation with a place to link to; Sphinx's own wrapping has no room for a number."""
     tag = _TAG.search(found[1])
-    return f"({_anchor(tag[1])})=\n{found[0]}" if tag else found[0]
+    if tag is None:
+        return found[0]
+    body = f"\\begin{{equation*}}\n{found[1]}\\end{{equation*}}"
+    return f"({_anchor(tag[1])})=\n```{{math}}\n:no-wrap:\n\n{body}\n```"
 
 
 def _anchor(tag: str) -> str:

@@ -96,7 +96,7 @@ def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
         for at in np.flatnonzero(outside):
             axes.annotate(
                 f"{exact[at]:+.2f}", (value[at], height[at]), (-3.5, 0),
-                textcoords="offset points", ha="right", va="center", fontsize=5.5, color=colour,
+                textcoords="offset points", ha="right", va="center", fontsize=7, color=colour,
             )  # fmt: skip
         axes.errorbar(
             value, height, xerr=whiskers, clip_on=False, label=label, fmt=marker, color=colour,

@@ -66,7 +66,7 @@ def draw(records: pd.DataFrame, compared: pd.DataFrame | None = None) -> Figure:
         fill(list(grid[:, column]), each)
         title = f"{setting}, {ENCODERS.get(encoder, encoder.rsplit('/', 1)[-1])}"
         said = "\n".join([title, *worths(known, setting, encoder)])
-        grid[0, column].set_title(said, fontsize=6.5 if len(columns) > 2 else 7.5)
+        grid[0, column].set_title(said, fontsize=7 if len(columns) > 2 else 7.5)
         grid[-1, column].set_xlabel("added texts N")
     for row, (_, _, said) in zip(grid, ROWS, strict=True):
         row[0].set_ylabel(said)
