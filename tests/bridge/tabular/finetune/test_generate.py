@@ -135,7 +135,7 @@ def test_a_model_that_has_learnt_nothing_is_given_up(
         (("--fill-to", "9", "--learning-rate", "2"), "--learning-rate must be in (0, 1)"),
         (("--fill-to", "9", "--seed", "-1"), "--seed must be at least 0"),
         (("--fill-to", "9", "--target", "z"), "unknown column 'z'"),
-        (("--fill-to", "9", "--group", "x", "side"), "name fewer with --group"),
+        (("--fill-to", "9", "--attribute", "x", "side"), "name fewer with --attribute"),
         (("--fill-to", "9", "--max-tokens", "5"), "must fit into --max-tokens 5"),
         (("--fill-to", "9", "--device", "cuda:99"), "torch computes here, such as cpu; 'cuda:99'"),
         (("--fill-to", "9", "--device", "meta"), "torch computes here, such as cpu; 'meta'"),
