@@ -25,7 +25,15 @@ _ITEM = re.compile(
     r"|[A-Za-z]+\s?#?\d{1,5}\s?[.):]\s*"  # Row 1:
     r")"
 )
-_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}|_{1,3}|`)(?=\S)(.+?)(?<=\S)\1(?![\w*])")
+# Within a part only such marks stand as join words: a line is not read again from each of them.
+_EMPHASIS = re.compile(
+    r"(?<![\w*])(?:"
+    r"(\*{1,3})(?=\S)((?:[^*]|(?<=\w)\*(?=\w))+?)(?<=\S)\1"
+    r"|(_{1,3})(?=\S)((?:[^_]|(?<=\w)_(?=\w))+?)(?<=\S)\3"
+    r"|`(?=\S)([^`]+)(?<=\S)`"
+    r")(?![\w*])"
+)
+_DEEPEST = 4  # marks within marks
 _TAG = re.compile(r"</?(?:li|ul|ol|p|br|b|i|em|strong|code|tr|td)\s*/?>", re.IGNORECASE)
 _AND = re.compile(r"(?<=\d)[.*_`]*[,;]?\s+(?:and|&)\s+")
 _QUOTES = (('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("`", "`"))
@@ -41,7 +49,9 @@ def bare_line(line: str) -> str:
     if _is_mark(said):
         return ""
     said = _plain(_unquoted(_TAG.sub("", said).strip()))
-    while (item := _ITEM.match(said)) and " is " in said[item.end() :]:
+    for _ in range(_DEEPEST):
+        if not (item := _ITEM.match(said)) or " is " not in said[item.end() :]:
+            break
         said = _plain(_unquoted(said[item.end() :]))
     return _commas(_AND.sub(", ", said))
 
@@ -92,8 +102,8 @@ def _of_table(line: str, cells: Sequence[str], header: Sequence[str], below: int
 
 def _plain(line: str) -> str:
     """A line without emphasis."""
-    while (plain := _EMPHASIS.sub(r"\2", line)) != line:
-        line = plain
+    for _ in range(_DEEPEST):
+        line = _EMPHASIS.sub(r"\2\4\5", line)
     return line
 
 

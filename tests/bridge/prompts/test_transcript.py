@@ -33,6 +33,23 @@ def test_a_long_line_that_is_nearly_a_rule_takes_no_time(part: str) -> None:
     assert (len(found.rows), len(found.rejected)) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    "part",
+    ["*", "_", "`", "* ", "- ", "1) ", "a) ", "#1 ", " *a", " _a", " `a", "|", ";", "1,", "<"],
+)
+@pytest.mark.parametrize("form", ["age is {}", "- {} is 1", "{}"])
+def test_a_long_line_of_one_mark_takes_time_as_its_length(part: str, form: str) -> None:
+    """A pattern that reads the line again from each place needs 16 times as long, not 4."""
+    taken = []
+    for n in (20_000, 80_000):
+        line = form.format((part * n)[:n])
+        start = time.process_time()
+        found = transcript.parse(f"age is 4, y is 1.\n{line}\n", ["age", "y"])
+        taken.append(time.process_time() - start)
+        assert found.rows.to_dict("split")["data"] == [[4, 1]]
+    assert taken[1] < 9 * taken[0] + 0.2
+
+
 def test_rows_keep_their_order_and_columns() -> None:
     found = transcript.parse(TEXT)
     assert list(found.rows.columns) == ["age", "sex", "y"]
