@@ -140,7 +140,7 @@ def evaluate_rows(
     several = [datasets] if isinstance(datasets, Dataset) else datasets
     pairs = [(dataset, task) for dataset in several for task in dataset.tasks(tasks)]
     splits = {f"{d.name}/{task}": load_features(d, task) for d, task in pairs}
-    missing = {setting: _left_out(each) for setting, each in splits.items()}
+    missing = {setting: left_out(each) for setting, each in splits.items()}
     keys = {setting: next(iter(each.values())).dataset.keys for setting, each in splits.items()}
     if out is not None:
         writable_folder(out)
@@ -186,7 +186,7 @@ def evaluate(dataset: Dataset, task: str, classifier: str, settings: SoundSettin
     return records.validate(frame)
 
 
-def _left_out(splits: Mapping[int, Split]) -> dict[str, str]:
+def left_out(splits: Mapping[int, Split]) -> dict[str, str]:
     """Arms that the tables do not allow, each with its reason."""
     several = _arrays(splits).values()
     return {arm: why for data in several for arm in ARMS if (why := arms.why_not(arm, data))}

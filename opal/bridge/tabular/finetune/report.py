@@ -13,6 +13,7 @@ import pandas as pd
 from opal.bridge import render
 from opal.bridge.llm.report import counts, write_lines
 from opal.bridge.tabular.finetune.sampling import GroupDraws, Written, rejections
+from opal.columns import as_whole
 from opal.files import require_distinct, write_atomically, write_json
 
 

@@ -18,8 +18,8 @@ import pytest
 
 from benchmarks._causal import saved
 from opal.bridge import tabular
-from opal.bridge.tabular.finetune import report
 from opal.cli import main
+from opal.columns import as_whole
 
 pytest.importorskip("torch", reason="needs the extra text")
 
@@ -168,7 +168,7 @@ def test_what_cannot_be_is_refused_before_work_starts(
 
 def test_whole_numbers_stay_whole_where_floats_hold_them() -> None:
     like = pd.DataFrame({"a": [1e20, 2e20], "b": [0.5, 1.0], "y": [0.0, 1.0]})
-    made = report._table([(3e20, 1.0, 1.0)], like)
+    made = as_whole(pd.DataFrame([(3e20, 1.0, 1.0)], columns=list("aby")), like)
     assert made.dtypes.map(str).to_dict() == {"a": "float64", "b": "float64", "y": "int64"}
     assert made.to_numpy().tolist() == [[3e20, 1.0, 1.0]]
 
