@@ -208,7 +208,8 @@ def from_folder(
         )
     maker = ("gpt4", PROMPT_ROWS) if inside or itself else ("synthetic", nan)
     forest, files = _FORESTS.get(name, DEFAULT_FOREST), LocalFiles.below(folder)
-    dataset = Dataset(name, files, "", attribute, folders, forest, *maker, keys=tuple(keys))
+    dataset = Dataset(name, files, "", attribute, folders, forest, *maker)
+    dataset = replace(dataset, keys=tuple(keys))
     return replace(dataset, target=target or _last_column(dataset))
 
 

@@ -72,7 +72,7 @@ class Tables:
                 f"{cases[0].name} has none beside {target!r}: give the whole table."
             )
         needed = [target, *attributes]
-        done = [_fit(case, _REAL, columns, needed) for case in cases]
+        done = [_fit(case, tuple(_REAL), columns, needed) for case in cases]
         if source is not None:
             source = checked(source, columns, needed, "the source table")
         real = [table for case in done for table in (case.train, case.test, source)]
