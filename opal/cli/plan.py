@@ -171,9 +171,7 @@ def _check_price(command: Command) -> None:
         )
 
 
-def _plan(
-    command: Command, fitted: Fit, funds: PurchaseBudget, strategies: Sequence[str]
-) -> Plan:
+def _plan(command: Command, fitted: Fit, funds: PurchaseBudget, strategies: Sequence[str]) -> Plan:
     from opal.scaling.plan import plan
 
     return plan(
@@ -251,9 +249,7 @@ def _show_first(command: Command) -> int:
     return _print_points(command, report)
 
 
-def _show_next(
-    command: Command, fitted: Fit, done: list[Point], funds: PurchaseBudget
-) -> int:
+def _show_next(command: Command, fitted: Fit, done: list[Point], funds: PurchaseBudget) -> int:
     """The points that narrow the interval of the gain most."""
     from opal.scaling.pilot import propose
 

@@ -302,7 +302,9 @@ def test_the_interval_of_a_gain_holds_the_error_of_validation_rows() -> None:
 
 def test_the_remedy_fits_what_is_wrong_with_parts() -> None:
     rows = parts_of(table(GOOD, seeds=2), 0.01)
-    with pytest.raises(ValueError, match=r"no column 'prt'; .* the column of the parts with --part"):
+    with pytest.raises(
+        ValueError, match=r"no column 'prt'; .* the column of the parts with --part"
+    ):
         pilot_fit.fit_pilot(rows, seed="seed", part="prt")
     with pytest.raises(ValueError, match=r"n = .*, alpha = 0 has 20 rows of 10 parts\. .*--seed"):
         pilot_fit.fit_pilot(rows, part="part")

@@ -240,9 +240,10 @@ def loaded(path: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizer
     away = "" if Path(path).is_dir() else _unreachable(path)
     if away and not isinstance(try_to_load_from_cache(path, "config.json"), str):
         raise FatalError(
-            f"the model {path!r} is not on this disk ({constants.HF_HUB_CACHE}), and the Hub cannot "
-            f"be reached ({away}). Name a folder that has it (`hf download {path} --local-dir "
-            "FOLDER` writes one where there is a network), or set HF_HOME to where it is kept."
+            f"the model {path!r} is not on this disk ({constants.HF_HUB_CACHE}), and the Hub "
+            f"cannot be reached ({away}). Name a folder that has it (`hf download {path} "
+            "--local-dir FOLDER` writes one where there is a network), or set HF_HOME to where "
+            "it is kept."
         )
     only = {"local_files_only": bool(away)}  # or each file is asked for again and again
     try:

@@ -140,7 +140,8 @@ class TextFile:
         except UnicodeEncodeError as error:
             raise ValueError(
                 f"{self.where}: a text holds half a character, "
-                f"{error.object[error.start : error.end]!r} in {error.object[:40]!r}. Write the texts as UTF-8."
+                f"{error.object[error.start : error.end]!r} in {error.object[:40]!r}. "
+                "Write the texts as UTF-8."
             ) from error
         except ValueError as error:
             raise ValueError(

@@ -54,15 +54,21 @@ def test_texts_that_are_held_back_are_told_with_the_flag_that_trains_on_them() -
     ("held_out", "said"),
     [
         (HUMAN, r"are the same: all \(39 of 39 human texts\)"),
-        (HUMAN.assign(text=HUMAN["text"].str.upper(), id=HUMAN["text"].str.upper().map(identity)),
-         r"are the same: all \(39 of 39 human texts\)"),
+        (
+            HUMAN.assign(
+                text=HUMAN["text"].str.upper(), id=HUMAN["text"].str.upper().map(identity)
+            ),
+            r"are the same: all \(39 of 39 human texts\)",
+        ),
         (pd.concat([HUMAN[:9], TEST]), r"are the same: those of 'a' \(9 of 39 human texts\)"),
     ],
 )
 def test_test_texts_that_are_the_training_texts_are_named(
     held_out: pd.DataFrame, said: str
 ) -> None:
-    with pytest.raises(ValueError, match=said + r".*Name a file of other texts to test on, or none"):
+    with pytest.raises(
+        ValueError, match=said + r".*Name a file of other texts to test on, or none"
+    ):
         corpus_of(HUMAN, held_out)
 
 
