@@ -13,7 +13,7 @@ import pytest
 
 from opal.bridge.prompts.common import identity
 from opal.bridge.text.corpus import COLUMNS, text_table
-from opal.bridge.text.reading import LEAST, Columns, present, read_files, read_texts, write_texts
+from opal.bridge.text.reading import LEAST, Columns, read_each, read_files, read_texts, write_texts
 from opal.reading import read_strings
 
 HOSTILE = (
@@ -251,7 +251,8 @@ def test_several_columns_are_lines_of_one_text(tmp_path: Path) -> None:
     )
     refused(path, r"has no usual name. Name it with --text-column, several with commas between")
     plain = save(tmp_path / "made.jsonl", rows("yes", "no"))
-    assert present([path, plain], pairs) == {path: pairs, plain: Columns()}
+    found = read_each([path, plain], pairs)
+    assert {each: own.columns for each, own in found.items()} == {path: pairs, plain: Columns()}
     whole, _ = read_files(path, None, [plain], pairs)
     assert whole["text"].tolist() == [*expected, "text 0", "text 1"]
     refused(

@@ -179,14 +179,25 @@ def test_flags_of_fine_tuning_need_it(folder: Path, capsys: pytest.CaptureFixtur
     assert "--epochs is of --fine-tune; name a model with it" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("offline", [True, False])
 def test_a_model_that_is_not_at_hand_has_a_remedy(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    offline: bool,
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    """Where the Hub is asked and no one listens, it is asked once."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "none"))
     assert main(command(folder, "--fill-to", "9", "--fine-tune", "nobody/absent-model")) == 2
     said = capsys.readouterr().err
-    assert "'nobody/absent-model' must be a causal language model with its tokenizer" in said
+    assert "'nobody/absent-model' is not on this disk" in said
+    assert "the Hub cannot be reached" in said
+    assert "HF_HOME" in said
+    assert "Retrying" not in said + caplog.text
+    assert len(said.strip().splitlines()) == 1
     assert "`hf download nobody/absent-model --local-dir FOLDER`" in said
 
 
