@@ -41,6 +41,7 @@ class Attempt:
         most: attempts that it may have.
         left: monotonic seconds at which it left.
         next: monotonic seconds before which none follows.
+        yields: whether others go first while the endpoint fails: its own text may be to blame.
     """
 
     gate: Gate
@@ -50,6 +51,7 @@ class Attempt:
     most: int = MOST_ATTEMPTS
     left: float = -math.inf
     next: float = -math.inf
+    yields: bool = False
 
 
 class CircuitBreaker:
@@ -64,6 +66,7 @@ class CircuitBreaker:
         self._failed = self._lost = 0  # in a row
         self._began = self._counted = -math.inf  # monotonic seconds of the first and last of them
         self._asked_until = self._open_until = -math.inf
+        self._wait = 0.0  # seconds of the last wait of all
         self._flying = 0
         self._what = ""
         self.outage: str | None = None
@@ -77,7 +80,9 @@ class CircuitBreaker:
         """
         if self.outage is not None:
             raise OutageError(self.outage, kind="stopped", tokens=NOTHING)
-        until = max(attempt.next, self._asked_until, self._open_until if self._failed else 0.0)
+        until = max(attempt.next, self._asked_until)
+        if self._failed:
+            until = max(until, self._open_until + (self._wait if attempt.yields else 0.0))
         wait = max(until - time.monotonic(), 0.0)
         return _LOOK_SECONDS if wait == 0 and self._failed and self._flying else wait
 
@@ -118,11 +123,13 @@ class CircuitBreaker:
             self._lost += attempt.lost
             # What an endpoint asks for is right at first, and too little when it fails again.
             if asked is None or self._failed > 1:
-                self._open_until = now + FIRST_WAIT * 2 ** (self._failed - 1)
+                self._wait = FIRST_WAIT * 2 ** (self._failed - 1)
+                self._open_until = now + self._wait
         attempt.failures += 1
         of_load = status in _OF_LOAD or asked is not None
         attempt.most = 1 + self._retries
-        if not of_load:
+        attempt.yields = not of_load
+        if attempt.yields:
             attempt.most = min(attempt.most, _MOST_OF_REQUEST)
         attempt.next = now
         if asked is None:

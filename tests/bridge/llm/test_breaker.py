@@ -117,7 +117,7 @@ def test_a_request_that_an_endpoint_fails_at_does_not_stop_the_others(
     ("status", "wait", "told"),
     [
         (429, "", "waiting 2 s: 429 Too Many Requests, attempt 2 of 8"),
-        (504, "", "waiting 2 s: 504 Gateway Timeout, attempt 2 of 5"),
+        (504, "", "waiting 4 s: 504 Gateway Timeout, attempt 2 of 5"),
         (503, "3", "waiting 3 s: 503 Service Unavailable, attempt 2 of 8"),
     ],
 )
