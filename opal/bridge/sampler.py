@@ -263,9 +263,7 @@ class OpalSampler(BaseOverSampler):
         if not isinstance(self.source, pd.DataFrame):
             return ""
         labels = self.source["label" if real.are_texts else real.target].unique()[:_TOLD]
-        return (
-            f"The pool's labels are {', '.join(map(repr, labels))}: classes must be named alike. "
-        )
+        return f"The pool's labels are {', '.join(map(repr, labels))}. "
 
     def _held(
         self, real: supply.Real, made: Sequence[Made], filled: Sequence[int]

@@ -210,7 +210,7 @@ def _places(pool: pd.DataFrame, columns: Sequence[str], target: str) -> dict[str
     missing = [name for name in needed if name not in names]
     if missing:
         texts = (
-            f" If the samples are texts, give X as one column, X[{columns[0]!r}], and not as a table."
+            f" If samples are texts, give X as one column, X[{columns[0]!r}], and not as a table."
             if len(columns) == 1 and columns[0] in missing and "text" in names
             else ""
         )
