@@ -1,11 +1,12 @@
 """A report is a list of blocks, shown as a page, as a Markdown file, or in a terminal.
 
 Build the blocks (:class:`Heading`, :class:`Paragraph`, :class:`Items`, :class:`Table`,
-:class:`Figure`, :class:`Folded`) of plain strings and numbers, then call :func:`terminal`, :func:`markdown` or
-:func:`html`. Strings are text, never markup: whatever a data set or a language model wrote is
-escaped for the medium, and its control characters are made visible. In a table a number is a
-number (floats show four digits, None a dash), a text of somebody is a :class:`Quote`, what leads
-somewhere a :class:`Link`, and a column is set to the right where most of its cells are numbers or begin like one.
+:class:`Figure`, :class:`Folded`) of plain strings and numbers, then call :func:`terminal`,
+:func:`markdown` or :func:`html`. Strings are text, never markup: whatever a data set or a language
+model wrote is escaped for the medium, and its control characters are made visible. In a table a
+number is a number (floats show four digits, None a dash), a text of somebody is a :class:`Quote`,
+what leads somewhere a :class:`Hyperlink`, what is good or bad is :class:`Toned`, and a column is set to
+the right where most of its cells are numbers or begin like one.
 
 The progress bar of a report that takes long is :func:`opal.progress.bar`.
 """
@@ -81,7 +82,7 @@ class Quote:
 
 
 @dataclass(frozen=True)
-class Link:
+class Hyperlink:
     """A cell that leads to an anchor of the page (``#…``), or to a file beside it.
 
     A target is an address, in which special characters stand as ``%…``.
@@ -91,7 +92,15 @@ class Link:
     target: str
 
 
-Cell = str | int | float | Quote | Link | None
+@dataclass(frozen=True)
+class Toned:
+    """A cell that is ``good`` or ``bad``, as a page shows in colour."""
+
+    text: str
+    tone: str
+
+
+Cell = str | int | float | Quote | Hyperlink | Toned | None
 
 
 @dataclass(frozen=True)
@@ -150,7 +159,7 @@ def _is_number(cell: Cell) -> bool:
 def _plain(cell: Cell) -> str:
     if isinstance(cell, Quote):
         return f"[{cell.by}] {cell.text}" if cell.by else cell.text
-    if isinstance(cell, Link):
+    if isinstance(cell, Hyperlink | Toned):
         return cell.text
     if isinstance(cell, float):
         return f"{cell:.4g}"
@@ -257,7 +266,7 @@ class _Parts:
         """Words fold; numbers that do are no longer read."""
         kept = len(self.head[k])
         for cell, row in zip(self.cells, table.rows, strict=True):
-            folds = isinstance(row[k], str | Quote | Link)
+            folds = isinstance(row[k], str | Quote | Hyperlink | Toned)
             kept = max(kept, min(len(cell[k]), _FOLDED) if folds else len(cell[k]))
         return min(kept, _FOLDED) if self.words[k] else kept
 
@@ -328,7 +337,7 @@ def _in_markdown(block: Block) -> str:
 
 def _cell_in_markdown(cell: Cell) -> str:
     """Anchors are of pages: a Markdown file has other ones."""
-    if isinstance(cell, Link) and not cell.target.startswith("#"):
+    if isinstance(cell, Hyperlink) and not cell.target.startswith("#"):
         text = re.sub(r"(?<!\\)[\[\]]", r"\\\g<0>", _escaped(cell.text))
         return f"[{text}]({cell.target})"
     return _escaped(_plain(cell))
@@ -350,7 +359,8 @@ def html(title: str, blocks: Iterable[Block], *, generator: str = GENERATOR) -> 
     page = Environment(loader=PackageLoader("opal", "bridge"), autoescape=True)
     page.filters |= {"shown": shown, "told": partial(shown, limit=_TOLD), "cell": _plain}
     page.tests["quote"] = lambda cell: isinstance(cell, Quote)
-    page.tests["link"] = lambda cell: isinstance(cell, Link)
+    page.tests["link"] = lambda cell: isinstance(cell, Hyperlink)
+    page.tests["toned"] = lambda cell: isinstance(cell, Toned)
     page.filters["kind"] = lambda block: type(block).__name__
     parts = [b.text for b in several if isinstance(b, Heading) and b.level == 2]
     template = page.get_template("report.html.j2")

@@ -1,4 +1,4 @@
-"""What ``opal plan`` says to people: a purchase, or the points of a pilot, as blocks of a report."""
+"""What ``opal plan`` says to people, a purchase or a pilot, as blocks of a report."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from opal.bridge.render import Block, Cell, Paragraph, Table
 def purchase(found: Mapping[str, Any]) -> Iterator[Block]:
     """The recommendation, the other strategies and the warnings, of ``Plan.to_dict``."""
     yield from map(Paragraph, advice(found))
-    yield Paragraph(
-        f"one more unit of money takes away {found['marginal_gain']:.3g}; {found['stop']}"
-    )
+    marginal = found["marginal_gain"]
+    least = "nothing that is known" if marginal is None else f"{marginal:.3g}"
+    yield Paragraph(f"one more unit of money takes away {least}; {found['stop']}")
     columns = ["strategy", "N", "alpha", "real", "cost", "gain", "interval", "n_equiv"]
     yield Table(columns, [_strategy(option) for option in found["alternatives"]], "strategies")
     yield from (Paragraph(f"warning: {text}", "bad") for text in found["warnings"])
@@ -21,13 +21,15 @@ def purchase(found: Mapping[str, Any]) -> Iterator[Block]:
 
 def advice(found: Mapping[str, Any]) -> list[str]:
     """What to buy, and what it is expected to gain: a sentence each."""
-    share = f"{100 * found['gain_share']:.3g} % of the excess"
-    return [
+    bought = (
         f"{found['recommendation']}: N = {found['n_augmented']} for each group with weight "
-        f"{found['alpha']:.3g}, {found['n_real_bought']} real samples; cost {found['cost']:.6g}",
-        f"expected gain {found['expected_gain']['estimate']:.3g} ({_interval(found)}), {share}; "
-        f"{_worth(found)}",
-    ]
+        f"{found['alpha']:.3g}, {found['n_real_bought']} real samples; cost {found['cost']:.6g}"
+    )
+    gained = (
+        f"expected gain {found['expected_gain']['estimate']:.3g} ({_interval(found)}), "
+        f"{100 * found['gain_share']:.3g} % of the excess; {_worth(found)}"
+    )
+    return [bought, gained]
 
 
 def pilot(found: Mapping[str, Any]) -> Iterator[Block]:
@@ -40,9 +42,7 @@ def pilot(found: Mapping[str, Any]) -> Iterator[Block]:
     yield Paragraph(
         f"pool of {found['pool']:g} synthetic samples a group; cost {found['cost']:.6g}"
     )
-    yield Paragraph(
-        f"run every point with {found['n_seeds']} seeds{_of_share(found['subsample'])}"
-    )
+    yield Paragraph(f"run every point with {found['n_seeds']} seeds{_of_share(found['subsample'])}")
     if "gain_std_error" in found:
         error = found["gain_std_error"]
         yield Paragraph(
