@@ -5,8 +5,8 @@ Build the blocks (:class:`Heading`, :class:`Paragraph`, :class:`Items`, :class:`
 :func:`markdown` or :func:`html`. Strings are text, never markup: whatever a data set or a language
 model wrote is escaped for the medium, and its control characters are made visible. In a table a
 number is a number (floats show four digits, None a dash), a text of somebody is a :class:`Quote`,
-what leads somewhere a :class:`Hyperlink`, what is good or bad is :class:`Toned`, and a column is set to
-the right where most of its cells are numbers or begin like one.
+what leads somewhere a :class:`Hyperlink`, what is good or bad is :class:`Toned`, and a column is
+set to the right where most of its cells are numbers or begin like one.
 
 The progress bar of a report that takes long is :func:`opal.progress.bar`.
 """

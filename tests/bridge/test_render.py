@@ -9,6 +9,7 @@ from rich.console import Console
 from opal.bridge import render
 from opal.bridge.render import (
     Block,
+    Cell,
     Figure,
     Folded,
     Heading,
@@ -110,11 +111,9 @@ def test_a_page_is_whole_links_its_parts_and_runs_nothing() -> None:
 
 def test_a_page_leads_to_anchors_and_files_and_folds_what_is_asked_for_later() -> None:
     picture = Figure(b"<svg>", "s.svg", media="image/svg+xml")
-    rows = [
-        [Hyperlink("a [b]", "#there"), Toned("FAILS", "bad")],
-        [Hyperlink("c[d] |", "c%5B.pdf"), "x"],
-    ]
-    blocks = [
+    verdict, file = Toned("FAILS", "bad"), Hyperlink("c[d] |", "c%5B.pdf")
+    rows: list[list[Cell]] = [[Hyperlink("a [b]", "#there"), verdict], [file, "x"]]
+    blocks: list[Block] = [
         Table(("name", "verdict"), rows),
         Heading("there", 3, "there"),
         Folded("more", [Paragraph("Folded away."), picture]),
