@@ -17,11 +17,12 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from numbers import Number
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from rich.console import Console, ConsoleOptions, Group, RenderableType
     from rich.table import Table as Grid
     from rich.text import Text
@@ -353,18 +354,22 @@ def html(title: str, blocks: Iterable[Block], *, generator: str = GENERATOR) -> 
 
     Its source names the ``generator``, by which :func:`generator_of` tells it from other pages.
     """
+    several = list(blocks)
+    parts = [b.text for b in several if isinstance(b, Heading) and b.level == 2]
+    return _template().render(title=title, parts=parts, blocks=several, generator=generator) + "\n"
+
+
+@cache
+def _template() -> Template:
     from jinja2 import Environment, PackageLoader
 
-    several = list(blocks)
     page = Environment(loader=PackageLoader("opal", "bridge"), autoescape=True)
     page.filters |= {"shown": shown, "told": partial(shown, limit=_TOLD), "cell": _plain}
     page.tests["quote"] = lambda cell: isinstance(cell, Quote)
     page.tests["link"] = lambda cell: isinstance(cell, Hyperlink)
     page.tests["toned"] = lambda cell: isinstance(cell, Toned)
     page.filters["kind"] = lambda block: type(block).__name__
-    parts = [b.text for b in several if isinstance(b, Heading) and b.level == 2]
-    template = page.get_template("report.html.j2")
-    return template.render(title=title, parts=parts, blocks=several, generator=generator) + "\n"
+    return page.get_template("report.html.j2")
 
 
 def generator_of(page: str) -> str | None:

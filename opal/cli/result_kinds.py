@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from opal.bridge import render
 from opal.bridge.render import Block, Heading, Items, Paragraph, Table
 from opal.cli import fit_report, law_comparison, plan_report
 
@@ -66,6 +67,9 @@ def read(content: Result) -> ReadResult | None:
         blocks = list(kind.blocks(here))
         verdicts = list(kind.verdicts(here) if kind.verdicts else _judged(blocks))
         warnings = list(kind.warnings(here)) if kind.warnings else []
+        shown = [*blocks, Items([*verdicts, *warnings])]
+        render.html(kind.command, shown)  # as a page will: what cannot be shown is not read
+        render.markdown(kind.command, shown)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
             f"it looks like a result of `{kind.command}`, and is not a whole one "

@@ -75,7 +75,7 @@ def figure(folder: Path, file: str, /, **changed: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the results of the commands are kept for the next test."""
-    return tmp_path_factory.mktemp("kept") / "results"
+    return tmp_path_factory.mktemp("kept") / "written"
 
 
 @pytest.fixture
@@ -88,10 +88,18 @@ def folder(
     """What real commands write at tiny sizes: a figure, records, a fit, a pilot and parsed rows."""
     there = example / "results"
     if kept.exists():
-        return Path(shutil.copytree(kept, there))
+        shutil.copytree(kept, example, dirs_exist_ok=True)
+        return there
     monkeypatch.setenv("EXAMPLE_STUDY_LIMIT", "9")
-    assert main(["run", "example_study", "--out", "results/runs"]) == 0
-    assert main(["figures", "example_figure", "--out", "results", "--format", "svg", "pdf"]) == 0
+    (example / "printed").mkdir()
+    for words in (
+        "run example_study --out results/runs",
+        "figures example_figure --out results --format svg pdf",
+    ):
+        capsys.readouterr()
+        assert main([*words.split(), "--json"]) == 0
+        printed = example / "printed" / f"{words.split()[0]}.json"
+        printed.write_text(capsys.readouterr().out, encoding="utf-8")
     sizes = np.tile([10.0, 30.0, 100.0, 300.0, 1000.0], 4)
     noise = np.random.default_rng(0).normal(0, 0.003, len(sizes))
     seeds = np.repeat(range(4), 5)
@@ -107,7 +115,8 @@ def folder(
         capsys.readouterr()
         assert main([*words.split(), "--json"]) == 0
         (there / f"{name}.json").write_text(capsys.readouterr().out, encoding="utf-8")
-    shutil.copytree(there, kept)
+    for name in ("results", "printed"):
+        shutil.copytree(example / name, kept / name)
     return there
 
 
@@ -170,14 +179,14 @@ def test_a_check_that_fails_is_loud(
     example: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EXAMPLE_STUDY_LIMIT", "8")
-    monkeypatch.setenv("EXAMPLE_LIMIT", "5")
     assert main(["run", "example_study"]) == 1
-    assert main(["figures", "example_figure", "--out", "results"]) == 1
+    check = {"name": "largest", "statistic": 9, "threshold": 5, "passed": False, "detail": ""}
+    figure(example / "results", "squares", checks=[check])
     found = report(capsys, "results", status=1)
     assert found["passed"] is False
     shown = seen(example / "results" / "report.html").text
     assert shown.index("FAILED: 2 of 2 checks.") < shown.rindex("At a glance")
-    assert "FAILED example_figure, largest square: 9 against 5" in " ".join(shown.split())
+    assert "FAILED squares, largest: 9 against 5" in " ".join(shown.split())
     assert "holds:" not in shown
     page = (example / "results" / "report.html").read_text(encoding="utf-8")
     assert page.count('<b class="bad">FAILS</b>') == 2
@@ -206,18 +215,11 @@ def test_a_figure_that_compared_nothing_fails(
 
 
 def test_what_was_printed_and_written_is_shown_once(
-    example: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("EXAMPLE_STUDY_LIMIT", "9")
-    for words in (["run", "example_study"], ["figures", "example_figure", "--out", "results"]):
-        capsys.readouterr()
-        assert main([*words, "--json"]) == 0
-        printed = capsys.readouterr().out
-        for place in ("results", "printed"):
-            Path(place).mkdir(exist_ok=True)
-            Path(place, f"{words[0]}.json").write_text(printed, encoding="utf-8")
+    shutil.copytree("printed", folder / "printed")
     found = report(capsys, "results")
-    assert [each["name"] for each in found["studies"]] == ["example_study-quick"]
+    assert [each["name"] for each in found["studies"]] == ["runs/example_study-quick"]
     assert [each["name"] for each in found["figures"]] == ["example_figure"]
     found = report(capsys, "printed")
     assert [each["name"] for each in found["studies"]] == ["run"]
@@ -298,6 +300,26 @@ def test_what_is_damaged_is_named_with_the_reason(
     assert str(example) not in json.dumps(reasons)
     assert [s["name"] for s in found["studies"]] == ["example_study-quick", "later", "torn"]
     assert "Their table cannot be read." in seen(there / "report.html").text
+
+
+def test_a_result_with_other_things_in_its_fields_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every field of real results is once missing, and once something else."""
+    there = folder / "bent"
+    there.mkdir()
+    for name in ("fit", "pilot"):
+        whole = json.loads((folder / f"{name}.json").read_text())
+        for k, field in enumerate(whole):
+            for value in (None, {"a": [1]}, ["x", 3]):
+                bent = json.dumps(whole | {field: value})
+                (there / f"{name}-{k}-{type(value).__name__}.json").write_text(bent)
+            left = {each: whole[each] for each in whole if each != field}
+            (there / f"{name}-{k}-less.json").write_text(json.dumps(left))
+    reasons = unread(report(capsys, "results"))
+    bent = {name for name in reasons if name.startswith("bent/")}
+    assert len(bent) > 30
+    assert {"looks like" in reasons[name] or "neither" in reasons[name] for name in bent} == {True}
 
 
 def test_nothing_outside_the_folder_is_read(
