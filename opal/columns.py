@@ -44,7 +44,41 @@ def as_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def data_row(frame: pd.DataFrame, place: int) -> int:
+def as_whole(frame: pd.DataFrame, like: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The table with integers for the columns that hold nothing but whole numbers below 2⁵³.
+
+    Args:
+        frame: finite numbers.
+        like: a table of the same columns that must have whole numbers there as well.
+    """
+    whole = (frame == frame.round()).all() & (frame.abs() < 2**53).all() & bool(len(frame))
+    if like is not None:
+        whole &= (like == like.round()).all()
+    return frame.astype(dict.fromkeys(frame.columns[whole], np.int64))
+
+
+def require_exact(column: pd.Series, where: str = "") -> None:
+    """Refuse whole numbers beyond 2⁵³ that a float does not hold exactly.
+
+    Args:
+        column: finite numbers, or their digits.
+        where: begins the message.
+
+    Raises:
+        ValueError: names column and data row.
+    """
+    values = column.to_numpy(dtype=float)
+    for place in np.flatnonzero(np.abs(values) >= 2**53):
+        cell = column.iloc[place]
+        if str(cell).strip().lstrip("+-").isdecimal() and int(cell) != float(cell):
+            raise ValueError(
+                f"{where}whole numbers must be such as a float holds exactly; {column.name!r} has "
+                f"{cell!s:.60}, beyond 2^53, in data row {data_row(column, int(place))}: round the "
+                "column, or leave it out."
+            )
+
+
+def data_row(frame: pd.DataFrame | pd.Series, place: int) -> int:
     """How messages count a row: 1 is the first below the header, also where rows were left out.
 
     Rows keep their number in the index that pandas gives them; another index is not counted by.

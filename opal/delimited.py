@@ -11,7 +11,7 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -48,6 +48,7 @@ class _Form:
     text: str
     separator: str
     header: tuple[str, ...]
+    n_above: int  # lines of the file that are no part of it
 
 
 def decoded(content: bytes) -> str:
@@ -109,16 +110,54 @@ def _form(text: str, separator: str) -> _Form:
         separator = _separator(text, separator)
     header = tuple(spelling.name(cell) for cell in next(iter(_records(text, separator, 1)), []))
     columns.require_unique((name or place for place, name in enumerate(header)), "the header")
-    return _Form(text, separator, header)
+    return _Form(text, separator, header, int(told is not None))
 
 
 def _separator(text: str, usual: str) -> str:
-    """The usual separator, if it splits every row alike; another one that does; or the usual."""
-    for separator in dict.fromkeys((usual, *_SEPARATORS)):
-        counts = {len(each) for each in _records(text, separator, _RECORDS)}
-        if len(counts) == 1 and min(counts) > 1:
+    """The usual separator, if it splits every row alike; another one that does; or the usual.
+
+    Raises:
+        ValueError: the usual one does not split the header, and another one splits it and most
+            rows alike, but not all: names the first that it does not.
+    """
+    found = {
+        separator: [len(each) for each in _records(text, separator, _RECORDS)]
+        for separator in dict.fromkeys((usual, *_SEPARATORS))
+    }
+    for separator, counts in found.items():
+        if len(set(counts)) == 1 and counts[0] > 1:
             return separator
+    if found[usual][:1] == [1]:
+        for separator, counts in found.items():
+            if counts[:1] > [1] and 2 * counts[1:].count(counts[0]) > len(counts) - 1:
+                raise _ragged(text, separator, counts[0])
     return usual
+
+
+def _ragged(text: str, separator: str, wanted: int) -> ValueError:
+    """What is wrong with the first line that is not split as the header is."""
+    first, last, cells = next(
+        (first, last, len(each))
+        for first, last, each in _numbered(text, separator)
+        if len(each) != wanted
+    )
+    line = f"line {first}" if first == last else f"what begins in line {first} and ends in {last}"
+    quotes = "" if first == last else " close a quote that is open,"
+    return ValueError(
+        f"{line} has {cells} cells and the header {wanted}, where {SEPARATOR_NAMES[separator]} "
+        f"separate them: complete the line,{quotes} or quote the cells that hold one"
+    )
+
+
+def _numbered(text: str, separator: str) -> Iterator[tuple[int, int, list[str]]]:
+    """The records that are not blank with their first and last lines, as far as they are read."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    last = 0
+    with suppress(csv.Error):
+        for each in reader:
+            first, last = last + 1, reader.line_num
+            if each:
+                yield first, last, each
 
 
 def _records(text: str, separator: str, n: int) -> list[list[str]]:
@@ -134,9 +173,14 @@ def _read(form: _Form, **options: Any) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         # Without index_col, pandas would take a field beyond the header for row names.
-        table = pd.read_csv(
-            io.BytesIO(form.text.encode()), sep=form.separator, index_col=False, **options
-        )
+        try:
+            table = pd.read_csv(
+                io.BytesIO(form.text.encode()), sep=form.separator, index_col=False, **options
+            )
+        except pd.errors.ParserError as error:
+            if "EOF inside string" not in str(error):
+                raise
+            raise _open_quote(form) from error
     if len(form.header) != table.shape[1]:
         return table
     table.columns = [
@@ -146,25 +190,48 @@ def _read(form: _Form, **options: Any) -> pd.DataFrame:
     return table.loc[:, [not each for each in blank]] if any(blank) else table
 
 
+def _open_quote(form: _Form) -> ValueError:
+    """The text ends within a quote, that of its last record."""
+    first = last = 0
+    reader = csv.reader(io.StringIO(form.text, newline=""), delimiter=form.separator)
+    try:
+        for _ in reader:
+            first, last = last + 1, reader.line_num
+    except csv.Error:  # of a cell beyond the limit of csv, which is this one
+        first = last + 1
+    return ValueError(
+        f"a quote in the row that begins in line {form.n_above + first} is never closed: close it, "
+        "or double it where it is part of a cell"
+    )
+
+
 def _is_blank(column: pd.Series) -> bool:
     return bool((column.isna() | (column.astype(str).str.strip() == "")).all())
 
 
 def _decimal(form: _Form) -> str:
+    """The decimal mark of the numbers."""
+    table = _read(form, dtype=object, na_filter=False)
+    given = [[cell for cell in map(str.strip, table[name]) if cell] for name in table]
+    return decimal_mark(given, sure=form.separator == ";")
+
+
+def decimal_mark(given: Iterable[Sequence[str]], *, sure: bool) -> str:
     """The decimal mark of the numbers: a comma if some can be read in no other way.
 
     If a number has a point, no comma is a mark: ``64,64`` is a list then. ``1,250`` may be a
     thousand, and is a decimal only where semicolons are separators: they are because commas are
     not.
+
+    Args:
+        given: cells of each column that are not blank.
+        sure: semicolons separate them.
     """
-    table = _read(form, dtype=object, na_filter=False)
-    given = [[cell for cell in map(str.strip, table[name]) if cell] for name in table]
     numbers = [cells for cells in given if cells and all(map(_DIGITS.fullmatch, cells))]
     if any(_POINT.fullmatch(cell) for cells in numbers for cell in cells):
         return "."
     with_comma = [[cell for cell in cells if "," in cell] for cells in numbers]
     of_fractions = [cells for cells in with_comma if cells and all(map(_FRACTION.fullmatch, cells))]
-    sure = form.separator == ";"
     return "," if any(sure or not all(map(_THOUSANDS.fullmatch, c)) for c in of_fractions) else "."
 
 

@@ -19,6 +19,8 @@ from opal.checks import Check, at_least, at_most, refused, share, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
 
+from . import _config
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -79,6 +81,7 @@ class Chunk:
 
 def cells(config: Config) -> list[Cell]:
     """Cells of a few tables each."""
+    _config.require_counts(config, n_tables=1, n_control=0, n_unidentified=0, n_seeds=2, chunk=1)
     from opal.scaling.laws import LAWS
 
     counts = {

@@ -21,6 +21,7 @@ from opal.checks import Check, at_least, at_most, refused, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
 
+from . import _config
 from .fit_coverage import draw_truth, points, runs, short_of
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Draws:
 
 def cells(config: Config) -> list[Cell]:
     """Cells of a few tables each."""
+    _config.require_counts(config, n_tables=1, n_curve=0, chunk=1)
     kinds = [(law, form, config.noise, config.n_tables) for law in WRONG for form in FORMS]
     forms = (*FORMS, CONTROL)
     kinds += [(law, form, config.noise_right, config.n_tables) for law in RIGHT for form in forms]

@@ -18,7 +18,9 @@ import numpy as np
 from opal.checks import Check, at_least, at_most, share
 from opal.cli import run_study
 from opal.runner import Cell
+from opal.validation import require_at_most
 
+from . import _config
 from ._rows import EXCESS, mean
 
 if TYPE_CHECKING:
@@ -115,6 +117,10 @@ def cells(config: Config) -> list[Cell]:
     """One cell for each family and generator."""
     from ._pilot import N_PARTS
 
+    _config.require_counts(config, shrink=1, ratio=1, n_seeds=1, n_purchases=1, n_bootstrap=1)
+    _config.require_counts(config, n_validation=N_PARTS, families=0, biases=0)
+    require_at_most("families", max(config.families), len(FAMILIES) - 1, "the last family")
+    require_at_most("biases", max(config.biases), len(BIASES) - 1, "the last generator")
     if config.n_validation % N_PARTS:
         raise ValueError(
             f"n_validation is split into {N_PARTS} parts and must be a multiple of it; got "

@@ -15,6 +15,9 @@ import numpy as np
 from opal.checks import Check, at_most
 from opal.cli import run_study
 from opal.runner import Cell
+from opal.validation import require_at_most
+
+from . import _config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +86,10 @@ class LearnersCase:
 
 def cells(config: Config) -> list[Cell]:
     """One cell for each learner, generator and real sample."""
+    _config.require_counts(config, replicates=1, n_real=1, ratio=1, n_seeds=1, n_purchases=1)
+    _config.require_counts(config, n_validation=10, n_bootstrap=1, learners=0, dials=0)
+    require_at_most("learners", max(config.learners), len(LEARNERS) - 1, "the last learner")
+    require_at_most("dials", max(config.dials), len(DIALS) - 1, "the last generator")
     return [
         Cell(
             measure,

@@ -18,6 +18,8 @@ from opal.checks import Check, at_least, at_most, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
 
+from . import _config
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -93,6 +95,7 @@ def cells(config: Config) -> list[Cell]:
         require_at_least(name, getattr(config, name), 1)
     for name in ("seeds", "more_seeds"):
         require_at_least(name, getattr(config, name), 2)
+    _config.require_counts(config, sizes=1, n_test=1, n_tests=1, n_seeds=1)
     require_at_most("n_test", config.n_test, max(config.n_tests), "the largest of n_tests")
     most = config.evaluations * config.seeds
     require_at_most("n_seeds", max(config.n_seeds), most, "the seeds of all evaluations")

@@ -126,3 +126,31 @@ def test_texts_keep_their_commas_where_semicolons_separate() -> None:
     assert found.to_dict("list") == {"text": ["Well; no", "Oh, yes, and 1,5"], "label": ["a", "b"]}
     long = "x" * 200_000
     assert read_cells(f"text,label\n{long},a\n".encode())["text"].tolist() == [long]
+
+
+@pytest.mark.parametrize("read", [read_cells, read_numbers])
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+@pytest.mark.parametrize(("ragged", "cells"), [("1;2", 2), ("1;2;3;4", 4)])
+def test_the_ragged_line_is_named_where_others_have_one_separator(
+    read: Callable[[bytes], pd.DataFrame], mark: str, ragged: str, cells: int
+) -> None:
+    text = "a;b;c\n" + "1,5;2;3\n" * 5 + f"\n{ragged}\n" + "1,5;2;3\n"
+    with pytest.raises(ValueError, match=f"line 8 has {cells} cells and the header 3, where"):
+        read(text.replace(";", mark).encode())
+    broken = text.replace(ragged, '1;"2\n3"')
+    with pytest.raises(ValueError, match=r"begins in line 8 and ends in 9 has 2 .* quote that is"):
+        read(broken.replace(";", mark).encode())
+
+
+def test_one_column_of_texts_with_semicolons_is_one_column() -> None:
+    found = read_cells(b"text\nwell; no\nyes; and; no\n")
+    assert found["text"].tolist() == ["well; no", "yes; and; no"]
+
+
+@pytest.mark.parametrize("mark", [",", ";"])
+@pytest.mark.parametrize(("above", "line"), [("", 5), ("sep=MARK\n", 6)])
+@pytest.mark.parametrize("end", ["4,5\n", "x" * 200_000])
+def test_the_line_of_an_unclosed_quote_is_named(mark: str, above: str, line: int, end: str) -> None:
+    text = f'{above}a,b\n1,"2\n3"\n\n"4,5\n{end}'.replace(",", mark).replace("MARK", mark)
+    with pytest.raises(ValueError, match=f"that begins in line {line} is never closed: close it"):
+        read_cells(text.encode())

@@ -47,6 +47,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 KINDS = ("real", "oversampled", "augmented")
+_TOLD = 8  # labels of a pool that a message names
 _NEAR = 8  # callers among which a pipeline is looked for, its cache and subclasses included
 
 
@@ -257,6 +258,13 @@ class OpalSampler(BaseOverSampler):
             stacklevel=2,
         )
 
+    def _labels_of_pool(self, real: supply.Real) -> str:
+        """The labels that the pool has, for a class of which it has none."""
+        if not isinstance(self.source, pd.DataFrame):
+            return ""
+        labels = self.source["label" if real.are_texts else real.target].unique()[:_TOLD]
+        return f"The pool's labels are {', '.join(map(repr, labels))}. "
+
     def _held(
         self, real: supply.Real, made: Sequence[Made], filled: Sequence[int]
     ) -> tuple[list[int], int]:
@@ -268,10 +276,11 @@ class OpalSampler(BaseOverSampler):
         ]
         if short and self.shortage == "raise":
             name, m, held = short[0]
+            named = "" if held else self._labels_of_pool(real)
             raise ValueError(
                 f"the pool must hold {m + self.n_augmented} samples of class {name!r}; it holds "
                 f"{held} whose seeds are all in X, and {m} alone fill the class up to the others. "
-                "Buy more, ask for fewer (sampling_strategy, n_augmented), or set "
+                f"{named}Buy more, ask for fewer (sampling_strategy, n_augmented), or set "
                 "shortage='fewer'."
             )
         there = [min(m, len(each.writer)) for m, each in zip(filled, made, strict=True)]

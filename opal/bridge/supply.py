@@ -209,9 +209,14 @@ def _places(pool: pd.DataFrame, columns: Sequence[str], target: str) -> dict[str
     needed, names = [*columns, target], list(map(str, pool.columns))
     missing = [name for name in needed if name not in names]
     if missing:
+        texts = (
+            f" If samples are texts, give X as one column, X[{columns[0]!r}], and not as a table."
+            if len(columns) == 1 and columns[0] in missing and "text" in names
+            else ""
+        )
         raise ValueError(
             f"the pool needs the columns {', '.join(needed)}; missing: {', '.join(missing)}. "
-            f"There are: {', '.join(names)}."
+            f"There are: {', '.join(names)}.{texts}"
         )
     for name in needed:
         if names.count(name) > 1 or needed.count(name) > 1:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from opal import executors, interrupts
+from opal.checks import Check
 from opal.cli import configuration, drawing, output, registry
 from opal.cli.configuration import NOT_JUDGED, UNJUDGED
 from opal.cli.drawing import Source
 from opal.cli.parsing import help_text, parse
+from opal.cli.run import verdict
 
 if TYPE_CHECKING:
     from opal.runner import Cell, Started
@@ -276,14 +278,14 @@ def _say(drawn: Sequence[dict[str, Any]], left_out: Mapping[str, str]) -> None:
     rows = [
         (
             figure["name"],
-            check["name"],
-            check["statistic"],
-            check["threshold"],
-            "pass" if check["passed"] else "FAIL",
-            check["detail"],
+            check.name,
+            output.number(check.statistic),
+            output.number(check.threshold),
+            verdict(check, judged=figure["preset"] != UNJUDGED),
+            check.detail,
         )
         for figure in drawn
-        for check in figure["checks"]
+        for check in (Check(**stored) for stored in figure["checks"])
     ]
     columns = ("figure", "check", "statistic", "threshold", "verdict", "detail")
     if rows:

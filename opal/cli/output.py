@@ -58,6 +58,15 @@ def print_error(message: str) -> None:
     sys.stderr.write("error: " + "\n".join(lines) + "\n")
 
 
+def number(value: float) -> str:
+    """A number in four digits; nothing where there is none.
+
+    >>> number(0.12345), number(float("nan"))
+    ('0.1235', 'none')
+    """
+    return "none" if math.isnan(value) else f"{value:.4g}"
+
+
 def console() -> Console:
     """Standard output; wide enough for a table when it is a file or a pipe."""
     return Console(width=None if sys.stdout.isatty() else 140)

@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 HELP_FLAGS = frozenset({"-h", "--help"})
 _SECRET = re.compile(r"--[\w-]*(key|secret|password)[\w-]*", re.IGNORECASE)
+_COMMA = re.compile(r"[+-]?\d+(,\d+)+")
 _MARKERS = (tyro.conf.FlagCreatePairsOff,)
 # Sections of a docstring that speak to programmers, not to people at a terminal.
 _PROGRAMMERS = ("Attributes:", "Raises:", "Returns:")
@@ -26,6 +27,7 @@ _PROGRAMMERS = ("Attributes:", "Raises:", "Returns:")
 def parse(command: type[T], args: Sequence[str], *, prog: str, description: str | None = None) -> T:
     """Build a dataclass from flags; ``--help`` and bad flags end the process (status 0 and 2)."""
     _refuse_keys(command, args)
+    _refuse_commas(command, args)
     text = help_text(command) if description is None else description
     return tyro.cli(command, args=list(args), prog=prog, description=text, config=_MARKERS)
 
@@ -40,6 +42,23 @@ def _refuse_keys(command: type[Any], args: Sequence[str]) -> None:
                 f"{name} is no flag, and what follows it was not read: a key stays in the "
                 "environment, in the variable that --key-variable names."
             )
+
+
+def _refuse_commas(command: type[Any], args: Sequence[str]) -> None:
+    """Refuse a comma within a number before it is told as a word that is no number."""
+    numbers = {flag(e.name) for e in fields(command) if re.match(r"float\b", str(e.type))}
+    for word, following in zip(args, (*args[1:], ""), strict=True):
+        name, is_assigned, value = word.partition("=")
+        given = value if is_assigned else following
+        if name.replace("_", "-") not in numbers or not _COMMA.fullmatch(given):
+            continue
+        point = given.replace(",", ".")
+        grouped = re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", given)
+        thousands = f", or {given.replace(',', '')} if it groups thousands" if grouped else ""
+        remedy = f"write {point}{thousands}" if point.count(".") == 1 else f"write{thousands[4:]}"
+        raise ValueError(
+            f"{name} must be a number with a decimal point; got {given!r}, with a comma: {remedy}."
+        )
 
 
 def choose(

@@ -93,9 +93,9 @@ def main(args: Sequence[str]) -> int:
     if command.table is None:
         raise ValueError("a plan needs the TABLE of a pilot; `opal plan --pilot` proposes one.")
     fitted, done, funds = _read(command, command.table)
-    advice = _plan(command, fitted, funds)
     if command.pilot:
-        return _show_next(command, fitted, done, advice, funds)
+        return _show_next(command, fitted, done, funds)
+    advice = _plan(command, fitted, funds, command.strategies)
     if command.json:
         output.print_json(advice.to_dict())
     else:
@@ -119,7 +119,7 @@ def _read(command: Command, path: Path) -> tuple[Fit, list[Point], PurchaseBudge
     frame = table.where(read_table(path), command.where, metric=command.metric)
     x = dict(zip(VARIABLES, command.x, strict=True))
     seed = command.seed if command.seed != "seed" or "seed" in frame.columns else None
-    columns = [*x.values(), command.y, *(name for name in (seed, command.part) if name)]
+    columns = [*x.values(), command.y, *([seed] if seed else [])]
     table.check_columns(frame, columns, remedy=table.NAME_YOURS)
     fitted = fit_pilot(
         frame,
@@ -170,7 +170,7 @@ def _check_price(command: Command) -> None:
         )
 
 
-def _plan(command: Command, fitted: Fit, funds: PurchaseBudget) -> Plan:
+def _plan(command: Command, fitted: Fit, funds: PurchaseBudget, strategies: Sequence[str]) -> Plan:
     from opal.scaling.plan import plan
 
     return plan(
@@ -179,7 +179,7 @@ def _plan(command: Command, fitted: Fit, funds: PurchaseBudget) -> Plan:
         price_real=funds.price_real,
         price_synthetic=funds.price_synthetic,
         budget=funds.money,
-        strategies=command.strategies,
+        strategies=strategies,
         subsample=command.subsample,
         min_gain=funds.min_gain,
         level=funds.level,
@@ -212,20 +212,18 @@ def _show_first(command: Command) -> int:
     return _print_points(command, report)
 
 
-def _show_next(
-    command: Command, fitted: Fit, done: list[Point], advice: Plan, funds: PurchaseBudget
-) -> int:
+def _show_next(command: Command, fitted: Fit, done: list[Point], funds: PurchaseBudget) -> int:
     """The points that narrow the interval of the gain most."""
     from opal.scaling.pilot import propose
 
     share = command.subsample or 1.0
     owned = round(max(point.N for point in done) / share)
     pool = max(funds.largest_size // 10, owned)
-    shown = "augment" in command.strategies
-    question = advice.alternative("augment") if shown else advice.chosen
+    # Whatever is shown of a plan, the question is what the purchase gains.
+    advice = _plan(command, fitted, funds, ("augment",))
     found = propose(
         fitted,
-        question,
+        advice.alternative("augment"),
         n=funds.n,
         largest_pool=share * pool,
         subsample=command.subsample,

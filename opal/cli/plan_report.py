@@ -50,6 +50,7 @@ def pilot(found: Mapping[str, Any]) -> Iterator[Block]:
         )
         word = "decided as it stands" if found["decided"] else "undecided"
         yield Paragraph(f"the plan is {word}")
+        yield from (Paragraph(f"warning: {text}", "bad") for text in found["warnings"])
 
 
 def _strategy(option: Mapping[str, Any]) -> list[Cell]:

@@ -95,6 +95,13 @@ def passed(checks: Sequence[Check]) -> bool:
     return bool(checks) and all(check.passed for check in checks)
 
 
+def verdict(check: Check, *, judged: bool) -> str:
+    """What is said of a check; where the study is too small to be judged, neither that it holds."""
+    if not judged:
+        return "not judged"
+    return "holds" if check.passed else "FAILS"
+
+
 def configure(name: str, args: Sequence[str]) -> tuple[Options, Any]:
     """The options and the study's configuration, from a preset and the flags that change it.
 
@@ -127,9 +134,9 @@ def _say(
     if len(frame) > head:
         output.print_lines(f"… and {len(frame) - head} more rows")
     for check in checks:
-        verdict = "holds" if check.passed else "FAILS"
-        numbers = f"{check.statistic:.4g} against {check.threshold:.4g}"
-        output.print_lines(f"{verdict}: {check.name}: {numbers} ({check.detail})")
-    if report["preset"] == UNJUDGED and "checks" in report:
+        said = verdict(check, judged=report["judged"])
+        numbers = f"{output.number(check.statistic)} against {output.number(check.threshold)}"
+        output.print_lines(f"{said}: {check.name}: {numbers} ({check.detail})")
+    if "checks" in report and not report["judged"]:
         output.print_lines(NOT_JUDGED)
     output.print_lines(f"records: {report['records']}")

@@ -67,8 +67,9 @@ def of_params(
             )
         if is_open(name, left, right, law, span, reach[index]):
             yield (
-                f"{name} is not identified: its interval [{left:.3g}, {right:.3g}] is open. "
-                "Add sizes where this part of the law changes."
+                f"{name} is not identified: its interval [{left:.3g}, {right:.3g}] is open, it "
+                f"ends at a bound or is too wide to tell: many values of {name} fit as well, so do "
+                "not read it by itself. Add sizes where this part of the law changes."
             )
 
 

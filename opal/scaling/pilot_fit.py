@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from opal.columns import as_numbers
+from opal.columns import as_numbers, data_row
 from opal.reading import require_frame
 from opal.scaling.fit import Fit, fit
 from opal.scaling.laws.cross import cross_law
@@ -22,6 +22,7 @@ from opal.scaling.table import NAME_YOURS, Roles, check_columns, check_numbers, 
 VARIABLES = ("n", "N", "alpha")
 _SOFT = 0.2  # of the median excess: keeps the weight of the best point finite
 _LEAST_PARTS = 5  # of the validation rows, for their error to be known
+_NAME_PARTS = " Name the column of the parts with --part (in Python part), or leave it out."
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,10 @@ def fit_pilot(
     means = frame
     if part is not None:
         training = [*columns.values(), *([seed] if seed else [])]
-        _check_parts(frame, [*columns.values(), y], training, part)
+        check_columns(frame, [*training, y], remedy=NAME_YOURS)
+        for name in (*columns.values(), y):
+            check_numbers(frame, name)
+        _check_parts(frame, training, y, part, told=seed is not None)
         means = frame.groupby(training, sort=False)[y].mean().reset_index()
     _check_rows(means, law, Roles(columns, y, seed=seed))
     check(means, columns)
@@ -114,11 +118,25 @@ def _of_parts(warning: str) -> str:
     return f"{head}: if these are parts of the validation rows, name the column with --part."
 
 
-def _check_parts(frame: pd.DataFrame, numbers: list[str], training: list[str], part: str) -> None:
-    """Check that every training has one risk on each part of the validation rows."""
-    check_columns(frame, [*training, *numbers, part], remedy=NAME_YOURS)
-    for name in numbers:
-        check_numbers(frame, name)
+def _check_parts(
+    frame: pd.DataFrame, training: list[str], y: str, part: str, *, told: bool
+) -> None:
+    """Check that every training has one risk on each part of the validation rows.
+
+    ``told`` says whether a column tells the trainings of one point apart, by their seeds.
+    """
+    check_columns(frame, [part], remedy=_NAME_PARTS)
+    if part in (*training, y):
+        raise ValueError(
+            f"parts of the validation rows have a column of their own; {part!r} is named as the "
+            f"column of something else.{_NAME_PARTS}"
+        )
+    if lacking := int(frame[part].isna().sum()):
+        row = data_row(frame, int(np.argmax(frame[part].isna())))
+        raise ValueError(
+            f"every row needs a part; {lacking} of {len(frame)} have an empty {part!r}, the first "
+            f"is data row {row}. Say which part each risk is of, or leave the column out."
+        )
     n_parts = frame[part].nunique()
     if n_parts < _LEAST_PARTS:
         raise ValueError(
@@ -128,11 +146,18 @@ def _check_parts(frame: pd.DataFrame, numbers: list[str], training: list[str], p
     each = frame.groupby(training)[part].agg(["nunique", "size"])
     wrong = each[(each["nunique"] != n_parts) | (each["size"] != n_parts)]
     if len(wrong):
-        where = dict(zip(training, np.atleast_1d(wrong.index[0]), strict=True))
+        at = zip(training, wrong.index[0], strict=True)
+        where = ", ".join(f"{k} = {v:g}" if isinstance(v, float) else f"{k} = {v}" for k, v in at)
+        size, found = wrong["size"].iloc[0], wrong["nunique"].iloc[0]
+        remedy = "Add the rows that lack." if size == found else "Drop the rows that repeat a part."
+        if size > found and not told:
+            remedy = (
+                "If they are of several trainings, name the column that tells these apart with "
+                "--seed (in Python seed); if not, drop the rows that repeat a part."
+            )
         raise ValueError(
             f"every training needs one risk on each of the {n_parts} parts in {part!r}; that with "
-            f"{where} has {wrong['size'].iloc[0]} rows of {wrong['nunique'].iloc[0]} parts. Add "
-            "or drop rows."
+            f"{where} has {size} rows of {found} parts. {remedy}"
         )
 
 

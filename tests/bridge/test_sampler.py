@@ -325,3 +325,20 @@ def test_the_command_line_does_not_load_it() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "set()"
+
+
+def test_a_class_that_the_pool_lacks_is_told_with_the_pools_labels(
+    said: tuple[list[str], list[str]],
+) -> None:
+    pool = pool_of(said)
+    only = pool[pool["label"] == "praise"]
+    with pytest.raises(ValueError, match=r"class 'complaint'; it holds 0 .* labels are 'praise'\."):
+        OpalSampler(only, n_augmented=1).fit_resample(*said)
+
+
+def test_texts_in_a_table_of_one_column_are_told_from_rows(
+    said: tuple[list[str], list[str]],
+) -> None:
+    x, y = said
+    with pytest.raises(ValueError, match=r"give X as one column, X\['review'\]"):
+        OpalSampler(pool_of(said)).fit_resample(pd.DataFrame({"review": x}), y)

@@ -143,3 +143,20 @@ def test_a_key_that_is_typed_is_not_printed(word: str, capsys: pytest.CaptureFix
     assert "a key stays in the environment" in said.err
     assert secret not in said.out + said.err
     assert "sk-123456" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["--price-input", "0,15"], "a number with a decimal point; got '0,15', with a comma: "),
+        (["--price-input", "0,15"], "with a comma: write 0.15."),
+        (["--price-output=0,6"], "with a comma: write 0.6."),
+        (["--budget", "1,000"], "write 1.000, or 1000 if it groups thousands."),
+        (["--price_input", "1,000,000"], "write 1000000 if it groups thousands."),
+    ],
+)  # fmt: skip
+def test_a_decimal_comma_is_told_in_plain_words(
+    words: list[str], remedy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["text", "generate", "mine.csv", "--model", "m", *words]) == 2
+    assert remedy in capsys.readouterr().err

@@ -127,6 +127,23 @@ def test_the_next_points_narrow_the_interval(
     assert "standard error of the gain" in capsys.readouterr().out
 
 
+def test_the_next_points_come_with_why_the_plan_is_undecided(
+    pilot: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is shown of a plan, it is the purchase whose gain is uncertain."""
+    share = report(capsys, pilot, *PRICES)["gain_share"]
+    words = [pilot, *PRICES, "--pilot", "--min-gain", f"{share:.6f}"]
+    whole = report(capsys, *words)
+    less = report(capsys, *words, "--strategies", "reweight")
+    assert less["gain_std_error"] == whole["gain_std_error"]
+    assert less["gain_std_error"]["now"] > 0
+    assert not less["decided"]
+    assert main(["plan", *words, "--strategies", "reweight"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the plan is undecided" in said
+    assert "warning: undecided: " in said
+
+
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["plan", "--help"])

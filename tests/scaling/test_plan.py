@@ -300,6 +300,28 @@ def test_the_interval_of_a_gain_holds_the_error_of_validation_rows() -> None:
     assert widths[1] > 1.3 * widths[0]
 
 
+def test_the_remedy_fits_what_is_wrong_with_parts() -> None:
+    rows = parts_of(table(GOOD, seeds=2), 0.01)
+    with pytest.raises(
+        ValueError, match=r"no column 'prt'; .* the column of the parts with --part"
+    ):
+        pilot_fit.fit_pilot(rows, seed="seed", part="prt")
+    with pytest.raises(ValueError, match=r"n = .*, alpha = 0 has 20 rows of 10 parts\. .*--seed"):
+        pilot_fit.fit_pilot(rows, part="part")
+    with pytest.raises(ValueError, match=r"has 9 rows of 9 parts\. Add the rows that lack"):
+        pilot_fit.fit_pilot(rows.iloc[1:], seed="seed", part="part")
+    twice = pd.concat([rows, rows.iloc[:1]], ignore_index=True)
+    with pytest.raises(ValueError, match=r"has 11 rows of 10 parts\. Drop the rows that repeat"):
+        pilot_fit.fit_pilot(twice, seed="seed", part="part")
+    empty = rows.astype({"part": object}).reset_index(drop=True)
+    empty.loc[4, "part"] = None
+    with pytest.raises(ValueError, match=r"every row needs a part; 1 of .* first is data row 5\."):
+        pilot_fit.fit_pilot(empty, seed="seed", part="part")
+    for other in ("seed", "alpha", "value"):
+        with pytest.raises(ValueError, match=f"'{other}' is named as the column of something else"):
+            pilot_fit.fit_pilot(rows, seed="seed", part=other)
+
+
 def test_every_training_has_every_part() -> None:
     rows = parts_of(table(GOOD, seeds=2), 0.01)
     with pytest.raises(ValueError, match="has 9 rows of 9 parts"):

@@ -1,4 +1,4 @@
-"""Studies of generators say what cannot be computed before their first cell."""
+"""Studies say what cannot be computed before their first cell."""
 
 from __future__ import annotations
 
@@ -82,12 +82,34 @@ OF_END_TO_END = [
     ({"mixes": ((0, 0.5),)}, "n_augmented is 0"),
     ({"eta": 0.0}, "eta must be a finite number of at least 0.001; got 0.0."),
 ]
+OF_PLAN = [
+    *(least(n, 1, 0) for n in ("shrink", "ratio", "n_seeds", "n_purchases", "n_bootstrap")),
+    least("n_validation", 10, 0),
+    least("families", 0, (0, -1)),
+    ({"biases": (0, 99)}, "biases must be at most"),
+]
+OF_PLAN_LEARNERS = [
+    *(least(n, 1, 0) for n in ("replicates", "n_real", "ratio", "n_seeds", "n_purchases")),
+    *(least(n, minimum, 0) for n, minimum in (("n_bootstrap", 1), ("n_validation", 10))),
+    ({"learners": (99,)}, "learners must be at most"),
+    ({"dials": (99,)}, "dials must be at most"),
+]
+OF_TABLES = [least("n_tables", 1, 0), least("chunk", 1, 0)]
+OF_TEXT_COVERAGE = [
+    *(least(name, 1, (0,)) for name in ("sizes", "n_tests", "n_seeds")),
+    least("n_test", 1, 0),
+]
 CASES = [
     (study, fields, message)
     for study, cases in {
         "generator_kl": OF_KL,
         "generator_capacity": OF_CAPACITY,
         "end_to_end": OF_END_TO_END,
+        "plan": OF_PLAN,
+        "plan_learners": OF_PLAN_LEARNERS,
+        "misfit": OF_TABLES,
+        "fit_coverage": [*OF_TABLES, least("n_seeds", 2, 1)],
+        "text_coverage": OF_TEXT_COVERAGE,
     }.items()
     for fields, message in cases
 ]

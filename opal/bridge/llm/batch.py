@@ -11,11 +11,12 @@ from typing import Any
 
 from opal import files
 from opal.bridge.llm.budget import FREE, Budget, Meter, Prices, bound
-from opal.bridge.llm.completion import read_completion, read_object
+from opal.bridge.llm.completion import read_completion, read_object, read_usage
 from opal.bridge.llm.dialect import Complaint, Dialect, LimitName
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import pending
-from opal.bridge.llm.request import Prompter, RefusedError, Request
+from opal.bridge.llm.request import Prompter, RefusedError, Request, digest
+from opal.bridge.render import shown
 
 # What providers take in one file.
 MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
@@ -42,7 +43,8 @@ class Loaded:
     done: int  # answers
     failed: int  # requests without a usable one
     waiting: int  # requests that still wait in a batch
-    known: int = 0  # results that the ledger had before
+    known: int = 0  # results that the ledger had before, or that it has no use for
+    late: int = 0  # results of released batches: what they cost is lost no more, but billed
     failures: tuple[str, ...] = ()  # why, the most frequent first, each with its number
 
 
@@ -102,7 +104,8 @@ def load(paths: Sequence[Path], ledger: Ledger, prices: Prices | None = None) ->
     """Take the results of batches into the ledger that exported them, all or none.
 
     Results that are known already are passed over, so that files may overlap. The late answer of a
-    request that was released, or that failed, counts.
+    request that was released, or that failed, counts; what a batch that was released may have cost
+    is no longer lost once its result says what it did.
 
     Args:
         paths: of the answers, or of the errors.
@@ -115,19 +118,33 @@ def load(paths: Sequence[Path], ledger: Ledger, prices: Prices | None = None) ->
     """
     states, price = ledger.states(), prices or FREE
     outcomes = [_outcomes(path, states) for path in paths]
-    known, why = 0, Counter[str]()
+    known, late, why = 0, 0, Counter[str]()
     with ledger.together():
+        before, released = ledger.batch_results()
         for key, outcome in (pair for found in outcomes for pair in found.items()):
-            taken = _take(ledger, ledger.asked(key), states[key], outcome, price)
+            if (key, outcome.digest) in before:
+                known += 1
+                continue
+            request, state = ledger.asked(key), states[key]
+            # Of a request that waits in a second batch too, it is taken as that one's.
+            is_late = released.get(key, 0) > 0 and state != "exported"
+            taken = _take(ledger, request, state, outcome, price)
             if taken is None:
                 known += 1
+                if is_late:
+                    ledger.bill(request, _cost(request, outcome, price))
             else:
                 states[key] = "failed" if taken else "done"
                 why[taken] += 1
+            if taken is not None or is_late:
+                ledger.batch_answered(key, outcome.digest, late=is_late)
+                before.add((key, outcome.digest))
+            if is_late:
+                late, released[key] = late + 1, released[key] - 1
     ledger.flush()
     done = why.pop("", 0)
     told = tuple(f"{count} × {text}" for text, count in why.most_common(3))
-    return Loaded(done, why.total(), ledger.waiting(), known, told)
+    return Loaded(done, why.total(), ledger.waiting(), known, late, told)
 
 
 @dataclass(frozen=True)
@@ -137,6 +154,7 @@ class _Outcome:
     answer: Mapping[str, Any] | None
     status: int | None
     error: object
+    digest: str  # of the line
 
 
 def _line(request: Request, dialect: Dialect) -> str:
@@ -220,15 +238,15 @@ def _outcome(line: str) -> tuple[str, _Outcome]:
             f"were of {_URL}. Upload them as they are"
         )
     if body and status in (None, 200) and "choices" in body:
-        return key, _Outcome(body, 200, None)
+        return key, _Outcome(body, 200, None, digest(result))
     told = error or (body and (body.get("error") or body))
     if not told or status == 200:
         fields = sorted(map(str, result if body is None else body))
         raise ValueError(
             "it holds neither a chat completion nor an error; its fields are "
-            f"{', '.join(fields)[:_SHOWN] or 'none'}"
+            f"{shown(', '.join(fields), _SHOWN) or 'none'}"
         )
-    return key, _Outcome(None, status, told)
+    return key, _Outcome(None, status, told, digest(result))
 
 
 def _unwrapped(response: object) -> tuple[int | None, dict[str, Any] | None]:
@@ -273,13 +291,20 @@ def _take(
     return ""
 
 
+def _cost(request: Request, outcome: _Outcome, price: Prices) -> int:
+    """Billionths that a result was billed: the most that it can be where nobody counted."""
+    if outcome.answer is None:
+        return 0
+    return price.cost(*(read_usage(outcome.answer.get("usage")) or bound(request)))
+
+
 def _failed(ledger: Ledger, request: Request, outcome: _Outcome) -> str:
     """Write an error, and say it; the request is asked again unless its own text is to blame."""
-    told = json.dumps(outcome.error)[:_SHOWN]
+    told = json.dumps(outcome.error)
     kind = f"batch {outcome.status or 'error'}"
     complaint = Complaint(outcome.status or 0, told.lower())
     final = 400 <= complaint.status < 500 and complaint.is_of_content
-    ledger.failed(request, kind, f"the batch gave no answer: {told}", 0, final=final)
+    ledger.failed(request, kind, f"the batch gave no answer: {shown(told, _SHOWN)}", 0, final=final)
     error = outcome.error
     message = error.get("message") if isinstance(error, dict) else None
-    return f"{kind}: {str(message or told)[:_SHOWN]} {complaint.remedy}".strip()
+    return f"{kind}: {shown(str(message or told), _SHOWN)} {complaint.remedy}".strip()

@@ -1,8 +1,8 @@
 """A client of any endpoint that speaks OpenAI's protocol, over ``openai.AsyncOpenAI``.
 
-The client retries by itself, and waits as long as Retry-After says. Each of its attempts passes the
-gate, so that limits and budget hold for attempts and not only for requests. A complaint that
-another dialect mends is answered in that dialect.
+The client tries again by itself as its breaker allows, and waits as long as Retry-After says. Each
+of its attempts passes the gate, so that limits and budget hold for attempts and not only for
+requests. A complaint that another dialect mends is answered in that dialect.
 """
 
 from __future__ import annotations
@@ -13,31 +13,29 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from opal import validation
+from opal.bridge.llm.breaker import LONGEST_PAUSE, MOST_ATTEMPTS, Attempt, CircuitBreaker
 from opal.bridge.llm.completion import read_completion
 from opal.bridge.llm.dialect import Complaint, Dialect, LimitName
-from opal.bridge.llm.endpoint import (
-    LONGEST_PAUSE,
-    Attempt,
-    Endpoint,
-    Traffic,
-    is_passing,
-    retry_after,
-)
+from opal.bridge.llm.endpoint import Endpoint, Traffic, is_passing, retry_after
 from opal.bridge.llm.request import (
     NOTHING,
     AskError,
     FailedError,
     FatalError,
     Gate,
+    OutageError,
     RefusedError,
     Reply,
     Request,
 )
+from opal.bridge.render import shown
 
 if TYPE_CHECKING:
     import httpx2
     import openai
 
+_SHOWN = 300  # characters of what an endpoint says that are shown
+_READ = 100_000  # and that are searched for what mends it
 # That of the task that asks: openai sends from the same task.
 _ATTEMPT: ContextVar[Attempt] = ContextVar("attempt")
 
@@ -63,7 +61,8 @@ class OpenAIClient:
         key_header: header of the key: ``authorization``, or ``api-key`` with an ``api_version``.
         api_version: that Azure wants to be asked for.
         timeout: seconds that an attempt may take.
-        retries: after a first attempt.
+        retries: of one request after a first attempt, at most; fewer where its text may be what
+            the endpoint fails at.
         limit_name: how the endpoint calls the limit of tokens; the other name is tried by itself.
 
     Raises:
@@ -79,7 +78,7 @@ class OpenAIClient:
         key_header: str | None = None,
         api_version: str | None = None,
         timeout: float = 60.0,
-        retries: int = 4,
+        retries: int = MOST_ATTEMPTS - 1,
         limit_name: LimitName = "max_tokens",
     ) -> None:
         validation.require_installed("text", "openai")
@@ -91,7 +90,8 @@ class OpenAIClient:
         self._endpoint = Endpoint.of(
             base_url, key_variable, key_header=key_header, api_version=api_version
         )
-        self._timeout, self._max_retries = timeout, retries
+        self._timeout, self._retries = timeout, retries
+        self._breaker = CircuitBreaker(retries)
         self._usual = self._dialect = Dialect(limit_name)
         self._client: openai.AsyncOpenAI | None = None
 
@@ -108,12 +108,12 @@ class OpenAIClient:
         attempt = Attempt(gate)
         token = _ATTEMPT.set(attempt)
         try:
-            answer = await self._post(request, idempotency_key)
+            answer = await self._post(request, idempotency_key, attempt)
         finally:
             _ATTEMPT.reset(token)
         if isinstance(answer, Exception):
             # Raised here, where it has no history: that of the client's errors holds the key.
-            raise self._told(answer, request, lost=attempt.lost)
+            raise self._ended(self._told(answer, request, lost=attempt.lost))
         return read_completion(answer)
 
     async def close(self) -> None:
@@ -122,7 +122,7 @@ class OpenAIClient:
         if client is not None:
             await client.close()
 
-    async def _post(self, request: Request, idempotency_key: str) -> Any:
+    async def _post(self, request: Request, idempotency_key: str, attempt: Attempt) -> Any:
         """The JSON that comes, or the error, in the dialect that the endpoint takes."""
         import openai
 
@@ -136,10 +136,14 @@ class OpenAIClient:
                 # A server may print the key back.
                 answer = _json(self._endpoint.redacted(raw.http_response.text))
             except openai.APIStatusError as error:
-                adapted = dialect.adapted(_complaint(error), request)
-                if adapted is None:
+                complaint = _complaint(error)
+                adapted = dialect.adapted(complaint, request)
+                if adapted is None and (complaint.is_of_billing or not attempt.repeats):
                     return error
-                dialect = adapted
+                dialect = adapted or dialect
+            except openai.APIConnectionError as error:
+                if not attempt.repeats:
+                    return error
             except (openai.OpenAIError, AskError, _BodyError) as error:
                 return error
             except UnicodeError:
@@ -158,12 +162,13 @@ class OpenAIClient:
         import openai
 
         if self._client is None:
+            self._breaker = CircuitBreaker(self._retries)
             try:
                 self._client = openai.AsyncOpenAI(
                     **self._endpoint.options(),
                     timeout=self._timeout,
-                    max_retries=self._max_retries,
-                    http_client=_gated(self._timeout),
+                    max_retries=0,
+                    http_client=_gated(self._timeout, self._breaker),
                 )
             except OSError as error:
                 raise FatalError(
@@ -178,6 +183,17 @@ class OpenAIClient:
                     "or unset it."
                 ) from None
         return self._client
+
+    def _ended(self, error: Exception) -> Exception:
+        """The error, as the end of them all where the endpoint is given up."""
+        outage, where = self._breaker.outage, self._endpoint.host
+        if outage is None or not isinstance(error, FailedError):
+            return error
+        last = "" if isinstance(error, OutageError) else f"; the last because: {error}"
+        return OutageError(
+            f"{where} is given up: {outage}{last.rstrip('.')}.",
+            kind=error.kind, tokens=error.tokens,
+        )  # fmt: skip
 
     def _told(self, error: Exception, request: Request, *, lost: bool) -> Exception:
         """An error of the openai package as one of ours."""
@@ -206,13 +222,13 @@ class OpenAIClient:
             return FailedError(message, kind="body", tokens=None, alike=True)
         if isinstance(error, _BodyError):
             return FailedError("the answer is no whole JSON.", kind="body", tokens=None)
-        message = f"the client failed: {self._endpoint.told(str(error))[:300]}"
+        message = f"the client failed: {shown(self._endpoint.told(str(error)), _SHOWN)}"
         return FailedError(message, kind="client", tokens=billed)
 
     def _status(
         self, error: openai.APIStatusError, request: Request, billed: tuple[int, int] | None
     ) -> Exception:
-        status, said = error.status_code, self._endpoint.told(_message(error))[:300]
+        status, said = error.status_code, shown(self._endpoint.told(_message(error)), _SHOWN)
         where, kind, complaint = self._endpoint.host, f"http {error.status_code}", _complaint(error)
         if 300 <= status < 400:
             return FatalError(
@@ -257,19 +273,19 @@ def _json(text: str) -> Any:
 def _message(error: openai.APIStatusError) -> str:
     """What the endpoint says: where it has no message as OpenAI's have one, all of it."""
     said = error.message
-    return said if " - " in said else f"{said} {error.response.text[:1000]}"
+    return said if " - " in said else f"{said} {error.response.text}"
 
 
 def _complaint(error: openai.APIStatusError) -> Complaint:
-    words = f"{error.code} {error.param} {error.response.text[:4000]}"
+    words = f"{error.code} {error.param} {error.response.text[:_READ]}"
     return Complaint(error.status_code, words.lower())
 
 
-def _gated(timeout: float) -> httpx2.AsyncClient:
+def _gated(timeout: float, breaker: CircuitBreaker) -> httpx2.AsyncClient:
     """OpenAI's HTTP client, with a gate before each attempt; it follows no redirection."""
     import openai
 
-    traffic = Traffic(timeout)
+    traffic = Traffic(timeout, breaker)
 
     class GatedHttpClient(openai.DefaultAsyncHttpxClient):
         async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:

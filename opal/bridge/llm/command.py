@@ -21,7 +21,7 @@ from opal.bridge.llm.endpoint import is_loopback
 from opal.bridge.llm.generate import ReplayError, generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.local import LocalClient
-from opal.bridge.llm.report import Prompts, blocks, estimate, prompts, usage
+from opal.bridge.llm.report import Prompts, blocks, estimate, losses, prompts, usage
 from opal.bridge.llm.request import Client, ModelSettings, NotingPrompter, WrittenSample
 from opal.files import NamedPath, require_distinct, writable_folder
 
@@ -196,8 +196,9 @@ class Asking:
         with _opened(self) as ledger:
             result["notes"] += _taken_over(self, ledger)
             if self.dry_run:
-                found = asdict(estimate(prompter, wanted, ledger, budget.prices))
+                found = asdict(estimate(prompter, wanted, ledger, budget))
                 prices = budget.prices and asdict(budget.prices)
+                result["notes"] += losses(ledger)
                 return Answered(result | {"estimate": found, "prices": prices}, [], {})
             if self.batch_out is not None:
                 made = batch.export(
@@ -211,7 +212,7 @@ class Asking:
             client = None if replays else _client(self)
             writable_folder(self.out.parent)
             with (
-                _noted(result["notes"]),
+                _noted(result["notes"], ledger),
                 _told_of_batches(self),
                 progress.bar("asking", quiet=self.json) as bar,
             ):
@@ -324,12 +325,12 @@ def _copied(path: Path, folder: Path) -> Path:
 
 
 @contextmanager
-def _noted(notes: Iterable[str]) -> Iterator[None]:
-    """Notes that an error would hide are told with it."""
+def _noted(notes: Iterable[str], ledger: Ledger) -> Iterator[None]:
+    """Notes that an error would hide are told with it, and what may be lost."""
     try:
         yield
     except ValueError as error:
-        for note in notes:
+        for note in (*notes, *losses(ledger)):
             error.add_note(note)
         raise
 
@@ -355,14 +356,23 @@ def _taken_over(asking: Asking, ledger: Ledger) -> list[str]:
         found = batch.load(asking.batch_in, ledger, asking.prices())
         names = ", ".join(map(str, asking.batch_in))
         known = f" {found.known:,} results were known." if found.known else ""
+        late = (
+            f" {found.late:,} results are late ones of released batches: what was booked as lost "
+            "for them is now what they cost."
+            if found.late
+            else ""
+        )
         notes.append(
             f"{names}: {found.done:,} answers, {found.failed:,} without; "
-            f"{found.waiting:,} requests still wait in a batch.{known}"
+            f"{found.waiting:,} requests still wait in a batch.{known}{late}"
         )
         notes += [f"without an answer: {each}" for each in found.failures]
     if asking.batch_release:
+        released = ledger.release()
         notes.append(
-            f"{ledger.release():,} requests of batches are free to be asked again; what they may "
-            "have cost is booked as lost, and late answers still load."
+            f"{released:,} requests of batches are free to be asked again; what they may have cost "
+            "is booked as lost until their late answers are loaded."
+            if released
+            else "no request waits in a batch: there is nothing to release."
         )
     return notes

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from opal.bridge.llm.request import MOST_TOKENS, RefusedError, Reply, encodable
+from opal.bridge.render import shown
 
 _NAME = 500  # characters of the name of a model, and of a reason
+_SHOWN = 200  # characters of what a server says
 # Words in the codes of errors that come without a status, and the status that each stands for.
 _STATUSES = {
     "rate_limit": 429,
@@ -48,12 +50,14 @@ def read_completion(payload: object) -> Reply:
     if not isinstance(choice, dict) or not isinstance(message, dict):
         # What came is no completion, whatever a server says that it counted.
         told = _error(fields) or f"its fields: {', '.join(sorted(map(str, fields))) or 'none'}"
-        message = f"the answer is no completion; {told[:200]}."
+        message = f"the answer is no completion; {shown(told, _SHOWN)}."
         raise RefusedError(message, kind="shape", tokens=None, alike=True)
     reason, content = choice.get("finish_reason"), _text(message.get("content"))
     if message.get("refusal") or reason == "content_filter":
         why = message.get("refusal") or "its content was filtered"
-        raise RefusedError(f"the model refused: {str(why)[:200]}", kind="refusal", tokens=tokens)
+        raise RefusedError(
+            f"the model refused: {shown(str(why), _SHOWN)}", kind="refusal", tokens=tokens
+        )
     empty = content is None or not content.strip()
     if reason == "length" and empty:
         raise RefusedError(

@@ -41,6 +41,12 @@ CREATE TABLE sendings(
     id INTEGER PRIMARY KEY, request INTEGER NOT NULL REFERENCES requests, at REAL NOT NULL,
     tokens INTEGER NOT NULL) STRICT;
 """
+# What batches answered, and what those that were given up may have cost, until that is known. A
+# ledger that was made without it is given it when it is first needed.
+BATCHED = """
+CREATE TABLE IF NOT EXISTS batched(
+    request INTEGER NOT NULL REFERENCES requests, lost INTEGER NOT NULL, result TEXT) STRICT
+"""
 
 
 class LedgerError(ValueError):

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
-import math
 import os
 import re
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from opal.bridge.llm.breaker import Attempt, CircuitBreaker
 from opal.bridge.llm.completion import status_inside
-from opal.bridge.llm.request import Gate, RefusedError
+from opal.bridge.llm.request import RefusedError
 from opal.redaction import HIDDEN, redacted
 
 if TYPE_CHECKING:
@@ -28,11 +29,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _MOST_BYTES = 32 * 2**20  # of an answer
 # Statuses of gateways that have lost the endpoint's answer, which may be billed.
 _LOST = (502, 504, 520, 521, 522, 523, 524, 525, 526, 527)
-# Seconds that the openai package may wait by itself, where nothing interrupts it.
-_OPENAI_WAITS = 2.0
 _LIFETIME = 1e10  # seconds
-LONGEST_PAUSE = 900.0
-"""Seconds of Retry-After that are waited out; what is longer is told."""
 _AS_SENT = ("content-encoding", "content-length", "content-type", "transfer-encoding")
 _INFLATED = {"gzip": 31, "x-gzip": 31, "deflate": 47}  # window bits of zlib
 # A long word of letters and digits is no name that a person would give a variable.
@@ -173,29 +170,15 @@ def _host(url: str, flag: str) -> str:
     return host
 
 
-@dataclass
-class Attempt:
-    """The last attempt of a request; if it is lost, it may have been billed for no answer."""
-
-    gate: Gate
-    lost: bool = False
-
-
 class Traffic:
     """What comes back: bounded in size and time, with errors told by their own status.
 
     One instance serves all requests of a client, so that a pause that the endpoint asks for holds
-    for all of them.
+    for all of them, and so does the breaker.
     """
 
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._pause_ends = -math.inf  # monotonic
-
-    @property
-    def pause(self) -> float:
-        """Seconds until the endpoint wants to be asked again."""
-        return max(self._pause_ends - time.monotonic(), 0.0)
+    def __init__(self, timeout: float, breaker: CircuitBreaker) -> None:
+        self._timeout, self._breaker = timeout, breaker
 
     async def pass_on(
         self, attempt: Attempt, send: Send, request: httpx2.Request
@@ -208,45 +191,46 @@ class Traffic:
         """
         import httpx2
 
-        await attempt.gate(lost=attempt.lost, pause=lambda: self.pause)
+        breaker = self._breaker
+        await attempt.gate(
+            lost=attempt.lost,
+            pause=lambda: breaker.pause(attempt),
+            reason=lambda: breaker.reason(attempt),
+        )
         attempt.lost = True
         try:
-            # The client's own timeout starts anew with each byte that comes.
-            async with asyncio.timeout(self._timeout):
-                response = await send(request)
-                try:
-                    content = await _content(response)
-                finally:
-                    await response.aclose()
+            with breaker.flight(attempt):
+                # The client's own timeout starts anew with each byte that comes.
+                async with asyncio.timeout(self._timeout):
+                    response = await send(request)
+                    try:
+                        content = await _content(response)
+                    finally:
+                        await response.aclose()
         except (
             httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout,
             httpx2.LocalProtocolError,  # headers that cannot be sent
         ):  # fmt: skip
             attempt.lost = False
+            breaker.failed(attempt, "no connection")
             raise
-        except TimeoutError:
+        except (TimeoutError, httpx2.TimeoutException):
+            breaker.failed(attempt, f"no answer within {self._timeout:g} s")
             raise httpx2.ReadTimeout("too slow", request=request) from None
+        except httpx2.RequestError:
+            breaker.failed(attempt, "a broken connection")
+            raise
         status = response.status_code
         inside = status_inside(content) if status == 200 else None
         status = inside or status
         # An endpoint that tells an error bills nothing; else the answer says what it cost.
         attempt.lost = status < 300 or status in _LOST
         headers = {k: v for k, v in response.headers.items() if k.lower() not in _AS_SENT}
-        self._hold_back(status, headers)
+        if is_passing(status):
+            breaker.failed(attempt, phrase(status), status, retry_after(headers))
+        else:
+            breaker.answered()
         return httpx2.Response(status, headers=headers, content=content, request=request)
-
-    def _hold_back(self, status: int, headers: dict[str, str]) -> None:
-        """Note the pause that an error asks for.
-
-        The openai package would wait for no long one, nor let other requests wait.
-        """
-        wait = retry_after(headers)
-        if wait is None or not is_passing(status) or wait > LONGEST_PAUSE:
-            return
-        self._pause_ends = max(self._pause_ends, time.monotonic() + wait)
-        if wait > _OPENAI_WAITS:
-            for name in ("retry-after", "retry-after-ms"):
-                headers.pop(name, None)
 
 
 async def _content(response: httpx2.Response) -> bytes:
@@ -285,6 +269,16 @@ def _too_long() -> RefusedError:
         f"the answer is longer than {_MOST_BYTES >> 20} MB and was cut off.",
         kind="size", tokens=None,
     )  # fmt: skip
+
+
+def phrase(status: int) -> str:
+    """A status with its name, where it has one.
+
+    >>> phrase(429), phrase(524)
+    ('429 Too Many Requests', '524')
+    """
+    names = {each.value: each.phrase for each in HTTPStatus}
+    return f"{status} {names.get(status, '')}".strip()
 
 
 def is_passing(status: int) -> bool:

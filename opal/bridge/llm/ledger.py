@@ -13,12 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from opal.bridge.llm.budget import UNITS
-from opal.bridge.llm.database import Database, damaged
+from opal.bridge.llm.database import BATCHED, Database, damaged
 from opal.bridge.llm.request import Reply, Request, encodable
 
 _PAGE = 500
@@ -172,8 +173,50 @@ class Ledger(Database):
 
         What they may cost stays booked, as lost: the batch may be answered all the same.
         """
-        return self.run("UPDATE requests SET state = 'failed', kind = 'released' "
-                        "WHERE state = 'exported'").rowcount  # fmt: skip
+        with self.together():
+            self.run(BATCHED)
+            self.run("INSERT INTO batched(request, lost) SELECT id, reserved FROM requests "
+                     "WHERE state = 'exported'")  # fmt: skip
+            return self.run("UPDATE requests SET state = 'failed', kind = 'released', "
+                            "lost = lost + reserved, reserved = 0 "
+                            "WHERE state = 'exported'").rowcount  # fmt: skip
+
+    def batch_results(self) -> tuple[set[tuple[str, str]], dict[str, int]]:
+        """(key, digest) of each result of a batch that was taken, and keys of given-up ones.
+
+        With the key of a request comes how often it was in a batch that was released and whose
+        result has not come.
+        """
+        self.run(BATCHED)
+        select = "SELECT key, result FROM batched JOIN requests ON requests.id = request WHERE "
+        taken = {(key, result) for key, result in self.rows(select + "result IS NOT NULL")}
+        released = Counter(key for key, _ in self.rows(select + "result IS NULL"))
+        return taken, dict(released)
+
+    def batch_answered(self, key: str, result: str, *, late: bool) -> None:
+        """Write that a batch gave this result (a digest) for a request.
+
+        A late one is of a batch that was released: what that may have cost is lost no more.
+        """
+        (row,) = self.run("SELECT id FROM requests WHERE key = ?", key).fetchone()
+        if not late:
+            insert = "INSERT INTO batched(request, lost, result) VALUES (?, 0, ?)"
+            self.run(insert, row, result)
+            return
+        place, lost = self.run(
+            "SELECT rowid, lost FROM batched WHERE request = ? AND result IS NULL LIMIT 1", row
+        ).fetchone()
+        self.run("UPDATE batched SET result = ?, lost = 0 WHERE rowid = ?", result, place)
+        self.run("UPDATE requests SET lost = lost - ? WHERE id = ?", lost, row)
+
+    def bill(self, request: Request, cost: int) -> None:
+        """Add to what an answered request cost: another answer to it was billed too."""
+        row, text, *counts = self.run(
+            "UPDATE requests SET cost = cost + ? WHERE key = ? RETURNING id, "
+            "(SELECT reply FROM bodies WHERE bodies.id = requests.id), "
+            "cost, tokens_in, tokens_out, ended_at", cost, request.key,
+        ).fetchone()  # fmt: skip
+        self.run("UPDATE bodies SET seal = ? WHERE id = ?", _checksum(text, *counts), row)
 
     def take_back(self, keys: Iterable[str]) -> None:
         """Undo the export of requests whose file was never written."""

@@ -8,11 +8,20 @@ from contextlib import suppress
 
 from opal.bridge.llm.budget import Budget, Limits, Meter, RateLimiter, bound
 from opal.bridge.llm.ledger import Ledger
-from opal.bridge.llm.request import NOTHING, Client, FailedError, FatalError, RefusedError, Request
+from opal.bridge.llm.request import (
+    NOTHING,
+    Client,
+    FailedError,
+    FatalError,
+    OutageError,
+    RefusedError,
+    Request,
+)
 from opal.bridge.llm.run_state import GroupState, RunState
 
 _FLUSH_SECONDS = 1.0
-_TOLD_SECONDS = 2.0
+_TOLD_SECONDS = 1.0
+_LATER = "run the same command again later, or ask more slowly with --rpm"
 Progress = Callable[[int, int, str | None], None]
 """Told of samples held and wanted, and of what goes on if it is not the usual."""
 
@@ -24,7 +33,8 @@ class HopelessError(ValueError):
 class Call:
     """A request for which the meter holds its worst case.
 
-    ``is_open`` says whether attempts may leave still; ``paused`` is told of a pause in seconds.
+    ``is_open`` says whether attempts may leave still; ``tell`` is told of pauses, and None when
+    they are over.
     """
 
     def __init__(
@@ -34,17 +44,23 @@ class Call:
         limiter: RateLimiter,
         ledger: Ledger,
         is_open: Callable[[], bool],
-        paused: Callable[[float], None],
+        tell: Callable[[str | None], None],
     ) -> None:
         self.request, self.attempts = request, 0
         self.waits = True  # at the gate, and not for an answer
         self._meter, self._limiter, self._ledger = meter, limiter, ledger
-        self._is_open, self._paused = is_open, paused
+        self._is_open, self._tell = is_open, tell
         self._tokens = sum(bound(request))
         self._held = self._worst = meter.worst(request)
         self._lost = self._unbooked = 0
 
-    async def gate(self, *, lost: bool = False, pause: Callable[[], float] | None = None) -> None:
+    async def gate(
+        self,
+        *,
+        lost: bool = False,
+        pause: Callable[[], float] | None = None,
+        reason: Callable[[], str] | None = None,
+    ) -> None:
         """Let the next attempt leave.
 
         Raises:
@@ -54,9 +70,8 @@ class Call:
         self.waits = True
         if self.attempts and lost:
             self._lose()
-        wait = 0.0 if pause is None else pause()
-        if wait > _TOLD_SECONDS:
-            self._paused(wait)
+        if pause is not None:
+            await self._wait_out(pause, reason)
         await self._limiter.admit(self._tokens, pause)
         if not self._is_open():
             raise FailedError("it was not sent any more.", kind="stopped", tokens=NOTHING)
@@ -94,6 +109,18 @@ class Call:
         spent = self._held if cost is None else self._lost + cost
         self._meter.settle(self._held, spent)
         self._held = self._lost = 0
+
+    async def _wait_out(self, pause: Callable[[], float], reason: Callable[[], str] | None) -> None:
+        """Wait until no pause is left, and tell second by second how long it is."""
+        told = False
+        while (wait := pause()) > 0:
+            if wait > _TOLD_SECONDS or (told and wait > _TOLD_SECONDS / 2):
+                told = True
+                why = "" if reason is None else f": {reason()}"
+                self._tell(f"waiting {wait:.0f} s{why}")
+            await asyncio.sleep(min(wait, _TOLD_SECONDS))
+        if told:
+            self._tell(None)
 
     def _lose(self) -> None:
         """Count the attempt before as lost, and hold the worst case of the next."""
@@ -203,7 +230,7 @@ class Loop:
             call = Call(
                 request, self._meter, self._limiter, self._ledger,
                 is_open=lambda: not isinstance(self._stop, asyncio.CancelledError),
-                paused=lambda s: self._tell(f"pausing {s:.0f} s, as the endpoint asks"),
+                tell=self._tell,
             )  # fmt: skip
             self._flying[asyncio.create_task(self._ask(group, call))] = call
 
@@ -249,6 +276,11 @@ class Loop:
             self._land(group, request, 0, error.kind, str(error))
         except FailedError as error:
             call.fail(error.kind, str(error), error.tokens, final=False)
+            if isinstance(error, OutageError):
+                raise HopelessError(
+                    f"{error} The ledger keeps the {group.held} of {group.wanted} samples of group "
+                    f"{group.name!r} at hand; {_LATER}."
+                ) from None
             if error.alike and not self._proven:
                 raise FatalError(str(error)) from None
             self._land(group, request, None, error.kind, str(error))
@@ -279,7 +311,7 @@ class Loop:
         group.land(request.index, samples, trouble)
         if group.hopeless and group.held < group.wanted:
             remedy = (
-                "run the same command again later, or ask more slowly with --rpm"
+                _LATER
                 if samples is None
                 else "change the prompt or the model, or allow more with --patience, and run again"
             )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from opal.bridge.llm.budget import FREE, UNITS, Prices, bound
+from opal.bridge.llm.budget import UNITS, Budget, bound, money
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.request import Prompter, Request, WrittenSample
 from opal.bridge.llm.run_state import RunState
@@ -30,6 +31,10 @@ class CostEstimate:
     tokens_out: int  # of their answers, at most
     most: float  # that they cost, in the currency of the prices
     likely: float | None  # that they cost, by what the ledger's answers cost; None if it has none
+    left: float | None = None  # of the budget, in the same currency; None where there is none
+    # Samples that what is left buys, of those missing: about, by the ledger's answers, or at least
+    # if it has none.
+    affordable: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,26 +68,44 @@ def pending(prompter: Prompter, wanted: Mapping[str, int], ledger: Ledger) -> It
 
 
 def estimate(
-    prompter: Prompter, wanted: Mapping[str, int], ledger: Ledger, prices: Prices | None
+    prompter: Prompter, wanted: Mapping[str, int], ledger: Ledger, budget: Budget
 ) -> CostEstimate:
-    """What it takes to have the samples wanted, by group; nothing is sent or written.
-
-    ``prices`` are of a million tokens; None where nothing is paid.
-    """
-    price, requests, tokens_in, tokens_out, most = prices or FREE, 0, 0, 0, 0
+    """What it takes to have the samples wanted, by group; nothing is sent or written."""
+    price, tokens_in, tokens_out = budget.price, 0, 0
+    worst: list[int] = []
     for request in pending(prompter, wanted, ledger):
         most_in, most_out = bound(request)
-        requests, most = requests + 1, most + price.cost(most_in, most_out)
+        worst.append(price.cost(most_in, most_out))
         tokens_in, tokens_out = tokens_in + most_in, tokens_out + most_out
-    total = sum(wanted.values())
-    missing = requests * prompter.per_request
+    total, size = sum(wanted.values()), prompter.per_request
+    missing = min(len(worst) * size, total)
     (found,) = ledger.rows("SELECT avg(tokens_in), avg(tokens_out) FROM requests "
                            "WHERE state = 'done'")  # fmt: skip
-    likely = None
-    if None not in found:
-        likely = requests * (found[0] * price.input + found[1] * price.output) / 1e6
-    held = max(total - missing, 0)
-    return CostEstimate(held, total, requests, tokens_in, tokens_out, most / UNITS, likely)
+    each = None
+    if found[0] is not None:
+        each = found[0] * price.input + found[1] * price.output
+    likely = None if each is None else len(worst) * each / 1e6
+    left = None if budget.units is None else max(budget.units - ledger.spent(), 0)
+    bought = None
+    if left is not None:
+        bought = min(_affordable(worst, left, each and each * UNITS / 1e6) * size, missing)
+    return CostEstimate(
+        held=total - missing, wanted=total, requests=len(worst), tokens_in=tokens_in,
+        tokens_out=tokens_out, most=sum(worst) / UNITS, likely=likely,
+        left=None if left is None else left / UNITS, affordable=bought,
+    )  # fmt: skip
+
+
+def _affordable(worst: Sequence[int], left: int, each: float | None) -> int:
+    """How many of the requests are sent before one may cost more than is left.
+
+    They cost ``worst`` at most, and ``each`` as a rule; None if nobody knows.
+    """
+    for k, most in enumerate(worst):
+        if left < most:
+            return k
+        left -= math.ceil(most if each is None else min(each, most))
+    return len(worst)
 
 
 def report(ledger: Ledger) -> LedgerReport:
@@ -106,6 +129,18 @@ def report(ledger: Ledger) -> LedgerReport:
         cost=ledger.total("cost") / UNITS,
         lost=ledger.lost() / UNITS,
     )
+
+
+def losses(ledger: Ledger) -> list[str]:
+    """A sentence on what may have been billed for nothing, where there is such."""
+    lost = ledger.lost()
+    if not lost:
+        return []
+    told = (
+        f"{money(lost)} may be lost: billed for answers that never came, as after a gateway's 502 "
+        "or 504, a broken connection or a batch that was given up; the ledger counts it as spent"
+    )
+    return [told]
 
 
 def prompts(samples: Sequence[WrittenSample], ledger: Ledger, prompter: Prompter) -> Prompts:
@@ -204,7 +239,26 @@ def _estimated(found: Mapping[str, Any], *, priced: bool) -> list[str]:
         f"At most {found['tokens_in']:,} tokens of prompts and {found['tokens_out']:,} of answers"
     )
     cost = f": a cost of at most {found['most']:.4g}{likely}" if priced else ""
-    return [missing, f"{tokens}{cost}."]
+    return [missing, f"{tokens}{cost}.", *filter(None, [_within(found)])]
+
+
+def _within(found: Mapping[str, Any]) -> str:
+    """Whether what is left of the budget suffices, where that is in doubt."""
+    left, wanted = found["left"], found["wanted"] - found["held"]
+    if left is None or found["most"] <= left:
+        return ""
+    if found["affordable"] == wanted:
+        return (
+            f"What is left of the budget, {left:.4g}, is likely to suffice, but not if all cost "
+            "the most."
+        )
+    known = found["likely"] is not None
+    how = "about" if known else "at least"
+    why = "by the answers so far" if known else "if all cost the most"
+    return (
+        f"The budget does not suffice: {left:.4g} of it is left, which buys {how} "
+        f"{found['affordable']:,} of the {wanted:,} samples that are missing, {why}."
+    )
 
 
 def _usage(result: Mapping[str, Any]) -> list[str]:

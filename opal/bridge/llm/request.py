@@ -272,11 +272,16 @@ class Gate(Protocol):
     """
 
     async def __call__(
-        self, *, lost: bool = False, pause: Callable[[], float] | None = None
+        self,
+        *,
+        lost: bool = False,
+        pause: Callable[[], float] | None = None,
+        reason: Callable[[], str] | None = None,
     ) -> None:
         """Pass, once no seconds of ``pause`` are left, in which the endpoint wants no request.
 
-        The attempt before may have been billed though its answer was ``lost``.
+        The attempt before may have been billed though its answer was ``lost``. What the ``reason``
+        of the pause says is shown.
         """
 
 
@@ -322,6 +327,10 @@ class RefusedError(AskError):
 
 class FailedError(AskError):
     """No answer came; a later run asks again, under the same key."""
+
+
+class OutageError(FailedError):
+    """No answer came to this request, nor to many before it: none is sent any more."""
 
 
 class FatalError(ValueError):

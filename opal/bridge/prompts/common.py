@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from opal.spelling import canonical
 
 N_EXAMPLES = 5  # of arXiv 2504.15160
+LEAST_ROWS = 2
+"""Different rows without which a group has no law to be told."""
 LIMIT = 2000
 """Characters of a text that a prompt shows."""
 _DIGITS = 16  # of an id
@@ -76,8 +78,21 @@ def drawn(
     return tuple(chosen)
 
 
-def require_enough(counts: Mapping[str, int], n: int, kind: str) -> None:
+def require_enough(
+    counts: Mapping[str, int],
+    n: int,
+    kind: str,
+    use: str = "imitated",
+    remedy: str = "collect more, or leave the group out",
+) -> None:
     """Refuse groups with fewer than n different examples.
+
+    Args:
+        counts: different examples of each group.
+        n: examples that a group needs.
+        kind: what an example is called.
+        use: what is to be done with them.
+        remedy: what to do about a small group.
 
     Raises:
         ValueError: names the smallest such group.
@@ -87,8 +102,8 @@ def require_enough(counts: Mapping[str, int], n: int, kind: str) -> None:
         group = min(few, key=lambda name: (few[name], name))
         more = f" ({len(few)} such groups)" if len(few) > 1 else ""
         raise ValueError(
-            f"a group needs at least {n} different {kind} to be imitated; {group!r} has "
-            f"{few[group]}{more}: collect more, or leave the group out."
+            f"a group needs at least {n} different {kind} to be {use}; {group!r} has "
+            f"{few[group]}{more}: {remedy}."
         )
 
 

@@ -17,7 +17,7 @@ from opal import names
 from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, WrittenSample, digest
 from opal.bridge.prompts import common, transcript
 from opal.bridge.prompts.common import encoded
-from opal.columns import require_unique
+from opal.columns import require_exact, require_unique
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -223,13 +223,7 @@ def _check_cells(name: str, column: pd.Series) -> None:
             f"data row {row + 1}: fill it, code categories as numbers, or leave the column or "
             "the row out."
         )
-    for place in np.flatnonzero(np.abs(values) >= 2**53):
-        cell = column.iloc[place]
-        if str(cell).strip().lstrip("+-").isdecimal() and int(cell) != float(cell):
-            raise ValueError(
-                f"whole numbers must be such as a float holds exactly; {name!r} has {cell!s:.60}, "
-                f"beyond 2^53, in data row {place + 1}: round the column, or leave it out."
-            )
+    require_exact(column)
 
 
 def _ranges(table: pd.DataFrame) -> Mapping[str, Mapping[str, object]]:

@@ -38,13 +38,14 @@ class RejectedLine:
 class Transcript:
     """The rows of a text in order, and what was rejected.
 
-    Lines without content, such as fences and the header of a table, count as blank.
+    Every line is a row, rejected, blank or a mark. Columns of whole numbers are integers.
     """
 
     rows: pd.DataFrame
     rejected: tuple[RejectedLine, ...]
     n_lines: int
     n_blank: int
+    n_marks: int  # lines that only mark something: fences, the header and the rules of a table
 
 
 def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
@@ -52,7 +53,8 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
 
     What models put around rows is no part of them: marks of lists, emphasis, quotes, fences, an
     "and" before the last value. Where no line is such a row, a table is read: Markdown's, or one of
-    commas, semicolons or tabs, each with a header.
+    commas, semicolons or tabs, each with a header. Decimal commas are read where numbers make sense
+    in no other way: ``3,5`` is one if no number has a point.
 
     Args:
         text: one row a line; a final full stop, and any order of the columns, are accepted.
@@ -64,28 +66,32 @@ def parse(text: str, columns: Sequence[str] | None = None) -> Transcript:
 
     >>> found = parse("1. age is 41, class is 1.\nage is forty, class is 0.\n")
     >>> found.rows.to_dict("records")
-    [{'age': 41.0, 'class': 1.0}]
+    [{'age': 41, 'class': 1}]
     >>> found.rejected[0].line, found.rejected[0].reason
     (2, "the value of 'age' must be a number; got 'forty'")
     """
     import pandas as pd
 
-    lines = [line.strip() for line in text.splitlines()]
+    from opal.columns import as_whole
+
+    given = [line.strip() for line in text.splitlines()]
+    lines = markup.with_points(given)
     said = list(map(markup.bare_line, lines))
     if not any(map(_VALUE.search, said)) and (table := markup.table_rows(lines)):
         said = table  # what is no row of the table stays as it is, and is none of these either
     wanted = _usual_columns(said) if columns is None else _present(columns, [*lines, *said])
     rows: list[dict[str, float]] = []
     rejected: list[RejectedLine] = []
-    for number, (line, bare) in enumerate(zip(lines, said, strict=True), start=1):
+    for number, (line, bare) in enumerate(zip(lines, said, strict=True)):
         if not bare:
             continue
         try:
             rows.append(_row(line, bare, wanted))
         except RejectedError as reason:
-            rejected.append(RejectedLine(number, line, str(reason)))
-    found = pd.DataFrame(rows, columns=list(wanted), dtype=float)
-    return Transcript(found, tuple(rejected), len(lines), said.count(""))
+            rejected.append(RejectedLine(number + 1, given[number], str(reason)))
+    found = as_whole(pd.DataFrame(rows, columns=list(wanted), dtype=float))
+    n_blank = given.count("")
+    return Transcript(found, tuple(rejected), len(lines), n_blank, said.count("") - n_blank)
 
 
 def _row(line: str, bare: str, columns: Sequence[str]) -> dict[str, float]:
@@ -106,7 +112,7 @@ def _usual_columns(lines: Sequence[str]) -> tuple[str, ...]:
     if not found:
         raise ValueError(
             "a text of rows has lines `name is value, name is value.`; none is. "
-            "Give the file that the model wrote, or name the columns."
+            "Give the file that the model wrote; a table begins with the names of its columns."
         )
     usual, often = Counter(frozenset(order) for order in found).most_common(1)[0]
     first = next(order for order in found if frozenset(order) == usual)

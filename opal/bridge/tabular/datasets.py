@@ -72,6 +72,7 @@ class Dataset:
     synthesizer: str = "gpt4"  # what made the ``focus`` rows
     n_generator: float = nan  # real rows of a split that its maker was given; unknown if NaN
     coding: str = ""  # what the label's values stand for, in words; empty if unknown
+    keys: tuple[str, ...] = ()  # columns that only tell rows apart: they are left out
 
     def seeds(self, task: str, method: str) -> tuple[int, ...]:
         """The seeds for which there is a training table, ascending."""
@@ -162,7 +163,13 @@ def check_files(chosen: Sequence[str]) -> None:
     OPAL.check(path for path in OPAL.names() if path.startswith(folders) or path.endswith(ends))
 
 
-def from_folder(folder: Path, target: str | None = None, attribute: str | None = None) -> Dataset:
+def from_folder(
+    folder: Path,
+    target: str | None = None,
+    attribute: str | None = None,
+    *,
+    keys: Sequence[str] = (),
+) -> Dataset:
     """A dataset by its folder: one of the OPAL repository that is not listed, or your own.
 
     ``folder`` holds either the repository's ``<name>_see_small_raw<R>_<task>_<method>`` folders or
@@ -175,6 +182,7 @@ def from_folder(folder: Path, target: str | None = None, attribute: str | None =
         folder: an existing folder.
         target: label column; the last column of the training table if None.
         attribute: attribute column of the spurious task.
+        keys: columns that only tell rows apart, as an id: they are left out.
 
     Raises:
         ValueError: there is no such folder, or nothing in it has these names.
@@ -201,6 +209,7 @@ def from_folder(folder: Path, target: str | None = None, attribute: str | None =
     maker = ("gpt4", PROMPT_ROWS) if inside or itself else ("synthetic", nan)
     forest, files = _FORESTS.get(name, DEFAULT_FOREST), LocalFiles.below(folder)
     dataset = Dataset(name, files, "", attribute, folders, forest, *maker)
+    dataset = replace(dataset, keys=tuple(keys))
     return replace(dataset, target=target or _last_column(dataset))
 
 
@@ -213,6 +222,7 @@ def from_tables(
     attribute: str | None = None,
     *,
     name: str | None = None,
+    keys: Sequence[str] = (),
 ) -> Dataset:
     """A dataset of one split from your own tables: CSV files, or in memory.
 
@@ -224,6 +234,8 @@ def from_tables(
         target: label column; the last column of the training table if None.
         attribute: column whose being non-zero, with the label, makes the groups.
         name: of the dataset; that of the training file, or ``table``, if None.
+        keys: columns that only tell rows apart, as an id: they are left out, and only the training
+            table must have them.
 
     Raises:
         ValueError: one of the files is not there.
@@ -239,7 +251,7 @@ def from_tables(
     name = name or (train.stem if isinstance(train, Path) else "table")
     dataset = Dataset(
         name, LocalFiles(files), "", attribute, folders, DEFAULT_FOREST, "synthetic",
-        _n_generator(synthetic),
+        _n_generator(synthetic), keys=tuple(keys),
     )  # fmt: skip
     return replace(dataset, target=target or _last_column(dataset))
 
@@ -282,12 +294,18 @@ def _read(dataset: Dataset, name: str) -> tuple[pd.DataFrame, str]:
 
 
 def train_header(dataset: Dataset, folder: str, seed: int) -> list[str]:
-    """The columns of the training table of a seed, in their order."""
+    """The columns of the training table of a seed that are no keys, in their order.
+
+    Raises:
+        ValueError: there is no such table, or it has not all keys.
+    """
     found = read(dataset, folder, rf"train_(?!gen).*rand{seed}\.csv")
     if found is None:
         known = [s for t, m in dataset.folders for s in dataset.seeds(t, m)]
         raise ValueError(f"{dataset.name} has the seeds {sorted(set(known))}; got {seed}.")
-    return list(found[0].columns)
+    header, where = list(found[0].columns), found[1]
+    names.check(f"column of {where}", dataset.keys, header)
+    return [name for name in header if name not in dataset.keys]
 
 
 def _last_column(dataset: Dataset) -> str:

@@ -13,7 +13,9 @@ import pandas as pd
 from opal.bridge import render
 from opal.bridge.llm import report
 from opal.bridge.llm.command import Answered, Asking, samples_wanted
-from opal.bridge.prompts.table import TablePrompter
+from opal.bridge.prompts.table import TablePrompter, numeric
+from opal.bridge.tabular.identifiers import without_identifiers
+from opal.columns import as_whole
 from opal.files import writable_folder, write_atomically
 
 
@@ -22,18 +24,21 @@ class GeneratedRows:
     """What a language model wrote."""
 
     answered: Answered  # samples with all that they come from, and what was asked and paid
-    columns: tuple[str, ...]  # of the table
+    columns: tuple[str, ...]  # of the table, less those that number its rows
 
     def result(self) -> dict[str, Any]:
         """JSON-able: groups, notes, rejections, and what the ledger holds."""
         return self.answered.result
 
     def table(self) -> pd.DataFrame:
-        """The rows, in the columns of the table, in the order in which they were asked for."""
+        """The rows, in the columns of the table, in the order in which they were asked for.
+
+        Columns of whole numbers are integers.
+        """
         rows = [each.content for each in self.answered.samples]
         if not rows:
             return pd.DataFrame(columns=list(self.columns), dtype=float)
-        return pd.DataFrame(rows).set_axis(list(self.columns), axis=1)
+        return as_whole(pd.DataFrame(rows).set_axis(list(self.columns), axis=1))
 
     def to_html(self) -> str:
         """What was asked and answered as one page that needs nothing else."""
@@ -71,7 +76,8 @@ def generate_rows(
     stopped, and pays for nothing twice. The samples are written to ``asking.out``.
 
     Args:
-        table: training rows, numbers only.
+        table: training rows, numbers only. Columns that number them are left out, see
+            :func:`opal.bridge.tabular.identifiers.identifiers`.
         asking: model, endpoint, prices, budget and files.
         target: label column; the last one if None.
         attributes: columns that, with the label, make the groups.
@@ -89,9 +95,10 @@ def generate_rows(
     """
     settings = asking.settings()
     asking.allowed()
+    found, note = without_identifiers(numeric(table), target, attributes)
     prompter = TablePrompter(
-        table,
-        target or str(table.columns[-1]),
+        found,
+        target or str(found.columns[-1]),
         settings,
         attributes=attributes,
         key=asking.seed,
@@ -100,6 +107,7 @@ def generate_rows(
         n_examples=shown,
         fixed_seeds=asking.fixed_seeds,
     )
+    prompter.notes = (*note, *prompter.notes)
     if len(prompter.groups) < 2:
         raise ValueError(
             f"{name} must have at least 2 groups; it has {prompter.groups[0]!r} alone: name "
@@ -109,7 +117,7 @@ def generate_rows(
     if table_out is not None:
         writable_folder(table_out.parent, "--table-out")
     answered = asking.ask(prompter, wanted, prompter.counts)
-    made = GeneratedRows(answered, tuple(map(str, table.columns)))
+    made = GeneratedRows(answered, tuple(found.columns))
     if answered.samples:
         made._write(asking.out, table_out)
     return made

@@ -30,6 +30,7 @@ stops short of balance, and "none recited" stops shorter: read them with this nu
 real rows" has seen so many more real rows than the others."""
 Evaluations = Sequence[Mapping[str, Any]]
 LeftOut = Mapping[str, Mapping[str, str]]
+Keys = Mapping[str, Sequence[str]]
 
 
 def evaluations(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -54,7 +55,7 @@ def _arm(arm: str, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def page(
-    done: Evaluations, left_out: LeftOut, settings: SoundSettings, figure: Figure
+    done: Evaluations, left_out: LeftOut, keys: Keys, settings: SoundSettings, figure: Figure
 ) -> Iterator[Block]:
     """Verdicts, then how often each arm is better, then a table for each evaluation."""
     yield from _verdicts(done)
@@ -74,7 +75,7 @@ def page(
         yield Heading(_named(entry))
         yield Paragraph(f"{entry['n_real']} real training rows, {entry['n_seeds']} seeds.")
         yield _arms_table(entry)
-    yield from _left_out(left_out)
+    yield from _left_out(left_out, keys)
 
 
 def summary(result: Mapping[str, Any]) -> Iterator[Block]:
@@ -82,7 +83,7 @@ def summary(result: Mapping[str, Any]) -> Iterator[Block]:
     for entry in result["evaluations"]:
         yield Heading(_named(entry))
         yield _arms_table(entry, intervals=False)
-    yield from _left_out(result["left_out"])
+    yield from _left_out(result["left_out"], result["keys"])
     yield Items([("", f"wrote {path}") for path in result["written"].values()])
     yield from _verdicts(result["evaluations"])
 
@@ -100,8 +101,13 @@ def _named(entry: Mapping[str, Any]) -> str:
     return f"{entry['dataset']}, {entry['task']} task, {CLASSIFIERS[entry['classifier']][3]}"
 
 
-def _left_out(left_out: LeftOut) -> Iterator[Block]:
+def _left_out(left_out: LeftOut, keys: Keys) -> Iterator[Block]:
     lines = [
+        ("", f"{setting}: columns left out, since they only tell rows apart: {', '.join(names)}.")
+        for setting, names in keys.items()
+        if names
+    ]
+    lines += [
         ("", f"{setting}: {arm_label(arm)} left out: {why}.")
         for setting, reasons in left_out.items()
         for arm, why in reasons.items()
@@ -171,7 +177,8 @@ def parsed(result: Mapping[str, Any]) -> Iterator[Block]:
     """Counts, then each rejected line with its reason."""
     yield Paragraph(
         f"{result['n_rows']} rows and {result['n_rejected']} rejected lines in "
-        f"{result['n_lines']} lines ({result['n_blank']} blank)"
+        f"{result['n_lines']} lines ({result['n_blank']} blank, {result['n_marks']} that only mark "
+        "something, as fences and the header of a table do)"
     )
     rows = [[row["line"], row["reason"], row["text"][:60]] for row in result["rejected"]]
     if rows:

@@ -29,7 +29,7 @@ from opal.bridge.tabular.classifiers import (
     require_packages,
 )
 from opal.bridge.tabular.datasets import Dataset
-from opal.bridge.tabular.splits import SplitArrays, load
+from opal.bridge.tabular.splits import Split, SplitArrays, load_features
 from opal.files import writable_folder, write_text
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class TableEvaluation:
     frame: pd.DataFrame  # its records, as :mod:`opal.records` describes them
     left_out: Mapping[str, Mapping[str, str]]  # by data set and task: arms not allowed, and why
     settings: SoundSettings  # that it was made with
+    keys: Mapping[str, Sequence[str]]  # by data set and task: columns that only tell rows apart
 
     def table(self) -> pd.DataFrame:
         """Each metric of each arm, and its differences to what is free, with 95 % intervals."""
@@ -92,13 +93,14 @@ class TableEvaluation:
             "protocol": "sound",
             "evaluations": report.evaluations(self.frame),
             "left_out": {setting: dict(reasons) for setting, reasons in self.left_out.items()},
+            "keys": {setting: list(names) for setting, names in self.keys.items()},
             "written": {kind: str(path) for kind, path in written.items()},
         }
 
     def _page(self, png: bytes = b"") -> Sequence[render.Block]:
         figure = render.Figure(png, "tabular.png", "differences")
         done = report.evaluations(self.frame)
-        return list(report.page(done, self.left_out, self.settings, figure))
+        return list(report.page(done, self.left_out, self.keys, self.settings, figure))
 
 
 def paths(out: Path) -> dict[str, Path]:
@@ -117,6 +119,9 @@ def evaluate_rows(
 ) -> TableEvaluation:
     """Train with and without synthetic rows, and measure the error of every arm.
 
+    Columns that number the real rows are no features, and are left out, see
+    :func:`opal.bridge.tabular.identifiers.identifiers`.
+
     Args:
         datasets: of :func:`opal.bridge.tabular.datasets.from_tables`, ``from_folder``, ``listed``.
         tasks: ``imbalanced``, ``spurious``; all that the tables allow if none is named.
@@ -134,13 +139,15 @@ def evaluate_rows(
     require_packages(classifiers)
     several = [datasets] if isinstance(datasets, Dataset) else datasets
     pairs = [(dataset, task) for dataset in several for task in dataset.tasks(tasks)]
-    missing = {f"{d.name}/{task}": left_out(d, task) for d, task in pairs}
+    splits = {f"{d.name}/{task}": load_features(d, task) for d, task in pairs}
+    missing = {setting: left_out(each) for setting, each in splits.items()}
+    keys = {setting: next(iter(each.values())).dataset.keys for setting, each in splits.items()}
     if out is not None:
         writable_folder(out)
     units = [(*pair, name) for pair in pairs for name in classifiers]
     tracked = progress.track(units, "evaluating", quiet=quiet)
     frames = [evaluate(*unit, settings) for unit in tracked]
-    return TableEvaluation(pd.concat(frames, ignore_index=True), missing, settings)
+    return TableEvaluation(pd.concat(frames, ignore_index=True), missing, settings, keys)
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,7 @@ def evaluate(dataset: Dataset, task: str, classifier: str, settings: SoundSettin
     Raises:
         ValueError: a table is unfit (see :func:`opal.bridge.tabular.splits.load`) or lacks a group.
     """
-    splits = _splits(dataset, task)
+    splits = _arrays(load_features(dataset, task))
     chosen = [arm for arm in ARMS if not any(arms.why_not(arm, d) for d in splits.values())]
     outcomes = [_seed(seed, data, chosen, classifier, settings) for seed, data in splits.items()]
     frame = pd.DataFrame(_rows(outcomes, chosen))
@@ -179,15 +186,14 @@ def evaluate(dataset: Dataset, task: str, classifier: str, settings: SoundSettin
     return records.validate(frame)
 
 
-def left_out(dataset: Dataset, task: str) -> dict[str, str]:
+def left_out(splits: Mapping[int, Split]) -> dict[str, str]:
     """Arms that the tables do not allow, each with its reason."""
-    several = _splits(dataset, task).values()
+    several = _arrays(splits).values()
     return {arm: why for data in several for arm in ARMS if (why := arms.why_not(arm, data))}
 
 
-def _splits(dataset: Dataset, task: str) -> dict[int, SplitArrays]:
-    seeds = dataset.seeds(task, "focus")
-    return {seed: SplitArrays.of(load(dataset, task, "focus", seed)) for seed in seeds}
+def _arrays(splits: Mapping[int, Split]) -> dict[int, SplitArrays]:
+    return {seed: SplitArrays.of(split) for seed, split in splits.items()}
 
 
 def _seed(

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from opal import names
 from opal.bridge.tabular.datasets import Dataset, read, read_source, train_header
-from opal.columns import as_numbers, data_row, require_unique
+from opal.bridge.tabular.identifiers import identifiers
+from opal.columns import as_numbers, data_row, require_exact, require_unique
+
+# How the names of files begin, by what is in them.
+_PREFIXES = {"train": "train_(?!gen)", "synthetic": "train_gen", "test": "test_"}
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -75,24 +80,59 @@ def load(dataset: Dataset, task: str, method: str = "focus", seed: int = 1) -> S
         raise ValueError(
             f"the spurious task of {dataset.name} needs an attribute; name it with --attribute."
         )
-    folder = dataset.folders[task, method]
-    wanted = train_header(dataset, folder, seed)
-    needed = [dataset.target] + ([dataset.attribute] if dataset.attribute else [])
-    columns = [name for name in wanted if name != dataset.target] + [dataset.target]
-    tables: dict[str, pd.DataFrame] = {}
-    for role, prefix in (("train", "train_(?!gen)"), ("synthetic", "train_gen"), ("test", "test_")):
-        found = read(dataset, folder, rf"{prefix}.*rand{seed}\.csv")
-        if found is not None:
-            tables[role] = checked(found[0], columns, needed, found[1])
-        elif role == "synthetic":
-            tables[role] = tables["train"].head(0)
-        else:
-            raise ValueError(f"{dataset.name}: no {role} table of seed {seed} in {folder or '.'}.")
+    tables = _tables(dataset, dataset.folders[task, method], seed, _PREFIXES)
     for role, table in tables.items():
         require_binary(table[dataset.target], f"{role} table of {dataset.name}, seed {seed}")
-    whole = read_source(dataset)
-    source = whole and checked(whole[0], columns, columns, whole[1])
+    tables.setdefault("synthetic", tables["train"].head(0))
+    source = _source(dataset, list(tables["train"].columns))
     return Split(dataset, task, method, seed, **tables, source=source)
+
+
+def load_features(dataset: Dataset, task: str, method: str = "focus") -> dict[int, Split]:
+    """Every split by its seed, without the columns that number the real rows of all of them.
+
+    These join :attr:`Dataset.keys` of the splits' dataset; synthetic rows need not have them.
+
+    Raises:
+        ValueError: a table is unfit; see :func:`load`.
+    """
+    seeds = dataset.seeds(task, method)
+    folder = dataset.folders[task, method]
+    parts = [_tables(dataset, folder, seed, ("train", "test")) for seed in seeds]
+    real = [table for part in parts for table in part.values()]
+    source = _source(dataset, list(real[0].columns))
+    found, _ = identifiers([*real, *([] if source is None else [source])], _needed(dataset))
+    bare = replace(dataset, keys=(*dataset.keys, *found))
+    return {seed: load(bare, task, method, seed) for seed in seeds}
+
+
+def _needed(dataset: Dataset) -> list[str]:
+    return [dataset.target] + ([dataset.attribute] if dataset.attribute else [])
+
+
+def _tables(
+    dataset: Dataset, folder: str, seed: int, roles: Iterable[str]
+) -> dict[str, pd.DataFrame]:
+    """The tables of a seed with the columns of the training table, the label last.
+
+    Raises:
+        ValueError: one is unfit, or is not there; synthetic rows need not be.
+    """
+    wanted = train_header(dataset, folder, seed)
+    columns = [name for name in wanted if name != dataset.target] + [dataset.target]
+    tables: dict[str, pd.DataFrame] = {}
+    for role in roles:
+        found = read(dataset, folder, rf"{_PREFIXES[role]}.*rand{seed}\.csv")
+        if found is not None:
+            tables[role] = checked(found[0], columns, _needed(dataset), found[1])
+        elif role != "synthetic":
+            raise ValueError(f"{dataset.name}: no {role} table of seed {seed} in {folder or '.'}.")
+    return tables
+
+
+def _source(dataset: Dataset, columns: list[str]) -> pd.DataFrame | None:
+    whole = read_source(dataset)
+    return whole and checked(whole[0], columns, columns, whole[1])
 
 
 def checked(
@@ -102,7 +142,8 @@ def checked(
 
     Raises:
         ValueError: there are no rows; a column is missing or misspelt, holds text, or has an empty
-            or infinite cell.
+            or infinite cell, a whole number that a float does not hold exactly, or a number beyond
+            what a forest holds.
     """
     if table.empty:
         raise ValueError(f"{where} must hold rows; it has none.")
@@ -115,7 +156,7 @@ def checked(
                 f"{', '.join(known)}. Every table needs the columns of the training table, and "
                 "those that flags name: add or rename the column, or correct the flag."
             )
-    table = as_numbers(table[columns])
+    given, table = table, as_numbers(table[columns])
     for name in columns:
         _numeric(table[name], where)
         bad = np.flatnonzero(~np.isfinite(table[name].to_numpy(dtype=float)))
@@ -124,6 +165,14 @@ def checked(
             raise ValueError(
                 f"{where}: column {name!r} must be complete and finite; {bad.size} cells are not, "
                 f"the first in data row {first}. Drop or impute these rows first."
+            )
+        require_exact(given[name], f"{where}: ")
+        large = np.flatnonzero(np.abs(table[name].to_numpy(dtype=float)) > _LARGEST)
+        if large.size:
+            raise ValueError(
+                f"{where}: numbers must be at most {_LARGEST:.1e}, which is what a forest holds; "
+                f"column {name!r} has {table[name].iloc[large[0]]:g} in data row "
+                f"{data_row(table, int(large[0]))}: divide the column, or leave it out."
             )
     return table
 
@@ -136,7 +185,8 @@ def _numeric(column: pd.Series, where: str) -> None:
     first = int(np.argmax(text.to_numpy(dtype=bool)))
     raise ValueError(
         f"{where}: column {column.name!r} must hold numbers; data row {first + 1} holds "
-        f"{column.iloc[first]!r}. Correct it, or encode the column as numbers."
+        f"{column.iloc[first]!r}. Correct it, encode the column as numbers, or leave it out (--key "
+        "where it only tells rows apart)."
     )
 
 

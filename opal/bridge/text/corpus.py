@@ -212,13 +212,18 @@ def faults(corpus: TextCorpus) -> tuple[str, ...]:
 
 
 def corpus_of(
-    frame: pd.DataFrame, test: pd.DataFrame | None = None, *, name: str = "own", key: int = 0
+    frame: pd.DataFrame,
+    test: pd.DataFrame | None = None,
+    *,
+    name: str = "own",
+    key: int = 0,
+    train_on_all: bool = False,
 ) -> TextCorpus:
     """Base, human, test and synthetic texts of a table.
 
     Base texts are those that a synthetic text was made from, and those of classes without synthetic
     texts; where there are none, half of the human texts that are not tested on. All other human
-    texts can be added.
+    texts are held back, as what synthetic ones are compared with when either is added.
 
     Args:
         frame: texts of humans, and of generators if there are any: tables of :func:`text_table`,
@@ -226,10 +231,12 @@ def corpus_of(
         test: human texts to test on; a third of the table's, at random, if None.
         name: of the corpus.
         key: chooses test and base texts.
+        train_on_all: whether all human texts that are not tested on are base texts; what synthetic
+            texts are worth in human ones is then not known.
 
     Raises:
-        ValueError: the rules of :func:`validate_texts`, too few human texts, or a test text of a
-            class that the table lacks.
+        ValueError: the rules of :func:`validate_texts`, too few human texts, a test text of a
+            class that the table lacks, or a class whose human texts are all tested on.
     """
     from opal.draws import as_key, named, on_host
 
@@ -249,17 +256,11 @@ def corpus_of(
             f"{len(test)} of the human texts, a third of each class, are tested on and never "
             "trained on: name a file of others to test on, and these are trained on"
         )
-    seeds = {seed for made in rest["seeds"] for seed in made}
-    is_base = human["id"].isin(seeds).to_numpy()
-    if is_base.any():
-        is_base = is_base | ~human["label"].isin(human["label"][is_base]).to_numpy()
-    else:
-        is_base = _share(one_spelling(human)[0], 0.5, rng)
-        notes.append(
-            f"no text is known to be made from one of the human texts: {int(is_base.sum())} of "
-            f"them, half of each class, are what all rules train on, and the other "
-            f"{int((~is_base).sum())} are added"
-        )
+    _require_apart(human, test)
+    is_base = np.ones(len(human), dtype=bool)
+    if not train_on_all:
+        is_base, why = _base(human, {seed for made in rest["seeds"] for seed in made}, rng)
+        notes += _held_back(human, is_base, why)
     parts = (human[is_base], human[~is_base], test)
     base, more, test = (each.reset_index(drop=True) for each in parts)
     _require(base, test, rest)
@@ -312,6 +313,46 @@ def _share(frame: pd.DataFrame, share: float, rng: np.random.Generator) -> np.nd
     for _, ids in frame.drop_duplicates("id").groupby("label")["id"]:
         chosen.update(rng.permutation(ids.to_numpy())[: round(share * len(ids))])
     return frame["id"].isin(chosen).to_numpy()
+
+
+def _base(
+    human: pd.DataFrame, seeds: Collection[str], rng: np.random.Generator
+) -> tuple[np.ndarray, str]:
+    """Which human texts are base texts [n], and why the others are not."""
+    is_base = human["id"].isin(seeds).to_numpy()
+    if is_base.any():
+        is_base = is_base | ~human["label"].isin(human["label"][is_base]).to_numpy()
+        return is_base, "no synthetic text was made from them"
+    half = _share(one_spelling(human)[0], 0.5, rng)
+    return half, "no text is known to be made from a human one, and half of each class are kept"
+
+
+def _held_back(human: pd.DataFrame, is_base: np.ndarray, why: str) -> Iterator[str]:
+    """What is said of human texts that are only added; nothing where there are none."""
+    counts = human["label"][~is_base].value_counts().sort_index()
+    if len(counts):
+        each = ", ".join(f"{n} of {spelling.shown(label)}" for label, n in counts.items())
+        yield (
+            f"{int((~is_base).sum())} of {len(human)} human texts ({each}) are held back: {why}. "
+            f"All rules train on the other {int(is_base.sum())}; those held back are added only "
+            "where human texts are compared with synthetic ones. To train on them too, at the "
+            "price of that comparison: --train-on-all (in Python train_on_all=True)"
+        )
+
+
+def _require_apart(human: pd.DataFrame, test: pd.DataFrame) -> None:
+    """Some text of every class must be left to train on once those that are tested on are not."""
+    human, test = one_spelling(human, test)
+    left = human["label"][~human["id"].isin(test["id"])]
+    gone = [label for label in labels_of(human) if label not in set(left)]
+    if gone:
+        n = int(human["label"].isin(gone).sum())
+        which = "all" if len(left) == 0 else f"those of {', '.join(map(spelling.shown, gone[:5]))}"
+        raise ValueError(
+            "test texts must be others than the texts to train on, and are the same: "
+            f"{which} ({n} of {len(human)} human texts) are among the test texts. Name a file of "
+            "other texts to test on, or none: a third of the human texts is then tested on."
+        )
 
 
 def _require(base: pd.DataFrame, test: pd.DataFrame, made: pd.DataFrame) -> None:

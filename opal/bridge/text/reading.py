@@ -94,49 +94,80 @@ def read_texts(
         ImportError: the hub is asked for, and the package ``datasets`` is not installed.
     """
     table = _hub(str(where)) if str(where).startswith(HUB) else read_strings(Path(where))
-    chosen = _resolved(columns or Columns(), list(table.columns), str(where))
-    try:
-        frame = _frame(table, chosen, source)
-        if drop_contradictions:
-            kept = frame[~_contradictory(frame)].reset_index(drop=True)
-            if kept.empty and len(frame):
-                raise ValueError(
-                    f"a text must have one label; all {len(frame)} have several. Correct them."
-                )
-            frame = kept
-        _check(frame, least, n_classes)
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{where}: a text holds half a character, {error.object[error.start : error.end]!r} in "
-            f"{error.object[:40]!r}. Write the texts as UTF-8."
-        ) from error
-    except ValueError as error:
-        raise ValueError(
-            f"{where} (text in column {chosen.text!r}, label in {chosen.label!r}): {error}"
-        ) from error
-    return frame
+    return TextFile(where, table, columns or Columns()).texts(
+        source=source, least=least, n_classes=n_classes, drop_contradictions=drop_contradictions
+    )
 
 
-def present(paths: Sequence[Path], columns: Columns) -> dict[Path, Columns]:
-    """Of the named columns, those that each file has.
+@dataclass(frozen=True, eq=False)
+class TextFile:
+    """A file of texts, or a data set of the hub, that was read once.
+
+    Attributes:
+        where: its path or name.
+        table: its cells, strings (:func:`opal.reading.read_strings`).
+        columns: what is where.
+    """
+
+    where: str | Path
+    table: pd.DataFrame
+    columns: Columns
+
+    def texts(
+        self,
+        *,
+        source: str = HUMAN,
+        least: int | None = None,
+        n_classes: int = 2,
+        drop_contradictions: bool = False,
+    ) -> pd.DataFrame:
+        """The table of its texts, as :func:`read_texts` gives it.
+
+        Raises:
+            ValueError: the rules of :func:`read_texts`.
+        """
+        chosen = _resolved(self.columns, list(self.table.columns), str(self.where))
+        try:
+            frame = _frame(self.table, chosen, source)
+            if drop_contradictions:
+                kept = frame[~_contradictory(frame)].reset_index(drop=True)
+                if kept.empty and len(frame):
+                    raise ValueError(
+                        f"a text must have one label; all {len(frame)} have several. Correct them."
+                    )
+                frame = kept
+            _check(frame, least, n_classes)
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{self.where}: a text holds half a character, "
+                f"{error.object[error.start : error.end]!r} in {error.object[:40]!r}. "
+                "Write the texts as UTF-8."
+            ) from error
+        except ValueError as error:
+            raise ValueError(
+                f"{self.where} (text in column {chosen.text!r}, label in {chosen.label!r}): {error}"
+            ) from error
+        return frame
+
+
+def read_each(paths: Sequence[Path], columns: Columns) -> dict[Path, TextFile]:
+    """The files, each read once, with those of the named columns that it has.
 
     Raises:
         ValueError: a file cannot be read.
         UnknownNameError: no file has a column of that name.
     """
-    there = {path: [str(name) for name in read_strings(path).columns] for path in paths}
-    every = list(dict.fromkeys(name for found in there.values() for name in found))
+    tables = {path: read_strings(path) for path in dict.fromkeys(paths)}
+    every = list(dict.fromkeys(name for table in tables.values() for name in table))
     wanted = {role: name for role, name in asdict(columns).items() if name is not None}
     for role, name in wanted.items():
         names.check("column", _parts(role, name, every), every)
 
-    def has(role: str, name: str, found: Sequence[str]) -> bool:
-        return set(_parts(role, name, found)) <= set(found)
+    def own(found: Sequence[str]) -> Columns:
+        has = {r: n for r, n in wanted.items() if set(_parts(r, n, found)) <= set(found)}
+        return Columns(**has)
 
-    return {
-        path: Columns(**{role: name for role, name in wanted.items() if has(role, name, found)})
-        for path, found in there.items()
-    }
+    return {path: TextFile(path, table, own(list(table))) for path, table in tables.items()}
 
 
 def read_files(
@@ -156,11 +187,9 @@ def read_files(
     Raises:
         ValueError: a file is unfit, no file has a column, or a synthetic text is called human.
     """
-    there = present([file, *([test] if test is not None else []), *synthetic], columns)
+    there = read_each([file, *([test] if test is not None else []), *synthetic], columns)
     frames = {
-        path: read_texts(
-            path,
-            own,
+        path: own.texts(
             source=path.stem if path in synthetic else HUMAN,
             n_classes=2 if path == file else 1,
             drop_contradictions=drop_contradictions,

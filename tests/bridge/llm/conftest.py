@@ -35,11 +35,10 @@ def serve() -> Iterator[Serve]:
 def client(monkeypatch: pytest.MonkeyPatch) -> Open:
     """Make a client of an endpoint; it waits little between attempts."""
     pytest.importorskip("openai", reason="needs the extra text")
-    from openai import _base_client
-
+    from opal.bridge.llm import breaker
     from opal.bridge.llm.client import OpenAIClient
 
-    monkeypatch.setattr(_base_client, "INITIAL_RETRY_DELAY", 0.01)
+    monkeypatch.setattr(breaker, "FIRST_WAIT", 0.01)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)

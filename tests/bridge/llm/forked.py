@@ -11,8 +11,9 @@ import sys
 from typing import Any
 from unittest.mock import patch
 
-from openai import AsyncOpenAI, _base_client
+from openai import AsyncOpenAI
 
+from opal.bridge.llm import breaker
 from opal.bridge.llm.budget import Limits
 from opal.bridge.llm.client import OpenAIClient
 from opal.bridge.llm.generate import generate
@@ -47,6 +48,6 @@ def say(number: int) -> None:
 
 if __name__ == "__main__":
     AsyncOpenAI(api_key="x").chat.completions  # noqa: B018  (what a client imports late)
-    with patch.object(_base_client, "INITIAL_RETRY_DELAY", 0.01):
+    with patch.object(breaker, "FIRST_WAIT", 0.01):
         for line in sys.stdin:
             fork(json.loads(line))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from opal.bridge.llm.database import LedgerError
 from opal.bridge.llm.generate import ReplayError, generate
 from opal.bridge.llm.ledger import Ledger
 from opal.bridge.llm.report import report
+from opal.bridge.llm.request import Reply
 from tests.bridge.llm.plain import Plain, indices
 from tests.bridge.llm.server import Seen, completion
 
@@ -278,6 +282,69 @@ def test_a_released_batch_of_a_price_stays_in_the_budget(
     assert (ledger.spent(), ledger.lost()) == (8 * each, 2 * each)
 
 
+EACH = PRICES.cost(91, 20)
+
+
+def cheap(line: Line, number: int = 1) -> Line:
+    """The true answer of a batch, which costs less than the worst case."""
+    made = result(line)
+    made["id"] = f"batch_req_{number}"
+    made["response"]["body"]["usage"] = {"prompt_tokens": 10, "completion_tokens": 5}
+    return made
+
+
+BILLED = PRICES.cost(10, 5)
+
+
+@pytest.mark.parametrize("between", ["nothing", "answered", "failed", "exported", "sent"])
+def test_late_answers_of_a_released_batch_are_billed_and_no_longer_lost(
+    ledger: Ledger, write: Write, tmp_path: Path, between: str
+) -> None:
+    budget = Budget(1.0, PRICES)
+    batch.export(WRITER, QUOTAS, ledger, tmp_path / "one.jsonl", budget=budget)
+    first = lines(tmp_path / "one.jsonl")
+    assert ledger.release() == 6
+    assert ledger.release() == 0
+    requests = [WRITER.request(group, i) for group, n in QUOTAS.items() for i in range(n)]
+    spent = lost = 0
+    for request in requests:
+        if between in ("answered", "failed", "sent"):
+            ledger.sent(request, EACH, 111)
+        if between == "answered":
+            ledger.done(request, Reply("another", 30, 2, "stop", "m"), 7)
+            spent += 7
+        if between == "failed":
+            ledger.failed(request, "http 504", "no", 0, final=False, lost=EACH)
+        if between in ("failed", "sent"):
+            lost += EACH
+    if between == "exported":
+        batch.export(WRITER, QUOTAS, ledger, tmp_path / "two.jsonl", budget=budget)
+        found = [cheap(line, 2) for line in lines(tmp_path / "two.jsonl")]
+        assert batch.load([write(found)], ledger, PRICES).done == 6
+        spent += 6 * BILLED
+    assert (ledger.lost(), ledger.spent()) == (6 * EACH + lost, 6 * EACH + lost + spent)
+    loaded = batch.load([write([cheap(line) for line in first])], ledger, PRICES)
+    taken = 0 if between in ("answered", "exported") else 6
+    assert (loaded.done, loaded.known, loaded.late) == (taken, 6 - taken, 6)
+    # Again, and nothing is counted twice.
+    for _ in range(2):
+        assert (ledger.lost(), ledger.spent()) == (lost, lost + spent + 6 * BILLED)
+        assert indices(generate(WRITER, QUOTAS, None, ledger)) == [0, 1, 2, 3, 0, 1]
+        again = batch.load([write([cheap(line) for line in first])], ledger, PRICES)
+        assert again == batch.Loaded(0, 0, 0, known=6)
+
+
+def test_a_late_error_of_a_released_batch_costs_nothing(
+    ledger: Ledger, write: Write, tmp_path: Path
+) -> None:
+    batch.export(WRITER, QUOTAS, ledger, tmp_path / "one.jsonl", budget=Budget(1.0, PRICES))
+    ledger.release()
+    error = {"response": None, "error": {"code": "batch_expired", "message": "too late"}}
+    late = [{"custom_id": line["custom_id"], **error} for line in lines(tmp_path / "one.jsonl")]
+    assert batch.load([write(late)], ledger, PRICES).late == 6
+    assert (ledger.lost(), ledger.spent()) == (0, 0)
+
+
 def test_an_error_of_all_is_told_and_bars_none_from_being_asked_again(
     ledger: Ledger, exported: list[Line], write: Write, tmp_path: Path
 ) -> None:
@@ -354,3 +421,29 @@ def test_files_are_not_overwritten_and_nothing_missing_writes_none(
     batch.load([write([result(line) for line in exported])], ledger)
     assert batch.export(WRITER, QUOTAS, ledger, tmp_path / "none.jsonl").requests == 0
     assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_a_load_that_is_killed_takes_all_or_nothing(tmp_path: Path) -> None:
+    path, answers, many = tmp_path / "l.db", tmp_path / "answers.jsonl", 5000
+    with Ledger(path) as ledger:
+        batch.export(WRITER, {"a": many}, ledger, tmp_path / "b.jsonl", budget=Budget(9.0, PRICES))
+    answers.write_text("\n".join(json.dumps(cheap(e)) for e in lines(tmp_path / "b.jsonl")))
+    command = [sys.executable, "-m", "tests.bridge.llm.load_batch", str(path), str(answers)]
+    for delay in (0.05, 0.3, 0.6):
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(delay)
+            process.kill()
+            process.wait(10)
+        with Ledger(path) as ledger:
+            told = report(ledger)
+            assert (told.done, told.waiting) in ((0, many), (many, 0))
+    with Ledger(path) as ledger:
+        done = report(ledger).done
+        loaded = batch.load([answers], ledger, PRICES)
+        assert (loaded.done, loaded.known) == (many - done, done)
+        assert (ledger.spent(), ledger.lost()) == (many * BILLED, 0)
+        assert indices(generate(WRITER, {"a": many}, None, ledger)) == [*range(many)]

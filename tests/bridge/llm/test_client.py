@@ -28,7 +28,14 @@ def ask(client: OpenAIClient) -> tuple[Reply, list[bool]]:
     """The reply, and whether the attempt before each may have been billed."""
     passed: list[bool] = []
 
-    async def gate(*, lost: bool = False, pause: Callable[[], float] | None = None) -> None:
+    async def gate(
+        *,
+        lost: bool = False,
+        pause: Callable[[], float] | None = None,
+        reason: Callable[[], str] | None = None,
+    ) -> None:
+        while pause is not None and (wait := pause()) > 0:
+            await asyncio.sleep(wait)
         passed.append(lost)
 
     async def work() -> Reply:

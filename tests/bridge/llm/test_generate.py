@@ -281,6 +281,25 @@ def test_the_budget_is_never_exceeded(serve: Serve, client: Open, ledger: Ledger
     assert len(server.seen) == 24
 
 
+def test_fifty_requests_at_a_time_do_not_pass_the_budget_together(
+    serve: Serve, client: Open, ledger: Ledger
+) -> None:
+    faults = ["cut", "ok", "reset", "429", "ok", "504", "ok", "ok"]
+    server = serve(
+        lambda seen: "ok" if seen.attempt else faults[int(seen.key[:4], 16) % 8], latency=0.02
+    )
+    each = (len("a 100 on rain") + 80 + 40) * 1e-6
+    budget = Budget(120.5 * each, PRICES)
+    with pytest.raises(BudgetError):
+        generate(
+            Plain(), {"a": 900}, client(server), ledger, limits=Limits(concurrency=50),
+            budget=budget,
+        )  # fmt: skip
+    total = sum(billed(seen) for seen in server.seen if seen.action != "429")
+    assert total <= 120.5 * each < total + 2 * each
+    assert ledger.spent() == pytest.approx(total * 1e9)
+
+
 def test_answers_that_are_lost_count_towards_the_budget(
     serve: Serve, client: Open, ledger: Ledger
 ) -> None:

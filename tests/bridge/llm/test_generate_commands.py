@@ -331,6 +331,40 @@ def test_what_a_batch_lacks_is_not_bought_at_once(
     assert len(server.seen) == 1
 
 
+def test_what_may_be_lost_is_told_in_errors_dry_runs_and_offline(
+    imitate: Start,
+    inside: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from opal.bridge.llm import breaker
+
+    monkeypatch.setattr(breaker, "FIRST_WAIT", 0.01)
+    server = imitate(plan=lambda seen: "504")
+    words = (*TEXT, *at(server), "--per-class", 2)
+    said = run(capsys, *words, status=2)
+    assert len(server.seen) == 5
+    lost = said.partition(" may be lost")[0].rpartition("(")[2]
+    assert float(lost) > 0
+    assert f"note: {lost} may be lost" in run(capsys, *words, "--dry-run")
+    assert f"({lost} may be lost" in run(capsys, *words, "--offline", status=2)
+    server.plan = lambda seen: "ok"
+    run(capsys, *words)
+    assert f"{lost} may be lost" in run(capsys, *words, "--offline")
+    assert "there is nothing to release" in run(capsys, *words, "--offline", "--batch-release")
+
+
+def test_a_remedy_is_shown_however_long_a_server_speaks(
+    imitate: Start, inside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = imitate(plan=lambda seen: "400")
+    server.said = "bla " * 3000 + "max_tokens is too large: at most 64 completion tokens."
+    said = run(capsys, *TEXT, *at(server), "--per-class", 2, status=2)
+    assert " … (12,0" in said
+    assert "Ask for fewer with --max-tokens." in said
+    assert len(said) < 700
+
+
 REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("unlabelled", {"--fill-to": 12}, "label must be a string that is not empty"),
     ("empty", {"--fill-to": 12}, "text must be a string that is not empty"),
@@ -422,9 +456,9 @@ def test_a_missing_key_is_told(
 def test_an_unreachable_endpoint_is_told(
     inside: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from openai import _base_client
+    from opal.bridge.llm import breaker
 
-    monkeypatch.setattr(_base_client, "INITIAL_RETRY_DELAY", 0.01)
+    monkeypatch.setattr(breaker, "FIRST_WAIT", 0.01)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"

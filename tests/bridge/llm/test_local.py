@@ -71,7 +71,12 @@ def request(client: LocalClient, index: int = 0, **other: object) -> Request:
     return replace(usual, **other)  # type: ignore[arg-type]
 
 
-async def no_wait(*, lost: bool = False, pause: Callable[[], float] | None = None) -> None:
+async def no_wait(
+    *,
+    lost: bool = False,
+    pause: Callable[[], float] | None = None,
+    reason: Callable[[], str] | None = None,
+) -> None:
     del lost
 
 

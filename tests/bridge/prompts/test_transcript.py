@@ -33,6 +33,23 @@ def test_a_long_line_that_is_nearly_a_rule_takes_no_time(part: str) -> None:
     assert (len(found.rows), len(found.rejected)) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    "part",
+    ["*", "_", "`", "* ", "- ", "1) ", "a) ", "#1 ", " *a", " _a", " `a", "|", ";", "1,", "<"],
+)
+@pytest.mark.parametrize("form", ["age is {}", "- {} is 1", "{}"])
+def test_a_long_line_of_one_mark_takes_time_as_its_length(part: str, form: str) -> None:
+    """A pattern that reads the line again from each place needs 16 times as long, not 4."""
+    taken = []
+    for n in (20_000, 80_000):
+        line = form.format((part * n)[:n])
+        start = time.process_time()
+        found = transcript.parse(f"age is 4, y is 1.\n{line}\n", ["age", "y"])
+        taken.append(time.process_time() - start)
+        assert found.rows.to_dict("split")["data"] == [[4, 1]]
+    assert taken[1] < 9 * taken[0] + 0.2
+
+
 def test_rows_keep_their_order_and_columns() -> None:
     found = transcript.parse(TEXT)
     assert list(found.rows.columns) == ["age", "sex", "y"]
@@ -60,6 +77,7 @@ def test_every_rejected_line_has_its_number_and_reason(line: int, reason: str) -
 def test_every_line_is_a_row_a_rejection_or_blank() -> None:
     found = transcript.parse(TEXT)
     assert len(found.rows) + len(found.rejected) + found.n_blank == found.n_lines
+    assert found.n_marks == 0
 
 
 def test_given_columns_decide() -> None:
@@ -132,7 +150,7 @@ def test_marks_around_rows_are_no_part_of_them(form: str, part: str, as_: str) -
         assert found.rejected == ()
         assert list(found.rows.columns) == ["bmi", "smokes", "sick"]
         assert found.rows.to_numpy().tolist() == READ
-        assert len(found.rows) + found.n_blank == found.n_lines
+        assert len(found.rows) + found.n_blank + found.n_marks == found.n_lines
 
 
 @pytest.mark.parametrize(
@@ -163,7 +181,7 @@ def test_lines_of_a_table_that_are_no_rows_are_rejected() -> None:
     assert found.rows.to_dict("records") == [{"a": 1.0, "b": 2.0}]
     assert [line.line for line in found.rejected] == [1, 5, 6, 7]
     assert found.rejected[1].reason == "the value of 'b' must be a number; got 'many'"
-    assert found.n_blank == 2
+    assert (found.n_blank, found.n_marks) == (0, 2)  # the header and its rule
 
 
 def test_a_name_that_begins_as_a_list_does_is_kept_where_it_is_named() -> None:
@@ -191,6 +209,42 @@ def test_commas_within_numbers_are_never_read_as_others() -> None:
     found = transcript.parse("a is 3,5; b is 1\na is 3.5; b is 1\n")
     assert found.rows.to_dict("records") == [{"a": 3.5, "b": 1.0}]
     assert found.rejected[0].reason == "the value of 'a' must be a number; got '3,5'"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "age is 41,5, class is 1.\nage is 3, class is 0.\n",
+        "age is 41,5,class is 1\nage is 3,class is 0\n",
+        "- age is 41,5; class is 1\n- age is 3; class is 0\n",
+        "age;class\n41,5;1\n3;0\n",
+        "age\tclass\n41,5\t1\n3\t0\n",
+        "| age | class |\n|---|---|\n| 41,5 | 1 |\n| 3 | 0 |\n",
+    ],
+)
+def test_decimal_commas_are_read_where_they_can_be_nothing_else(text: str) -> None:
+    found = transcript.parse(text)
+    assert found.rows.to_dict("split")["data"] == [[41.5, 1], [3.0, 0]]
+    assert found.rows["class"].dtype.kind == "i"
+    assert found.rejected == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a is 1,250, b is 1\na is 1, b is 2\n", "each part must be `name is value`; got '250'"),
+        ("a is 1, 250, b is 1\na is 1, b is 2\n", "each part must be `name is value`; got '250'"),
+        ("|a|b|\n|--|--|\n|1,250|1|\n|1|2|\n", "the value of 'a' must be a number; got '1,250'"),
+        ("a;b\n1.250,5;1\n1;2\n", "the value of 'a' must be a number; got '1.250,5'"),
+    ],
+)
+def test_what_may_be_thousands_is_rejected(text: str, reason: str) -> None:
+    assert [line.reason for line in transcript.parse(text, ["a", "b"]).rejected] == [reason]
+
+
+def test_a_name_may_begin_with_a_digit_behind_a_comma() -> None:
+    found = transcript.parse("a is 1,2nd is 3\na is 4,2nd is 5\n")
+    assert found.rows.to_dict("split")["data"] == [[1, 3], [4, 5]]
 
 
 def test_gpt4_text_is_the_published_rows(mirror: Path) -> None:

@@ -254,9 +254,12 @@ def test_wrong_labels_are_found_and_honest_ones_are_not(draw: Draw) -> None:
 
 def test_a_continuous_label_has_no_classes(draw: Draw) -> None:
     case = Case("", draw(EVEN, 2), draw(EVEN, 1))
-    tables = cases.Tables.of([case], None, "x1", ())
+    with pytest.raises(ValueError, match=r"at least 2 different real rows to be audited; 'x1="):
+        cases.Tables.of([case], None, "x1", ())
+    made, train = (t.assign(x1=np.arange(len(t)) % 12) for t in (case.synthetic, case.train))
+    tables = cases.Tables.of([Case("", made, train)], None, "x1", ())
     [row] = labels(tables, Grouping.of(tables.real, "x1", ()), 5, 0)
-    assert row["reason"].startswith("needs 2 to 10 values of the label; there are 1")
+    assert row["reason"] == "needs 2 to 10 values of the label; there are 12"
 
 
 def test_copies_behind_a_key_are_found(draw: Draw) -> None:

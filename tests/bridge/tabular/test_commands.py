@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -141,7 +143,18 @@ def test_audit_of_own_files(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     table = pd.read_csv(files[0])
     table.iloc[:3] = pd.read_csv(trains[0]).iloc[:3].to_numpy()
     table.to_csv(files[0], index=False)
-    words = ("audit", *files, "--train", *trains, "--target", "y", "--group", "side", "--rows", 60)
+    words = (
+        "audit",
+        *files,
+        "--train",
+        *trains,
+        "--target",
+        "y",
+        "--attribute",
+        "side",
+        "--rows",
+        60,
+    )
     found = json.loads(run(capsys, *words, "--json"))
     assert found["n_rows"] == 120
     assert found["copies"]["train"]["by_file"] == {str(files[0]): 3, str(files[1]): 0}
@@ -160,7 +173,7 @@ def test_keys_of_text_are_left_out_where_they_are_named(
     made = tmp_path / "made.csv"
     train.head(20).to_csv(made, index=False)  # without the key, as models are asked for rows
     words = ("audit", made, "--train", named, "--target", "y", "--json")
-    assert "needs a column 'who'" in run(capsys, *words, status=2)
+    assert "leave it out (--key" in run(capsys, *words, status=2)
     found = json.loads(run(capsys, *words, "--key", "who"))
     assert found["copies"]["train"]["exact"] == 20
     assert "unknown column of" in run(capsys, *words, "--key", "whom", status=2)
@@ -324,3 +337,115 @@ def test_listed_audit_and_mirror_folder(mirror: Path, capsys: pytest.CaptureFixt
     named = ("--target", "gender", "--tasks", "imbalanced", "--classifiers", "logistic", "--json")
     assert json.loads(run(capsys, *words, *named))["max_abs_difference"] <= 1e-9
     assert os.environ["OPAL_DATA_MIRROR"] == str(mirror)
+
+
+def _own(folder: Path, out: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> list[str]:
+    """Flags for a table of one's own whose files were changed."""
+    names = {
+        "train": "train_colsbase_size40_total200_rand1",
+        "test": "test_colsbase_size200_rand1",
+        "synthetic": "train_generate_colsbase_rand1",
+    }
+    words = []
+    for role, name in names.items():
+        path = out / f"{role}.csv"
+        change(pd.read_csv(inside(folder) / f"{name}.csv")).to_csv(path, index=False)
+        words += [f"--{role}", str(path)]
+    return [*words, "--target", "y"]
+
+
+def _numbered(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(number=range(1, len(table) + 1))[["number", *table.columns]]
+
+
+def _errors(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
+    found = json.loads(run(capsys, "evaluate", *words, *LIGHT, "--json"))
+    return {arm["arm"]: arm["balanced_error"] for arm in found["evaluations"][0]["arms"]}
+
+
+def test_a_column_that_numbers_rows_is_no_feature(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The numbers change nothing, are told, and synthetic rows need not have them."""
+    bare = _errors(capsys, *_own(folder, tmp_path, lambda t: t), "--out", tmp_path / "out")
+    words = (*_own(folder, tmp_path, _numbered), "--out", tmp_path / "out")
+    made = tmp_path / "synthetic.csv"
+    for _ in range(2):
+        assert _errors(capsys, *words) == bare
+        pd.read_csv(made).drop(columns="number", errors="ignore").to_csv(made, index=False)
+    assert "they only tell rows apart: number" in run(capsys, "evaluate", *words, *LIGHT)
+    assert "they only tell rows apart: number" in (tmp_path / "out/tabular.md").read_text()
+
+
+def test_a_key_of_words_is_left_out_where_it_is_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = _errors(capsys, *_own(folder, tmp_path, lambda t: t), "--out", tmp_path / "out")
+
+    def named(table: pd.DataFrame) -> pd.DataFrame:
+        return _numbered(table).assign(number=[f"p{k}" for k in range(len(table))])
+
+    words = (*_own(folder, tmp_path, named), "--out", tmp_path / "out")
+    assert "--key" in run(capsys, "evaluate", *words, *LIGHT, status=2)
+    assert _errors(capsys, *words, "--key", "number") == bare
+    wrong = run(capsys, "evaluate", *words, "--key", "nunber", status=2)
+    assert "did you mean 'number'?" in wrong
+    assert "--key needs --train or --folder" in run(capsys, "evaluate", "--key", "x1", status=2)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "audit"])
+@pytest.mark.parametrize(
+    ("value", "match"), [("1e300", "at most 3.4e+38"), ("12345678901234567891", "beyond 2^53")]
+)
+def test_numbers_that_no_classifier_holds_are_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, value: str,
+    match: str,
+) -> None:  # fmt: skip
+    def large(table: pd.DataFrame) -> pd.DataFrame:
+        return table.assign(x1=[value if k == 3 else str(k % 7) for k in range(len(table))])
+
+    words = _own(folder, tmp_path, large)
+    if command == "audit":
+        words = [words[5], *words[:4], *words[6:]]
+    error = run(capsys, command, *words, status=2)
+    assert match in error
+    assert "'x1'" in error
+    assert "data row 4" in error
+
+
+def test_a_label_that_is_an_amount_is_not_audited(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = _own(folder, tmp_path, lambda t: t)
+    error = run(capsys, "audit", words[5], "--train", words[1], "--target", "x1", status=2)
+    assert "at least 2 different real rows" in error
+    assert "name a --target of classes" in error
+
+
+@pytest.mark.parametrize("flag", ["--attribute", "--group"])
+def test_one_word_names_the_attribute_in_all_commands(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    words = (*_own(folder, tmp_path, lambda t: t), flag, "sid")
+    for command in (
+        ("evaluate", *words),
+        ("audit", words[5], *words[:4], *words[6:]),
+        ("generate", words[1], *words[6:], "--per-group", 5, "--fine-tune", "gpt2"),
+        ("generate", words[1], *words[6:], "--per-group", 5, "--model", "m", "--dry-run"),
+    ):
+        assert "did you mean 'side'?" in run(capsys, *command, status=2)
+    columns = ("--tables", "craft", flag, "sid")
+    assert "--attribute needs --folder" in run(capsys, "scaling", *columns, status=2)
+
+
+def test_parsed_numbers_are_those_of_the_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Decimal commas are read, counts stay whole, and the header of a table is no blank line."""
+    text, out = tmp_path / "said.txt", tmp_path / "rows.csv"
+    text.write_text("| age | dose |\n|---|---|\n| 41 | 2,5 |\n| 40 | 3,25 |\n")
+    said = " ".join(run(capsys, "parse", text, "--out", out).split())
+    assert "0 blank, 2 that only mark something" in said
+    assert out.read_text() == "age,dose\n41,2.5\n40,3.25\n"
+    found = json.loads(run(capsys, "parse", text, "--json"))
+    assert json.dumps(found["rows"]) == "[[41, 2.5], [40, 3.25]]"

@@ -10,7 +10,7 @@ from scipy import stats
 from opal.bridge.tabular import arms, classifiers, datasets, sound, splits
 from opal.bridge.tabular.arms import TrainingRows
 from opal.bridge.tabular.sound import SoundSettings
-from opal.bridge.tabular.splits import SplitArrays, TableRows
+from opal.bridge.tabular.splits import SplitArrays, TableRows, load_features
 from tests.bridge.conftest import Draw
 
 LIGHT = SoundSettings(folds=3, trees=30, draws=1)
@@ -159,7 +159,7 @@ def test_lone_row_of_a_group_leaves_smote_out_and_the_rest_works(folder: Path) -
     frame = evaluate(folder, "imbalanced", "logistic")
     assert "smote" not in set(frame["arm"])
     assert frame["value"].notna().all()
-    reasons = sound.left_out(datasets.from_folder(folder), "imbalanced")
+    reasons = sound.left_out(load_features(datasets.from_folder(folder), "imbalanced"))
     assert list(reasons) == ["smote"]
 
 

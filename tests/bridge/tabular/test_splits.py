@@ -63,7 +63,7 @@ def test_label_need_not_be_the_last_column(folder: Path) -> None:
     [
         ("x2", "", r"'x2' must be complete and finite; 1 cells are not, the first in data row 5"),
         ("x2", "inf", "'x2' must be complete and finite"),
-        ("x3", "tall", "'x3' must hold numbers; data row 5 holds 'tall'. Correct it, or encode"),
+        ("x3", "tall", "'x3' must hold numbers; data row 5 holds 'tall'. Correct it, encode"),
         ("y", 2, r"labels must be 0 or 1; column 'y' also holds 2"),
     ],
 )

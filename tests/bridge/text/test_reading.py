@@ -13,7 +13,7 @@ import pytest
 
 from opal.bridge.prompts.common import identity
 from opal.bridge.text.corpus import COLUMNS, text_table
-from opal.bridge.text.reading import LEAST, Columns, present, read_files, read_texts, write_texts
+from opal.bridge.text.reading import LEAST, Columns, read_each, read_files, read_texts, write_texts
 from opal.reading import read_strings
 
 HOSTILE = (
@@ -251,7 +251,8 @@ def test_several_columns_are_lines_of_one_text(tmp_path: Path) -> None:
     )
     refused(path, r"has no usual name. Name it with --text-column, several with commas between")
     plain = save(tmp_path / "made.jsonl", rows("yes", "no"))
-    assert present([path, plain], pairs) == {path: pairs, plain: Columns()}
+    found = read_each([path, plain], pairs)
+    assert {each: own.columns for each, own in found.items()} == {path: pairs, plain: Columns()}
     whole, _ = read_files(path, None, [plain], pairs)
     assert whole["text"].tolist() == [*expected, "text 0", "text 1"]
     refused(
@@ -290,7 +291,11 @@ def test_columns_that_are_not_there_are_told(tmp_path: Path) -> None:
         ("a.txt", b"x", r"must end in one of \.csv, .*; got '\.txt'"),
         ("a.csv", b"", "No columns to parse"),
         ("a.csv", b"text,label\n", "there are none"),
-        ("a.csv", b'text,label\n"cut off,a\n', "EOF inside string"),
+        (
+            "a.csv",
+            b'text,label\n"cut off,a\n',
+            "a quote .* in line 2 is never closed",
+        ),
         ("a.csv", b"text,label\na,b,c\n", "more fields than its header"),
         ("a.csv", "text,label\ncaf\u00e9,a\n".encode("latin-1"), "not UTF-8 .* save it as UTF-8"),
         ("a.tsv", b"text\tlabel\na\t\xff\n", "with tabs .* not UTF-8 .*0xff"),

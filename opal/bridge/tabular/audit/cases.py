@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from opal.bridge.prompts.common import LEAST_ROWS, require_enough
+from opal.bridge.tabular.identifiers import identifiers
 from opal.bridge.tabular.splits import checked
 from opal.reading import require_frame
 
 ALL = "all rows"
 MOST_LEVELS = 10
-_LEAST_UNIQUE = 50
-_RANGE = 10  # of numbers, for each row that they number
+_REAL = {"train": "training", "test": "test"}  # tables of a case, and how messages call them
+_MADE = ("synthetic", "generated")
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,12 @@ class Tables:
     ) -> Tables:
         """Every table with the columns of the first training table, less those that are keys.
 
-        A key holds whole numbers, all different in every real table, of a range that is at most
-        ten times as large as the table: it numbers rows. Amounts may differ in all rows too: these
-        are kept, but :attr:`bare`.
+        Keys are the columns that number the real rows, see
+        :func:`opal.bridge.tabular.identifiers.identifiers`; synthetic rows need not have them.
+        Other columns in which all rows differ are kept, but not in :attr:`bare`.
 
         Raises:
-            ValueError: there is no case, or a table is unfit; see
+            ValueError: there is no case, a label has one real row alone, or a table is unfit; see
                 :func:`opal.bridge.tabular.splits.checked`.
         """
         if not cases:
@@ -70,32 +72,17 @@ class Tables:
                 f"{cases[0].name} has none beside {target!r}: give the whole table."
             )
         needed = [target, *attributes]
-        done = []
-        for case in cases:
-            if case.synthetic.empty:
-                raise ValueError(f"{case.name} must hold synthetic rows; it has none.")
-            where = {
-                "synthetic": case.name,
-                "train": f"the training table of {case.name}",
-                "test": f"the test table of {case.name}",
-                "generated": case.name,
-            }
-            fit = {
-                role: checked(getattr(case, role), columns, needed, told)
-                for role, told in where.items()
-                if getattr(case, role) is not None
-            }
-            done.append(replace(case, **fit))
+        done = [_fit(case, tuple(_REAL), columns, needed) for case in cases]
         if source is not None:
             source = checked(source, columns, needed, "the source table")
-        real = [table for case in done for table in (case.train, case.test) if table is not None]
-        whole = [*real, *([] if source is None else [source])]
-        different = _different(whole, needed)
-        found = [name for name in different if all(_numbers(table[name]) for table in whole)]
-        bare = [_without(case, found) for case in done]
-        source = None if source is None else source.drop(columns=found)
-        apart = tuple(name for name in different if name not in found)
-        return cls(tuple(bare), source, target, tuple(attributes), tuple(found), apart)
+        real = [table for case in done for table in (case.train, case.test, source)]
+        found, apart = identifiers([table for table in real if table is not None], needed)
+        columns = [name for name in columns if name not in found]
+        bare = (_fit(case, (*_REAL, *_MADE), columns, needed) for case in done)
+        source = None if source is None else source[columns]
+        tables = cls(tuple(bare), source, target, tuple(attributes), found, apart)
+        _require_classes(tables.real, target)
+        return tables
 
     @property
     def bare(self) -> tuple[tuple[Case, ...], pd.DataFrame | None]:
@@ -122,24 +109,29 @@ class Tables:
         return [name for name in self.real.columns if name != self.target]
 
 
-def _different(real: Sequence[pd.DataFrame], needed: Sequence[str]) -> list[str]:
-    """Columns of whole numbers in which all rows of a table differ."""
-    large = [table for table in real if len(table) >= _LEAST_UNIQUE]
-    names = [name for name in real[0].columns if name not in needed] if large else []
-    return [
-        name
-        for name in names
-        if all(t[name].is_unique for t in real) and all((t[name] % 1 == 0).all() for t in real)
-    ][: len(real[0].columns) - 2]  # a feature is left
+def _require_classes(real: pd.DataFrame, target: str) -> None:
+    """Refuse a label that is an amount: a class has two different rows, as for a fine-tuning."""
+    counts = real.drop_duplicates()[target].value_counts()
+    named = {f"{target}={value:g}": int(n) for value, n in counts.items()}
+    remedy = "name a --target of classes, join small ones, or collect more"
+    require_enough(named, LEAST_ROWS, "real rows", "audited", remedy)
 
 
-def _numbers(column: pd.Series) -> bool:
-    return bool(column.max() - column.min() < _RANGE * len(column))
+def _fit(case: Case, roles: Sequence[str], columns: list[str], needed: Sequence[str]) -> Case:
+    """A case whose tables of these roles are checked, and have these columns."""
+    if case.synthetic.empty:
+        raise ValueError(f"{case.name} must hold synthetic rows; it has none.")
+    told = {role: f"the {name} table of {case.name}" for role, name in _REAL.items()}
+    fit = {
+        role: checked(getattr(case, role), columns, needed, told.get(role, case.name))
+        for role in roles
+        if getattr(case, role) is not None
+    }
+    return replace(case, **fit)
 
 
 def _without(case: Case, names: Sequence[str]) -> Case:
-    roles = ("synthetic", "train", "test", "generated")
-    tables = {role: getattr(case, role) for role in roles}
+    tables = {role: getattr(case, role) for role in (*_REAL, *_MADE)}
     given = {role: table for role, table in tables.items() if table is not None}
     return replace(case, **{role: t.drop(columns=list(names)) for role, t in given.items()})
 

@@ -117,8 +117,9 @@ def audit_cases(
         seed: seed of the folds and forests.
 
     Raises:
-        ValueError: a column is missing or misspelt, holds text, or has an empty cell; there are
-            fewer training rows than ``prompt_rows``; or ``seed`` is out of range.
+        ValueError: a column is missing or misspelt, holds text, or has an empty cell; a label has
+            one real row alone, as amounts have; there are fewer training rows than
+            ``prompt_rows``; or ``seed`` is out of range.
     """
     validation.require_seed(seed)
     validation.require_at_least("prompt_rows", prompt_rows, 0)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -26,7 +26,7 @@ class AuditRows:
 
     Examples:
         opal tabular audit --datasets openmlDiabetes gender
-        opal tabular audit made.csv --train mine.csv --test held_out.csv --target y --group sex
+        opal tabular audit made.csv --train mine.csv --test held_out.csv --target y --attribute sex
     """
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
@@ -39,7 +39,7 @@ class AuditRows:
     """The full table that training and test rows were drawn from."""
     target: str | None = None
     """Label column; the last column of the training table by default."""
-    group: tuple[str, ...] = ()
+    attribute: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--group"])] = ()
     """Attribute columns that, with the label, make the groups."""
     key: tuple[str, ...] = ()
     """Columns that only tell rows apart, as an id: they are left out. Whole numbers that number the
@@ -88,11 +88,11 @@ class AuditRows:
             )
         if self.files and not self.train:
             raise ValueError("an audit needs the training table that the model saw: name --train.")
-        own = ("train", "test", "source", "target", "group", "key", "prompt_rows")
+        own = ("train", "test", "source", "target", "attribute", "key", "prompt_rows")
         if not self.files and any(getattr(self, name) for name in own):
             raise ValueError(
-                "--train, --test, --source, --target, --group, --key and --prompt-rows need FILES "
-                "to audit; got none."
+                "--train, --test, --source, --target, --attribute, --key and --prompt-rows need "
+                "FILES to audit; got none."
             )
 
     def _listed(self, dataset: Dataset, task: str) -> tuple[str, Callable[[], dict[str, Any]]]:
@@ -145,7 +145,7 @@ class AuditRows:
             cases,
             source=None if self.source is None else self._read(self.source),
             target=self.target or str(cases[0].train.columns[-1]),
-            attributes=self.group,
+            attributes=self.attribute,
             prompt_rows=self.prompt_rows,
             seed=self.seed,
         )

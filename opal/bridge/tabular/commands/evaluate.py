@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 from opal import names
 
@@ -54,8 +56,11 @@ class EvaluateRows:
     """The full table that training and test rows were drawn from, where there is one."""
     target: str | None = None
     """Label column (0 and 1) of --folder or --train; the last column by default."""
-    attribute: str | None = None
+    attribute: Annotated[str | None, tyro.conf.arg(aliases=["--group"])] = None
     """Attribute column: groups are then (attribute is non-zero, label)."""
+    key: tuple[str, ...] = ()
+    """Columns of --folder or --train that only tell rows apart, as an id: they are left out. The
+    sound protocol leaves whole numbers that number the real rows out without it, and says so."""
     trees: int = 300
     """Trees of the sound protocol's forest."""
     folds: int = 5
@@ -144,7 +149,7 @@ class EvaluateRows:
             )
         if self.train is None and (lost := given & {"test", "synthetic", "source"}):
             raise ValueError(f"--{min(lost)} needs --train; without it, it would be ignored.")
-        if not given & {"train", "folder"} and (lost := given & {"target", "attribute"}):
+        if not given & {"train", "folder"} and (lost := given & {"target", "attribute", "key"}):
             raise ValueError(
                 f"--{min(lost)} needs --train or --folder; listed datasets have their own."
             )
@@ -156,14 +161,21 @@ class EvaluateRows:
         if sum(ways) > 1:
             raise ValueError("--datasets, --folder and --train exclude one another; name one.")
         if self.folder is not None:
-            return [datasets.from_folder(_folder(self.folder), self.target, self.attribute)]
+            where = _folder(self.folder)
+            return [datasets.from_folder(where, self.target, self.attribute, keys=self.key)]
         if self.train is None:
             return [datasets.listed(n) for n in dict.fromkeys(self.datasets or datasets.NAMES)]
         if self.test is None:
             raise ValueError("--train needs --test: errors are measured on rows not trained on.")
         return [
             datasets.from_tables(
-                self.train, self.test, self.synthetic, self.source, self.target, self.attribute
+                self.train,
+                self.test,
+                self.synthetic,
+                self.source,
+                self.target,
+                self.attribute,
+                keys=self.key,
             )
         ]
 

@@ -39,7 +39,7 @@ class GenerateRows(Asking):
     what was computed is kept in --work.
 
     Examples:
-        opal tabular generate mine.csv --target y --group sex --fill-to 200 --model gpt-4o
+        opal tabular generate mine.csv --target y --attribute sex --fill-to 200 --model gpt-4o
         --price-input 2.5 --price-output 10 --budget 5 --dry-run
         opal tabular generate mine.csv --target y --per-group 50 --local ./models/llama
         opal tabular generate mine.csv --target y --per-group 50 --fine-tune gpt2 --device cuda
@@ -50,7 +50,7 @@ class GenerateRows(Asking):
     """Training table (CSV or Parquet), numbers only."""
     target: str | None = None
     """Label column; the last one by default."""
-    group: tuple[str, ...] = ()
+    attribute: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--group"])] = ()
     """Attribute columns that, with the label, make the groups."""
     fill_to: int | None = None
     """Originals and synthetic rows of a group together."""
@@ -87,7 +87,7 @@ class GenerateRows(Asking):
 
         same = ("target", "fill_to", "per_group", "table_out")
         flags: dict[str, Any] = {name: getattr(self, name) for name in same}
-        flags |= {"attributes": self.group, "name": str(self.file)}
+        flags |= {"attributes": self.attribute, "name": str(self.file)}
         self._check_way()
         if self.fine_tune is not None:
             tuning = self._tuning(self.fine_tune)
@@ -173,10 +173,11 @@ class ParseRows:
             "columns": list(found.rows.columns),
             "n_lines": found.n_lines,
             "n_blank": found.n_blank,
+            "n_marks": found.n_marks,
             "n_rows": len(found.rows),
             "n_rejected": len(found.rejected),
             "rejected": [asdict(rejection) for rejection in found.rejected],
-            "rows": found.rows.to_numpy().tolist(),
+            "rows": found.rows.to_dict("split")["data"],
             "out": str(self.out) if self.out else None,
         }
 

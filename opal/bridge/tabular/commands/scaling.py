@@ -45,9 +45,9 @@ class ScaleRows:
     """A folder of the same layout: seed.csv, test.csv, train and MAKER files by label (0 and 1)
     for the imbalanced task, by attribute unlike or like the label (_neg, _pos) for the spurious
     one: train0.csv, train_neg.csv, MAKER0.csv, MAKER1.csv, MAKER_neg.csv, MAKER_pos.csv, ..."""
-    label: str | None = None
+    label: Annotated[str | None, tyro.conf.arg(aliases=["--target"])] = None
     """Label column (0 and 1) of --folder; the last column of seed.csv by default."""
-    attribute: str | None = None
+    attribute: Annotated[str | None, tyro.conf.arg(aliases=["--group"])] = None
     """Attribute column of --folder: groups are (attribute is not at its least value, label)."""
     generator_rows: tuple[tuple[str, int], ...] = ()
     """Makers of --folder, and how many real rows the generator of each was fitted to."""

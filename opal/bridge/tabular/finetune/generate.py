@@ -19,9 +19,9 @@ from opal.bridge.tabular.finetune.report import FineTunedRows, check_paths, writ
 from opal.bridge.tabular.finetune.rows import RowTexts
 from opal.bridge.tabular.finetune.sampling import GroupDraws, RowWriter
 from opal.bridge.tabular.finetune.training import RowTuning, train
+from opal.bridge.tabular.identifiers import without_identifiers
 from opal.files import writable_folder
 
-_LEAST = 2  # different rows of a group
 Values = tuple[tuple[int, float], ...]  # of a group, by column
 
 
@@ -50,7 +50,8 @@ def fine_tune_rows(
     beside it with their reasons, and a record of all in JSON beside the rows.
 
     Args:
-        table: training rows, numbers only.
+        table: training rows, numbers only. Columns that number them are left out, see
+            :func:`opal.bridge.tabular.identifiers.identifiers`.
         tuning: model, training, draws and files.
         target: label column; the last one if None.
         attributes: columns that, with the label, make the groups.
@@ -68,7 +69,7 @@ def fine_tune_rows(
             a group.
     """
     check_paths(tuning.out, table_out, source)
-    found = numeric(table)
+    found, note = without_identifiers(numeric(table), target, attributes)
     groups, counts = _groups(found, target, attributes, name)
     wanted = samples_wanted(counts, fill_to=fill_to, each=per_group, flag="--per-group")
     if not any(wanted.values()):
@@ -90,6 +91,7 @@ def fine_tune_rows(
     about = {
         "groups": {g: {"originals": counts[g], "asked": n} for g, n in wanted.items()},
         "generator": generator | settings,
+        "notes": note,
     }
     return write(found, written, wanted, about, tuning.out, table_out)
 
@@ -105,7 +107,7 @@ def _groups(
     if len(by) == len(columns):
         raise ValueError(
             f"a row needs a column beside those of its group; {', '.join(by)} are all there are: "
-            "name fewer with --group."
+            "name fewer with --attribute."
         )
     groups, counts, different = {}, {}, {}
     for key, rows in table.groupby(by):
@@ -118,7 +120,7 @@ def _groups(
             f"{name} must have at least 2 groups; it has {next(iter(groups))!r} alone: name "
             "another --target."
         )
-    common.require_enough(different, _LEAST, "rows")
+    common.require_enough(different, common.LEAST_ROWS, "rows")
     return groups, counts
 
 

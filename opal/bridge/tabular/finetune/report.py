@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from opal.bridge import render
 from opal.bridge.llm.report import counts, write_lines
 from opal.bridge.tabular.finetune.sampling import GroupDraws, Written, rejections
+from opal.columns import as_whole
 from opal.files import require_distinct, write_atomically, write_json
 
 
@@ -70,7 +70,7 @@ def write(
         "rejected_out": str(rejected_out),
         "table_out": str(table_out) if table_out else None,
     }
-    made = _table(rows, table)
+    made = as_whole(pd.DataFrame(rows, columns=list(table.columns), dtype=float), table)
     write_lines(out, (_line(result["generator"], made.columns, *each) for each in kept))
     write_lines(rejected_out, _rejected(draws))
     if table_out is not None:
@@ -113,13 +113,6 @@ def _rows(table: pd.DataFrame) -> list[tuple[float, ...]]:
     return list(map(tuple, table.to_numpy(dtype=float).tolist()))
 
 
-def _table(rows: list[tuple[float, ...] | None], like: pd.DataFrame) -> pd.DataFrame:
-    """Whole numbers stay whole where they are so in the table and in what was made, below 2^53."""
-    made = pd.DataFrame(rows, columns=list(like.columns), dtype=float)
-    whole = (like == like.round()).all() & (made == made.round()).all() & (made.abs() < 2**53).all()
-    return made.astype(dict.fromkeys(like.columns[whole], np.int64))
-
-
 def _line(
     generator: Mapping[str, Any], columns: pd.Index, group: str, index: int, each: Written
 ) -> dict[str, Any]:
@@ -138,6 +131,7 @@ def _rejected(draws: Mapping[str, GroupDraws]) -> Iterator[dict[str, Any]]:
 def blocks(result: Mapping[str, Any]) -> Iterator[render.Block]:
     """What was learnt and written, for people."""
     yield counts(result, "group")
+    yield from map(render.Paragraph, result["notes"])
     generator = result["generator"]
     losses, n = generator["loss"], generator["n_generator"]
     yield render.Paragraph(

@@ -55,7 +55,7 @@ def _findings(found: Mapping[str, Any]) -> Iterator[render.Block]:
         entries += [(kind, f"({row['class']}): {row['said']}.") for row in rows[:_SENTENCES]]
         if len(rows) > _SENTENCES:
             others = ", ".join(row["class"] for row in rows[_SENTENCES:])
-            entries.append((kind, f"(also): {others}."))
+            entries.append((kind, f"of {len(rows) - _SENTENCES} more: {others}."))
     nothing = render.Paragraph("Nothing found.", "good")
     yield render.Items(entries, "bad") if entries else nothing
     yield render.Paragraph(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from opal.bridge.text.corpus import TextCorpus
-    from opal.bridge.text.reading import Columns
+    from opal.bridge.text.reading import TextFile
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,14 @@ class Audit:
         import pandas as pd
 
         from opal.bridge.text.corpus import TextCorpus, labels_of
-        from opal.bridge.text.reading import Columns, present
+        from opal.bridge.text.reading import Columns, read_each
 
         notes: list[str] = []
         given = {"base": self.train, "human": self.human, "test": self.test}
         paths = {role: path for role, path in given.items() if path is not None}
-        there = present([*paths.values(), *self.files], Columns.of(self))
-        real = {role: _read(path, there[path], notes) for role, path in paths.items()}
-        parts = [_read(path, there[path], notes, path.stem) for path in self.files]
+        there = read_each([*paths.values(), *self.files], Columns.of(self))
+        real = {role: _texts(there[path], notes) for role, path in paths.items()}
+        parts = [_texts(there[path], notes, path.stem) for path in self.files]
         whole = pd.concat(parts, ignore_index=True)
         made = {
             str(source): frame.reset_index(drop=True)
@@ -139,18 +139,12 @@ class Audit:
         return TextCorpus("files", labels, real["base"], human, test, made, tuple(notes))
 
 
-def _read(
-    path: Path, columns: Columns, notes: list[str], source: str | None = None
-) -> pd.DataFrame:
+def _texts(file: TextFile, notes: list[str], source: str | None = None) -> pd.DataFrame:
     """A file of real texts, or of synthetic ones of a source that it may name itself."""
-    from opal.bridge.text import reading
     from opal.bridge.text.corpus import HUMAN
-    from opal.reading import read_strings
 
     n_classes = 1 if source else 2
-    frame = reading.read_texts(
-        path, columns, source=source or HUMAN, n_classes=n_classes, drop_contradictions=True
-    )
-    if left := len(read_strings(path)) - len(frame):
-        notes.append(f"{path}: {left} texts occur with several labels and are left out")
+    frame = file.texts(source=source or HUMAN, n_classes=n_classes, drop_contradictions=True)
+    if left := len(file.table) - len(frame):
+        notes.append(f"{file.where}: {left} texts occur with several labels and are left out")
     return frame

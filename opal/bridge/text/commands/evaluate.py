@@ -57,6 +57,9 @@ class Evaluate:
     """Column of ids, if seeds are named by them."""
     drop_contradictions: bool = False
     """Leave out texts that a file has with several labels, rather than to refuse it."""
+    train_on_all: bool = False
+    """Train on all human texts of --file that are not tested on. By default those that no synthetic
+    text was made from are held back, to tell what synthetic texts are worth in human ones."""
     encoder: str | None = None
     """tfidf (the default), minilm, or the folder or hub name of a transformer."""
     sources: tuple[str, ...] = ()
@@ -145,6 +148,7 @@ class Evaluate:
                 self.seeds,
                 self.synthetic,
                 drop_contradictions=self.drop_contradictions,
+                train_on_all=self.train_on_all,
             )
         everything = published.names()
         default = everything[1:] if self.preset == "full" else everything[:1]
@@ -162,9 +166,10 @@ class Evaluate:
             raise ValueError(
                 "--synthetic needs --file; a corpus has synthetic texts of its own. Name the file."
             )
-        own = self.test is not None or any(self._columns()) or self.drop_contradictions
+        told = self.drop_contradictions or self.train_on_all
+        own = self.test is not None or any(self._columns()) or told
         if self.file is None and own:
             raise ValueError(
-                "--test, --drop-contradictions and the columns belong to --file; without it, they "
-                "mean none. Name the file."
+                "--test, --drop-contradictions, --train-on-all and the columns belong to --file; "
+                "without it, they mean none. Name the file."
             )

@@ -264,10 +264,9 @@ class Impute(Asking):
         from opal.bridge.text.corpus import one_spelling
 
         files = [file, *([self.synthetic] if self.synthetic else [])]
-        there = reading.present(files, reading.Columns.of(self))
-        frame = reading.read_texts(
-            file,
-            replace(there[file], seed=None),
+        there = reading.read_each(files, reading.Columns.of(self))
+        own = there[file]
+        frame = replace(own, columns=replace(own.columns, seed=None)).texts(
             least=reading.LEAST,
             drop_contradictions=self.drop_contradictions,
         )
@@ -276,9 +275,7 @@ class Impute(Asking):
             frame = frame[~frame["id"].duplicated() | (frame["seeds"].str.len() > 0)]
         if self.synthetic is None:
             return frame
-        made = reading.read_texts(
-            self.synthetic,
-            there[self.synthetic],
+        made = there[self.synthetic].texts(
             source=self.synthetic.stem,
             n_classes=1,
             drop_contradictions=self.drop_contradictions,

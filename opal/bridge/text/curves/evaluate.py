@@ -164,6 +164,7 @@ class Own:
     seed: int  # of base texts, orders and folds
     settings: CurveSettings  # how it is evaluated
     drop_contradictions: bool = False  # whether texts with several labels are left out
+    train_on_all: bool = False  # whether no human text is held back
 
     def load(self) -> TextCorpus:
         """The corpus, read once a process."""
@@ -174,6 +175,7 @@ class Own:
             self.columns,
             self.digest,
             drop_contradictions=self.drop_contradictions,
+            train_on_all=self.train_on_all,
         )
 
 
@@ -203,6 +205,7 @@ def of_file(
     synthetic: tuple[Path, ...] = (),
     *,
     drop_contradictions: bool = False,
+    train_on_all: bool = False,
 ) -> list[Cell]:
     """Cells of files of one's own (:class:`Own`), which are read at once: refusals come first.
 
@@ -222,6 +225,7 @@ def of_file(
         0,
         settings,
         drop_contradictions,
+        train_on_all,
     )
     own.load()
     return [
@@ -325,6 +329,7 @@ def _own(
     digest: str,
     *,
     drop_contradictions: bool,
+    train_on_all: bool,
 ) -> TextCorpus:
     held_out, made = None if test is None else Path(test), [*map(Path, synthetic)]
     frame, tested = read_files(
@@ -339,4 +344,4 @@ def _own(
             "files must stay as they are while they are evaluated; one that is read with "
             f"{file} has changed since this began. Run the command again."
         )
-    return corpus_of(frame, tested, name=Path(file).stem)
+    return corpus_of(frame, tested, name=Path(file).stem, train_on_all=train_on_all)

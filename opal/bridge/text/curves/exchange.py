@@ -20,6 +20,8 @@ from opal.scaling.fit import Fit, fit
 
 ARM = "synthetic_weighting"
 METRIC = "balanced_error"
+SIZE = "texts trained on"
+"""What messages call the size of a training set."""
 Errors = Mapping[int, Mapping[int, tuple[float, float]]]
 """Standard error and half of the 95 % interval of a difference, by N and m."""
 _LEVEL = 0.99  # of a floor's interval, so that of those that are shown .95 hold
@@ -81,11 +83,14 @@ def law(points: pd.DataFrame, *, level: float = 0.95) -> Fit:
     Raises:
         ValueError: too few sizes, or errors that do not vary.
     """
+    if points["value"].nunique() == 1:
+        raise ValueError(f"the error is {points['value'].iloc[0]:.3g} at all sizes: nothing falls")
     mean = points.groupby("added")["total"].transform("mean")
-    frame = points.assign(total=mean, seed=points["seed"].astype(int))
+    named = {"total": SIZE, "value": "balanced error"}
+    frame = points.assign(total=mean, seed=points["seed"].astype(int)).rename(columns=named)
     # SciPy divides by what is left to gain, which may be nothing.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        return fit("power", frame, x={"n": "total"}, y="value", seed="seed", level=level)
+        return fit("power", frame, x={"n": SIZE}, y=named["value"], seed="seed", level=level)
 
 
 def floor(points: pd.DataFrame) -> Floor:
@@ -109,9 +114,14 @@ def floor(points: pd.DataFrame) -> Floor:
     best = parts[0].estimate
     below = float(np.hypot.reduce([each.estimate - each.low for each in parts]))
     above = float(np.hypot.reduce([each.high - each.estimate for each in parts]))
+    low, high = max(best - below, 0.0), best + above
     said = [text for each in fits for text in each.warnings]
-    why_not = next((text for text in said if text.startswith("E is not identified")), "")
-    return Floor(best, max(best - below, 0.0), best + above, why_not)
+    unknown = any(text.startswith("E is not identified") for text in said)
+    why_not = (
+        f"the curve does not show where it ends: anywhere from {low:.3g} to {high:.3g}. More texts "
+        "and larger --sizes may show it"
+    )
+    return Floor(best, low, high, why_not if unknown else "")
 
 
 def _by_block(points: pd.DataFrame) -> pd.DataFrame:

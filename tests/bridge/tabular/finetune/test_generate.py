@@ -18,8 +18,8 @@ import pytest
 
 from benchmarks._causal import saved
 from opal.bridge import tabular
-from opal.bridge.tabular.finetune import report
 from opal.cli import main
+from opal.columns import as_whole
 
 pytest.importorskip("torch", reason="needs the extra text")
 
@@ -135,7 +135,7 @@ def test_a_model_that_has_learnt_nothing_is_given_up(
         (("--fill-to", "9", "--learning-rate", "2"), "--learning-rate must be in (0, 1)"),
         (("--fill-to", "9", "--seed", "-1"), "--seed must be at least 0"),
         (("--fill-to", "9", "--target", "z"), "unknown column 'z'"),
-        (("--fill-to", "9", "--group", "x", "side"), "name fewer with --group"),
+        (("--fill-to", "9", "--attribute", "x", "side"), "name fewer with --attribute"),
         (("--fill-to", "9", "--max-tokens", "5"), "must fit into --max-tokens 5"),
         (("--fill-to", "9", "--device", "cuda:99"), "torch computes here, such as cpu; 'cuda:99'"),
         (("--fill-to", "9", "--device", "meta"), "torch computes here, such as cpu; 'meta'"),
@@ -168,7 +168,7 @@ def test_what_cannot_be_is_refused_before_work_starts(
 
 def test_whole_numbers_stay_whole_where_floats_hold_them() -> None:
     like = pd.DataFrame({"a": [1e20, 2e20], "b": [0.5, 1.0], "y": [0.0, 1.0]})
-    made = report._table([(3e20, 1.0, 1.0)], like)
+    made = as_whole(pd.DataFrame([(3e20, 1.0, 1.0)], columns=list("aby")), like)
     assert made.dtypes.map(str).to_dict() == {"a": "float64", "b": "float64", "y": "int64"}
     assert made.to_numpy().tolist() == [[3e20, 1.0, 1.0]]
 
@@ -179,14 +179,25 @@ def test_flags_of_fine_tuning_need_it(folder: Path, capsys: pytest.CaptureFixtur
     assert "--epochs is of --fine-tune; name a model with it" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("offline", [True, False])
 def test_a_model_that_is_not_at_hand_has_a_remedy(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    offline: bool,
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    """Where the Hub is asked and no one listens, it is asked once."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "none"))
     assert main(command(folder, "--fill-to", "9", "--fine-tune", "nobody/absent-model")) == 2
     said = capsys.readouterr().err
-    assert "'nobody/absent-model' must be a causal language model with its tokenizer" in said
+    assert "'nobody/absent-model' is not on this disk" in said
+    assert "the Hub cannot be reached" in said
+    assert "HF_HOME" in said
+    assert "Retrying" not in said + caplog.text
+    assert len(said.strip().splitlines()) == 1
     assert "`hf download nobody/absent-model --local-dir FOLDER`" in said
 
 

@@ -227,6 +227,19 @@ def test_files_are_audited_with_their_lineage(files: dict[str, Path]) -> None:
     assert ("copies", "all classes") in told
 
 
+def test_each_file_is_read_once(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    content = Path.read_bytes
+
+    def counted(path: Path) -> bytes:
+        read.append(path.name)
+        return content(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    assert command(files)._files().synthetic.keys() == {"model"}
+    assert sorted(read) == sorted(files)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

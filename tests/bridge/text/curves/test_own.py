@@ -36,12 +36,74 @@ def test_a_class_that_no_text_was_written_for_is_trained_on_as_it_is() -> None:
     assert sorted(found.human["text"]) == sorted(RARE[6:])
 
 
+def test_texts_that_are_held_back_are_told_with_the_flag_that_trains_on_them() -> None:
+    texts = pd.concat([HUMAN, made(6)])
+    (said,) = corpus_of(texts, TEST).notes
+    assert said.startswith(
+        "3 of 39 human texts (3 of 'a') are held back: no synthetic text was made from them. "
+        "All rules train on the other 36"
+    )
+    assert "--train-on-all" in said
+    whole = corpus_of(texts, TEST, train_on_all=True)
+    assert sorted(whole.base["text"]) == sorted(HUMAN["text"])
+    assert not len(whole.human)
+    assert whole.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("held_out", "said"),
+    [
+        (HUMAN, r"are the same: all \(39 of 39 human texts\)"),
+        (
+            HUMAN.assign(
+                text=HUMAN["text"].str.upper(), id=HUMAN["text"].str.upper().map(identity)
+            ),
+            r"are the same: all \(39 of 39 human texts\)",
+        ),
+        (pd.concat([HUMAN[:9], TEST]), r"are the same: those of 'a' \(9 of 39 human texts\)"),
+    ],
+)
+def test_test_texts_that_are_the_training_texts_are_named(
+    held_out: pd.DataFrame, said: str
+) -> None:
+    with pytest.raises(
+        ValueError, match=said + r".*Name a file of other texts to test on, or none"
+    ):
+        corpus_of(HUMAN, held_out)
+
+
+def test_the_training_file_is_no_test_file(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = str(folder / "mine.csv")
+    words = ["text", "evaluate", "--file", mine, "--test", mine, "--out", str(folder / "out")]
+    assert main(words) == 2
+    assert "test texts must be others than the texts to train on" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
+def test_all_texts_are_trained_on_where_asked(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["text", "evaluate", "--file", str(folder / "mine.csv"), "--sizes", "4", "6"]
+    words += ["--seeds", "2", "--synthetic", str(folder / "samples.jsonl"), "--json"]
+    words += ["--test", str(folder / "held_out.csv"), "--out", str(folder / "out")]
+    assert main([*words, "--train-on-all"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["source"] for row in found["sources"]] == ["model"]
+    assert "notes" not in found or not found["notes"]
+    assert found["sources"][0]["floor_why"] == "the error is 0.5 at all sizes: nothing falls"
+    assert main(["text", "evaluate", "--train-on-all"]) == 2
+    assert "--train-on-all" in capsys.readouterr().err
+
+
 def test_half_of_the_texts_are_base_texts_where_none_was_written() -> None:
     found = corpus_of(HUMAN, TEST)
     assert found.base["label"].value_counts().to_dict() == {"a": 4, "b": 15}
     assert len(found.human) == 20
     (said,) = found.notes
-    assert "19 of them, half of each class, are what all rules train on, and the other 20" in said
+    assert "20 of 39 human texts (5 of 'a', 15 of 'b') are held back: no text is known" in said
+    assert "All rules train on the other 19" in said
     alone = corpus_of(HUMAN)
     assert alone.notes[0].startswith("13 of the human texts, a third of each class, are tested on")
 
