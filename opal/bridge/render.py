@@ -1,11 +1,12 @@
 """A report is a list of blocks, shown as a page, as a Markdown file, or in a terminal.
 
 Build the blocks (:class:`Heading`, :class:`Paragraph`, :class:`Items`, :class:`Table`,
-:class:`Figure`) of plain strings and numbers, then call :func:`terminal`, :func:`markdown` or
-:func:`html`. Strings are text, never markup: whatever a data set or a language model wrote is
-escaped for the medium, and its control characters are made visible. In a table a number is a
-number (floats show four digits, None a dash), a text of somebody is a :class:`Quote`, and a
-column is set to the right where most of its cells are numbers or begin like one.
+:class:`Figure`, :class:`Folded`) of plain strings and numbers, then call :func:`terminal`,
+:func:`markdown` or :func:`html`. Strings are text, never markup: whatever a data set or a language
+model wrote is escaped for the medium, and its control characters are made visible. In a table a
+number is a number (floats show four digits, None a dash), a text of somebody is a :class:`Quote`,
+what leads somewhere a :class:`Hyperlink`, what is good or bad is :class:`Toned`, and a column is
+set to the right where most of its cells are numbers or begin like one.
 
 The progress bar of a report that takes long is :func:`opal.progress.bar`.
 """
@@ -16,33 +17,45 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from numbers import Number
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from rich.console import Console, ConsoleOptions, Group, RenderableType
     from rich.table import Table as Grid
     from rich.text import Text
 
 LIMIT = 600
 """Characters of a text of somebody that a page shows."""
+GENERATOR = "opal"
+"""What the source of a page says that it was made by."""
 _TOLD = 10 * LIMIT  # of what a report says itself: a sentence is not cut
 _CELL, _HEAD, _QUOTE = 400, 40, 100  # likewise in a terminal, on one line
 _FOLDED = 24  # characters to which a column of words may shrink in a terminal
 _NUMBER = re.compile(r"[-+−±<≥≤]?\s?\d|[–-]?$")
-_ACTIVE = re.compile(r"[\\`*|<]|(?<!\w)_|_(?!\w)|\](?=\()")  # what Markdown would act on
+# What Markdown would act on: anywhere, and at the beginning of a line.
+_ACTIVE = re.compile(
+    r"[\\`*|<]|(?<!\w)_|_(?!\w)|\](?=\()|^#(?=#*(?:\s|$))|^>|^[-+](?=\s)|^(?==+$|--+$|~~~)"
+)
 _KEPT = "\n\t"
+_GENERATOR = re.compile(r'<meta name="generator" content="(opal[\w ]*)">')
+_BEGINNING = 600  # characters of a page within which its generator is named
 # Marks that turn the direction of all that follows.
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A title of a part (level 2, linked from the top of a page) or of less (3)."""
+    """A title of a part (level 2, linked from the top of a page) or of less (3).
+
+    One of less is found by its anchor, where it has one.
+    """
 
     text: str
     level: int = 2
+    anchor: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,26 @@ class Quote:
     by: str = ""
 
 
-Cell = str | int | float | Quote | None
+@dataclass(frozen=True)
+class Hyperlink:
+    """A cell that leads to an anchor of the page (``#…``), or to a file beside it.
+
+    A target is an address, in which special characters stand as ``%…``.
+    """
+
+    text: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Toned:
+    """A cell that is ``good`` or ``bad``, as a page shows in colour."""
+
+    text: str
+    tone: str
+
+
+Cell = str | int | float | Quote | Hyperlink | Toned | None
 
 
 @dataclass(frozen=True)
@@ -95,19 +127,28 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture as PNG; a Markdown file names it, and a terminal says where it is."""
+    """A picture, as PNG by default; a Markdown file names it, and a terminal says where it is."""
 
-    png: bytes
+    picture: bytes
     name: str
     caption: str = ""
+    media: str = "image/png"
 
     @property
     def base64(self) -> str:
         """The picture as a page embeds it."""
-        return b64encode(self.png).decode()
+        return b64encode(self.picture).decode()
 
 
-Block = Heading | Paragraph | Items | Table | Figure
+@dataclass(frozen=True)
+class Folded:
+    """Blocks that a page shows when their title is clicked, and when it is printed."""
+
+    title: str
+    blocks: Sequence[Block]
+
+
+Block = Heading | Paragraph | Items | Table | Figure | Folded
 
 
 def _is_number(cell: Cell) -> bool:
@@ -119,6 +160,8 @@ def _is_number(cell: Cell) -> bool:
 def _plain(cell: Cell) -> str:
     if isinstance(cell, Quote):
         return f"[{cell.by}] {cell.text}" if cell.by else cell.text
+    if isinstance(cell, Hyperlink | Toned):
+        return cell.text
     if isinstance(cell, float):
         return f"{cell:.4g}"
     return "–" if cell is None else str(cell)
@@ -203,6 +246,9 @@ def _in_terminal(block: Block) -> Iterator[RenderableType]:
             yield from ([Text(line(block.title), style="bold underline")] if block.title else [])
             yield _Parts(block)
             yield from ([Text(line(block.note, _TOLD), style="dim")] if block.note else [])
+        case Folded():
+            yield from _in_terminal(Heading(block.title, 3))
+            yield from (part for each in block.blocks for part in _in_terminal(each))
 
 
 class _Parts:
@@ -221,7 +267,7 @@ class _Parts:
         """Words fold; numbers that do are no longer read."""
         kept = len(self.head[k])
         for cell, row in zip(self.cells, table.rows, strict=True):
-            folds = isinstance(row[k], str | Quote)
+            folds = isinstance(row[k], str | Quote | Hyperlink | Toned)
             kept = max(kept, min(len(cell[k]), _FOLDED) if folds else len(cell[k]))
         return min(kept, _FOLDED) if self.words[k] else kept
 
@@ -279,12 +325,23 @@ def _in_markdown(block: Block) -> str:
             return f"![{_escaped(block.caption or block.name)}]({block.name})"
         case Table():
             rule = ["---" if words else "---:" for words in block.words]
-            body = [[_escaped(_plain(cell)) for cell in row] for row in block.rows]
+            body = [[_cell_in_markdown(cell) for cell in row] for row in block.rows]
             rows = [[_escaped(name) for name in block.head], rule, *body]
             table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
             about = [f"### {_escaped(block.title)}"] if block.title else []
             about += [_escaped(block.note)] if block.note else []
             return "\n\n".join([*about, table])
+        case Folded():
+            parts = (_in_markdown(each) for each in (Heading(block.title, 3), *block.blocks))
+            return "\n\n".join(part for part in parts if part)
+
+
+def _cell_in_markdown(cell: Cell) -> str:
+    """Anchors are of pages: a Markdown file has other ones."""
+    if isinstance(cell, Hyperlink) and not cell.target.startswith("#"):
+        text = re.sub(r"(?<!\\)[\[\]]", r"\\\g<0>", _escaped(cell.text))
+        return f"[{text}]({cell.target})"
+    return _escaped(_plain(cell))
 
 
 def _escaped(text: str) -> str:
@@ -292,14 +349,34 @@ def _escaped(text: str) -> str:
     return _ACTIVE.sub(r"\\\g<0>", " ".join(shown(text, _TOLD).split()))
 
 
-def html(title: str, blocks: Iterable[Block]) -> str:
-    """The blocks as one HTML page that needs nothing else, and runs nothing."""
+def html(title: str, blocks: Iterable[Block], *, generator: str = GENERATOR) -> str:
+    """The blocks as one HTML page that needs nothing else, and runs nothing.
+
+    Its source names the ``generator``, by which :func:`generator_of` tells it from other pages.
+    """
+    several = list(blocks)
+    parts = [b.text for b in several if isinstance(b, Heading) and b.level == 2]
+    return _template().render(title=title, parts=parts, blocks=several, generator=generator) + "\n"
+
+
+@cache
+def _template() -> Template:
     from jinja2 import Environment, PackageLoader
 
-    several = list(blocks)
     page = Environment(loader=PackageLoader("opal", "bridge"), autoescape=True)
     page.filters |= {"shown": shown, "told": partial(shown, limit=_TOLD), "cell": _plain}
     page.tests["quote"] = lambda cell: isinstance(cell, Quote)
-    parts = [b.text for b in several if isinstance(b, Heading) and b.level == 2]
-    named = [(type(block).__name__, block) for block in several]
-    return page.get_template("report.html.j2").render(title=title, parts=parts, blocks=named) + "\n"
+    page.tests["link"] = lambda cell: isinstance(cell, Hyperlink)
+    page.tests["toned"] = lambda cell: isinstance(cell, Toned)
+    page.filters["kind"] = lambda block: type(block).__name__
+    return page.get_template("report.html.j2")
+
+
+def generator_of(page: str) -> str | None:
+    """What made a page, if it is one of :func:`html`; its beginning is enough.
+
+    >>> generator_of(html("title", []))
+    'opal'
+    """
+    found = _GENERATOR.search(page[:_BEGINNING])
+    return found[1] if found and page.startswith("<!DOCTYPE html>") else None

@@ -140,9 +140,9 @@ def _tell(options: Fit, reports: Sequence[dict[str, Any]]) -> None:
     for report in reports:
         title = f"{options.group_by} = {report['group']}: " if "group" in report else ""
         if comparing:
-            law_comparison.say(report, title)
+            output.print_blocks(law_comparison.blocks(report, title))
         else:
-            fit_report.say(report, title, [*options.x], options.y)
+            output.print_blocks(fit_report.blocks(report, title, options.x, options.y))
 
 
 def _candidates(options: Fit) -> list[str]:

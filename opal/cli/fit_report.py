@@ -1,26 +1,29 @@
-"""What ``opal fit`` says to people: tables, and sentences."""
+"""What ``opal fit`` says to people, as blocks of a report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from opal.cli import output
+from opal.bridge.render import Block, Paragraph, Table
 
 
-def say(report: dict[str, Any], title: str, x: Sequence[str], y: str) -> None:
-    """Print parameters, predictions, best sizes and warnings.
+def blocks(
+    report: Mapping[str, Any], title: str = "", x: Sequence[str] = (), y: str = "value"
+) -> Iterator[Block]:
+    """Parameters, predictions, best sizes and warnings.
 
     Args:
         report: the fields of a fit.
         title: what comes before the name of the law.
-        x: what the law's variables are called.
+        x: what the law's variables are called; as in the law if nobody says.
         y: what the values are called.
     """
+    x = x or list(report["predictions"][0]["x"])
     title += f"{report['law']}: {report['equation']}, {report['n_rows']} rows"
     interval = f"{100 * report['level']:.4g}% interval"
     params = [(name, *_cells(found)) for name, found in report["params"].items()]
-    output.print_table(title, ["parameter", "estimate", f"{interval} from", "to"], params)
+    yield Table(["parameter", "estimate", f"{interval} from", "to"], params, title)
     points = [
         (*point["x"].values(), *_cells(point), *(point["new_run"] or ()))
         for point in report["predictions"]
@@ -28,26 +31,31 @@ def say(report: dict[str, Any], title: str, x: Sequence[str], y: str) -> None:
     columns = [*x, y, f"{interval} from", "to"]
     known = report["predictions"][0]["new_run"] is not None
     columns += ["one new run from", "to"] if known else []
-    output.print_table("predictions", columns, points)
-    output.print_lines(f"noise of one new run: {report['run_noise']}.")
+    yield Table(columns, points, "predictions")
+    yield Paragraph(f"noise of one new run: {report['run_noise']}.")
     if "compute_optimal" in report:
-        _say_optimum(report["compute_optimal"], x, y)
-    output.print_lines(*(f"warning: {warning}" for warning in report["warnings"]))
+        yield from _optimum(report["compute_optimal"], x, y)
+    yield from warnings(report)
 
 
-def _say_optimum(found: dict[str, Any], x: Sequence[str], y: str) -> None:
+def warnings(found: Mapping[str, Any]) -> Iterator[Block]:
+    """A paragraph for each warning."""
+    yield from (Paragraph(f"warning: {warning}", "bad") for warning in found["warnings"])
+
+
+def _optimum(found: Mapping[str, Any], x: Sequence[str], y: str) -> Iterator[Block]:
     rows = [
         (each["compute"], *_cells(each["x1"]), *_cells(each["x2"]), *_cells(each["value"]))
         for each in found["optima"]
     ]
     names = [column for name in (*x, y) for column in (name, "from", "to")]
     title = f"best sizes, compute = {found['factor']:g} x {' x '.join(x)}"
-    output.print_table(title, ["compute", *names], rows)
+    yield Table(["compute", *names], rows, title)
     for size, name in zip(("x1", "x2"), x, strict=True):
         best, low, high = _cells(found["exponents"][size])
-        output.print_lines(f"best {name} grows as compute^{best:.3f} [{low:.3f}, {high:.3f}]")
-    output.print_lines(*(f"warning: {warning}" for warning in found["warnings"]))
+        yield Paragraph(f"best {name} grows as compute^{best:.3f} [{low:.3f}, {high:.3f}]")
+    yield from warnings(found)
 
 
-def _cells(found: dict[str, Any]) -> tuple[float, float, float]:
+def _cells(found: Mapping[str, Any]) -> tuple[float, float, float]:
     return (found["estimate"], *found["ci"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opal.cli import output
+from opal.bridge.render import Block, Paragraph, Table
 from opal.cli.pictures import save
 
 if TYPE_CHECKING:
@@ -73,16 +73,16 @@ def report(
     }
 
 
-def say(found: Mapping[str, Any], title: str) -> None:
-    """The comparison for people."""
+def blocks(found: Mapping[str, Any], title: str = "") -> Iterator[Block]:
+    """The comparison for people; ``title`` comes before what it is of."""
     values = ", ".join(f"{value:g}" for value in found["held_out"]["values"])
-    output.print_table(
-        f"{title}{found['n_rows']} rows, held out: {found['held_out']['column']} = {values}",
+    yield Table(
         ["law", "parameters", "error", "relative error", "within", "gap", "noise of the gap"],
         [[row[name] for name in _COLUMNS] for row in found["compared"] if row["reason"] is None],
+        f"{title}{found['n_rows']} rows, held out: {found['held_out']['column']} = {values}",
     )
-    output.print_lines(found["verdict"])
+    yield Paragraph(found["verdict"])
     for row in found["compared"]:
         if row["reason"] is not None:
-            output.print_lines(f"{row['law']} could not be fitted: {row['reason']}")
-        output.print_lines(*(f"warning: {row['law']}: {each}" for each in row["warnings"]))
+            yield Paragraph(f"{row['law']} could not be fitted: {row['reason']}")
+        yield from (Paragraph(f"warning: {row['law']}: {each}", "bad") for each in row["warnings"])

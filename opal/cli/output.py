@@ -6,9 +6,12 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from opal.bridge.render import Block
 
 
 def print_json(content: Any) -> None:
@@ -24,6 +27,17 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     from opal.bridge import render
 
     console().print(render.terminal([render.Table(columns, list(rows), title)]))
+
+
+def print_blocks(blocks: Iterable[Block]) -> None:
+    """Print the blocks of a report; a paragraph is one line, however long."""
+    from opal.bridge import render
+
+    for block in blocks:
+        if isinstance(block, render.Paragraph):
+            print_lines(block.text)
+        else:
+            console().print(render.terminal([block]))
 
 
 def print_lines(*lines: str) -> None:

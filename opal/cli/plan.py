@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from opal.cli import output
+from opal.cli import output, plan_report
 from opal.cli.parsing import parse
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def main(args: Sequence[str]) -> int:
     if command.json:
         output.print_json(advice.to_dict())
     else:
-        _show(advice)
+        output.print_blocks(plan_report.purchase(advice.to_dict()))
     return 0
 
 
@@ -188,42 +187,6 @@ def _plan(command: Command, fitted: Fit, funds: PurchaseBudget, strategies: Sequ
     )
 
 
-def _show(advice: Plan) -> None:
-    """The recommendation, the other strategies, the warnings."""
-    chosen, (low, high) = advice.chosen, advice.chosen.ci
-    output.print_lines(
-        f"{advice.recommendation}: N = {chosen.n_augmented} for each group with weight "
-        f"{chosen.alpha:.3g}, {chosen.n_real_bought} real samples; cost {chosen.cost:.6g}",
-        f"expected gain {chosen.gain:.3g} ({low:.3g} … {high:.3g}) of an excess of "
-        f"{advice.excess:.3g}; {_worth(chosen.n_equiv)}",
-        f"one more unit of money takes away {advice.marginal_gain:.3g}; {advice.stop}",
-    )
-    columns = ["strategy", "N", "alpha", "real", "cost", "gain", "interval", "n_equiv"]
-    rows: list[list[Any]] = [
-        [
-            option.strategy,
-            option.n_augmented,
-            option.alpha,
-            option.n_real_bought,
-            option.cost,
-            option.gain,
-            "{:.3g} … {:.3g}".format(*option.ci),
-            option.n_equiv,
-        ]
-        for option in advice.alternatives
-    ]
-    output.print_table("strategies", columns, rows)
-    output.print_lines(*(f"warning: {text}" for text in advice.warnings))
-
-
-def _worth(n_equiv: float) -> str:
-    from opal.scaling.purchase import NO_NUMBER
-
-    if not math.isfinite(n_equiv):
-        return NO_NUMBER
-    return f"as good as {n_equiv:.4g} real samples of each group"
-
-
 def _show_first(command: Command) -> int:
     """A pilot to begin with, on a tenth of the budget."""
     from opal.scaling.pilot import first_points
@@ -280,30 +243,9 @@ def _show_next(command: Command, fitted: Fit, done: list[Point], funds: Purchase
     return _print_points(command, report)
 
 
-def _of_share(share: float | None) -> str:
-    if share is None:
-        return ""
-    return (
-        f"; each draws the share {share:g} of the pool at random, and rows of its own where a "
-        f"point has fewer than all real ones; then ask with --subsample {share:g}"
-    )
-
-
 def _print_points(command: Command, report: dict[str, Any]) -> int:
     if command.json:
         output.print_json(report)
         return 0
-    rows = [list(point.values()) for point in report["points"]]
-    output.print_table("points to run", ["n", "N", "alpha"], rows)
-    output.print_lines(
-        f"pool of {report['pool']:g} synthetic samples a group; cost {report['cost']:.6g}",
-        f"run every point with {report['n_seeds']} seeds{_of_share(report['subsample'])}",
-    )
-    if "gain_std_error" in report:
-        error = report["gain_std_error"]
-        output.print_lines(
-            f"standard error of the gain: {error['now']:.3g} now, {error['after'][-1]:.3g} after",
-            "the plan is decided as it stands" if report["decided"] else "the plan is undecided",
-        )
-        output.print_lines(*(f"warning: {text}" for text in report["warnings"]))
+    output.print_blocks(plan_report.pilot(report))
     return 0

@@ -119,11 +119,16 @@ def configure(name: str, args: Sequence[str]) -> tuple[Options, Any]:
     return options, config
 
 
+def differing(frame: pd.DataFrame) -> list[str]:
+    """The columns that do not say the same in all rows."""
+    return [name for name in frame.columns if frame[name].nunique(dropna=False) > 1]
+
+
 def _say(
     report: dict[str, Any], frame: pd.DataFrame, checks: Sequence[Check], *, head: int
 ) -> None:
     """Print the first rows of the study's own comparison, or of its records, and its checks."""
-    varying = [name for name in frame.columns if frame[name].nunique(dropna=False) > 1]
+    varying = differing(frame)
     rows = frame[varying].head(head).itertuples(index=False)
     output.print_table(f"{report['study']}: {len(frame)} rows", varying, rows)
     if len(frame) > head:

@@ -7,7 +7,19 @@ import pytest
 from rich.console import Console
 
 from opal.bridge import render
-from opal.bridge.render import Block, Figure, Heading, Items, Paragraph, Quote, Table
+from opal.bridge.render import (
+    Block,
+    Cell,
+    Figure,
+    Folded,
+    Heading,
+    Hyperlink,
+    Items,
+    Paragraph,
+    Quote,
+    Table,
+    Toned,
+)
 
 HOSTILE = "<script>alert(1)</script> [bold]x[/bold] \x1b[31m *a* | [b](c) \u202egnp.exe \ud800"
 BLOCKS: list[Block] = [
@@ -95,6 +107,39 @@ def test_a_page_is_whole_links_its_parts_and_runs_nothing() -> None:
     assert "<small>by GPT</small>" in page
     page.encode("utf-8")  # half characters are no longer there
     assert "\x1b" not in page
+
+
+def test_a_page_leads_to_anchors_and_files_and_folds_what_is_asked_for_later() -> None:
+    picture = Figure(b"<svg>", "s.svg", media="image/svg+xml")
+    verdict, file = Toned("FAILS", "bad"), Hyperlink("c[d] |", "c%5B.pdf")
+    rows: list[list[Cell]] = [[Hyperlink("a [b]", "#there"), verdict], [file, "x"]]
+    blocks: list[Block] = [
+        Table(("name", "verdict"), rows),
+        Heading("there", 3, "there"),
+        Folded("more", [Paragraph("Folded away."), picture]),
+    ]
+    page = render.html("Report", blocks, generator="opal report")
+    seen = _Seen()
+    seen.feed(page)
+    assert seen.links == ["#there", "c%5B.pdf"]
+    assert seen.anchors == ["there"]
+    assert seen.tags.count("details") == seen.tags.count("summary") == 1
+    assert '<b class="bad">FAILS</b>' in page
+    assert 'src="data:image/svg+xml;base64,' in page
+    assert render.generator_of(page) == "opal report"
+    assert render.generator_of(f"<!DOCTYPE html>{page[20:]}") == "opal report"
+    assert render.generator_of(f" {page}") is None
+    text = render.markdown("Report", blocks)
+    assert "| a [b] | FAILS |" in text
+    assert r"| [c\[d\] \|](c%5B.pdf) | x |" in text
+    assert "### more\n\nFolded away.\n\n![s.svg](s.svg)" in text
+    assert "Folded away." in _printed(blocks)
+
+
+@pytest.mark.parametrize("said", ["# a", "## a", "> a", "- a", "+ a", "---", "===", "~~~"])
+def test_a_line_of_markdown_begins_nothing(said: str) -> None:
+    assert render.markdown("Report", [Paragraph(said)]) == f"# Report\n\n\\{said}\n"
+    assert f"| \\{said} | -1.5 |" in render.markdown("Report", [Table("ab", [(said, -1.5)])])
 
 
 def test_a_page_of_one_part_has_no_links() -> None:
