@@ -47,6 +47,7 @@ from opal.bridge import text
 from opal.bridge.resampling import cross_validated
 from opal.plotting import PAPER, SERIES, legend
 
+plt.switch_backend(plt.get_backend())  # the first figure is a picture, too
 plt.style.use([PAPER, {"figure.dpi": 144}])  # the paper's style, larger for a screen
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: one repeat of three folds
 CATEGORY = "praise"

@@ -48,7 +48,9 @@ import pandas as pd
 from opal.bridge import text
 from opal.plotting import PAPER, SERIES, legend
 
+plt.switch_backend(plt.get_backend())  # the first figure is a picture, too
 plt.style.use([PAPER, {"figure.dpi": 144}])  # the paper's style, larger for a screen
+pd.set_option("display.max_colwidth", None)  # texts whole
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: two seeds, three sizes
 SEEDS = 2 if TINY else 6
 SIZES = (60, 250, 500) if TINY else (30, 60, 120, 250, 500, 1000, 2000)
@@ -220,7 +222,6 @@ if TINY:
     few = {"biased": corpus.synthetic["biased"][:200]}
     audited = replace(corpus, human=corpus.human[:300], test=corpus.test[:300], synthetic=few)
 report = text.audit_texts(audited)
-pd.set_option("display.max_colwidth", None)
 report.table()
 
 # %% [markdown]
