@@ -41,6 +41,7 @@ from io import BytesIO
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from opal import Bias, Design, GaussianLaw, GaussianMixture, Oracle
 from opal.objective import RowCounts, RowWeights
@@ -148,7 +149,7 @@ class Picture:
         )
         for artist in self.moving:
             artist.set_animated(True)
-        self.still, self.limits = None, None
+        self.canvas, self.still, self.limits = None, None, None
         self.move(*position)
 
     def move(self, alpha: float, n_augmented: int, shift: float, imbalance: float) -> None:
@@ -173,7 +174,9 @@ class Picture:
 
     def png(self) -> bytes:
         """The picture as it is now."""
-        canvas, limits = self.figure.canvas, self.left.get_ylim()
+        if self.canvas is None:
+            self.canvas = FigureCanvasAgg(self.figure)  # a figure that pyplot has closed has none
+        canvas, limits = self.canvas, self.left.get_ylim()
         if self.still is None or limits != self.limits:  # axes, labels and legend
             canvas.draw()
             self.still, self.limits = canvas.copy_from_bbox(self.figure.bbox), limits
