@@ -19,8 +19,22 @@
 # exact sum. At the end a classifier is trained on its rows, and its risk is predicted beforehand.
 # Derivations: `docs/theory.md`, section 13. Guide: `docs/generator.md`.
 
+# %% [markdown]
+# The next cell installs opal where it is missing, as on a hosted runtime. The package is not on an
+# index yet: let `OPAL_PACKAGE` name a wheel, a checkout, or whatever else pip can install.
+
 # %%
+import importlib.util
 import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("opal") is None:
+    package = os.environ.get("OPAL_PACKAGE", "opal-scaling")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", package], check=True)
+    importlib.invalidate_caches()
+
+# %%
 from dataclasses import replace
 
 import jax
@@ -32,7 +46,7 @@ from matplotlib.patches import Ellipse
 
 from opal import Design, GaussianFit, GaussianMixture, Oracle, baselines
 from opal.draws import as_key, named, replicate_keys
-from opal.plotting import ARMS, SERIES
+from opal.plotting import ARMS, PAPER, SERIES, legend
 from opal.settings.tokens import Alphabet, Prior, TokenSetting
 from opal.simulation import replicate_metrics
 from opal.synthesis.transformer.cached import trained
@@ -47,6 +61,7 @@ from opal.synthesis.transformer.train import TrainConfig
 from opal.theory.end_to_end import excess_of_seeds
 from opal.theory.generator import add_half, bayes, kl, tightest_bound, total_variation
 
+plt.style.use([PAPER, {"figure.dpi": 144}])  # the paper's style, larger for a screen
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: a small decoder, few subjects
 SHAPE = {"context": 9, "width": 16, "depth": 1} if TINY else {"context": 65, "width": 64}
 STEPS = {"steps": 40, "batch": 32, "slice": 8, "warm_up": 20} if TINY else {"steps": 700}
@@ -138,12 +153,12 @@ for panel, n, at in zip(panels, after, places, strict=True):
     panel.bar(range(d), truth[subject][order], color="0.85", label="truth")
     for name, style in (("counts", "^"), ("Bayes", "x"), ("transformer", "o")):
         law = laws[name][at, subject][order]
-        look = {"markersize": 5, "color": LOOKS[name].colour, "markerfacecolor": "none"}
+        look = {"color": LOOKS[name].colour, "markerfacecolor": "none"}
         panel.plot(law, style, label=name, **look)
     panel.set(title=f"after {n} seeds" if n else "without seeds", ylabel="probability")
     panel.set_ylim(0, top)
 panels[-1].set_xlabel("tokens, the most probable of this subject first")
-figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+legend(figure, *panels[0].get_legend_handles_labels())
 figure.set_layout_engine("constrained")
 plt.show()
 
@@ -195,10 +210,10 @@ fine = np.geomspace(1, n[-1], 40)
 axes.plot(fine, r / (2 * fine), "--", color="0.5", label="r/2n")
 axes.plot(fine, bound.at(d, fine), "-.", color=SERIES[3].colour, label="published bound")
 look = LOOKS["transformer"]
-axes.errorbar(n, level, error, fmt="o", markersize=4, color=look.colour, label="transformer")
+axes.errorbar(n, level, error, fmt="o", color=look.colour, label="transformer")
 seeds_axis(axes)
 axes.set(yscale="log", ylabel="KL from the truth (nats)")
-figure.legend(loc="outside right upper", frameon=False)
+legend(figure, *axes.get_legend_handles_labels())
 plt.show()
 
 ratio = pd.DataFrame({"n": n, "transformer / Bayes": level / mean(found["Bayes"])[0]})
@@ -229,11 +244,11 @@ figure, axes = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
 for name, dashes in (("Bayes, the training's prior", "-"), ("Bayes, the right prior", ":")):
     axes.plot(n, there[name][0], color="black", linestyle=dashes, label=name)
 (level_there, error_there), look = there["transformer"], LOOKS["transformer"]
-axes.errorbar(n, level_there, error_there, fmt="o", markersize=4, color=look.colour)
-axes.plot([], [], "o", markersize=4, color=look.colour, label="transformer")
+axes.errorbar(n, level_there, error_there, fmt="o", color=look.colour)
+axes.plot([], [], "o", color=look.colour, label="transformer")
 seeds_axis(axes)
 axes.set(yscale="log", ylabel="KL from the truth (nats)")
-figure.legend(loc="outside right upper", frameon=False)
+legend(figure, *axes.get_legend_handles_labels())
 plt.show()
 
 # %% [markdown]
@@ -263,12 +278,12 @@ hot = np.array([divergences(truth, law).mean(axis=1) for law in heated.values()]
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.2), layout="constrained")
 for m, look, by_heat, by_cut in zip(SHOWN, SERIES, hot.T, cut.T, strict=False):
-    style = {"color": look.colour, "marker": look.marker, "markersize": 4, "linestyle": look.dashes}
+    style = {"color": look.colour, "marker": look.marker, "linestyle": look.dashes}
     left.plot(temperatures, by_heat, label=f"{m} seeds", **style)
     right.plot(keep, by_cut, **style)
 left.set(yscale="log", xlabel="temperature τ", ylabel="KL from the truth (nats)")
 right.set(xlabel="mass kept, top-p", ylabel="total variation from the truth", ylim=(0, None))
-figure.legend(loc="outside right upper", frameon=False)
+legend(figure, *left.get_legend_handles_labels(), title="in the context")
 plt.show()
 
 # %% [markdown]
@@ -372,14 +387,14 @@ for name, dashes in (("predicted", "-"), ("predicted, other seeds", ":")):
     left.plot(part["n"], part["excess"], color=SERIES[0].colour, linestyle=dashes, label=name)
 for name, look in (("transformer", SERIES[0]), ("weighting", SERIES[3])):
     part = risks[risks["arm"] == name]
-    style = {"fmt": look.marker, "color": look.colour, "markersize": 4}
+    style = {"fmt": look.marker, "color": look.colour}
     left.errorbar(part["n"], part["excess"], part["bar"], label=name, **style)
 left.set(xscale="log", yscale="log", xlabel="rows of the small class, all seeds")
 left.set_xticks(sizes, labels=map(str, sizes))
 left.set_yticks([0.01, 0.02, 0.05], labels=["0.01", "0.02", "0.05"])
 left.minorticks_off()
 left.set_ylabel("excess balanced risk")
-left.legend(frameon=False, fontsize=8)
+left.legend()
 simulated, predicted, others = replicates[sizes[0]]
 right.plot(others, simulated, "x", color="0.7", markersize=3, label="other seeds")
 right.plot(predicted, simulated, "o", color=SERIES[0].colour, markersize=2, label="its seeds")
@@ -387,7 +402,7 @@ ends = [predicted.min(), predicted.max()]
 right.plot(ends, ends, "k-", linewidth=0.8)
 right.set(xscale="log", yscale="log", xlabel=f"predicted excess of a replicate, n = {sizes[0]}")
 right.set_ylabel("simulated excess of it")
-right.legend(frameon=False, fontsize=8, loc="lower right")
+right.legend(loc="lower right")
 plt.show()
 
 # %% [markdown]
@@ -439,7 +454,7 @@ for centre, (wide, high), angle, style, name in (
     axes.add_patch(oval)
 axes.set(xlabel="first feature", ylabel="second feature", aspect="equal")
 axes.set_xticks([-4, -2, 0, 2, 4])
-figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+legend(figure, *axes.get_legend_handles_labels(), ncols=3)
 plt.show()
 
 # %% [markdown]

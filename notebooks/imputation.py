@@ -21,8 +21,22 @@
 #
 # The guide for texts of your own is `docs/text.md`; the command is `opal text impute`.
 
+# %% [markdown]
+# The next cell installs opal where it is missing, as on a hosted runtime. The package is not on an
+# index yet: let `OPAL_PACKAGE` name a wheel, a checkout, or whatever else pip can install.
+
 # %%
+import importlib.util
 import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("opal") is None:
+    package = os.environ.get("OPAL_PACKAGE", "opal-scaling")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", package], check=True)
+    importlib.invalidate_caches()
+
+# %%
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -31,8 +45,10 @@ import pandas as pd
 
 from opal.bridge import text
 from opal.bridge.resampling import cross_validated
-from opal.plotting import SERIES
+from opal.plotting import PAPER, SERIES, legend
 
+plt.switch_backend(plt.get_backend())  # the first figure is a picture, too
+plt.style.use([PAPER, {"figure.dpi": 144}])  # the paper's style, larger for a screen
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: one repeat of three folds
 CATEGORY = "praise"
 ORIGINALS = (50, 75)
@@ -120,7 +136,7 @@ axes.axvline(0, color="black", linewidth=0.8)
 axes.set_yticks(range(len(WAYS)), labels=WAYS.values())
 axes.invert_yaxis()
 axes.set_xlabel(f"F1 on synthetic minus on original texts, {ORIGINALS[0]} originals")
-figure.legend(loc="outside upper center", ncols=3, frameon=False)
+legend(figure, *axes.get_legend_handles_labels(), ncols=3)
 plt.show()
 
 # %% [markdown]

@@ -17,10 +17,41 @@
 # This notebook runs a pilot with a tenth of the budget, fits the mixture law to it, and asks for a
 # plan: how many synthetic samples, with which weight, or none. Because the setting is simulated,
 # theory knows the right answer, and the plan can be held against it. The guide for your own table
-# is `docs/plan.md`; the derivations are in `docs/theory.md`, section 12.
+# is `docs/plan.md`; the derivations are in `docs/theory.md`, section 12. With the file
+# of a pilot that you have run, the notebook makes its plan from that.
+
+# %% [markdown]
+# The next cell installs opal where it is missing, as on a hosted runtime. The package is not on an
+# index yet: let `OPAL_PACKAGE` name a wheel, a checkout, or whatever else pip can install.
 
 # %%
+import importlib.util
 import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("opal") is None:
+    package = os.environ.get("OPAL_PACKAGE", "opal-scaling")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", package], check=True)
+    importlib.invalidate_caches()
+
+# %%
+FILE = None  # a CSV of your own
+
+# %% [markdown]
+# With a file, say here what you have and may spend, and name the columns: `n` real and `N`
+# synthetic samples of each group, the weight `alpha` of the latter, the risk on held-out real
+# samples, and the seed. If validation rows were split into parts, add `"part": "part"`. `SUBSAMPLE`
+# is the share of one pool of synthetic samples that each seed drew (None: each has its own).
+
+# %%
+COLUMNS = {"x": {"n": "n", "N": "N", "alpha": "alpha"}, "y": "value", "seed": "seed"}
+N_REAL, BUDGET, SUBSAMPLE = (300, 300), 240.0, 0.5
+PRICES = {"price_real": 2.0, "price_synthetic": 0.01}
+
+# %%
+import tempfile
+from pathlib import Path
 
 import jax
 import matplotlib.pyplot as plt
@@ -29,16 +60,16 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from opal import Bias, Design, GaussianMixture, Oracle
-from opal.plotting import SERIES
-from opal.scaling.exchange import Mixture
+from opal.plotting import PAPER, SERIES, legend
+from opal.reading import read_table
+from opal.scaling.exchange import Mixture, laws_of
 from opal.scaling.pilot import first_points
-from opal.scaling.pilot_fit import fit_pilot
+from opal.scaling.pilot_fit import PilotFit, fit_pilot
 from opal.scaling.plan import Plan, plan
 from opal.theory.exchange import mixture_parameters
 
+plt.style.use([PAPER, {"figure.dpi": 144}])  # the paper's style, larger for a screen
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: fewer seeds
-N_REAL, BUDGET = 300, 240.0
-PRICES = {"price_real": 2.0, "price_synthetic": 0.01}
 SEEDS = range(4 if TINY else 12)
 
 DIM = 20
@@ -62,16 +93,10 @@ generators = {
 #
 # A tenth of the budget buys a pool of synthetic samples. Each seed draws half of it; each point
 # trains on `n` real and `N` synthetic samples of each group, the latter with weight `alpha`, and
-# notes the loss on validation samples.
+# notes the loss on validation samples. The table is written to a file, and read as yours is.
+
 
 # %%
-with jax.enable_x64(True):
-    real = setting.sample((N_REAL, N_REAL), key=1)
-    validation = setting.sample((20_000, 20_000), key=2)
-n_pool = int(0.1 * BUDGET / PRICES["price_synthetic"] / 2)  # of each group
-points = first_points(N_REAL, n_pool)
-
-
 def rows_of(sample, size, rng):
     """Places of ``size`` random rows of each group."""
     starts = np.cumsum((0, *sample.counts[:-1]))
@@ -95,53 +120,83 @@ def run_point(point, pool, rng):
     return np.mean(np.logaddexp(0, np.where(np.asarray(validation.y) == 1, -score, score)))
 
 
-def run_pilot(generator):
-    """The pilot's table."""
+def write_pilot(generator, path):
+    """Run the pilot of a generator, one row for each point and seed."""
+    n_pool = int(0.1 * BUDGET / PRICES["price_synthetic"] / len(N_REAL))  # of each group
     with jax.enable_x64(True):
         pool = generator.law.sample((n_pool, n_pool), key=jax.random.key(3))
-    return pd.DataFrame(
-        [
-            {**point._asdict(), "seed": seed, "value": run_point(point, pool, rng)}
-            for seed in SEEDS
-            for point, rng in ((p, np.random.default_rng(seed)) for p in points)
-        ]
-    )
+    rows = [
+        {**point._asdict(), "seed": seed, "value": run_point(point, pool, rng)}
+        for seed in SEEDS
+        for point, rng in (
+            (p, np.random.default_rng(seed)) for p in first_points(N_REAL[0], n_pool)
+        )
+    ]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
 
 
-pilots = {name: run_pilot(generator) for name, generator in generators.items()}
-pilots["slightly biased"].groupby(["n", "N", "alpha"])["value"].mean().unstack("alpha").round(4)
+with tempfile.TemporaryDirectory() as folder:
+    files = {"your pilot": FILE}
+    if FILE is None:
+        with jax.enable_x64(True):
+            real = setting.sample(N_REAL, key=1)
+            validation = setting.sample((20_000, 20_000), key=2)
+        files = {
+            name: write_pilot(generator, Path(folder) / f"{name}.csv")
+            for name, generator in generators.items()
+        }
+    pilots = {name: read_table(path) for name, path in files.items()}
+
+first, n, N, alpha = next(iter(pilots)), *COLUMNS["x"].values()
+pilots[first].groupby([n, N, alpha])[COLUMNS["y"]].mean().unstack(alpha).round(4)
 
 # %% [markdown]
+# The pilot of the first generator: mean risks, NaN where a point was not run.
+#
 # ## The plan
 #
-# `subsample=0.5`: the seeds drew halves of one pool, so they agree too well, and the intervals
-# allow for it.
+# The seeds drew halves of one pool, so they agree too well, and the intervals allow for it.
 
 
 # %%
-def ask(pilot) -> Plan:
-    """A plan from a pilot's table."""
-    fitted = fit_pilot(pilot, seed="seed")
-    return plan(fitted, n_real=(N_REAL, N_REAL), budget=BUDGET, subsample=0.5, **PRICES)
+def ask(fitted: PilotFit) -> Plan:
+    """A plan from a fitted pilot."""
+    return plan(fitted, n_real=N_REAL, budget=BUDGET, subsample=SUBSAMPLE, **PRICES)
 
 
-plans = {name: ask(pilot) for name, pilot in pilots.items()}
-columns = ["recommendation", "n_augmented", "alpha", "n_equiv", "expected_gain", "cost", "decided"]
-pd.DataFrame({name: advice.to_dict() for name, advice in plans.items()}).loc[columns]
+def flat(fields: dict) -> dict:
+    """The fields of a plan or an option, with the ends of the gain's interval on their own."""
+    gain = fields["expected_gain"]
+    low, high = gain["ci"] or (None, None)
+    return {**fields, "gain": gain["estimate"], "gain_low": low, "gain_high": high}
+
+
+fits = {name: fit_pilot(pilot, **COLUMNS) for name, pilot in pilots.items()}
+plans = {name: ask(fitted) for name, fitted in fits.items()}
+for name, advice in plans.items():
+    print(f"{name}: {advice.recommendation}. {advice.stop}", *advice.warnings, "", sep="\n")
+numbers = ["n_augmented", "alpha", "n_real_bought", "cost", "n_equiv"]
+gains = ["gain", "gain_low", "gain_high"]
+answers = pd.DataFrame([flat(advice.to_dict()) for advice in plans.values()], index=plans)
+answers[["recommendation", *numbers, *gains, "decided"]].round(4)
 
 # %% [markdown]
-# The other strategies, for the generator that is worth buying from:
+# `n_equiv` is how many real samples of each group would have the same expected risk, `gain` by how
+# much the risk falls, with its interval. The other strategies, for the first generator:
 
 # %%
-pd.DataFrame([option.to_dict() for option in plans["slightly biased"].alternatives])
+options = pd.DataFrame([flat(option.to_dict()) for option in plans[first].alternatives])
+options.set_index("strategy")[[*numbers, *gains]].round(4)
 
 # %% [markdown]
 # ## Held against theory
 #
-# With the laws known, the parameters of the mixture law follow by theory, with nothing fitted. The
-# curves are the least excess over all weights for each number of synthetic samples; circles are the
-# plans made from the pilots, placed on what theory says of them. From the bad generator every
-# purchase is worth next to nothing: the money is better kept, or spent on real samples.
+# The curves are the least excess over all weights for each number of synthetic samples; markers are
+# the plans made from the pilots, placed on them. With a file of yours, the curve is the fitted law.
+# Here the laws are known, and the parameters of the mixture law follow by theory, with nothing
+# fitted. From the bad generator every purchase is worth next to nothing: the money is better kept,
+# or spent on real samples.
 #
 # Theory averages over all samples; you own one. Weighed by validation, even a bad generator can
 # pull the rule of your sample a little towards the truth: one number tuned among p parameters takes
@@ -149,25 +204,35 @@ pd.DataFrame([option.to_dict() for option in plans["slightly biased"].alternativ
 # with two or three it may be worth a purchase, and the plan will say so. A generator whose classes
 # are too close to each other shrinks the rule, which helps where rows are few for each parameter.
 
+
 # %%
-figure, axes = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
-sizes = np.geomspace(30, BUDGET / PRICES["price_synthetic"] / 2, 10 if TINY else 40)
-for look, (name, generator) in zip(SERIES[::3], generators.items(), strict=False):
-    design = Design(
-        (N_REAL, N_REAL), generator, n_augmented=1000, oversample="none", weighting="group"
-    )
-    law = Mixture.of(mixture_parameters(setting, design))
-    best = [float(law.excess(N_REAL, N, law.best_alpha(N_REAL, N))) for N in sizes]
+def known_law(generator) -> Mixture:
+    """The mixture law of a generator that is known."""
+    design = Design(N_REAL, generator, n_augmented=1000, oversample="none", weighting="group")
+    return Mixture.of(mixture_parameters(setting, design))
+
+
+if FILE is None:
+    laws = {name: known_law(generator) for name, generator in generators.items()}
+else:
+    laws = {name: laws_of(fitted)[0] for name, fitted in fits.items()}
+
+n_real = len(N_REAL) / sum(1 / count for count in N_REAL)  # what groups of several sizes count for
+most = BUDGET / PRICES["price_synthetic"] / len(N_REAL)
+sizes = np.geomspace(30, most, 10 if TINY else 40)
+figure, axes = plt.subplots(figsize=(5.6, 3.2), layout="constrained")
+for look, (name, law) in zip(SERIES[::3], laws.items(), strict=False):
+    best = [float(law.excess(n_real, N, law.best_alpha(n_real, N))) for N in sizes]
     axes.plot(sizes, best, color=look.colour, linestyle=look.dashes, label=name)
     chosen = plans[name].chosen
     if chosen.n_augmented:
-        at = float(law.excess(N_REAL, chosen.n_augmented, chosen.alpha))
-        axes.plot(chosen.n_augmented, at, look.marker, color=look.colour, markersize=8)
-alone = float(law.excess(N_REAL, 1.0, 0.0))
+        at = float(law.excess(n_real, chosen.n_augmented, chosen.alpha))
+        axes.plot(chosen.n_augmented, at, look.marker, color=look.colour, markersize=7)
+alone = float(law.excess(n_real, 1.0, 0.0))
 axes.axhline(alone, color="black", ls=":", label="real samples alone")
 axes.set(xscale="log", xlabel="synthetic samples N of each group", ylabel="excess balanced risk")
 axes.set_ylim(0, 1.15 * alone)
-figure.legend(loc="outside right upper", frameon=False)
+legend(figure, *axes.get_legend_handles_labels())
 plt.show()
 
 # %% [markdown]

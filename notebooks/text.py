@@ -21,8 +21,22 @@
 # on the grammar's words is an exact sum over all sentences. The guide for texts of your own is
 # `docs/text.md`.
 
+# %% [markdown]
+# The next cell installs opal where it is missing, as on a hosted runtime. The package is not on an
+# index yet: let `OPAL_PACKAGE` name a wheel, a checkout, or whatever else pip can install.
+
 # %%
+import importlib.util
 import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("opal") is None:
+    package = os.environ.get("OPAL_PACKAGE", "opal-scaling")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", package], check=True)
+    importlib.invalidate_caches()
+
+# %%
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,8 +46,11 @@ import numpy as np
 import pandas as pd
 
 from opal.bridge import text
-from opal.plotting import SERIES
+from opal.plotting import PAPER, SERIES, legend
 
+plt.switch_backend(plt.get_backend())  # the first figure is a picture, too
+plt.style.use([PAPER, {"figure.dpi": 144}])  # the paper's style, larger for a screen
+pd.set_option("display.max_colwidth", None)  # texts whole
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: two seeds, three sizes
 SEEDS = 2 if TINY else 6
 SIZES = (60, 250, 500) if TINY else (30, 60, 120, 250, 500, 1000, 2000)
@@ -146,7 +163,7 @@ for writer, look in zip(("faithful", "biased"), SERIES[::2], strict=False):
     axes.plot(alpha, risk, color=look.colour, linestyle=look.dashes)
 axes.plot(0, free, "ks", label="weighting, nothing added")
 axes.set(xlabel="weight α of the added texts", ylabel="log loss, groups alike (nats)")
-figure.legend(loc="outside upper center", ncols=2, frameon=False)
+legend(figure, *axes.get_legend_handles_labels(), ncols=2)
 plt.show()
 
 # %% [markdown]
@@ -205,7 +222,6 @@ if TINY:
     few = {"biased": corpus.synthetic["biased"][:200]}
     audited = replace(corpus, human=corpus.human[:300], test=corpus.test[:300], synthetic=few)
 report = text.audit_texts(audited)
-pd.set_option("display.max_colwidth", None)
 report.table()
 
 # %% [markdown]

@@ -18,21 +18,35 @@
 # goes once through the answer: each picture has simulations (points, bars of two standard errors)
 # and theory (lines, with nothing fitted). The derivations are in `docs/theory.md`.
 
-# %%
-import os
+# %% [markdown]
+# The next cell installs opal where it is missing, as on a hosted runtime. The package is not on an
+# index yet: let `OPAL_PACKAGE` name a wheel, a checkout, or whatever else pip can install.
 
+# %%
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("opal") is None:
+    package = os.environ.get("OPAL_PACKAGE", "opal-scaling")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", package], check=True)
+    importlib.invalidate_caches()
+
+# %%
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from opal import Bias, Design, Duplication, GaussianFit, GaussianMixture, Oracle, baselines
-from opal.plotting import ARMS, SERIES, line, points
+from opal.plotting import ARMS, PAPER, SERIES, legend, line, points
 from opal.simulation import compare, simulate
 from opal.theory.estimator import expand
 from opal.theory.optimal import best_minority_size, weight_curve
 from opal.theory.predict import predict
 
+plt.style.use([PAPER, {"figure.dpi": 144}])  # the paper's style, larger for a screen
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: few points, few replicates
 N_REPLICATES = 40 if TINY else 1000
 KEY = 1
@@ -61,12 +75,12 @@ figure, axes = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
 for group, marker in enumerate("ox"):
     x = np.asarray(rows.x[rows.rows(group)])
     name = f"{setting.groups[group].name}: {counts[group]} rows"
-    axes.plot(*x.T, marker, color=SERIES[group * 3].colour, alpha=0.7, markersize=4, label=name)
+    axes.plot(*x.T, marker, color=SERIES[group * 3].colour, alpha=0.7, label=name)
 across = np.array([-3.5, 3.5])
 for theta, style, name in ((best, "-", "best balanced rule θ*"), (raw, "--", "plain risk, n → ∞")):
     axes.plot(-(theta[1] * across + theta[2]) / theta[0], across, f"k{style}", label=name)
 axes.set(xlim=(-4, 4), ylim=(-3.5, 3.5), xlabel="first feature", ylabel="second feature")
-figure.legend(loc="outside right upper", frameon=False)
+legend(figure, *axes.get_legend_handles_labels())
 plt.show()
 
 # %% [markdown]
@@ -134,7 +148,7 @@ axes.set(xscale="log", yscale="log", ylabel="excess balanced risk")
 axes.set_xticks(sizes, labels=map(str, sizes))
 axes.minorticks_off()
 axes.set_xlabel("rows of the small class (of 400 in the large one)")
-figure.legend(loc="outside right upper", frameon=False)
+legend(figure, *axes.get_legend_handles_labels())
 plt.show()
 
 # %% [markdown]
@@ -170,7 +184,7 @@ for shift, look in zip((0.0, 0.1, 0.2), SERIES, strict=False):
     axes.axhline(floor, color=look.colour, linewidth=0.8, linestyle=":")
 axes.set(xscale="log", yscale="log", ylabel="excess balanced risk")
 axes.set_xlabel(f"augmented rows N of each class (α = {alpha:g}); dotted: N = ∞")
-figure.legend(loc="outside right upper", frameon=False, title="shift of the\ngenerator")
+legend(figure, *axes.get_legend_handles_labels(), title="shift of the\ngenerator")
 plt.show()
 
 # %% [markdown]
@@ -193,9 +207,9 @@ for shift, look in zip((0.0, 0.1, 0.2), SERIES, strict=False):
     star = weight_curve(setting, base).best_alpha
     with jax.enable_x64(True):
         height = float(expand(setting, base.with_(alpha=star)).excess)
-    axes.plot(star, height, "*", color=look.colour, markeredgecolor="black", markersize=11)
+    axes.plot(star, height, "*", color=look.colour, markeredgecolor="black", markersize=9)
 axes.set(yscale="log", xlabel="weight α of the augmented rows", ylabel="excess balanced risk")
-figure.legend(loc="outside right upper", frameon=False, title="shift of the\ngenerator")
+legend(figure, *axes.get_legend_handles_labels(), title="shift of the\ngenerator")
 plt.show()
 
 # %% [markdown]
