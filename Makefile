@@ -97,7 +97,6 @@ benchmarks: $(STAMP)
 
 # uv resolves for every platform and Python version at once; the lock then installs with plain pip.
 lock: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@mkdir -p build; echo '$(WITHOUT_TORCH)' >build/without-torch.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	  --extra dask --extra tabular --extra text --extra notebooks --extra docs --extra dev --no-annotate $(UPGRADE) \

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from opal.theory.optimal import best_minority_size, weight_curve
     from opal.theory.predict import predict
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "objective": ("Design", "baselines"),

@@ -62,6 +62,9 @@ COLUMNS: Mapping[str, str] = {
     "std_error": "float64",  # missing for a single replicate
 }
 SOURCES = ("simulation", "theory", "data")
+# What pandas 3 calls "str"; by that name pandas 2 makes a missing text "nan" or "None".
+_TEXT = pd.StringDtype(na_value=np.nan)
+_DTYPES: Mapping[str, Any] = {k: _TEXT if kind == "str" else kind for k, kind in COLUMNS.items()}
 _DEFAULTS: Mapping[str, Any] = {
     "synthesizer": "none",
     "n_generator": np.nan,
@@ -99,7 +102,7 @@ def validate(frame: pd.DataFrame) -> pd.DataFrame:
         bad = frame.loc[~frame["alpha"].between(0.0, 1.0), "alpha"].iloc[0]
         raise ValueError(f"alpha is a weight in [0, 1]; got {bad}.")
     extra = [name for name in frame.columns if name not in COLUMNS]
-    typed = frame.astype(dict(COLUMNS))
+    typed = frame.astype(dict(_DTYPES))
     return typed[[*COLUMNS, *extra]].reset_index(drop=True)
 
 

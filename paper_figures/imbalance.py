@@ -26,7 +26,8 @@ LARGE = 100
 def caption(records: pd.DataFrame) -> str:
     """What the records say, in numbers of the smallest minority and of the worst line."""
     n_min = records["n_min"].min()
-    few = records[(records["n_min"] == n_min) & (records["source"] == "simulation")]
+    simulated = records[(records["group"] == "all") & (records["source"] == "simulation")]
+    few = simulated[simulated["n_min"] == n_min]
     value = few.set_index(["arm", "metric"])["value"]
     error = few.set_index(["arm", "metric"])["std_error"]
     paired = "excess_balanced_risk minus weighting"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import opal
 from opal.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -60,9 +61,21 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert re.search(r"^make test </dev/null$", script, flags=re.MULTILINE)
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    targets = re.findall(r"\]\(([^)#:]+)\)", readme)
+def test_version_and_date_agree_wherever_they_stand() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    cited = re.search(r'^version: (.+)\ndate-released: "(.+)"$', citation, flags=re.MULTILINE)
+    closed = re.search(r"^## (\S+) - (\d{4}-\d\d-\d\d)$", changelog, flags=re.MULTILINE)
+    assert cited is not None
+    assert closed is not None
+    assert cited.groups() == closed.groups()
+    assert {closed[1], opal.__version__} == {PROJECT["version"]}
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#:]+)\)", text)
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
