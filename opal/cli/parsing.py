@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 import tyro
@@ -47,7 +48,7 @@ def _refuse_keys(command: type[Any], args: Sequence[str]) -> None:
 def _refuse_commas(command: type[Any], args: Sequence[str]) -> None:
     """Refuse a comma within a number before it is told as a word that is no number."""
     numbers = {flag(e.name) for e in fields(command) if re.match(r"float\b", str(e.type))}
-    for word, following in zip(args, (*args[1:], ""), strict=True):
+    for word, following in zip_longest(args, args[1:], fillvalue=""):
         name, is_assigned, value = word.partition("=")
         given = value if is_assigned else following
         if name.replace("_", "-") not in numbers or not _COMMA.fullmatch(given):

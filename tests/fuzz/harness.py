@@ -94,6 +94,7 @@ def command(
         (folder / name).write_bytes(content)
     _ready()
     said = folder.with_name(f"{folder.name}.said")
+    said.with_suffix(".status").unlink(missing_ok=True)
     process = context().Process(target=_work, args=(tuple(words), str(folder), str(said)))
     process.start()
     process.join(limit)
@@ -103,7 +104,9 @@ def command(
         process.join()
     errors = _read(said.with_suffix(".err"))
     crash = _read(said.with_suffix(".crash"))
-    status = None if hangs else process.exitcode
+    # The server of forks says 255 where it lost an exit status, so the child leaves its own.
+    told = _read(said.with_suffix(".status"))
+    status = None if hangs else int(told) if told else process.exitcode
     return Outcome(tuple(words), status, errors, crash, tuple(faults(folder, files, hangs)))
 
 
@@ -152,6 +155,7 @@ def _work(words: tuple[str, ...], folder: str, said: str) -> None:
         status = 98
     sys.stdout.flush()
     sys.stderr.flush()
+    target.with_suffix(".status").write_text(str(status), encoding="utf-8")
     os._exit(status)
 
 
