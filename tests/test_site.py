@@ -95,7 +95,9 @@ class Served:
 
     def page(self, width: int, scheme: Any = "light") -> Page:
         """An empty page."""
-        return self.browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page = self.browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.set_default_timeout(120_000)  # a busy machine is slow, not wrong
+        return page
 
 
 class _Quiet(SimpleHTTPRequestHandler):
