@@ -33,7 +33,6 @@ extensions = [
 exclude_patterns = ["README.md", "img"]
 templates_path = ["_templates"]
 default_role = "code"
-nitpicky = False
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath"]
 myst_fence_as_directive = ["math"]
@@ -78,4 +77,3 @@ html_theme_options = {
     "pygments_dark_style": "github-dark",
 }
 html_sidebars = {"index": []}
-mathjax3_config = {"tex": {"packages": {"[+]": ["ams"]}}}

@@ -259,10 +259,13 @@ def test_the_explorer_predicts_what_opal_predicts(served: Served) -> None:
 @pytest.mark.slow
 def test_sliders_redraw_and_their_state_is_in_the_address(served: Served) -> None:
     page = served.page(WIDTHS[0])
-    page.goto(f"{served.address}explorer.html#n=500&dim=10&seeds=200&shift=nonsense&alpha=7")
+    page.goto(
+        f"{served.address}explorer.html#n=500&dim=10&seeds=200&distance=2.5&shift=nonsense&alpha=7"
+    )
     state = "Object.fromEntries(new URLSearchParams(location.hash.slice(1)))"
     said = page.evaluate(state)
-    assert (said["n"], said["dim"], said["seeds"]) == ("500", "10", "200")
+    kept = [said[name] for name in ("n", "dim", "seeds", "distance")]
+    assert kept == ["500", "10", "200", "2.5"]
     assert (said["shift"], said["alpha"]) == ("0.2", "0.5"), "what is no position is left as it was"
     before = page.get_attribute("#opal-explorer", "data-excess")
     page.evaluate(

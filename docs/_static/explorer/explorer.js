@@ -81,9 +81,7 @@
       const value = text === "inf" ? Infinity : Number(text);
       if (c.options) {
         if (c.options.includes(value)) state[name] = value;
-      } else if (!Number.isNaN(value) && c.place(value) >= -1e-9 && c.place(value) <= 1 + 1e-9) {
-        if (value !== Infinity || c.at(1) === Infinity) state[name] = c.at(1) === 1 || !Number.isInteger(c.start) ? value : rounded(value);
-      }
+      } else if (c.place(value) >= -1e-9 && c.place(value) <= 1 + 1e-9) state[name] = c.at(c.place(value));
     }
   }
 

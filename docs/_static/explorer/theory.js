@@ -66,7 +66,7 @@ const OpalTheory = (() => {
   /* Means over N(mean, 1) of a kind's features under the rule θ = [w, b]. */
   function moments(theta, kind) {
     const [w, b] = theta;
-    const m = { slope: [0, 0], curved: [0, 0, 0], flat: 0, square: [0, 0, 0], level: 0, third: [0, 0] };
+    const m = { slope: [0, 0], curved: [0, 0, 0], square: [0, 0, 0], third: [0, 0] };
     for (let i = 0; i < NODES.t.length; i++) {
       const x = kind.mean + NODES.t[i], p = sigmoid(w * x + b), mass = NODES.mass[i];
       const s = (p - kind.label) * mass, c = p * (1 - p) * mass, q = (p - kind.label) * s;
