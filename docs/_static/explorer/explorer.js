@@ -4,7 +4,7 @@
 (() => {
   const root = document.getElementById("opal-explorer");
   if (!root) return;
-  const N_ALPHAS = 41, N_REPLICATES = 200, WORK = 4e9, MOST_WORK = 6e7;
+  const N_ALPHAS = 33, N_REPLICATES = 200, WORK = 4e9, MOST_WORK = 6e7;
   const SIMULATED = [0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1];
   const rounded = (v) => { const k = 10 ** Math.max(0, Math.floor(Math.log10(v)) - 1); return Math.round(v / k) * k; };
   const count = (v) => v.toLocaleString("en");
@@ -31,7 +31,7 @@
   };
   const state = Object.fromEntries(Object.entries(CONTROLS).map(([name, c]) => [name, c.start]));
   const inputs = {}, outputs = {};
-  let simulation = null, frame = null;
+  let simulation = null, frame = null, drawn = null;
 
   function control(name, c) {
     const label = document.createElement("label"), text = document.createElement("span");
@@ -104,38 +104,52 @@
       line: of("--pst-color-primary", "#0a7d91"), other: of("--pst-color-secondary", "#8045e5") };
   }
 
+  /* The picture, drawn whole once for each theme; afterwards only its numbers change. */
+  function draw(x, y, bars, top) {
+    const plot = root.querySelector(".opal-plot"), theme = document.documentElement.dataset.theme;
+    const bands = x.map((_, i) => (i === 5 ? bars : []));
+    if (drawn === theme) {
+      const visible = x.map((values, i) => i < 5 || values.length > 0);
+      Plotly.update(plot, { x, y, visible, "error_y.array": bands }, { "yaxis.range": [0, top] });
+      return;
+    }
+    drawn = theme;
+    const c = colours(), axis = { gridcolor: c.grid, zerolinecolor: c.grid, fixedrange: true };
+    const traces = [
+      { mode: "lines", name: "theory", line: { color: c.line, width: 2.5 } },
+      { mode: "lines", name: "of it, bias", line: { color: c.line, width: 1, dash: "dot" } },
+      { mode: "lines", name: "weighting, free", line: { color: c.other, dash: "dash" } },
+      { mode: "markers", name: "best α", marker: { symbol: "star", size: 14, color: c.line } },
+      { mode: "markers", name: "chosen α", marker: { symbol: "circle-open", size: 12, color: c.text, line: { width: 2 } } },
+      { mode: "markers", name: "simulated", visible: x[5].length > 0, marker: { color: c.text, size: 6 },
+        error_y: { type: "data", array: bars, color: c.text, thickness: 1 } },
+    ];
+    traces.forEach((trace, i) => Object.assign(trace, { x: x[i], y: y[i] }));
+    Plotly.react(plot, traces, {
+      margin: { l: 66, r: 12, t: 10, b: 46 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { color: c.text, size: 13 }, showlegend: true, legend: { orientation: "h", y: -0.2, yanchor: "top" },
+      xaxis: { ...axis, title: { text: "weight α of the augmented rows" }, range: [-0.02, 1.02] },
+      yaxis: { ...axis, title: { text: "excess balanced risk" }, range: [0, top], tickformat: ".2~g" },
+    }, { displayModeBar: false, responsive: true });
+  }
+
   const short = (v) => (Number.isFinite(v) ? v.toPrecision(3) : "none");
 
   function redraw() {
-    const started = performance.now(), s = { ...state }, c = colours();
+    const started = performance.now(), s = { ...state };
     const theory = curve(s);
     const here = OpalTheory.solve(s, OpalTheory.kinds(s));
     const free = OpalTheory.solve(s, OpalTheory.weighted(s)).excess;
     const finite = theory.excess.filter(Number.isFinite);
     const best = theory.excess.indexOf(Math.min(...finite));
-    const traces = [
-      { x: theory.alphas, y: theory.excess, mode: "lines", name: "theory", line: { color: c.line, width: 2.5 } },
-      { x: theory.alphas, y: theory.bias, mode: "lines", name: "of it, bias", line: { color: c.line, width: 1, dash: "dot" } },
-      { x: [0, 1], y: [free, free], mode: "lines", name: "weighting, free", line: { color: c.other, dash: "dash" } },
-      { x: best < 0 ? [] : [theory.alphas[best]], y: best < 0 ? [] : [theory.excess[best]], mode: "markers",
-        name: "best α", marker: { symbol: "star", size: 14, color: c.line } },
-      { x: [s.alpha], y: [here.excess], mode: "markers", name: "chosen α",
-        marker: { symbol: "circle-open", size: 12, color: c.text, line: { width: 2 } } },
-    ];
-    if (simulation && simulation.points.length) {
-      traces.push({ x: simulation.points.map((p) => p.alpha), y: simulation.points.map((p) => p.mean), mode: "markers",
-        name: "simulated", marker: { color: c.text, size: 6 },
-        error_y: { type: "data", array: simulation.points.map((p) => 2 * p.error), color: c.text, thickness: 1 } });
-    }
+    const points = simulation ? simulation.points : [];
+    const starred = best < 0 ? [] : [best];
+    const x = [theory.alphas, theory.alphas, [0, 1], starred.map((i) => theory.alphas[i]), [s.alpha],
+      points.map((p) => p.alpha)];
+    const y = [theory.excess, theory.bias, [free, free], starred.map((i) => theory.excess[i]), [here.excess],
+      points.map((p) => p.mean)];
     const top = 1.15 * Math.max(...finite, Number.isFinite(free) ? Math.min(free, 3 * Math.max(...finite, 0)) : 0, 1e-6);
-    const axis = { gridcolor: c.grid, zerolinecolor: c.grid, fixedrange: true };
-    Plotly.react(root.querySelector(".opal-plot"), traces, {
-      margin: { l: 62, r: 12, t: 10, b: 46 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { color: c.text, size: 13 }, showlegend: true,
-      legend: { orientation: "h", y: -0.2, yanchor: "top" },
-      xaxis: { ...axis, title: { text: "weight α of the augmented rows" }, range: [-0.02, 1.02] },
-      yaxis: { ...axis, title: { text: "excess balanced risk" }, range: [0, top], tickformat: ".2~g", automargin: true },
-    }, { displayModeBar: false, responsive: true });
+    draw(x, y, points.map((p) => 2 * p.error), top);
     numbers(s, theory, here, free, best);
     show();
     address();
