@@ -52,7 +52,7 @@ plt.style.use([PAPER, {"figure.dpi": 144}])  # the paper's style, larger for a s
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: one repeat of three folds
 CATEGORY = "praise"
 ORIGINALS = (50, 75)
-FOLDS, REPEATS = (3, 1) if TINY else (10, 5)
+FOLDS, REPEATS = (3, 1) if TINY else (10, 3)
 
 # %% [markdown]
 # ## The task
@@ -142,7 +142,7 @@ plt.show()
 # %% [markdown]
 # ## Intervals that know that folds overlap
 #
-# Ten folds repeated five times are fifty numbers, but not fifty data sets. Here new data sets can
+# Ten folds repeated three times are thirty numbers, but not thirty data sets. Here new data sets can
 # be had for nothing: below, a cross-validation of the arm `weighting` on each of several corpora.
 # How far the means of corpora lie apart is the truth about their error. It is set against the
 # standard error that takes folds for independent, and the corrected one of Nadeau and Bengio
@@ -150,8 +150,8 @@ plt.show()
 # last one each repeat draws the originals at hand anew, as `opal text impute` does.
 
 # %%
-CORPORA = range(1, 4 if TINY else 21)
-small = {**how, "n_original": (50,), "n_repeats": 1 if TINY else 5, "arms": ("weighting",)}
+CORPORA = range(1, 4 if TINY else 17)
+small = {**how, "n_original": (50,), "n_repeats": REPEATS, "arms": ("weighting",)}
 
 
 def validated(key, *, same_texts):
@@ -198,7 +198,7 @@ pd.DataFrame(
 # %% [markdown]
 # With more repeats the naive error falls towards zero, although the texts stay the same, and its
 # intervals miss; the corrected one stays near the truth. Where originals are drawn anew it could be
-# too wide; twenty corpora do not show it.
+# too wide; sixteen corpora do not show it.
 #
 # ## From a terminal, with your own texts
 #
