@@ -1,8 +1,9 @@
-"""What figures share: the studies that they draw, and two metrics of every arm side by side."""
+"""What figures share: studies, whether tables are here, and two metrics of all arms."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,21 @@ LABELS = {
 def study(name: str) -> ModuleType:
     """A study of this opal, wherever it is installed."""
     return registry.load("study", name)
+
+
+def missing(packages: Sequence[str], corpus: str) -> str | None:
+    """Why a figure of real tables cannot be drawn here; None if it can.
+
+    Args:
+        packages: of the extra ``tabular`` that it imports.
+        corpus: whose tables it reads, as :func:`opal.bridge.download.availability` knows it.
+    """
+    from opal.bridge import download
+
+    absent = [name for name in packages if find_spec(name) is None]
+    if absent:
+        return f"needs {', '.join(absent)}; install the extra: pip install 'opal-scaling[tabular]'."
+    return download.availability(corpus)
 
 
 def arms_against(

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import published_scaling
+from ._panels import study
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure, SubFigure
@@ -27,8 +30,6 @@ CAPTION = (
 
 def unavailable() -> str | None:
     """Why the tables or the packages that this figure needs cannot be had here."""
-    from . import published_scaling
-
     return published_scaling.unavailable()
 
 
@@ -127,6 +128,4 @@ def _worth(rows: pd.DataFrame, sizes: pd.Series) -> str:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Those of the study; what GPT-2's rows are worth is a finding and not a check."""
-    from ._panels import study
-
     return study("generator_data").checks(records[records["study"] == "generator_data"])

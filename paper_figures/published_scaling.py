@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ._panels import missing
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,14 +35,7 @@ _LOSS = "balanced_log_loss"
 
 def unavailable() -> str | None:
     """Why the tables or the packages that this figure needs cannot be had here."""
-    from importlib.util import find_spec
-
-    from opal.bridge import download
-
-    absent = [name for name in ("xgboost", "sklearn") if find_spec(name) is None]
-    if absent:
-        return f"needs {', '.join(absent)}; install the extra: pip install 'opal-scaling[tabular]'."
-    return download.availability(download.SCALING)
+    return missing(("xgboost", "sklearn"), "scaling_law")
 
 
 def draw(records: pd.DataFrame) -> Figure:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._panels import missing
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure, SubFigure
@@ -23,14 +25,7 @@ TOLERANCE = 1e-9
 
 def unavailable() -> str | None:
     """Why the tables or the packages that this figure needs cannot be had here."""
-    from importlib.util import find_spec
-
-    from opal.bridge import download
-
-    absent = [name for name in ("statsmodels", "imblearn") if find_spec(name) is None]
-    if absent:
-        return f"needs {', '.join(absent)}; install the extra: pip install 'opal-scaling[tabular]'."
-    return download.availability()
+    return missing(("statsmodels", "imblearn"), "opal")
 
 
 def draw(records: pd.DataFrame) -> Figure:
