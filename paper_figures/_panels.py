@@ -12,7 +12,7 @@ from opal.cli import registry
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 LABELS = {
     "excess_balanced_risk": "excess balanced risk",
@@ -40,6 +40,11 @@ def missing(packages: Sequence[str], corpus: str) -> str | None:
     return download.availability(corpus)
 
 
+def title(figure: SubFigure, text: str) -> None:
+    """Name a part of a figure, above it at the left."""
+    figure.suptitle(text, x=0.01, ha="left", weight="bold", fontsize=8)
+
+
 def arms_against(
     records: pd.DataFrame,
     x: str,
@@ -47,6 +52,7 @@ def arms_against(
     xlabel: str,
     metrics: tuple[str, str],
     ticks: Mapping[str, tuple[float, ...]],
+    xscale: str = "linear",
 ) -> tuple[Figure, list[Axes]]:
     """A panel a metric, on a log scale, and one legend; call inside ``plotting.paper_style()``.
 
@@ -56,6 +62,7 @@ def arms_against(
         xlabel: its label.
         metrics: left and right, of :data:`LABELS`.
         ticks: of the vertical axis of a metric, where the scale's own do not say enough.
+        xscale: linear or log.
     """
     from opal import plotting
 
@@ -63,8 +70,9 @@ def arms_against(
     places = sorted(records[x].unique())
     for panel, metric in zip(panels, metrics, strict=True):
         plotting.curves(panel, records, x, metric)
-        panel.set(xlabel=xlabel, ylabel=LABELS[metric], yscale="log")
+        panel.set(xlabel=xlabel, ylabel=LABELS[metric], xscale=xscale, yscale="log")
         panel.set_xticks(places, [f"{place:g}" for place in places])
+        panel.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         if metric in ticks:
             panel.set_yticks(ticks[metric], [f"{tick:g}" for tick in ticks[metric]])
             panel.minorticks_off()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._panels import missing
+from ._panels import missing, title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,10 +71,7 @@ def _published(figure: SubFigure, frame: pd.DataFrame, tables: list[str], tasks:
         panel.set_title(table)
     _finish(figure, axes)
     n_files, largest = _reproduction(frame)
-    figure.suptitle(
-        f"a  As published: {n_files} files recomputed, largest difference {largest:.0e}",
-        x=0.01, ha="left", weight="bold", fontsize=8,
-    )  # fmt: skip
+    title(figure, f"a  As published: {n_files} files recomputed, largest difference {largest:.0e}")
 
 
 def _curve(panel: Axes, curve: pd.DataFrame, classifier: str, looks: Mapping[str, Look]) -> None:
@@ -113,10 +110,7 @@ def _sound(figure: SubFigure, frame: pd.DataFrame, tables: list[str], tasks: lis
                 panel.set_title(f"{table}\n{_seen(mine)}")
         line[0].set_ylabel(f"{task}\ndifference")
     _finish(figure, axes)
-    figure.suptitle(
-        f"b  Sound, against group weighting of 1,000 real rows. {_verdict(rows)}",
-        x=0.01, ha="left", weight="bold", fontsize=8,
-    )  # fmt: skip
+    title(figure, f"b  Sound, against group weighting of 1,000 real rows. {_verdict(rows)}")
 
 
 def _finish(figure: SubFigure, axes: np.ndarray) -> None:
