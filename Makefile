@@ -82,10 +82,10 @@ notebooks: $(NOTEBOOKS)
 
 # Executed anew where it or the package has changed.
 build/notebooks/%.ipynb: notebooks/%.py $(SOURCES) | $(STAMP)
-	@mkdir -p $(@D)
-	$(BIN)/jupytext --quiet --to ipynb --output $@.part.ipynb $<
-	$(BIN)/jupyter-execute --inplace $@.part.ipynb
-	@mv $@.part.ipynb $@
+	@mkdir -p $(@D)/part
+	$(BIN)/jupytext --quiet --to ipynb --output $(@D)/part/$(@F) $<
+	$(BIN)/jupyter-execute --inplace $(@D)/part/$(@F)
+	@mv $(@D)/part/$(@F) $@
 
 # Cells of studies that are there are not computed again; a figure whose check fails is shown as one.
 docs: $(NOTEBOOKS) $(STAMP)

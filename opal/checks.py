@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+_MOSTLY = 0.75  # of the comparisons
+_NEAR = 0.03  # of what is measured
+
 
 @dataclass(frozen=True)
 class Check:
@@ -77,10 +80,8 @@ def beyond_chance(name: str, z_scores: Iterable[float], detail: str = "") -> Che
     return at_least(name, scores, z_threshold(max(len(scores), 1)), detail)
 
 
-def refuted(
-    name: str, z: Iterable[float], apart: Iterable[float], detail: str, *, least: float = 0.75
-) -> Check:
-    """Check that a wrong theory, a negative control, is refused wherever it could be.
+def refuted(name: str, z: Iterable[float], apart: Iterable[float], detail: str) -> Check:
+    """Check that a wrong theory, a negative control, is refused in most cells that can tell.
 
     A cell can tell if the wrong theory lies two standard errors beyond the family-wise threshold
     from the right one: there the simulation of a right theory refuses the wrong one in 98 % of
@@ -91,13 +92,12 @@ def refuted(
         z: simulation minus the wrong theory, in standard errors, of each cell.
         apart: right minus wrong theory, in the same units.
         detail: which cells and which wrong theory.
-        least: share of the telling cells that must refuse it.
     """
     each = list(zip(z, apart, strict=True))
     threshold = z_threshold(max(len(each), 1))
     telling = [abs(score) > threshold for score, gap in each if abs(gap) > threshold + 2]
     said = f"{sum(telling)} of {len(telling)} cells that can tell refuse it, of {len(each)}: "
-    return at_least(name, share(telling), least, said + detail)
+    return at_least(name, share(telling), _MOSTLY, said + detail)
 
 
 def control(
@@ -120,7 +120,7 @@ def control(
     )
 
 
-def refused(name: str, z: Iterable[float], detail: str, *, least: float = 0.75) -> Check:
+def refused(name: str, z: Iterable[float], detail: str, *, least: float = _MOSTLY) -> Check:
     """Check that most comparisons refuse what is wrong, each at the family-wise threshold.
 
     For negative controls of which nobody says beforehand how far off they are.
@@ -132,7 +132,7 @@ def refused(name: str, z: Iterable[float], detail: str, *, least: float = 0.75) 
     return at_least(name, share(beyond), least, said + detail)
 
 
-def agrees(z: Any, ratio: Any, *, relative: float = 0.03) -> Any:
+def agrees(z: Any, ratio: Any, *, relative: float = _NEAR) -> Any:
     """Which cells a theory agrees with: within 3 standard errors, or a share of what is measured.
 
     Args:
@@ -143,9 +143,9 @@ def agrees(z: Any, ratio: Any, *, relative: float = 0.03) -> Any:
     return (abs(z) <= 3) | (abs(ratio - 1) <= relative)
 
 
-def misses(z: Any, ratio: Any, *, relative: float = 0.03) -> Any:
+def misses(z: Any, ratio: Any) -> Any:
     """Which cells refuse a theory; one that has no number neither agrees nor refuses."""
-    return (abs(z) > 3) & (abs(ratio - 1) > relative)
+    return (abs(z) > 3) & (abs(ratio - 1) > _NEAR)
 
 
 def share(cells: Iterable[Any]) -> list[float]:

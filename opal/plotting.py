@@ -176,7 +176,7 @@ def save(figure: Figure, path: Path) -> None:
     file.
     """
     kind = path.suffix[1:].lower()
-    write = partial(figure.savefig, format=kind, dpi=300, metadata=_NO_DATE.get(kind))
+    write = partial(figure.savefig, format=kind, metadata=_NO_DATE.get(kind))
     with paper_style():
         write_atomically(path, write)
 

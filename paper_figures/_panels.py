@@ -1,8 +1,9 @@
-"""What figures share: the studies that they draw, and two metrics of every arm side by side."""
+"""What figures share: studies, whether tables are here, and two metrics of all arms."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from opal.cli import registry
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 LABELS = {
     "excess_balanced_risk": "excess balanced risk",
@@ -24,6 +25,26 @@ def study(name: str) -> ModuleType:
     return registry.load("study", name)
 
 
+def missing(packages: Sequence[str], corpus: str) -> str | None:
+    """Why a figure of real tables cannot be drawn here; None if it can.
+
+    Args:
+        packages: of the extra ``tabular`` that it imports.
+        corpus: whose tables it reads, as :func:`opal.bridge.download.availability` knows it.
+    """
+    from opal.bridge import download
+
+    absent = [name for name in packages if find_spec(name) is None]
+    if absent:
+        return f"needs {', '.join(absent)}; install the extra: pip install 'opal-scaling[tabular]'."
+    return download.availability(corpus)
+
+
+def title(figure: SubFigure, text: str) -> None:
+    """Name a part of a figure, above it at the left."""
+    figure.suptitle(text, x=0.01, ha="left", weight="bold", fontsize=8)
+
+
 def arms_against(
     records: pd.DataFrame,
     x: str,
@@ -31,6 +52,7 @@ def arms_against(
     xlabel: str,
     metrics: tuple[str, str],
     ticks: Mapping[str, tuple[float, ...]],
+    xscale: str = "linear",
 ) -> tuple[Figure, list[Axes]]:
     """A panel a metric, on a log scale, and one legend; call inside ``plotting.paper_style()``.
 
@@ -40,6 +62,7 @@ def arms_against(
         xlabel: its label.
         metrics: left and right, of :data:`LABELS`.
         ticks: of the vertical axis of a metric, where the scale's own do not say enough.
+        xscale: linear or log.
     """
     from opal import plotting
 
@@ -47,8 +70,9 @@ def arms_against(
     places = sorted(records[x].unique())
     for panel, metric in zip(panels, metrics, strict=True):
         plotting.curves(panel, records, x, metric)
-        panel.set(xlabel=xlabel, ylabel=LABELS[metric], yscale="log")
+        panel.set(xlabel=xlabel, ylabel=LABELS[metric], xscale=xscale, yscale="log")
         panel.set_xticks(places, [f"{place:g}" for place in places])
+        panel.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         if metric in ticks:
             panel.set_yticks(ticks[metric], [f"{tick:g}" for tick in ticks[metric]])
             panel.minorticks_off()

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import published_scaling
+from ._panels import study, title
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure, SubFigure
@@ -27,8 +30,6 @@ CAPTION = (
 
 def unavailable() -> str | None:
     """Why the tables or the packages that this figure needs cannot be had here."""
-    from . import published_scaling
-
     return published_scaling.unavailable()
 
 
@@ -69,7 +70,7 @@ def _curves(figure: SubFigure, frame: pd.DataFrame) -> None:
     axes.set_xticks([], minor=True)
     axes.set_ylabel("excess balanced risk")
     figure.legend(loc="outside lower center", title="rows that the generator saw", ncols=1)
-    figure.suptitle("a  Gaussian classes", x=0.01, ha="left", weight="bold", fontsize=8)
+    title(figure, "a  Gaussian classes")
 
 
 _OVERLAPS = {
@@ -109,8 +110,7 @@ def _tables(figure: SubFigure, frame: pd.DataFrame) -> None:
     figure.supylabel("balanced log loss, difference", fontsize=8)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
-    title = "b  Real tables: worth in balanced real rows"
-    figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=8)
+    title(figure, "b  Real tables: worth in balanced real rows")
 
 
 def _worth(rows: pd.DataFrame, sizes: pd.Series) -> str:
@@ -127,6 +127,4 @@ def _worth(rows: pd.DataFrame, sizes: pd.Series) -> str:
 
 def checks(records: pd.DataFrame) -> list[Check]:
     """Those of the study; what GPT-2's rows are worth is a finding and not a check."""
-    from ._panels import study
-
     return study("generator_data").checks(records[records["study"] == "generator_data"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._panels import arms_against
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -72,21 +74,15 @@ def draw(records: pd.DataFrame) -> Figure:
     """Excess risk and worst-group error, one panel each."""
     from opal import plotting
 
-    from ._panels import arms_against
-
     with plotting.paper_style():
-        figure, panels = arms_against(
+        figure, _ = arms_against(
             records,
             "n_min",
             xlabel="minority rows $n_\\mathrm{min}$",
             metrics=("excess_balanced_risk", "worst_error"),
             ticks={"worst_error": (0.15, 0.2, 0.3, 0.5, 0.9)},
+            xscale="log",
         )
-        for axes in panels:
-            axes.set_xscale("log")
-            sizes = sorted(records["n_min"].unique())
-            axes.set_xticks(sizes, [str(n) for n in sizes])
-            axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
     return figure
 
 

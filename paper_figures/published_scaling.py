@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ._panels import missing, title
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,14 +35,7 @@ _LOSS = "balanced_log_loss"
 
 def unavailable() -> str | None:
     """Why the tables or the packages that this figure needs cannot be had here."""
-    from importlib.util import find_spec
-
-    from opal.bridge import download
-
-    absent = [name for name in ("xgboost", "sklearn") if find_spec(name) is None]
-    if absent:
-        return f"needs {', '.join(absent)}; install the extra: pip install 'opal-scaling[tabular]'."
-    return download.availability(download.SCALING)
+    return missing(("xgboost", "sklearn"), "scaling_law")
 
 
 def draw(records: pd.DataFrame) -> Figure:
@@ -76,10 +71,7 @@ def _published(figure: SubFigure, frame: pd.DataFrame, tables: list[str], tasks:
         panel.set_title(table)
     _finish(figure, axes)
     n_files, largest = _reproduction(frame)
-    figure.suptitle(
-        f"a  As published: {n_files} files recomputed, largest difference {largest:.0e}",
-        x=0.01, ha="left", weight="bold", fontsize=8,
-    )  # fmt: skip
+    title(figure, f"a  As published: {n_files} files recomputed, largest difference {largest:.0e}")
 
 
 def _curve(panel: Axes, curve: pd.DataFrame, classifier: str, looks: Mapping[str, Look]) -> None:
@@ -118,10 +110,7 @@ def _sound(figure: SubFigure, frame: pd.DataFrame, tables: list[str], tasks: lis
                 panel.set_title(f"{table}\n{_seen(mine)}")
         line[0].set_ylabel(f"{task}\ndifference")
     _finish(figure, axes)
-    figure.suptitle(
-        f"b  Sound, against group weighting of 1,000 real rows. {_verdict(rows)}",
-        x=0.01, ha="left", weight="bold", fontsize=8,
-    )  # fmt: skip
+    title(figure, f"b  Sound, against group weighting of 1,000 real rows. {_verdict(rows)}")
 
 
 def _finish(figure: SubFigure, axes: np.ndarray) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._panels import arms_against
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -26,8 +28,6 @@ LARGE = 100
 def draw(records: pd.DataFrame) -> Figure:
     """Worst-group error and excess risk, one panel each."""
     from opal import plotting
-
-    from ._panels import arms_against
 
     with plotting.paper_style():
         figure, _ = arms_against(

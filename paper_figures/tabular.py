@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._panels import missing, title
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure, SubFigure
@@ -23,14 +25,7 @@ TOLERANCE = 1e-9
 
 def unavailable() -> str | None:
     """Why the tables or the packages that this figure needs cannot be had here."""
-    from importlib.util import find_spec
-
-    from opal.bridge import download
-
-    absent = [name for name in ("statsmodels", "imblearn") if find_spec(name) is None]
-    if absent:
-        return f"needs {', '.join(absent)}; install the extra: pip install 'opal-scaling[tabular]'."
-    return download.availability()
+    return missing(("statsmodels", "imblearn"), "opal")
 
 
 def draw(records: pd.DataFrame) -> Figure:
@@ -68,13 +63,10 @@ def _published(figure: SubFigure, records: pd.DataFrame) -> None:
     for row in grid:
         row[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     n_files, largest = _reproduction(records)
-    figure.suptitle(
+    title(
+        figure,
         f"a  Published protocol, logistic regression: recomputed lines, published rings\n"
         f"    ({n_files} result files compared, largest difference {largest:.0e})",
-        fontsize=8,
-        x=0.01,
-        ha="left",
-        weight="bold",
     )
 
 
@@ -100,13 +92,7 @@ def _sound(figure: SubFigure, records: pd.DataFrame) -> None:
     )
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper right", ncols=3, frameon=False)
-    figure.suptitle(
-        "b  Sound protocol: differences to group weighting",
-        fontsize=8,
-        x=0.01,
-        ha="left",
-        weight="bold",
-    )
+    title(figure, "b  Sound protocol: differences to group weighting")
 
 
 def _reproduction(records: pd.DataFrame) -> tuple[int, float]:

@@ -32,7 +32,7 @@ def locked() -> dict[str, str]:
     return {name_of(entry): entry for entry in entries}
 
 
-@pytest.mark.parametrize("extra", [None, "dask", "tabular", "text", "notebooks", "dev"])
+@pytest.mark.parametrize("extra", [None, "dask", "tabular", "text", "notebooks", "docs", "dev"])
 def test_what_the_makefile_installs_is_locked(extra: str | None) -> None:
     extras = PROJECT["optional-dependencies"]
     wanted = extras[extra] if extra else PROJECT["dependencies"]

@@ -15,9 +15,8 @@ import sys
 import tarfile
 import tomllib
 import zipfile
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -72,21 +71,11 @@ def require_index(folder: Path) -> None:
         pytest.skip(f"no package index can be reached: {asked.stderr.strip()[-300:]}")
 
 
-@dataclass(frozen=True)
-class Release:
-    """The two files of a release, and the folder that they lie in."""
+class Release(NamedTuple):
+    """The two files of a release."""
 
-    folder: Path
-
-    @cached_property
-    def sdist(self) -> Path:
-        (found,) = self.folder.glob("*.tar.gz")
-        return found
-
-    @cached_property
-    def wheel(self) -> Path:
-        (found,) = self.folder.glob("*.whl")
-        return found
+    sdist: Path
+    wheel: Path
 
 
 @pytest.fixture(scope="module")
@@ -94,17 +83,14 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     """Both files, the wheel built from the sdist as an installer without wheels would."""
     folder = tmp_path_factory.mktemp("release")
     require_index(folder)
-    uv("build", "--out-dir", folder / "dist", ROOT, at=folder)
-    (folder / "dist" / ".gitignore").unlink(missing_ok=True)
-    return Release(folder / "dist")
+    uv("build", "--out-dir", folder, ROOT, at=folder)
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return Release(sdist, wheel)
 
 
-def test_an_index_would_take_both(release: Release) -> None:
-    said = uv(
-        *("tool", "run", "--from", TWINE, "twine", "check", "--strict"),
-        *(release.sdist, release.wheel),
-        at=release.folder,
-    )
+def test_an_index_would_take_both(release: Release, tmp_path: Path) -> None:
+    check = ("tool", "run", "--from", TWINE, "twine", "check", "--strict")
+    said = uv(*check, *release, at=tmp_path)
     assert said.count("PASSED") == 2
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sphinx.application import Sphinx
 
-from opal.cli import registry
+from opal.cli import output, registry
 
 ROOT = Path(__file__).parents[2]
 FIGURES = ROOT / "figures"
@@ -60,14 +60,10 @@ def _page(told: dict[str, Any], claims: dict[str, str]) -> dict[str, Any]:
     checks = [
         {
             **check,
-            "statistic": _number(check["statistic"]),
-            "threshold": _number(check["threshold"]),
+            "statistic": output.number(check["statistic"]),
+            "threshold": output.number(check["threshold"]),
             "detail": check["detail"].replace("|", r"\|"),
         }
         for check in told["checks"]
     ]
     return {**told, "checks": checks, "claim": claims[name], "command": command}
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3g}"

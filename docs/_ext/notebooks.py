@@ -44,8 +44,8 @@ def write(executed: Path, folder: Path) -> None:
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    found = {path.stem: path for path in sorted(executed.glob("*.ipynb"))}
-    names = sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else 99, name))
+    found = {path.stem: path for path in executed.glob("*.ipynb")}
+    names = [*filter(found.__contains__, ORDER), *sorted(found.keys() - ORDER)]
     lines = [_HEAD]
     for name in names:
         shutil.copyfile(found[name], folder / f"{name}.ipynb")

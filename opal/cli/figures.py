@@ -21,9 +21,12 @@ from opal.cli.parsing import help_text, parse
 from opal.cli.run import verdict
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from opal.runner import Cell, Started
 
 _CELLS = "records"  # folder of finished cells under --out
+_WIDE = "it needs the width of a page; leave --width column out"
 _TYPICAL = 60.0  # seconds of a figure that does not say its own
 
 
@@ -79,11 +82,7 @@ def main(args: Sequence[str]) -> int:
         return _told(*_redrawn(options, configs), options)
     names = options.names or tuple(registry.claims("figure"))
     modules = {name: registry.load("figure", name) for name in names}
-    left_out = {
-        name: reason
-        for name, module in modules.items()
-        if (reason := _missing(module, options.width))
-    }
+    left_out = {n: reason for n, m in modules.items() if (reason := _missing(m, options.width))}
     possible = {name: module for name, module in modules.items() if name not in left_out}
     return _told(_drawn(possible, _studies(possible, configs, options), options), left_out, options)
 
@@ -131,8 +130,6 @@ def _redrawn(
         ValueError: a table is none of `opal run`, two are of one study, one that a figure needs is
             not there, or flags ask for something to be run.
     """
-    import pandas as pd
-
     from opal.files import writable_folder
 
     usual = {study: configuration.preset(study, options.preset) for study in configs}
@@ -152,27 +149,40 @@ def _redrawn(
             )
     if not chosen:
         raise ValueError(f"no figure draws records of {', '.join(tables)} alone.")
-    wide = {name: r for name, each in chosen.items() if (r := _missing(each, options.width))}
+    wide = {name: _WIDE for name, each in chosen.items() if not _fits(each, options.width)}
     writable_folder(options.out)
     drawn = []
-    for name, figure in chosen.items():
-        if name in wide:
-            continue
+    for name in [name for name in chosen if name not in wide]:
         start = time.perf_counter()
-        frame = pd.concat([tables[study][1] for study in figure.STUDIES], ignore_index=True)
-        sources = [tables[study][0] for study in figure.STUDIES]
-        drawn.append(
-            drawing.write(
-                name, figure, frame, sources, start, options.out, options.formats, options.width
-            )
-        )
+        sources, parts = zip(*(tables[study] for study in figures[name].STUDIES), strict=True)
+        drawn.append(_written(name, figures[name], parts, sources, start, options))
     return drawn, wide
 
 
+def _written(
+    name: str,
+    figure: ModuleType,
+    parts: Sequence[pd.DataFrame],
+    sources: Sequence[Source],
+    start: float,
+    options: Figures,
+) -> dict[str, Any]:
+    """Draw a figure of the records of its studies, as the options say."""
+    import pandas as pd
+
+    frame = pd.concat(parts, ignore_index=True)
+    out, formats, width = options.out, options.formats, options.width
+    return drawing.write(name, figure, frame, sources, start, out, formats, width)
+
+
+def _fits(figure: ModuleType, width: str) -> bool:
+    return width != "column" or getattr(figure, "FITS_COLUMN", False)
+
+
 def _missing(figure: ModuleType, width: str) -> str | None:
-    """Why a figure cannot be drawn here; None if it can."""
-    if width == "column" and not getattr(figure, "FITS_COLUMN", False):
-        return "it needs the width of a page; leave --width column out"
+    """Why a figure cannot be drawn here of records that are yet to be made; None if it can."""
+    if not _fits(figure, width):
+        return _WIDE
     reason: str | None = figure.unavailable() if hasattr(figure, "unavailable") else None
     return reason
 
@@ -198,8 +208,6 @@ def _drawn(
     options: Figures,
 ) -> list[dict[str, Any]]:
     """Draw figure after figure, while the workers are on to the next ones' cells."""
-    import pandas as pd
-
     from opal import runner
     from opal.files import writable_folder
 
@@ -229,19 +237,7 @@ def _drawn(
                 left = time_left(work, name, start - begin, options)
                 output.print_lines(f"{name} … ({len(drawn) + 1} of {len(figures)}{left})")
             parts = [started[s].finish(progress=not options.json) for s in figure.STUDIES]
-            frame = pd.concat(parts, ignore_index=True)
-            drawn.append(
-                drawing.write(
-                    name,
-                    figure,
-                    frame,
-                    sources[name],
-                    start,
-                    options.out,
-                    options.formats,
-                    options.width,
-                )
-            )
+            drawn.append(_written(name, figure, parts, sources[name], start, options))
     return drawn
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from opal.bridge.render import Block
+    from opal.checks import Check
 
 
 def print_json(content: Any) -> None:
@@ -58,13 +59,19 @@ def print_error(message: str) -> None:
     sys.stderr.write("error: " + "\n".join(lines) + "\n")
 
 
-def number(value: float) -> str:
+def number(value: float | None) -> str:
     """A number in four digits; nothing where there is none.
 
     >>> number(0.12345), number(float("nan"))
     ('0.1235', 'none')
     """
-    return "none" if math.isnan(value) else f"{value:.4g}"
+    return "none" if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+def comparison(check: Check) -> str:
+    """What a check compares, in numbers, and its detail."""
+    detail = f" ({check.detail})" if check.detail else ""
+    return f"{number(check.statistic)} against {number(check.threshold)}{detail}"
 
 
 def console() -> Console:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from urllib.parse import quote
 
 import tyro
 
+from opal.bridge import render
 from opal.bridge.render import (
     Block,
     Cell,
@@ -25,19 +25,18 @@ from opal.bridge.render import (
     Table,
     Toned,
 )
-from opal.cli import output
+from opal.cli import output, result_folder
 from opal.cli.configuration import NOT_JUDGED
 from opal.cli.parsing import parse
+from opal.cli.result_folder import FolderContent, JudgedItem, Picture, ResultItem
+from opal.files import require_distinct, writable_folder, write_text
 from opal.redaction import redacted
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opal.checks import Check
-    from opal.cli.result_folder import FolderContent, JudgedItem, Picture, ResultItem
-
 _MOST_ROWS = 30  # of a table, and entries of a list
-_MOST_NAMES = 100  # of files that are not read
+_MOST_NAMES = 100  # of files that are not read, and of fields of a configuration
 _VALUE = 300  # characters of a field of a configuration
 _PAGE = "report.html"
 
@@ -74,10 +73,6 @@ class Report:
 def main(args: Sequence[str]) -> int:
     """Write page and Markdown file; 1 if a check fails that they show."""
     options = parse(Report, args, prog="opal report")
-    from opal.bridge import render
-    from opal.cli import result_folder
-    from opal.files import writable_folder, write_text
-
     page = _page(options)
     markdown = page.with_suffix(".md")
     found = result_folder.read(options.folder, quiet=options.json)
@@ -104,9 +99,6 @@ def _page(options: Report) -> Path:
         ValueError: the name does not end in .html, or what is there is no report.
         IsADirectoryError: it is a folder.
     """
-    from opal.cli import result_folder
-    from opal.files import require_distinct
-
     page = options.out or options.folder / _PAGE
     if page.suffix.lower() != ".html":
         raise ValueError(f"--out names the page, a file that ends in .html; got {page}.")
@@ -155,14 +147,11 @@ def _blocks(found: FolderContent, links: _Links) -> Iterator[Block]:
     """What a stranger wants first comes first."""
     yield from _summary(found)
     yield from _contents(found)
-    if found.figures:
-        yield Heading("Figures")
-        for k, item in enumerate(found.figures):
-            yield from _item(item, f"figure{k}", links)
-    if found.studies:
-        yield Heading("Studies")
-        for k, item in enumerate(found.studies):
-            yield from _item(item, f"study{k}", links)
+    for kind, title, items in _kinds(found):
+        if items:
+            yield Heading(title)
+        for k, item in enumerate(items):
+            yield from _item(item, f"{kind}{k}", links)
     for each in found.results:
         yield from _result(each, links)
     if found.pictures:
@@ -172,7 +161,7 @@ def _blocks(found: FolderContent, links: _Links) -> Iterator[Block]:
             yield _figure(picture, "", links)
     beside = [(name, f"of {item.name}") for item in found.judged for name in item.beside]
     beside += [(name, f"of {each.name}") for each in found.results for name in each.beside]
-    beside += [(name, "page") for name, _ in found.pages]
+    beside += [(name, "page") for name in found.pages]
     if beside:
         yield Heading("Files beside this page")
         rows = [[links.to(name), what] for name, what in sorted(beside)]
@@ -182,85 +171,65 @@ def _blocks(found: FolderContent, links: _Links) -> Iterator[Block]:
         yield from _made(found.judged)
     if found.not_read:
         yield Heading("Not read")
-        yield _cut(Table(["file", "why"], found.not_read), _MOST_NAMES, "")
+        yield _cut(Table(["file", "why"], found.not_read), _MOST_NAMES)
+
+
+def _kinds(found: FolderContent) -> Sequence[tuple[str, str, Sequence[JudgedItem]]]:
+    """What is judged, each kind with its name and the title of its part."""
+    return ("figure", "Figures", found.figures), ("study", "Studies", found.studies)
 
 
 def _summary(found: FolderContent) -> Iterator[Block]:
     """Whether all holds, what does not, what was found, and what to beware of."""
     yield Paragraph(_counted(found))
-    failed = [
-        (f"{item.name}, {check.name}:", _numbers(check))
-        for item in found.judged
-        for check in (item.checks or ())
-        if item.is_judged and not check.passed
-    ]
-    silent = [item for item in found.judged if item.is_judged and not item.checks]
-    failed += [(f"{item.name}:", "no check was stated") for item in silent]
     judged = [item for item in found.judged if item.is_judged]
-    n_checks = sum(len(item.checks or ()) for item in judged)
+    failed = [
+        (f"FAILED {item.name}, {check.name}:", output.comparison(check))
+        for item in judged
+        for check in item.checks or ()
+        if not check.passed
+    ]
+    failed += [(f"FAILED {i.name}:", "no check was stated") for i in judged if not i.checks]
+    n_checks = sum(max(1, len(item.checks or ())) for item in judged)
     if failed:
-        yield Paragraph(f"FAILED: {len(failed)} of {n_checks + len(silent)} checks.", "bad")
-        yield Items([(f"FAILED {name}", rest) for name, rest in failed], "bad")
+        yield Paragraph(f"FAILED: {len(failed)} of {n_checks} checks.", "bad")
+        yield Items(failed, "bad")
     elif judged:
         yield Paragraph(f"All {n_checks} checks that are judged hold.", "good")
-    if any(item.checks is not None and not item.is_judged for item in found.judged):
-        names = ", ".join(i.name for i in found.judged if i.checks is not None and not i.is_judged)
-        yield Paragraph(f"Not judged: {names}. The {NOT_JUDGED}.", "note")
-    verdicts = [
-        (f"{each.name}:", " ".join(filter(None, said)))
-        for each in found.results
-        for said in each.result.verdicts
-    ]
-    if verdicts:
-        yield Heading("What was found")
-        yield from _listed(verdicts, "")
-    warnings = [
-        (f"{each.name}:", " ".join(filter(None, said)))
-        for each in found.results
-        for said in each.result.warnings
-    ]
-    if warnings:
-        yield Heading("Warnings")
-        yield from _listed(warnings, "bad")
+    others = [i.name for i in found.judged if i.checks is not None and not i.is_judged]
+    if others:
+        yield Paragraph(f"Not judged: {', '.join(others)}. The {NOT_JUDGED}.", "note")
+    verdicts = [(f"{r.name}:", said) for r in found.results for said in r.result.verdicts]
+    warnings = [(f"{r.name}:", said) for r in found.results for said in r.result.warnings]
+    yield from _listed("What was found", verdicts, "")
+    yield from _listed("Warnings", warnings, "bad")
 
 
-def _listed(entries: Sequence[tuple[str, str]], tone: str) -> Iterator[Block]:
-    yield Items(entries[:_MOST_ROWS], tone)
+def _listed(title: str, entries: Sequence[tuple[str, str]], tone: str) -> Iterator[Block]:
+    if entries:
+        yield Heading(title)
+        yield Items(entries[:_MOST_ROWS], tone)
     if len(entries) > _MOST_ROWS:
         yield Paragraph(f"… and {len(entries) - _MOST_ROWS} more, with the results below.", "note")
 
 
 def _counted(found: FolderContent) -> str:
-    counts = [
-        ("figure", len(found.figures)),
-        ("table of records", len(found.studies)),
-        ("result of a command", len(found.results)),
-        ("more picture", len(found.pictures)),
-        ("page", len(found.pages)),
-        ("file that is not read", len(found.not_read)),
-    ]
-    return "; ".join(_count(n, what) for what, n in counts if n) + "."
-
-
-def _count(n: int, what: str) -> str:
-    """A number and its noun, whose first word is in the plural if there are several.
-
-    >>> _count(1, "page"), _count(2, "table of records")
-    ('1 page', '2 tables of records')
-    """
-    if n == 1:
-        return f"1 {what}"
-    noun, space, rest = what.partition(" ")
-    if noun == "more":
-        return f"{n} {what}s"
-    plural = f"{noun}s{space}{rest}"
-    return f"{n} {plural.replace('that is', 'that are')}"
+    """How much there is of each kind."""
+    counts = (
+        (len(found.figures), "figure", "figures"),
+        (len(found.studies), "table of records", "tables of records"),
+        (len(found.results), "result of a command", "results of commands"),
+        (len(found.pictures), "more picture", "more pictures"),
+        (len(found.pages), "page", "pages"),
+        (len(found.not_read), "file that is not read", "files that are not read"),
+    )
+    return "; ".join(f"{n} {one if n == 1 else more}" for n, one, more in counts if n) + "."
 
 
 def _contents(found: FolderContent) -> Iterator[Block]:
     """A line for each figure and study, with what its checks come to."""
     rows: list[list[Cell]] = []
-    for kind, items in (("figure", found.figures), ("study", found.studies)):
+    for kind, _, items in _kinds(found):
         for k, item in enumerate(items):
             link = Hyperlink(item.name, f"#{kind}{k}")
             rows.append([link, _verdict(item), _held(item), item.preset or None, kind])
@@ -314,27 +283,12 @@ def _standing(item: JudgedItem) -> Iterator[Block]:
 
 def _stated(item: JudgedItem) -> Iterator[Block]:
     """The checks, those that fail first."""
-    words = {True: "holds", False: "FAILS"}
-    if not item.is_judged:
-        words = {True: "would hold", False: "would fail"}
-    for passed, tone in ((False, "bad"), (True, "good")):
+    fails, holds = ("FAILS", "holds") if item.is_judged else ("would fail", "would hold")
+    for passed, said, tone in ((False, fails, "bad"), (True, holds, "good")):
         checks = [check for check in item.checks or () if check.passed == passed]
         if checks:
-            entries = [(f"{words[passed]}:", f"{c.name}: {_numbers(c)}") for c in checks]
+            entries = [(f"{said}:", f"{c.name}: {output.comparison(c)}") for c in checks]
             yield Items(entries, tone if item.is_judged else "")
-
-
-def _known(number: float) -> float | None:
-    return None if math.isnan(number) else number
-
-
-def _numbers(check: Check) -> str:
-    statistic, threshold = (
-        "no number" if number is None else f"{number:.4g}"
-        for number in (_known(check.statistic), _known(check.threshold))
-    )
-    detail = f" ({check.detail})" if check.detail else ""
-    return f"{statistic} against {threshold}{detail}"
 
 
 def _figure(picture: Picture, caption: str, links: _Links) -> Figure:
@@ -352,16 +306,17 @@ def _compared(item: JudgedItem, frame: pd.DataFrame) -> Table:
 
 
 def _cell(value: Any) -> Cell:
+    import pandas as pd
+
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return None
     plain = value.item() if hasattr(value, "item") else value
     if isinstance(plain, bool):
         return "yes" if plain else "no"
-    if isinstance(plain, int | float):
-        return _known(plain)
-    said = str(plain)
-    return None if said in ("nan", "<NA>", "NaT", "None") else redacted(said)
+    return plain if isinstance(plain, int | float) else redacted(str(plain))
 
 
-def _cut(table: Table, most: int, where: str) -> Table:
+def _cut(table: Table, most: int, where: str = "") -> Table:
     """The first rows of a long table, which says how many there are, and where."""
     if len(table.rows) <= most:
         return table
@@ -390,20 +345,19 @@ def _within(blocks: Iterable[Block], where: str) -> Iterator[Block]:
 
 def _made(items: Sequence[JudgedItem]) -> Iterator[Block]:
     """Which versions made what, and the configuration of each."""
-    by_versions: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    by_versions: dict[str, list[str]] = {}
     for item in items:
-        versions = tuple((name, str(value)) for name, value in item.versions.items())
+        versions = "; ".join(f"{name} {value}" for name, value in item.versions.items())
         by_versions.setdefault(versions, []).append(item.name)
-    entries = [
-        (", ".join(names), "; ".join(f"{name} {value}" for name, value in versions))
-        for versions, names in by_versions.items()
-    ]
-    yield Folded("Versions", [Table(["of", "versions"], entries)])
+    made = [(", ".join(names), versions) for versions, names in by_versions.items()]
+    yield Folded("Versions", [Table(["of", "versions"], made)])
     for item in items:
         rows = [*_fields(item.config)]
         if rows:
             preset = f" (preset {item.preset})" if item.preset else ""
-            yield Folded(f"{item.name}{preset}", [_cut(Table(["field", "value"], rows), 100, "")])
+            yield Folded(
+                f"{item.name}{preset}", [_cut(Table(["field", "value"], rows), _MOST_NAMES)]
+            )
 
 
 def _fields(config: Mapping[str, Any], before: str = "") -> Iterator[list[Cell]]:
@@ -427,13 +381,13 @@ def _told(found: FolderContent) -> dict[str, Any]:
             {
                 "name": each.name,
                 "command": each.result.command,
-                "verdicts": [" ".join(filter(None, said)) for said in each.result.verdicts],
-                "warnings": [" ".join(filter(None, said)) for said in each.result.warnings],
+                "verdicts": each.result.verdicts,
+                "warnings": each.result.warnings,
             }
             for each in found.results
         ],
         "pictures": [picture.name for picture in found.pictures],
-        "pages": [redacted(name) for name, _ in found.pages],
+        "pages": [redacted(name) for name in found.pages],
         "not_read": [{"name": name, "reason": reason} for name, reason in found.not_read],
     }
 

@@ -18,7 +18,7 @@ from opal.bridge import render
 from opal.checks import Check
 from opal.cli import registry, result_kinds
 from opal.cli.configuration import UNJUDGED
-from opal.cli.result_kinds import ReadResult
+from opal.cli.result_kinds import ReadResult, has_fields
 from opal.redaction import redacted
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _MOST_ROWS = 2_000_000  # of records
 _MEDIA = {".png": "image/png", ".svg": "image/svg+xml"}
 _ENDS = {".png": b"IEND\xaeB`\x82", ".svg": b"</svg>"}
 _BESIDE = (".png", ".svg", ".pdf", ".md")  # written beside what has the same name
+_FIGURE = {"name": str, "caption": str, "checks": list, "config": dict}
 _UNKNOWN = "neither a figure, records, a result nor a page of opal"
 _PAGE_HEAD = 2_000  # bytes
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
@@ -113,7 +114,7 @@ class FolderContent:
     studies: list[JudgedItem] = field(default_factory=list)
     results: list[ResultItem] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
-    pages: list[tuple[str, str]] = field(default_factory=list)  # name and title
+    pages: list[str] = field(default_factory=list)
     not_read: list[tuple[str, str]] = field(default_factory=list)  # name and reason
 
     @property
@@ -218,9 +219,6 @@ class _FolderReader:
         said = reason.replace(f"{self.folder}{os.sep}", "").replace(f"{self.root}{os.sep}", "")
         self.found.not_read.append((redacted(name), redacted(said)))
 
-    def _path(self, name: str) -> Path:
-        return self.folder / name
-
     def _group(self, stem: str, files: dict[str, str]) -> None:
         """Files of one name with several ends: what one of them says is of all."""
         known = False
@@ -238,32 +236,27 @@ class _FolderReader:
 
     def _described(self, stem: str, files: Mapping[str, str]) -> bool:
         """Read what the JSON file of a group says; whether it is of a known kind."""
-        content = _json(self._path(files[".json"]))
+        content = _json(self.folder / files[".json"])
         parquet = files.get(".parquet")
         if isinstance(content, dict) and "schema_version" in content:
             self.found.studies.append(self._study(stem, content, parquet, files))
             return True
         if parquet is not None:
             self._leave(parquet, "no sidecar of records beside it: its JSON says something else")
-        if not isinstance(content, dict):
-            self._leave(files[".json"], _UNKNOWN)
-        elif _is(content, caption=str, checks=list, config=dict, name=str, pictures=list):
+        if has_fields(content, **_FIGURE, pictures=list):
             self.found.figures.append(self._figure(stem, content, files))
-            return True
-        elif _is(content, study=str, preset=str, config=dict, n_rows=int):
+        elif has_fields(content, study=str, preset=str, config=dict, n_rows=int):
             study = self._study(stem, content, None, files)
             self.found.studies.append(replace(study, is_printed=True))
-            return True
-        elif _is(content, figures=list, left_out=list):
+        elif has_fields(content, figures=list, left_out=list):
             self._drawn(stem, content)
-            return True
         elif (result := result_kinds.read(content)) is not None:
             picture, beside = self._pictures(files)
             self.found.results.append(ResultItem(redacted(stem), result, picture, beside))
-            return True
         else:
             self._leave(files[".json"], _UNKNOWN)
-        return False
+            return False
+        return True
 
     def _figure(
         self, stem: str, content: Mapping[str, Any], files: Mapping[str, str]
@@ -277,28 +270,23 @@ class _FolderReader:
 
     def _drawn(self, stem: str, content: Mapping[str, Any]) -> None:
         """What `opal figures --json` prints: figures, without their pictures."""
-        for each in content["figures"]:
-            if not _is(each, caption=str, checks=list, config=dict, name=str):
-                raise ValueError("it looks like what `opal figures` prints, and is not all of it")
-            figure = self._figure(f"{stem}: {each['name']}", each, {})
-            self.found.figures.append(replace(figure, is_printed=True))
-        for each in content["left_out"]:
-            if not _is(each, name=str, reason=str):
-                raise ValueError("it looks like what `opal figures` prints, and is not all of it")
+        figures, left_out = content["figures"], content["left_out"]
+        whole = all(has_fields(each, **_FIGURE) for each in figures)
+        if not whole or not all(has_fields(each, name=str, reason=str) for each in left_out):
+            raise ValueError("it looks like what `opal figures` prints, and is not all of it")
+        drawn = [self._figure(f"{stem}: {each['name']}", each, {}) for each in figures]
+        self.found.figures += [replace(figure, is_printed=True) for figure in drawn]
+        for each in left_out:
             self._leave(f"{stem}: {each['name']}", f"it was left out: {each['reason']}")
 
     def _study(
-        self,
-        stem: str,
-        content: Mapping[str, Any],
-        parquet: str | None,
-        files: Mapping[str, str],
+        self, stem: str, content: Mapping[str, Any], parquet: str | None, files: Mapping[str, str]
     ) -> JudgedItem:
         """Records; a table that is damaged is named, and what is told of it is shown."""
         table, about, title = None, "Their table is not here.", str(content.get("study", ""))
         if parquet is not None:
             try:
-                frame = _records(self._path(parquet))
+                frame = _records(self.folder / parquet)
                 table, about = _compared(title, frame)
                 title = title or redacted(", ".join(map(str, frame["study"].unique())))
             except _DAMAGE as error:
@@ -316,9 +304,7 @@ class _FolderReader:
     def _pictures(self, files: Mapping[str, str]) -> tuple[Picture | None, list[str]]:
         """The picture to show of those of a group, and the other files of it."""
         shown, others = None, []
-        for suffix in _BESIDE:
-            if suffix not in files:
-                continue
+        for suffix in filter(files.__contains__, _BESIDE):
             if suffix in _MEDIA and shown is None:
                 shown = self._picture(files[suffix], suffix)
             else:
@@ -328,7 +314,7 @@ class _FolderReader:
     def _picture(self, name: str, suffix: str) -> Picture | None:
         """A picture, if it is whole and there is room for it."""
         try:
-            content = self._path(name).read_bytes()
+            content = (self.folder / name).read_bytes()
         except OSError as error:
             self._leave(name, _why(error))
             return None
@@ -349,20 +335,15 @@ class _FolderReader:
             picture = self._picture(name, suffix)
             self.found.pictures += [] if picture is None else [picture]
             return
-        if suffix not in (".html", ".md"):
-            self._leave(name, _UNKNOWN)
-            return
         try:
-            made_by = made(self._path(name))
+            made_by = made(self.folder / name) if suffix in (".html", ".md") else None
         except OSError as error:
             self._leave(name, _why(error))
             return
-        if made_by == GENERATOR:
-            return
         if made_by is None:
             self._leave(name, _UNKNOWN)
-        else:
-            self.found.pages.append((name, made_by))
+        elif made_by != GENERATOR:
+            self.found.pages.append(name)
 
 
 def _once(items: Sequence[JudgedItem]) -> list[JudgedItem]:
@@ -399,13 +380,6 @@ def _hidden(content: Any) -> Any:
     return redacted(content) if isinstance(content, str) else content
 
 
-def _is(content: Any, **fields: type) -> bool:
-    """Whether JSON is an object with these fields."""
-    return isinstance(content, dict) and all(
-        isinstance(content.get(name), kind) for name, kind in fields.items()
-    )
-
-
 def _checks(stated: Sequence[Any]) -> list[Check]:
     """The checks of a figure or a study; a number that JSON does not know is not one.
 
@@ -414,7 +388,7 @@ def _checks(stated: Sequence[Any]) -> list[Check]:
     """
     found = []
     for each in stated:
-        if not _is(each, name=str, passed=bool, detail=str):
+        if not has_fields(each, name=str, passed=bool, detail=str):
             raise ValueError("a check has the fields name, passed, detail, statistic and threshold")
         statistic, threshold = _number(each.get("statistic")), _number(each.get("threshold"))
         found.append(Check(each["name"], statistic, threshold, each["passed"], each["detail"]))

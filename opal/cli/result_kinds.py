@@ -12,7 +12,6 @@ from opal.bridge.render import Block, Heading, Items, Paragraph, Table
 from opal.cli import fit_report, law_comparison, plan_report
 
 Result = Mapping[str, Any]
-Said = Iterable[tuple[str, str]]  # what it is of, and a sentence
 
 # Where a command has written what, on the machine of whoever ran it.
 _PLACES = ("records", "figure", "page")
@@ -35,12 +34,8 @@ class ResultKind:
     command: str
     fields: Mapping[str, type | tuple[type, ...]]
     blocks: Callable[[Result], Iterable[Block]]
-    verdicts: Callable[[Result], Said] | None = None
-    warnings: Callable[[Result], Said] | None = None
-
-    def matches(self, content: Result) -> bool:
-        """Whether a result is of this kind."""
-        return all(isinstance(content.get(name), kind) for name, kind in self.fields.items())
+    verdicts: Callable[[Result], Iterable[str]] | None = None
+    warnings: Callable[[Result], Iterable[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,17 +44,24 @@ class ReadResult:
 
     command: str
     blocks: Sequence[Block]
-    verdicts: Sequence[tuple[str, str]]
-    warnings: Sequence[tuple[str, str]]
+    verdicts: Sequence[str]
+    warnings: Sequence[str]
 
 
-def read(content: Result) -> ReadResult | None:
-    """A command's result; None if it is that of no command.
+def has_fields(content: Any, **fields: type | tuple[type, ...]) -> bool:
+    """Whether JSON is an object with these fields, each holding what is of its type."""
+    return isinstance(content, dict) and all(
+        isinstance(content.get(name), kind) for name, kind in fields.items()
+    )
+
+
+def read(content: Any) -> ReadResult | None:
+    """A command's result; None if JSON is that of no command.
 
     Raises:
         ValueError: it has the fields of a command, and something else in them.
     """
-    kind = next((kind for kind in _kinds() if kind.matches(content)), None)
+    kind = next((kind for kind in _kinds() if has_fields(content, **kind.fields)), None)
     if kind is None:
         return None
     here = {name: value for name, value in content.items() if name not in _PLACES}
@@ -67,7 +69,7 @@ def read(content: Result) -> ReadResult | None:
         blocks = list(kind.blocks(here))
         verdicts = list(kind.verdicts(here) if kind.verdicts else _judged(blocks))
         warnings = list(kind.warnings(here)) if kind.warnings else []
-        shown = [*blocks, Items([*verdicts, *warnings])]
+        shown = [*blocks, Items([("", said) for said in (*verdicts, *warnings)])]
         render.html(kind.command, shown)  # as a page will: what cannot be shown is not read
         render.markdown(kind.command, shown)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -78,16 +80,16 @@ def read(content: Result) -> ReadResult | None:
     return ReadResult(kind.command, blocks, verdicts, warnings)
 
 
-def _judged(blocks: Iterable[Block]) -> Said:
+def _judged(blocks: Iterable[Block]) -> Iterator[str]:
     """What stands under headings "Verdict"."""
     inside = False
     for block in blocks:
         if isinstance(block, Heading):
             inside = block.text == _VERDICT
         elif inside and isinstance(block, Items):
-            yield from block.entries
+            yield from (f"{strong} {rest}".strip() for strong, rest in block.entries)
         elif inside and isinstance(block, Paragraph):
-            yield "", block.text
+            yield block.text
 
 
 @cache
@@ -216,10 +218,6 @@ def _kinds() -> tuple[ResultKind, ...]:
     )
 
 
-def _of(name: str, sentences: Iterable[str]) -> Said:
-    yield from ((name, sentence) for sentence in sentences)
-
-
 def _each(
     reports: Sequence[Result], blocks: Callable[[Result, str], Iterable[Block]]
 ) -> Iterator[Block]:
@@ -227,11 +225,11 @@ def _each(
         yield from blocks(report, f"{report['group']}: ")
 
 
-def _grouped(reports: Sequence[Result], said: Callable[[Result], Said]) -> Said:
-    yield from ((f"{each['group']}:", rest) for each in reports for _, rest in said(each))
+def _grouped(reports: Sequence[Result], said: Callable[[Result], Iterable[str]]) -> Iterator[str]:
+    yield from (f"{each['group']}: {rest}" for each in reports for rest in said(each))
 
 
-def _fitted(fit: Result) -> Said:
+def _fitted(fit: Result) -> Iterator[str]:
     """Parameters and predictions of a fit with their intervals, in a sentence."""
     params = [f"{name} = {_interval(found)}" for name, found in fit["params"].items()]
     points = [
@@ -242,7 +240,7 @@ def _fitted(fit: Result) -> Said:
     shown, left = points[:_SENTENCES], len(points) - _SENTENCES
     shown += [f"and {left} more predictions"] if left > 0 else []
     level = f"in brackets {100 * fit['level']:.4g} % intervals"
-    yield "", f"{fit['equation']}: {', '.join(params)}; {'; '.join(shown)} ({level})"
+    yield f"{fit['equation']}: {', '.join(params)}; {'; '.join(shown)} ({level})"
 
 
 def _interval(found: Result) -> str:
@@ -251,58 +249,58 @@ def _interval(found: Result) -> str:
     return f"{found['estimate']:.4g} [{ends[0]}, {ends[1]}]"
 
 
-def _warned(found: Result) -> Said:
-    return _of("", found.get("warnings", ()))
+def _warned(found: Result) -> Iterator[str]:
+    yield from found.get("warnings", ())
 
 
-def _foreseen(found: Result) -> Said:
-    yield "", found["verdict"]
+def _foreseen(found: Result) -> Iterator[str]:
+    yield found["verdict"]
 
 
-def _advised(found: Result) -> Said:
-    yield "", "; ".join(plan_report.advice(found))
+def _advised(found: Result) -> Iterator[str]:
+    yield "; ".join(plan_report.advice(found))
 
 
-def _piloted(found: Result) -> Said:
-    yield "", f"{len(found['points'])} points to run, at a cost of {found['cost']:.6g}"
+def _piloted(found: Result) -> Iterator[str]:
+    yield f"{len(found['points'])} points to run, at a cost of {found['cost']:.6g}"
 
 
-def _notes(found: Result) -> Said:
-    return _of("", found["notes"])
+def _notes(found: Result) -> Iterator[str]:
+    yield from found["notes"]
 
 
-def _scaled(found: Result) -> Said:
+def _scaled(found: Result) -> Iterator[str]:
     """The sentence of each table and task, which is the first after its heading."""
     from opal.bridge.tabular.scaling.report import sound_page
 
-    name = ""
+    before = ""
     for block in sound_page(found["arms"]):
         if isinstance(block, Heading):
-            name = f"{block.text}:"
+            before = f"{block.text}: "
         elif isinstance(block, Paragraph):
-            yield name, block.text
+            yield before + block.text
 
 
-def _row_findings(result: Result) -> Said:
+def _row_findings(result: Result) -> Iterator[str]:
     for name, found in result.get("audits", {"": result}).items():
         yield from _findings(name or ", ".join(found["files"]), found)
 
 
-def _text_findings(result: Result) -> Said:
+def _text_findings(result: Result) -> Iterator[str]:
     for name, entry in result["audits"].items():
         for writer, found in entry["sources"].items():
             yield from _findings(f"{name}, {writer}", found)
 
 
-def _findings(name: str, found: Result) -> Said:
+def _findings(name: str, found: Result) -> Iterator[str]:
     """The worst finding of an audit, and how many more there are."""
     findings = found["verdicts"]["findings"]
     if not findings:
-        yield f"{name}:", "nothing found"
+        yield f"{name}: nothing found"
         return
     first, left = findings[0], len(findings) - 1
     more = f"; and {left} more findings" if left else ""
-    yield f"{name}:", f"{first['kind']} ({first['class']}): {first['said']}{more}"
+    yield f"{name}: {first['kind']} ({first['class']}): {first['said']}{more}"
 
 
 def _without_texts(blocks: Iterable[Block]) -> Iterator[Block]:

@@ -135,8 +135,7 @@ def _say(
         output.print_lines(f"… and {len(frame) - head} more rows")
     for check in checks:
         said = verdict(check, judged=report["judged"])
-        numbers = f"{output.number(check.statistic)} against {output.number(check.threshold)}"
-        output.print_lines(f"{said}: {check.name}: {numbers} ({check.detail})")
+        output.print_lines(f"{said}: {check.name}: {output.comparison(check)}")
     if "checks" in report and not report["judged"]:
         output.print_lines(NOT_JUDGED)
     output.print_lines(f"records: {report['records']}")

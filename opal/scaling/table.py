@@ -66,10 +66,15 @@ def where(
         if pd.api.types.is_numeric_dtype(frame[column]) and _is_number(value):
             keep = keep | (frame[column] == float(value))
         if not keep.any():
-            known = ", ".join(sorted(text.unique())[:10])
+            known = ", ".join(_values(frame[column])[:10]) or "nothing"
             raise ValueError(f"no row has {column} = {value!r}; it holds {known}.")
         frame = frame[keep]
     return frame
+
+
+def _values(column: pd.Series) -> list[str]:
+    """The values that stand in a column, as text; empty cells have none."""
+    return sorted(column.dropna().astype(str).unique())
 
 
 def check_columns(frame: pd.DataFrame, names: Sequence[str], *, remedy: str = "") -> None:
@@ -160,13 +165,13 @@ def _check_copies(frame: pd.DataFrame, roles: Roles) -> None:
 def _check_one_curve(frame: pd.DataFrame, roles: Roles) -> None:
     """Several metrics (groups, settings, sources) in one column are several curves."""
     for name in _IDENTITY:
-        if name in frame.columns and name not in roles.columns and frame[name].nunique() > 1:
-            values = ", ".join(sorted(frame[name].astype(str).unique())[:8])
+        values = _values(frame[name]) if name in {*frame.columns} - {*roles.columns} else []
+        if len(values) > 1:
             flag = "--metric " if name == "metric" else f"--where {name}="
             raise ValueError(
-                f"one fit is of one curve, but the column {name!r} holds {frame[name].nunique()} "
-                f"different values ({values}). Choose one ({flag}{frame[name].iloc[0]}) or fit "
-                f"each (--group-by {name})."
+                f"one fit is of one curve, but the column {name!r} holds {len(values)} different "
+                f"values ({', '.join(values[:8])}). Choose one ({flag}{values[0]}) or fit each "
+                f"(--group-by {name})."
             )
 
 

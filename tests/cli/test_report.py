@@ -367,9 +367,7 @@ def test_large_files_are_named(
     assert "pictures already" in unread(found)["two.png"]
 
 
-def test_long_tables_are_cut_and_say_so(
-    example: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_tables_are_cut_and_say_so(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--pilot", "--n-real", "300", "--price-synthetic", "0.01",
                  "--budget", "240", "--json"]) == 0  # fmt: skip
     there = example / "results"
@@ -384,7 +382,7 @@ def test_long_tables_are_cut_and_say_so(
 
 
 def test_a_study_shows_its_own_comparison(
-    example: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    example: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["run", "example_study"])
     module = example / "simulations" / "example_study.py"

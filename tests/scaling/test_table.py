@@ -200,8 +200,9 @@ def test_standard_errors_that_are_not_positive() -> None:
 
 
 @pytest.mark.parametrize("name", ["metric", "group", "setting", "source"])
-def test_several_curves_in_one_column(name: str) -> None:
-    said = refusal(GOOD.assign(**{name: ["a", "b"] * 6}))
+@pytest.mark.parametrize("first", ["b", None])
+def test_several_curves_in_one_column(name: str, first: str | None) -> None:
+    said = refusal(GOOD.assign(**{name: [first, *["a", "b"] * 5, "a"]}))
     assert f"the column {name!r} holds 2 different values (a, b)" in said
     flag = "--metric a" if name == "metric" else f"--where {name}=a"
     assert flag in said
@@ -266,13 +267,15 @@ def test_wrong_variables() -> None:
 
 
 def test_conditions() -> None:
-    frame = GOOD.assign(arm=["a", "b"] * 6)
+    frame = GOOD.assign(arm=["a", "b"] * 6, part=["b", None, "a"] * 4, empty=None)
     assert len(table.where(frame, ["arm=a", "seed=1"])) == 3
     assert len(table.where(frame, ["n=50.0"])) == 2
     for condition, message in (
         ("arm", "COLUMN=VALUE; got 'arm'"),
         ("arms=a", "no column 'arms'; did you mean 'arm'"),
         ("arm=c", "no row has arm = 'c'; it holds a, b"),
+        ("part=c", r"no row has part = 'c'; it holds a, b\."),
+        ("empty=c", r"no row has empty = 'c'; it holds nothing\."),
     ):
         with pytest.raises(ValueError, match=message):
             table.where(frame, [condition])

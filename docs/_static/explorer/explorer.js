@@ -166,9 +166,8 @@
       ? `At the best α synthetic rows leave ${(100 * ratio).toFixed(0)} % of the excess of weighting, which is free.`
       : ratio > 1.02 ? `Weighting, which is free, is better at every α: at the best one the excess is ${(100 * ratio).toFixed(0)} % of weighting's.`
         : "At the best α synthetic rows do as well as weighting, which is free.";
-    const few = Math.max(2, Math.round(s.n / s.imbalance));
     const seen = s.seeds === Infinity ? "law known, moved by the bias" : `${count(s.seeds)} of each class, none in training`;
-    const rows = [["real rows in training", `${count(s.n)} and ${count(few)}`], ["real rows that the generator saw", seen],
+    const rows = [["real rows in training", `${count(s.n)} and ${count(OpalTheory.few(s))}`], ["real rows that the generator saw", seen],
       [`excess at α = ${s.alpha}`, `${short(here.excess)}, of it bias ${short(here.bias)}`],
       ["best α, excess there", best < 0 ? "none" : `${theory.alphas[best].toFixed(2)}, ${short(lowest)}`],
       ["weighting's excess", short(free)]];

@@ -2,7 +2,6 @@
 "use strict";
 
 const OpalSimulation = (() => {
-  const Theory = typeof module !== "undefined" ? require("./theory.js") : OpalTheory;
   const MOST_STEPS = 40;
   const SEPARABLE = 60; // size of a rule's weights beyond which rows are as good as separable
 
@@ -79,7 +78,7 @@ const OpalSimulation = (() => {
         if (size === 0) continue;
         let u = 0;
         for (let j = 0; j < p; j++) u += theta[j] * rows.x[at + j];
-        const q = Theory.sigmoid(u), s = size * (q - rows.label[r]), c = size * q * (1 - q);
+        const q = OpalTheory.sigmoid(u), s = size * (q - rows.label[r]), c = size * q * (1 - q);
         for (let j = 0; j < p; j++) {
           const xj = rows.x[at + j], cx = c * xj;
           slope[j] += s * xj;
@@ -121,27 +120,17 @@ const OpalSimulation = (() => {
     return y;
   }
 
-  /* Excess of a rule, exactly: its score is Gaussian in each class. */
+  /* Excess of a rule, exactly: its score has one law in each class, that of a rule along the first
+   * feature where the classes are nearer. */
   function excess(s, theta) {
-    const d = s.dim, along = theta[0];
-    let size = 0, total = 0, best = 0;
-    for (let j = 0; j < d; j++) size += theta[j] * theta[j];
-    const { t, mass } = Theory.NODES;
-    for (const label of [0, 1]) {
-      const mean = (label - 0.5) * s.distance;
-      for (let i = 0; i < t.length; i++) {
-        const u = along * mean + theta[d] + Math.sqrt(size) * t[i], v = s.distance * (mean + t[i]);
-        total += 0.5 * mass[i] * (Theory.softplus(u) - label * u);
-        best += 0.5 * mass[i] * (Theory.softplus(v) - label * v);
-      }
-    }
-    return total - best;
+    const size = Math.hypot(...theta.subarray(0, s.dim)), distance = (s.distance * theta[0]) / size;
+    return OpalTheory.risk({ distance }, [size, theta[s.dim]], null, 0) - OpalTheory.risk(s, [s.distance, 0], null, 0);
   }
 
   /* Excess of one replicate at each weight, from the same rows; null where rows are separable. */
   function replicate(s, alphas, seed) {
     const inside = { ...s, alpha: 0.5 };
-    const kinds = Theory.kinds(inside), rows = rowsOf(inside, kinds, normals(seed * 7919 + 1));
+    const kinds = OpalTheory.kinds(inside), rows = rowsOf(inside, kinds, normals(seed * 7919 + 1));
     let start = new Float64Array(s.dim + 1);
     start[0] = s.distance;
     return alphas.map((alpha) => {
@@ -157,5 +146,3 @@ const OpalSimulation = (() => {
 
   return { replicate, work };
 })();
-
-if (typeof module !== "undefined") module.exports = OpalSimulation;

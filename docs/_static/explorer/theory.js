@@ -41,14 +41,16 @@ const OpalTheory = (() => {
     return [first[0], first[1], second[1]];
   }
 
+  /* Real rows of the small class. */
+  const few = (s) => Math.max(2, Math.round(s.n / s.imbalance));
+
   /* Rows of one kind: how many, the weight of each, their label, and the mean of their first feature. */
   function kinds(s) {
-    const few = Math.max(2, Math.round(s.n / s.imbalance)), half = s.distance / 2;
-    const lacking = s.n - few, bulk = (1 - s.alpha) / (2 * s.n), each = s.alpha / (2 * s.augmented);
+    const half = s.distance / 2, bulk = (1 - s.alpha) / (2 * s.n), each = s.alpha / (2 * s.augmented);
     return [
       { number: s.n, size: bulk, label: 0, mean: -half },
-      { number: few, size: bulk, label: 1, mean: half },
-      { number: lacking, size: bulk, label: 1, mean: half - s.shift, synthetic: true },
+      { number: few(s), size: bulk, label: 1, mean: half },
+      { number: s.n - few(s), size: bulk, label: 1, mean: half - s.shift, synthetic: true },
       { number: s.augmented, size: each, label: 0, mean: -half, synthetic: true, augmented: true },
       { number: s.augmented, size: each, label: 1, mean: half - s.shift, synthetic: true, augmented: true },
     ].filter((kind) => kind.number > 0 && kind.size > 0);
@@ -56,10 +58,10 @@ const OpalTheory = (() => {
 
   /* The real rows alone, each class with the same total weight. */
   function weighted(s) {
-    const few = Math.max(2, Math.round(s.n / s.imbalance)), half = s.distance / 2;
+    const half = s.distance / 2;
     return [
       { number: s.n, size: 1 / (2 * s.n), label: 0, mean: -half },
-      { number: few, size: 1 / (2 * few), label: 1, mean: half },
+      { number: few(s), size: 1 / (2 * few(s)), label: 1, mean: half },
     ];
   }
 
@@ -284,7 +286,5 @@ const OpalTheory = (() => {
     };
   }
 
-  return { kinds, weighted, solve, sigmoid, softplus, risk, NODES };
+  return { few, kinds, weighted, solve, sigmoid, risk };
 })();
-
-if (typeof module !== "undefined") module.exports = OpalTheory;

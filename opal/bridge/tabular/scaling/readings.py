@@ -181,10 +181,10 @@ def _falls(rows: pd.DataFrame) -> pd.Series:
     return by_size.iloc[:, 0] - by_size.iloc[:, -1]
 
 
-def ratio_interval(top: pd.Series, bottom: pd.Series, level: float = 0.95) -> tuple[float, float]:
-    """Fieller's interval of the ratio of two paired means; infinite where it is not bounded."""
+def ratio_interval(top: pd.Series, bottom: pd.Series) -> tuple[float, float]:
+    """Fieller's 95 % interval of the ratio of two paired means; infinite where not bounded."""
     n = len(top)
-    t = float(stats.t.ppf((1 + level) / 2, n - 1))
+    t = float(stats.t.ppf(0.975, n - 1))
     (a, ab), (_, b) = np.cov(top, bottom) * t**2 / n
     mean_a, mean_b = float(top.mean()), float(bottom.mean())
     square, half = mean_b**2 - b, mean_a * mean_b - ab
