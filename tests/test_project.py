@@ -80,6 +80,15 @@ def test_links_lead_somewhere(page: str) -> None:
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
+def test_files_that_contributors_test_hold_tests() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"-m pytest [^`]*?((?:tests|opal)/\S+\.py)`", text)
+    assert {name.split("/")[0] for name in named} == {"tests", "opal"}
+    for name in named:
+        sign = ">>> " if name.startswith("opal/") else "def test_"
+        assert sign in (ROOT / name).read_text(encoding="utf-8"), name
+
+
 def commands_of_the_readme() -> list[str]:
     """Every line of a shell block that calls ``opal``, without its comment."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -86,6 +86,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_fields_of_named_tuples_are_listed_and_not_counted(site: Path) -> None:
+    page = (site / "api" / "opal.objective.html").read_text(encoding="utf-8")
+    assert 'id="opal.objective.RowCounts.oversampled"' in page
+    assert "Alias for field number" not in page
+
+
 @dataclass(frozen=True)
 class Served:
     """A site at an address of this machine, and a browser."""
@@ -144,6 +152,28 @@ def test_pages_fit_their_window_and_ask_no_other_host(
     assert len(asked) > len(PAGES)
     assert [url for url in asked if not url.startswith((served.address, "data:", "blob:"))] == []
     assert errors == []
+    page.close()
+
+
+BROKEN = """() => [...document.querySelectorAll('article th, article td')].flatMap(cell => {
+  const style = getComputedStyle(cell), pen = document.createElement('canvas').getContext('2d');
+  pen.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+  const room = cell.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  return cell.textContent.split(/[\\s-]+/).filter(word => pen.measureText(word).width > room + 1);
+})"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", WIDTHS)
+def test_tables_break_no_word(served: Served, width: int) -> None:
+    page = served.page(width)
+    page.goto(f"{served.address}gallery/scaling.html")
+    assert page.locator("article th").count() >= 5
+    assert page.evaluate(BROKEN) == []
+    # Control: where a word may break anywhere, narrow columns break some.
+    page.add_style_tag(content="article :is(th, td) { overflow-wrap: anywhere !important }")
+    page.set_viewport_size({"width": 390, "height": 900})
+    assert page.evaluate(BROKEN) != []
     page.close()
 
 
@@ -276,6 +306,25 @@ def test_sliders_redraw_and_their_state_is_in_the_address(served: Served) -> Non
         f"document.getElementById('opal-explorer').dataset.excess !== '{before}'"
     )
     assert page.evaluate(state)["shift"] == "0.72"
+    page.close()
+
+
+@pytest.mark.slow
+def test_the_line_of_weighting_is_in_the_picture_or_said_to_be_above(served: Served) -> None:
+    page = served.page(WIDTHS[0])
+    seen = """() => {
+      const plot = document.querySelector('.opal-plot');
+      const weighting = plot.data.find(trace => trace.name === 'weighting, free');
+      return [weighting.y[0], plot.layout.yaxis.range[1]];
+    }"""
+    said = []
+    for position in ("", "#n=2000&imbalance=100&shift=0&dim=2&distance=1"):
+        page.goto("about:blank")
+        page.goto(f"{served.address}explorer.html{position}")
+        free, top = page.evaluate(seen)
+        said.append("above the picture" in page.inner_text(".opal-numbers"))
+        assert said[-1] == (free > top)
+    assert said == [False, True]
     page.close()
 
 

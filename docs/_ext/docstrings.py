@@ -1,4 +1,7 @@
-"""Attributes' docstrings as they are: Napoleon would take words before a colon for a type."""
+"""Attributes' docstrings as they are: Napoleon would take words before a colon for a type.
+
+Python's own of a named tuple's fields, which count them, are left out.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 _ATTRIBUTES = ("attribute", "data", "property")
+_COUNTED = "Alias for field number"
 _FIRST, _LAST = 100, 900  # Napoleon's priority is 500
 
 
@@ -16,7 +20,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
     def keep(_: Sphinx, what: str, name: str, __: Any, ___: Any, lines: list[str]) -> None:
         if what in _ATTRIBUTES:
-            written[name] = list(lines)
+            written[name] = [line for line in lines if not line.startswith(_COUNTED)]
 
     def restore(_: Sphinx, what: str, name: str, __: Any, ___: Any, lines: list[str]) -> None:
         if what in _ATTRIBUTES and name in written:

@@ -142,7 +142,7 @@ def _tell(options: Fit, reports: Sequence[dict[str, Any]]) -> None:
         if comparing:
             output.print_blocks(law_comparison.blocks(report, title))
         else:
-            output.print_blocks(fit_report.blocks(report, title, options.x, options.y))
+            output.print_blocks(fit_report.blocks(report, title))
 
 
 def _candidates(options: Fit) -> list[str]:

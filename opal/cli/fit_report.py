@@ -8,18 +8,15 @@ from typing import Any
 from opal.bridge.render import Block, Paragraph, Table
 
 
-def blocks(
-    report: Mapping[str, Any], title: str = "", x: Sequence[str] = (), y: str = "value"
-) -> Iterator[Block]:
+def blocks(report: Mapping[str, Any], title: str = "") -> Iterator[Block]:
     """Parameters, predictions, best sizes and warnings.
 
     Args:
         report: the fields of a fit.
         title: what comes before the name of the law.
-        x: what the law's variables are called; as in the law if nobody says.
-        y: what the values are called.
     """
-    x = x or list(report["predictions"][0]["x"])
+    named, y = columns(report)
+    x = [named[name] for name in report["predictions"][0]["x"]]
     title += f"{report['law']}: {report['equation']}, {report['n_rows']} rows"
     interval = f"{100 * report['level']:.4g}% interval"
     params = [(name, *_cells(found)) for name, found in report["params"].items()]
@@ -28,14 +25,20 @@ def blocks(
         (*point["x"].values(), *_cells(point), *(point["new_run"] or ()))
         for point in report["predictions"]
     ]
-    columns = [*x, y, f"{interval} from", "to"]
+    head = [*x, y, f"{interval} from", "to"]
     known = report["predictions"][0]["new_run"] is not None
-    columns += ["one new run from", "to"] if known else []
-    yield Table(columns, points, "predictions")
+    head += ["one new run from", "to"] if known else []
+    yield Table(head, points, "predictions")
     yield Paragraph(f"noise of one new run: {report['run_noise']}.")
     if "compute_optimal" in report:
         yield from _optimum(report["compute_optimal"], x, y)
     yield from warnings(report)
+
+
+def columns(report: Mapping[str, Any]) -> tuple[Mapping[str, str], str]:
+    """Column of each variable of the law, and of the values; as in the law if it is not said."""
+    said = report.get("columns") or {"x": {name: name for name in report["predictions"][0]["x"]}}
+    return said["x"], said.get("y", "value")
 
 
 def warnings(found: Mapping[str, Any]) -> Iterator[Block]:

@@ -258,6 +258,7 @@ def _item(item: JudgedItem, anchor: str, links: _Links) -> Iterator[Block]:
     if item.picture is not None:
         yield _figure(item.picture, item.caption, links)
     elif item.caption:
+        yield Paragraph("Its picture is not here, or cannot be shown.", "note")
         yield Paragraph(item.caption)
     if item.table is not None:
         yield _compared(item, item.table)

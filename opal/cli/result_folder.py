@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -39,6 +40,7 @@ _BESIDE = (".png", ".svg", ".pdf", ".md")  # written beside what has the same na
 _FIGURE = {"name": str, "caption": str, "checks": list, "config": dict}
 _UNKNOWN = "neither a figure, records, a result nor a page of opal"
 _PAGE_HEAD = 2_000  # bytes
+_CELL = re.compile(r"[0-9a-f]{20}\.(json|parquet)")
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 
 
@@ -159,6 +161,7 @@ class _FolderReader:
         self.folder, self.root = folder, folder.resolve()
         self.found = FolderContent()
         self.room = MOST_PICTURES
+        self.cells: list[str] = []  # folders of a run's finished cells
 
     def content(self, *, quiet: bool) -> FolderContent:
         groups: dict[str, dict[str, str]] = {}
@@ -172,12 +175,15 @@ class _FolderReader:
             self._group(stem, groups[stem])
         self.found.figures = _once(self.found.figures)
         self.found.studies = _once(self.found.studies)
+        if self.found.is_empty:
+            for name in self.cells:
+                self._leave(name, "cells of a run that has not ended: start it again")
         self.found.not_read.sort()
         return self.found
 
     def _names(self, folder: Path, before: str) -> Iterator[str]:
         """Files that may be read, by their path in the folder; others are named with reasons."""
-        deeper = 0
+        deeper: list[Path] = []
         for path in sorted(folder.iterdir()):
             name = f"{before}{path.name}"
             if reason := self._refusal(path):
@@ -185,14 +191,17 @@ class _FolderReader:
             elif not path.is_dir():
                 yield name
             elif before:
-                deeper += 1
+                deeper.append(path)
             else:
                 try:
                     yield from self._names(path, f"{name}/")
                 except OSError as error:
                     self._leave(f"{name}/", error.strerror or str(error))
-        if deeper:
-            self._leave(before, f"only one level of folders is read, and it holds {deeper}")
+        cells = [path for path in deeper if _is_cells(path)]
+        self.cells += [f"{before}{path.name}/" for path in cells]
+        if left := len(deeper) - len(cells):
+            inner = "1 more folder" if left == 1 else f"{left} more folders"
+            self._leave(before, f"only one level of folders is read, and it holds {inner}")
 
     def _refusal(self, path: Path) -> str | None:
         """Why a path is not followed; None if it is."""
@@ -344,6 +353,19 @@ class _FolderReader:
             self._leave(name, _UNKNOWN)
         elif made_by != GENERATOR:
             self.found.pages.append(name)
+
+
+def _is_cells(folder: Path) -> bool:
+    """Whether a folder holds finished cells of runs alone, which their records hold together."""
+    try:
+        inside = sorted(folder.iterdir())
+        return bool(inside) and all(
+            _CELL.fullmatch(path.name)
+            or (path.is_dir() and not path.is_symlink() and _is_cells(path))
+            for path in inside
+        )
+    except OSError:
+        return False
 
 
 def _once(items: Sequence[JudgedItem]) -> list[JudgedItem]:

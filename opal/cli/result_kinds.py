@@ -232,9 +232,10 @@ def _grouped(reports: Sequence[Result], said: Callable[[Result], Iterable[str]])
 def _fitted(fit: Result) -> Iterator[str]:
     """Parameters and predictions of a fit with their intervals, in a sentence."""
     params = [f"{name} = {_interval(found)}" for name, found in fit["params"].items()]
+    x, y = fit_report.columns(fit)
     points = [
-        ", ".join(f"{name} = {value:,.6g}" for name, value in point["x"].items())
-        + f" gives {_interval(point)}"
+        ", ".join(f"{x[name]} = {size:,.6g}" for name, size in point["x"].items())
+        + f" gives {y} = {_interval(point)}"
         for point in fit["predictions"]
     ]
     shown, left = points[:_SENTENCES], len(points) - _SENTENCES

@@ -194,6 +194,7 @@ class Fit:
         return {
             "law": self.law.name,
             "equation": self.law.equation,
+            "columns": {"x": dict(self.roles.x), "y": self.roles.y},
             "loss": self.settings.loss,
             "link": self.settings.link,
             "level": self.settings.level,

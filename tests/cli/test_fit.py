@@ -49,10 +49,11 @@ ADDITIVE = ("two.csv", "--law", "additive", "--x", "params", "tokens", "--y", "l
 def test_json_has_the_documented_fields(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = report(capsys, *ADDITIVE, "--loss", "huber-log")
     assert set(found) == {
-        *("law", "equation", "loss", "link", "level", "intervals"),
+        *("law", "equation", "columns", "loss", "link", "level", "intervals"),
         *("params", "predictions", "residuals", "run_noise", "warnings", "n_rows"),
     }
     assert (found["law"], found["loss"], found["n_rows"]) == ("additive", "huber-log", 20)
+    assert found["columns"] == {"x": {"x1": "params", "x2": "tokens"}, "y": "loss"}
     truth = {"E": 1.69, "A": 406.4, "B": 410.7, "a": 0.34, "b": 0.28}
     params = found["params"]
     assert isinstance(params, dict)

@@ -130,12 +130,13 @@ def test_a_page_shows_what_commands_wrote(folder: Path, capsys: pytest.CaptureFi
     assert commands == {
         "fit": "opal fit", "pilot": "opal plan --pilot", "rows": "opal tabular parse",
     }  # fmt: skip
-    assert unread(found).keys() == {"listed.json", "records/", "runs/"}
+    assert unread(found).keys() == {"listed.json"}, "finished cells are told of by their records"
     page = seen(folder / "report.html")
     shown = " ".join(page.text.split())
     for said in (
         "For colleagues", "All 2 checks that are judged hold.", "Squares grow faster",
-        "largest square: 9 against 9", "fit: E + A n^(-a): E = ", "points to run",
+        "largest square: 9 against 9", "fit: E + A n^(-a): E = ", "n = 10,000 gives y = ",
+        "points to run",
         "2 rows and 1 rejected lines", "metrics: square", "largest", "git commit", "Not read",
     ):  # fmt: skip
         assert said in shown, said
@@ -343,13 +344,39 @@ def test_nothing_outside_the_folder_is_read(
     for name, reason in {
         "secret.json": "leads out of the folder", "linked": "leads out of the folder",
         "again": "a link to a folder", "gone.json": "leads nowhere", "pipe.json": "a pipe",
-        "sub/": "only one level of folders",
+        "sub/": "only one level of folders is read, and it holds 1 more folder",
     }.items():  # fmt: skip
         assert reason in reasons[name]
     assert "loop.json" in reasons
     written = (there / "report.html").read_text()
     assert "SECRET" not in written
     assert "DEEPER" not in written
+
+
+def test_cells_of_a_run_are_told_of_by_its_records_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = folder.parent / "stopped"
+    shutil.copytree(folder / "runs" / "cells", stopped / "cells")
+    assert main(["report", str(stopped), "--json"]) == 2
+    assert "cells/example_study/: cells of a run that has not ended" in capsys.readouterr().err
+    (stopped / "cells" / "example_study" / "notes.txt").write_text("of others")
+    shutil.copy(folder / "fit.json", stopped)
+    found = report(capsys, str(stopped))
+    assert "it holds 1 more folder" in unread(found)["cells/"]
+
+
+def test_a_figure_without_its_picture_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figure(tmp_path, "whole")
+    (tmp_path / "whole.png").write_bytes(PNG)
+    said = "Its picture is not here"
+    report(capsys, str(tmp_path))
+    assert said not in seen(tmp_path / "report.html").text
+    (tmp_path / "whole.png").write_bytes(PNG[:-4])
+    report(capsys, str(tmp_path))
+    assert said in seen(tmp_path / "report.html").text
 
 
 def test_large_files_are_named(

@@ -5,6 +5,7 @@
   const root = document.getElementById("opal-explorer");
   if (!root) return;
   const N_ALPHAS = 33, N_REPLICATES = 200, WORK = 4e9, MOST_WORK = 6e7;
+  const HIGHEST = 5; // heights of the line that the picture has room for
   const SIMULATED = [0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1];
   const rounded = (v) => { const k = 10 ** Math.max(0, Math.floor(Math.log10(v)) - 1); return Math.round(v / k) * k; };
   const count = (v) => v.toLocaleString("en");
@@ -133,7 +134,7 @@
     }, { displayModeBar: false, responsive: true });
   }
 
-  const short = (v) => (Number.isFinite(v) ? v.toPrecision(3) : "none");
+  const short = (v) => (!Number.isFinite(v) ? "none" : Math.abs(v) < 1e-9 ? "0" : v.toPrecision(3));
 
   function redraw() {
     const started = performance.now(), s = { ...state };
@@ -148,16 +149,18 @@
       points.map((p) => p.alpha)];
     const y = [theory.excess, theory.bias, [free, free], starred.map((i) => theory.excess[i]), [here.excess],
       points.map((p) => p.mean)];
-    const top = 1.15 * Math.max(...finite, Number.isFinite(free) ? Math.min(free, 3 * Math.max(...finite, 0)) : 0, 1e-6);
+    const highest = Math.max(...finite, 0), room = highest > 0 ? HIGHEST * highest : Infinity;
+    const others = [free, ...points.map((p) => p.mean + 2 * p.error)].filter(Number.isFinite);
+    const top = 1.15 * Math.max(highest, ...others.map((v) => Math.min(v, room)), 1e-6);
     draw(x, y, points.map((p) => 2 * p.error), top);
-    numbers(s, theory, here, free, best);
+    numbers(s, theory, here, free, best, top);
     show();
     address();
     root.dataset.redrawMs = String(performance.now() - started);
     root.dataset.excess = String(here.excess);
   }
 
-  function numbers(s, theory, here, free, best) {
+  function numbers(s, theory, here, free, best, top) {
     const lowest = theory.excess[best], ratio = lowest / free;
     const verdict = root.querySelector(".opal-verdict");
     if (best < 0) verdict.textContent = "Rows tend to be separable here: theory has no prediction.";
@@ -170,7 +173,7 @@
     const rows = [["real rows in training", `${count(s.n)} and ${count(OpalTheory.few(s))}`], ["real rows that the generator saw", seen],
       [`excess at α = ${s.alpha}`, `${short(here.excess)}, of it bias ${short(here.bias)}`],
       ["best α, excess there", best < 0 ? "none" : `${theory.alphas[best].toFixed(2)}, ${short(lowest)}`],
-      ["weighting's excess", short(free)]];
+      ["weighting's excess", short(free) + (Number.isFinite(free) && free > top ? ", above the picture" : "")]];
     const body = root.querySelector(".opal-numbers tbody");
     body.replaceChildren(...rows.map(([name, value]) => {
       const row = document.createElement("tr");
