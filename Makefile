@@ -1,6 +1,6 @@
 # Needs make, a package index and Python >= 3.11 with venv; everything else is installed into .venv.
 #   make test       ruff, mypy, pytest (the project's one test command; CI runs it)
-#   make test-all   the same with the slow tests, a few minutes more
+#   make test-all   the same with the slow tests, most of an hour
 #   make figures    all figures at the quick preset, with their self-checks, into figures/
 #   make notebooks  the notebooks, executed, into build/notebooks/
 #   make docs       the site, with the figures and notebooks above, into build/site/

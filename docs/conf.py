@@ -43,6 +43,7 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 
 autosummary_generate = True
 autosummary_ignore_module_all = True
+viewcode_follow_imported_members = False  # a name is documented where it is defined
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {
@@ -76,4 +77,4 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",
 }
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "explorer": [], "changelog": []}

@@ -142,12 +142,12 @@ plt.show()
 # %% [markdown]
 # ## Intervals that know that folds overlap
 #
-# Ten folds repeated three times are thirty numbers, but not thirty data sets. Here new data sets can
-# be had for nothing: below, a cross-validation of the arm `weighting` on each of several corpora.
-# How far the means of corpora lie apart is the truth about their error. It is set against the
-# standard error that takes folds for independent, and the corrected one of Nadeau and Bengio
-# (`docs/theory.md`, section 14.1). In the first two rows all repeats split the same texts; in the
-# last one each repeat draws the originals at hand anew, as `opal text impute` does.
+# Ten folds repeated three times are thirty numbers, but not thirty data sets. Here new data sets
+# can be had for nothing: below, a cross-validation of the arm `weighting` on each of several
+# corpora. How far the means of corpora lie apart is the truth about their error. It is set
+# against the standard error that takes folds for independent, and the corrected one of Nadeau and
+# Bengio (`docs/theory.md`, section 14.1). In the first two rows all repeats split the same texts;
+# in the last one each repeat draws the originals at hand anew, as `opal text impute` does.
 
 # %%
 CORPORA = range(1, 4 if TINY else 17)

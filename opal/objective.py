@@ -1,8 +1,9 @@
 r"""The OPAL objective: how many rows each group gets, and what each row weighs. Decided here only.
 
 .. math::
-    \hat R(θ) = \frac{1-α}{Σn+Σm} Σ_g \Big[ Σ_{i≤n_g} ℓ(θ; z_i) + Σ_{i≤m_g} ℓ(θ; \tilde z_i) \Big]
-        + \frac{α}{N|G|} Σ_g Σ_{i≤N} ℓ(θ; \tilde z_i')
+    \hat R(θ) = \; & \frac{1-α}{Σn+Σm} Σ_g \Big[ Σ_{i≤n_g} ℓ(θ; z_i)
+        + Σ_{i≤m_g} ℓ(θ; \tilde z_i) \Big] \\
+    & + \frac{α}{N|G|} Σ_g Σ_{i≤N} ℓ(θ; \tilde z_i')
 
 (arXiv 2406.03628). Plain empirical risk and group weighting are the same objective without
 synthetic rows and with other row weights.

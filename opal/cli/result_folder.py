@@ -292,14 +292,18 @@ class _FolderReader:
         self, stem: str, content: Mapping[str, Any], parquet: str | None, files: Mapping[str, str]
     ) -> JudgedItem:
         """Records; a table that is damaged is named, and what is told of it is shown."""
-        table, about, title = None, "Their table is not here.", str(content.get("study", ""))
+        table, about, title = (
+            None,
+            "The table of its records is not here.",
+            str(content.get("study", "")),
+        )
         if parquet is not None:
             try:
                 frame = _records(self.folder / parquet)
                 table, about = _compared(title, frame)
                 title = title or redacted(", ".join(map(str, frame["study"].unique())))
             except _DAMAGE as error:
-                about = "Their table cannot be read."
+                about = "The table of its records cannot be read."
                 self._leave(parquet, _why(error))
         checks = _checks(content["checks"]) if isinstance(content.get("checks"), list) else None
         picture, beside = self._pictures(files)

@@ -300,7 +300,7 @@ def test_what_is_damaged_is_named_with_the_reason(
         assert reason in reasons[name], (name, reasons[name])
     assert str(example) not in json.dumps(reasons)
     assert [s["name"] for s in found["studies"]] == ["example_study-quick", "later", "torn"]
-    assert "Their table cannot be read." in seen(there / "report.html").text
+    assert "The table of its records cannot be read." in seen(there / "report.html").text
 
 
 def test_a_result_with_other_things_in_its_fields_is_named(
