@@ -204,6 +204,20 @@ def check(path: Path) -> None:
         raise ValueError(f"{path} is not a readable Parquet file ({error}). Delete it.") from error
 
 
+def check_free(path: Path) -> None:
+    """Check that a table that is not there yet can have its sidecar, which may be left of a crash.
+
+    Raises:
+        ValueError: there is another file of that name, as a figure's.
+    """
+    sidecar = _parquet(path).with_suffix(".json")
+    if sidecar.exists() and "schema_version" not in read_metadata(path):
+        raise ValueError(
+            f"records replace no other file; their sidecar would replace {sidecar}, which is none: "
+            "name another folder."
+        )
+
+
 def check_version(path: Path) -> None:
     """Check that this opal can read the records table at ``path``.
 
