@@ -138,8 +138,11 @@ def read(paths: Sequence[Path]) -> dict[str, tuple[Source, pd.DataFrame]]:
             )
         frame, told = records.read(path), records.read_metadata(path)
         study, preset, config = (told.get(each) for each in ("study", "preset", "config"))
-        known = isinstance(study, str) and study in registry.claims("study")
-        if not known or not isinstance(config, dict):
+        if (
+            not isinstance(study, str)
+            or study not in registry.claims("study")
+            or not isinstance(config, dict)
+        ):
             raise ValueError(
                 f"--from must name records that `opal run` has written; {path} says of no study "
                 "that it is its."
