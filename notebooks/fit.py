@@ -61,6 +61,7 @@ from opal.reading import read_table
 from opal.scaling.compare import compare_laws
 from opal.scaling.fit import Fit, fit
 from opal.scaling.scaling_law import ScalingLaw
+from opal.scaling.table import check_columns, check_numbers
 
 plt.style.use([PAPER, {"figure.dpi": 144}])  # the paper's style, larger for a screen
 TINY = bool(os.environ.get("OPAL_TINY"))  # the tests set it: fewer runs
@@ -95,6 +96,8 @@ with tempfile.TemporaryDirectory() as folder:
     runs = read_table(path)
 
 size, value = COLUMNS["x"]["n"], COLUMNS["y"]
+check_columns(runs, [size, value], remedy=" Name yours in COLUMNS.")
+check_numbers(runs, value)
 means = runs.groupby(size)[value].agg(["mean", "sem"])
 if "std_error" in COLUMNS:
     means["sem"] = runs.groupby(size)[COLUMNS["std_error"]].mean()

@@ -66,6 +66,7 @@ from opal.scaling.exchange import Mixture, laws_of
 from opal.scaling.pilot import first_points
 from opal.scaling.pilot_fit import PilotFit, fit_pilot
 from opal.scaling.plan import Plan, plan
+from opal.scaling.table import check_columns, check_numbers
 from opal.theory.exchange import mixture_parameters
 
 plt.style.use([PAPER, {"figure.dpi": 144}])  # the paper's style, larger for a screen
@@ -149,6 +150,8 @@ with tempfile.TemporaryDirectory() as folder:
     pilots = {name: read_table(path) for name, path in files.items()}
 
 first, n, N, alpha = next(iter(pilots)), *COLUMNS["x"].values()
+check_columns(pilots[first], [n, N, alpha, COLUMNS["y"]], remedy=" Name yours in COLUMNS.")
+check_numbers(pilots[first], COLUMNS["y"])
 pilots[first].groupby([n, N, alpha])[COLUMNS["y"]].mean().unstack(alpha).round(4)
 
 # %% [markdown]

@@ -204,6 +204,20 @@ def check(path: Path) -> None:
         raise ValueError(f"{path} is not a readable Parquet file ({error}). Delete it.") from error
 
 
+def check_free(path: Path) -> None:
+    """Check that a table that is not there yet can have its sidecar, which may be left of a crash.
+
+    Raises:
+        ValueError: there is another file of that name, as a figure's.
+    """
+    sidecar = _parquet(path).with_suffix(".json")
+    if sidecar.exists() and "schema_version" not in read_metadata(path):
+        raise ValueError(
+            f"records replace no other file; their sidecar would replace {sidecar}, which is none: "
+            "name another folder."
+        )
+
+
 def check_version(path: Path) -> None:
     """Check that this opal can read the records table at ``path``.
 
@@ -256,11 +270,20 @@ def provenance() -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    """The commit of the checkout that opal runs from; None outside a checkout."""
-    folder = Path(__file__).parent
+    """The commit of the checkout that opal runs from; None outside a checkout.
+
+    An opal that is installed within the repository of another project is not tracked there.
+    """
+    file = Path(__file__)
+    if _git(file.parent, "ls-files", "--error-unmatch", file.name) is None:
+        return None
+    return _git(file.parent, "rev-parse", "HEAD")
+
+
+def _git(folder: Path, *words: str) -> str | None:
     try:
         result = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=10
+            ["git", *words], cwd=folder, capture_output=True, text=True, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

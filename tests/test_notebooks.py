@@ -220,6 +220,20 @@ def test_fit_reads_a_file_of_yours(tmp_path: Path, main: ModuleType, noise: str)
     assert any(str(10 * sizes[-1]) in each for each in shown)
 
 
+@pytest.mark.parametrize("name", ["fit", "plan"])
+@pytest.mark.parametrize("wrong", ["name", "text"])
+def test_a_file_of_yours_that_does_not_fit_is_told(
+    tmp_path: Path, main: ModuleType, name: str, wrong: str
+) -> None:
+    table = pd.DataFrame({"n": [1, 2], "N": [3, 4], "alpha": [0.1, 0.2], "seed": [0, 0]})
+    risk = {"name": "loss", "text": {"fit": "error", "plan": "value"}[name]}[wrong]
+    file = tmp_path / "mine.csv"
+    table.assign(**{risk: ["few", "many"]}).to_csv(file, index=False)
+    message = {"name": "Name yours in COLUMNS", "text": "must hold numbers"}[wrong]
+    with pytest.raises(ValueError, match=message):
+        run_script(notebook_of(name), main, {"FILE = None": f"FILE = {str(file)!r}"})
+
+
 def test_plan_reads_a_file_of_yours(tmp_path: Path, main: ModuleType) -> None:
     rng = np.random.default_rng(0)
     law = Mixture(R_s=0.01, A_s=3.0, A_r=30.0, E=1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,23 @@ def test_a_sidecar_that_says_nothing_is_refused(content: str | None, tmp_path: P
 def test_no_table_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no records at"):
         records.read(tmp_path / "t.parquet")
+
+
+def test_the_commit_of_another_project_is_not_opal_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / ".venv" / "opal" / "records.py"
+    installed.parent.mkdir(parents=True)
+    installed.write_text("")
+    commit = ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "theirs"]
+    (tmp_path / "theirs.py").write_text("")
+    for words in (["init", "--quiet"], ["add", "theirs.py"], commit):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(records, "__file__", str(installed))
+    assert records.provenance()["git_commit"] is None
+    # Control: where its files are tracked, it is a commit.
+    subprocess.run(["git", "add", ".venv"], cwd=tmp_path, check=True)
+    assert re.fullmatch(r"[0-9a-f]{40}", records.provenance()["git_commit"])
 
 
 def test_provenance_names_versions_and_the_commit() -> None:

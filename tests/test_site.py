@@ -329,6 +329,36 @@ def test_the_line_of_weighting_is_in_the_picture_or_said_to_be_above(served: Ser
 
 
 @pytest.mark.slow
+def test_links_of_others_and_browsers_that_refuse_do_not_stop_the_explorer(served: Served) -> None:
+    page = served.page(WIDTHS[0])
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.add_init_script("history.replaceState = () => { throw new DOMException('too many'); };")
+    page.goto(f"{served.address}explorer.html#constructor=1&__proto__=2&alpha=&shift=%20&n=300")
+    excess = "#opal-explorer[data-excess]"
+    assert float(page.get_attribute(excess, "data-excess") or "nan") > 0
+    shown = {n: page.inner_text(f"label:has([name={n}]) output") for n in ("n", "alpha", "shift")}
+    assert shown == {"n": "300", "alpha": "0.5", "shift": "0.2"}
+    page.click(".opal-simulate")
+    page.wait_for_selector("#opal-explorer[data-simulated=done]", timeout=120_000)
+    assert page.inner_text(".opal-progress") == "200 of 200 replicates"
+    assert page.locator(".errorbar").count() == 9, "the simulated points alone have error bars"
+    assert errors == []
+    page.close()
+
+
+@pytest.mark.slow
+def test_sliders_are_not_held_up_by_a_large_replicate(served: Served) -> None:
+    page = served.page(WIDTHS[0])
+    page.goto(f"{served.address}explorer.html#n=20000&augmented=20000&imbalance=1&dim=20")
+    page.click(".opal-simulate")
+    page.wait_for_function("document.querySelector('.opal-progress').textContent !== ''")
+    assert page.inner_text(".opal-progress").startswith("0 of 20"), "before the first is whole"
+    assert page.get_attribute("#opal-explorer", "data-simulated") == "running"
+    page.close()
+
+
+@pytest.mark.slow
 def test_simulated_points_agree_with_the_line(served: Served) -> None:
     page = served.page(WIDTHS[0])
     page.goto(f"{served.address}explorer.html#n=200&imbalance=5&augmented=200&dim=2&shift=0.3")

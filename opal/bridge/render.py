@@ -35,9 +35,10 @@ _TOLD = 10 * LIMIT  # of what a report says itself: a sentence is not cut
 _CELL, _HEAD, _QUOTE = 400, 40, 100  # likewise in a terminal, on one line
 _FOLDED = 24  # characters to which a column of words may shrink in a terminal
 _NUMBER = re.compile(r"[-+−±<≥≤]?\s?\d|[–-]?$")
-# What Markdown would act on: anywhere, and at the beginning of a line.
+# What Markdown would act on: anywhere, and at the beginning of a line, where a bracket may define
+# what brackets elsewhere, and pictures, then lead to.
 _ACTIVE = re.compile(
-    r"[\\`*|<]|(?<!\w)_|_(?!\w)|\](?=\()|^#(?=#*(?:\s|$))|^>|^[-+](?=\s)|^(?==+$|--+$|~~~)"
+    r"[\\`*|<]|(?<!\w)_|_(?!\w)|\](?=\()|&(?=#?\w+;)|^\[|^#(?=#*(?:\s|$))|^>|^[-+](?=\s)|^(?==+$|--+$|~~~)"
 )
 _KEPT = "\n\t"
 _GENERATOR = re.compile(r'<meta name="generator" content="(opal[\w ]*)">')

@@ -35,6 +35,25 @@ class Source:
         return self.label == self.preset
 
 
+def require_free(name: str, sources: Sequence[Source], out: Path, width: str) -> None:
+    """Check that no records are in ``out`` whose sidecar the file of a figure would replace.
+
+    Raises:
+        ValueError: there are: figure and study are called alike, and their configuration is one.
+    """
+    table = out / f"{_stem(name, sources, width)}.parquet"
+    if table.exists():
+        raise ValueError(
+            f"a figure replaces no records; its {table.with_suffix('.json')} would replace the "
+            f"sidecar of {table}: name another folder with --out."
+        )
+
+
+def _stem(name: str, sources: Sequence[Source], width: str) -> str:
+    own = [source.label for source in sources if not source.is_preset]
+    return "-".join([name, *own, *(["column"] if width == "column" else [])])
+
+
 def write(
     name: str,
     figure: ModuleType,
@@ -63,8 +82,7 @@ def write(
     from opal import records
     from opal.files import write_json
 
-    own = [source.label for source in sources if not source.is_preset]
-    stem = "-".join([name, *own, *(["column"] if width == "column" else [])])
+    stem = _stem(name, sources, width)
     pictures = [out / f"{stem}.{kind}" for kind in formats]
     _draw(figure, frame, pictures, width)
     checks = figure.checks(frame)
@@ -105,18 +123,35 @@ def read(paths: Sequence[Path]) -> dict[str, tuple[Source, pd.DataFrame]]:
 
     Raises:
         FileNotFoundError: there are none at a path.
-        ValueError: a table is of no study, or two are of one.
+        ValueError: a path is of no table, a table is of no study, or of another one than its
+            sidecar says, or two are of one.
     """
     from opal import records
 
     found: dict[str, tuple[Source, pd.DataFrame]] = {}
     for path in paths:
+        if path.is_dir() or (path.exists() and path.suffix != ".parquet"):
+            what = "a folder" if path.is_dir() else "no Parquet file"
+            raise ValueError(
+                f"--from must name tables that `opal run` has written; {path} is {what}: name "
+                "files that end in .parquet."
+            )
         frame, told = records.read(path), records.read_metadata(path)
         study, preset, config = (told.get(each) for each in ("study", "preset", "config"))
-        if study not in registry.claims("study") or not isinstance(config, dict):
+        if (
+            not isinstance(study, str)
+            or study not in registry.claims("study")
+            or not isinstance(config, dict)
+        ):
             raise ValueError(
                 f"--from must name records that `opal run` has written; {path} says of no study "
                 "that it is its."
+            )
+        if {*frame["study"]} != {study}:
+            inside = ", ".join(map(str, frame["study"].unique()[:5]))
+            raise ValueError(
+                f"--from must name records as `opal run` has written them; the rows of {path} are "
+                f"of {inside}, and its JSON says {study}. Run the study again."
             )
         if study in found:
             raise ValueError(f"--from names two tables of study {study}; the second is {path}.")

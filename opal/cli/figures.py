@@ -92,13 +92,17 @@ def configure(args: Sequence[str]) -> tuple[Figures, dict[str, Any]]:
 
     Raises:
         UnknownNameError: there is no such figure.
-        ValueError: the number of workers is not positive, or a study can do nothing with a number.
+        ValueError: a list is empty, the number of workers is not positive, or a study can do
+            nothing with a number.
     """
     names = list(takewhile(lambda word: not word.startswith("-"), args))
     studies = registry.load("figure", names[0]).STUDIES if len(names) == 1 else ()
     base = configuration.preset_in(args)
     command = configuration.command(Figures, studies, base) if studies else Figures
     options = parse(command, args, prog="opal figures", description=help_text(Figures))
+    for name, given in (("--from", options.drawn_from), ("--format", options.formats)):
+        if name in args and not given:
+            raise ValueError(f"{name} needs at least one value; got none. Name one.")
     executors.check(options.workers, options.scheduler)
     configs = {study: getattr(options, study) for study in studies}
     for config in configs.values():
@@ -128,7 +132,7 @@ def _redrawn(
 
     Raises:
         ValueError: a table is none of `opal run`, two are of one study, one that a figure needs is
-            not there, or flags ask for something to be run.
+            not there or not whole, it would be replaced, or flags ask for something to be run.
     """
     from opal.files import writable_folder
 
@@ -150,12 +154,22 @@ def _redrawn(
     if not chosen:
         raise ValueError(f"no figure draws records of {', '.join(tables)} alone.")
     wide = {name: _WIDE for name, each in chosen.items() if not _fits(each, options.width)}
+    possible = {name: each for name, each in chosen.items() if name not in wide}
+    for name, figure in possible.items():
+        sources = [tables[study][0] for study in figure.STUDIES]
+        drawing.require_free(name, sources, options.out, options.width)
     writable_folder(options.out)
     drawn = []
-    for name in [name for name in chosen if name not in wide]:
+    for name, figure in possible.items():
         start = time.perf_counter()
-        sources, parts = zip(*(tables[study] for study in figures[name].STUDIES), strict=True)
-        drawn.append(_written(name, figures[name], parts, sources, start, options))
+        sources, parts = zip(*(tables[study] for study in figure.STUDIES), strict=True)
+        try:
+            drawn.append(_written(name, figure, parts, sources, start, options))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"figure {name} cannot be drawn of what --from names ({type(error).__name__}: "
+                f"{error}). Run {', '.join(figure.STUDIES)} again, and draw those records."
+            ) from error
     return drawn, wide
 
 
@@ -211,6 +225,9 @@ def _drawn(
     from opal import runner
     from opal.files import writable_folder
 
+    sources = {name: [studies[s][0] for s in each.STUDIES] for name, each in figures.items()}
+    for name in figures:
+        drawing.require_free(name, sources[name], options.out, options.width)
     folder = writable_folder(options.out / _CELLS)
     if not figures:
         return []
@@ -227,7 +244,6 @@ def _drawn(
             before = now
         if before is not None:
             before.proceed()
-        sources = {name: [studies[s][0] for s in each.STUDIES] for name, each in figures.items()}
         work = {name: _work(each, sources[name], started) for name, each in figures.items()}
         begin = time.perf_counter()
         drawn: list[dict[str, Any]] = []

@@ -62,6 +62,8 @@ def _run(name: str, options: Options, config: Any) -> int:
     table = options.out / f"{name}-{label}.parquet"
     if table.exists():
         records.check(table)  # what another opal wrote is not overwritten
+    else:
+        records.check_free(table)
     start = time.perf_counter()
     study = registry.load("study", name)
     cells = study.cells(config)  # refuses a bad configuration before anything is written

@@ -136,7 +136,10 @@ def test_a_page_leads_to_anchors_and_files_and_folds_what_is_asked_for_later() -
     assert "Folded away." in _printed(blocks)
 
 
-@pytest.mark.parametrize("said", ["# a", "## a", "> a", "- a", "+ a", "---", "===", "~~~"])
+@pytest.mark.parametrize(
+    "said",
+    ["# a", "## a", "> a", "- a", "+ a", "---", "===", "~~~", "[a]: http://b", "&lt;", "&#60;"],
+)
 def test_a_line_of_markdown_begins_nothing(said: str) -> None:
     assert render.markdown("Report", [Paragraph(said)]) == f"# Report\n\n\\{said}\n"
     assert f"| \\{said} | -1.5 |" in render.markdown("Report", [Table("ab", [(said, -1.5)])])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from opal import records
@@ -218,6 +220,8 @@ def test_records_that_are_there_are_drawn(
         (["--from", "a.parquet", "a.parquet"], "two tables of study example_study"),
         (["--from", "b.parquet"], "says of no study"),
         (["--from", "none.parquet"], "no records at none.parquet"),
+        (["--from", "a.json"], "a.json is no Parquet file: name files that end in .parquet"),
+        (["--from", "results"], "results is a folder: name files that end in .parquet"),
     ],
 )
 def test_what_cannot_be_drawn_from_records_is_told(
@@ -232,6 +236,86 @@ def test_what_cannot_be_drawn_from_records_is_told(
     assert main(["figures", "example_figure", *words]) == 2
     assert message in capsys.readouterr().err
     assert not (example / "figures").exists()
+
+
+def test_a_figure_replaces_no_records(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A figure called as its study, drawn where the records of its own configuration are."""
+    for package, names in (("paper_figures", "figure"), ("simulations", "study")):
+        source = (example / package / f"example_{names}.py").read_text()
+        (example / package / "example.py").write_text(source.replace("example_study", "example"))
+    changed = ["--largest", "2", "--out", "both"]
+    assert main(["run", "example", *changed]) == 0
+    (table,) = (example / "both").glob("*.parquet")
+    before = table.with_suffix(".json").read_bytes()
+    capsys.readouterr()
+    for words in (["example", *changed], ["example", "--from", str(table), "--out", "both"]):
+        assert main(["figures", *words]) == 2
+        assert "a figure replaces no records" in capsys.readouterr().err
+    assert table.with_suffix(".json").read_bytes() == before
+    assert {path.name for path in (example / "both").iterdir()} == {
+        "cells", table.name, table.with_suffix(".json").name
+    }  # fmt: skip
+    assert main(["figures", "example", "--from", str(table), "--out", "figures"]) == 0
+
+
+def test_records_replace_no_figure(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["run", "example_study", "--largest", "2", "--out", "results"])
+    (table,) = (example / "results").glob("*.parquet")
+    here = example / "here" / table.with_suffix(".json").name
+    here.parent.mkdir()
+    here.write_text('{"caption": "of a figure"}')
+    capsys.readouterr()
+    assert main(["run", "example_study", "--largest", "2", "--out", "here"]) == 2
+    assert "records replace no other file" in capsys.readouterr().err
+    assert [path.name for path in here.parent.iterdir()] == [here.name]
+    here.write_text('{"schema_version": 1, "n_rows": 2}')  # a crash came between it and its table
+    assert main(["run", "example_study", "--largest", "2", "--out", "here"]) == 0
+
+
+@pytest.mark.parametrize("name", ["--from", "--format"])
+def test_a_list_of_nothing_is_refused(
+    example: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main([*WORDS, name]) == 2
+    assert f"{name} needs at least one value; got none" in capsys.readouterr().err
+    assert not (example / "here").exists()
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "columns", "message"),
+    [
+        ({"study": ["example_study"]}, {}, "says of no study"),
+        ({"study": "alpha"}, {}, "are of example_study, and its JSON says alpha"),
+        ({}, {"value": "x"}, "could not convert string to float"),
+    ],
+)
+def test_records_that_are_not_whole_are_refused(
+    example: Path,
+    capsys: pytest.CaptureFixture[str],
+    sidecar: dict[str, Any],
+    columns: dict[str, Any],
+    message: str,
+) -> None:
+    main(["run", "example_study", "--out", "results"])
+    table = example / "results" / "example_study-quick.parquet"
+    pd.read_parquet(table).assign(**columns).to_parquet(table)
+    told = {**records.read_metadata(table), **sidecar}
+    table.with_suffix(".json").write_text(json.dumps(told))
+    capsys.readouterr()
+    assert main(["figures", "example_figure", "--from", str(table)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_records_without_a_column_of_the_study_are_refused(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figure = example / "paper_figures" / "example_figure.py"
+    figure.write_text(figure.read_text().replace('records["value"])', 'records["shift"])'))
+    main(["run", "example_study", "--out", "results"])
+    capsys.readouterr()
+    assert main([*WORDS, "--from", "results/example_study-quick.parquet"]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be drawn of what --from names (KeyError: 'shift')" in said
 
 
 def test_a_figure_needs_all_its_studies(example: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,14 +71,19 @@
   }
 
   /* The state in the address, and back; what is out of range or no number is left as it was. */
+  const hash = () => `#${Object.entries(state).map(([k, v]) => `${k}=${v === Infinity ? "inf" : v}`).join("&")}`;
   function address() {
-    const said = Object.entries(state).map(([k, v]) => `${k}=${v === Infinity ? "inf" : v}`).join("&");
-    history.replaceState(null, "", `#${said}`);
+    if (location.hash === hash()) return;
+    try {
+      history.replaceState(null, "", hash());
+    } catch {
+      // A browser may refuse so many changes in so little time: the next move writes it.
+    }
   }
   function read() {
     for (const [name, text] of new URLSearchParams(location.hash.slice(1))) {
+      if (!Object.hasOwn(CONTROLS, name) || text.trim() === "") continue;
       const c = CONTROLS[name];
-      if (!c) continue;
       const value = text === "inf" ? Infinity : Number(text);
       if (c.options) {
         if (c.options.includes(value)) state[name] = value;
@@ -108,9 +113,9 @@
   /* The picture, drawn whole once for each theme; afterwards only its numbers change. */
   function draw(x, y, bars, top) {
     const plot = root.querySelector(".opal-plot"), theme = document.documentElement.dataset.theme;
-    const bands = x.map((_, i) => (i === 5 ? bars : []));
     if (drawn === theme) {
       const visible = x.map((values, i) => i < 5 || values.length > 0);
+      const bands = x.map((_, i) => (i < 5 ? undefined : bars)); // undefined leaves a trace as it is
       Plotly.update(plot, { x, y, visible, "error_y.array": bands }, { "yaxis.range": [0, top] });
       return;
     }
@@ -194,20 +199,27 @@
     const total = Math.max(20, Math.min(N_REPLICATES, Math.floor(WORK / (6 * each))));
     const run = { points: [], values: SIMULATED.map(() => []), lost: 0, done: 0, timer: null };
     simulation = run;
+    let fits = null, found = [];
+    /* One fit; a replicate counts when all of its fits are there. */
+    function step() {
+      fits = fits || OpalSimulation.replicate(s, SIMULATED, run.done + 1);
+      found.push(fits.next().value);
+      if (found.length < SIMULATED.length) return;
+      found.forEach((value, i) => {
+        if (value === null) run.lost += 1;
+        else run.values[i].push(value);
+      });
+      [fits, found] = [null, []];
+      run.done += 1;
+    }
     function slice() {
-      const until = performance.now() + 30;
-      do {
-        run.done += 1;
-        OpalSimulation.replicate(s, SIMULATED, run.done).forEach((value, i) => {
-          if (value === null) run.lost += 1;
-          else run.values[i].push(value);
-        });
-      } while (run.done < total && performance.now() < until);
+      const until = performance.now() + 30, before = run.done;
+      do step(); while (run.done < total && performance.now() < until);
       const ended = run.done >= total;
       progress.textContent = `${run.done} of ${total} replicates`
         + (run.lost ? `; ${run.lost} of ${run.done * SIMULATED.length} fits had no solution` : "");
       run.points = SIMULATED.map((alpha, i) => summary(alpha, run.values[i], run.done)).filter(Boolean);
-      redraw();
+      if (run.done > before) redraw();
       if (!ended) run.timer = setTimeout(slice, 0);
       root.dataset.simulated = ended ? "done" : "running";
     }
@@ -236,7 +248,7 @@
   root.querySelector(".opal-link").addEventListener("click", async () => {
     const progress = root.querySelector(".opal-progress");
     try {
-      await navigator.clipboard.writeText(location.href);
+      await navigator.clipboard.writeText(location.href.split("#")[0] + hash());
       progress.textContent = "Copied.";
     } catch {
       progress.textContent = "The address above holds the state: copy it.";

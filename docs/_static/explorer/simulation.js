@@ -127,18 +127,18 @@ const OpalSimulation = (() => {
     return OpalTheory.risk({ distance }, [size, theta[s.dim]], null, 0) - OpalTheory.risk(s, [s.distance, 0], null, 0);
   }
 
-  /* Excess of one replicate at each weight, from the same rows; null where rows are separable. */
-  function replicate(s, alphas, seed) {
+  /* Excess of one replicate at each weight, one after the other, from the same rows; null where rows are separable. */
+  function* replicate(s, alphas, seed) {
     const inside = { ...s, alpha: 0.5 };
     const kinds = OpalTheory.kinds(inside), rows = rowsOf(inside, kinds, normals(seed * 7919 + 1));
     let start = new Float64Array(s.dim + 1);
     start[0] = s.distance;
-    return alphas.map((alpha) => {
+    for (const alpha of alphas) {
       const sizes = kinds.map((k) => (k.augmented ? alpha / (2 * s.augmented) : (1 - alpha) / (2 * s.n)));
       const theta = fit(rows, sizes, s.dim + 1, start);
       if (theta) start = theta;
-      return theta ? excess(s, theta) : null;
-    });
+      yield theta ? excess(s, theta) : null;
+    }
   }
 
   /* Operations of a replicate, about: what a page can afford depends on it. */
