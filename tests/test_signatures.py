@@ -113,6 +113,16 @@ def test_what_is_no_table_is_named(name: str, content: bytes, match: str, tmp_pa
         (b'{"n": 1}\n{"n": 2}\n', "it is JSON"),
         (saved("parquet")[:-9], "must be a CSV file with a header and rows; "),
     ],
+    ids=[
+        "cut gzip",
+        "cut zip",
+        "method",
+        "method of all",
+        "two",
+        "JSON",
+        "JSON lines",
+        "cut table",
+    ],
 )
 def test_what_cannot_be_unpacked_or_is_another_table_is_told(
     content: bytes, match: str, tmp_path: Path
