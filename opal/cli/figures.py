@@ -156,8 +156,8 @@ def _redrawn(
     wide = {name: _WIDE for name, each in chosen.items() if not _fits(each, options.width)}
     possible = {name: each for name, each in chosen.items() if name not in wide}
     for name, figure in possible.items():
-        sources = [tables[study][0] for study in figure.STUDIES]
-        drawing.require_free(name, sources, options.out, options.width)
+        drawn_from = [tables[study][0] for study in figure.STUDIES]
+        drawing.require_free(name, drawn_from, options.out, options.width)
     writable_folder(options.out)
     drawn = []
     for name, figure in possible.items():
