@@ -5,7 +5,8 @@ r"""The OPAL objective: how many rows each group gets, and what each row weighs.
         + \frac{α}{N|G|} Σ_g Σ_{i≤N} ℓ(θ; \tilde z_i')
 
 (arXiv 2406.03628). Plain empirical risk and group weighting are the same objective without
-synthetic rows and with other row weights.
+synthetic rows and with other row weights; bias-corrected synthesis (arXiv 2510.26046) moves weight
+of the largest group from its synthetic rows to its real ones.
 """
 
 from __future__ import annotations
@@ -74,11 +75,14 @@ class Design:
             for each [G]; None fits it to the design's own real rows.
         n_shared: how many of these are training rows too, one number or one for each group [G]: 0
             for a generator that never saw the training set, ``n_real`` for one that saw all of it.
+        correction: λ in [0, 1], the share of the largest group's bias that is subtracted from the
+            smaller groups: there are real rows enough there to see what its N augmented rows get
+            wrong (docs/theory.md, section 16.1).
 
     Raises:
-        ValueError: a count below 1, α outside [0, 1], N = 0 with α > 0, synthetic rows without a
-            synthesizer, a synthesizer that is none, more shared rows than there are, rows for a
-            synthesizer that looks at none, an unknown option.
+        ValueError: a count below 1, α or λ outside [0, 1], N = 0 with α > 0 or λ > 0, synthetic
+            rows without a synthesizer, a synthesizer that is none, more shared rows than there are,
+            rows for a synthesizer that looks at none, an unknown option.
     """
 
     counts: tuple[int, ...]
@@ -93,6 +97,7 @@ class Design:
     name: str = ""
     n_generator: int | tuple[int, ...] | None = None
     n_shared: int | tuple[int, ...] = 0
+    correction: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the numbers against each other; lists become tuples, which have a hash."""
@@ -104,6 +109,13 @@ class Design:
             raise ValueError(
                 f"alpha = {self.alpha} gives weight to augmented rows, but n_augmented is 0; "
                 "set n_augmented ≥ 1 or alpha = 0."
+            )
+        validate_number(self.correction, "correction is a share in [0, 1]", least=0.0, most=1.0)
+        if self.correction > 0 and self.n_augmented == 0:
+            raise ValueError(
+                f"correction = {self.correction} compares real with augmented rows of the largest "
+                "group, but n_augmented is 0; set n_augmented ≥ 1 (alpha may be 0), or "
+                "correction = 0."
             )
         validate_number(self.ridge, "ridge is a finite penalty of at least 0", least=0.0)
         for field, options in (
@@ -226,14 +238,25 @@ class Design:
         return RowCounts(*(np.array(kind, dtype=float) for kind in kinds))
 
     def row_weights(self) -> RowWeights:
-        """Weight of each kind of row; with the numbers of rows they sum to one."""
+        """Weight of each kind of row; with the numbers of rows they sum to one.
+
+        With a correction, augmented rows of the largest group may weigh less than nothing.
+        """
         n, m, _ = self.row_counts()
         each = self.alpha / (self.n_augmented * self.n_groups) if self.n_augmented else 0.0
         augmented = np.full(self.n_groups, each)
         if self.weighting == "group":
-            return RowWeights((1 - self.alpha) / (self.n_groups * n), np.zeros_like(n), augmented)
-        bulk = np.full(self.n_groups, (1 - self.alpha) / (n.sum() + m.sum()))
-        return RowWeights(bulk, bulk, augmented)
+            real, oversampled = (1 - self.alpha) / (self.n_groups * n), np.zeros_like(n)
+        else:
+            real = np.full(self.n_groups, (1 - self.alpha) / (n.sum() + m.sum()))
+            oversampled = real.copy()
+        if self.correction:
+            large = int(np.argmax(n))
+            made = m * oversampled + self.n_augmented * augmented
+            moved = self.correction * (made.sum() - made[large])
+            real[large] += moved / n[large]
+            augmented[large] -= moved / self.n_augmented
+        return RowWeights(real, oversampled, augmented)
 
     def with_(self, **changes: Any) -> Design:
         """The same design with some fields changed."""

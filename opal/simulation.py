@@ -432,7 +432,9 @@ def fit(
     """Fit the rule; returns θ [p] and whether the rows were separable."""
     if loss == "logistic":
         result = fit_logistic(rows.x, rows.y, weights, n_classes=n_classes, ridge=ridge)
-        theta, separated = result.theta, result.separated
+        # Rows of negative weight can leave an objective without a minimum, too.
+        theta = result.theta
+        separated = result.separated | (jnp.any(weights < 0) & ~result.converged)
     else:
         theta = fit_ridge(rows.x, rows.y, weights, n_classes=n_classes, ridge=ridge)
         separated = jnp.zeros((), bool)
