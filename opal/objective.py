@@ -76,8 +76,8 @@ class Design:
         n_shared: how many of these are training rows too, one number or one for each group [G]: 0
             for a generator that never saw the training set, ``n_real`` for one that saw all of it.
         correction: λ in [0, 1], the share of the largest group's bias that is subtracted from the
-            smaller groups: there are real rows enough there to see what its N augmented rows get
-            wrong (docs/theory.md, section 16.1).
+            synthetic rows of every group: there are real rows enough there to see what its N
+            augmented rows get wrong (docs/theory.md, section 16.1).
 
     Raises:
         ValueError: a count below 1, α or λ outside [0, 1], N = 0 with α > 0 or λ > 0, synthetic
@@ -252,8 +252,7 @@ class Design:
             oversampled = real.copy()
         if self.correction:
             large = int(np.argmax(n))
-            made = m * oversampled + self.n_augmented * augmented
-            moved = self.correction * (made.sum() - made[large])
+            moved = self.correction * (m * oversampled + self.n_augmented * augmented).sum()
             real[large] += moved / n[large]
             augmented[large] -= moved / self.n_augmented
         return RowWeights(real, oversampled, augmented)

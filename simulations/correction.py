@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from opal.checks import (
+    Check,
+    agrees,
+    at_least,
+    at_most,
+    beyond_chance,
+    control,
+    share,
+    z_threshold,
+)
 from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
+from ._rows import EXCESS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +34,11 @@ if TYPE_CHECKING:
     from opal.settings import GaussianMixture
     from opal.synthesis import Oracle
 
+BESIDE = "beside weighting"  # arm, or begin of the arm, of which weighting is one weight
+CORRECTED = ", corrected"  # end of an arm that has a correction
 LEFT_OUT = ", left out"  # end of an arm whose theory leaves its correction out
+ON = ("kind", "size", "arm")
+MUCH = 0.85  # ratio of excess risks at which a gain should be seen
 KINDS = ("shifted", "shifted minority", "shrunk", "rotated")
 
 
@@ -57,7 +72,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Bias:
+class BiasSize:
     """One generator."""
 
     config: Config
@@ -77,18 +92,17 @@ def cells(config: Config) -> list[Cell]:
             "counts must have the larger class first, whose bias is the yardstick; got "
             f"{few[0]} and {few[1]}. Write --counts {max(few)} {min(few)}, not equal ones."
         )
-    biases = [Bias(config, "none", 0.0)]
-    biases += [Bias(config, kind, size) for kind in KINDS for size in config.size]
+    biases = [BiasSize(config, "none", 0.0)]
+    biases += [BiasSize(config, kind, size) for kind in KINDS for size in config.size]
     for at in biases:
         generator(at)
     return [Cell(measure_bias, at, f"{at.kind} {at.size:g}") for at in biases]
 
 
-def generator(at: Bias) -> tuple[GaussianMixture, Oracle]:
+def generator(at: BiasSize) -> tuple[GaussianMixture, Oracle]:
     """The two classes, and a generator that is wrong about them in one way."""
     from opal.settings import GaussianMixture
-    from opal.synthesis import Bias as Dials
-    from opal.synthesis import Oracle
+    from opal.synthesis import Bias, Oracle
 
     config = at.config
     axis = np.full(config.dim, 1 / np.sqrt(config.dim))
@@ -103,31 +117,31 @@ def generator(at: Bias) -> tuple[GaussianMixture, Oracle]:
         "shrunk": {"covariance_scale": 1 - at.size},
         "rotated": {"rotation": at.size},
     }[at.kind]
-    return setting, Oracle.biased(setting.law, Dials(**dials), name=at.kind)
+    return setting, Oracle.biased(setting.law, Bias(**dials), name=at.kind)
 
 
-def arms(at: Bias) -> tuple[GaussianMixture, dict[str, Design]]:
+def arms(at: BiasSize) -> tuple[GaussianMixture, dict[str, Design]]:
     """Weighting, and the ways to use the generator's rows at the weights that theory finds best.
 
     ``OPAL`` fills the minority up and augments; ``beside weighting`` augments where all real rows
     weigh as in weighting, which is one of its weights. Both stand with and without correction.
     """
-    from opal.objective import Design
+    from opal.objective import Design, baselines
     from opal.theory.optimal import best_weights
 
     setting, maker = generator(at)
     filled = Design(at.config.counts, maker, n_augmented=at.config.n_augmented)
     beside = filled.with_(oversample="none", weighting="group")
-    found = {"weighting": Design(at.config.counts, weighting="group")}
-    for arm, design in (("OPAL", filled), ("beside weighting", beside)):
-        for name, correction in ((arm, 0.0), (f"{arm}, corrected", None)):
+    found = {"weighting": baselines(at.config.counts)["weighting"]}
+    for arm, design in (("OPAL", filled), (BESIDE, beside)):
+        for name, correction in ((arm, 0.0), (arm + CORRECTED, None)):
             best = best_weights(setting, design, correction=correction)
             weights = {"alpha": best.alpha, "correction": best.correction}
             found[name] = design.with_(name=name, **weights)
     return setting, found
 
 
-def measure_bias(at: Bias) -> pd.DataFrame:
+def measure_bias(at: BiasSize) -> pd.DataFrame:
     """Every arm under one generator, simulated and predicted; and theory without its correction."""
     import pandas as pd
 
@@ -151,7 +165,82 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     """Simulated and predicted excess risk by kind and size of bias and by arm."""
     from opal.plotting import agreement
 
-    return agreement(records, "excess_balanced_risk", ("kind", "size", "arm"))
+    return agreement(records, EXCESS, ON)
+
+
+def gains(records: pd.DataFrame) -> pd.DataFrame:
+    """For each bias, the corrected arm of least predicted excess over the uncorrected one of least.
+
+    Columns ``kind``, ``size``, both arms, and the ``ratio`` of their simulated excess with its
+    ``std_error``, which leaves out that they share their real rows: it is too large.
+    """
+    import pandas as pd
+
+    rows = []
+    for (kind, size), table in comparison(records).groupby(["kind", "size"]):
+        corrected = table["arm"].str.endswith(CORRECTED)
+        one, other = (
+            part.loc[part["predicted"].idxmin()] for part in (table[corrected], table[~corrected])
+        )
+        ratio = one["simulated"] / other["simulated"]
+        relative = np.hypot(*(each["std_error"] / each["simulated"] for each in (one, other)))
+        rows.append(
+            {
+                "kind": kind,
+                "size": size,
+                "corrected": one["arm"],
+                "uncorrected": other["arm"],
+                "predicted": one["predicted"] / other["predicted"],
+                "ratio": ratio,
+                "std_error": ratio * relative,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def checks(records: pd.DataFrame) -> list[Check]:
+    """Theory in all cells, weighting as the most that may be lost, the gain, and a control."""
+    table = comparison(records)
+    loss = records[records["metric"] == f"{EXCESS} minus weighting"]
+    loss = loss[loss["arm"].str.startswith(BESIDE)]
+    weighting = table.loc[table["arm"] == "weighting", "simulated"].mean()
+    gained = gains(records)
+    gained = gained[gained["predicted"] < MUCH]
+    return [
+        at_least(
+            "theory holds",
+            share(agrees(table["z"], table["predicted"] / table["simulated"], relative=0.02)),
+            0.95,
+            f"share of {len(table)} cells within 2 % or 3 standard errors",
+        ),
+        at_most(
+            "never much worse than weighting",
+            (loss["value"] - 0.02 * weighting) / loss["std_error"],
+            z_threshold(len(loss)),
+            "largest excess over 1.02 of weighting's, in paired standard errors, of the arms "
+            "beside weighting",
+        ),
+        beyond_chance(
+            "correction gains where theory says so",
+            (1 - gained["ratio"]) / gained["std_error"],
+            f"biases for which the predicted excess falls to less than {MUCH:g} of the best arm "
+            "without",
+        ),
+        control(
+            "a correction is not ignored",
+            table[table["arm"].str.endswith(CORRECTED)],
+            _left_out(records),
+            ON,
+            "corrected arms against the theory of the same weights uncorrected, which must fail",
+        ),
+    ]
+
+
+def _left_out(records: pd.DataFrame) -> pd.DataFrame:
+    """Predicted excess of corrected arms at λ = 0, under the names of the arms."""
+    rows = records[(records["metric"] == EXCESS) & records["arm"].str.endswith(LEFT_OUT)]
+    names = rows["arm"].str.removesuffix(LEFT_OUT)
+    return rows.assign(arm=names).rename(columns={"value": "predicted"})[[*ON, "predicted"]]
 
 
 if __name__ == "__main__":

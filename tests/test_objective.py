@@ -65,12 +65,12 @@ def test_a_correction_subtracts_the_bias_of_the_largest_group() -> None:
     """(16.1) written out: n = (3, 1), m = (0, 2), N = 4, α = 0.4, λ = 0.5."""
     plain = Design((3, 1), COPIES, n_augmented=4, alpha=0.4)
     corrected = plain.with_(correction=0.5)
-    synthetic_minority = 2 * 0.6 / 6 + 0.4 / 2
+    synthetic = 2 * 0.6 / 6 + 0.4
     differences = [
         after - before
         for after, before in zip(corrected.row_weights(), plain.row_weights(), strict=True)
     ]
-    moved = 0.5 * synthetic_minority
+    moved = 0.5 * synthetic
     np.testing.assert_allclose(differences[0], [moved / 3, 0], rtol=1e-14)
     np.testing.assert_allclose(differences[1], [0, 0])
     np.testing.assert_allclose(differences[2], [-moved / 4, 0], rtol=1e-14)

@@ -108,7 +108,7 @@ def best_weights(
     alphas, shares = ((0.0, 1.0) if given is None else (given,) for given in (alpha, correction))
     corners = [design.with_(alpha=a, correction=share) for a in alphas for share in shares]
     mix = _least_on_simplex(_forms(setting, corners))
-    made = mix * np.array([_small_groups_share(corner) for corner in corners])
+    made = mix * np.array([_synthetic_share(corner) for corner in corners])
     corrected = np.array([corner.correction for corner in corners])
     share = float(corrected @ made / made.sum()) if made.sum() > 0 else min(shares)
     start = np.array([mix @ [corner.alpha for corner in corners], share])
@@ -143,11 +143,10 @@ def _least_on_simplex(forms: Float[np.ndarray, "k k"]) -> Float[np.ndarray, " k"
     return np.asarray(found / found.sum())
 
 
-def _small_groups_share(design: Design) -> float:
-    """Synthetic weight of all groups but the largest, which a correction is a share of."""
-    rows = design.row_counts()
-    _, made = seeds.shares(rows, design.with_(correction=0.0).row_weights())
-    return float(made.sum() - made[int(np.argmax(rows.real))])
+def _synthetic_share(design: Design) -> float:
+    """Weight of all synthetic rows, which a correction is a share of."""
+    plain = design.with_(correction=0.0)
+    return float(seeds.shares(plain.row_counts(), plain.row_weights())[1].sum())
 
 
 def _require_augmented(design: Design) -> None:
