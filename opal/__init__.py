@@ -20,7 +20,7 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from opal.objective import Design, baselines
+    from opal.objective import Design, PredictionPowered, baselines
     from opal.scaling.fit import fit
     from opal.scaling.plan import plan
     from opal.settings import (
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     )
     from opal.simulation import compare, simulate
     from opal.synthesis import Adasyn, Duplication, GaussianFit, Oracle, Smote
-    from opal.theory.optimal import best_minority_size, weight_curve
+    from opal.theory.optimal import best_minority_size, best_weights, weight_curve
     from opal.theory.predict import predict
 
 __version__ = "0.2.0"
 
 _HOMES = {
-    "objective": ("Design", "baselines"),
+    "objective": ("Design", "PredictionPowered", "baselines"),
     "scaling.fit": ("fit",),
     "scaling.plan": ("plan",),
     "settings": (
@@ -52,7 +52,7 @@ _HOMES = {
     ),
     "simulation": ("compare", "simulate"),
     "synthesis": ("Adasyn", "Duplication", "GaussianFit", "Oracle", "Smote"),
-    "theory.optimal": ("best_minority_size", "weight_curve"),
+    "theory.optimal": ("best_minority_size", "best_weights", "weight_curve"),
     "theory.predict": ("predict",),
 }
 _HOME = {name: room for room, names in _HOMES.items() for name in names}
@@ -70,12 +70,14 @@ __all__ = [
     "Grammar",
     "Group",
     "Oracle",
+    "PredictionPowered",
     "Sample",
     "Smote",
     "SpuriousCorrelation",
     "TokenSetting",
     "baselines",
     "best_minority_size",
+    "best_weights",
     "compare",
     "fit",
     "plan",

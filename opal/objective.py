@@ -6,7 +6,8 @@ r"""The OPAL objective: how many rows each group gets, and what each row weighs.
     & + \frac{α}{N|G|} Σ_g Σ_{i≤N} ℓ(θ; \tilde z_i')
 
 (arXiv 2406.03628). Plain empirical risk and group weighting are the same objective without
-synthetic rows and with other row weights.
+synthetic rows and with other row weights; bias-corrected synthesis (arXiv 2510.26046) moves weight
+of the largest group from its synthetic rows to its real ones.
 """
 
 from __future__ import annotations
@@ -75,11 +76,14 @@ class Design:
             for each [G]; None fits it to the design's own real rows.
         n_shared: how many of these are training rows too, one number or one for each group [G]: 0
             for a generator that never saw the training set, ``n_real`` for one that saw all of it.
+        correction: λ in [0, 1], the share of the largest group's bias that is subtracted from the
+            synthetic rows of every group: there are real rows enough there to see what its N
+            augmented rows get wrong (docs/theory.md, section 16.1).
 
     Raises:
-        ValueError: a count below 1, α outside [0, 1], N = 0 with α > 0, synthetic rows without a
-            synthesizer, a synthesizer that is none, more shared rows than there are, rows for a
-            synthesizer that looks at none, an unknown option.
+        ValueError: a count below 1, α or λ outside [0, 1], N = 0 with α > 0 or λ > 0, synthetic
+            rows without a synthesizer, a synthesizer that is none, more shared rows than there are,
+            rows for a synthesizer that looks at none, an unknown option.
     """
 
     counts: tuple[int, ...]
@@ -94,6 +98,7 @@ class Design:
     name: str = ""
     n_generator: int | tuple[int, ...] | None = None
     n_shared: int | tuple[int, ...] = 0
+    correction: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the numbers against each other; lists become tuples, which have a hash."""
@@ -105,6 +110,13 @@ class Design:
             raise ValueError(
                 f"alpha = {self.alpha} gives weight to augmented rows, but n_augmented is 0; "
                 "set n_augmented ≥ 1 or alpha = 0."
+            )
+        validate_number(self.correction, "correction is a share in [0, 1]", least=0.0, most=1.0)
+        if self.correction > 0 and self.n_augmented == 0:
+            raise ValueError(
+                f"correction = {self.correction} compares real with augmented rows of the largest "
+                "group, but n_augmented is 0; set n_augmented ≥ 1 (alpha may be 0), or "
+                "correction = 0."
             )
         validate_number(self.ridge, "ridge is a finite penalty of at least 0", least=0.0)
         for field, options in (
@@ -215,6 +227,12 @@ class Design:
         """Those of :attr:`n_fitted` that are training rows [G]: the first ones of either."""
         return self.n_shared if isinstance(self.n_shared, tuple) else self.counts
 
+    @property
+    def n_rows(self) -> int:
+        """Rows that are drawn for a fit, those that only the generator sees among them."""
+        drawn = sum(self.counts) + sum(self.n_oversampled) + self.n_augmented * self.n_groups
+        return drawn + sum(self.n_fitted) - sum(self.n_in_training)
+
     def generator_rows(self) -> GeneratorRows | None:
         """The generator's rows as numbers; None for one that is fitted to the training rows."""
         if self.n_generator is None:
@@ -227,18 +245,133 @@ class Design:
         return RowCounts(*(np.array(kind, dtype=float) for kind in kinds))
 
     def row_weights(self) -> RowWeights:
-        """Weight of each kind of row; with the numbers of rows they sum to one."""
+        """Weight of each kind of row; with the numbers of rows they sum to one.
+
+        With a correction, augmented rows of the largest group may weigh less than nothing.
+        """
         n, m, _ = self.row_counts()
         each = self.alpha / (self.n_augmented * self.n_groups) if self.n_augmented else 0.0
         augmented = np.full(self.n_groups, each)
         if self.weighting == "group":
-            return RowWeights((1 - self.alpha) / (self.n_groups * n), np.zeros_like(n), augmented)
-        bulk = np.full(self.n_groups, (1 - self.alpha) / (n.sum() + m.sum()))
-        return RowWeights(bulk, bulk, augmented)
+            real, oversampled = (1 - self.alpha) / (self.n_groups * n), np.zeros_like(n)
+        else:
+            real = np.full(self.n_groups, (1 - self.alpha) / (n.sum() + m.sum()))
+            oversampled = real.copy()
+        if self.correction:
+            large = int(np.argmax(n))
+            moved = self.correction * (m * oversampled + self.n_augmented * augmented).sum()
+            real[large] += moved / n[large]
+            augmented[large] -= moved / self.n_augmented
+        return RowWeights(real, oversampled, augmented)
 
     def with_(self, **changes: Any) -> Design:
         """The same design with some fields changed."""
         return replace(self, **changes)
+
+
+class PoweredWeights(NamedTuple):
+    """Weights of prediction-powered training.
+
+    Attributes:
+        real: of a labelled row with its own label [G].
+        rectifying: of a labelled row with the model's labels [G]; not positive.
+        unlabelled: of an unlabelled row with the model's labels.
+        labels: what each label k of the model multiplies, ``1/(|G|q_k)`` [K].
+    """
+
+    real: Float[np.ndarray, " g"]
+    rectifying: Float[np.ndarray, " g"]
+    unlabelled: Float[np.ndarray, ""]
+    labels: Float[np.ndarray, " k"]
+
+
+@dataclass(frozen=True)
+class PredictionPowered:
+    r"""A way to train on few labelled rows and many that a model has labelled (arXiv 2311.01453).
+
+    .. math::
+        \hat g(θ) = Σ_g \frac{1}{|G| n_g} Σ_{i≤n_g} ∇ℓ(θ; x_i, g) + λ \Big[ \frac{1}{u} Σ_{i≤u}
+            \frac{∇ℓ(θ; x_i, ŷ_i)}{|G|q_{ŷ_i}} - Σ_g \frac{π_g}{n_g} Σ_{i≤n_g}
+            \frac{∇ℓ(θ; x_i, ŷ_i)}{|G|q_{ŷ_i}} \Big] ,
+
+    ŷ being the model's label and ``q_k`` the share of rows of which it says k. Both terms in
+    brackets have the same mean, whatever the model: it may be wrong, and the rule is not biased
+    (docs/theory.md, section 16.4).
+
+    Attributes:
+        counts: labelled rows n_g of each class [G].
+        n_unlabelled: rows of each class without a label [G]. Which is which is not known in
+            training; their shares π_g are.
+        confusion: probability that the model says k of a row of class g [G, K]; its errors do not
+            depend on the row otherwise, and it has not seen these rows.
+        power: λ in [0, 1], the weight of the model's labels; 0 is weighting.
+        name: the arm's name in records.
+
+    Raises:
+        ValueError: a count below 1, λ outside [0, 1], rows of ``confusion`` that are no
+            probabilities, or more than two classes.
+    """
+
+    counts: tuple[int, ...]
+    n_unlabelled: tuple[int, ...]
+    confusion: tuple[tuple[float, ...], ...]
+    power: float = 1.0
+    name: str = "prediction-powered"
+
+    def __post_init__(self) -> None:
+        """Check the numbers against each other; lists become tuples, which have a hash."""
+        counts = validate_counts(self.counts, 2, what="counts", minimum=1)
+        unlabelled = validate_counts(self.n_unlabelled, 2, what="n_unlabelled", minimum=1)
+        validate_number(self.power, "power is a weight in [0, 1]", least=0.0, most=1.0)
+        object.__setattr__(self, "counts", counts)
+        object.__setattr__(self, "n_unlabelled", unlabelled)
+        object.__setattr__(self, "confusion", _probabilities(self.confusion))
+
+    @property
+    def arm(self) -> str:
+        """Name of the arm in records."""
+        return self.name
+
+    @property
+    def loss(self) -> Loss:
+        """The logistic loss."""
+        return "logistic"
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of a fit: labelled ones twice, with their own and with the model's label."""
+        return 2 * sum(self.counts) + sum(self.n_unlabelled)
+
+    @property
+    def shares(self) -> Float[np.ndarray, " g"]:
+        """π_g, the share of each class among unlabelled rows [G]."""
+        return np.array(self.n_unlabelled, float) / sum(self.n_unlabelled)
+
+    def with_(self, **changes: Any) -> PredictionPowered:
+        """The same design with some fields changed."""
+        return replace(self, **changes)
+
+    def row_weights(self) -> PoweredWeights:
+        """Weight of one row of each kind."""
+        n, pi = np.array(self.counts, float), self.shares
+        rectifying, unlabelled = -self.power * pi / n, self.power / sum(self.n_unlabelled)
+        said = pi @ np.array(self.confusion)
+        labels = np.divide(0.5, said, out=np.zeros(2), where=said > 0)
+        return PoweredWeights(1 / (2 * n), rectifying, np.asarray(unlabelled), labels)
+
+
+def _probabilities(confusion: object) -> tuple[tuple[float, ...], ...]:
+    """A table of probabilities [2, 2], of which each row has the sum one."""
+    try:
+        table = np.asarray(confusion, float)
+    except (TypeError, ValueError):
+        table = np.empty(0)
+    if table.shape != (2, 2) or not (table >= 0).all() or not np.allclose(table.sum(axis=1), 1):
+        raise ValueError(
+            "confusion must hold, for each of two classes, the probabilities of the model's two "
+            f"labels, of sum one, such as ((0.9, 0.1), (0.2, 0.8)); got {confusion!r}."
+        )
+    return tuple(tuple(float(p) for p in row) for row in table)
 
 
 def _for_each_group(value: object, n_groups: int, what: str, *, minimum: int) -> tuple[int, ...]:
@@ -258,10 +391,21 @@ def require_setting(setting: object, design: object) -> None:
             "a setting such as GaussianMixture([[-1.0], [1.0]]) has a law; got "
             f"{type(setting).__name__}, which has none."
         )
-    if not isinstance(design, Design):
+    if not isinstance(design, Design | PredictionPowered):
         raise TypeError(
             "what is simulated or predicted is a Design, such as Design((100, 10)); got "
             f"{type(design).__name__}."
+        )
+    if isinstance(design, PredictionPowered):
+        _check_classes(setting.law)
+
+
+def _check_classes(law: Any) -> None:
+    labels = [group.label for group in law.groups]
+    if labels != [0, 1] or any(group.mixed for group in law.groups):
+        raise ValueError(
+            "prediction-powered training is of two classes, each a group of its own; got groups "
+            f"of the labels {labels}. Use a Design for this setting."
         )
 
 

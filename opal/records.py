@@ -26,7 +26,7 @@ import pandas as pd
 from opal.files import write_atomically, write_json
 
 if TYPE_CHECKING:
-    from opal.objective import Design
+    from opal.objective import Design, PredictionPowered
 
 SCHEMA_VERSION = 1
 
@@ -108,7 +108,7 @@ def validate(frame: pd.DataFrame) -> pd.DataFrame:
 
 def of_design(
     setting: HasName,
-    design: Design,
+    design: Design | PredictionPowered,
     rows: Mapping[tuple[str, str], tuple[Any, Any]],
     *,
     study: str,
@@ -127,18 +127,31 @@ def of_design(
             study=study,
             source=source,
             setting=setting.name,
-            synthesizer=design.synthesizer.name if design.synthesizer else "none",
             arm=design.arm,
             n_real=sum(design.counts),
             n_min=min(design.counts),
             n_max=max(design.counts),
-            **_seen(design),
-            n_oversampled=sum(design.n_oversampled),
-            n_augmented=design.n_augmented,
-            alpha=design.alpha,
+            **_added(design),
             n_replicates=n_replicates,
         )
     )
+
+
+def _added(design: Design | PredictionPowered) -> dict[str, object]:
+    """What a design adds to its labelled rows: synthetic rows, or real ones without a label."""
+    from opal.objective import PredictionPowered
+
+    if isinstance(design, PredictionPowered):
+        more = {"n_unlabelled": sum(design.n_unlabelled), "power": design.power}
+        none = {"synthesizer": "none", "n_oversampled": 0, "n_augmented": 0, "alpha": 0.0}
+        return {**none, "n_generator": 0.0, "n_shared": 0.0, **more}
+    return {
+        "synthesizer": design.synthesizer.name if design.synthesizer else "none",
+        "n_oversampled": sum(design.n_oversampled),
+        "n_augmented": design.n_augmented,
+        "alpha": design.alpha,
+        **_seen(design),
+    }
 
 
 def _seen(design: Design) -> dict[str, float]:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from opal import memory, risk
 from opal.arrays import AnyArray
 from opal.draws import as_key, named, replicate_keys
 from opal.estimators import fit_logistic, fit_ridge, move_to_balance
 from opal.losses import Loss
-from opal.objective import Design, RowWeights, require_setting
+from opal.objective import Design, PoweredWeights, PredictionPowered, RowWeights, require_setting
 from opal.settings.groups import Sample, validate_count, validate_counts
 from opal.settings.law import TrueLaw, require_pytree
 from opal.settings.setting import Setting
@@ -26,6 +26,7 @@ from opal.synthesis.synthesizer import Synthesizer
 if TYPE_CHECKING:
     import pandas as pd
 
+AnyDesign = Design | PredictionPowered
 Fitted = tuple[tuple[int, ...], tuple[int, ...]]  # rows that a generator saw, and shared ones
 _CACHE_BYTES = 4e6  # replicates of a chunk should stay in a core's cache
 _ACCELERATOR_BYTES = 2e9
@@ -34,7 +35,7 @@ _CALL_BYTES = 1.3e8  # of a call, whose rows are all made before they are fitted
 
 def simulate(
     setting: Setting,
-    design: Design,
+    design: AnyDesign,
     *,
     key: int | Key[Array, ""],
     n_replicates: int,
@@ -62,7 +63,7 @@ def simulate(
 
 def compare(
     setting: Setting,
-    designs: Mapping[str, Design],
+    designs: Mapping[str, AnyDesign],
     *,
     reference: str,
     key: int | Key[Array, ""],
@@ -115,7 +116,7 @@ def compare(
 
 def replicate_metrics(
     setting: Setting,
-    design: Design,
+    design: AnyDesign,
     *,
     key: int | Key[Array, ""],
     n_replicates: int,
@@ -149,12 +150,13 @@ def replicate_metrics(
         validate_count(chunk_size, "chunk_size", minimum=1)
     validate_counts(design.counts, len(setting.law.groups), what="counts", minimum=1)
     require_pytree(setting.law, f"the law of {setting.name}")
-    if design.synthesizer is not None:
+    if isinstance(design, Design) and design.synthesizer is not None:
         require_pytree(design.synthesizer, "a synthesizer")
     _require_memory(setting.law.dim, design, n_replicates)
     with jax.enable_x64(True):
         law, key = setting.law, as_key(key)
-        _check_seeds(law, design)
+        if isinstance(design, Design):
+            _check_seeds(law, design)
         chunk = chunk_size or default_chunk_size(law.dim, design, n_replicates)
         calls = _calls(law.dim, design, n_replicates, chunk)
         rules = [_fitted(law, design, key, indices) for indices in calls]
@@ -176,32 +178,34 @@ def replicate_metrics(
 
 
 def _fitted(
-    law: TrueLaw, design: Design, key: Key[Array, ""], indices: np.ndarray
+    law: TrueLaw, design: AnyDesign, key: Key[Array, ""], indices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """θ [r, p] of the replicates ``indices`` [n_chunks, chunk], and whether rows were separable.
 
     Rows, fits and metrics are compiled apart: arms with as many rows share the fit, and all arms
     the metrics.
     """
-    rows, weights = _rows(
-        law,
-        _anonymous(design.synthesizer),
-        RowWeights(*(np.asarray(w) for w in design.row_weights())),
-        key,
-        indices,
-        counts=design.counts,
-        n_oversampled=design.n_oversampled,
-        n_augmented=design.n_augmented,
-        fitted=(design.n_fitted, design.n_in_training),
-    )
-    found = _fits(
-        rows,
-        weights,
-        np.float64(design.ridge),
-        np.array(design.threshold == "balanced"),
-        n_classes=law.n_classes,
-        loss=design.loss,
-    )
+    ridge, balanced = 0.0, False
+    if isinstance(design, PredictionPowered):
+        weights = PoweredWeights(*(np.asarray(w) for w in design.row_weights()))
+        sizes = {"counts": design.counts, "n_unlabelled": design.n_unlabelled}
+        confusion = np.array(design.confusion)
+        rows, each = _powered_rows(law, confusion, weights, key, indices, **sizes)
+    else:
+        ridge, balanced = design.ridge, design.threshold == "balanced"
+        rows, each = _rows(
+            law,
+            _anonymous(design.synthesizer),
+            RowWeights(*(np.asarray(w) for w in design.row_weights())),
+            key,
+            indices,
+            counts=design.counts,
+            n_oversampled=design.n_oversampled,
+            n_augmented=design.n_augmented,
+            fitted=(design.n_fitted, design.n_in_training),
+        )
+    options = {"n_classes": law.n_classes, "loss": design.loss}
+    found = _fits(rows, each, np.float64(ridge), np.array(balanced), **options)
     theta, separated = jax.device_get(found)  # one call at a time
     return theta, separated
 
@@ -230,7 +234,7 @@ def _anonymous(synthesizer: Synthesizer | None) -> Synthesizer | None:
     return replace(plain, name="") if ours and has_name else plain
 
 
-def _calls(dim: int, design: Design, n_replicates: int, chunk: int) -> list[np.ndarray]:
+def _calls(dim: int, design: AnyDesign, n_replicates: int, chunk: int) -> list[np.ndarray]:
     """Replicate indices [n_chunks, chunk] of equal calls, so that one compilation serves all."""
     most = max(1, int(_CALL_BYTES / (chunk * _bytes_each(dim, design))))
     n_chunks = -(-n_replicates // chunk)
@@ -240,29 +244,23 @@ def _calls(dim: int, design: Design, n_replicates: int, chunk: int) -> list[np.n
     return list(indices.reshape(n_calls, per_call, chunk))
 
 
-def default_chunk_size(dim: int, design: Design, n_replicates: int) -> int:
+def default_chunk_size(dim: int, design: AnyDesign, n_replicates: int) -> int:
     """Replicates whose rows fit the cache; a function of shapes and backend only."""
     budget = _CACHE_BYTES if jax.default_backend() == "cpu" else _ACCELERATOR_BYTES
     return int(np.clip(budget // _bytes_each(dim, design), 1, n_replicates))
 
 
-def _bytes_each(dim: int, design: Design) -> int:
+def _bytes_each(dim: int, design: AnyDesign) -> int:
     """What the rows of a replicate and the work on them take, about."""
-    return 20 * _n_rows(design) * (dim + 1)
+    return 20 * design.n_rows * (dim + 1)
 
 
-def _n_rows(design: Design) -> int:
-    n_rows = sum(design.counts) + sum(design.n_oversampled) + design.n_augmented * design.n_groups
-    return n_rows + sum(design.n_fitted) - sum(design.n_in_training)
-
-
-def _require_memory(dim: int, design: Design, n_replicates: int) -> None:
+def _require_memory(dim: int, design: AnyDesign, n_replicates: int) -> None:
     """Check that a replicate's rows, and the rules of all, can be held."""
-    n_rows = _n_rows(design)
+    n_rows = design.n_rows
     memory.require(
         8.0 * n_rows * (dim + 1),
-        f"{n_rows:.3g} rows of {dim} columns, which is one replicate of n_augmented = "
-        f"{design.n_augmented} and counts = {design.counts},",
+        f"{n_rows:.3g} rows of {dim} columns, which is one replicate of {design},",
         "Lower them; predict() needs no rows",
     )
     memory.require(
@@ -304,6 +302,45 @@ def _rows(
     def replicate(key: Key[Array, ""]) -> tuple[tuple[Array, Array], Array]:
         rows, each = training_rows(law, synthesizer, weights, counts, sizes, fitted, key=key)
         return (rows.x, rows.y), each
+
+    keys = replicate_keys(key, jnp.ravel(indices))
+    found = map_in_chunks(replicate, keys, indices.shape[1])
+    return jax.tree.map(lambda leaf: leaf.reshape(*indices.shape, *leaf.shape[1:]), found)
+
+
+def _said(
+    rows: Sample, confusion: Float[AnyArray, "g k"], *, key: Key[Array, ""]
+) -> Int[Array, " n"]:
+    """What a model says of each row."""
+    second = jnp.asarray(confusion)[rows.group, 1]
+    return (jax.random.uniform(key, second.shape) < second).astype(rows.y.dtype)
+
+
+@partial(jax.jit, static_argnames=("counts", "n_unlabelled"))
+def _powered_rows(
+    law: TrueLaw,
+    confusion: Float[AnyArray, "g k"],
+    weights: PoweredWeights,
+    key: Key[Array, ""],
+    indices: AnyArray,
+    *,
+    counts: tuple[int, ...],
+    n_unlabelled: tuple[int, ...],
+) -> tuple[tuple[Array, Array], Array]:
+    """Rows and weights of prediction-powered training, as those of :func:`_rows`."""
+
+    def replicate(key: Key[Array, ""]) -> tuple[tuple[Array, Array], Array]:
+        real = law.sample(counts, key=named(key, "real"))
+        others = law.sample(n_unlabelled, key=named(key, "unlabelled"))
+        first = _said(real, confusion, key=named(key, "labels"))
+        second = _said(others, confusion, key=named(key, "unlabelled labels"))
+        each: list[Array] = [
+            jnp.asarray(weights.real)[real.group],
+            jnp.asarray(weights.rectifying)[real.group] * jnp.asarray(weights.labels)[first],
+            jnp.asarray(weights.unlabelled) * jnp.asarray(weights.labels)[second],
+        ]
+        x, y = [real.x, real.x, others.x], [real.y, first, second]
+        return (jnp.concatenate(x), jnp.concatenate(y)), jnp.concatenate(each)
 
     keys = replicate_keys(key, jnp.ravel(indices))
     found = map_in_chunks(replicate, keys, indices.shape[1])
@@ -432,7 +469,9 @@ def fit(
     """Fit the rule; returns θ [p] and whether the rows were separable."""
     if loss == "logistic":
         result = fit_logistic(rows.x, rows.y, weights, n_classes=n_classes, ridge=ridge)
-        theta, separated = result.theta, result.separated
+        # Rows of negative weight can leave an objective without a minimum, too.
+        theta = result.theta
+        separated = result.separated | (jnp.any(weights < 0) & ~result.converged)
     else:
         theta = fit_ridge(rows.x, rows.y, weights, n_classes=n_classes, ridge=ridge)
         separated = jnp.zeros((), bool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from opal.objective import Design, baselines
 from opal.settings import GaussianMixture
 from opal.settings.setting import GaussianSetting, Setting
-from opal.simulation import compare
+from opal.simulation import AnyDesign, compare
 from opal.synthesis import Bias, Duplication, GaussianFit, Oracle, Smote, Synthesizer
 from opal.theory.predict import predict
 
@@ -77,14 +77,17 @@ def _require_seeds(smallest: int, dim: int, config: Any, where: str) -> None:
         )
 
 
-def measure(setting: Setting, designs: dict[str, Design], config: Any, study: str) -> pd.DataFrame:
+def measure(
+    setting: Setting, designs: Mapping[str, AnyDesign], config: Any, study: str
+) -> pd.DataFrame:
     """Simulated arms with paired differences, and theory for the arms whose law is known."""
     options = {"key": config.seed, "n_replicates": config.n_replicates, "study": study}
     simulated = compare(setting, designs, reference=REFERENCE, **options)
+    makers = {arm: getattr(design, "synthesizer", None) for arm, design in designs.items()}
     known = [
-        design
-        for design in designs.values()
-        if design.synthesizer is None or design.synthesizer.population(setting.law) is not None
+        designs[arm]
+        for arm, maker in makers.items()
+        if maker is None or maker.population(setting.law) is not None
     ]
     return pd.concat(
         [simulated, *(predict(setting, design, study=study) for design in known)], ignore_index=True

@@ -1,4 +1,4 @@
-"""What the predicted weight α* and minority size ñ* cost against the best on a grid.
+"""What the predicted weight α*, minority size ñ* and correction λ* cost against a grid's best.
 
 Designs with a small bias are drawn at random. All points of a design share their draws, so that
 the ratio of the excess at the predicted optimum to the least on the grid is a paired comparison.
@@ -7,6 +7,7 @@ the ratio of the excess at the predicted optimum to the least on the grid is a p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,8 @@ class Config:
     """Designs for α*, one cell each."""
     n_sizes: int = 12
     """Designs for ñ*, one cell each."""
+    n_corrections: int = 20
+    """Designs for λ*, one cell each."""
     n_min: tuple[int, int] = (100, 400)
     """Smallest and largest minority size."""
     max_imbalance: float = 8.0
@@ -41,7 +44,7 @@ class Config:
     max_dim: int = 8
     """Largest dimension."""
     n_alphas: int = 21
-    """Points of the grid of α in [0, 1]."""
+    """Points of the grids of α and λ in [0, 1]."""
     n_replicates: int = 2000
     """Replicates of each point."""
     seed: int = 5
@@ -49,32 +52,37 @@ class Config:
 
 
 PRESETS = {
-    "tiny": Config(n_designs=1, n_sizes=1, n_min=(30, 40), n_alphas=3, n_replicates=20),
-    "quick": Config(n_designs=8, n_sizes=2, n_alphas=11, n_replicates=500),
+    "tiny": Config(1, 1, 1, n_min=(30, 40), n_alphas=3, n_replicates=20),
+    "quick": Config(8, 2, 4, n_alphas=11, n_replicates=500),
     "full": Config(),
 }
 
 
 def cells(config: Config) -> list[Cell]:
-    """One cell for each design of either question."""
+    """One cell for each design of each question."""
     _check(config)
-    weights = [DrawnDesign(config, index) for index in range(config.n_designs)]
-    sizes = [DrawnDesign(config, config.n_designs + index) for index in range(config.n_sizes)]
+    numbers = (config.n_designs, config.n_sizes, config.n_corrections)
+    indices = iter(range(sum(numbers)))
+    weights, sizes, shares = ([DrawnDesign(config, i) for i in islice(indices, n)] for n in numbers)
     return [
         *(Cell(measure_weights, draw, f"α, design {draw.index}") for draw in weights),
         *(Cell(measure_sizes, draw, f"ñ, design {draw.index}") for draw in sizes),
+        *(Cell(measure_corrections, draw, f"λ, design {draw.index}") for draw in shares),
     ]
 
 
 def _check(config: Config) -> None:
-    _config.require_counts(config, n_designs=1, n_replicates=1, n_sizes=0, seed=0)
+    _config.require_counts(config, n_designs=0, n_replicates=1, n_sizes=0, n_corrections=0, seed=0)
     _config.require_counts(config, max_dim=2, n_alphas=2)
     _config.require_range("n_min", config.n_min)
     _config.require_numbers(config, "max_imbalance", least=1.5)  # the ratio starts there
 
 
-def draw_design(draw: DrawnDesign) -> tuple[GaussianMixture, Design]:
-    """Two Gaussian classes and a generator that is wrong by a little in every way."""
+def draw_design(draw: DrawnDesign, *, alike: bool = False) -> tuple[GaussianMixture, Design]:
+    """Two Gaussian classes and a generator that is wrong by a little in every way.
+
+    Where it is wrong alike, its errors are the same in both classes.
+    """
     from opal.objective import Design
     from opal.settings import GaussianMixture
     from opal.synthesis import Bias, Oracle
@@ -88,11 +96,12 @@ def draw_design(draw: DrawnDesign) -> tuple[GaussianMixture, Design]:
     root = rng.normal(size=(2, dim, dim)) / np.sqrt(dim)
     covariances = 0.6 * np.eye(dim) + 0.4 * root @ root.swapaxes(-1, -2)
     setting = GaussianMixture(np.stack([-axis, axis]), covariances)
+    n = 1 if alike else 2
     bias = Bias(
-        mean_shift=rng.normal(size=(2, dim)) * rng.uniform(0, 0.15) / np.sqrt(dim),
-        covariance_scale=1 + rng.uniform(-0.1, 0.1, 2),
-        rotation=rng.uniform(-0.1, 0.1, 2),
-        label_flip=rng.uniform(0, 0.01, 2),
+        mean_shift=rng.normal(size=(n, dim)) * rng.uniform(0, 0.15) / np.sqrt(dim),
+        covariance_scale=(1 + rng.uniform(-0.1, 0.1, n)) * np.ones(2),
+        rotation=rng.uniform(-0.1, 0.1, n) * np.ones(2),
+        label_flip=rng.uniform(0, 0.01, n) * np.ones(2),
     )
     augmented = round(many * np.exp(rng.uniform(np.log(0.2), np.log(4))))
     maker = Oracle.biased(setting.law, bias)
@@ -123,6 +132,18 @@ def measure_sizes(draw: DrawnDesign) -> pd.DataFrame:
     return _simulate(draw, setting, designs, question="size")
 
 
+def measure_corrections(draw: DrawnDesign) -> pd.DataFrame:
+    """Simulated excess on the grid of λ and at the predicted λ*, half the weight augmented."""
+    from opal.theory.optimal import best_weights
+
+    setting, design = draw_design(draw, alike=True)
+    design = design.with_(alpha=0.5)
+    best = best_weights(setting, design, alpha=design.alpha).correction
+    grid = np.linspace(0, 1, draw.config.n_alphas)
+    designs = [design.with_(correction=float(share)) for share in (*grid, best)]
+    return _simulate(draw, setting, designs, question="correction")
+
+
 def _simulate(
     draw: DrawnDesign, setting: GaussianMixture, designs: list[Design], *, question: str
 ) -> pd.DataFrame:
@@ -134,7 +155,8 @@ def _simulate(
     size, last, frames = draw.config.n_replicates, len(designs) - 1, []
     for index, design in enumerate(designs):
         frame = simulate(setting, design, key=draw.key, n_replicates=size, study="optimal_weight")
-        frames.append(frame[frame["metric"] == EXCESS].assign(is_optimum=index == last))
+        rows = frame[frame["metric"] == EXCESS]
+        frames.append(rows.assign(is_optimum=index == last, correction=design.correction))
     joined = pd.concat(frames, ignore_index=True)
     return joined.assign(question=question, design=draw.index, dim=setting.law.dim)
 
@@ -148,7 +170,7 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
         chosen = points[points["is_optimum"]].iloc[0]
         grid = points[~points["is_optimum"]]
         best = grid.loc[grid["value"].idxmin()]
-        where = "alpha" if question == "weight" else "n_oversampled"
+        where = {"weight": "alpha", "size": "n_oversampled"}.get(question, question)
         rows.append(
             {
                 "question": question,

@@ -32,6 +32,7 @@ DESIGNS = {
     "weighted and augmented": Design(
         (7, 3, 2), COPIES, n_augmented=4, alpha=0.3, oversample="none", weighting="group"
     ),
+    "corrected": Design((7, 3, 2), COPIES, n_augmented=4, alpha=0.3, correction=0.5),
     "four groups": Design((9, 5, 2, 9), COPIES, n_augmented=4, alpha=0.6),
 }
 
@@ -58,6 +59,24 @@ def test_the_formula_on_a_small_example() -> None:
         for g in (0, 1)
     )
     np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+def test_a_correction_subtracts_the_bias_of_the_largest_group() -> None:
+    """(16.1) written out: n = (3, 1), m = (0, 2), N = 4, α = 0.4, λ = 0.5."""
+    plain = Design((3, 1), COPIES, n_augmented=4, alpha=0.4)
+    corrected = plain.with_(correction=0.5)
+    synthetic = 2 * 0.6 / 6 + 0.4
+    differences = [
+        after - before
+        for after, before in zip(corrected.row_weights(), plain.row_weights(), strict=True)
+    ]
+    moved = 0.5 * synthetic
+    np.testing.assert_allclose(differences[0], [moved / 3, 0], rtol=1e-14)
+    np.testing.assert_allclose(differences[1], [0, 0])
+    np.testing.assert_allclose(differences[2], [-moved / 4, 0], rtol=1e-14)
+    alone = Design((3, 1), COPIES, n_augmented=4, correction=1.0).row_weights()
+    assert alone.augmented[0] < 0  # rows that are the yardstick alone
+    assert alone.augmented[1] == 0
 
 
 def test_counts_are_those_of_the_objective() -> None:
@@ -148,6 +167,10 @@ class NoLimit:
         ({"alpha": None}, "alpha is a weight in [0, 1]; got None"),
         ({"alpha": True, "n_augmented": 3}, "alpha is a weight in [0, 1]; got True"),
         ({"alpha": 0.5}, "but n_augmented is 0; set n_augmented ≥ 1 or alpha = 0"),
+        ({"correction": 1.2, "n_augmented": 3}, "correction is a share in [0, 1]; got 1.2"),
+        ({"correction": -0.1, "n_augmented": 3}, "correction is a share in [0, 1]; got -0.1"),
+        ({"correction": None}, "correction is a share in [0, 1]; got None"),
+        ({"correction": 0.5}, "but n_augmented is 0; set n_augmented ≥ 1 (alpha may be 0), or"),
         ({"n_augmented": -1}, "n_augmented must be a whole number of at least 0; got -1."),
         ({"n_augmented": 2.5}, "n_augmented must be a whole number of at least 0; got 2.5."),
         ({"oversample": (1, -1)}, "oversample must be whole numbers of at least 0; group 1"),

@@ -33,6 +33,7 @@ LEFT_OUT: Mapping[str, str] = {
     "opal figures alpha": "a minute or more; test_figures.py draws it at the preset tiny",
     "opal figures generator_kl": "minutes; test_figures.py draws it at the preset tiny",
     "opal figures end_to_end": "minutes; test_figures.py draws it at the preset tiny",
+    "opal figures correction": "minutes; test_figures.py draws it at the preset tiny",
     "opal figures --from": "needs the study before; tests/cli/test_figures.py has it",
     "opal run": "minutes to hours; tests/simulations and test_figures.py run studies at tiny",
     "python benchmarks/": "minutes, and only worth it on a quiet machine; see test_benchmarks.py",

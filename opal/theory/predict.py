@@ -13,7 +13,7 @@ from opal.theory.metrics import expansion_errors, metric_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opal.objective import Design
+    from opal.objective import Design, PredictionPowered
     from opal.settings.setting import Setting
 
 
@@ -22,7 +22,7 @@ Order = Literal["self-consistent", "first"]
 
 def predict(
     setting: Setting,
-    design: Design,
+    design: Design | PredictionPowered,
     *,
     order: Order = "self-consistent",
     study: str = "predict",
@@ -46,7 +46,7 @@ def predict(
     Args:
         setting: the truth; its law has the gradient, Hessian and score covariance of its groups
             (:class:`opal.settings.law.SmoothLaw`), whatever its class.
-        design: how to train.
+        design: how to train; prediction-powered training has theory to order 1/n.
         order: ``"self-consistent"`` solves the leave-one-out equations (all orders in p/n) for two
             classes, rows that are not copied at random, and laws that offer their score nodes;
             it is the same as ``"first"`` (order 1/n) for others.
@@ -62,9 +62,13 @@ def predict(
         ValueError: the synthesizer's law is not known, or the design has no theory here.
     """
     from opal import records
+    from opal.objective import PredictionPowered
+    from opal.theory.prediction_powered import predict_powered
 
     if order not in ("self-consistent", "first"):
         raise ValueError(f"order must be 'self-consistent' or 'first'; got {order!r}.")
+    if isinstance(design, PredictionPowered):
+        return predict_powered(setting, design, study=study)
     with jax.enable_x64(True):
         first = expand(setting, design)
         law = resum(setting, design, first) if order == "self-consistent" else first

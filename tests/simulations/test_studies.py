@@ -63,6 +63,7 @@ def check_records(report: dict[str, Any], study: str) -> None:
 # Their own tests run their parts.
 SLOW = (
     "asymptotics_grid",
+    "correction",
     "finetuned",
     "generator_copies",
     "generator_data",
@@ -142,6 +143,9 @@ NAN = float("nan")
         ("asymptotics_grid", {"max_augmented": 0.0}, "a finite number of at least 0.14; got 0.0."),
         ("asymptotics_grid", {"max_rows": 10}, "groups of the largest n_min, 240 rows; got 10."),
         ("asymptotics_grid", {"seed": -1}, "seed must be a whole number of at least 0; got -1."),
+        ("correction", {"counts": (50, 200)}, "Write --counts 200 50, not equal ones."),
+        ("correction", {"size": (1.0,)}, "covariance_scale must be positive; got [0.0, 0.0]."),
+        ("correction", {"stretch": 0.5}, "a finite number of at least 1; got 0.5."),
         (
             "generator_data",
             {"generators": ((100, 200),)},

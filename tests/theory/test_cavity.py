@@ -44,6 +44,8 @@ DESIGNS = {
         (240, 160), Duplication(), 200, 0.4, n_generator=(100, 90), n_shared=(100, 40)
     ),
 }
+DESIGNS["corrected"] = DESIGNS["biased oracle"].with_(counts=(240, 80), correction=0.8)
+DESIGNS["corrected fit"] = DESIGNS["gaussian fit"].with_(correction=0.8)
 NEXT_ORDER = {"logistic": 12, "squared": 2}  # bounds of the error left, in units of 1/n_eff
 
 
@@ -88,7 +90,7 @@ def is_right(name: str, prediction: float) -> bool:
     return abs(mean - prediction) <= 3 * std_error + neglected
 
 
-QUICK = ("weighting", "copies in turn")
+QUICK = ("weighting", "copies in turn", "corrected")
 FITTED = "gaussian fit to other rows"
 EVERY = [pytest.param(k, marks=[] if k in QUICK else pytest.mark.slow) for k in DESIGNS]
 BEGINS = [pytest.param(k, marks=[] if k in (*QUICK, FITTED) else pytest.mark.slow) for k in DESIGNS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -13,6 +14,7 @@ from opal.objective import Design
 from opal.settings import GaussianMixture
 from opal.synthesis import Bias, Duplication, Oracle, Smote
 from opal.theory import optimal
+from opal.theory.estimator import expand
 from opal.theory.optimal import WeightCurve
 
 SETTING = GaussianMixture(
@@ -95,6 +97,73 @@ def test_the_excess_at_the_best_weight_is_nearly_the_best_excess() -> None:
     # A weight that ignores the bias is noticeably worse.
     naive = optimal.alpha_grid_excess(SETTING, design, np.array([600 / 1500]))
     assert naive[0] > 1.02 * full.min()
+
+
+ALIKE = Oracle.biased(LAW, Bias(covariance_scale=0.8, rotation=0.2))
+BESIDE = Design(COUNTS, ALIKE, n_augmented=600, oversample="none", weighting="group")
+
+
+def expanded(design: Design) -> float:
+    with jax.enable_x64(True):
+        return float(expand(SETTING, design).excess)
+
+
+def test_the_best_weights_have_the_least_excess_of_a_grid() -> None:
+    best = optimal.best_weights(SETTING, BESIDE)
+    assert 0.1 < best.alpha < 0.95
+    assert 0.3 < best.correction < 1
+    grid = [
+        expanded(BESIDE.with_(alpha=a, correction=share))
+        for a in np.linspace(0, 1, 9)
+        for share in np.linspace(0, 1, 5)
+    ]
+    at_best = expanded(BESIDE.with_(alpha=best.alpha, correction=best.correction))
+    assert best.excess == pytest.approx(at_best, rel=1e-12)
+    assert best.excess <= min(grid) * (1 + 1e-9)
+    without = optimal.best_weights(SETTING, BESIDE, correction=0.0)
+    assert without.correction == 0
+    assert best.excess < 0.97 * without.excess < 0.97 * expanded(BESIDE)  # α = 0 is weighting
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_weight_that_is_given_is_kept(share: float) -> None:
+    best = optimal.best_weights(SETTING, BESIDE, alpha=share)
+    assert best.alpha == share
+    best = optimal.best_weights(SETTING, BESIDE, correction=share)
+    assert best.correction == pytest.approx(share, abs=1e-12)
+
+
+def test_the_best_correction_for_a_small_bias_is_the_closed_form() -> None:
+    """(16.4) with gradients and covariances at θ* written out."""
+    oracle = Oracle.biased(LAW, Bias(covariance_scale=0.9))
+    design = Design(COUNTS, oracle, n_augmented=40_000, alpha=0.5)
+    theta = LAW.optimum()
+    real, made = (np.asarray(law.group_gradient(theta)) for law in (LAW, oracle.law))
+    own, other = (np.asarray(law.group_score_covariance(theta)) for law in (LAW, oracle.law))
+    inverse = np.linalg.inv(np.asarray(LAW.group_hessian(theta)).mean(axis=0))
+    n, m, _ = design.row_counts()
+    w = design.row_weights()
+    share = m * w.oversampled + design.n_augmented * w.augmented
+    pull = (n * w.real) @ real + share @ made
+    total = share.sum()
+    yardstick = total * (made[0] - real[0])
+    cross = total * (w.augmented[0] * other[0] - w.real[0] * own[0])
+    square = total**2 * (other[0] / design.n_augmented + own[0] / COUNTS[0])
+    expected = (pull @ inverse @ yardstick + np.trace(inverse @ cross)) / (
+        yardstick @ inverse @ yardstick + np.trace(inverse @ square)
+    )
+    assert 0.05 < expected < 0.95
+    found = optimal.best_weights(SETTING, design, alpha=0.5)
+    assert found.correction == pytest.approx(expected, abs=0.1)
+    curve = [expanded(design.with_(correction=c)) for c in (0.0, found.correction, 1.0)]
+    assert curve[1] < min(curve[0], curve[2])
+
+
+def test_a_bias_of_the_minority_alone_is_not_corrected() -> None:
+    """Nothing of it is seen in the largest group: λ only adds noise there."""
+    oracle = Oracle.biased(LAW, Bias(mean_shift=[[0.0, 0.0], [0.3, 0.0]]))
+    best = optimal.best_weights(SETTING, BESIDE.with_(synthesizer=oracle), alpha=0.5)
+    assert best.correction < 0.5
 
 
 def gradients(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
