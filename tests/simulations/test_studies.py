@@ -146,6 +146,9 @@ NAN = float("nan")
         ("correction", {"counts": (50, 200)}, "Write --counts 200 50, not equal ones."),
         ("correction", {"size": (1.0,)}, "covariance_scale must be positive; got [0.0, 0.0]."),
         ("correction", {"stretch": 0.5}, "a finite number of at least 1; got 0.5."),
+        ("downstream", {"n_human": (3000,)}, "n_human must be below n_rows"),
+        ("downstream", {"n_human": (5,)}, "n_human must be a whole number of at least 20"),
+        ("downstream", {"false_positives": (0.5,)}, "are shares in (0, 0.4]; got 0.5"),
         (
             "generator_data",
             {"generators": ((100, 200),)},

@@ -1,0 +1,343 @@
+r"""Regressions on labels of a model, corrected by the labels that people gave to some of the rows.
+
+A model labels all N rows of a corpus, people label n of them, drawn at random. The coefficients
+solve the mean of scores ``m(θ; label)``, of a linear or logistic regression in which the label is
+the outcome or one of the covariates:
+
+.. math::
+    \frac1N Σ_i \Big[ λ\,m(θ; \hat y_i) + \frac{R_i}{π_i}\big( m(θ; y_i) - λ\,m(θ; \hat y_i) \big)
+    \Big] = 0 ,
+
+R_i saying whether people labelled row i, and π_i how probable that was. Whatever the model says,
+the mean is that of ``m(θ; y)``. With λ = 0 only labels of people count; λ = 1 is design-based
+supervised learning (arXiv 2306.04746), and the λ of least variance is PPI++ (arXiv 2311.01453),
+whose own λ is this one times (N − n)/N. docs/infer.md has the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from scipy import optimize, special, stats
+
+from opal.settings.groups import validate_number
+
+Model = Literal["logistic", "linear"]
+LABEL = "label"  # term of the label among the covariates
+HUMAN, NAIVE, POWERED, DESIGN = "human labels", "naive", "prediction-powered", "design-based"
+_LEAST_ROWS = 5  # labels of people for each coefficient
+
+
+@dataclass(frozen=True)
+class Regression:
+    """What is regressed on what.
+
+    Attributes:
+        human: labels of people [N], 0 or 1; not a number where there is none.
+        predicted: labels of the model [N], or its probabilities of a one.
+        covariates: [N, k], without an intercept and without the label.
+        names: of the covariates [k].
+        outcome: [N] where the label is a covariate; None where it is the outcome.
+        model: linear or logistic.
+        probability: that people label a row [N]; None where all rows were as likely.
+
+    Raises:
+        ValueError: no rows without a human label, too few with one or all of them alike, a
+            constant outcome or covariate, or a number out of its range.
+    """
+
+    human: Float[np.ndarray, " n"]
+    predicted: Float[np.ndarray, " n"]
+    covariates: Float[np.ndarray, "n k"]
+    names: tuple[str, ...]
+    outcome: Float[np.ndarray, " n"] | None = None
+    model: Model = "logistic"
+    probability: Float[np.ndarray, " n"] | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be known before anything is fitted."""
+        n, labelled = len(self.human), int(self.labelled.sum())
+        if labelled == n:
+            raise ValueError(
+                f"a model's labels are of use where people gave none; all {n} rows have a human "
+                "label. Regress on these alone, or add rows without one."
+            )
+        terms = len(self.terms)
+        if labelled < _LEAST_ROWS * terms:
+            raise ValueError(
+                f"{terms} coefficients need at least {_LEAST_ROWS * terms} rows with a human "
+                f"label; got {labelled}. Label more, or leave covariates out."
+            )
+        given = self.human[self.labelled]
+        if np.ptp(given) == 0:
+            raise ValueError(
+                f"people's labels must have two values; all {labelled} are {given[0]:g}. Label "
+                "more rows, or draw those that people label with a known probability each."
+            )
+        if np.ptp(self.predicted) == 0:
+            raise ValueError(
+                f"the model's labels must have two values; all are {self.predicted[0]:g}. Such a "
+                "model knows nothing: regress on the labels of people alone."
+            )
+        for name, column in zip(self.names, self.covariates.T, strict=True):
+            if np.ptp(column) == 0:
+                raise ValueError(
+                    f"the covariate {name!r} is constant ({column[0]:g}), as the intercept is. "
+                    "Leave it out."
+                )
+        self._check_outcome()
+        if self.probability is not None:
+            chosen = self.probability[self.labelled]
+            if not ((chosen > 0) & (chosen <= 1)).all():
+                raise ValueError(
+                    "the probability that people label a row lies in (0, 1] wherever they did; "
+                    f"got {chosen.min():g} to {chosen.max():g}."
+                )
+
+    def _check_outcome(self) -> None:
+        if self.outcome is None:
+            return
+        if np.ptp(self.outcome) == 0:
+            raise ValueError(
+                f"the outcome must vary; all {len(self.outcome)} rows have {self.outcome[0]:g}."
+            )
+        if self.model == "logistic" and not np.isin(self.outcome, (0.0, 1.0)).all():
+            raise ValueError(
+                "the outcome of a logistic regression is 0 or 1; got "
+                f"{self.outcome.min():g} to {self.outcome.max():g}. Choose the model linear."
+            )
+
+    @property
+    def labelled(self) -> Bool[np.ndarray, " n"]:
+        """R [N]: which rows people labelled."""
+        return np.isfinite(self.human)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the coefficients."""
+        among = () if self.outcome is None else (LABEL,)
+        return ("intercept", *among, *self.names)
+
+    def weights(self) -> Float[np.ndarray, " n"]:
+        """R/π [N], of mean one."""
+        raw = self.labelled / (1.0 if self.probability is None else self.probability)
+        raw = np.where(self.labelled, raw, 0.0)
+        return np.asarray(raw * len(raw) / raw.sum())
+
+
+def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
+    """Coefficients by people's labels alone, by the model's, and by both.
+
+    Standard errors are those of the sandwich, with ``n/(n − k)`` for n labels of people and k
+    coefficients, and intervals are Student's. The naive rows take the model's labels for true.
+
+    Returns:
+        Columns ``method``, ``power`` (λ), ``term``, ``estimate``, ``std_error``, ``lower`` and
+        ``upper``, one row for each method and coefficient.
+
+    Raises:
+        ValueError: level outside (0, 1), or equations without a solution.
+    """
+    validate_number(level, "level is a confidence in (0, 1)", least=1e-9, most=1 - 1e-9)
+    n = int(task.labelled.sum())
+    alone = _solved(task, _with_power(task, 0.0), HUMAN)
+    power = best_power(task, alone)
+    found = {
+        HUMAN: (0.0, alone, n),
+        NAIVE: (np.nan, _solved(task, _naive(task), NAIVE), len(task.human)),
+        POWERED: (power, _solved(task, _with_power(task, power), POWERED), n),
+        DESIGN: (1.0, _solved(task, _with_power(task, 1.0), DESIGN), n),
+    }
+    rows = []
+    for method, (used, theta, size) in found.items():
+        scores = _naive(task) if method == NAIVE else _with_power(task, used)
+        freedom = size - len(theta)
+        error = np.sqrt(np.diag(_covariance(scores, theta)) * size / freedom)
+        half = stats.t.ppf((1 + level) / 2, freedom) * error
+        columns = (task.terms, theta, error, theta - half, theta + half)
+        rows += [(method, used, *values) for values in zip(*columns, strict=True)]
+    names = ["method", "power", "term", "estimate", "std_error", "lower", "upper"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def best_power(task: Regression, theta: Float[np.ndarray, " k"]) -> float:
+    """The λ in [0, 1] at which the summed variance of the coefficients is least, near θ."""
+    (own, slope), (model, _) = _with_power(task, 0.0)(theta), _naive(task)(theta)
+    more = model * (1 - task.weights())[:, None]
+    inverse = np.linalg.inv(slope)
+    own, more = (part @ inverse.T for part in (own, more))
+    own, more = own - own.mean(axis=0), more - more.mean(axis=0)
+    return float(np.clip(-np.sum(own * more) / np.sum(more**2), 0.0, 1.0))
+
+
+def agreement(task: Regression) -> pd.DataFrame:
+    """How often the model says 1, by what people say, among rows that both have labelled.
+
+    Returns:
+        Columns ``human`` (0 and 1), ``rows`` and ``said_1``.
+    """
+    human, said = task.human[task.labelled], task.predicted[task.labelled]
+    rows = [(k, int((human == k).sum()), float(said[human == k].mean())) for k in (0, 1)]
+    return pd.DataFrame(rows, columns=["human", "rows", "said_1"])
+
+
+Scores = Callable[
+    [Float[np.ndarray, " k"]], tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "k k"]]
+]
+
+
+def _of_labels(task: Regression, labels: np.ndarray, weights: np.ndarray) -> Scores:
+    """Scores of each row [N, k] times its weight, and the mean of their derivatives [k, k]."""
+    ones = np.ones((len(labels), 1))
+    among = [] if task.outcome is None else [labels[:, None]]
+    rows = np.hstack([ones, *among, task.covariates])
+    outcome = labels if task.outcome is None else task.outcome
+
+    def scores(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        linear = rows @ theta
+        mean = special.expit(linear) if task.model == "logistic" else linear
+        bend = mean * (1 - mean) if task.model == "logistic" else np.ones_like(mean)
+        residual = weights * (outcome - mean)
+        return residual[:, None] * rows, -(rows * (weights * bend)[:, None]).T @ rows / len(rows)
+
+    return scores
+
+
+def _naive(task: Regression) -> Scores:
+    return _of_labels(task, task.predicted, np.ones(len(task.predicted)))
+
+
+def _with_power(task: Regression, power: float) -> Scores:
+    """The scores of both kinds of labels, in one row each."""
+    weights = task.weights()
+    own = _of_labels(task, np.where(task.labelled, task.human, 0.0), weights)
+    said = _of_labels(task, task.predicted, power * (1 - weights))
+
+    def scores(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        (first, slope), (second, more) = own(theta), said(theta)
+        return first + second, slope + more
+
+    return scores
+
+
+def _solved(task: Regression, scores: Scores, method: str) -> Float[np.ndarray, " k"]:
+    """Where the mean score vanishes [k]."""
+
+    def equations(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        each, slope = scores(theta)
+        return each.mean(axis=0), slope
+
+    found = optimize.root(equations, np.zeros(len(task.terms)), jac=True, tol=1e-12)
+    gradient = np.abs(equations(found.x)[0])
+    if not np.all(gradient < 1e-6) or np.abs(found.x).max() > 1e6:
+        raise ValueError(
+            f"the equations of the method {method!r} have no solution here: labels that a line "
+            "separates, covariates that say the same, or too few labels of people. Label more "
+            "rows, or leave covariates out."
+        )
+    return np.asarray(found.x)
+
+
+def _covariance(scores: Scores, theta: np.ndarray) -> Float[np.ndarray, "k k"]:
+    each, slope = scores(theta)
+    inverse = np.linalg.inv(slope)
+    return np.asarray(inverse @ np.cov(each.T, ddof=0).reshape(slope.shape) @ inverse.T / len(each))
+
+
+def regression_of(
+    frame: pd.DataFrame,
+    *,
+    human: str,
+    predicted: str,
+    covariates: Sequence[str] = (),
+    outcome: str | None = None,
+    model: Model = "logistic",
+    positive: str | None = None,
+    probability: str | None = None,
+) -> Regression:
+    """A regression from the columns of a table.
+
+    Args:
+        frame: one row for each text.
+        human: column of people's labels; empty where there is none.
+        predicted: column of the model's labels, or of its probabilities.
+        covariates: numeric columns.
+        outcome: column of an outcome, where the label is a covariate.
+        model: linear or logistic.
+        positive: the label that counts as 1; labels that are 0 and 1 need none.
+        probability: column of the probability that people label a row.
+
+    Raises:
+        ValueError: a column is not there, or holds what it must not; see :class:`Regression`.
+    """
+    from opal.scaling.table import NAME_YOURS, check_columns, check_numbers
+
+    named = [human, predicted, *covariates, *(c for c in (outcome, probability) if c)]
+    check_columns(frame, named, remedy=NAME_YOURS)
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"each column has one role; {twice!r} is named twice.")
+    for name in named[2:]:
+        check_numbers(frame, name)
+    columns = [frame[name].to_numpy(float) for name in covariates]
+    return Regression(
+        *_labels(frame[human], frame[predicted], positive),
+        np.column_stack(columns) if columns else np.empty((len(frame), 0)),
+        tuple(covariates),
+        None if outcome is None else frame[outcome].to_numpy(float),
+        model,
+        None if probability is None else frame[probability].to_numpy(float),
+    )
+
+
+def _labels(
+    human: pd.Series, predicted: pd.Series, positive: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of people and of the model as numbers [N] each."""
+    if predicted.isna().any():
+        raise ValueError(
+            f"the model must label every row; {int(predicted.isna().sum())} of {len(predicted)} "
+            f"have no {predicted.name!r}. Label or drop them."
+        )
+    if positive is None:
+        numbers = [pd.to_numeric(column, errors="coerce") for column in (human, predicted)]
+        readable = all(
+            (number.isna() == column.isna()).all()
+            for number, column in zip(numbers, (human, predicted), strict=True)
+        )
+        given, said = (number.to_numpy(float) for number in numbers)
+        within = readable and np.isin(given[np.isfinite(given)], (0, 1)).all()
+        if not within or not ((said >= 0) & (said <= 1)).all():
+            raise ValueError(
+                f"labels are 0 and 1, and the model's may be probabilities; got {_some(human)} in "
+                f"{human.name!r} and {_some(predicted)} in {predicted.name!r}. Say with positive "
+                "(--positive) which label counts as 1."
+            )
+        return given, said
+    known = {*human.dropna().astype(str)}
+    if positive not in known:
+        raise ValueError(
+            f"positive must be one of the labels that people gave, {_some(human)}; got "
+            f"{positive!r}."
+        )
+    unseen = sorted({*predicted.astype(str)} - known)
+    if unseen and len(known) > 1:
+        raise ValueError(
+            f"the model says {', '.join(map(repr, unseen[:5]))}, which no person does: people say "
+            f"{_some(human)}. Spell labels alike, or let people label rows of these."
+        )
+    given, said = (
+        (column.astype(str) == positive).to_numpy(float) for column in (human, predicted)
+    )
+    return np.where(human.notna(), given, np.nan), said
+
+
+def _some(column: pd.Series) -> str:
+    values = sorted(column.dropna().astype(str).unique())
+    more = "" if len(values) <= 5 else f" and {len(values) - 5} more"
+    return (", ".join(map(repr, values[:5])) or "nothing") + more

@@ -1,0 +1,131 @@
+"""``opal infer``: a regression on labels of a model, corrected by those of people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from opal.cli import output
+from opal.cli.parsing import parse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from opal.bridge.downstream import Regression
+    from opal.bridge.render import Block
+
+
+@dataclass(frozen=True)
+class Infer:
+    """Coefficients of a regression on a classifier's labels, and intervals that cover.
+
+    TABLE has one row for each text: the label of a model in every row, that of people in some,
+    drawn at random and not among those that the model was trained on. The label is the outcome, or
+    with --outcome one of the covariates. docs/infer.md says more.
+
+    Example:
+        opal infer corpus.csv --human label --predicted said --covariates age female --positive yes
+    """
+
+    table: Annotated[Path, tyro.conf.Positional]
+    """CSV or Parquet file."""
+    human: str
+    """Column of the labels of people, empty where there is none."""
+    predicted: str
+    """Column of the labels of the model, or of its probabilities."""
+    covariates: tuple[str, ...] = ()
+    """Numeric columns that the outcome is regressed on."""
+    outcome: str | None = None
+    """Column of the outcome; without it, the label is the outcome."""
+    model: Literal["logistic", "linear"] = "logistic"
+    """Regression of the outcome."""
+    positive: str | None = None
+    """The label that counts as 1; labels that are 0 and 1 need none."""
+    probability: str | None = None
+    """Column of the probability that people label a row, where it differs between rows."""
+    level: float = 0.95
+    """Confidence of the intervals."""
+    json: bool = False
+    """Print JSON."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Print coefficients by people's labels, by the model's, and by both."""
+    from opal.bridge.downstream import agreement, infer, regression_of
+    from opal.reading import read_table
+
+    command = parse(Infer, args, prog="opal infer")
+    task = regression_of(
+        read_table(command.table),
+        human=command.human,
+        predicted=command.predicted,
+        covariates=command.covariates,
+        outcome=command.outcome,
+        model=command.model,
+        positive=command.positive,
+        probability=command.probability,
+    )
+    found, agreed = infer(task, level=command.level), agreement(task)
+    if command.json:
+        coefficients, said = (t.to_dict("records") for t in (found, agreed))
+        counts = {"rows": len(task.human), "human": int(task.labelled.sum())}
+        output.print_json({**counts, "coefficients": coefficients, "agreement": said})
+    else:
+        output.print_blocks(_blocks(task, found, agreed, command.level))
+    return 0
+
+
+def _blocks(
+    task: Regression, found: pd.DataFrame, agreed: pd.DataFrame, level: float
+) -> list[Block]:
+    """The tables, and what they say."""
+    from opal.bridge.render import Paragraph, Table
+
+    columns = ["term", "method", "estimate", "std_error", "lower", "upper"]
+    rows = found.sort_values("term", key=lambda term: term.map(task.terms.index), kind="stable")
+    interval = f"{level:.0%} intervals"
+    what = "the label" if task.outcome is None else "the outcome on the label"
+    return [
+        Table(columns, rows[columns].to_numpy(object).tolist(), f"{interval}, {what}"),
+        Table(
+            ["people say", "rows", "model says 1"],
+            agreed.to_numpy(object).tolist(),
+            "rows that both have labelled",
+        ),
+        *(Paragraph(sentence) for sentence in _sentences(task, found)),
+    ]
+
+
+def _sentences(task: Regression, found: pd.DataFrame) -> list[str]:
+    """What the model's labels are worth, and where taking them for true misleads."""
+    from opal.bridge.downstream import HUMAN, LABEL, NAIVE, POWERED
+
+    by: Any = {method: part.set_index("term") for method, part in found.groupby("method")}
+    slopes = [term for term in task.terms if term != "intercept"] or ["intercept"]
+    n = int(task.labelled.sum())
+    ratio = (by[HUMAN]["std_error"] / by[POWERED]["std_error"])[slopes]
+    naive, corrected = by[NAIVE]["estimate"], by[POWERED]
+    inside = (corrected["lower"] <= naive) & (naive <= corrected["upper"])
+    missed = [term for term in slopes if not inside[term]]
+    worth = ", ".join(f"{_name(term, LABEL)}: {n * r**2:.0f}" for term, r in ratio.items())
+    said = [f"{n} human labels and the model's are worth as many human labels as: {worth}."]
+    if missed:
+        names = ", ".join(_name(term, LABEL) for term in missed)
+        said.append(
+            f"Taken for true, the model's labels give coefficients outside of the corrected "
+            f"intervals: {names}. Report the prediction-powered rows."
+        )
+    else:
+        said.append(
+            "The naive coefficients lie inside the corrected intervals: that does not make naive "
+            "intervals right, which know nothing of the model's errors."
+        )
+    return said
+
+
+def _name(term: str, label: str) -> str:
+    return "the label" if term == label else term

@@ -1,0 +1,224 @@
+"""Regressions on labels of a model: corrections against known answers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from scipy.special import expit
+
+from opal.bridge.downstream import (
+    DESIGN,
+    HUMAN,
+    LABEL,
+    NAIVE,
+    POWERED,
+    Regression,
+    agreement,
+    best_power,
+    infer,
+    regression_of,
+)
+from opal.theory.misclassification import attenuated, labelled_positive, target
+
+
+def corpus(
+    n: int = 400, labelled: int = 120, *, errors: float = 0.1, key: int = 0, **more: Any
+) -> Regression:
+    """Rows of two covariates whose label a model gets wrong with a probability."""
+    rng = np.random.default_rng(key)
+    x = np.column_stack([rng.integers(0, 2, n), rng.normal(size=n)]).astype(float)
+    label = (rng.uniform(size=n) < expit(-0.5 + x @ [0.8, 0.5])).astype(float)
+    said = np.where(rng.uniform(size=n) < errors, 1 - label, label)
+    human = np.where(np.arange(n) < labelled, label, np.nan)
+    if "outcome" in more:
+        more["outcome"] = 0.3 + 0.7 * label + x @ [-0.4, 0.5] + rng.normal(size=n)
+    return Regression(human, said, x, ("binary", "normal"), **more)
+
+
+def by_method(found: pd.DataFrame, column: str = "estimate") -> dict[str, np.ndarray]:
+    return {name: part[column].to_numpy() for name, part in found.groupby("method")}
+
+
+@pytest.mark.parametrize("role", [{}, {"outcome": True, "model": "linear"}])
+def test_human_and_naive_rows_are_ordinary_regressions(role: dict[str, Any]) -> None:
+    """Coefficients and sandwich errors are those of statsmodels."""
+    task = corpus(**role)
+    found = infer(task)
+    assert list(found["term"].unique()) == list(task.terms)
+    for method, labels, rows in (
+        (HUMAN, task.human, task.labelled),
+        (NAIVE, task.predicted, np.full(len(task.human), True)),
+    ):
+        among = [] if task.outcome is None else [labels[rows, None]]
+        design = np.hstack([np.ones((rows.sum(), 1)), *among, task.covariates[rows]])
+        outcome = labels[rows] if task.outcome is None else task.outcome[rows]
+        kind = sm.Logit if task.outcome is None else sm.OLS
+        options = {"disp": 0} if task.outcome is None else {}
+        expected = kind(outcome, design).fit(cov_type="HC1", **options)
+        part = found[found["method"] == method]
+        np.testing.assert_allclose(part["estimate"], expected.params, rtol=1e-6)
+        n, k = design.shape
+        # HC1 of statsmodels has n/(n − k) for least squares alone.
+        factor = 1.0 if task.outcome is not None else np.sqrt(n / (n - k))
+        np.testing.assert_allclose(part["std_error"], factor * expected.bse, rtol=1e-6)
+
+
+def test_a_model_without_errors_is_worth_all_its_labels() -> None:
+    task = corpus(errors=0.0)
+    found = by_method(infer(task))
+    errors = by_method(infer(task), "std_error")
+    np.testing.assert_allclose(found[POWERED], found[NAIVE], atol=0.02)
+    assert np.all(errors[POWERED] < 0.7 * errors[HUMAN])
+
+
+def test_a_model_that_guesses_is_left_out() -> None:
+    task = corpus(n=4000, labelled=2000, errors=0.5)
+    found = infer(task)
+    assert best_power(task, by_method(found)[HUMAN]) < 0.06
+    np.testing.assert_allclose(by_method(found)[POWERED], by_method(found)[HUMAN], atol=0.02)
+
+
+def test_the_power_has_the_least_variance() -> None:
+    """Of the coefficients' own variances on a grid, at the coefficients of people's labels."""
+    from opal.bridge import downstream
+
+    task = corpus(n=2000, labelled=500, errors=0.15)
+    theta = by_method(infer(task))[HUMAN]
+    grid = np.linspace(0, 1, 101)
+    spread = []
+    for power in grid:
+        scores, _ = downstream._with_power(task, power)(theta)
+        _, slope = downstream._with_power(task, 0.0)(theta)
+        inverse = np.linalg.inv(slope)
+        spread.append(np.trace(inverse @ np.cov(scores.T) @ inverse.T))
+    assert best_power(task, theta) == pytest.approx(grid[np.argmin(spread)], abs=0.011)
+
+
+def test_probabilities_of_being_labelled_are_used() -> None:
+    """Positives are labelled three times as often; without the weights the intercept is off."""
+    off: list[float] = []
+    kept: list[float] = []
+    for key in range(40):
+        rng = np.random.default_rng(key)
+        x = rng.normal(size=(1500, 1))
+        label = (rng.uniform(size=1500) < expit(-0.5 + 0.7 * x[:, 0])).astype(float)
+        said = np.where(rng.uniform(size=1500) < 0.1, 1 - label, label)
+        chance = np.where(said == 1, 0.3, 0.1)
+        human = np.where(rng.uniform(size=1500) < chance, label, np.nan)
+        for probability, found in ((None, off), (chance, kept)):
+            task = Regression(human, said, x, ("x",), probability=probability)
+            found.append(by_method(infer(task))[HUMAN][0])
+    error = np.std(kept, ddof=1) / np.sqrt(len(kept))
+    assert abs(np.mean(kept) + 0.5) < 4 * error
+    assert abs(np.mean(off) + 0.5) > 10 * error
+
+
+@pytest.mark.slow
+def test_corrected_intervals_cover_and_naive_ones_do_not() -> None:
+    truth = np.array([-0.5, 0.8, 0.5])
+    held: dict[str, list[np.ndarray]] = {}
+    for key in range(400):
+        found = infer(corpus(n=1500, labelled=100, errors=0.15, key=key))
+        for method, part in found.groupby("method"):
+            inside = (part["lower"] <= truth) & (truth <= part["upper"])
+            held.setdefault(str(method), []).append(inside.to_numpy())
+    shares = {method: np.mean(each, axis=0) for method, each in held.items()}
+    for method in (HUMAN, POWERED, DESIGN):
+        assert np.all(np.abs(shares[method] - 0.95) < 3.5 * np.sqrt(0.95 * 0.05 / 400)), method
+    assert shares[NAIVE].min() < 0.5
+
+
+def test_theory_of_the_naive_coefficients() -> None:
+    """Against regressions on very many rows, for both roles of the label."""
+    rng, n, errors = np.random.default_rng(2), 400_000, (0.1, 0.2)
+    x = rng.integers(0, 2, n).astype(float)
+    rows = np.array([[1.0, 0.0], [1.0, 1.0]])
+    mass, p = np.array([0.5, 0.5]), expit(rows @ [-0.5, 0.8])
+    label = (rng.uniform(size=n) < p[x.astype(int)]).astype(float)
+    said = np.where(
+        rng.uniform(size=n) < np.where(label == 1, errors[1], errors[0]), 1 - label, label
+    )
+    found = target(rows, mass, labelled_positive(p, errors), logistic=True)
+    odds = [np.log(said[x == z].mean() / (1 - said[x == z].mean())) for z in (0, 1)]
+    np.testing.assert_allclose(found, [odds[0], odds[1] - odds[0]], atol=0.03)
+    assert found[1] < 0.7  # attenuated
+    beta = np.array([0.3, 0.7, -0.4])
+    outcome = beta[0] + beta[1] * label + beta[2] * x + rng.normal(size=n)
+    measured = np.linalg.lstsq(np.column_stack([np.ones(n), said, x]), outcome)[0]
+    np.testing.assert_allclose(attenuated(rows, mass, p, errors, beta), measured, atol=0.02)
+    assert attenuated(rows, mass, p, errors, beta)[1] < 0.6
+    np.testing.assert_allclose(attenuated(rows, mass, p, (0.0, 0.0), beta), beta, atol=1e-12)
+
+
+def test_agreement_counts_rows_that_both_have_labelled() -> None:
+    task = corpus(errors=0.25, n=4000, labelled=3000)
+    table = agreement(task)
+    assert table["rows"].sum() == 3000
+    assert table["said_1"].to_list() == pytest.approx([0.25, 0.75], abs=0.05)
+
+
+def table(**columns: Any) -> pd.DataFrame:
+    task = corpus(n=200, labelled=80)
+    words = {1.0: "yes", 0.0: "no"}
+    base = {
+        "human": pd.Series(task.human).map(words),
+        "said": pd.Series(task.predicted).map(words),
+        "age": task.covariates[:, 1],
+        "one": 1.0,
+    }
+    return pd.DataFrame({**base, **columns})
+
+
+ROLES: dict[str, Any] = {
+    "human": "human",
+    "predicted": "said",
+    "covariates": ("age",),
+    "positive": "yes",
+}
+
+
+def test_words_are_labels() -> None:
+    task = regression_of(table(), **ROLES)
+    reverse = regression_of(table(), **{**ROLES, "positive": "no"})
+    np.testing.assert_allclose(
+        by_method(infer(task))[POWERED], -by_method(infer(reverse))[POWERED], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "change", "message"),
+    [
+        ({"human": "yes"}, {}, "all 200 rows have a human label"),
+        ({"human": [None] * 195 + ["yes"] * 5}, {}, "at least 10 rows with a human label; got 5"),
+        ({"human": [None] * 100 + ["yes"] * 100}, {}, "people's labels must have two values"),
+        ({"said": "yes"}, {}, "the model's labels must have two values"),
+        ({"said": ["maybe"] * 200}, {}, "the model says 'maybe', which no person does"),
+        ({"said": [None] + ["yes"] * 199}, {}, "the model must label every row; 1 of 200"),
+        ({}, {"positive": "ja"}, "one of the labels that people gave, 'no', 'yes'; got 'ja'"),
+        ({}, {"positive": None}, "Say with positive (--positive) which label counts as 1"),
+        ({}, {"covariates": ("one",)}, "the covariate 'one' is constant (1), as the intercept is"),
+        ({}, {"covariates": ("agee",)}, "the table has no column 'agee'"),
+        ({}, {"covariates": ("age", "age")}, "each column has one role; 'age' is named twice"),
+        ({}, {"outcome": "one", "covariates": ()}, "the outcome must vary; all 200 rows have 1"),
+        (
+            {},
+            {"outcome": "age", "covariates": ()},
+            "the outcome of a logistic regression is 0 or 1",
+        ),
+        ({"p": 0.0}, {"probability": "p"}, "lies in (0, 1] wherever they did; got 0 to 0"),
+    ],
+)
+def test_what_cannot_be_inferred_is_refused(
+    columns: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        regression_of(table(**columns), **{**ROLES, **change})
+
+
+def test_the_label_among_the_covariates_has_a_name() -> None:
+    assert corpus(outcome=True, model="linear").terms == ("intercept", LABEL, "binary", "normal")

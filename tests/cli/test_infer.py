@@ -1,0 +1,65 @@
+"""``opal infer``: a table of labels in, coefficients and what they are worth out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from opal.cli import main
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Texts of which people labelled a fifth, and a model all, a fifth of them wrongly."""
+    rng = np.random.default_rng(0)
+    n = 1000
+    age = rng.normal(size=n)
+    label = np.where(rng.uniform(size=n) < 1 / (1 + np.exp(-age)), "yes", "no")
+    other = np.where(label == "yes", "no", "yes")
+    said = np.where(rng.uniform(size=n) < 0.2, other, label)
+    human = pd.Series(label).where(np.arange(n) < 200)
+    turnout = 0.5 * (label == "yes") + rng.normal(size=n)
+    path = tmp_path / "corpus.csv"
+    columns = {"label": human, "said": said, "age": age, "turnout": turnout}
+    pd.DataFrame(columns).to_csv(path, index=False)
+    return path
+
+
+WORDS = ("--human", "label", "--predicted", "said", "--positive", "yes")
+
+
+def test_json_holds_all_methods_and_how_far_the_model_agrees(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["infer", str(corpus), *WORDS, "--covariates", "age", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["rows"], found["human"]) == (1000, 200)
+    slopes = {c["method"]: c for c in found["coefficients"] if c["term"] == "age"}
+    assert slopes["naive"]["estimate"] < 0.8 * slopes["prediction-powered"]["estimate"]
+    assert 0 < slopes["prediction-powered"]["power"] < 1
+    widths = {m: c["upper"] - c["lower"] for m, c in slopes.items()}
+    assert widths["prediction-powered"] < widths["human labels"]
+    assert [row["rows"] for row in found["agreement"]] != [0, 0]
+
+
+def test_people_read_what_labels_are_worth_and_where_naive_ones_mislead(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["infer", str(corpus), *WORDS, "--covariates", "age"]) == 0
+    said = capsys.readouterr().out
+    assert "200 human labels and the model's are worth as many human labels as: age: " in said
+    assert "Report the prediction-powered rows" in said
+    arguments = ["--outcome", "turnout", "--model", "linear", "--covariates", "age"]
+    assert main(["infer", str(corpus), *WORDS, *arguments]) == 0
+    assert "the label: " in capsys.readouterr().out
+
+
+def test_what_is_missing_is_said(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["infer", str(corpus), *WORDS, "--covariates", "agee"]) == 2
+    assert "the table has no column 'agee'" in capsys.readouterr().err
+    assert main(["infer", str(corpus), *WORDS[:4]]) == 2
+    assert "--positive" in capsys.readouterr().err
