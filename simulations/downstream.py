@@ -50,7 +50,7 @@ class Config:
 
 PRESETS = {
     "tiny": Config(n_rows=300, n_human=(60,), false_positives=(0.1,), n_replicates=10),
-    "quick": Config(n_human=(50, 200), false_positives=(0.05, 0.1), n_replicates=500),
+    "quick": Config(n_rows=1000, n_human=(50, 100, 200), n_replicates=500),
     "full": Config(),
 }
 
@@ -175,12 +175,18 @@ def naive_target(at: Corpora) -> np.ndarray:
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:
-    """Coverage, width and mean by method and coefficient, and what theory says of the naive one."""
-    table = records[records["term"] != "all"].pivot_table(
-        index=list(ON), columns=["source", "metric"], values="value", sort=False
+    """Coverage, width and mean by method and coefficient, and what theory says of the naive one.
+
+    ``std_error`` is that of the mean of the estimates.
+    """
+    rows = records[records["term"] != "all"]
+    table = rows.pivot_table(
+        index=list(ON), columns=["source", "metric"], values=["value", "std_error"], sort=False
     )
-    simulated = table["simulation"][["coverage", "width", "estimate", "power"]]
-    return simulated.assign(predicted=table["theory"]["estimate"]).reset_index()
+    simulated = table["value"]["simulation"][["coverage", "width", "estimate", "power"]]
+    predicted = table["value"]["theory"]["estimate"]
+    error = table["std_error"]["simulation"]["estimate"]
+    return simulated.assign(std_error=error, predicted=predicted).reset_index()
 
 
 def checks(records: pd.DataFrame) -> list[Check]:
@@ -239,14 +245,15 @@ def _naive_bias(records: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
         rows[rows["source"] == "theory"], on=on, suffixes=("", "_theory")
     )
     names = zip(both["role"], both["term"], strict=True)
-    true = [TRUTH[role][_place(role, term)] for role, term in names]
+    true = [true_coefficient(role, term) for role, term in names]
     z = (both["value"] - both["value_theory"]) / both["std_error"]
     return z, (both["value"] - np.array(true)) / both["std_error"]
 
 
-def _place(role: str, term: str) -> int:
+def true_coefficient(role: str, term: str) -> float:
+    """What a coefficient is where nothing is labelled wrongly."""
     terms = ["intercept", *(["label"] if role == "covariate" else []), "binary", "normal"]
-    return terms.index(term)
+    return TRUTH[role][terms.index(term)]
 
 
 if __name__ == "__main__":

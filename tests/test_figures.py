@@ -14,7 +14,7 @@ from opal.cli import main, registry
 FIGURES = sorted(registry.claims("figure"))
 # Quick tests draw one of the simulated figures, and published tables; make figures draws all.
 SLOW = (
-    *("alpha", "correction", "end_to_end", "generator_capacity", "generator_data"),
+    *("alpha", "correction", "downstream", "end_to_end", "generator_capacity", "generator_data"),
     *("high_dim", "imbalance", "imputation", "mixture_law", "plan", "spurious", "tabular", "text"),
 )
 
