@@ -64,6 +64,7 @@ def check_records(report: dict[str, Any], study: str) -> None:
 SLOW = (
     "asymptotics_grid",
     "finetuned",
+    "generations",
     "generator_copies",
     "generator_data",
     "generator_gaussian",
