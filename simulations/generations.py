@@ -85,7 +85,12 @@ PRESETS = {
         n_rules=32,
     ),
     "quick": Config(
-        n_replicates=4000, n_rule=600, n_augmented=1200, generations=(1, 3, 10), n_rules=800
+        n_tokens=16,
+        n_replicates=2000,
+        n_rule=600,
+        n_augmented=1200,
+        generations=(1, 3, 10),
+        n_rules=800,
     ),
     "full": Config(),
 }

@@ -9,7 +9,7 @@ moments follow recursions that hold exactly at every size.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from opal.objective import Design
     from opal.settings.setting import Setting
 
-Fit = Literal["moments", "unbiased", "first order"]
-FITS: tuple[Fit, ...] = ("moments", "unbiased", "first order")
+
+FITS = ("moments", "unbiased", "first order")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class MomentErrors(NamedTuple):
 
 
 def moment_errors(
-    training: RecursiveTraining, n_generations: int, fit: Fit = "moments"
+    training: RecursiveTraining, n_generations: int, fit: str = "moments"
 ) -> MomentErrors:
     """Errors of the mean and of the covariance, whatever the dimension (17.4).
 
@@ -232,9 +232,9 @@ def token_errors(
     validate_number(beta, "pseudo_count is a finite number of at least 0", least=0.0)
     totals, kept = training.totals(n_generations), training.kept(n_generations)
     mean, square = _token_moments(training, totals, kept, p, beta)
-    chains = [_count_chain(training, totals, kept, float(each), len(p), beta) for each in p]
-    logs = np.stack([[chance @ log for chance, log in chain] for chain in chains], axis=1)
-    unseen = np.stack([[chance[0] for chance, _ in chain] for chain in chains], axis=1)
+    chains = _count_chains(training, totals, kept, p, beta)
+    logs = np.stack([chance @ log for chance, log in chains])
+    unseen = np.stack([chance[:, 0] for chance, _ in chains])
     return TokenErrors(mean, square, p @ np.log(p) - logs @ p, unseen)
 
 
@@ -278,37 +278,36 @@ def _token_moments(
     return np.stack(means), np.stack(squares)
 
 
-def _count_chain(
+def _count_chains(
     training: RecursiveTraining,
     totals: tuple[int, ...],
     kept: tuple[int, ...],
-    p: float,
-    d: int,
+    p: np.ndarray,
     beta: float,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of a token's count in each generation: its law, and ``log q`` of each count [T + 1] each.
+    """Laws of the tokens' counts in each generation [d, T + 1], and ``log q`` of a count [T + 1].
 
-    A count that has no probability is given ``log q = 0``.
+    A count that no token can have is given ``log q = 0``.
     """
-    s, r = training.n_synthetic, training.n_fresh
-    joining = stats.binom.pmf(np.arange(r + 1), r, p)
-    chance = stats.binom.pmf(np.arange(totals[0] + 1), totals[0], p)
+    s, r, d = training.n_synthetic, training.n_fresh, len(p)
+    joining = stats.binom.pmf(np.arange(r + 1)[None, :], r, p[:, None])
+    chance = stats.binom.pmf(np.arange(totals[0] + 1)[None, :], totals[0], p[:, None])
     found = []
     for total, old in zip(totals, (*kept, None), strict=True):
         q = (np.arange(total + 1) + beta) / (total + d * beta)
         with np.errstate(divide="ignore"):
-            log = np.where(chance > 0, np.log(q), 0.0)
-        found.append((chance, log))
+            found.append((chance, np.where(chance.max(axis=0) > 0, np.log(q), 0.0)))
         if old is None:
             break
         drawn = stats.binom.pmf(np.arange(s + 1)[None, :], s, q[:, None])
-        more = np.zeros(old + s + 1)
         if old:
-            for count, of_count in enumerate(chance[:, None] * drawn):
-                more[count : count + s + 1] += of_count
+            more = np.zeros((d, old + s + 1))
+            for count, of_count in enumerate(drawn):
+                more[:, count : count + s + 1] += chance[:, count, None] * of_count[None, :]
         else:
             more = chance @ drawn
-        chance = np.convolve(more, joining)
+        pairs = zip(more, joining, strict=True)
+        chance = np.stack([np.convolve(each, fresh) for each, fresh in pairs])
     return found
 
 
