@@ -135,11 +135,17 @@ def trained_excess(
 
         def of_generation(one: GaussianLaw) -> Float[Array, " a"]:
             rows = one.sample((design.n_augmented,) * design.n_groups, key=named(key, "augment"))
-            both = Sample(*(jnp.concatenate(p) for p in ((real.x, rows.x), (real.y, rows.y))), (0,))
+            x, y = jnp.concatenate([real.x, rows.x]), jnp.concatenate([real.y, rows.y])
+            both = Sample(x, y, (len(x),))
 
             def of_weights(each: Float[Array, " n"]) -> Float[Array, ""]:
-                options = {"n_classes": law.n_classes, "loss": design.loss, "balanced": False}
-                theta, _ = fit(both, each, ridge=np.zeros(()), **options)
+                theta, _ = fit(
+                    *(both, each),
+                    n_classes=law.n_classes,
+                    ridge=np.zeros(()),
+                    loss=design.loss,
+                    balanced=False,
+                )
                 return law.group_risk(theta, design.loss).mean() - least
 
             return jax.lax.map(of_weights, weights)

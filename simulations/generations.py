@@ -278,11 +278,13 @@ def measure_rule(at: Chain) -> pd.DataFrame:
 
     config, training, setting = at.config, at.training(), classes(at.config)
     last = rule_design(at, config.n_generations, config.alphas[0])
-    size = {"key": config.seed, "n_replicates": config.n_rules}
     excess = trained_excess(
-        *(setting.law, last.with_(synthesizer=at.of(GaussianFit()))),
-        *(config.alphas, config.generations),
-        **size,
+        setting.law,
+        last.with_(synthesizer=at.of(GaussianFit())),
+        config.alphas,
+        config.generations,
+        key=config.seed,
+        n_replicates=config.n_rules,
     )
     frames = []
     for i, generation in enumerate(config.generations):

@@ -22,14 +22,19 @@ KEY = jax.random.key(5)
 FEATURES = np.array([[0.0, 1.0], [1.0, 0.5], [-1.0, 0.0], [0.3, -0.7]])
 
 
+def fitted(maker: Any, seeds: Sample = SEEDS, groups: tuple[Group, ...] = LAW.groups) -> Any:
+    return maker.fit(seeds, groups, key=KEY)
+
+
 def means(made: Generations, seeds: Sample = SEEDS) -> np.ndarray:
     """Means of all generations [K, G, d]."""
-    return np.stack([law.means[:, 0] for law in made.laws(seeds, LAW.groups, key=KEY)])
+    laws: tuple[Any, ...] = made.laws(seeds, LAW.groups, key=KEY)
+    return np.stack([law.means[:, 0] for law in laws])
 
 
 def test_the_first_generation_sees_seeds_alone() -> None:
     own = GaussianFit().fit(SEEDS, LAW.groups, key=KEY)
-    first = Generations(GaussianFit(), 1, 5).fit(SEEDS, LAW.groups, key=KEY)
+    first = fitted(Generations(GaussianFit(), 1, 5))
     np.testing.assert_array_equal(first.means, own.means)
 
 
@@ -50,14 +55,14 @@ def test_earlier_generations_do_not_depend_on_later_ones(accumulated: bool) -> N
     """Those that are compiled one by one, and those that are compiled as one."""
     few, many = (Generations(GaussianFit(), k, 9, 0, accumulated) for k in (3, 5))
     np.testing.assert_allclose(means(many)[:3], means(few), rtol=1e-12)
-    np.testing.assert_array_equal(means(few)[-1], few.fit(SEEDS, LAW.groups, key=KEY).means[:, 0])
+    np.testing.assert_array_equal(means(few)[-1], fitted(few).means[:, 0])
 
 
 def test_accumulated_rows_keep_those_before() -> None:
     """Of ever fewer new rows a generation is moved ever less; replaced, it is theirs alone."""
     kept = np.abs(np.diff(means(Generations(GaussianFit(), 4, 3, 0, True)), axis=0))
     assert kept[:, 0].max() < 3 * 4 / 33
-    replaced = Generations(GaussianFit(), 2, 3).fit(SEEDS, LAW.groups, key=KEY)
+    replaced = fitted(Generations(GaussianFit(), 2, 3))
     before = GaussianFit().fit(SEEDS, LAW.groups, key=KEY)
     drawn = before.sample((3, 3), key=jax.random.fold_in(KEY, 1))
     np.testing.assert_allclose(replaced.means[0, 0], drawn.x[:3].mean(axis=0))
@@ -89,10 +94,6 @@ def test_rows_are_joined_group_by_group() -> None:
     rows = [2, 3, 0, 31, 33, 34]
     np.testing.assert_array_equal(both.x, SEEDS.x[np.array(rows)])
     np.testing.assert_array_equal(both.y, SEEDS.y[np.array(rows)])
-
-
-def fitted(maker: Any, seeds: Sample = SEEDS, groups: tuple[Group, ...] = LAW.groups) -> object:
-    return maker.fit(seeds, groups, key=KEY)
 
 
 @pytest.mark.parametrize(

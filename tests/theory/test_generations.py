@@ -196,7 +196,9 @@ def test_plain_counts_drift_as_genes_do() -> None:
     np.testing.assert_allclose(kept.unseen, np.tile((1 - LAW) ** 14, (K, 1)))
 
 
-SETTING = GaussianMixture([[-0.8, 0.0], [0.8, 0.3]], [[[1.0, 0.3], [0.3, 0.7]], np.eye(2)])
+SETTING = GaussianMixture(
+    [[-0.8, 0.0], [0.8, 0.3]], [[[1.0, 0.3], [0.3, 0.7]], [[1.0, 0.0], [0.0, 1.0]]]
+)
 LARGE = {
     "replaced": RecursiveTraining(200, 100),
     "accumulated": RecursiveTraining(200, 100, accumulated=True),
