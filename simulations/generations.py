@@ -86,6 +86,7 @@ PRESETS = {
     ),
     "quick": Config(
         n_tokens=16,
+        pseudo_counts=(0.0,),
         n_replicates=2000,
         n_rule=600,
         n_augmented=1200,
