@@ -27,7 +27,7 @@ class Config:
     """Which corpora, and how both classifiers are trained."""
 
     corpora: tuple[str, ...] = ("grammar",)
-    """grammar, hypo-l, sentiment, ten-dim, crowdflower."""
+    """grammar, hypo-l, sentiment, ten-dim, crowdflower, hate-speech."""
     model: str = "minilm"
     """minilm, or the folder or hub name of a transformer; embedded, and fine-tuned."""
     sources: tuple[str, ...] = ()

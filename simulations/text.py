@@ -25,7 +25,7 @@ class Config:
     """Which corpora, and how they are evaluated."""
 
     corpora: tuple[str, ...] = ("grammar",)
-    """grammar, hypo-l, sentiment, ten-dim, crowdflower."""
+    """grammar, hypo-l, sentiment, ten-dim, crowdflower, hate-speech."""
     encoder: str = "tfidf"
     """tfidf, minilm, or the folder or hub name of a transformer."""
     exact: bool = True

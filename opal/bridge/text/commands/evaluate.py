@@ -26,14 +26,15 @@ class Evaluate:
     Examples:
         opal text evaluate
         opal text evaluate --corpus sentiment hypo-l --encoder minilm
+        opal text evaluate --corpus hate-speech --hold-out 1400
         opal text evaluate --preset full
         opal text evaluate --file mine.csv --synthetic samples.jsonl --encoder minilm
     """
 
     corpus: tuple[str, ...] = ()
-    """grammar (the default), hypo-l, sentiment, ten-dim, crowdflower."""
+    """grammar (the default), hypo-l, sentiment, ten-dim, crowdflower, hate-speech (Danish)."""
     preset: Literal["quick", "full"] = "quick"
-    """quick: the grammar; full: the four published corpora by minilm."""
+    """quick: the grammar; full: the four English published corpora by minilm."""
     file: Path | None = None
     """Labelled texts of your own: CSV, TSV, JSON, JSON lines or Parquet; with a column of the
     source (human or a model), and of the seeds of synthetic texts."""
@@ -75,6 +76,9 @@ class Evaluate:
     made from five would seldom have all their seeds at hand."""
     most_test: int | None = None
     """Test texts at most, drawn at random; 2,000 by default."""
+    hold_out: int = 0
+    """Human texts of a published corpus that are tested on too instead of being added: for test
+    sets that are too small to judge by."""
     workers: int = 1
     """Processes that share the seeds."""
     out: Path = DEFAULT_OUT
@@ -150,9 +154,9 @@ class Evaluate:
                 drop_contradictions=self.drop_contradictions,
                 train_on_all=self.train_on_all,
             )
-        everything = published.names()
-        default = everything[1:] if self.preset == "full" else everything[:1]
-        return evaluate.of_corpora(self.corpus or default, settings, self.seeds)
+        usual = published.ENGLISH if self.preset == "full" else (published.DEFAULT,)
+        chosen = self.corpus or usual
+        return evaluate.of_corpora(chosen, settings, self.seeds, hold_out=self.hold_out)
 
     def _columns(self) -> tuple[str | None, ...]:
         from opal.bridge.text.reading import Columns
@@ -165,6 +169,11 @@ class Evaluate:
         if self.file is None and self.synthetic:
             raise ValueError(
                 "--synthetic needs --file; a corpus has synthetic texts of its own. Name the file."
+            )
+        if self.hold_out and self.file is not None:
+            raise ValueError(
+                f"--hold-out is of published corpora; got {self.hold_out} and a file. Name the "
+                "texts to test on with --test."
             )
         told = self.drop_contradictions or self.train_on_all
         own = self.test is not None or any(self._columns()) or told

@@ -55,7 +55,8 @@ class Impute(Asking):
     """sound: folds by lineage, free rules and a verdict; published: as in the paper, whose folds
     know no lineage, so that F1 looks too good. It fixes arms, classifier and temperature."""
     corpus: str | None = None
-    """grammar, hypo-l, sentiment, ten-dim or crowdflower; the grammar if there is no file."""
+    """grammar, hypo-l, sentiment, ten-dim, crowdflower or hate-speech (Danish); the grammar if
+    there is no file."""
     category: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """The class that is filled; by default the smallest one, of a corpus with 50 originals."""
     n_original: tuple[int, ...] = ()

@@ -197,7 +197,8 @@ def task_of(
 ) -> Task:
     """The task of a corpus, or of a table of that name; by default of its smallest class.
 
-    Of a corpus it is the smallest class with as many texts as the paper's claims are about.
+    Of a corpus it is the smallest class with as many texts as the paper's claims are about, if any
+    but the largest class has them.
     """
     category = category and spelling.name(category)
     if isinstance(texts, TextCorpus):
@@ -278,9 +279,9 @@ def _named(row: Mapping[str, Any]) -> str:
 
 
 def _smallest(frame: pd.DataFrame, least: int = 0) -> str:
-    """The class with the fewest texts, and with no fewer than asked for if there is one."""
+    """The class with the fewest texts, and with no fewer than asked for if a small one has them."""
     counts = frame.drop_duplicates("id")["label"].value_counts().sort_index()
-    enough = counts[counts >= least]
+    enough = counts[(counts >= least) & (counts < counts.max())]
     return str((enough if len(enough) else counts).idxmin())
 
 
@@ -310,7 +311,12 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
     filled = table[table["metric"] == "n_trained"].set_index("arm")["value"]
     wanted = trial.fill_to * (1 - 1 / trial.n_folds)
     short = filled[filled.index.isin(WRITTEN) & (filled < 0.98 * wanted)]
-    n_full = len(task.originals) + len(task.spare)
+    n_seeds, n_full = len(task.originals), len(task.originals) + len(task.spare)
+    notes += [
+        f"{n} originals at hand: synthetic texts were made from {n_seeds} of them"
+        for n in trial.n_originals
+        if task.synthetic and n > n_seeds
+    ]
     if full & arms and n_full < trial.fill_to:
         notes.append(
             f"no full sample: {task.category!r} has {n_full} original texts, all_real has no more"

@@ -124,7 +124,7 @@ def with_neighbours(
         chosen = Ssmba.of(GROWN, grown.words, grown.model)
         notes = (*notes, grown.told())
     fewest = min(trial.n_originals)
-    n_each = math.ceil((trial.fill_to - fewest) / fewest)
+    n_each = math.ceil((trial.fill_to - fewest) / min(fewest, len(task.originals)))
     made = chosen.augment(task.originals, n_each, seed=trial.seed)
     return replace(task, ssmba=made, notes=notes)
 
