@@ -62,7 +62,8 @@ class Evaluate:
     """Train on all human texts of --file that are not tested on. By default those that no synthetic
     text was made from are held back, to tell what synthetic texts are worth in human ones."""
     encoder: str | None = None
-    """tfidf (the default), minilm, or the folder or hub name of a transformer."""
+    """tfidf (the default of English), characters (that of other languages), minilm (of English),
+    multilingual-minilm, multilingual-e5, or the folder or hub name of a transformer."""
     sources: tuple[str, ...] = ()
     """Who writes the added texts; all that there are by default."""
     sizes: tuple[int, ...] = ()
@@ -121,12 +122,15 @@ class Evaluate:
         return render.terminal(blocks(result))
 
     def _settings(self) -> CurveSettings:
+        from opal.bridge.text import encoders, published
         from opal.bridge.text.curves.design import MOST_TEST, SHARE
         from opal.bridge.text.curves.evaluate import SIZES, CurveSettings
-        from opal.bridge.text.encoders import encoder
 
-        chosen = self.encoder or ("minilm" if self.preset == "full" else "tfidf")
-        encoder(chosen)
+        if self.encoder is None and self.preset == "full" and not self.corpus:
+            chosen = encoders.MINILM
+        else:
+            chosen = self.encoder or encoders.usual(map(published.language, self.corpus))
+        encoders.require_loadable(chosen)
         usual = SHARE if self.file is None else 1.0
         return CurveSettings(
             encoder=chosen,

@@ -83,8 +83,9 @@ class Impute(Asking):
     describe: str | None = None
     """What the class means, in a sentence, for the model."""
     encoder: str | None = None
-    """Features of the linear rule: minilm (frozen sentence embeddings), tfidf, or the folder of a
-    transformer; by default tfidf for the grammar, and minilm otherwise."""
+    """Features of the linear rule: minilm (frozen sentence embeddings), tfidf, characters,
+    multilingual-minilm, multilingual-e5, or the folder or hub name of a transformer; by default
+    tfidf for the grammar, characters where texts are not English, and minilm otherwise."""
     classifier: str | None = None
     """Fine-tune instead: minilm, roberta-large, roberta-large-slow or published (RoBERTa-large as
     in the paper's scripts). Takes hours. A threshold is then chosen on one held-out third of the
@@ -219,7 +220,6 @@ class Impute(Asking):
     def _classifier(self) -> Classifier:
         """What is trained; packages that it needs are asked for."""
         from opal import names, validation
-        from opal.bridge.text import encoders
         from opal.bridge.text.classifiers import PRESETS
         from opal.bridge.text.impute.repeats import Classifier
 
@@ -229,9 +229,17 @@ class Impute(Asking):
         if tuned is not None:
             names.check("classifier", [tuned], PRESETS)
             return Classifier(tuned, fine_tuned=True)
-        found = Classifier(self.encoder or ("tfidf" if self._is_grammar() else encoders.MINILM))
-        found.learner()
+        found = Classifier(self.encoder or self._usual())
+        found.require_loadable()
         return found
+
+    def _usual(self) -> str:
+        """What texts are described by where nothing is named."""
+        from opal.bridge.text import encoders, published
+
+        spoken = published.language(self.corpus or published.DEFAULT)
+        found = encoders.usual([spoken])
+        return encoders.MINILM if spoken == "en" and not self._is_grammar() else found
 
     def _task(self) -> tuple[Task, TextCorpus | None]:
         """Texts of the class and of the others, without what is yet to be written; the corpus."""

@@ -44,7 +44,8 @@ class CurveSettings:
     """How a corpus is evaluated.
 
     Attributes:
-        encoder: ``tfidf``, ``minilm``, a transformer's folder or hub name, or ``words`` (grammar).
+        encoder: of :data:`opal.bridge.text.encoders.ENCODERS`, a transformer's folder or hub
+            name, or ``words`` (grammar).
         sources: what is added; all that there is by default.
         sizes: numbers N of added texts, over all groups; those beyond a source are left out.
         folds: that choose ρ.

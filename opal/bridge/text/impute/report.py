@@ -172,7 +172,8 @@ def impute_texts(
         n_folds: of the cross-validation.
         n_repeats: of it, each with another draw of the originals.
         arms: of :data:`opal.bridge.text.impute.arms.ARMS`; those without texts are left out.
-        features: ``tfidf``, ``minilm``, or the folder or hub name of a transformer.
+        features: of :data:`opal.bridge.text.encoders.ENCODERS`, or the folder or hub name of a
+            transformer.
         seed: of all draws.
         progress: told how many folds are done, and of how many.
 
