@@ -82,6 +82,9 @@ class Impute(Asking):
     """Use a text once that the file repeats."""
     describe: str | None = None
     """What the class means, in a sentence, for the model."""
+    language: str | None = None
+    """Language of the file, as da, de or en: the model is told to write in it, and the default of
+    --encoder is that of the language. By default the model writes in that of the examples."""
     encoder: str | None = None
     """Features of the linear rule: minilm (frozen sentence embeddings), tfidf, characters,
     multilingual-minilm, multilingual-e5, or the folder or hub name of a transformer; by default
@@ -131,7 +134,7 @@ class Impute(Asking):
         told: dict[str, Any] = {}
         if self.model is not None or self.local is not None:
             classifier.require_loadable()
-            task, told = sources.written(self, task, most, self.describe)
+            task, told = sources.written(self, task, most, self.describe, self.language)
             if not task.synthetic:
                 return told
         if self.masked_model is not None:
@@ -184,6 +187,7 @@ class Impute(Asking):
                 )
 
     def _refuse_flags(self) -> None:
+        from opal.bridge.prompts.language import manner
         from opal.bridge.text.impute.sources import GROWN
 
         if self.protocol == "published":
@@ -192,6 +196,10 @@ class Impute(Asking):
             raise ValueError("a file and --corpus exclude one another; name one.")
         asks = [name for name in ("model", "local", "base_url") if getattr(self, name) is not None]
         of_file = [name for name in ("synthetic", "fixed_seeds") if getattr(self, name)]
+        if self.language is not None:
+            manner(self.language)
+            if self.file is None:
+                raise ValueError("--language needs a file of texts; a corpus has its own.")
         if self.file is None and asks + of_file:
             raise ValueError(
                 f"{flag((asks + of_file)[0])} needs a file of texts; a corpus has synthetic texts "
@@ -237,7 +245,7 @@ class Impute(Asking):
         """What texts are described by where nothing is named."""
         from opal.bridge.text import encoders, published
 
-        spoken = published.language(self.corpus or published.DEFAULT)
+        spoken = self.language or published.language(self.corpus or published.DEFAULT)
         found = encoders.usual([spoken])
         return encoders.MINILM if spoken == "en" and not self._is_grammar() else found
 
