@@ -12,7 +12,7 @@ import pandas as pd
 
 from opal import plotting, records, spelling
 from opal.bridge import render
-from opal.bridge.text.corpus import TextCorpus
+from opal.bridge.text.corpus import HUMAN, TextCorpus
 from opal.bridge.text.encoders import encoder
 from opal.bridge.text.impute import claims, published, sources, verdict
 from opal.bridge.text.impute.arms import ALL_REAL, ARMS, THRESHOLD, WRITTEN
@@ -24,6 +24,7 @@ from opal.files import write_text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_BEYOND_ALWAYS = 0.02
 USUAL = (50, 75)
 """Numbers of originals that the paper's claims are about."""
 
@@ -318,6 +319,15 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
         for n in trial.n_originals
         if task.synthetic and n > n_seeds
     ]
+    n_class = min(n_full, trial.fill_to)
+    always = 2 * n_class / (2 * n_class + len(task.others))
+    best = table.loc[(table["metric"] == "f1") & (table["tested"] == HUMAN), "value"].max()
+    if best < always + _BEYOND_ALWAYS and not trial.is_published:
+        notes.append(
+            f"to say {task.category!r} of every text has F1 {always:.3f} in this mix of classes, "
+            f"and no arm much more ({best:.3f}): these numbers tell no rules apart. More texts of "
+            "other classes do (--others)"
+        )
     if full & arms and n_full < trial.fill_to:
         notes.append(
             f"no full sample: {task.category!r} has {n_full} original texts, all_real has no more"
