@@ -15,6 +15,7 @@ from opal.bridge.text.encoders import (
     LENGTHS,
     MULTILINGUAL,
     Characters,
+    Encoder,
     Frozen,
     TfIdf,
     VectorCache,
@@ -90,7 +91,8 @@ def test_characters_know_a_word_in_another_form() -> None:
     said = ["sikke en idiot", "sikke en dejlig dag", "Idioterne", "solskinsdag"]
     y, rows = np.array([1, 0, 1, 0]), np.arange(2)
     known = {}
-    for counted in (Characters(), TfIdf()):
+    counting: tuple[Encoder, ...] = (Characters(), TfIdf())
+    for counted in counting:
         x = counted.features(said).given(rows)
         rule = fit_wide(x[rows], y[rows], np.full(2, 0.5), n_classes=2, ridge=1e-3)
         known[counted.name] = rule.probabilities(x)[2:].argmax(axis=1).tolist()

@@ -21,7 +21,7 @@ from opal.bridge.text.audit.report import AuditReport, audit
 from opal.bridge.text.audit.tables import FOLDS, AuditData, folds_of
 from opal.bridge.text.commands.audit import Audit
 from opal.bridge.text.corpus import leaks
-from opal.bridge.text.encoders import Characters, TfIdf
+from opal.bridge.text.encoders import Characters, Counted, TfIdf
 from opal.cli.output import strict
 from tests.bridge.text.audit import planted
 
@@ -190,6 +190,7 @@ def test_characters_are_seen_of_the_rows_that_are_asked_for() -> None:
     data = AuditData.of({"base": base}, {"model": made}, Characters())
     rows = np.arange(5, len(data.frame), 3)
     seen, alone = data.features(rows), Characters().features(data.frame["text"].iloc[rows].tolist())
+    assert isinstance(seen, Counted)
     assert seen.most == alone.most
     trained = np.arange(0, len(rows), 2)
     x, expected = seen.given(trained), alone.given(trained)
