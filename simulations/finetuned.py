@@ -27,9 +27,10 @@ class Config:
     """Which corpora, and how both classifiers are trained."""
 
     corpora: tuple[str, ...] = ("grammar",)
-    """grammar, hypo-l, sentiment, ten-dim, crowdflower."""
+    """grammar, hypo-l, sentiment, ten-dim, crowdflower, hate-speech."""
     model: str = "minilm"
-    """minilm, or the folder or hub name of a transformer; embedded, and fine-tuned."""
+    """minilm, multilingual-minilm, or the folder or hub name of a transformer; embedded, and
+    fine-tuned."""
     sources: tuple[str, ...] = ()
     """Who writes the added texts; all that a corpus has if none is named."""
     sizes: tuple[int, ...] = (250, 1000)
@@ -103,8 +104,11 @@ def cells(config: Config) -> list[Cell]:
     if not config.corpora or not config.arms:
         raise ValueError("--corpora and --arms must name at least one each; got none.")
     names.check("arm", config.arms, ARMS)
-    if encoders.encoder(config.model).name == "tfidf":
-        raise ValueError("--model must be a transformer, which can be fine-tuned; got 'tfidf'.")
+    if not isinstance(encoders.encoder(config.model), encoders.Frozen):
+        raise ValueError(
+            f"--model must be a transformer, which can be fine-tuned; got {config.model!r}."
+        )
+    encoders.require_loadable(config.model)
     evaluate.CurveSettings(
         sizes=config.sizes, folds=config.folds, share=config.share, most_test=config.most_test
     )

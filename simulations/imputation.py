@@ -49,7 +49,8 @@ class Config:
     repeats: int = 10
     """Repeats of the cross-validation, each with another draw of the originals."""
     encoder: str = "tfidf"
-    """tfidf, minilm, or a transformer's folder."""
+    """tfidf, characters, minilm, multilingual-minilm, multilingual-e5, or the folder or hub name of
+    a transformer."""
     masked_model: str = ""
     """A masked language model for SSMBA, or grown: trained on texts of the corpus that are not
     tried. Without one there is no such arm."""
@@ -103,7 +104,7 @@ def cells(config: Config) -> list[Cell]:
             "n_originals must be at least 0 and below fill_to, n_others at least 1 and folds at "
             f"least 2; got {config.n_originals}, {fill_to}, {config.n_others} and {folds}."
         )
-    encoders.encoder(config.encoder)
+    encoders.require_loadable(config.encoder)
     if config.masked_model:
         validation.require_installed("text", "transformers", "torch")
     shared = asdict(config)

@@ -25,9 +25,10 @@ class Config:
     """Which corpora, and how they are evaluated."""
 
     corpora: tuple[str, ...] = ("grammar",)
-    """grammar, hypo-l, sentiment, ten-dim, crowdflower."""
+    """grammar, hypo-l, sentiment, ten-dim, crowdflower, hate-speech."""
     encoder: str = "tfidf"
-    """tfidf, minilm, or the folder or hub name of a transformer."""
+    """tfidf, characters, minilm, multilingual-minilm, multilingual-e5, or the folder or hub name of
+    a transformer."""
     exact: bool = True
     """Evaluate the grammar by its words too, where errors are exact."""
     sources: tuple[str, ...] = ()
@@ -62,14 +63,14 @@ def cells(config: Config) -> list[Cell]:
 
     from opal.bridge.text.curves import evaluate
     from opal.bridge.text.curves.evaluate import CurveSettings
-    from opal.bridge.text.encoders import WORDS, encoder
+    from opal.bridge.text.encoders import WORDS, require_loadable
     from opal.bridge.text.published import DEFAULT
     from opal.validation import require_at_least
 
     require_at_least("seeds", config.seeds, 1)
     if not config.corpora:
         raise ValueError("--corpora must name at least one corpus; got none.")
-    encoder(config.encoder)
+    require_loadable(config.encoder)
     settings = CurveSettings(
         encoder=config.encoder,
         sources=config.sources,

@@ -45,6 +45,7 @@ RANKS = {
 BRIDGE_RANKS = {
     "download": 0,
     "features": 0,
+    "hub": 0,
     "render": 0,
     "resampling": 0,
     "target": 0,

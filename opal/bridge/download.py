@@ -98,8 +98,8 @@ TEXTS = Repository(
     owner="AndersGiovanni",
     repository="worker_vs_gpt",
     commit="7af9edea6a10afc5a9ad59e8cebb24060b16bbef",
-    licence="MIT",
-    describes="four corpora of texts, and what GPT-4 and Llama-2 made of them (EACL 2024)",
+    licence="MIT; hate-speech: CC BY 4.0",
+    describes="five corpora of texts, and what GPT-4 and Llama-2 made of them (EACL 2024)",
 )
 SCALING = Repository(
     name="scaling_law",
@@ -177,8 +177,10 @@ def verify(name: str | None = None) -> dict[str, Any]:
     }
 
 
-def availability(corpus: str | Repository = "opal") -> str | None:
+def availability(corpus: str | Repository = "opal", under: str = "") -> str | None:
     """None if the corpus can be had; otherwise one line that says what is missing and what to do.
+
+    It is of the files whose path begins as ``under`` does, by default of all.
 
     Costs a look at the folder, and a request of one small file where not everything is local. It
     answers within :data:`PROBE_TIMEOUT_S` seconds even where name resolution hangs.
@@ -188,12 +190,14 @@ def availability(corpus: str | Repository = "opal") -> str | None:
         mirror = _mirror()
     except DownloadError as error:
         return str(error)
-    if all(_local(entry, path).exists() for path in entry.names()):
+    needed = [path for path in entry.names() if path.startswith(under)]
+    missing = [path for path in needed if not _local(entry, path).exists()]
+    if not missing:
         return None
     if mirror:
-        return f"{MIRROR_VARIABLE} has not all files of {entry.location}; {_remedy(entry)}"
+        return f"{MIRROR_VARIABLE} has not all files of {entry.location}/{under}; {_remedy(entry)}"
     failure: list[Exception] = []
-    probe = threading.Thread(target=_probe, args=(entry, failure), daemon=True)
+    probe = threading.Thread(target=_probe, args=(entry, missing, failure), daemon=True)
     probe.start()
     probe.join(PROBE_TIMEOUT_S)
     if probe.is_alive() or failure:
@@ -201,9 +205,9 @@ def availability(corpus: str | Repository = "opal") -> str | None:
     return None
 
 
-def _probe(entry: Repository, failure: list[Exception]) -> None:
-    """Fetch one small file; a failure is left in the list."""
-    name = min(entry.names(), key=lambda path: (not path.endswith(".txt"), path))
+def _probe(entry: Repository, missing: Iterable[str], failure: list[Exception]) -> None:
+    """Fetch one of the files, a text if there is one; a failure is left in the list."""
+    name = min(missing, key=lambda path: (not path.endswith(".txt"), path))
     try:
         entry.path(name)
     except DownloadError as error:

@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -164,6 +164,20 @@ def test_incomplete_mirror_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert "Xyc-arch/OPAL" in reason
 
 
+def test_a_part_of_a_mirror_has_what_it_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(download.MIRROR_VARIABLE, str(tmp_path))
+    entry = replace(toy("c6"), files=(("data/a/t.csv", SHA), ("data/b/t.csv", SHA)))
+    file = tmp_path / entry.location / "data/a/t.csv"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(CONTENT)
+    assert download.availability(entry, "data/a/") is None
+    assert "has not all files of me/repo/c6/data/b/;" in (
+        download.availability(entry, "data/b/") or ""
+    )
+
+
 def test_offline_is_said_in_one_line_and_soon(offline: None) -> None:
     start = time.monotonic()
     reason = download.availability()
@@ -194,7 +208,7 @@ def test_registry_lines_are_made_from_files(tmp_path: Path) -> None:
     assert download.registry_lines(tmp_path) == [f"a/t.csv {SHA}"]
 
 
-@pytest.mark.parametrize(("name", "n_files"), [("opal", 375), ("worker_vs_gpt", 21)])
+@pytest.mark.parametrize(("name", "n_files"), [("opal", 375), ("worker_vs_gpt", 27)])
 def test_mirror_is_whole(name: str, n_files: int, mirror: Path) -> None:
     found = download.verify(name)
     assert found["ok"]

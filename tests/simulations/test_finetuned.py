@@ -261,6 +261,7 @@ def test_checks_that_must_fail() -> None:
         ({"corpora": ()}, "--corpora and --arms must name at least one each"),
         ({"arms": ("synthetic_alpha",)}, "synthetic_alpha"),
         ({"model": "tfidf"}, "--model must be a transformer"),
+        ({"model": "characters"}, "which can be fine-tuned; got 'characters'"),
         ({"sizes": ()}, "--sizes must name at least one"),
         ({"learning_rate": 2.0}, "learning_rate must be in (0, 1)"),
         ({"epochs": 0}, "epochs must be at least 1; got 0"),

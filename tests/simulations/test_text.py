@@ -128,6 +128,11 @@ def test_a_file_of_one_s_own_is_evaluated(
     assert "--file excludes --corpus" in capsys.readouterr().err
     assert main(["text", "evaluate", "--text-column", "said"]) != 0
     assert "belong to --file" in capsys.readouterr().err
+    assert main([*args, "--hold-out", "9"]) != 0
+    assert "--hold-out is of published corpora; got 9 and a file" in capsys.readouterr().err
+    assert main(["text", "evaluate", "--hold-out", "9", "--out", str(tmp_path / "none")]) != 0
+    assert "the grammar has 500 test texts of each group" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_where_weighting_was_never_chosen_nothing_was_compared() -> None:

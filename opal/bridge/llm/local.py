@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from opal.bridge import hub
 from opal.bridge.llm.dialect import without_system
 from opal.bridge.llm.request import (
     NOTHING,
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _PLAIN = "{} has no chat template: it reads the messages one after the other, then `Answer:`."
-_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-_PATIENCE = 10.0  # seconds that the Hub has to say whether it is there
 _SEED_DIGITS = 15  # hexadecimal digits of a request's key that fit into torch's seeds
 _TINY = 1e-20  # a uniform draw of 0 would give an infinite Gumbel
 
@@ -229,23 +226,13 @@ def loaded(path: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizer
             loaded or does not fit into memory, or the device is not there.
     """
     import torch
-    from huggingface_hub import constants, try_to_load_from_cache
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if not _HUB_NAME.fullmatch(path) and not Path(path).is_dir():
-        raise FatalError(
-            f"there is no folder {path!r}: name one that save_pretrained wrote, or a model of "
-            "the Hub as owner/name."
-        )
-    away = "" if Path(path).is_dir() else _unreachable(path)
-    if away and not isinstance(try_to_load_from_cache(path, "config.json"), str):
-        raise FatalError(
-            f"the model {path!r} is not on this disk ({constants.HF_HUB_CACHE}), and the Hub "
-            f"cannot be reached ({away}). Name a folder that has it (`hf download {path} "
-            "--local-dir FOLDER` writes one where there is a network), or set HF_HOME to where "
-            "it is kept."
-        )
-    only = {"local_files_only": bool(away)}  # or each file is asked for again and again
+    try:
+        away = hub.only_here(path)
+    except FileNotFoundError as error:
+        raise FatalError(str(error)) from None
+    only = {"local_files_only": away}  # or each file is asked for again and again
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **only)
         model = AutoModelForCausalLM.from_pretrained(path, **only)
@@ -261,20 +248,6 @@ def loaded(path: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizer
             f"{path!r} must be a causal language model with its tokenizer; {reason}"
         ) from error
     return model, tokenizer
-
-
-def _unreachable(name: str) -> str:
-    """Why the Hub cannot be asked for a model; nothing if it answers, be it that there is none."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        HfApi().model_info(name, timeout=_PATIENCE)
-    except HfHubHTTPError:
-        return ""
-    except Exception as error:  # the network's kinds change with what the library sends by
-        return str(error).strip().split("\n")[0][:200] or type(error).__name__
-    return ""
 
 
 def _settle(waiting: _Waiting, reply: Reply) -> None:

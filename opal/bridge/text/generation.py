@@ -90,6 +90,7 @@ def generate_texts(
     per_class: int | None = None,
     classes: Sequence[str] = (),
     descriptions: Mapping[str, str] | None = None,
+    language: str | None = None,
 ) -> Generated:
     """Let a model write texts of the classes; whatever can be refused is refused before.
 
@@ -103,11 +104,12 @@ def generate_texts(
         per_class: synthetic texts of every class, instead.
         classes: that are written for; all by default.
         descriptions: what a class means, in a sentence, for those that need it.
+        language: to write in, as ``da``; that of the examples by default.
 
     Raises:
         ValueError: the texts, the endpoint or the budget break a rule, or not exactly one of
             ``fill_to`` and ``per_class`` is given.
-        UnknownNameError: there is no such class.
+        UnknownNameError: there is no such class or language.
     """
     settings = asking.settings()
     asking.allowed()
@@ -120,6 +122,7 @@ def generate_texts(
         key=asking.seed,
         descriptions=descriptions,
         fixed_seeds=asking.fixed_seeds,
+        language=language,
     )
     wanted = samples_wanted(prompter.counts, fill_to=fill_to, each=per_class, flag="--per-class")
     return Generated(asking.ask(prompter, wanted, prompter.counts))

@@ -1,8 +1,9 @@
-"""The corpora that are known by name: four published ones, and a grammar's.
+"""The corpora that are known by name: five published ones, and a grammar's.
 
 The published ones are those of "The Parrot Dilemma" (Møller et al., EACL 2024): human texts, and
 about nine texts that GPT-4 and Llama-2-70B made of each of a few hundred of them. They are read as
-they were published; what one must know about them is in :attr:`TextCorpus.notes`.
+they were published; what one must know about them is in :attr:`TextCorpus.notes`. ``hate-speech``
+is Danish: DKHATE (Sigurbergsson and Derczynski, LREC 2020, CC BY 4.0), with texts of GPT-4 alone.
 
 The grammar's is always at hand: its sentences, and those of two writers of known quality. Its laws
 are finite (:class:`opal.settings.grammar.Grammar`): the error of the best rule, and the bias of
@@ -12,7 +13,8 @@ each writer, given the base texts at hand too, are exact sums.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -21,24 +23,43 @@ from jaxtyping import Array, Key
 from opal import names as known_names
 from opal.bridge import download
 from opal.bridge.prompts.common import identity
-from opal.bridge.text.corpus import HUMAN, TextCorpus, faults, labels_of, text_table
+from opal.bridge.resampling import LEVEL
+from opal.bridge.text.corpus import (
+    HUMAN,
+    TextCorpus,
+    faults,
+    labels_of,
+    one_spelling,
+    text_table,
+)
 from opal.draws import as_key, named, on_host
 from opal.reading import read_strings
 from opal.settings.grammar import Grammar
 from opal.synthesis.writer import Writer
 
 DEFAULT = "grammar"
-# What is classified: in ten-dim a sentence, whose column "text" is the paragraph around it.
-_TEXT_COLUMNS: Mapping[str, str] = {
-    "hypo-l": "text",
-    "sentiment": "text",
-    "ten-dim": "h_text",
-    "crowdflower": "text",
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a published corpus is laid out."""
+
+    column: str = "text"  # what is classified
+    writers: tuple[str, ...] = ("gpt-4", "llama-2-70b")
+    language: str = "en"  # ISO 639-1
+
+
+_PUBLISHED: Mapping[str, _Layout] = {
+    "hypo-l": _Layout(),
+    "sentiment": _Layout(),
+    "ten-dim": _Layout("h_text"),  # a sentence; the column "text" is the paragraph around it
+    "crowdflower": _Layout(),
+    "hate-speech": _Layout("tweet", ("gpt-4",), "da"),
 }
-_SOURCES: Mapping[str, str] = {
-    "gpt-4": "balanced_gpt-4_augmented.json",
-    "llama-2-70b": "balanced_llama-2-70b_augmented.json",
-}
+ENGLISH = tuple(name for name, each in _PUBLISHED.items() if each.language == "en")
+"""The published corpora whose texts are English."""
+_FEW_TESTED = 50
+"""Test texts of a class below which it is told how little they say."""
 GRAMMAR = Grammar.reviews()
 _NEUTRAL = (("plain", "busy", "quiet"), ("fresh", "polite", "pleasant"))
 WRITERS: Mapping[str, Writer] = {
@@ -61,18 +82,42 @@ PER_GROUP_TEST, PER_GROUP_SYNTHETIC = 500, 1000
 
 def names() -> tuple[str, ...]:
     """The corpora that :func:`load_corpus` knows."""
-    return (DEFAULT, *_TEXT_COLUMNS)
+    return (DEFAULT, *_PUBLISHED)
 
 
-def load_corpus(name: str = DEFAULT, *, key: int = 0) -> TextCorpus:
-    """The corpus of a name of :func:`names`; ``key`` is that of the grammar's texts.
+def language(name: str) -> str:
+    """The language of a corpus, as ISO 639-1 spells it.
+
+    Raises:
+        UnknownNameError: there is no such corpus.
+    """
+    known_names.check("corpus of texts", [name], names())
+    return _PUBLISHED[name].language if name in _PUBLISHED else "en"
+
+
+def load_corpus(name: str = DEFAULT, *, key: int = 0, hold_out: int = 0) -> TextCorpus:
+    """The corpus of a name of :func:`names`.
+
+    Args:
+        name: of the corpus.
+        key: of the grammar's texts.
+        hold_out: human texts of a published corpus that are tested on too instead of being added,
+            always the same ones: for test sets that are too small to judge by.
 
     Raises:
         UnknownNameError: there is no such corpus; the message lists those there are.
         DownloadError: a file cannot be had, or is not the published one.
+        ValueError: there are not as many human texts to hold out.
     """
     known_names.check("corpus of texts", [name], names())
-    return grammar_corpus(key) if name == DEFAULT else _published(name)
+    if name != DEFAULT:
+        return _published(name, hold_out)
+    if hold_out:
+        raise ValueError(
+            f"--hold-out is of published corpora; the grammar has {PER_GROUP_TEST} test texts of "
+            f"each group. Leave it out; got {hold_out}."
+        )
+    return grammar_corpus(key)
 
 
 def unavailable(name: str) -> str | None:
@@ -82,7 +127,7 @@ def unavailable(name: str) -> str | None:
         UnknownNameError: there is no such corpus.
     """
     known_names.check("corpus of texts", [name], names())
-    return None if name == DEFAULT else download.availability(download.TEXTS)
+    return None if name == DEFAULT else download.availability(download.TEXTS, f"data/{name}/")
 
 
 def grammar_corpus(
@@ -132,8 +177,9 @@ def grammar_corpus(
     return replace(corpus, notes=faults(corpus))
 
 
-def _published(name: str) -> TextCorpus:
-    column = _TEXT_COLUMNS[name]
+def _published(name: str, hold_out: int) -> TextCorpus:
+    layout = _PUBLISHED[name]
+    column = layout.column
     told: list[str] = []
 
     def read(file: str, text: str, table: str) -> pd.DataFrame:
@@ -143,9 +189,12 @@ def _published(name: str) -> TextCorpus:
     for role in ("base", "train", "test"):
         whole = read(f"{role}.json", column, role)
         human[role] = text_table(whole[column].tolist(), whole["target"].tolist())
+    if hold_out:
+        human |= _held_out(human, hold_out)
+        told.append(f"test: {hold_out} of its texts are of train.json, and are not added")
     synthetic = {}
-    for source, file in _SOURCES.items():
-        whole = read(file, f"augmented_{column}", source)
+    for source in layout.writers:
+        whole = read(f"balanced_{source}_augmented.json", f"augmented_{column}", source)
         synthetic[source] = text_table(
             whole[f"augmented_{column}"].tolist(),
             whole["target"].tolist(),
@@ -154,7 +203,39 @@ def _published(name: str) -> TextCorpus:
         )
     labels = labels_of(*human.values(), *synthetic.values())
     corpus = TextCorpus(name, labels, human["base"], human["train"], human["test"], synthetic)
-    return replace(corpus, notes=(*told, *faults(corpus)))
+    return replace(corpus, notes=(*told, *_few_tested(human["test"]), *faults(corpus)))
+
+
+def _held_out(human: Mapping[str, pd.DataFrame], n: int) -> dict[str, pd.DataFrame]:
+    """Training texts without n that are drawn once, and test texts with them."""
+    base, train, test = one_spelling(human["base"], human["train"], human["test"])
+    different = train.drop_duplicates("id")
+    free = different[~different["id"].isin({*base["id"], *test["id"]})]
+    if not 0 < n <= len(free):
+        raise ValueError(
+            f"--hold-out must be 0 to {len(free)}, the different training texts that are neither "
+            f"base nor test texts; got {n}."
+        )
+    rows = on_host(named(as_key(0), "held out")).choice(len(free), n, replace=False)
+    chosen = free.index[np.sort(rows)]
+    left = ~train["id"].isin(train["id"][chosen])
+    more = human["train"].loc[chosen]
+    return {
+        "train": human["train"][left].reset_index(drop=True),
+        "test": pd.concat([human["test"], more], ignore_index=True),
+    }
+
+
+def _few_tested(test: pd.DataFrame) -> list[str]:
+    """A line where classes have too few test texts to know their errors by."""
+    counts = test["label"].value_counts()
+    few = counts[counts < _FEW_TESTED]
+    if few.empty:
+        return []
+    said = ", ".join(f"{n} of {label!r}" for label, n in few.items())
+    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * np.sqrt(0.25 / few.max())
+    what = f"{said} among {len(test)} texts: an error near .5 of such a class"
+    return [f"test: {what} is known to ± {half:.2f} at best, however many draws there are"]
 
 
 def _told(rows: pd.DataFrame, column: str, table: str, told: list[str]) -> pd.DataFrame:

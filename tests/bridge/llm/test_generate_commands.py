@@ -154,6 +154,21 @@ def test_a_line_holds_all_that_the_sample_came_from(
         assert told == (line["label"] == "bad")
 
 
+def test_the_model_is_told_the_language(
+    imitate: Start, inside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = imitate()
+    run(capsys, *TEXT, *at(server), "--per-class", 1, "--language", "da")
+    asked = [each.body["messages"][1]["content"] for each in server.seen]
+    assert len(asked) == 2
+    assert all("one more text of this class, in Danish, whatever the" in said for said in asked)
+    # Texts of another language are other texts: they are asked for anew.
+    run(capsys, *TEXT, *at(server), "--per-class", 1, "--language", "sv")
+    assert sum(
+        "in Swedish, whatever" in each.body["messages"][1]["content"] for each in server.seen
+    )
+
+
 def test_the_same_command_asks_nothing_again(
     imitate: Start, inside: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -384,6 +399,7 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("mine", {"--fill-to": 12, "--classes": "ugly"}, "unknown class 'ugly'"),
     ("mine", {"--fill-to": 12, "--describe": "bad"}, "--describe takes CLASS=SENTENCE"),
     ("mine", {"--fill-to": 12, "--describe": "ugly=x"}, "unknown class 'ugly'"),
+    ("mine", {"--fill-to": 12, "--language": "dansk"}, "unknown language 'dansk'"),
     ("mine", {"--fill-to": 0}, "--fill-to must be at least 1; got 0"),
     ("mine", {"--fill-to": 5}, "nothing is to be made"),
     ("mine", {"--fill-to": 12, "--per-class": 3}, "either --fill-to or --per-class"),

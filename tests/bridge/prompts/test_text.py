@@ -10,6 +10,7 @@ from opal.bridge.llm.request import ModelSettings, Rejection, Reply, Request, Wr
 from opal.bridge.prompts.common import identity
 from opal.bridge.prompts.text import TextPrompter
 from opal.bridge.text.corpus import text_table
+from opal.names import UnknownNameError
 
 WORDS = ("long", "old", "new", "odd", "big")
 SETTINGS = ModelSettings("some-model", temperature=0.9, top_p=0.95, max_tokens=200)
@@ -58,6 +59,25 @@ def test_the_instructions_are_those_of_the_approach() -> None:
     assert '{"text": ' in words
 
 
+def test_the_language_is_told_and_changes_nothing_else() -> None:
+    usual, danish, german = (
+        TextPrompter(table(), SETTINGS, language=code).request("good", 0)
+        for code in (None, "da", "de")
+    )
+    said = [request.messages[1].content for request in (usual, danish, german)]
+    assert "one more text of this class, in the language and manner of the examples:" in said[0]
+    assert "one more text of this class, in Danish, whatever the language of the ex" in said[1]
+    assert said[2] == said[1].replace("in Danish,", "in German,")
+    assert [each.splitlines()[:2] for each in said] == [said[0].splitlines()[:2]] * 3
+    assert len({request.key for request in (usual, danish, german)}) == 3
+    assert {request.seeds for request in (usual, danish, german)} == {usual.seeds}
+
+
+def test_an_unknown_language_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown language 'dk'.*There are: ar, bg, cs, da"):
+        TextPrompter(table(), SETTINGS, language="dk")
+
+
 def test_requests_do_not_depend_on_the_order_of_the_rows() -> None:
     frame = table()
     first, second = TextPrompter(frame, SETTINGS), TextPrompter(frame[::-1], SETTINGS)
@@ -88,6 +108,7 @@ def test_fixed_seeds_are_the_same_for_all_requests() -> None:
         TextPrompter(table(), SETTINGS, fixed_seeds=True),
         TextPrompter(table(), SETTINGS, descriptions={"bad": "It was no good."}),
         TextPrompter(table(), SETTINGS, limit=10),
+        TextPrompter(table(), SETTINGS, language="da"),
         TextPrompter(table([*GOOD, "One more good film."]), SETTINGS),
     ],
 )

@@ -9,9 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from opal.bridge.text import classifiers
+from opal.bridge.text import classifiers, encoders
 from opal.bridge.text.classifiers import STRENGTH, FineTuning, fine_tune, ridge
-from opal.bridge.text.encoders import Frozen, TfIdf, VectorCache, encoder
+from opal.bridge.text.encoders import (
+    LENGTHS,
+    MULTILINGUAL,
+    Characters,
+    Encoder,
+    Frozen,
+    TfIdf,
+    VectorCache,
+    encoder,
+    require_loadable,
+)
 from opal.bridge.text.impute.evaluate import linear
 from opal.estimators.wide import fit_wide
 from opal.names import UnknownNameError
@@ -77,6 +87,39 @@ def test_words_are_learned_from_training_texts_alone() -> None:
     assert [x[[row]].count_nonzero() for row in (6, 7)] == [0, 2]
 
 
+def test_characters_know_a_word_in_another_form() -> None:
+    said = ["sikke en idiot", "sikke en dejlig dag", "Idioterne", "solskinsdag"]
+    y, rows = np.array([1, 0, 1, 0]), np.arange(2)
+    known = {}
+    counting: tuple[Encoder, ...] = (Characters(), TfIdf())
+    for counted in counting:
+        x = counted.features(said).given(rows)
+        rule = fit_wide(x[rows], y[rows], np.full(2, 0.5), n_classes=2, ridge=1e-3)
+        known[counted.name] = rule.probabilities(x)[2:].argmax(axis=1).tolist()
+        assert (x[[2]].nnz > 0) == (counted.name == "characters")
+    assert known["characters"] == [1, 0]
+
+
+def test_characters_are_those_of_words_in_one_spelling() -> None:
+    """Against scikit-learn's own, with inverse frequencies of the training texts alone."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    said = ["rødgrød med fløde", "en å, og en ø", "EN A\u030a, OG EN \u00d8", "ukendt"]
+    rows = np.arange(2)
+    x = Characters().features(said).given(rows).toarray()
+    np.testing.assert_array_equal(x[1], x[2])
+    fitted = TfidfVectorizer(analyzer="char_wb", ngram_range=LENGTHS, sublinear_tf=True)
+    theirs = fitted.fit([said[i] for i in rows]).transform([*said[:2], said[1], said[3]]).toarray()
+    np.testing.assert_allclose(x @ x.T, theirs @ theirs.T, atol=1e-12)
+
+
+def test_the_most_frequent_runs_are_kept() -> None:
+    known = Characters().features(["aa bb", "aa cc", "aa bb"])
+    few = replace(known, most=4).given(np.arange(3))
+    assert 0 < np.count_nonzero(few.sum(axis=0)) <= 4
+    assert few[[1]].nnz < known.given(np.arange(3))[[1]].nnz
+
+
 def test_frozen_embeddings_tell_tea_from_war(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="needs the extra text")
     frozen = Frozen(cache=VectorCache(tmp_path / "vectors.sqlite"), batch=5)
@@ -112,8 +155,39 @@ def test_weights_decide_between_classes() -> None:
 
 def test_names_of_encoders() -> None:
     assert encoder("tfidf").name == "tfidf"
+    assert encoder("characters").name == "characters"
     with pytest.raises(UnknownNameError, match="unknown encoder 'minlm'; did you mean 'minilm'"):
         encoder("minlm")
+    with pytest.raises(UnknownNameError, match="did you mean 'multilingual-minilm'"):
+        encoder("multilingual-minlm")
+
+
+def test_what_is_usual_depends_on_the_languages() -> None:
+    assert encoders.usual([]) == encoders.usual(["en", "en"]) == "tfidf"
+    assert encoders.usual(["da"]) == encoders.usual(["en", "da"]) == "characters"
+
+
+@pytest.mark.parametrize("offline", [True, False])
+@pytest.mark.parametrize("name", ["multilingual-minilm", "nobody/absent-model"])
+def test_an_encoder_that_is_not_at_hand_has_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, offline: bool
+) -> None:
+    pytest.importorskip("transformers", reason="needs the extra text")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "none"))
+    path = MULTILINGUAL.get(name, name)
+    with pytest.raises(OSError, match=f"'{path}' is not on this disk .* cannot be reached") as told:
+        require_loadable(name)
+    assert f"`hf download {path} --local-dir FOLDER`" in str(told.value)
+
+
+def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="needs the extra text")
+    with pytest.raises(OSError, match="must be a transformer with its tokenizer"):
+        require_loadable(str(tmp_path))
+    with pytest.raises(OSError, match=r"there is no folder '\./none/here'"):
+        require_loadable("./none/here")
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +211,26 @@ def small_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
         torch.manual_seed(0)
         transformers.BertModel(config).save_pretrained(folder)
     return str(folder)
+
+
+def test_multilingual_encoders_are_loaded_by_name(
+    small_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their names stand for models of the hub; here for one that is on this disk."""
+    here = dict.fromkeys(MULTILINGUAL, small_bert)
+    monkeypatch.setattr(encoders, "MULTILINGUAL", here)
+    cache = VectorCache(tmp_path / "vectors.sqlite")
+    plain = Frozen(small_bert, cache=cache)
+    for name, before in (("multilingual-minilm", ""), ("multilingual-e5", "query: ")):
+        require_loadable(name)
+        named = Frozen(name, cache=cache)
+        assert encoder(name) == named
+        assert named.name == name
+        expected = plain.transform([before + text for text in TEXTS])
+        np.testing.assert_allclose(named.transform(TEXTS), expected, atol=1e-6)
+    # A prefix makes other vectors, which are not taken for those without.
+    prefixed = Frozen("multilingual-e5", cache=cache).transform(TEXTS)
+    assert not np.allclose(prefixed, plain.transform(TEXTS), atol=1e-3)
 
 
 def test_fine_tuning_learns_repeats_itself_and_weighs(small_bert: str) -> None:

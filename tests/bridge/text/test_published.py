@@ -23,6 +23,10 @@ from opal.bridge.text.published import GRAMMAR, WRITERS, grammar_corpus
 from opal.settings import FiniteLaw
 
 CORPUS = grammar_corpus(0)
+FEW = (
+    "test: {} texts: an error near .5 of such a class is known to ± {} at best, however many draws "
+    "there are"
+)
 
 
 def digest(corpus: TextCorpus) -> str:
@@ -166,13 +170,17 @@ class Toy(Repository):
         }
 
 
-def test_rows_without_text_or_label_are_left_out_and_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    toy = Toy("toy", "me", "texts", "c1", "MIT", "a toy")
-    monkeypatch.setattr(files, "TEXTS", toy)
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Folder of the corpora of a mirror that replaces the published ones; it is empty."""
+    repository = Toy("toy", "me", "texts", "c1", "MIT", "a toy")
+    monkeypatch.setattr(files, "TEXTS", repository)
     monkeypatch.setenv(files.MIRROR_VARIABLE, str(tmp_path))
-    folder = tmp_path / toy.location / "data/ten-dim"
+    return tmp_path / repository.location / "data"
+
+
+def test_rows_without_text_or_label_are_left_out_and_told(toy: Path) -> None:
+    folder = toy / "ten-dim"
     folder.mkdir(parents=True)
     human = [{"text": "around a", "h_text": "a", "target": "x"}]
     human.append({"text": "around b", "h_text": "b", "target": "y"})
@@ -185,14 +193,62 @@ def test_rows_without_text_or_label_are_left_out_and_told(
     for model in ("gpt-4", "llama-2-70b"):
         (folder / f"balanced_{model}_augmented.json").write_text(json.dumps(made))
     corpus = published.load_corpus("ten-dim")
-    assert corpus.notes[:3] == (
+    assert corpus.notes[:4] == (
         "train: 1 of 3 rows without text or label left out",
         "gpt-4: 3 of 4 rows without text or label left out",
         "llama-2-70b: 3 of 4 rows without text or label left out",
+        FEW.format("1 of 'x', 1 of 'y' among 2", "0.98"),
     )
     only = corpus.synthetic["gpt-4"]
     assert only["text"].tolist() == ["a 1"]
     assert only["seeds"].tolist() == [(identity("a"),)]
+
+
+@pytest.fixture
+def danish(toy: Path) -> Path:
+    """A Danish corpus of a few texts: two training texts of nine are a base and a test text."""
+    folder = toy / "hate-speech"
+    folder.mkdir(parents=True)
+    said = {
+        "base": ["et", "to"],
+        "train": ["ET!", "tre", "fire", "fem", "fem", "seks", "syv", "otte", "ni"],
+        "test": ["ni", "ti"],
+    }
+    for role, texts in said.items():
+        rows = [{"tweet": text, "target": "NOT"} for text in texts]
+        (folder / f"{role}.json").write_text(json.dumps(rows))
+    made = [{"tweet": "et", "augmented_tweet": "en", "target": "OFF"}]
+    (folder / "balanced_gpt-4_augmented.json").write_text(json.dumps(made))
+    return folder
+
+
+def test_the_danish_corpus_has_one_writer(danish: Path) -> None:
+    corpus = published.load_corpus("hate-speech")
+    assert set(corpus.synthetic) == {"gpt-4"}
+    assert corpus.synthetic["gpt-4"]["seeds"].tolist() == [(identity("et"),)]
+    assert corpus.test["text"].tolist() == ["ni", "ti"]
+
+
+@pytest.mark.parametrize("n", [1, 3, 6])
+def test_what_is_held_out_is_tested_on_and_nothing_else(danish: Path, n: int) -> None:
+    corpus = published.load_corpus("hate-speech", hold_out=n)
+    more = corpus.test["text"].tolist()[2:]
+    assert len(set(more)) == n
+    assert set(more) <= {"tre", "fire", "fem", "seks", "syv", "otte"}
+    train = json.loads((danish / "train.json").read_text())
+    assert corpus.human["text"].tolist() == [r["tweet"] for r in train if r["tweet"] not in more]
+    assert corpus.base["text"].tolist() == ["et", "to"]
+    assert f"test: {n} of its texts are of train.json, and are not added" in corpus.notes
+    again = published.load_corpus("hate-speech", hold_out=n)
+    assert again.test["text"].tolist() == corpus.test["text"].tolist()
+
+
+@pytest.mark.parametrize("n", [-1, 7])
+def test_more_than_there_is_cannot_be_held_out(danish: Path, n: int) -> None:
+    with pytest.raises(ValueError, match=rf"--hold-out must be 0 to 6, .*; got {n}\."):
+        published.load_corpus("hate-speech", hold_out=n)
+    with pytest.raises(ValueError, match="--hold-out is of published corpora; the grammar has 500"):
+        published.load_corpus("grammar", hold_out=3)
 
 
 PUBLISHED = {
@@ -200,12 +256,15 @@ PUBLISHED = {
     "sentiment": (3, 500, 4500, 12284, 4500, 4178),
     "ten-dim": (9, 500, 4500, 1497, 4500, 4473),
     "crowdflower": (13, 500, 4500, 2022, 4500, 4476),
+    "hate-speech": (2, 246, 2460, 329, 2430),
 }
+COLUMN = {"ten-dim": "h_text", "hate-speech": "tweet"}
 TOLD = {
     "hypo-l": "llama-2-70b: 630 of 2530 repeat an earlier text",
     "sentiment": "llama-2-70b: 713 of 4178 repeat an earlier text",
     "ten-dim": "human: 81 of 4500 equal a text of test",
     "crowdflower": "gpt-4: 18 of 4500 have a seed that is in test",
+    "hate-speech": FEW.format("41 of 'OFF' among 329", "0.15"),
 }
 
 
@@ -222,12 +281,14 @@ def test_published_corpora_are_read_as_they_are(name: str, mirror: Path) -> None
         if frame is not apart.test:
             assert not leaks(frame, set(corpus.test["id"])).any()
     raw = json.loads((mirror / files.TEXTS.location / f"data/{name}/base.json").read_text())
-    column = "h_text" if name == "ten-dim" else "text"
+    column = COLUMN.get(name, "text")
     assert corpus.base["text"].tolist() == [row[column] for row in raw]
     assert Counter(corpus.base["label"]) == Counter(row["target"] for row in raw)
 
 
 def test_without_network_or_mirror_a_line_says_so(offline: None) -> None:
+    assert published.ENGLISH == ("hypo-l", "sentiment", "ten-dim", "crowdflower")
+    assert [published.language(name) for name in ("grammar", "hate-speech")] == ["en", "da"]
     reason = published.unavailable("sentiment")
     assert reason is not None
     assert "AndersGiovanni/worker_vs_gpt" in reason

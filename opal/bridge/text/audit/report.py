@@ -97,7 +97,8 @@ def audit_texts(
     Args:
         corpora: as they were published, or made of tables of one's own: leaks are to be found.
         sources: models whose texts are audited; all by default.
-        features: of the classifiers: ``tfidf``, ``minilm``, or a transformer's folder or name.
+        features: of the classifiers: of :data:`opal.bridge.text.encoders.ENCODERS`, or a
+            transformer's folder or hub name.
         seed: of folds and splits.
         progress: told what is done next, :data:`STEPS` times for each writer.
 

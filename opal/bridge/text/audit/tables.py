@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from opal.bridge.resampling import Folds
 from opal.bridge.text.corpus import ATTRIBUTE, labels_of, stacked, validate_texts
-from opal.bridge.text.encoders import Counted, Encoder, Features, Known, TfIdf
+from opal.bridge.text.encoders import Characters, Counted, Encoder, Features, Known, TfIdf
 from opal.spelling import folded, words
 
 REAL = ("base", "human", "test")
@@ -128,7 +128,7 @@ class AuditData:
         """What the classifiers see of some texts, none of them a test text."""
         place = np.searchsorted(self._asked, rows)
         if isinstance(self._features, Counted):
-            return Counted(self._features.counts[place])
+            return replace(self._features, counts=self._features.counts[place])
         return Known(self._features.given(place)[place])
 
     @cached_property
@@ -143,13 +143,13 @@ class AuditData:
     @property
     def scale(self) -> str:
         """What similarity to seeds is measured by."""
-        if isinstance(self.encoder, TfIdf):
+        if isinstance(self.encoder, TfIdf | Characters):
             return f"cosine of tf-idf of {_CHARACTERS} letters in a row"
         return f"cosine of {self.encoder.name} embeddings"
 
     @cached_property
     def _directions(self) -> Any:
-        if isinstance(self.encoder, TfIdf):
+        if isinstance(self.encoder, TfIdf | Characters):
             return self.characters[self._asked]
         x = np.asarray(self._features.given(self._asked))
         return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

@@ -53,8 +53,10 @@ class Audit:
     """Corpora to audit when no files are given; grammar by default."""
     sources: tuple[str, ...] = ()
     """Models whose texts are audited, such as gpt-4; all by default."""
-    encoder: str = "tfidf"
-    """Features of the classifiers: tfidf, minilm, or a transformer's folder or name."""
+    encoder: str | None = None
+    """Features of the classifiers: tfidf (the default of English), characters (that of other
+    languages), minilm (of English), multilingual-minilm, multilingual-e5, or the folder or hub name
+    of a transformer."""
     seed: int = 0
     """Seed of folds and splits."""
     out: Path = Path("results/text/audit.html")
@@ -64,13 +66,14 @@ class Audit:
 
     def run(self) -> dict[str, Any]:
         """Audit; whatever can be refused is refused before anything is computed."""
-        from opal.bridge.text import encoders
+        from opal.bridge.text import encoders, published
         from opal.bridge.text.audit.report import STEPS, audit_texts
         from opal.files import require_distinct, writable_folder
         from opal.progress import bar
 
         self._check_flags()
-        encoders.encoder(self.encoder)
+        chosen = self.encoder or encoders.usual(map(published.language, self.corpus))
+        encoders.require_loadable(chosen)
         read = [
             ("a file that is read", p) for p in (*self.files, self.train, self.human, self.test)
         ]
@@ -82,7 +85,7 @@ class Audit:
             found = audit_texts(
                 *corpora,
                 sources=self.sources,
-                features=self.encoder,
+                features=chosen,
                 seed=self.seed,
                 progress=lambda step: shown.advance(doing=step[:60]),
             )

@@ -26,14 +26,15 @@ class Evaluate:
     Examples:
         opal text evaluate
         opal text evaluate --corpus sentiment hypo-l --encoder minilm
+        opal text evaluate --corpus hate-speech --hold-out 1400
         opal text evaluate --preset full
         opal text evaluate --file mine.csv --synthetic samples.jsonl --encoder minilm
     """
 
     corpus: tuple[str, ...] = ()
-    """grammar (the default), hypo-l, sentiment, ten-dim, crowdflower."""
+    """grammar (the default), hypo-l, sentiment, ten-dim, crowdflower, hate-speech (Danish)."""
     preset: Literal["quick", "full"] = "quick"
-    """quick: the grammar; full: the four published corpora by minilm."""
+    """quick: the grammar; full: the four English published corpora by minilm."""
     file: Path | None = None
     """Labelled texts of your own: CSV, TSV, JSON, JSON lines or Parquet; with a column of the
     source (human or a model), and of the seeds of synthetic texts."""
@@ -61,7 +62,8 @@ class Evaluate:
     """Train on all human texts of --file that are not tested on. By default those that no synthetic
     text was made from are held back, to tell what synthetic texts are worth in human ones."""
     encoder: str | None = None
-    """tfidf (the default), minilm, or the folder or hub name of a transformer."""
+    """tfidf (the default of English), characters (that of other languages), minilm (of English),
+    multilingual-minilm, multilingual-e5, or the folder or hub name of a transformer."""
     sources: tuple[str, ...] = ()
     """Who writes the added texts; all that there are by default."""
     sizes: tuple[int, ...] = ()
@@ -75,6 +77,9 @@ class Evaluate:
     made from five would seldom have all their seeds at hand."""
     most_test: int | None = None
     """Test texts at most, drawn at random; 2,000 by default."""
+    hold_out: int = 0
+    """Human texts of a published corpus that are tested on too instead of being added: for test
+    sets that are too small to judge by."""
     workers: int = 1
     """Processes that share the seeds."""
     out: Path = DEFAULT_OUT
@@ -117,12 +122,15 @@ class Evaluate:
         return render.terminal(blocks(result))
 
     def _settings(self) -> CurveSettings:
+        from opal.bridge.text import encoders, published
         from opal.bridge.text.curves.design import MOST_TEST, SHARE
         from opal.bridge.text.curves.evaluate import SIZES, CurveSettings
-        from opal.bridge.text.encoders import encoder
 
-        chosen = self.encoder or ("minilm" if self.preset == "full" else "tfidf")
-        encoder(chosen)
+        if self.encoder is None and self.preset == "full" and not self.corpus:
+            chosen = encoders.MINILM
+        else:
+            chosen = self.encoder or encoders.usual(map(published.language, self.corpus))
+        encoders.require_loadable(chosen)
         usual = SHARE if self.file is None else 1.0
         return CurveSettings(
             encoder=chosen,
@@ -150,9 +158,9 @@ class Evaluate:
                 drop_contradictions=self.drop_contradictions,
                 train_on_all=self.train_on_all,
             )
-        everything = published.names()
-        default = everything[1:] if self.preset == "full" else everything[:1]
-        return evaluate.of_corpora(self.corpus or default, settings, self.seeds)
+        usual = published.ENGLISH if self.preset == "full" else (published.DEFAULT,)
+        chosen = self.corpus or usual
+        return evaluate.of_corpora(chosen, settings, self.seeds, hold_out=self.hold_out)
 
     def _columns(self) -> tuple[str | None, ...]:
         from opal.bridge.text.reading import Columns
@@ -165,6 +173,11 @@ class Evaluate:
         if self.file is None and self.synthetic:
             raise ValueError(
                 "--synthetic needs --file; a corpus has synthetic texts of its own. Name the file."
+            )
+        if self.hold_out and self.file is not None:
+            raise ValueError(
+                f"--hold-out is of published corpora; got {self.hold_out} and a file. Name the "
+                "texts to test on with --test."
             )
         told = self.drop_contradictions or self.train_on_all
         own = self.test is not None or any(self._columns()) or told

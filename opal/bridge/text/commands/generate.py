@@ -22,6 +22,7 @@ class Generate(Asking):
         opal text generate mine.csv --fill-to 200 --model gpt-4o --price-input 2.5
         --price-output 10 --budget 5 --dry-run
         opal text generate mine.csv --fill-to 200 --local ./models/llama --out samples.jsonl
+        opal text generate mine.csv --fill-to 200 --local ./models/llama --language da
     """
 
     KIND = "class"
@@ -42,13 +43,18 @@ class Generate(Asking):
     """Synthetic texts of every class, instead of --fill-to."""
     describe: tuple[str, ...] = ()
     """What a class means, as CLASS=SENTENCE."""
+    language: str | None = None
+    """Language that the model is told to write in, as da, de or en; by default that of the
+    examples."""
 
     def run(self) -> dict[str, Any]:
         """Write the texts; whatever can be refused is refused before anything is asked."""
         from opal import interrupts
+        from opal.bridge.prompts.language import manner
         from opal.bridge.text import reading
         from opal.bridge.text.generation import generate_texts
 
+        manner(self.language)
         self.settings()
         self.allowed()
         self.check_files(read=[("the texts that are read", self.file)])
@@ -64,6 +70,7 @@ class Generate(Asking):
                 per_class=self.per_class,
                 classes=self.classes,
                 descriptions=_pairs(self.describe),
+                language=self.language,
             )
         if made.samples:
             made.write(self.out)

@@ -55,7 +55,8 @@ class Impute(Asking):
     """sound: folds by lineage, free rules and a verdict; published: as in the paper, whose folds
     know no lineage, so that F1 looks too good. It fixes arms, classifier and temperature."""
     corpus: str | None = None
-    """grammar, hypo-l, sentiment, ten-dim or crowdflower; the grammar if there is no file."""
+    """grammar, hypo-l, sentiment, ten-dim, crowdflower or hate-speech (Danish); the grammar if
+    there is no file."""
     category: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """The class that is filled; by default the smallest one, of a corpus with 50 originals."""
     n_original: tuple[int, ...] = ()
@@ -81,9 +82,13 @@ class Impute(Asking):
     """Use a text once that the file repeats."""
     describe: str | None = None
     """What the class means, in a sentence, for the model."""
+    language: str | None = None
+    """Language of the file, as da, de or en: the model is told to write in it, and the default of
+    --encoder is that of the language. By default the model writes in that of the examples."""
     encoder: str | None = None
-    """Features of the linear rule: minilm (frozen sentence embeddings), tfidf, or the folder of a
-    transformer; by default tfidf for the grammar, and minilm otherwise."""
+    """Features of the linear rule: minilm (frozen sentence embeddings), tfidf, characters,
+    multilingual-minilm, multilingual-e5, or the folder or hub name of a transformer; by default
+    tfidf for the grammar, characters where texts are not English, and minilm otherwise."""
     classifier: str | None = None
     """Fine-tune instead: minilm, roberta-large, roberta-large-slow or published (RoBERTa-large as
     in the paper's scripts). Takes hours. A threshold is then chosen on one held-out third of the
@@ -129,7 +134,7 @@ class Impute(Asking):
         told: dict[str, Any] = {}
         if self.model is not None or self.local is not None:
             classifier.require_loadable()
-            task, told = sources.written(self, task, most, self.describe)
+            task, told = sources.written(self, task, most, self.describe, self.language)
             if not task.synthetic:
                 return told
         if self.masked_model is not None:
@@ -182,6 +187,7 @@ class Impute(Asking):
                 )
 
     def _refuse_flags(self) -> None:
+        from opal.bridge.prompts.language import manner
         from opal.bridge.text.impute.sources import GROWN
 
         if self.protocol == "published":
@@ -190,6 +196,10 @@ class Impute(Asking):
             raise ValueError("a file and --corpus exclude one another; name one.")
         asks = [name for name in ("model", "local", "base_url") if getattr(self, name) is not None]
         of_file = [name for name in ("synthetic", "fixed_seeds") if getattr(self, name)]
+        if self.language is not None:
+            manner(self.language)
+            if self.file is None:
+                raise ValueError("--language needs a file of texts; a corpus has its own.")
         if self.file is None and asks + of_file:
             raise ValueError(
                 f"{flag((asks + of_file)[0])} needs a file of texts; a corpus has synthetic texts "
@@ -218,7 +228,6 @@ class Impute(Asking):
     def _classifier(self) -> Classifier:
         """What is trained; packages that it needs are asked for."""
         from opal import names, validation
-        from opal.bridge.text import encoders
         from opal.bridge.text.classifiers import PRESETS
         from opal.bridge.text.impute.repeats import Classifier
 
@@ -228,9 +237,17 @@ class Impute(Asking):
         if tuned is not None:
             names.check("classifier", [tuned], PRESETS)
             return Classifier(tuned, fine_tuned=True)
-        found = Classifier(self.encoder or ("tfidf" if self._is_grammar() else encoders.MINILM))
-        found.learner()
+        found = Classifier(self.encoder or self._usual())
+        found.require_loadable()
         return found
+
+    def _usual(self) -> str:
+        """What texts are described by where nothing is named."""
+        from opal.bridge.text import encoders, published
+
+        spoken = self.language or published.language(self.corpus or published.DEFAULT)
+        found = encoders.usual([spoken])
+        return encoders.MINILM if spoken == "en" and not self._is_grammar() else found
 
     def _task(self) -> tuple[Task, TextCorpus | None]:
         """Texts of the class and of the others, without what is yet to be written; the corpus."""

@@ -44,7 +44,8 @@ class CurveSettings:
     """How a corpus is evaluated.
 
     Attributes:
-        encoder: ``tfidf``, ``minilm``, a transformer's folder or hub name, or ``words`` (grammar).
+        encoder: of :data:`opal.bridge.text.encoders.ENCODERS`, a transformer's folder or hub
+            name, or ``words`` (grammar).
         sources: what is added; all that there is by default.
         sizes: numbers N of added texts, over all groups; those beyond a source are left out.
         folds: that choose ρ.
@@ -146,10 +147,11 @@ class Named:
     corpus: str  # its name
     seed: int  # of base texts, orders and folds
     settings: CurveSettings  # how it is evaluated
+    hold_out: int = 0  # human texts that are tested on too
 
     def load(self) -> TextCorpus:
         """The corpus, read once a process."""
-        return _load_corpus(self.corpus)
+        return _load_corpus(self.corpus, hold_out=self.hold_out)
 
 
 @dataclass(frozen=True)
@@ -179,19 +181,24 @@ class Own:
         )
 
 
-def of_corpora(names: tuple[str, ...], settings: CurveSettings, seeds: int) -> list[Cell]:
-    """Cells of named corpora.
+def of_corpora(
+    names: tuple[str, ...], settings: CurveSettings, seeds: int, *, hold_out: int = 0
+) -> list[Cell]:
+    """Cells of named corpora, of each of which ``hold_out`` human texts are tested on too.
 
     Raises:
         UnknownNameError: there is no such corpus.
-        ValueError: a corpus cannot be had here; says why.
+        ValueError: a corpus cannot be had here, or cannot hold out as many; says why.
     """
     for name in names:
         if (why := published.unavailable(name)) is not None:
             raise ValueError(f"corpus {name!r} cannot be had here: {why}")
+    each = [Named(name, 0, settings, hold_out) for name in names]
+    for one in each if hold_out else ():
+        one.load()
     return [
-        Cell(evaluated, Named(name, seed, settings), f"{name} {settings.encoder} seed {seed}")
-        for name in names
+        Cell(evaluated, replace(one, seed=seed), f"{one.corpus} {settings.encoder} seed {seed}")
+        for one in each
         for seed in range(seeds)
     ]
 

@@ -35,7 +35,12 @@ LABELS: Mapping[str, str] = {
     "faithful": "faithful writer",
     "biased": "biased writer",
 }
-ENCODERS: Mapping[str, str] = {"minilm": "MiniLM", "tfidf": "tf-idf", WORDS: "words"}
+ENCODERS: Mapping[str, str] = {
+    "minilm": "MiniLM",
+    "tfidf": "tf-idf",
+    "characters": "runs of characters",
+    WORDS: "words",
+}
 BASELINES: Mapping[str, Look] = {
     "weighting": Look("#000000", "", "-"),
     "threshold": Look("#7f7f7f", "", (0, (1, 1.5))),

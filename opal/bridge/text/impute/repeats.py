@@ -46,20 +46,18 @@ class Classifier:
         return evaluate.linear(encoders.encoder(self.name))
 
     def require_loadable(self) -> None:
-        """Load its model, before anything is spent.
+        """Load its model, before anything is done or spent.
 
         Raises:
             ImportError: a package that it needs is missing.
             OSError: there is no such model here or on the hub, or it cannot be read.
         """
         model = classifiers.PRESETS[self.name].model if self.fine_tuned else self.name
-        if model in ("tfidf", encoders.WORDS):
-            return
         try:
-            encoders.loaded(encoders.model_path(model))
-        except (OSError, ValueError) as error:
+            encoders.require_loadable(model)
+        except OSError as error:
             raise OSError(
-                f"the classifier must be there before texts are bought; {model} cannot be loaded "
+                f"the classifier must be there before anything starts; {model} cannot be loaded "
                 f"({str(error).splitlines()[0]}). Name another with --encoder or --classifier."
             ) from error
 

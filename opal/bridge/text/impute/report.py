@@ -12,7 +12,7 @@ import pandas as pd
 
 from opal import plotting, records, spelling
 from opal.bridge import render
-from opal.bridge.text.corpus import TextCorpus
+from opal.bridge.text.corpus import HUMAN, TextCorpus
 from opal.bridge.text.encoders import encoder
 from opal.bridge.text.impute import claims, published, sources, verdict
 from opal.bridge.text.impute.arms import ALL_REAL, ARMS, THRESHOLD, WRITTEN
@@ -24,6 +24,7 @@ from opal.files import write_text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_BEYOND_ALWAYS = 0.02
 USUAL = (50, 75)
 """Numbers of originals that the paper's claims are about."""
 
@@ -172,7 +173,8 @@ def impute_texts(
         n_folds: of the cross-validation.
         n_repeats: of it, each with another draw of the originals.
         arms: of :data:`opal.bridge.text.impute.arms.ARMS`; those without texts are left out.
-        features: ``tfidf``, ``minilm``, or the folder or hub name of a transformer.
+        features: of :data:`opal.bridge.text.encoders.ENCODERS`, or the folder or hub name of a
+            transformer.
         seed: of all draws.
         progress: told how many folds are done, and of how many.
 
@@ -197,7 +199,8 @@ def task_of(
 ) -> Task:
     """The task of a corpus, or of a table of that name; by default of its smallest class.
 
-    Of a corpus it is the smallest class with as many texts as the paper's claims are about.
+    Of a corpus it is the smallest class with as many texts as the paper's claims are about, if any
+    but the largest class has them.
     """
     category = category and spelling.name(category)
     if isinstance(texts, TextCorpus):
@@ -278,9 +281,9 @@ def _named(row: Mapping[str, Any]) -> str:
 
 
 def _smallest(frame: pd.DataFrame, least: int = 0) -> str:
-    """The class with the fewest texts, and with no fewer than asked for if there is one."""
+    """The class with the fewest texts, and with no fewer than asked for if a small one has them."""
     counts = frame.drop_duplicates("id")["label"].value_counts().sort_index()
-    enough = counts[counts >= least]
+    enough = counts[(counts >= least) & (counts < counts.max())]
     return str((enough if len(enough) else counts).idxmin())
 
 
@@ -310,7 +313,21 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
     filled = table[table["metric"] == "n_trained"].set_index("arm")["value"]
     wanted = trial.fill_to * (1 - 1 / trial.n_folds)
     short = filled[filled.index.isin(WRITTEN) & (filled < 0.98 * wanted)]
-    n_full = len(task.originals) + len(task.spare)
+    n_seeds, n_full = len(task.originals), len(task.originals) + len(task.spare)
+    notes += [
+        f"{n} originals at hand: synthetic texts were made from {n_seeds} of them"
+        for n in trial.n_originals
+        if task.synthetic and n > n_seeds
+    ]
+    n_class = min(n_full, trial.fill_to)
+    always = 2 * n_class / (2 * n_class + len(task.others))
+    best = table.loc[(table["metric"] == "f1") & (table["tested"] == HUMAN), "value"].max()
+    if best < always + _BEYOND_ALWAYS and not trial.is_published:
+        notes.append(
+            f"to say {task.category!r} of every text has F1 {always:.3f} in this mix of classes, "
+            f"and no arm much more ({best:.3f}): these numbers tell no rules apart. More texts of "
+            "other classes do (--others)"
+        )
     if full & arms and n_full < trial.fill_to:
         notes.append(
             f"no full sample: {task.category!r} has {n_full} original texts, all_real has no more"

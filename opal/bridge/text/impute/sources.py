@@ -66,12 +66,16 @@ def quota(trial: Trial, n_original: int, *, fixed: bool) -> int:
 
 
 def written(
-    asking: Asking, task: Task, trial: Trial, description: str | None
+    asking: Asking,
+    task: Task,
+    trial: Trial,
+    description: str | None,
+    language: str | None = None,
 ) -> tuple[Task, dict[str, Any]]:
     """The task with a model's texts, and an account; without texts if none was to be asked yet.
 
-    Its originals are shown, with a ``description`` of the class or None; --fixed-seeds of the flags
-    asks for a second set.
+    Its originals are shown, with a ``description`` of the class or None, and the ``language`` to
+    write in (that of the originals if None); --fixed-seeds of the flags asks for a second set.
 
     Raises:
         ValueError: a rule of asking is broken, before anything is spent.
@@ -81,7 +85,14 @@ def written(
     told: dict[str, Any] = {}
     pools: list[Mapping[str, pd.DataFrame]] = []
     # All writers are made before the first is asked: each may refuse the texts.
-    own = partial(TextPrompter, task.originals, settings, key=asking.seed, descriptions=meant)
+    own = partial(
+        TextPrompter,
+        task.originals,
+        settings,
+        key=asking.seed,
+        descriptions=meant,
+        language=language,
+    )
     writers = {fixed: own(fixed_seeds=fixed) for fixed in sorted({False, asking.fixed_seeds})}
     for fixed, writer in writers.items():
         wanted = {task.category: quota(trial, n, fixed=fixed)}
@@ -124,7 +135,7 @@ def with_neighbours(
         chosen = Ssmba.of(GROWN, grown.words, grown.model)
         notes = (*notes, grown.told())
     fewest = min(trial.n_originals)
-    n_each = math.ceil((trial.fill_to - fewest) / fewest)
+    n_each = math.ceil((trial.fill_to - fewest) / min(fewest, len(task.originals)))
     made = chosen.augment(task.originals, n_each, seed=trial.seed)
     return replace(task, ssmba=made, notes=notes)
 

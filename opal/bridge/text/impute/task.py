@@ -61,11 +61,12 @@ class Task:
             )
         if not n_originals:
             raise ValueError("name at least one number of originals; got none.")
+        most = have + len(self.spare)
         for n in n_originals:
-            if not LEAST <= n <= have:
+            if not LEAST <= n <= most:
                 raise ValueError(
-                    f"n_original must be {LEAST} to {have}, the texts of {self.category!r} that "
-                    f"synthetic ones are made from; got {n}."
+                    f"n_original must be {LEAST} to {most}, the original texts of "
+                    f"{self.category!r}; got {n}."
                 )
             if n >= fill_to:
                 raise ValueError(
@@ -83,7 +84,7 @@ def draw(task: Task, fill_to: int, *, key: Key[Array, ""]) -> tuple[pd.DataFrame
     """A data set of original texts, and how many are of the class: those in front.
 
     They are the originals in random order, then spare texts in random order, up to the fill; the
-    first n of them are at hand.
+    first n of them are at hand: spare ones too, where n exceeds the originals.
     """
     rng = on_host(named(key, "data"))
     mine = [part.iloc[rng.permutation(len(part))] for part in (task.originals, task.spare)]

@@ -21,7 +21,7 @@ from opal.bridge.text.audit.report import AuditReport, audit
 from opal.bridge.text.audit.tables import FOLDS, AuditData, folds_of
 from opal.bridge.text.commands.audit import Audit
 from opal.bridge.text.corpus import leaks
-from opal.bridge.text.encoders import TfIdf
+from opal.bridge.text.encoders import Characters, Counted, TfIdf
 from opal.cli.output import strict
 from tests.bridge.text.audit import planted
 
@@ -181,6 +181,22 @@ def test_no_relative_is_on_both_sides(n_seeds: int) -> None:
     # The control: folds that ignore lineage break each of these.
     blind = np.random.default_rng(0).integers(FOLDS, size=len(rows)) == 0
     assert leaks(data.frame[~blind], set(ids[blind & (rows < len(base))])).any()
+
+
+def test_characters_are_seen_of_the_rows_that_are_asked_for() -> None:
+    rng = np.random.default_rng(1)
+    base = planted.real(rng, 30)
+    made = planted.made(rng, base, 60)
+    data = AuditData.of({"base": base}, {"model": made}, Characters())
+    rows = np.arange(5, len(data.frame), 3)
+    seen, alone = data.features(rows), Characters().features(data.frame["text"].iloc[rows].tolist())
+    assert isinstance(seen, Counted)
+    assert seen.most == alone.most
+    trained = np.arange(0, len(rows), 2)
+    x, expected = seen.given(trained), alone.given(trained)
+    np.testing.assert_allclose((x @ x.T).toarray(), (expected @ expected.T).toarray(), atol=1e-12)
+    assert "letters in a row" in data.scale
+    assert data.similarity(rows, rows) == pytest.approx(np.ones(len(rows)))
 
 
 @pytest.fixture

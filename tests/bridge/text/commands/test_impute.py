@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from opal.bridge.text import reading
+from opal.bridge.text.commands.impute import Impute
 from opal.bridge.text.impute import evaluate, repeats
 from opal.bridge.text.impute.evaluate import Learner, Trial
 from opal.bridge.text.impute.task import Task, of_frame
@@ -277,6 +278,8 @@ def test_refused_before_anything_is_asked(
         (("--classifier", "minilmm"), "unknown classifier 'minilmm'; did you mean 'minilm'?"),
         (("--class", "prais"), "unknown class 'prais'; did you mean 'praise'?"),
         (("x.csv", "--model", "gpt"), "an endpoint has prices"),
+        (("x.csv", "--language", "dk"), "unknown language 'dk'; did you mean"),
+        (("--corpus", "sentiment", "--language", "da"), "--language needs a file of texts"),
     ],
 )
 def test_flags_that_do_not_fit(
@@ -284,6 +287,20 @@ def test_flags_that_do_not_fit(
 ) -> None:
     assert main(["text", "impute", *words]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        (Impute(), "tfidf"),
+        (Impute(corpus="sentiment"), "minilm"),
+        (Impute(corpus="hate-speech"), "characters"),
+        (Impute(file=Path("mine.csv")), "minilm"),
+        (Impute(file=Path("mine.csv"), language="da"), "characters"),
+    ],
+)
+def test_what_texts_are_described_by_depends_on_their_language(flags: Impute, name: str) -> None:
+    assert flags._usual() == name
 
 
 def test_no_output_replaces_a_file_that_is_read(

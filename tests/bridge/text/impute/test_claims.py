@@ -159,6 +159,23 @@ def test_a_class_of_few_texts_is_told_to_be_one(task: Task) -> None:
     assert again["claims"][0]["full_sample"] in {"open", "fails"}
 
 
+def test_an_f1_that_needs_no_rule_is_told(task: Task) -> None:
+    """40 texts of the class and 70 others: to say the class of all has F1 80/150."""
+    trial = replace(TRIAL, fill_to=40)
+    rows = [("raw", "human", "f1", 0.5), ("synthetic", "model", "f1_synthetic", 0.9)]
+    table = pd.DataFrame(rows, columns=["arm", "tested", "metric", "value"])
+
+    def told(best: float) -> list[str]:
+        more = pd.DataFrame([("raw_threshold", "human", "f1", best)], columns=table.columns)
+        notes = report._notes(pd.concat([table, more]), task, trial)
+        return [note for note in notes if "of every text" in note]
+
+    (note,) = told(0.55)
+    assert "to say 'bad' of every text has F1 0.533 in this mix of classes" in note
+    assert "no arm much more (0.550)" in note
+    assert told(0.56) == []
+
+
 def test_a_gap_and_an_f1_of_which_the_paper_warns_are_told() -> None:
     row = {"gap_threshold": 0.06, "f1_threshold": 0.55}
     gap, f1 = verdict.warnings(row)

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from opal.bridge.prompts.common import identity
-from opal.bridge.text.corpus import leaks, text_table
+from opal.bridge.text.corpus import TextCorpus, leaks, text_table
 from opal.bridge.text.encoders import TfIdf
-from opal.bridge.text.impute import arms, claims, evaluate
+from opal.bridge.text.impute import arms, claims, evaluate, report
 from opal.bridge.text.impute.arms import ArmData
+from opal.bridge.text.impute.evaluate import Trial
 from opal.bridge.text.impute.measures import measures
 from opal.bridge.text.impute.task import Task, draw
 from opal.draws import as_key, named
@@ -106,6 +107,36 @@ def test_one_class_and_few_texts_are_refused(task: Task) -> None:
         replace(task, others=task.others[:0]).check((10,), 40, 5)
     with pytest.raises(ValueError, match=re.escape("at least 5 different texts; 'bad' has 4.")):
         replace(task, originals=task.originals[:4]).check((4,), 40, 2)
+
+
+def test_spare_texts_are_at_hand_where_more_are_asked_for_than_have_synthetic_ones(
+    task: Task,
+) -> None:
+    trial = Trial((20, 35), fill_to=40, n_folds=5, n_repeats=1, arms=("raw", "synthetic"))
+    found = evaluate.evaluate(task, trial, evaluate.linear(TfIdf(), 1.0))
+    sizes = found[found["metric"] == "n_trained"].groupby(["arm", "n_original"])["value"].mean()
+    # A fifth is held out of 20 and of 35 originals, and of the 40 that both are filled to.
+    assert sizes["raw"].tolist() == pytest.approx([16, 28])
+    assert sizes["synthetic"].tolist() == pytest.approx([32, 32])
+    drawn, n = draw(task, 40, key=trial.key(task.name, 0))
+    assert n == 40
+    assert set(drawn["id"][:25]) == set(task.originals["id"])
+    assert set(drawn["id"][25:40]) < set(task.spare["id"])
+    (note,) = [said for said in report._notes(found.head(0), task, trial) if "at hand" in said]
+    assert note == "35 originals at hand: synthetic texts were made from 25 of them"
+    with pytest.raises(ValueError, match="n_original must be 5 to 60, the original texts of 'bad'"):
+        task.check((61,), 80, 5)
+
+
+def test_the_class_that_is_filled_is_a_small_one(task: Task) -> None:
+    base = pd.concat([task.originals, task.others])
+    none = base[:0]
+    corpus = TextCorpus("toy", ("bad", "good", "rest"), base, none, none, dict(task.synthetic))
+    assert report.task_of(corpus, None).category == "bad"  # of 25; none but the largest has 50
+    more = text_table([f"good {i}" for i in range(60)], ["good"] * 60)
+    larger = text_table([f"rest {i}" for i in range(90)], ["rest"] * 90)
+    corpus = replace(corpus, base=pd.concat([task.originals, more, larger]))
+    assert report.task_of(corpus, None).category == "good"
 
 
 def test_keys_decide_the_data_set(task: Task) -> None:
