@@ -65,7 +65,6 @@ SLOW = (
     "asymptotics_grid",
     "correction",
     "finetuned",
-    "generations",
     "generator_copies",
     "generator_data",
     "generator_gaussian",
