@@ -44,7 +44,8 @@ def main() -> Iterator[ModuleType]:
     """A module to run a notebook in; classes that it defines can be found by their name."""
     module = ModuleType("notebook")
     sys.modules[module.__name__] = module
-    with mpl.rc_context():
+    options = ("display.max_colwidth", 50, "display.max_columns", 20, "display.max_rows", 60)
+    with mpl.rc_context(), pd.option_context(*options):
         yield module
     plt.close("all")
     del sys.modules[module.__name__]

@@ -124,8 +124,12 @@ class Asking:
         name = self.local or self.model or ""
         return ModelSettings(name, self.temperature, self.top_p, self.max_tokens)
 
-    def check_files(self, read: Iterable[NamedPath], written: Iterable[NamedPath] = ()) -> None:
+    def check_files(
+        self, read: Iterable[NamedPath], written: Iterable[NamedPath] = (), *, asks: bool = True
+    ) -> None:
         """Check that nothing replaces what is read: the ledger, batches, and a command's own files.
+
+        A command that asks no model writes no --out.
 
         Raises:
             ValueError: two files are one, or one that is written is a device.
@@ -139,7 +143,7 @@ class Asking:
                 ("--ledger", self.ledger),
                 *(("a part of the ledger", path) for path in kept),
             ],
-            [("--batch-out", self.batch_out), ("--out", self.out), *written],
+            [("--batch-out", self.batch_out), *([("--out", self.out)] if asks else []), *written],
         )
 
     def prices(self) -> Prices | None:

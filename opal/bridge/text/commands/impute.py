@@ -122,7 +122,8 @@ class Impute(Asking):
         kinds = {"the records": "parquet", "what tells of them": "json"}
         kinds |= {"the figure": "png", "the page": "md"}
         written = [(what, self.results / f"imputation.{kind}") for what, kind in kinds.items()]
-        self.check_files(read=read, written=written)
+        asks = self.model is not None or self.local is not None
+        self.check_files(read=read, written=written, asks=asks)
         executors.check(self.workers, None)
         classifier = self._classifier()
         task, corpus = self._task()
@@ -132,7 +133,7 @@ class Impute(Asking):
         folder = writable_folder(self.results / "cells", "--results")
         most = trials[-1]
         told: dict[str, Any] = {}
-        if self.model is not None or self.local is not None:
+        if asks:
             classifier.require_loadable()
             task, told = sources.written(self, task, most, self.describe, self.language)
             if not task.synthetic:

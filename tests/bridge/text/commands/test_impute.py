@@ -332,3 +332,16 @@ def test_duplicates_can_be_dropped(mine: Path, capsys: pytest.CaptureFixture[str
     words.append("--drop-duplicates")
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["counts"]["originals"] == 20
+
+
+def test_an_output_that_is_not_written_is_in_nobodys_way(
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is asked for where texts are given, though they have the name of --out's default."""
+    monkeypatch.chdir(tmp_path)
+    Path("samples.jsonl").write_bytes(mine.read_bytes())
+    words = ["text", "impute", str(mine), "--synthetic", "samples.jsonl", "--folds", "0"]
+    assert main(words) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "every output" not in said
+    assert said.startswith("error: ")
