@@ -101,12 +101,28 @@ def texts(folder: Path) -> None:
         write_texts(pd.concat(chosen), folder / name)
 
 
+def results(folder: Path) -> None:
+    """A folder with what a command said."""
+    folder.mkdir()
+    curve(folder / "runs.csv")
+    words = ["fit", "runs.csv", "--x", "n", "--y", "error", "--seed", "seed", "--json"]
+    said = subprocess.run(
+        [sys.executable, "-m", "opal", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=True,
+    ).stdout
+    (folder / "fit.json").write_bytes(said)
+
+
 def prepare(command: str, folder: Path) -> None:
     """Write the files that a command of the README names."""
     made: Mapping[str, Callable[[], None]] = {
         "pilot.csv": lambda: pilot(folder / "pilot.csv"),
         "mine.csv": lambda: texts(folder),
         "runs.csv": lambda: (surface if "params" in command else curve)(folder / "runs.csv"),
+        "report results": lambda: results(folder / "results"),
     }
     for name, write in made.items():
         if name in command:
