@@ -249,7 +249,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
         ),
         refuted(
             "correction gains where theory says so",
-            (gained["ratio"] - 1) / gained["std_error"],
+            ((gained["ratio"] - 1) / gained["std_error"]).clip(upper=0.0),  # a loss refuses nothing
             (gained["predicted"] - 1) / gained["std_error"],
             "biases, each against no gain over the best arm without",
         ),

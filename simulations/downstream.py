@@ -229,7 +229,7 @@ def checks(records: pd.DataFrame) -> list[Check]:
         at_least(
             "labels of a model pay",
             (1 - widths[POWERED] / widths[HUMAN]).median(),
-            0.0,
+            0.1,
             "median share of the width that they take off intervals of human labels alone",
         ),
     ]

@@ -30,6 +30,7 @@ from opal.settings.groups import validate_number
 Model = Literal["logistic", "linear"]
 LABEL = "label"  # term of the label among the covariates
 HUMAN, NAIVE, POWERED, DESIGN = "human labels", "naive", "prediction-powered", "design-based"
+_SINGULAR = 1e12  # condition of the mean derivative, beyond which a coefficient is not identified
 _LEAST_ROWS = 5  # labels of people for each coefficient
 
 
@@ -90,6 +91,12 @@ class Regression:
                     f"the covariate {name!r} is constant ({column[0]:g}), as the intercept is. "
                     "Leave it out."
                 )
+        same = np.linalg.matrix_rank(np.column_stack([np.ones(n), self.covariates]))
+        if same <= len(self.names):
+            raise ValueError(
+                f"the covariates {', '.join(self.names)} say the same: with the intercept they "
+                f"have rank {same}. Leave one out."
+            )
         self._check_outcome()
         if self.probability is not None:
             chosen = self.probability[self.labelled]
@@ -233,8 +240,9 @@ def _solved(task: Regression, scores: Scores, method: str) -> Float[np.ndarray, 
         return each.mean(axis=0), slope
 
     found = optimize.root(equations, np.zeros(len(task.terms)), jac=True, tol=1e-12)
-    gradient = np.abs(equations(found.x)[0])
-    if not np.all(gradient < 1e-6) or np.abs(found.x).max() > 1e6:
+    gradient, slope = equations(found.x)
+    solved = np.all(np.abs(gradient) < 1e-6) and np.abs(found.x).max() < 1e6
+    if not solved or not np.linalg.cond(slope) < _SINGULAR:
         raise ValueError(
             f"the equations of the method {method!r} have no solution here: labels that a line "
             "separates, covariates that say the same, or too few labels of people. Label more "

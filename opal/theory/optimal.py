@@ -119,7 +119,7 @@ def best_weights(
 
     with jax.enable_x64(True):
         low, high = (np.array([end(alphas), end(shares)]) for end in (min, max))
-        unit = excess(start)
+        unit = abs(excess(start))  # drift can make the expansion negative
         found = optimize.minimize(
             lambda at: excess(np.clip(at, low, high)) / unit,
             np.clip(start, low, high),

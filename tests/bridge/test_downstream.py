@@ -202,6 +202,11 @@ def test_words_are_labels() -> None:
         ({}, {"positive": "ja"}, "one of the labels that people gave, 'no', 'yes'; got 'ja'"),
         ({}, {"positive": None}, "Say with positive (--positive) which label counts as 1"),
         ({}, {"covariates": ("one",)}, "the covariate 'one' is constant (1), as the intercept is"),
+        (
+            {"twice": 2 * corpus(n=200, labelled=80).covariates[:, 1]},
+            {"covariates": ("age", "twice")},
+            "the covariates age, twice say the same",
+        ),
         ({}, {"covariates": ("agee",)}, "the table has no column 'agee'"),
         ({}, {"covariates": ("age", "age")}, "each column has one role; 'age' is named twice"),
         ({}, {"outcome": "one", "covariates": ()}, "the outcome must vary; all 200 rows have 1"),
@@ -218,6 +223,14 @@ def test_what_cannot_be_inferred_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         regression_of(table(**columns), **{**ROLES, **change})
+
+
+def test_a_covariate_that_no_labelled_row_has_is_told() -> None:
+    task = corpus()
+    rare = np.column_stack([task.covariates, np.arange(len(task.human)) >= 390])
+    names = (*task.names, "rare")
+    with pytest.raises(ValueError, match="'human labels' have no solution here"):
+        infer(Regression(task.human, task.predicted, rare.astype(float), names))
 
 
 def test_the_label_among_the_covariates_has_a_name() -> None:
