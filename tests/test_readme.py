@@ -86,18 +86,16 @@ def pilot(path: Path) -> None:
 
 def texts(folder: Path) -> None:
     """A person's own texts with a class ``rare``, and a language model's."""
-    corpus = load_corpus("grammar").apart()
+    corpus = load_corpus("grammar")
     renamed = {"complaint": "rare", "praise": "common"}
-    human, made = (
-        frame.assign(label=frame["label"].map(renamed)).drop(columns="attribute", errors="ignore")
-        for frame in (corpus.human, next(iter(corpus.synthetic.values())))
-    )
-    few = {"rare": 75, "common": 150}
+    few = {"rare": 90, "common": 270}
+    asked = [corpus.base, corpus.human]  # a model was shown the first of them
     for frame, sizes, name in (
-        (human, few, "mine.csv"),
-        (made, dict.fromkeys(few, 200), "samples.jsonl"),
+        (pd.concat(asked), few, "mine.csv"),
+        (corpus.synthetic["faithful"], dict.fromkeys(few, 500), "samples.jsonl"),
     ):
-        chosen = [frame[frame["label"] == label][:n] for label, n in sizes.items()]
+        named = frame.assign(label=frame["label"].map(renamed)).drop(columns="attribute")
+        chosen = [named[named["label"] == label][:n] for label, n in sizes.items()]
         write_texts(pd.concat(chosen), folder / name)
 
 

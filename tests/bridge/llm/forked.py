@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from typing import Any
 from unittest.mock import patch
 
@@ -22,7 +23,7 @@ from tests.bridge.llm.plain import Plain
 
 
 def client(url: str, ledger: str, quotas: dict[str, int], concurrency: int) -> None:
-    client = OpenAIClient(base_url=url, timeout=0.25, retries=2)
+    client = OpenAIClient(base_url=url, timeout=1.0, retries=2)
     with Ledger(ledger) as opened:
         samples = generate(Plain(), quotas, client, opened, limits=Limits(concurrency=concurrency))
     sys.exit(0 if len(samples) == sum(quotas.values()) else 3)
@@ -35,6 +36,8 @@ def fork(arguments: dict[str, Any]) -> None:
             client(**arguments)
         except SystemExit as end:
             os._exit(int(str(end.code)))
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(4)
     say(child)
