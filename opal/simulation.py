@@ -30,7 +30,7 @@ AnyDesign = Design | PredictionPowered
 Fitted = tuple[tuple[int, ...], tuple[int, ...]]  # rows that a generator saw, and shared ones
 _CACHE_BYTES = 4e6  # replicates of a chunk should stay in a core's cache
 _ACCELERATOR_BYTES = 2e9
-_CALL_BYTES = 1.3e8  # of a call, whose rows are all made before they are fitted
+_CALL_BYTES = 3e7  # of a call, whose rows are all made first: little enough that memory is reused
 
 
 def simulate(
@@ -300,12 +300,15 @@ def _rows(
     n_augmented: int,
     fitted: Fitted | None = None,
 ) -> tuple[tuple[Array, Array], Array]:
-    """Features [c, r, n, d], labels and weights [c, r, n] of replicates ``indices`` [c, r]."""
+    """Features [c, r, d, n], labels and weights [c, r, n] of replicates ``indices`` [c, r].
+
+    Each feature runs along memory: it is drawn so, and read so by the fit.
+    """
     sizes = (n_oversampled, (n_augmented,) * len(counts))
 
     def replicate(key: Key[Array, ""]) -> tuple[tuple[Array, Array], Array]:
         rows, each = training_rows(law, synthesizer, weights, counts, sizes, fitted, key=key)
-        return (rows.x, rows.y), each
+        return (rows.x.T, rows.y), each
 
     keys = replicate_keys(key, jnp.ravel(indices))
     found = map_in_chunks(replicate, keys, indices.shape[1])
@@ -344,7 +347,7 @@ def _powered_rows(
             jnp.asarray(weights.unlabelled) * jnp.asarray(weights.labels)[second],
         ]
         x, y = [real.x, real.x, others.x], [real.y, first, second]
-        return (jnp.concatenate(x), jnp.concatenate(y)), jnp.concatenate(each)
+        return (jnp.concatenate(x).T, jnp.concatenate(y)), jnp.concatenate(each)
 
     keys = replicate_keys(key, jnp.ravel(indices))
     found = map_in_chunks(replicate, keys, indices.shape[1])
@@ -353,7 +356,7 @@ def _powered_rows(
 
 @partial(jax.jit, static_argnames=("n_classes", "loss"))
 def _fits(
-    rows: tuple[Float[Array, "c r n d"], Array],
+    rows: tuple[Float[Array, "c r d n"], Array],
     weights: Float[Array, "c r n"],
     ridge: AnyArray,
     balanced: AnyArray,
@@ -365,7 +368,7 @@ def _fits(
 
     def replicate(one: tuple[tuple[Array, Array], Array]) -> tuple[Array, Array]:
         (x, y), each = one
-        sample = Sample(x, y, (len(x),))
+        sample = Sample(x.T, y, (len(y),))
         return fit(sample, each, n_classes=n_classes, ridge=ridge, loss=loss, balanced=balanced)
 
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (rows, weights))

@@ -74,33 +74,40 @@ def fit_logistic(
 
 
 def _fit_binary(x: Array, y: Array, weights: Array, ridge: Array, tolerance: float) -> LogisticFit:
-    # Columns are rows of `signed`, so that both products of a gradient run along memory.
+    # Features run along memory, as both products of a gradient do; the intercept has none to read.
+    features = x.T
+    single = features.astype(jnp.float32)
     sign = 2.0 * y.astype(x.dtype) - 1.0
-    columns = jnp.concatenate([x.T, jnp.ones((1, len(x)), x.dtype)])
-    signed = columns * sign[None, :]
-    single = signed.astype(jnp.float32)
     penalty = ridge * _penalised(x.shape[1], 1, x.dtype)
 
-    def gradient(rows: Array, theta: Array) -> tuple[Array, Array]:
-        miss = jax.nn.sigmoid(-(theta @ rows))
-        pull = rows @ (weights.astype(rows.dtype) * miss)
-        return penalty.astype(rows.dtype) * theta - pull, miss
+    def margins(features: Array, theta: Array) -> Array:
+        return sign.astype(theta.dtype) * (theta[:-1] @ features + theta[-1])
 
-    def hessian(rows: Array, miss: Array) -> Array:
-        curvature = (weights * miss * (1 - miss)).astype(rows.dtype)
-        return ((rows * curvature[None, :]) @ rows.T).astype(x.dtype) + jnp.diag(penalty)
+    def gradient(features: Array, theta: Array) -> tuple[Array, Array]:
+        miss = jax.nn.sigmoid(-margins(features, theta))
+        pull = (sign * weights).astype(theta.dtype) * miss
+        slope = jnp.append(features @ pull, pull.sum())
+        return penalty.astype(theta.dtype) * theta - slope, miss
+
+    def hessian(features: Array, miss: Array) -> Array:
+        curvature = (weights * miss * (1 - miss)).astype(features.dtype)
+        weighted = features * curvature[None, :]
+        side = jnp.append(weighted.sum(axis=1), curvature.sum())
+        above = jnp.concatenate([weighted @ features.T, side[None, :-1]])
+        whole = jnp.concatenate([above, side[:, None]], axis=1)
+        return whole.astype(x.dtype) + jnp.diag(penalty)
 
     def derivatives(theta: Array) -> tuple[Array, Array]:
-        slope, miss = gradient(signed, theta)
-        return slope, hessian(signed, miss)
+        slope, miss = gradient(features, theta)
+        return slope, hessian(features, miss)
 
     rough = partial(hessian, single)
-    start = jnp.zeros(len(signed), jnp.float32)
+    start = jnp.zeros(x.shape[1] + 1, jnp.float32)
     near, _ = _shamanskii(partial(gradient, single), rough, start, _SINGLE_TOLERANCE)
-    fast, slope = _shamanskii(partial(gradient, signed), rough, near.astype(x.dtype), tolerance)
+    fast, slope = _shamanskii(partial(gradient, features), rough, near.astype(x.dtype), tolerance)
     fit = minimise(derivatives, fast, start_gradient=slope, tolerance=tolerance, max_iterations=200)
-    margins = fit.theta @ signed
-    separated = jnp.all((margins > 0) | (weights == 0)) & (ridge == 0)
+    right = margins(features, fit.theta) > 0
+    separated = jnp.all(right | (weights == 0)) & (ridge == 0)
     return LogisticFit(fit.theta, fit.gradient_norm, fit.converged, separated)
 
 
