@@ -161,6 +161,11 @@ def start(cells: Sequence[Cell], out: Path, *, executor: Executor | None = None)
     return started
 
 
+def unfinished(cells: Sequence[Cell], out: Path) -> list[Cell]:
+    """Those whose records ``out`` does not hold yet."""
+    return [cell for cell in cells if not (out / f"{cell.key()}.parquet").exists()]
+
+
 def check_finished(cells: Sequence[Cell], out: Path) -> None:
     """Check that this opal can read the cells that ``out`` holds, before others are computed.
 

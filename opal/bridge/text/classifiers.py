@@ -53,7 +53,11 @@ class FineTuning:
             each before its step, exceeds it; 1 for never.
         by_length: batches are of texts of about equal length, which need little padding. Each
             epoch still has each text once, in an order of batches that is drawn.
-        bfloat16: products of matrices in 16 bits; parameters and their updates keep 32.
+        bfloat16: products of matrices in 16 bits; parameters and their updates keep 32. On a GPU
+            that has such products they are always used.
+        at_once: texts whose gradients are computed at once, and summed over a batch; 0 for the
+            whole batch, or as many of it as a GPU's memory holds.
+        device: cpu, cuda, cuda:1; None for CUDA where torch has it, and the CPU elsewhere.
     """
 
     model: str = MINILM
@@ -67,6 +71,8 @@ class FineTuning:
     stop_f1: float = 1.0
     by_length: bool = False
     bfloat16: bool = False
+    at_once: int = 0
+    device: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "max_tokens"):
@@ -79,8 +85,9 @@ class FineTuning:
         for name in ("warm_up", "stop_f1"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1]; got {getattr(self, name)}.")
-        if self.most_steps < 0:
-            raise ValueError(f"most_steps must be at least 0; got {self.most_steps}.")
+        for name in ("most_steps", "at_once"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0; got {getattr(self, name)}.")
 
 
 PRESETS = {
@@ -117,7 +124,7 @@ class FineTuned:
                 some = [texts[i] for i in part]
                 given = tokenized(self._tokenizer, some, self._settings.max_tokens)
                 scores = _logits(self._model, given, half=self._settings.bfloat16)
-                found[part] = torch.softmax(scores.double(), dim=1).numpy()
+                found[part] = torch.softmax(scores.double(), dim=1).cpu().numpy()
         return found
 
 
@@ -143,7 +150,7 @@ def fine_tune(
     Raises:
         ImportError: the extra ``text`` is not installed.
         OSError: there is no such model.
-        ValueError: no weight is positive, or lengths differ.
+        ValueError: no weight is positive, lengths differ, or there is no such device.
     """
     validation.require_installed("text", "torch", "transformers")
     import torch
@@ -172,18 +179,18 @@ def fine_tune(
     epoch = -(-len(kept) // chosen.batch)  # steps of one
     losses: list[float] = []
     said: list[np.ndarray] = []
-    with torch.random.fork_rng():
+    device = device_of(chosen)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        model = _with_head(path, n_classes)
+        model = _with_head(path, n_classes).to(device)
         optimiser, schedule = _optimiser(model, len(steps), chosen)
+        gradient = _Gradient(model, tokenizer, chosen)
         for count, part in enumerate(steps, 1):
-            given = tokenized(tokenizer, [texts[i] for i in part], chosen.max_tokens)
-            scores, own = _logits(model, given, half=chosen.bfloat16), torch.as_tensor(y[part])
-            each = torch.nn.functional.cross_entropy(scores, own, reduction="none")
-            loss = (each * torch.as_tensor(scaled[part], dtype=each.dtype)).mean()
-            descend(loss, optimiser, schedule)
-            losses.append(float(loss.detach()))
-            said.append(scores.detach().argmax(dim=1).numpy())
+            optimiser.zero_grad()
+            loss, classes = gradient.add([texts[i] for i in part], y[part], scaled[part])
+            step(optimiser, schedule)
+            losses.append(loss)
+            said.append(classes)
             if count % epoch == 0 and count >= _LEAST_EPOCHS * epoch:
                 last = [y[each] for each in steps[count - epoch : count]]
                 both = np.concatenate(last), np.concatenate(said[-epoch:])
@@ -194,12 +201,72 @@ def fine_tune(
     return FineTuned(tuple(losses), accuracies, chosen, tokenizer, model)
 
 
-def descend(loss: Any, optimiser: Any, schedule: Any) -> None:
-    """One step down the gradient of a loss, which is cut to norm one."""
+class _Gradient:
+    """That of a step's mean loss, computed for as many texts at once as fit."""
+
+    def __init__(self, model: Any, tokenizer: Any, settings: FineTuning) -> None:
+        self._model, self._tokenizer, self._settings = model, tokenizer, settings
+        self._at_once = settings.at_once or settings.batch
+
+    def add(
+        self, texts: Sequence[str], y: np.ndarray, weights: np.ndarray
+    ) -> tuple[float, np.ndarray]:
+        """Add it to the parameters'; returns the loss, and the class that each text is given."""
+        import torch
+
+        while True:
+            try:
+                return self._added(texts, y, weights)
+            except torch.OutOfMemoryError:
+                if self._at_once == 1:
+                    raise
+            # Outside of the handler, which would keep what was computed alive.
+            self._at_once = -(-self._at_once // 2)
+            self._model.zero_grad()
+            torch.cuda.empty_cache()
+
+    def _added(
+        self, texts: Sequence[str], y: np.ndarray, weights: np.ndarray
+    ) -> tuple[float, np.ndarray]:
+        import torch
+
+        loss, said = 0.0, []
+        for begin in range(0, len(texts), self._at_once):
+            part = slice(begin, begin + self._at_once)
+            given = tokenized(self._tokenizer, texts[part], self._settings.max_tokens)
+            scores = _logits(self._model, given, half=self._settings.bfloat16)
+            own = torch.as_tensor(y[part], device=scores.device)
+            each = torch.nn.functional.cross_entropy(scores, own, reduction="none")
+            share = torch.as_tensor(weights[part] / len(texts), dtype=each.dtype)
+            added = (each * share.to(each.device)).sum()
+            added.backward()
+            loss += float(added.detach())
+            said.append(scores.detach().argmax(dim=1).cpu().numpy())
+        return loss, np.concatenate(said)
+
+
+def device_of(settings: FineTuning) -> Any:
+    """Torch's device on which an encoder is trained.
+
+    Raises:
+        ValueError: torch has none of that name.
+    """
     import torch
 
-    optimiser.zero_grad()
-    loss.backward()
+    name = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.ones(1, device=name).device
+    except Exception as error:
+        raise ValueError(
+            f"device must be one on which torch computes here, such as cpu; {name!r} is not: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+
+
+def step(optimiser: Any, schedule: Any) -> None:
+    """One step down the gradient that the parameters have, which is cut to norm one."""
+    import torch
+
     weights = [each for group in optimiser.param_groups for each in group["params"]]
     torch.nn.utils.clip_grad_norm_(weights, 1.0)
     optimiser.step()
@@ -236,8 +303,11 @@ def _logits(model: Any, given: Any, *, half: bool) -> Any:
     """Scores of the classes [n, K]; ``half`` multiplies matrices in 16 bits."""
     import torch
 
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-        return model(**given).logits.float()
+    device = model.device
+    if device.type == "cuda":
+        half = torch.cuda.is_bf16_supported(including_emulation=False)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
+        return model(**given.to(device)).logits.float()
 
 
 def _with_head(path: str, n_classes: int) -> Any:

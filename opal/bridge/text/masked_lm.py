@@ -18,7 +18,7 @@ import numpy as np
 
 from opal import validation
 from opal.bridge.text import encoders
-from opal.bridge.text.classifiers import batches, descend
+from opal.bridge.text.classifiers import batches, step
 
 LEAST = 40
 """Fewest texts that a model is grown on."""
@@ -208,7 +208,9 @@ def _train(
         logits = _logits(model, words, some, bfloat16=settings.bfloat16)
         hidden = torch.as_tensor(np.concatenate([each.hidden for each in some]))
         loss = torch.nn.functional.cross_entropy(logits, hidden)
-        descend(loss, optimiser, schedule)
+        optimiser.zero_grad()
+        loss.backward()
+        step(optimiser, schedule)
     model.eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from opal.bridge.text.impute.evaluate import Trial
     from opal.bridge.text.impute.repeats import Classifier
     from opal.bridge.text.impute.task import Task
+    from opal.runner import Cell
 
 DEFAULT_RESULTS = Path("results/impute")
 
@@ -90,8 +92,9 @@ class Impute(Asking):
     multilingual-minilm, multilingual-e5, or the folder or hub name of a transformer; by default
     tfidf for the grammar, characters where texts are not English, and minilm otherwise."""
     classifier: str | None = None
-    """Fine-tune instead: minilm, roberta-large, roberta-large-slow or published (RoBERTa-large as
-    in the paper's scripts). Takes hours. A threshold is then chosen on one held-out third of the
+    """Fine-tune instead: minilm, roberta-large, roberta-large-slow, published (RoBERTa-large as in
+    the paper's scripts), or the folder or hub name of a transformer. On a GPU where torch has one;
+    how long it takes is said first. A threshold is then chosen on one held-out third of the
     training texts, not on all three."""
     masked_model: str | None = None
     """A masked language model, as FacebookAI/roberta-base, for the arm ssmba; of a corpus also
@@ -107,7 +110,7 @@ class Impute(Asking):
     fixed_seeds: bool = False
     """Ask a second time, for texts that are all made from the same five: the arm fixed_seeds."""
     workers: int = 1
-    """Processes that share the repeats."""
+    """Processes that share the repeats, or, fine-tuning, their folds."""
     results: Path = DEFAULT_RESULTS
     """Folder for records, page, figure and finished repeats."""
 
@@ -134,7 +137,6 @@ class Impute(Asking):
         most = trials[-1]
         told: dict[str, Any] = {}
         if asks:
-            classifier.require_loadable()
             task, told = sources.written(self, task, most, self.describe, self.language)
             if not task.synthetic:
                 return told
@@ -150,10 +152,28 @@ class Impute(Asking):
 
         source = "simulation" if self._is_grammar() else "data"
         cells = repeats.cells(task, trials, classifier, source=source, folder=folder)
+        self._tell(task, trials, classifier, runner.unfinished(cells, folder))
         with executors.executor(self.workers, None, folder) as executor:
             frame = runner.run(cells, folder, executor=executor, progress=not self.json)
         parts = [repeats.folds(frame, trial) for trial in trials]
         return report.joined(task, trials, parts, source=source).write(self.results)
+
+    def _tell(
+        self, task: Task, trials: Sequence[Trial], classifier: Classifier, cells: Sequence[Cell]
+    ) -> None:
+        """Say how long fine-tuning takes and what it does not read, before it starts."""
+        settings = classifier.tuning
+        if settings is None:
+            return
+        from opal.bridge.text.impute import workload
+
+        texts, lines = task.others["text"].tolist(), list[str]()
+        for trial in trials:
+            n_folds = sum(cell.config.trial.fill_to == trial.fill_to for cell in cells)
+            if n_folds:
+                found = workload.workload(task, trial, settings, n_folds)
+                lines += found.told(settings, found.seconds(settings, texts))
+        sys.stderr.write("".join(f"{line}\n" for line in dict.fromkeys(lines)))
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The result for people."""
@@ -236,9 +256,11 @@ class Impute(Asking):
         if self.masked_model is not None or tuned is not None:
             validation.require_installed("text", "torch", "transformers")
         if tuned is not None:
-            names.check("classifier", [tuned], PRESETS)
-            return Classifier(tuned, fine_tuned=True)
-        found = Classifier(self.encoder or self._usual())
+            if not Path(tuned).is_dir() and "/" not in tuned:  # of the hub: user/model
+                names.check("classifier", [tuned], PRESETS)
+            found = Classifier(tuned, fine_tuned=True)
+        else:
+            found = Classifier(self.encoder or self._usual())
         found.require_loadable()
         return found
 

@@ -100,13 +100,17 @@ def evaluate(
     return pd.DataFrame(rows)
 
 
-def repeated(task: Task, trial: Trial, learner: Learner, repeat: int) -> Iterator[dict[str, Any]]:
-    """Rows of :func:`evaluate` of one repeat, which no other one has a part in."""
+def repeated(
+    task: Task, trial: Trial, learner: Learner, repeat: int, *, fold: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Rows of :func:`evaluate` of one repeat, or of one fold of it: no other has a part in it."""
     # The matrices are small: threads wait for each other longer than they work.
     with threadpool_limits(1):
         key = trial.key(task.name, repeat)
-        parts = (_published if trial.is_published else _sound)(task, trial, learner, key)
-        for number, found in enumerate(parts):
+        of_folds = _published if trial.is_published else _sound
+        numbers = range(trial.n_folds) if fold is None else [fold]
+        parts = of_folds(task, trial, learner, key, numbers)
+        for number, found in zip(numbers, parts, strict=True):
             yield from ({"repeat": repeat, "fold": number, **each} for each in found)
 
 
@@ -202,7 +206,7 @@ def _seed(key: Key[Array, ""], number: int) -> int:
 
 
 def _published(
-    task: Task, trial: Trial, learner: Learner, key: Key[Array, ""]
+    task: Task, trial: Trial, learner: Learner, key: Key[Array, ""], numbers: Collection[int]
 ) -> Iterator[list[dict[str, Any]]]:
     data = _DataSet.of(task, trial, learner, key)
     arms_texts = list(
@@ -216,6 +220,8 @@ def _published(
     )
     folds = [each.folds(trial.n_folds, key) for each in arms_texts]
     for number, trainings in enumerate(zip(*folds, strict=True)):
+        if number not in numbers:
+            continue
         found: list[dict[str, Any]] = []
         for texts, (training, held_out) in zip(arms_texts, trainings, strict=True):
             labels = data.y[training.rows]
@@ -241,7 +247,7 @@ def _mixed(
 
 
 def _sound(
-    task: Task, trial: Trial, learner: Learner, key: Key[Array, ""]
+    task: Task, trial: Trial, learner: Learner, key: Key[Array, ""], numbers: Collection[int]
 ) -> Iterator[list[dict[str, Any]]]:
     together = [seeds for each in task.fixed.values() for seeds in each["seeds"]]
     data = _DataSet.of(task, trial, learner, key)
@@ -249,7 +255,7 @@ def _sound(
     drawn = frame[: data.n_texts]
     fold_of = split(drawn, trial.n_folds, key=named(key, "folds"), together=together)
     bases = tuple(dict.fromkeys(arm.removesuffix(THRESHOLD) for arm in trial.arms))
-    for number in range(trial.n_folds):
+    for number in numbers:
         found: list[dict[str, Any]] = []
         held_out = np.flatnonzero(fold_of == number)
         train = np.flatnonzero(fold_of != number)

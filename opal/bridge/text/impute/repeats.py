@@ -1,5 +1,7 @@
 """Repeats of an imputation as independent cells: a stopped run goes on, and processes share them.
 
+Where an encoder is fine-tuned a repeat can take hours, and each of its folds is a cell.
+
 The task is a file, named by its content, so that a repeat of another one is never taken for it.
 """
 
@@ -17,6 +19,7 @@ import pandas as pd
 from opal import records
 from opal.bridge.llm.request import digest
 from opal.bridge.text import classifiers, encoders
+from opal.bridge.text.classifiers import FineTuning
 from opal.bridge.text.impute import evaluate
 from opal.bridge.text.impute.claims import STUDY
 from opal.bridge.text.impute.evaluate import Learner, Trial
@@ -32,8 +35,19 @@ _FOLD = ("fold", "arm", "synthesizer", "tested", "metric", "value")
 class Classifier:
     """What is trained: a linear rule on features of an encoder, or an encoder, fine-tuned."""
 
-    name: str  # of an encoder, or of the settings of fine-tuning
+    name: str  # of an encoder, or of the settings of fine-tuning or a model for the usual ones
     fine_tuned: bool = False  # whether it is the latter
+
+    @property
+    def tuning(self) -> FineTuning | None:
+        """How an encoder is fine-tuned; None for a linear rule.
+
+        A folder or hub name stands for that model with the settings of ``roberta-large``.
+        """
+        if not self.fine_tuned:
+            return None
+        usual = replace(classifiers.PRESETS["roberta-large"], model=self.name)
+        return classifiers.PRESETS.get(self.name, usual)
 
     def learner(self) -> Learner:
         """What trains it.
@@ -41,8 +55,8 @@ class Classifier:
         Raises:
             UnknownNameError: there is no such encoder.
         """
-        if self.fine_tuned:
-            return evaluate.fine_tuned(classifiers.PRESETS[self.name])
+        if self.tuning is not None:
+            return evaluate.fine_tuned(self.tuning)
         return evaluate.linear(encoders.encoder(self.name))
 
     def require_loadable(self) -> None:
@@ -52,7 +66,7 @@ class Classifier:
             ImportError: a package that it needs is missing.
             OSError: there is no such model here or on the hub, or it cannot be read.
         """
-        model = classifiers.PRESETS[self.name].model if self.fine_tuned else self.name
+        model = self.name if self.tuning is None else self.tuning.model
         try:
             encoders.require_loadable(model)
         except OSError as error:
@@ -64,19 +78,20 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Repeat:
-    """One repeat of the cross-validation of a task."""
+    """One repeat of the cross-validation of a task, or one fold of it."""
 
     task: str  # its file
     trial: Trial  # of one repeat: how many others there are changes nothing
     classifier: Classifier
     number: int
     source: str  # ``data`` or ``simulation``
+    fold: int | None = None  # the only one, if not all
 
 
 def cells(
     task: Task, trials: Sequence[Trial], classifier: Classifier, *, source: str, folder: Path
 ) -> list[Cell]:
-    """A cell for each repeat of each trial; the task is written to the folder.
+    """A cell for each repeat of each trial, or each fold; the task is written to the folder.
 
     Raises:
         OSError: the folder cannot be written.
@@ -88,19 +103,21 @@ def cells(
     return [
         Cell(
             repeated,
-            Repeat(path, replace(trial, n_repeats=1), classifier, number, source),
-            f"filled to {trial.fill_to}, repeat {number + 1}",
+            Repeat(path, replace(trial, n_repeats=1), classifier, number, source, fold),
+            f"filled to {trial.fill_to}, repeat {number + 1}"
+            + ("" if fold is None else f", fold {fold + 1}"),
         )
         for number in range(max(trial.n_repeats for trial in trials))
         for trial in trials
+        for fold in (range(trial.n_folds) if classifier.fine_tuned else (None,))
     ]
 
 
 def repeated(config: Repeat) -> pd.DataFrame:
-    """The folds of one repeat, as records."""
+    """The folds of one repeat, or one of them, as records."""
     task = _restored(config.task)
     learner = config.classifier.learner()
-    found = evaluate.repeated(task, config.trial, learner, config.number)
+    found = evaluate.repeated(task, config.trial, learner, config.number, fold=config.fold)
     frame = pd.DataFrame(found).rename(columns=_COLUMNS)
     return records.validate(
         frame.assign(

@@ -163,9 +163,9 @@ def test_a_stopped_run_goes_on_where_it_was(
     seen: list[tuple[int, int]] = []
     original = evaluate.repeated
 
-    def noted(task: Task, trial: Trial, learner: Learner, repeat: int) -> Any:
+    def noted(task: Task, trial: Trial, learner: Learner, repeat: int, **fold: Any) -> Any:
         seen.append((trial.fill_to, repeat))
-        return original(task, trial, learner, repeat)
+        return original(task, trial, learner, repeat, **fold)
 
     monkeypatch.setattr(evaluate, "repeated", noted)
     assert main(filled) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +13,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from opal import validation
 from opal.bridge.text import classifiers, reading
 from opal.bridge.text.classifiers import FineTuning
 from opal.bridge.text.commands.impute import Impute
 from opal.bridge.text.encoders import TfIdf
 from opal.bridge.text.impute import arms, evaluate, picture, published, sources
-from opal.bridge.text.impute.evaluate import Trial, fine_tuned
+from opal.bridge.text.impute.evaluate import Trial
 from opal.bridge.text.impute.measures import f1_mixed
 from opal.bridge.text.impute.published import ArmTexts
 from opal.bridge.text.impute.task import draw
@@ -150,32 +149,19 @@ def _linear(settings: FineTuning) -> evaluate.Learner:
     return evaluate.linear(TfIdf())
 
 
-def _narrow(settings: FineTuning) -> evaluate.Learner:
-    """A BERT of one narrow layer in place of RoBERTa-large."""
-    transformers = pytest.importorskip("transformers", reason="needs the extra text")
-    from tests.bridge.llm import tiny
-
-    words = tiny.tokenizer(toy.task().others["text"].tolist())
-    config = transformers.BertConfig(
-        vocab_size=len(words), hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
-        intermediate_size=8, pad_token_id=words.pad_token_id,
-    )  # fmt: skip
-    words.save_pretrained("model")
-    transformers.BertModel(config).save_pretrained("model")
-    small = replace(settings, model=str(Path("model").absolute()), learning_rate=1e-2)
-    return fine_tuned(small)
-
-
-@pytest.mark.parametrize("learner", [_linear, pytest.param(_narrow, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tuned", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_page_says_the_protocol(
-    learner: Callable[[FineTuning], evaluate.Learner],
+    tuned: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(validation, "require_installed", lambda *_: None)
-    monkeypatch.setattr(evaluate, "fine_tuned", learner)
+    preset = classifiers.PRESETS["published"]
+    small = replace(preset, model=toy.narrow(tmp_path / "model"), learning_rate=1e-2)
+    monkeypatch.setitem(classifiers.PRESETS, "published", small)
+    if not tuned:
+        monkeypatch.setattr(evaluate, "fine_tuned", _linear)
     task = toy.task()
     frame = pd.concat([task.originals[:20], task.others])
     frame[["text", "label"]].to_csv("mine.csv", index=False)
@@ -183,7 +169,11 @@ def test_a_page_says_the_protocol(
     asked = ["text", "impute", "mine.csv", "--class", "bad", "--synthetic", "made.jsonl"]
     asked += ["--protocol", "published", "--folds", "3", "--repeats", "1", "--fill-to", "30"]
     assert main([*asked, "--n-original", "15", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    # Two arms and real texts, in three folds each; 4 epochs of batches of 32.
+    assert "9 trainings of" in printed.err
+    assert "(h:mm:ss) on cpu" in printed.err
+    found = json.loads(printed.out)
     assert found["protocol"] == "published"
     by_arm = {row["arm"]: row for row in found["arms"]}
     assert set(by_arm) == {"raw", "synthetic", "all_real"}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pytest
 
 from opal.bridge.text.corpus import text_table
 from opal.bridge.text.impute.evaluate import Trial
@@ -53,3 +56,18 @@ def task() -> Task:
 
 
 TRIAL = Trial((10, 20), fill_to=40, n_folds=5, n_repeats=2)
+
+
+def narrow(folder: Path) -> str:
+    """A BERT of one narrow layer in place of RoBERTa-large, in a folder."""
+    transformers = pytest.importorskip("transformers", reason="needs the extra text")
+    from tests.bridge.llm import tiny
+
+    words = tiny.tokenizer(task().others["text"].tolist())
+    config = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
+        intermediate_size=8, pad_token_id=words.pad_token_id,
+    )  # fmt: skip
+    words.save_pretrained(folder)
+    transformers.BertModel(config).save_pretrained(folder)
+    return str(folder)
