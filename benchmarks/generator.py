@@ -14,9 +14,6 @@ All is warm, in one process on the CPU. The two sides take turns, and who begins
 to round. A ratio is the median over rounds of that round's ratio, with the least and the largest:
 other work on the machine then slows both sides alike. CPU time is that of all threads.
 
-With an accelerator a decoder of width 1024 is trained there in bfloat16: tokens a second, share of
-the device's peak, and the loss against that of the same training on the CPU in float32.
-
 Run ``python benchmarks/generator.py``, or with ``--json``: seconds are per step and per sample.
 """
 
@@ -33,7 +30,7 @@ import jax
 import numpy as np
 import tyro
 
-from benchmarks import _accelerator, _torch_decoder
+from benchmarks import _torch_decoder
 from benchmarks._opal_decoder import STEPS, STREAM, on_the_cpu, training_steps
 from benchmarks._turns import compare, times
 from opal.draws import as_key
@@ -53,7 +50,6 @@ class Sizes(NamedTuple):
         steps: of a turn.
         sampler: the decoder that is drawn from.
         sequences: drawn at once, one number after the other.
-        accelerator: what is measured there.
     """
 
     models: tuple[ModelConfig, ...]
@@ -61,14 +57,12 @@ class Sizes(NamedTuple):
     steps: int
     sampler: ModelConfig
     sequences: tuple[int, ...]
-    accelerator: _accelerator.Sizes
 
 
 _SMALL = ModelConfig(STREAM.vocab, context=64)
 _SAMPLER = ModelConfig(
     STREAM.vocab, context=257, positions="learned", norm="layer", activation="gelu"
 )
-_LARGE = replace(_SMALL, context=128, width=1024, depth=8, heads=16, dtype="bfloat16")
 FULL = Sizes(
     models=(
         _SMALL,
@@ -79,12 +73,6 @@ FULL = Sizes(
     steps=4,
     sampler=_SAMPLER,
     sequences=(1, 16),
-    accelerator=_accelerator.Sizes(
-        _LARGE,
-        batch=256,
-        compared=replace(_LARGE, context=32, depth=2),
-        config=TrainConfig(steps=60, batch=16, slice=16, learning_rate=3e-4, warm_up=10),
-    ),
 )
 _TINY = replace(_SMALL, context=9, width=8, depth=1, heads=1)
 TINY = Sizes(
@@ -93,13 +81,6 @@ TINY = Sizes(
     steps=1,
     sampler=_TINY,
     sequences=(2,),
-    accelerator=_accelerator.Sizes(
-        replace(_TINY, dtype="bfloat16"),
-        batch=4,
-        compared=replace(_TINY, dtype="bfloat16"),
-        config=TrainConfig(steps=8, batch=4, slice=4, warm_up=2),
-        seeds=2,
-    ),
 )
 
 
@@ -117,16 +98,12 @@ class Options:
     """One tiny decoder, to see that everything runs."""
     rounds: int = 10
     """Turns of each side."""
-    device: bool = True
-    """Measure training on the accelerator too, if JAX has one."""
-    peak_tflops: float | None = None
-    """What the accelerator can do at most in bf16, dense; known for some NVIDIA GPUs."""
 
 
 def main(options: Options) -> None:
     """Measure everything; print each line as it comes unless JSON is asked for."""
     say: Callable[[str], None] = (lambda _: None) if options.json else _say
-    results: dict[str, Any] = {"training": [], "sampling": [], "device": [], "left_out": []}
+    results: dict[str, Any] = {"training": [], "sampling": [], "left_out": []}
     sizes = TINY if options.tiny else FULL
     for part, names in (("training", ("torch",)), ("generate", ("torch", "transformers"))):
         if absent := _torch_decoder.missing(*names):
@@ -140,17 +117,6 @@ def main(options: Options) -> None:
             for entry in _sampling(sizes.sampler, n_sequences, options.rounds):
                 results["sampling"].append(entry)
                 say(_line(entry))
-    if not options.device:
-        results["left_out"].append("device: not asked for")
-    elif jax.default_backend() == "cpu":
-        results["left_out"].append(
-            "device: JAX has no accelerator here; install jax[cuda13] where there is a GPU"
-        )
-    else:
-        with jax.enable_x64(False):
-            entry = _accelerator.measured(sizes.accelerator, options.rounds, options.peak_tflops)
-        results["device"].append(entry)
-        say(_accelerator.line(entry))
     for note in results["left_out"]:
         say(f"left out, {note}")
     if options.json:

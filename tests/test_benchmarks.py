@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import _accelerator, fine_tune, generator
+from benchmarks import _decoder_training, accelerator, fine_tune, generator
 from benchmarks._peer import SOLVERS, Peer
 
 ROOT = Path(__file__).parent.parent
@@ -65,7 +65,7 @@ def test_generator_prints_its_schema_without_peers(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
     monkeypatch.setitem(sys.modules, "transformers", None)
-    generator.main(generator.Options(json=True, tiny=True, rounds=1, device=False))
+    generator.main(generator.Options(json=True, tiny=True, rounds=1))
     results = json.loads(capsys.readouterr().out)
     (trained,), (uncached, *generated) = results["training"], results["sampling"]
     assert [entry["peer"] for entry in generated] == ["generate, greedy", "generate, drawn"]
@@ -82,15 +82,13 @@ def test_generator_prints_its_schema_without_peers(
     for entry in (trained, *generated):
         assert set(entry) == set(uncached)
         assert {entry[name] for name in nothing} == {None}
-    training, generate, device = results["left_out"]
+    training, generate = results["left_out"]
     assert training == "training: torch not installed; pip install 'opal-scaling[text]'"
     assert "torch and transformers not installed" in generate
-    assert device.startswith("device: ")
-    assert results["device"] == []
 
 
-def test_what_is_measured_on_an_accelerator() -> None:
-    entry = _accelerator.measured(generator.TINY.accelerator, 1, 0.5)
+def test_what_is_measured_of_a_decoder_s_training() -> None:
+    entry = _decoder_training.measured(accelerator.TINY.decoder, 1, 0.5)
     model, n_tokens = entry["model"], 4 * 9
     assert model["dtype"] == entry["compared"]["dtype"] == "bfloat16"
     assert entry["seconds"] * entry["tokens_per_s"] == pytest.approx(n_tokens)
@@ -99,8 +97,25 @@ def test_what_is_measured_on_an_accelerator() -> None:
     assert entry["utilisation"] == pytest.approx(entry["tflops"] / 0.5)
     assert entry["difference"] == pytest.approx(entry["loss"] - entry["cpu_loss"], abs=1e-6)
     assert 0 < abs(entry["difference"]) < 0.02  # bfloat16 here, float32 there
-    assert "no peak known" in _accelerator.line({**entry, "utilisation": None})
-    assert "of the peak (asked 40 %); loss" in _accelerator.line(entry)
+    assert "no peak known" in _decoder_training.line({**entry, "utilisation": None})
+    assert "of the peak (asked 40 %); loss" in _decoder_training.line(entry)
+
+
+@pytest.mark.slow
+def test_each_part_on_an_accelerator_prints_a_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """Without an accelerator both sides are the CPU, and agree."""
+    pytest.importorskip("torch", reason="needs the extra text")
+    accelerator.main(accelerator.Options(tiny=True, rounds=1))
+    found = {row["part"]: row for row in map(json.loads, capfd.readouterr().out.splitlines())}
+    assert tuple(found) == accelerator.PARTS
+    assert not any("failed" in row for row in found.values()), found
+    for part in ("replicates", "high_dim"):
+        for measured in found[part]["sizes"].values():
+            assert measured["ratio"] == pytest.approx(measured["per_s"] / measured["cpu_per_s"])
+            assert measured["largest_difference"] < 1e-9
+    assert found["decoder"]["tokens_per_s"] > 0
+    assert found["texts"]["trained_texts_per_s"] > 0
+    assert found["texts"]["sums_to_one"]
 
 
 @pytest.mark.slow
