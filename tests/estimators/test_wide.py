@@ -71,7 +71,7 @@ def test_a_loss_below_zero_is_no_minimum_of_a_risk() -> None:
     """A row of weight −1 far out pays for all others, as far as the penalty lets it."""
     x = np.array([[0.0], [1.0], [-1.0], [30.0]])
     given = x, np.array([0, 1, 0, 0]), np.array([1.0, 1.0, 1.0, -1.0])
-    fits = [fit_wide(*given, n_classes=2, ridge=ridge) for ridge in (100.0, 1e-4)]
+    fits = [fit_wide(*given, n_classes=2, ridge=ridge) for ridge in (1e4, 1e-4)]
     assert [fit.lost for fit in fits] == [False, True]
     assert fits[1].loss < 0 < fits[0].loss
 

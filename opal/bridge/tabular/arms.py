@@ -140,7 +140,7 @@ def _corrected(kinds: Sequence[TableRows], n_groups: int, correction: float) -> 
     one = np.ones(n_groups)
     weights = corrected(counts, RowWeights(one, one, 0 * one), correction)
     weight = np.concatenate([each[rows.group] for each, rows in zip(weights, kinds, strict=True)])
-    added = (counts.oversampled + counts.augmented).astype(int)
+    added = np.asarray(counts.oversampled + counts.augmented, dtype=int)
     rows = TableRows.joined(kinds)
     return TrainingRows(rows, weight * len(rows) / weight.sum(), added, correction)
 

@@ -208,21 +208,24 @@ def grown(
     """
     data = trainer.data
     for writer, order in data.added.items():
-        own, found = tuned[writer], []
+        own = tuned[writer]
+        found: list[Trained] = []
         for arm in ADDING:
             if arm == CORRECTED:
                 yield from _corrected(trainer, own, found) if writer != HUMAN else ()
                 continue
-            rule, found = None, []
+            rule: WideFit | None = None
+            found = []
             for size in sorted(set(sizes)):
                 if size > len(order):
                     continue
                 ratio = own.ratio if arm == "synthetic_alpha" else np.nan
                 training = design.adding(arm, data, data.base, order[:size], ratio)
                 start = rule if training.alpha or arm != "synthetic_alpha" else None
-                found.append(trainer.rule(arm, training, writer, size, ratio=ratio, start=start))
-                rule = found[-1].rule
-                yield found[-1]
+                each = trainer.rule(arm, training, writer, size, ratio=ratio, start=start)
+                rule = each.rule
+                found.append(each)
+                yield each
 
 
 def _corrected(
