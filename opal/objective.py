@@ -257,16 +257,43 @@ class Design:
         else:
             real = np.full(self.n_groups, (1 - self.alpha) / (n.sum() + m.sum()))
             oversampled = real.copy()
-        if self.correction:
-            large = int(np.argmax(n))
-            moved = self.correction * (m * oversampled + self.n_augmented * augmented).sum()
-            real[large] += moved / n[large]
-            augmented[large] -= moved / self.n_augmented
-        return RowWeights(real, oversampled, augmented)
+        weights = RowWeights(real, oversampled, augmented)
+        return (
+            corrected(self.row_counts(), weights, self.correction) if self.correction else weights
+        )
 
     def with_(self, **changes: Any) -> Design:
         """The same design with some fields changed."""
         return replace(self, **changes)
+
+
+def corrected(rows: RowCounts, weights: RowWeights, share: float) -> RowWeights:
+    """Weights that subtract a share of the largest group's bias from all synthetic rows.
+
+    That share of the weight of all synthetic rows moves from the augmented rows of the largest
+    group, the first of several, to its real ones (docs/theory.md, section 16.1). Groups keep their
+    total weights.
+
+    Args:
+        rows: how many there are of each kind in each group [G].
+        weights: of one row of each kind, without a correction [G].
+        share: λ in [0, 1].
+
+    Raises:
+        ValueError: the largest group has no augmented rows.
+    """
+    large = int(np.argmax(rows.real))
+    if not rows.augmented[large]:
+        raise ValueError(
+            "a correction compares real with augmented rows of the largest group; group "
+            f"{large} has {rows.real[large]:.0f} real rows and no augmented one. Add some of it."
+        )
+    real, augmented = np.array(weights.real, float), np.array(weights.augmented, float)
+    made = rows.oversampled * weights.oversampled + rows.augmented * augmented
+    moved = share * made.sum()
+    real[large] += moved / rows.real[large]
+    augmented[large] -= moved / rows.augmented[large]
+    return RowWeights(real, weights.oversampled, augmented)
 
 
 class PoweredWeights(NamedTuple):

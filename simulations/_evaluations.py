@@ -126,9 +126,9 @@ class KnownPool:
         data = design.split_data(replace(self.corpus, test=self.corpus.test.iloc[rows]), seed)
         known = encoder(WORDS).features(data.frame["text"].tolist())
         strength = train.tune_strength(data, known, seed, n_folds=train.FOLDS)
-        ratios = train.tune_alpha(data, known, seed, n_folds=train.FOLDS, strength=strength)
+        tuned = train.tune_weights(data, known, seed, n_folds=train.FOLDS, strength=strength)
         trainer = train.Trainer(data, known, seed, strength)
-        trained = [*train.alone(trainer), *train.grown(trainer, ratios, self.size.sizes)]
+        trained = [*train.alone(trainer), *train.grown(trainer, tuned, self.size.sizes)]
         exact = pd.DataFrame(measures.exact([each.rule for each in trained]))
         exact.index = pd.MultiIndex.from_tuples([_rule(t) for t in trained], names=_RULE)
         measured = [] if of_none else [*_rows(data, trained), *evaluate.against(data, trained)]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from opal.objective import Design, baselines
+from opal.objective import Design, RowCounts, RowWeights, baselines, corrected
 from opal.synthesis import Duplication, Oracle
 
 COPIES = Duplication()
@@ -77,6 +77,21 @@ def test_a_correction_subtracts_the_bias_of_the_largest_group() -> None:
     alone = Design((3, 1), COPIES, n_augmented=4, correction=1.0).row_weights()
     assert alone.augmented[0] < 0  # rows that are the yardstick alone
     assert alone.augmented[1] == 0
+
+
+def test_a_correction_of_any_counts_moves_a_share_within_the_largest_group() -> None:
+    rows = RowCounts(*(np.array(n, float) for n in ((3, 5, 5), (2, 0, 0), (4, 6, 1))))
+    weights = RowWeights(
+        *(np.array(w) for w in ((0.1, 0.2, 0.3), (0.4, 0.0, 0.0), (0.5, 0.1, 0.7)))
+    )
+    after = corrected(rows, weights, 0.5)
+    moved = 0.5 * (2 * 0.4 + 4 * 0.5 + 6 * 0.1 + 0.7)
+    np.testing.assert_allclose(after.real, [0.1, 0.2 + moved / 5, 0.3], rtol=1e-14)
+    np.testing.assert_array_equal(after.oversampled, weights.oversampled)
+    np.testing.assert_allclose(after.augmented, [0.5, 0.1 - moved / 6, 0.7], rtol=1e-14)
+    none = rows._replace(augmented=np.array([4.0, 0.0, 1.0]))
+    with pytest.raises(ValueError, match="group 1 has 5 real rows and no augmented one"):
+        corrected(none, weights, 0.5)
 
 
 def test_counts_are_those_of_the_objective() -> None:

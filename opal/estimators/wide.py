@@ -2,6 +2,10 @@ r"""Weighted logistic regression on many features: sentence embeddings, or count
 
 Minimises ``Σ_i ω_i ℓ(W, b; x_i, y_i) + λ‖W‖²``, symmetric in the classes; for two of them this is
 the objective of :mod:`opal.estimators.logistic`, whose w is the difference of the two columns of W.
+Some weights may be negative, as those of a correction (docs/theory.md, section 16.1), if those of
+each class have a positive sum: the penalty grows faster in W than the loss of any row, and the loss
+grows in the intercepts, so that there is a least value. But the objective need not be convex, and
+its minimum may be of no use: :attr:`WideFit.lost` tells.
 A Newton step of K classes and d features would factorise a matrix of Kd rows. SciPy's L-BFGS needs
 gradients only, and few of them in coordinates in which the largest curvature that the loss can
 have, ``½ Σ_i ω_i x_i x_iᵀ`` for each class (Böhning 1992), is the identity.
@@ -30,12 +34,22 @@ class WideFit:
         b: intercepts [K].
         gradient_norm: largest absolute entry of the objective's gradient, for weights of sum one.
         converged: whether it is at most the tolerance.
+        loss: mean loss under the weights, without the penalty.
     """
 
     w: Float[np.ndarray, "d k"]
     b: Float[np.ndarray, " k"]
     gradient_norm: float
     converged: bool
+    loss: float = np.nan
+
+    @property
+    def lost(self) -> bool:
+        """Whether no minimum was found, or one that lives on rows of negative weight.
+
+        Its loss is then below 0, which no risk is (Kiryo et al. 2017, arXiv 1703.00593).
+        """
+        return not self.converged or self.loss < 0
 
     def scores(self, x: Any) -> Float[np.ndarray, "n k"]:
         """Scores of rows, dense or sparse [n, K]."""
@@ -63,19 +77,21 @@ def fit_wide(
     Args:
         x: features [n, d], an array or a SciPy sparse matrix.
         y: labels in 0 … K−1.
-        weights: ω ≥ 0; the tolerance is relative to their sum.
+        weights: ω, whose sum the tolerance is relative to; of a class that has negative ones, the
+            sum is positive.
         n_classes: K; a class without rows has a low probability everywhere.
         ridge: λ > 0; the intercepts are not penalised.
         start: a rule to begin with, as that of fewer rows.
         tolerance: the largest gradient entry at which the fit counts as converged.
 
     Raises:
-        ValueError: shapes that do not fit, weights that are negative or all zero, λ ≤ 0.
+        ValueError: shapes that do not fit, a class of negative weights whose sum is not positive,
+            no positive weight, λ ≤ 0.
     """
     from scipy.optimize import minimize
 
     _check(x, y, weights, n_classes, ridge)
-    used = weights > 0
+    used = weights != 0
     problem = _Problem(x[used], y[used], weights[used], n_classes, ridge)
     begin = np.zeros((x.shape[1] + 1, n_classes))
     if start is not None:
@@ -89,8 +105,9 @@ def fit_wide(
         options={"maxiter": _MOST_STEPS, "ftol": 0.0, "gtol": 0.0, "maxcor": 10},
     )
     rule = problem.scale(found.x.reshape(begin.shape))
-    norm = float(np.abs(problem.at(rule)[1]).max())
-    return WideFit(rule[:-1], rule[-1], norm, norm <= tolerance)
+    value, slope = problem.at(rule)
+    norm, penalty = float(np.abs(slope).max()), problem.penalty * np.sum(rule[:-1] ** 2)
+    return WideFit(rule[:-1], rule[-1], norm, norm <= tolerance, float(value - penalty))
 
 
 class _Scale:
@@ -133,7 +150,7 @@ class _Problem:
         total = float(weights.sum())
         self.x, self.y, self.share, self.penalty = x, y, weights / total, ridge / total
         self.shape = (x.shape[1] + 1, n_classes)
-        self.scale = _Scale(x, self.share, self.penalty)
+        self.scale = _Scale(x, np.abs(self.share), self.penalty)
 
     def at(self, rule: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient [d + 1, K] at a rule."""
@@ -183,7 +200,13 @@ def _check(x: Any, y: np.ndarray, weights: np.ndarray, n_classes: int, ridge: fl
         raise ValueError(
             f"labels must be 0 … {n_classes - 1}; got {y.min()} … {y.max()}. Give all classes."
         )
-    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.sum() > 0:
-        raise ValueError("weights must be finite and not negative, and some of them positive.")
+    if not np.isfinite(weights).all() or not (weights > 0).any():
+        raise ValueError("weights must be finite, and some of them positive.")
+    for label in np.unique(y[weights < 0]):
+        if not (total := float(weights[y == label].sum())) > 0:
+            raise ValueError(
+                "weights of a class must have a positive sum where some are negative, or the fit "
+                f"has no minimum; those of class {label} have {total:.3g}. Subtract less of it."
+            )
     if not ridge > 0:
         raise ValueError(f"ridge must be positive on many features; got {ridge}.")

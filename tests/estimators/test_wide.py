@@ -51,6 +51,31 @@ def test_more_classes_are_scikit_learns() -> None:
     close(ours, WideFit(theirs.coef_.T, theirs.intercept_, 0.0, True), atol=1e-4)
 
 
+def test_negative_weights_are_those_of_the_simulations() -> None:
+    """Weights that fall below 0 in a class whose sum does not."""
+    x, y, weights = rows(2)
+    weights[np.flatnonzero(y == 0)[:8]] *= -0.5
+    weights /= weights.sum()
+    wide = fit_wide(x, y, weights, n_classes=2, ridge=0.02, tolerance=1e-9)
+    newton = fit_logistic(*(jnp.asarray(each) for each in (x, y, weights)), ridge=0.02)
+    np.testing.assert_allclose(wide.w[:, 1] - wide.w[:, 0], newton.theta[:-1], atol=1e-6)
+    np.testing.assert_allclose(wide.b[1] - wide.b[0], newton.theta[-1], atol=1e-6)
+    logs = np.log(wide.probabilities(x)[np.arange(len(y)), y])
+    assert wide.loss == pytest.approx(-weights @ logs)
+    assert not wide.lost
+    left_out = fit_wide(x, y, np.maximum(weights, 0), n_classes=2, ridge=0.02, tolerance=1e-9)
+    assert np.abs(left_out.w - wide.w).max() > 1e-2  # they are not left out
+
+
+def test_a_loss_below_zero_is_no_minimum_of_a_risk() -> None:
+    """A row of weight −1 far out pays for all others, as far as the penalty lets it."""
+    x = np.array([[0.0], [1.0], [-1.0], [30.0]])
+    given = x, np.array([0, 1, 0, 0]), np.array([1.0, 1.0, 1.0, -1.0])
+    fits = [fit_wide(*given, n_classes=2, ridge=ridge) for ridge in (1e4, 1e-4)]
+    assert [fit.lost for fit in fits] == [False, True]
+    assert fits[1].loss < 0 < fits[0].loss
+
+
 def test_sparse_is_dense_and_a_row_of_weight_two_is_two_rows() -> None:
     x, y, weights = rows(3)
     options: dict[str, Any] = {"n_classes": 3, "ridge": 0.05, "tolerance": 1e-8}
@@ -90,3 +115,10 @@ def test_refused(changes: dict[str, Any], match: str) -> None:
     x, weights = csr_matrix(x[: asked.pop("n_rows")]), asked.pop("scale") * weights
     with pytest.raises(ValueError, match=match):
         fit_wide(x, y, weights, **asked)
+
+
+def test_a_class_of_no_weight_in_sum_is_refused() -> None:
+    x, y, weights = rows(2)
+    weights[y == 1] *= -0.1
+    with pytest.raises(ValueError, match=r"positive sum where some are negative.*of class 1 have"):
+        fit_wide(x, y, weights, n_classes=2, ridge=0.1)

@@ -20,18 +20,24 @@ synthetic_novel      as ``synthetic_balanced``, after rows that equal a real row
 synthetic_weighting  the rows of ``synthetic``, each group with the same total weight
 real_balanced        and as many fresh real rows of each group as ``synthetic_balanced`` has (m_g
                      where there are no synthetic rows)
+synthetic_corrected  as ``synthetic_balanced``, with as many synthetic rows of the largest group as
+                     it has real ones; the share λ of the weight of the rows that fill up is
+                     taken from these, whose weight is below 0 then, and given to the real ones of
+                     the group, which subtracts what the generator gets wrong there
+                     (:func:`opal.objective.corrected`); λ is chosen as penalties are
 ==================== ===========================================================================
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from opal import names
 from opal.bridge.tabular.splits import SplitArrays, TableRows, recurs
-from opal.objective import Design
+from opal.objective import Design, RowCounts, RowWeights, corrected
 
 ARMS = (
     "raw",
@@ -45,7 +51,11 @@ ARMS = (
     "synthetic_novel",
     "synthetic_weighting",
     "real_balanced",
+    "synthetic_corrected",
 )
+CORRECTED = "synthetic_corrected"
+CORRECTIONS = (0.0, 0.3, 1.0)
+"""λ that are tried."""
 RANDOM_ARMS = frozenset({"duplication", "smote", "real_balanced"})
 WEIGHTED_ARMS = frozenset({"weighting", "synthetic_weighting"})
 MOVED = {"threshold": "raw", "synthetic_threshold": "synthetic_balanced"}
@@ -61,10 +71,12 @@ class TrainingRows:
     rows: TableRows
     weight: np.ndarray
     n_added: np.ndarray  # (K,) rows beyond the real ones
+    correction: float = 0.0  # λ
+    lost: bool = False  # whether λ > 0 was chosen, and given up for a fit without a minimum
 
 
-def why_not(arm: str, data: SplitArrays) -> str | None:
-    """Why an arm cannot be made from these data; None if it can."""
+def why_not(arm: str, data: SplitArrays, classifier: str = "logistic") -> str | None:
+    """Why an arm cannot be made from these data, or this classifier not trained on it; or None."""
     counts = data.train.counts(len(data.group_names))
     if arm == "smote" and (counts[counts < counts.max()] < 2).any():
         return "SMOTE needs two rows of a group to lie between; a group has one"
@@ -72,20 +84,41 @@ def why_not(arm: str, data: SplitArrays) -> str | None:
         return "there are no synthetic rows"
     if arm == "real_balanced" and data.fresh is None:
         return "there is no source table to draw fresh real rows from"
+    if arm == CORRECTED:
+        largest = int(counts.argmax())
+        if not data.synthetic.counts(len(counts))[largest]:
+            return (
+                f"there are no synthetic rows of the largest group, {data.group_names[largest]}, "
+                "where alone there are real rows enough to see a bias"
+            )
+        if classifier != "logistic":
+            return "some of its weights are negative, which trees do not take"
     return None
 
 
 def build(
-    arm: str, data: SplitArrays, chosen: np.ndarray, rng: np.random.Generator
+    arm: str,
+    data: SplitArrays,
+    chosen: np.ndarray,
+    rng: np.random.Generator,
+    correction: float = 0.0,
 ) -> TrainingRows:
     """Training rows and weights of an arm from the real training rows ``chosen`` (an index).
 
     Real rows that were not chosen are being held out: synthetic rows equal to one of them are
-    left out too, so that no copy of a held-out row is trained on.
+    left out too, so that no copy of a held-out row is trained on. ``correction`` is the λ of
+    ``synthetic_corrected``.
     """
     real = data.train.take(chosen)
-    added = _added(arm, data, real, _not_held_out(data, chosen), rng)
+    usable = _not_held_out(data, chosen)
+    added = _added(arm, data, real, usable, rng)
     n_groups = len(data.group_names)
+    if arm == CORRECTED and correction:
+        counts = real.counts(n_groups)
+        large = np.where(np.arange(n_groups) == counts.argmax(), counts, 0)
+        yardstick = _first(data.synthetic, large, usable)
+        if len(yardstick):  # none may be left that equals no row that is held out
+            return _corrected([real, added, yardstick], n_groups, correction)
     rows = TableRows.joined([real, added])
     weight = balancing(rows.group, n_groups) if arm in WEIGHTED_ARMS else np.ones(len(rows))
     return TrainingRows(rows, weight, added.counts(n_groups))
@@ -99,6 +132,17 @@ def balancing(group: np.ndarray, n_groups: int) -> np.ndarray:
     weight = np.zeros(n_groups)
     weight[present] = design.row_weights().real
     return len(group) * weight[group]
+
+
+def _corrected(kinds: Sequence[TableRows], n_groups: int, correction: float) -> TrainingRows:
+    """Real rows, rows that fill up and the yardstick's, with the weights of a correction."""
+    counts = RowCounts(*(rows.counts(n_groups).astype(float) for rows in kinds))
+    one = np.ones(n_groups)
+    weights = corrected(counts, RowWeights(one, one, 0 * one), correction)
+    weight = np.concatenate([each[rows.group] for each, rows in zip(weights, kinds, strict=True)])
+    added = np.asarray(counts.oversampled + counts.augmented, dtype=int)
+    rows = TableRows.joined(kinds)
+    return TrainingRows(rows, weight * len(rows) / weight.sum(), added, correction)
 
 
 def thresholds(trained: TableRows, rows: TableRows, *, by_attribute: bool) -> np.ndarray:
@@ -133,7 +177,7 @@ def _added(
             return _smote(real, lacking, rng)
         case "synthetic" | "synthetic_weighting":
             return data.synthetic.take(usable & (np.arange(len(usable)) < len(data.train)))
-        case "synthetic_balanced" | "synthetic_threshold":
+        case "synthetic_balanced" | "synthetic_threshold" | "synthetic_corrected":
             return _first(data.synthetic, lacking, usable)
         case "synthetic_novel":
             return _first(data.synthetic, lacking, usable & data.novel)

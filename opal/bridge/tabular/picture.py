@@ -27,6 +27,7 @@ ARM_LABELS: Mapping[str, str] = {
     "synthetic_novel": "{made}, none recited",
     "synthetic_weighting": "{made} + weighting",
     "real_balanced": "as many real rows",
+    "synthetic_corrected": "{made}, bias subtracted",
 }
 MADE = {"gpt4": "GPT-4", "synthetic": "synthetic"}
 DATASET_LABELS = {
@@ -87,11 +88,13 @@ def differences(axes: Axes, frame: pd.DataFrame, metric: str) -> None:
     window = _window(rows)
     for name, offset in zip(names, offsets, strict=True):
         marker, colour, face, label = CLASSIFIERS[name]
-        mine = rows[rows["classifier"] == name].set_index("arm").reindex(shown)
+        mine = rows[rows["classifier"] == name].set_index("arm")
+        has = np.array([arm in mine.index for arm in shown])  # not all classifiers take all arms
+        mine = mine.loc[[arm for arm in shown if arm in mine.index]]
         exact = mine["value"].to_numpy()
         value, ends = np.clip(exact, *window), np.clip(mine[["lower", "upper"]].T, *window)
         whiskers = np.stack([value - ends.loc["lower"], ends.loc["upper"] - value])
-        outside, height = value != exact, np.arange(len(shown)) + offset
+        outside, height = value != exact, np.flatnonzero(has) + offset
         whiskers[:, outside] = 0.0
         for at in np.flatnonzero(outside):
             axes.annotate(

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from opal.bridge.render import Block, Cell, Figure, Heading, Items, Paragraph, Table
-from opal.bridge.tabular.arms import ARMS, REFERENCE
+from opal.bridge.tabular.arms import ARMS, CORRECTED, REFERENCE
 from opal.bridge.tabular.classifiers import SoundSettings
 from opal.bridge.tabular.picture import CLASSIFIERS, arm_label
 from opal.bridge.tabular.verdict import verdict
@@ -43,8 +43,34 @@ def evaluations(frame: pd.DataFrame) -> list[dict[str, Any]]:
         base = {"dataset": dataset, "task": task, "classifier": classifier, "n_seeds": n_seeds}
         arms = [_arm(arm, rows[rows["arm"] == arm]) for arm in ARMS if (rows["arm"] == arm).any()]
         base |= {"n_real": int(rows["n_real"].iloc[0]), "verdict": verdict(rows)}
+        of_seeds = frame[(frame["setting"] == setting) & (frame["classifier"] == classifier)]
+        base["correction"] = _corrections(of_seeds)
         found.append({**base, "arms": arms})
     return found
+
+
+def _corrections(rows: pd.DataFrame) -> dict[str, Any] | None:
+    """The λ of each seed, in how many one above 0 was given up, and what changed; or None."""
+    mine = rows[rows["arm"] == CORRECTED]
+    if mine.empty:
+        return None
+    seeds = mine[mine["replicate"].notna() & (mine["metric"] == "balanced_error")]
+    change = mine[mine["metric"] == "balanced_error_difference_to_uncorrected"].iloc[0]
+    ends = {name: float(change[name]) for name in ("value", "std_error", "lower", "upper")}
+    return {"chosen": seeds["correction"].tolist(), "lost": int(seeds["lost"].sum()), **ends}
+
+
+def _corrected(entry: Mapping[str, Any]) -> Iterator[Block]:
+    """Which shares of the bias were subtracted, and what that changed."""
+    if (found := entry["correction"]) is None:
+        return
+    told, lost = ", ".join(f"{each:g}" for each in found["chosen"]), found["lost"]
+    given_up = f" In {lost} the fit had no minimum, and 0 is used." if lost else ""
+    yield Paragraph(
+        "Of the bias that is seen in the largest group, cross-validation subtracts, by seed: "
+        f"{told}.{given_up} Against the same rows without it, the balanced error changes: "
+        f"{_interval(found, '+')}."
+    )
 
 
 def _arm(arm: str, rows: pd.DataFrame) -> dict[str, Any]:
@@ -75,6 +101,7 @@ def page(
         yield Heading(_named(entry))
         yield Paragraph(f"{entry['n_real']} real training rows, {entry['n_seeds']} seeds.")
         yield _arms_table(entry)
+        yield from _corrected(entry)
     yield from _left_out(left_out, keys)
 
 
@@ -83,6 +110,7 @@ def summary(result: Mapping[str, Any]) -> Iterator[Block]:
     for entry in result["evaluations"]:
         yield Heading(_named(entry))
         yield _arms_table(entry, intervals=False)
+        yield from _corrected(entry)
     yield from _left_out(result["left_out"], result["keys"])
     yield Items([("", f"wrote {path}") for path in result["written"].values()])
     yield from _verdicts(result["evaluations"])

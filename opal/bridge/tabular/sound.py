@@ -140,7 +140,7 @@ def evaluate_rows(
     several = [datasets] if isinstance(datasets, Dataset) else datasets
     pairs = [(dataset, task) for dataset in several for task in dataset.tasks(tasks)]
     splits = {f"{d.name}/{task}": load_features(d, task) for d, task in pairs}
-    missing = {setting: left_out(each) for setting, each in splits.items()}
+    missing = {setting: left_out(each, classifiers) for setting, each in splits.items()}
     keys = {setting: next(iter(each.values())).dataset.keys for setting, each in splits.items()}
     if out is not None:
         writable_folder(out)
@@ -154,7 +154,8 @@ def evaluate_rows(
 class Outcome:
     """Errors of one seed: ``(n_test, arms)``, rows each arm added ``(arms,)``, and the split.
 
-    ``n_copied`` of the added rows equal a test row, ``(arms,)``.
+    ``n_copied`` of the added rows equal a test row, ``correction`` is λ, and ``lost`` is 1 where
+    one above 0 was given up for a fit without a minimum, ``(arms,)``.
     """
 
     seed: int
@@ -162,6 +163,8 @@ class Outcome:
     errors: np.ndarray
     n_added: np.ndarray
     n_copied: np.ndarray
+    correction: np.ndarray
+    lost: np.ndarray
 
 
 def evaluate(dataset: Dataset, task: str, classifier: str, settings: SoundSettings) -> pd.DataFrame:
@@ -173,7 +176,8 @@ def evaluate(dataset: Dataset, task: str, classifier: str, settings: SoundSettin
         ValueError: a table is unfit (see :func:`opal.bridge.tabular.splits.load`) or lacks a group.
     """
     splits = _arrays(load_features(dataset, task))
-    chosen = [arm for arm in ARMS if not any(arms.why_not(arm, d) for d in splits.values())]
+    several = splits.values()
+    chosen = [arm for arm in ARMS if not any(arms.why_not(arm, d, classifier) for d in several)]
     outcomes = [_seed(seed, data, chosen, classifier, settings) for seed, data in splits.items()]
     frame = pd.DataFrame(_rows(outcomes, chosen))
     frame["synthesizer"] = [_synthesizer(arm, dataset) for arm in frame["arm"]]
@@ -186,10 +190,19 @@ def evaluate(dataset: Dataset, task: str, classifier: str, settings: SoundSettin
     return records.validate(frame)
 
 
-def left_out(splits: Mapping[int, Split]) -> dict[str, str]:
-    """Arms that the tables do not allow, each with its reason."""
-    several = _arrays(splits).values()
-    return {arm: why for data in several for arm in ARMS if (why := arms.why_not(arm, data))}
+def left_out(
+    splits: Mapping[int, Split], classifiers: Sequence[str] = CLASSIFIERS
+) -> dict[str, str]:
+    """Arms that the tables, or some of the classifiers, do not allow, each with its reason."""
+    found: dict[str, str] = {}
+    for data in _arrays(splits).values():
+        for arm in ARMS:
+            reasons = {name: arms.why_not(arm, data, name) for name in classifiers}
+            told = [name for name, why in reasons.items() if why]
+            if told:
+                where = "" if len(told) == len(reasons) else f"for {' and '.join(told)}, "
+                found[arm] = f"{where}{reasons[told[0]]}"
+    return found
 
 
 def _arrays(splits: Mapping[int, Split]) -> dict[int, SplitArrays]:
@@ -201,7 +214,7 @@ def _seed(
 ) -> Outcome:
     """Row errors of every arm; arms that draw at random are averaged over their draws."""
     errors = np.zeros((len(data.test), len(chosen)))
-    added, copied = np.zeros((2, len(chosen)))
+    added, copied, correction, lost = np.zeros((4, len(chosen)))
     for arm in (arm for arm in chosen if arm not in MOVED):
         a = chosen.index(arm)
         moved = [chosen.index(each) for each, fit in MOVED.items() if fit == arm]
@@ -210,12 +223,13 @@ def _seed(
             key = (seed, ARMS.index(arm), draw)
             p, training = probabilities(classifier, arm, data, key, settings)
             errors[:, a] += ((p > 0.5) != data.test.y) / draws
+            correction[a], lost[a] = training.correction, training.lost
             added[[a, *moved]] = training.n_added.sum()
             copied[[a, *moved]] = data.tested(training.rows)[len(data.train) :].sum()
         if moved:
             free = arms.thresholds(training.rows, data.test, by_attribute=data.by_attribute)
             errors[:, moved] = ((p > free) != data.test.y)[:, None]
-    return Outcome(seed, data, errors, added, copied)
+    return Outcome(seed, data, errors, added, copied, correction, lost)
 
 
 def _synthesizer(arm: str, dataset: Dataset) -> str:
@@ -246,6 +260,10 @@ def _rows(outcomes: list[Outcome], chosen: list[str]) -> list[dict[str, Any]]:
         n_added = round(float(np.mean([o.n_added[a] for o in outcomes])))
         n_copied = float(np.mean([o.n_copied[a] for o in outcomes]))
         base = {**shared, "arm": arm, "n_oversampled": n_added, "n_copied": n_copied}
+        base |= {
+            name: float(np.mean([getattr(o, name)[a] for o in outcomes]))
+            for name in ("correction", "lost")
+        }
         rows += _aggregates(base, a, chosen, found)
         rows += [row for o in outcomes for row in _per_seed(base, a, o, names)]
     return rows
@@ -254,10 +272,16 @@ def _rows(outcomes: list[Outcome], chosen: list[str]) -> list[dict[str, Any]]:
 def _aggregates(
     base: dict[str, Any], arm: int, chosen: list[str], found: Mapping[str, metrics.Measured]
 ) -> Iterator[dict[str, Any]]:
-    """Each metric, and its paired differences to the free rules, with errors and intervals."""
+    """Each metric, and its paired differences to the free rules, with errors and intervals.
+
+    The corrected arm has one to the same rows without a correction.
+    """
+    held_against = dict(verdict.FREE)
+    if chosen[arm] == arms.CORRECTED:
+        held_against["difference_to_uncorrected"] = "synthetic_balanced"
     for metric, (values, influence) in found.items():
         pairs = {metric: (values[:, arm], influence[..., arm])}
-        for name, free in verdict.FREE.items():
+        for name, free in held_against.items():
             other = chosen.index(free)
             pairs[f"{metric}_{name}"] = (
                 values[:, arm] - values[:, other],
@@ -287,6 +311,7 @@ def _per_seed(
     group = outcome.data.test.group
     means = [float(outcome.errors[group == g, arm].mean()) for g in range(len(names))]
     shared = {**base, "replicate": outcome.seed, "n_oversampled": round(outcome.n_added[arm])}
+    shared |= {"correction": outcome.correction[arm], "lost": outcome.lost[arm]}
     shared |= {"lower": np.nan, "upper": np.nan, "n_replicates": 1}
     rows = [
         {**shared, "group": name, "metric": "error", "value": value}

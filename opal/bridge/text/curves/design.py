@@ -19,6 +19,9 @@ synthetic           + N texts, each with the weight of a real one
 synthetic_weighting the same texts, each group with the same total weight
 synthetic_alpha     weighting with weight 1 − α, and α on the added texts of each group;
                     ``α(N) = ρN/(n + ρN)``, where ρ is what an added text weighs in real ones
+synthetic_corrected the same, and the share λ of the weight of all added texts moves from those of
+                    the largest group to its real ones, which subtracts what the writer gets wrong
+                    there (:func:`opal.objective.corrected`)
 =================== ============================================================================
 """
 
@@ -38,7 +41,7 @@ from opal.bridge.text.classifiers import STRENGTH, ridge
 from opal.bridge.text.corpus import ATTRIBUTE, HUMAN, TextCorpus, leaks, made_from, stacked
 from opal.draws import as_key, named, on_host
 from opal.estimators.wide import WideFit, fit_wide
-from opal.objective import Design
+from opal.objective import Design, RowCounts, RowWeights, corrected
 from opal.synthesis.resample import Duplication
 
 SHARE = 0.5
@@ -46,10 +49,13 @@ MOST_TEST = 2000
 BLOCKS = 200
 """Blocks of test texts at most, whose influences records keep: enough to know a variance by."""
 BASELINES = ("raw", "threshold", "weighting", "duplication")
-ADDING = ("synthetic", "synthetic_weighting", "synthetic_alpha")
+CORRECTED = "synthetic_corrected"
+ADDING = ("synthetic", "synthetic_weighting", "synthetic_alpha", CORRECTED)
 REFERENCE = "weighting"
 RATIOS = (0.0, 0.1, 0.3, 1.0, 3.0)
 """ρ that are tried."""
+CORRECTIONS = (0.0, 0.3, 1.0)
+"""λ that are tried with each ρ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +162,9 @@ class WeightedRows:
     """What a rule is trained on."""
 
     rows: np.ndarray  # of the split's frame; a row may be there several times [n]
-    weights: np.ndarray  # ω > 0 [n]
+    weights: np.ndarray  # ω [n], not 0; those of added texts may be negative with a correction
     alpha: float = 0.0  # share of the weight that the objective's augmented part has
+    correction: float = 0.0  # λ
 
 
 def baseline(arm: str, data: SplitData, base: np.ndarray, rng: np.random.Generator) -> WeightedRows:
@@ -176,25 +183,39 @@ def baseline(arm: str, data: SplitData, base: np.ndarray, rng: np.random.Generat
 
 
 def adding(
-    arm: str, data: SplitData, base: np.ndarray, added: np.ndarray, ratio: float = 1.0
+    arm: str,
+    data: SplitData,
+    base: np.ndarray,
+    added: np.ndarray,
+    ratio: float = 1.0,
+    correction: float = 0.0,
 ) -> WeightedRows:
     """An arm of :data:`ADDING` with base texts [n] and added ones [N].
 
-    ``ratio`` is the ρ of ``synthetic_alpha``.
+    ``ratio`` is the ρ of ``synthetic_alpha`` and ``synthetic_corrected``, and ``correction`` the λ
+    of the latter.
     """
     rows = np.concatenate([base, added])
     if arm == "synthetic":
         return WeightedRows(rows, np.ones(len(rows)))
     if arm == "synthetic_weighting":
         return WeightedRows(rows, even(data.group[rows]))
-    return mixture(data, base, added, ratio * len(added) / (len(base) + ratio * len(added)))
+    alpha = ratio * len(added) / (len(base) + ratio * len(added))
+    return mixture(data, base, added, alpha, correction)
 
 
-def mixture(data: SplitData, base: np.ndarray, added: np.ndarray, alpha: float) -> WeightedRows:
-    """The objective of group weighting with α on the added texts."""
+def mixture(
+    data: SplitData, base: np.ndarray, added: np.ndarray, alpha: float, correction: float = 0.0
+) -> WeightedRows:
+    """The objective of group weighting with α on the added texts, and a correction λ of them."""
     rows = np.concatenate([base, added])
-    weights = mixed(data.group[base], data.group[added], alpha)
-    return WeightedRows(rows[weights > 0], weights[weights > 0], alpha)
+    weights = mixed(data.group[base], data.group[added], alpha, correction)
+    return WeightedRows(rows[weights != 0], weights[weights != 0], alpha, correction)
+
+
+def has_yardstick(data: SplitData, base: np.ndarray, added: np.ndarray) -> bool:
+    """Whether added texts are of the largest group too, where a correction sees their bias."""
+    return bool(np.isin(np.bincount(data.group[base]).argmax(), data.group[added]))
 
 
 def even(group: np.ndarray) -> np.ndarray:
@@ -202,12 +223,15 @@ def even(group: np.ndarray) -> np.ndarray:
     return mixed(group, np.empty(0, dtype=int), 0.0)
 
 
-def mixed(real: np.ndarray, added: np.ndarray, alpha: float) -> np.ndarray:
+def mixed(real: np.ndarray, added: np.ndarray, alpha: float, correction: float = 0.0) -> np.ndarray:
     """The objective's weights of real texts, then of added ones, of sum one [n + N].
 
     Every group that is present weighs the same; in it, real texts have 1 − α and added texts α of
-    the weight. Where a group lacks one kind, the other has all of it. ``real`` and ``added`` are
-    the groups of the texts [n], [N].
+    the weight, before the correction λ moves some of it in the largest one. Where a group lacks one
+    kind, the other has all of it. ``real`` and ``added`` are the groups of the texts [n], [N].
+
+    Raises:
+        ValueError: λ > 0, and no added text is of the largest group.
     """
     n_groups = 1 + int(max(real.max(initial=0), added.max(initial=0)))
     n, m = (np.bincount(each, minlength=n_groups) for each in (real, added))
@@ -216,6 +240,11 @@ def mixed(real: np.ndarray, added: np.ndarray, alpha: float) -> np.ndarray:
     for g in np.flatnonzero(n + m):
         share = alpha if n[g] and m[g] else float(n[g] == 0)
         weights[:, g] = _of_group(max(int(n[g]), 1), int(m[g]), share, n_present)
+    if correction:
+        none = np.zeros(n_groups)
+        rows = RowCounts(n.astype(float), none, m.astype(float))
+        weights = np.array(corrected(rows, RowWeights(weights[0], none, weights[1]), correction))
+        weights = weights[[0, 2]]
     return np.concatenate([weights[0][real], weights[1][added]])
 
 

@@ -21,7 +21,7 @@ from opal.bridge.resampling import crossed_influence, half_width
 from opal.bridge.text import published
 from opal.bridge.text.corpus import HUMAN, TextCorpus, corpus_of
 from opal.bridge.text.curves import design, measures, train
-from opal.bridge.text.curves.design import ADDING, REFERENCE, SplitData
+from opal.bridge.text.curves.design import ADDING, CORRECTED, REFERENCE, SplitData
 from opal.bridge.text.curves.measures import Measure
 from opal.bridge.text.curves.train import Trained
 from opal.bridge.text.encoders import WORDS, Features, encoder
@@ -81,7 +81,8 @@ def evaluate(corpus: TextCorpus, seed: int, settings: CurveSettings) -> pd.DataF
     """Records of one seed: each metric of each arm, and its differences.
 
     ``METRIC_difference`` is to group weighting, ``METRIC_to_human`` to as many human texts in the
-    same arm. ``std_error`` is the standard error over test texts, paired for differences, and
+    same arm, and ``METRIC_to_uncorrected`` that of ``synthetic_corrected`` to ``synthetic_alpha``.
+    ``std_error`` is the standard error over test texts, paired for differences, and
     ``influence`` the change by each block of them, which is the same block in all seeds.
 
     Raises:
@@ -266,11 +267,11 @@ def _trained(
     data: SplitData, known: Features, seed: int, settings: CurveSettings
 ) -> tuple[list[Trained], float]:
     strength = settings.strength or train.tune_strength(data, known, seed, n_folds=settings.folds)
-    ratios = train.tune_alpha(data, known, seed, n_folds=settings.folds, strength=strength)
+    tuned = train.tune_weights(data, known, seed, n_folds=settings.folds, strength=strength)
     trainer = train.Trainer(data, known, seed, strength)
     trained = [
         *train.alone(trainer),
-        *train.grown(trainer, ratios, settings.sizes),
+        *train.grown(trainer, tuned, settings.sizes),
         *train.pilot(trainer, settings.sizes),
         *train.purchases(trainer, settings.sizes),
     ]
@@ -284,6 +285,10 @@ def _references(each: Trained, trained: Sequence[Trained]) -> dict[str, Mapping[
         alike = (each.arm, HUMAN, each.added)
         same = [t.measured for t in trained if (t.arm, t.writer, t.added) == alike]
         found |= {"to_human": same[0]} if same else {}
+    if each.arm == CORRECTED:
+        plain = ("synthetic_alpha", each.writer, each.added)
+        same = [t.measured for t in trained if (t.arm, t.writer, t.added) == plain]
+        found |= {"to_uncorrected": same[0]}
     return found
 
 

@@ -13,9 +13,12 @@ import pandas as pd
 
 from opal import plotting, records, validation
 from opal.bridge import render
+from opal.bridge.render import between, signed
 from opal.bridge.text.corpus import HUMAN, TextCorpus
 from opal.bridge.text.curves import picture
+from opal.bridge.text.curves.design import CORRECTED
 from opal.bridge.text.curves.evaluate import AGAINST, TRIED, CurveSettings, evaluate, summary
+from opal.bridge.text.curves.exchange import METRIC, most_added
 from opal.bridge.text.curves.measures import METRICS
 from opal.bridge.text.curves.plan import comparison
 from opal.bridge.text.curves.verdict import sentence
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _HEADS = ("macro-F1", "balanced error", "worst error", "log loss", "calibration error")
+_TO_UNCORRECTED = f"{METRIC}_to_uncorrected"
 Row = Mapping[str, Any]
 Progress = Callable[[int, int], None]
 
@@ -75,6 +79,7 @@ class Evaluation:
             "settings": dict(self.settings),
             "arms": _arms(self.records),
             "sources": [_plain(row) for row in self._compared.to_dict("records")],
+            "corrections": corrections(self.records),
             "notes": {corpus: list(said) for corpus, said in self.notes.items() if said},
         }
 
@@ -120,6 +125,7 @@ def blocks(result: Mapping[str, Any]) -> list[render.Block]:
     shown: list[render.Block] = [_arm_table(result["arms"]), _worth_table(sources)]
     shown += [_plan_table(bought)] if bought else []
     shown += [render.Paragraph(note) for note in _notes(sources)]
+    shown += [render.Paragraph(_correction(row)) for row in result.get("corrections", ())]
     if told := result.get("notes"):
         every = [(corpus, note) for corpus, notes in told.items() for note in notes]
         shown += [render.Heading("What to know of these texts", 3), render.Items(every)]
@@ -148,6 +154,50 @@ def _arms(frame: pd.DataFrame) -> list[dict[str, Any]]:
         }
         found.append(dict(zip([*rule, "added"], key, strict=True)) | {"metrics": metrics})
     return found
+
+
+def corrections(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The λ of ``synthetic_corrected`` in each draw, and what the correction changes.
+
+    A row for each corpus, encoder and writer, people apart, with the most texts that all draws
+    have. ``corrections`` is empty where the arm does not exist, ``lost`` says in how many draws a
+    λ > 0 was given up, and ``change`` is the balanced error less that of ``synthetic_alpha``.
+    """
+    made = (frame["source"] == "data") & (frame["group"] == "all") & (frame["added"] > 0)
+    made &= frame["metric"].isin((METRIC, _TO_UNCORRECTED)) & (frame["synthesizer"] != HUMAN)
+    found = []
+    for key, rows in frame[made].groupby(["setting", "encoder", "synthesizer"], sort=False):
+        said: dict[str, Any] = dict(zip(("setting", "encoder", "source"), key, strict=True))
+        own = rows[(rows["arm"] == CORRECTED) & (rows["metric"] == _TO_UNCORRECTED)]
+        said |= {"corrections": [], "lost": 0, "change": None}
+        if len(own):
+            own = own[own["added"] == most_added(own.rename(columns={"replicate": "seed"}))]
+            said |= {"corrections": own["correction"].tolist(), "lost": int(own["lost"].sum())}
+            (row,) = summary(own).to_dict("records") if len(own) > 1 else ({},)
+            said |= {"added": int(own["added"].iloc[0])}
+            ends = [row.get("lower"), row.get("upper")]
+            said |= {"change": {"estimate": row["value"], "ci": ends}} if row else {}
+        found.append(said)
+    return found
+
+
+def _correction(row: Row) -> str:
+    """Which λ were chosen, and what that changed, or why there is no corrected arm."""
+    chosen, lost, named = row["corrections"], row["lost"], f"{_named(row)}: "
+    if not chosen:
+        return (
+            f"{named}no {CORRECTED}: none of its texts is of the largest class, where alone there "
+            "are real ones enough to see a bias. Write texts of every class."
+        )
+    n, taken = len(chosen), sum(each > 0 for each in chosen)
+    given_up = f" In {lost} draws the fit had no minimum, and 0 is used." if lost else ""
+    if not taken:
+        return f"{named}{CORRECTED} is synthetic_alpha: its λ is 0 in all {n} draws.{given_up}"
+    said = f"{named}{CORRECTED} has λ > 0 in {taken} of {n} draws, {np.mean(chosen):.2f} on average"
+    if (change := row["change"]) is None:
+        return f"{said}.{given_up}"
+    changed = f"{signed(change['estimate'])} {between(*change['ci'])}"
+    return f"{said}, which changes the balanced error of synthetic_alpha by {changed}.{given_up}"
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:

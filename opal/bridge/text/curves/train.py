@@ -6,15 +6,15 @@
   (:mod:`opal.bridge.text.curves.plan`).
 - Purchases that a plan may recommend, really trained: what it promises is held against them. Their
   sizes lie beyond the pilot's, at weights between which a plan may choose.
-- The penalty, and what an added text weighs, by folds of the base texts
-  (:func:`opal.bridge.text.curves.design.folds`).
+- The penalty, what an added text weighs, and the share of its writer's bias that is subtracted, by
+  folds of the base texts (:func:`opal.bridge.text.curves.design.folds`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from opal.bridge.text.curves import design
 from opal.bridge.text.curves.design import (
     ADDING,
     BASELINES,
+    CORRECTED,
+    CORRECTIONS,
     RATIOS,
     SplitData,
     TuningFold,
@@ -63,6 +65,7 @@ class Trained:
     ratio: float  # ρ of its weights; not a number for other arms
     rule: WideFit  # the fitted rule
     measured: Mapping[str, Measure]  # every metric
+    lost: bool = False  # whether λ > 0 was chosen, and given up for a fit without a minimum
 
     @classmethod
     def of(
@@ -107,6 +110,8 @@ class Trained:
             "alpha": self.training.alpha,
             "added": self.added,
             "rho": self.ratio,
+            "correction": self.training.correction,
+            "lost": self.lost,
             "n_each": effective[0],
             "total": effective[1] * len(np.unique(data.group[self.training.rows])),
         }
@@ -186,24 +191,65 @@ def alone(trainer: Trainer) -> Iterator[Trained]:
         yield trainer.rule(arm, design.baseline(arm, trainer.data, trainer.data.base, rng))
 
 
-def grown(trainer: Trainer, ratios: Mapping[str, float], sizes: Sequence[int]) -> Iterator[Trained]:
+class TunedWeights(NamedTuple):
+    """What the texts of a writer weigh, by their least loss on held-out base texts."""
+
+    ratio: float  # ρ without a correction
+    corrected_ratio: float  # ρ with one
+    correction: float  # its λ; 0 declines it, and both ρ are the same
+
+
+def grown(
+    trainer: Trainer, tuned: Mapping[str, TunedWeights], sizes: Sequence[int]
+) -> Iterator[Trained]:
     """The arms that add texts, at every size; each fit begins where the last size's ended.
 
-    ``ratios`` are the ρ of ``synthetic_alpha``, by writer.
+    ``tuned`` are the weights of each writer.
     """
     data = trainer.data
     for writer, order in data.added.items():
+        own = tuned[writer]
+        found: list[Trained] = []
         for arm in ADDING:
+            if arm == CORRECTED:
+                yield from _corrected(trainer, own, found) if writer != HUMAN else ()
+                continue
             rule: WideFit | None = None
+            found = []
             for size in sorted(set(sizes)):
                 if size > len(order):
                     continue
-                own = ratios[writer] if arm == "synthetic_alpha" else np.nan
-                training = design.adding(arm, data, data.base, order[:size], own)
+                ratio = own.ratio if arm == "synthetic_alpha" else np.nan
+                training = design.adding(arm, data, data.base, order[:size], ratio)
                 start = rule if training.alpha or arm != "synthetic_alpha" else None
-                found = trainer.rule(arm, training, writer, size, ratio=own, start=start)
-                rule = found.rule
-                yield found
+                each = trainer.rule(arm, training, writer, size, ratio=ratio, start=start)
+                rule = each.rule
+                found.append(each)
+                yield each
+
+
+def _corrected(
+    trainer: Trainer, tuned: TunedWeights, plain: Sequence[Trained]
+) -> Iterator[Trained]:
+    """The corrected arm at the sizes of ``synthetic_alpha``, whose rules are given.
+
+    It is theirs where the correction is declined, or leaves no minimum; and it does not exist where
+    the writer has no texts of the largest group.
+    """
+    data = trainer.data
+    for each in plain:
+        added = data.added[each.writer][: each.added]
+        if not design.has_yardstick(data, data.base, added):
+            continue
+        found = replace(each, arm=CORRECTED)
+        if tuned.correction:
+            weights = (tuned.corrected_ratio, tuned.correction)
+            training = design.adding(CORRECTED, data, data.base, added, *weights)
+            fitted = trainer.rule(
+                CORRECTED, training, each.writer, each.added, ratio=weights[0], start=each.rule
+            )
+            found = replace(found, lost=True) if fitted.rule.lost else fitted
+        yield found
 
 
 def pilot(trainer: Trainer, sizes: Sequence[int]) -> Iterator[Trained]:
@@ -250,18 +296,19 @@ def tune_strength(data: SplitData, features: Features, seed: int, *, n_folds: in
     return float(STRENGTHS[int(np.argmin(losses))])
 
 
-def tune_alpha(
+def tune_weights(
     data: SplitData, features: Features, seed: int, *, n_folds: int, strength: float
-) -> Mapping[str, float]:
-    """The ρ of least balanced log loss on held-out base texts, for each writer.
+) -> Mapping[str, TunedWeights]:
+    """The ρ, and the ρ and λ, of least balanced log loss on held-out base texts, by writer.
 
     A text that was made from a held-out one, or equals it, is not trained on. At most
-    :data:`MOST_ADDED` texts of a writer are added; ρ = 0 is weighting.
+    :data:`MOST_ADDED` texts of a writer are added; ρ = 0 is weighting. A λ whose fit loses its
+    minimum in a fold is not chosen.
 
     Raises:
         ValueError: too few base texts for the folds.
     """
-    losses = {name: np.zeros(len(RATIOS)) for name in data.added}
+    losses = {name: np.zeros((len(RATIOS), len(CORRECTIONS))) for name in data.added}
     for fold in folds(data, n_folds, seed):
         alone = None
         for name in data.added:
@@ -270,15 +317,48 @@ def tune_alpha(
             rule: WideFit | None = None
             for index, ratio in enumerate(RATIOS):
                 if ratio == 0 and alone is not None:
-                    losses[name][index] += alone
+                    losses[name][index] += [alone, *(np.inf for _ in CORRECTIONS[1:])]
                     continue
                 training = design.adding("synthetic_alpha", data, fold.base, added, ratio)
                 x = features.given(training.rows)
                 rule = design.fit_rule(data, x, training, strength=strength, start=rule)
                 risk = _risk(data, x, fold, rule)
-                losses[name][index] += risk
+                losses[name][index, 0] += risk
                 alone = risk if ratio == 0 else alone
-    return {name: float(RATIOS[int(np.argmin(loss))]) for name, loss in losses.items()}
+                losses[name][index, 1:] += (
+                    _corrected_risks(data, x, fold, added, ratio, strength, rule)
+                    if ratio and name != HUMAN
+                    else np.inf
+                )
+    return {name: _least(loss) for name, loss in losses.items()}
+
+
+def _corrected_risks(
+    data: SplitData,
+    x: Any,
+    fold: TuningFold,
+    added: np.ndarray,
+    ratio: float,
+    strength: float,
+    start: WideFit,
+) -> list[float]:
+    """The held-out loss of each λ > 0; infinite where there is no yardstick or no minimum."""
+    found = []
+    for correction in CORRECTIONS[1:]:
+        risk = np.inf
+        if design.has_yardstick(data, fold.base, added):
+            training = design.adding(CORRECTED, data, fold.base, added, ratio, correction)
+            start = design.fit_rule(data, x, training, strength=strength, start=start)
+            risk = np.inf if start.lost else _risk(data, x, fold, start)
+        found.append(risk)
+    return found
+
+
+def _least(losses: np.ndarray) -> TunedWeights:
+    """The weights of least loss, of each ρ and λ; of equal ones, the smallest."""
+    ratio, correction = np.unravel_index(np.argmin(losses), losses.shape)
+    plain = RATIOS[int(np.argmin(losses[:, 0]))]
+    return TunedWeights(plain, RATIOS[int(ratio)], CORRECTIONS[int(correction)])
 
 
 def _harmonic(group: np.ndarray) -> float:
