@@ -18,7 +18,7 @@ from opal.draws import as_key, named, replicate_keys
 from opal.estimators import fit_logistic, fit_ridge, move_to_balance
 from opal.losses import Loss
 from opal.objective import Design, PoweredWeights, PredictionPowered, RowWeights, require_setting
-from opal.settings.groups import Sample, validate_count, validate_counts
+from opal.settings.groups import Sample, joined, validate_count, validate_counts
 from opal.settings.law import TrueLaw, require_pytree
 from opal.settings.setting import Setting
 from opal.synthesis.synthesizer import Synthesizer
@@ -257,14 +257,10 @@ def _bytes_each(dim: int, design: AnyDesign) -> int:
 
 def _require_memory(dim: int, design: AnyDesign, n_replicates: int) -> None:
     """Check that a replicate's rows, and the rules of all, can be held."""
-    powered = isinstance(design, PredictionPowered)
-    kind = "n_unlabelled" if powered else "n_augmented"
-    added = f"{kind} = {getattr(design, kind)}"
     n_rows = design.n_rows
     memory.require(
         8.0 * n_rows * (dim + 1),
-        f"{n_rows:.3g} rows of {dim} columns, which is one replicate of {added} and counts = "
-        f"{design.counts},",
+        f"{n_rows:.3g} rows of {dim} columns, which is one replicate of {design},",
         "Lower them; predict() needs no rows",
     )
     memory.require(
@@ -453,12 +449,7 @@ def generator_rows(
         return real
     unseen = tuple(n - k for n, k in zip(counts, shared, strict=True))
     own = law.sample(unseen, key=named(key, "generator"))
-
-    def joined(first: Array, others: Array) -> Array:
-        pairs = [(first[real.rows(g)][:k], others[own.rows(g)]) for g, k in enumerate(shared)]
-        return jnp.concatenate([part for pair in pairs for part in pair])
-
-    return Sample(joined(real.x, own.x), joined(real.y, own.y), counts)
+    return joined(real.within((0,) * len(shared), shared), own)
 
 
 def fit(
