@@ -257,10 +257,14 @@ def _bytes_each(dim: int, design: AnyDesign) -> int:
 
 def _require_memory(dim: int, design: AnyDesign, n_replicates: int) -> None:
     """Check that a replicate's rows, and the rules of all, can be held."""
+    powered = isinstance(design, PredictionPowered)
+    kind = "n_unlabelled" if powered else "n_augmented"
+    added = f"{kind} = {getattr(design, kind)}"
     n_rows = design.n_rows
     memory.require(
         8.0 * n_rows * (dim + 1),
-        f"{n_rows:.3g} rows of {dim} columns, which is one replicate of {design},",
+        f"{n_rows:.3g} rows of {dim} columns, which is one replicate of {added} and counts = "
+        f"{design.counts},",
         "Lower them; predict() needs no rows",
     )
     memory.require(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,11 +16,12 @@ from opal.objective import Design
 from opal.settings.finite import FiniteLaw
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Sample
+from opal.settings.law import Law
 from opal.simulation import fit, generator_rows, map_in_chunks
 from opal.synthesis.generations import Generations
 
-_AT_ONCE = 32
-Metrics = dict[str, Float[Array, " k"]]
+_AT_ONCE, _FITTED_AT_ONCE = 256, 16
+Metrics = dict[str, Float[Array, ""]]
 
 
 def measured(
@@ -37,66 +39,82 @@ def measured(
         truth: law of the seeds.
         generations: what is fitted to them.
         n_seeds: real rows of each group, of which the first generation sees the first ones.
-        measure: of the truth and of the laws of K generations, whose leaves are stacked.
+        measure: of the truth and of a generation's law.
         key: seed of the replicates.
         n_replicates: R.
     """
-
-    @jax.jit
-    def of_replicates(keys: Key[Array, " r"]) -> Metrics:
-        def replicate(key: Key[Array, ""]) -> Metrics:
-            seeds = truth.sample((n_seeds,) * len(truth.groups), key=named(key, "real"))
-            return measure(truth, _stacked(generations, seeds, truth.groups, key=key))
-
-        found: Metrics = map_in_chunks(replicate, keys, _AT_ONCE)
-        return found
-
+    counts = (n_seeds,) * len(truth.groups)
+    found: list[dict[str, np.ndarray]] = []
     with jax.enable_x64(True):
-        found = of_replicates(replicate_keys(as_key(key), jnp.arange(n_replicates)))
-        return {name: np.asarray(values) for name, values in found.items()}
+        for keys in _chunks(key, n_replicates):
+            seeds = jax.vmap(lambda k: _rows(truth, counts, k))(keys)
+            laws = _laws(generations, seeds, truth.groups, keys)
+            each = jax.device_get([_measured(truth, law, measure) for law in laws])
+            found.append({name: np.stack([e[name] for e in each], axis=1) for name in each[0]})
+    return {k: np.concatenate([part[k] for part in found])[:n_replicates] for k in found[0]}
 
 
-def _stacked(generations: Generations, seeds: Sample, groups: Any, *, key: Key[Array, ""]) -> Any:
-    """The laws of all generations as one, whose leaves have an axis more [K, …]."""
-    laws = generations.laws(seeds, groups, key=named(key, "fit"))
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *laws)
+def _chunks(key: int, n_replicates: int) -> Iterator[Key[Array, " r"]]:
+    """Keys of the replicates and of a few more, in chunks of one size: compiled once for all."""
+    n_chunks = -(-n_replicates // _AT_ONCE)
+    size = -(-n_replicates // (n_chunks * _FITTED_AT_ONCE)) * _FITTED_AT_ONCE
+    for chunk in range(n_chunks):
+        yield replicate_keys(as_key(key), jnp.arange(chunk * size, (chunk + 1) * size))
+
+
+def _laws(generations: Generations, seeds: Sample, groups: Any, keys: Any) -> tuple[Law, ...]:
+    """The laws of all generations, each of all replicates; not compiled as one."""
+
+    def replicate(seeds: Sample, key: Key[Array, ""]) -> tuple[Law, ...]:
+        return generations.laws(seeds, groups, key=named(key, "fit"))
+
+    found: tuple[Law, ...] = jax.vmap(replicate)(seeds, keys)
+    return found
+
+
+@partial(jax.jit, static_argnames="counts")
+def _rows(law: Any, counts: tuple[int, ...], key: Key[Array, ""]) -> Sample:
+    rows: Sample = law.sample(counts, key=named(key, "real"))
+    return rows
+
+
+@partial(jax.jit, static_argnames="measure")
+def _measured(truth: Any, laws: Any, measure: Callable[[Any, Any], Metrics]) -> Metrics:
+    return jax.vmap(measure, in_axes=(None, 0))(truth, laws)
 
 
 def of_gaussians(truth: GaussianLaw, made: GaussianLaw) -> Metrics:
-    """Errors of means, covariances, volumes, and KL(P‖Q) of fitted Gaussians [K] each.
+    """Errors of mean and covariance, log volume, and KL(P‖Q) of a fitted Gaussian.
 
     In the coordinates in which the truth of each group is standard normal.
     """
     d = truth.dim
-    whiten = np.linalg.inv(np.linalg.cholesky(np.asarray(truth.covariances)[:, 0]))
-    apart = jnp.einsum("gij,kgj->kgi", whiten, made.means[:, :, 0] - truth.means[None, :, 0])
-    spread = jnp.einsum("gij,kgjl,gml->kgim", whiten, made.covariances[:, :, 0], whiten)
-    factor = jnp.linalg.cholesky(spread)
-    both = jnp.concatenate([jnp.broadcast_to(jnp.eye(d), spread.shape), apart[..., None]], axis=-1)
-    squares = jnp.sum(jax.scipy.linalg.solve_triangular(factor, both, lower=True) ** 2, axis=(2, 3))
-    volume = 2 * jnp.log(jnp.diagonal(factor, axis1=2, axis2=3)).sum(axis=2)
-    metrics = {
-        "mean_error": jnp.sum(apart**2, axis=2) / d,
-        "covariance": jnp.trace(spread, axis1=2, axis2=3) / d,
-        "log_volume": volume,
-        "kl": (squares - d + volume) / 2,
+    root = jnp.linalg.cholesky(jnp.asarray(truth.covariances)[:, 0])
+    whiten = jax.vmap(partial(jax.scipy.linalg.solve_triangular, lower=True))
+    apart = whiten(root, (made.means - truth.means).swapaxes(1, 2))
+    factor = whiten(root, jnp.linalg.cholesky(made.covariances[:, 0]))  # of the whitened covariance
+    inverse = whiten(factor, jnp.concatenate([jnp.broadcast_to(jnp.eye(d), factor.shape), apart], 2))
+    volume = 2 * jnp.log(jnp.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+    return {
+        "mean_error": jnp.mean(apart**2),
+        "covariance": jnp.sum(factor**2, axis=(1, 2)).mean() / d,
+        "log_volume": volume.mean(),
+        "kl": (jnp.sum(inverse**2, axis=(1, 2)) - d + volume).mean() / 2,
     }
-    return {name: values.mean(axis=1) for name, values in metrics.items()}
 
 
 def of_tokens(truth: FiniteLaw, made: FiniteLaw) -> Metrics:
-    """Of laws of tokens [K] each: how equal two draws are, how far from the truth, what is lost.
+    """Of a law of tokens: how equal two draws are, how far from the truth, what is lost.
 
     Of the divergences, KL(P‖Q) is infinite where a token has no probability.
     """
-    p, q = jnp.asarray(truth.table).sum(axis=2)[None], made.table.sum(axis=3)
-    metrics = {
-        "sum_of_squares": jnp.sum(q**2, axis=2),
-        "chi_square": jnp.sum((q - p) ** 2 / p, axis=2),
-        "kl": jnp.sum(p * jnp.log(p / q), axis=2),
-        "lost": jnp.mean(q == 0, axis=2),
+    p, q = jnp.asarray(truth.table).sum(axis=2), made.table.sum(axis=2)
+    return {
+        "sum_of_squares": jnp.sum(q**2, axis=1).mean(),
+        "chi_square": jnp.sum((q - p) ** 2 / p, axis=1).mean(),
+        "kl": jnp.sum(p * jnp.log(p / q), axis=1).mean(),
+        "lost": jnp.mean(q == 0),
     }
-    return {name: values.mean(axis=1) for name, values in metrics.items()}
 
 
 def trained_excess(
@@ -123,43 +141,49 @@ def trained_excess(
     """
     generations = design.synthesizer
     assert isinstance(generations, Generations)
-    weights = _weights(design, alphas)
+    fitted, weights = (design.n_fitted, design.n_in_training), _weights(design, alphas)
+    found = []
     with jax.enable_x64(True):
         least = law.group_risk(law.optimum(design.loss), design.loss).mean()
+        for keys in _chunks(key, n_replicates):
+            real = jax.vmap(lambda k: _rows(law, design.counts, k))(keys)
+            seeds = jax.vmap(lambda rows, k: _seeds(law, rows, fitted, k))(real, keys)
+            laws = _laws(generations, seeds, law.groups, keys)
+            risks = [_risks(law, laws[k - 1], real, weights, keys, design.n_augmented) for k in which]
+            found.append(np.stack([risk - least for risk in risks], axis=1))
+    return np.concatenate(found)[:n_replicates]
 
-    def replicate(key: Key[Array, ""]) -> Float[Array, "k a"]:
-        real = law.sample(design.counts, key=named(key, "real"))
-        seeds = generator_rows(law, real, (design.n_fitted, design.n_in_training), key=key)
-        made = _stacked(generations, seeds, law.groups, key=key)
-        chosen = jax.tree.map(lambda leaf: leaf[np.array(which) - 1], made)
 
-        def of_generation(one: GaussianLaw) -> Float[Array, " a"]:
-            rows = one.sample((design.n_augmented,) * design.n_groups, key=named(key, "augment"))
-            x, y = jnp.concatenate([real.x, rows.x]), jnp.concatenate([real.y, rows.y])
-            both = Sample(x, y, (len(x),))
+@partial(jax.jit, static_argnames="fitted")
+def _seeds(law: Any, real: Sample, fitted: Any, key: Key[Array, ""]) -> Sample:
+    return generator_rows(law, real, fitted, key=key)
 
-            def of_weights(each: Float[Array, " n"]) -> Float[Array, ""]:
-                theta, _ = fit(
-                    *(both, each),
-                    n_classes=law.n_classes,
-                    ridge=np.zeros(()),
-                    loss=design.loss,
-                    balanced=False,
-                )
-                return law.group_risk(theta, design.loss).mean() - least
 
-            return jax.lax.map(of_weights, weights)
+@partial(jax.jit, static_argnames="n_augmented")
+def _risks(
+    law: GaussianLaw,
+    made: Any,
+    real: Sample,
+    weights: Float[Array, "a n"],
+    keys: Key[Array, " r"],
+    n_augmented: int,
+) -> Float[Array, "r a"]:
+    """Balanced logistic risks of rules on real rows and on rows of a generation."""
 
-        found: Float[Array, "k a"] = jax.lax.map(of_generation, chosen)
-        return found
+    def replicate(given: tuple[Any, Sample, Key[Array, ""]]) -> Float[Array, " a"]:
+        made, real, key = given
+        rows = made.sample((n_augmented,) * len(law.groups), key=named(key, "augment"))
+        x, y = jnp.concatenate([real.x, rows.x]), jnp.concatenate([real.y, rows.y])
+        options = {"n_classes": law.n_classes, "loss": "logistic", "balanced": False}
 
-    @jax.jit
-    def of_replicates(keys: Key[Array, " r"]) -> Float[Array, "r k a"]:
-        found: Float[Array, "r k a"] = map_in_chunks(replicate, keys, _AT_ONCE)
-        return found
+        def risk(each: Float[Array, " n"]) -> Float[Array, ""]:
+            theta, _ = fit(Sample(x, y, (len(x),)), each, ridge=np.zeros(()), **options)
+            return law.group_risk(theta).mean()
 
-    with jax.enable_x64(True):
-        return np.asarray(of_replicates(replicate_keys(as_key(key), jnp.arange(n_replicates))))
+        return jax.lax.map(risk, weights)
+
+    found: Float[Array, "r a"] = map_in_chunks(replicate, (made, real, keys), _FITTED_AT_ONCE)
+    return found
 
 
 def _weights(design: Design, alphas: Sequence[float]) -> np.ndarray:

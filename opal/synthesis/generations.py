@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from opal.settings.groups import Group, Sample, joined, validate_count
 from opal.settings.law import Law
-from opal.synthesis.synthesizer import Synthesizer, require_seeds
+from opal.synthesis.synthesizer import Synthesizer, TooFewSeeds, require_seeds
 
 
 @jax.tree_util.register_dataclass
@@ -67,45 +67,59 @@ class Generations:
     def laws(
         self, seeds: Sample, groups: tuple[Group, ...], *, key: Key[Array, ""]
     ) -> tuple[Law, ...]:
-        """The laws of all generations, as :meth:`fit` has the last."""
+        """The laws of all generations, as :meth:`fit` has the last.
+
+        Each step is compiled by itself: inside ``jax.vmap`` alone generations of as many rows share
+        what was compiled, inside ``jax.jit`` they do not.
+        """
         require_seeds(seeds, groups, self.min_seeds, self.name)
-        none, fresh = (0,) * len(groups), (self.n_fresh,) * len(groups)
-        later = self.n_generations - 1
-        ends = [tuple(n - k * self.n_fresh for n in seeds.counts) for k in range(later, -1, -1)]
-        joining = [seeds.within(start, fresh) for start in ends[:-1]]
-        kept = seeds.within(none, ends[0])
-        found: list[Law] = [self.maker.fit(kept, groups, key=jax.random.fold_in(key, 0))]
-        # Where all rows are replaced every generation after the second is compiled as one.
-        alone = later if self.accumulated else min(later, 1)
-        for index in range(alone):
-            rows = self._next_rows(found[-1], joining[index], index, key=key)
-            kept = joined(kept, rows) if self.accumulated else rows
-            found.append(self._next_law(kept, groups, index, key=key))
-        if alone == later:
-            return tuple(found)
-
-        def step(law: Law, one: tuple[Array, Sample]) -> tuple[Law, Law]:
-            rows = self._next_rows(law, one[1], one[0], key=key)
-            made = self._next_law(rows, groups, one[0], key=key)
-            return made, made
-
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *joining[alone:])
-        _, laws = jax.lax.scan(step, found[-1], (jnp.arange(alone, later), stacked))
-        split = [jax.tree.map(lambda leaf, at=at: leaf[at], laws) for at in range(later - alone)]
-        return (*found, *split)
-
-    def _next_rows(
-        self, law: Law, fresh: Sample, index: int | Array, *, key: Key[Array, ""]
-    ) -> Sample:
-        """Fresh rows, and those that a generation draws for the next."""
-        counts = (self.n_synthetic,) * len(fresh.counts)
-        return joined(fresh, law.sample(counts, key=jax.random.fold_in(key, 2 * index + 1)))
-
-    def _next_law(
-        self, rows: Sample, groups: tuple[Group, ...], index: int | Array, *, key: Key[Array, ""]
-    ) -> Law:
-        return self.maker.fit(rows, groups, key=jax.random.fold_in(key, 2 * index + 2))
+        none, fresh, drawn = ((n,) * len(groups) for n in (0, self.n_fresh, self.n_synthetic))
+        later = range(self.n_generations - 1)
+        kept_back = self.n_fresh * len(later)
+        first = tuple(n - kept_back for n in seeds.counts)
+        try:
+            law, rows = _fitted(self.maker, (seeds.within(none, first),), groups, key, 0)
+        except TooFewSeeds as error:
+            remedy = "lower n_fresh" if kept_back else ""
+            require_seeds(seeds, groups, error.minimum + kept_back, self.name, remedy=remedy)
+            raise
+        laws = [law]
+        for k in later:
+            joining = seeds.within(tuple(n + k * self.n_fresh for n in first), fresh)
+            new = _next_rows(law, joining, drawn, key, 2 * k + 1)
+            parts = (rows, new) if self.accumulated else (new,)
+            try:
+                law, rows = _fitted(self.maker, parts, groups, key, 2 * k + 2)
+            except TooFewSeeds as error:
+                raise ValueError(
+                    f"{self.name} fits later generations to n_synthetic + n_fresh = "
+                    f"{self.n_synthetic + self.n_fresh} rows of each group, and {self.maker.name} "
+                    f"needs at least {error.minimum}. Raise n_synthetic."
+                ) from error
+            laws.append(law)
+        return tuple(laws)
 
     def population(self, truth: Law) -> None:
         """None: :mod:`opal.theory.generations` follows the generations one by one."""
         del truth
+
+
+@partial(jax.jit, static_argnames="groups")
+def _fitted(
+    maker: Synthesizer,
+    parts: tuple[Sample, ...],
+    groups: tuple[Group, ...],
+    key: Key[Array, ""],
+    index: int | Array,
+) -> tuple[Law, Sample]:
+    """The law that is fitted to all parts, and their rows."""
+    rows = joined(*parts)
+    return maker.fit(rows, groups, key=jax.random.fold_in(key, index)), rows
+
+
+@partial(jax.jit, static_argnames="counts")
+def _next_rows(
+    law: Law, fresh: Sample, counts: tuple[int, ...], key: Key[Array, ""], index: int | Array
+) -> Sample:
+    """Fresh rows, and those that a generation draws for the next."""
+    return joined(fresh, law.sample(counts, key=jax.random.fold_in(key, index)))

@@ -9,18 +9,21 @@ moments follow recursions that hold exactly at every size.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from scipy import special, stats
 
-from opal.objective import GeneratorRows
+from opal.losses import Loss
+from opal.objective import GeneratorRows, RowCounts, RowWeights
 from opal.settings.groups import require_finite, validate_count, validate_number
-from opal.theory.asymptotics import Asymptotics, asymptotics
+from opal.settings.law import SmoothTruth
 from opal.theory.estimator import check_groups, synthetic_rows, truth_of
-from opal.theory.seeds import shares
+from opal.theory.seeds import gradient_covariance, shares
 
 if TYPE_CHECKING:
     from opal.objective import Design
@@ -313,8 +316,8 @@ def _count_chains(
 
 def after_generations(
     setting: Setting, design: Design, training: RecursiveTraining, generation: int | None
-) -> Asymptotics:
-    """Expand a rule whose synthetic rows a later generation drew, to order 1/n (17.15).
+) -> float:
+    """Excess risk of a rule whose synthetic rows a later generation drew, to order 1/n (17.15).
 
     Args:
         setting: the truth, whose groups are Gaussian.
@@ -341,16 +344,28 @@ def after_generations(
             f"more; theirs is {error:g} with {training}. Name a generation."
         )
     shared = np.array(design.n_in_training) * passed_on / training.n_first
+    generator = GeneratorRows(np.full(len(shared), 1 / error), shared / error)
+    numbers = (design.row_counts(), design.row_weights(), generator)
     with jax.enable_x64(True):
-        return asymptotics(
-            truth_of(setting),
-            synthetic_rows(setting, design).law,
-            design.row_counts(),
-            design.row_weights(),
-            seed_use="moments",
-            generator=GeneratorRows(np.full(len(shared), 1 / error), shared / error),
-            loss=design.loss,
-        )
+        return float(_first_order(truth_of(setting), *numbers, loss=design.loss))
+
+
+@partial(jax.jit, static_argnames="loss")
+def _first_order(
+    truth: SmoothTruth,
+    rows: RowCounts,
+    weights: RowWeights,
+    generator: GeneratorRows,
+    *,
+    loss: Loss,
+) -> Float[Array, ""]:
+    """``½ tr(H⁻¹V)`` at θ*, which is the whole of it where rows of all groups weigh alike."""
+    theta = truth.optimum(loss)
+    noise = gradient_covariance(
+        *(truth, truth, theta, rows, weights, "moments"), 0.0, loss, generator
+    )
+    hessian = truth.group_hessian(theta, loss).mean(axis=0)
+    return jnp.trace(jax.scipy.linalg.solve(hessian, noise, assume_a="pos")) / 2
 
 
 def _passed_on(training: RecursiveTraining, generation: int) -> float:

@@ -111,7 +111,7 @@ def test_a_rule_is_predicted_and_a_forgetful_theory_is_not() -> None:
     assert table["z"].abs().max() < 3.5
     later = table[table["generation"] == 5].iloc[0]
     design = study.rule_design(at, 1, 1.0)
-    wrong = float(after_generations(study.classes(at.config), design, at.training(), 1).excess)
+    wrong = after_generations(study.classes(at.config), design, at.training(), 1)
     assert later["simulated"] - wrong > 10 * later["std_error"]
 
 

@@ -52,9 +52,8 @@ def test_the_last_seeds_are_kept_back_as_fresh_rows() -> None:
 
 @pytest.mark.parametrize("accumulated", [False, True])
 def test_earlier_generations_do_not_depend_on_later_ones(accumulated: bool) -> None:
-    """Those that are compiled one by one, and those that are compiled as one."""
-    few, many = (Generations(GaussianFit(), k, 9, 0, accumulated) for k in (3, 5))
-    np.testing.assert_allclose(means(many)[:3], means(few), rtol=1e-12)
+    few, many = (Generations(GaussianFit(), k, 9, 0, accumulated) for k in (2, 3))
+    np.testing.assert_array_equal(means(many)[:2], means(few))
     np.testing.assert_array_equal(means(few)[-1], fitted(few).means[:, 0])
 
 
@@ -102,10 +101,13 @@ def test_rows_are_joined_group_by_group() -> None:
         (lambda: Generations(GaussianFit(), 0, 5), "n_generations must be a whole number of at"),
         (lambda: Generations(GaussianFit(), 2, -1), "n_synthetic must be a whole number of at"),
         (lambda: Generations(GaussianFit(), 2, 0), "got n_synthetic = 0 and n_fresh = 0."),
-        (lambda: fitted(Generations(GaussianFit(), 3, 2)), "gaussian fit needs at least 3 seeds"),
+        (
+            lambda: fitted(Generations(GaussianFit(), 3, 1, 1)),
+            "n_synthetic + n_fresh = 2 rows of each group, and gaussian fit needs at least 3. Rai",
+        ),
         (
             lambda: fitted(Generations(GaussianFit(), 5, 9, 3)),
-            "gaussian fit, generation 5 needs at least 14 seeds in every group; group 'class 1'",
+            "gaussian fit, generation 5 needs at least 15 seeds in every group; group 'class 1'",
         ),
         (lambda: TokenCounts(FEATURES, -0.5), "pseudo_count is a finite number of at least 0"),
         (

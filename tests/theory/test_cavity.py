@@ -44,7 +44,9 @@ DESIGNS = {
         (240, 160), Duplication(), 200, 0.4, n_generator=(100, 90), n_shared=(100, 40)
     ),
 }
-DESIGNS["corrected"] = DESIGNS["biased oracle"].with_(counts=(240, 80), correction=0.8)
+DESIGNS["corrected"] = DESIGNS["biased oracle"].with_(
+    counts=(240, 80), n_augmented=480, correction=0.8
+)
 DESIGNS["corrected fit"] = DESIGNS["gaussian fit"].with_(correction=0.8)
 NEXT_ORDER = {"logistic": 12, "squared": 2}  # bounds of the error left, in units of 1/n_eff
 

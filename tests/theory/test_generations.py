@@ -212,7 +212,7 @@ def design(alpha: float, shared: int = 0, n_augmented: int = 400) -> Design:
 
 
 def excess(name: str, generation: int | None, at: Design) -> float:
-    return float(after_generations(SETTING, at, LARGE[name], generation).excess)
+    return after_generations(SETTING, at, LARGE[name], generation)
 
 
 @pytest.mark.parametrize("shared", [0, 150])
