@@ -93,7 +93,8 @@ def of_gaussians(truth: GaussianLaw, made: GaussianLaw) -> Metrics:
     whiten = jax.vmap(partial(jax.scipy.linalg.solve_triangular, lower=True))
     apart = whiten(root, (made.means - truth.means).swapaxes(1, 2))
     factor = whiten(root, jnp.linalg.cholesky(made.covariances[:, 0]))  # of the whitened covariance
-    inverse = whiten(factor, jnp.concatenate([jnp.broadcast_to(jnp.eye(d), factor.shape), apart], 2))
+    unit = jnp.broadcast_to(jnp.eye(d), factor.shape)
+    inverse = whiten(factor, jnp.concatenate([unit, apart], axis=2))
     volume = 2 * jnp.log(jnp.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
     return {
         "mean_error": jnp.mean(apart**2),
@@ -149,7 +150,8 @@ def trained_excess(
             real = jax.vmap(lambda k: _rows(law, design.counts, k))(keys)
             seeds = jax.vmap(lambda rows, k: _seeds(law, rows, fitted, k))(real, keys)
             laws = _laws(generations, seeds, law.groups, keys)
-            risks = [_risks(law, laws[k - 1], real, weights, keys, design.n_augmented) for k in which]
+            given, n = (real, weights, keys), design.n_augmented
+            risks = [_risks(law, laws[k - 1], *given, n_augmented=n) for k in which]
             found.append(np.stack([risk - least for risk in risks], axis=1))
     return np.concatenate(found)[:n_replicates]
 
@@ -166,6 +168,7 @@ def _risks(
     real: Sample,
     weights: Float[Array, "a n"],
     keys: Key[Array, " r"],
+    *,
     n_augmented: int,
 ) -> Float[Array, "r a"]:
     """Balanced logistic risks of rules on real rows and on rows of a generation."""

@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 
 from opal.settings.groups import Group, Sample, joined, validate_count
 from opal.settings.law import Law
-from opal.synthesis.synthesizer import Synthesizer, TooFewSeeds, require_seeds
+from opal.synthesis.synthesizer import Synthesizer, TooFewSeedsError, require_seeds
 
 
 @jax.tree_util.register_dataclass
@@ -72,17 +72,17 @@ class Generations:
         Each step is compiled by itself: inside ``jax.vmap`` alone generations of as many rows share
         what was compiled, inside ``jax.jit`` they do not.
         """
-        require_seeds(seeds, groups, self.min_seeds, self.name)
         none, fresh, drawn = ((n,) * len(groups) for n in (0, self.n_fresh, self.n_synthetic))
         later = range(self.n_generations - 1)
         kept_back = self.n_fresh * len(later)
-        first = tuple(n - kept_back for n in seeds.counts)
+        first = tuple(max(n - kept_back, 0) for n in seeds.counts)
         try:
             law, rows = _fitted(self.maker, (seeds.within(none, first),), groups, key, 0)
-        except TooFewSeeds as error:
-            remedy = "lower n_fresh" if kept_back else ""
-            require_seeds(seeds, groups, error.minimum + kept_back, self.name, remedy=remedy)
-            raise
+            least = kept_back
+        except TooFewSeedsError as error:
+            least = error.minimum + kept_back
+        remedy = "lower n_fresh" if kept_back else ""
+        require_seeds(seeds, groups, least, self.name, remedy=remedy)
         laws = [law]
         for k in later:
             joining = seeds.within(tuple(n + k * self.n_fresh for n in first), fresh)
@@ -90,7 +90,7 @@ class Generations:
             parts = (rows, new) if self.accumulated else (new,)
             try:
                 law, rows = _fitted(self.maker, parts, groups, key, 2 * k + 2)
-            except TooFewSeeds as error:
+            except TooFewSeedsError as error:
                 raise ValueError(
                     f"{self.name} fits later generations to n_synthetic + n_fresh = "
                     f"{self.n_synthetic + self.n_fresh} rows of each group, and {self.maker.name} "

@@ -69,7 +69,7 @@ class Synthesizer(Protocol):
         ...
 
 
-class TooFewSeeds(ValueError):
+class TooFewSeedsError(ValueError):
     """A group has fewer seeds than a synthesizer needs.
 
     Attributes:
@@ -95,13 +95,13 @@ def require_seeds(
         remedy: what else helps than more seeds.
 
     Raises:
-        TooFewSeeds: names the group, what it has and what it needs.
+        TooFewSeedsError: names the group, what it has and what it needs.
     """
     for group, count in zip(groups, seeds.counts, strict=True):
         if count < minimum:
             needs = "1 seed" if minimum == 1 else f"{minimum} seeds"
             ways = ", ".join(["Collect more", *([remedy] if remedy else [])])
-            raise TooFewSeeds(
+            raise TooFewSeedsError(
                 f"{who} needs at least {needs} in every group; group {group.name!r} has {count}. "
                 f"{ways}, or leave {who} out.",
                 minimum,
