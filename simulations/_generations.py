@@ -177,10 +177,15 @@ def _risks(
         made, real, key = given
         rows = made.sample((n_augmented,) * len(law.groups), key=named(key, "augment"))
         x, y = jnp.concatenate([real.x, rows.x]), jnp.concatenate([real.y, rows.y])
-        options = {"n_classes": law.n_classes, "loss": "logistic", "balanced": False}
 
         def risk(each: Float[Array, " n"]) -> Float[Array, ""]:
-            theta, _ = fit(Sample(x, y, (len(x),)), each, ridge=np.zeros(()), **options)
+            theta, _ = fit(
+                *(Sample(x, y, (len(x),)), each),
+                n_classes=law.n_classes,
+                ridge=np.zeros(()),
+                loss="logistic",
+                balanced=False,
+            )
             return law.group_risk(theta).mean()
 
         return jax.lax.map(risk, weights)
