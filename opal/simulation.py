@@ -18,7 +18,7 @@ from opal.draws import as_key, named, replicate_keys
 from opal.estimators import fit_logistic, fit_ridge, move_to_balance
 from opal.losses import Loss
 from opal.objective import Design, PoweredWeights, PredictionPowered, RowWeights, require_setting
-from opal.settings.groups import Sample, validate_count, validate_counts
+from opal.settings.groups import Sample, joined, validate_count, validate_counts
 from opal.settings.law import TrueLaw, require_pytree
 from opal.settings.setting import Setting
 from opal.synthesis.synthesizer import Synthesizer
@@ -456,12 +456,7 @@ def generator_rows(
         return real
     unseen = tuple(n - k for n, k in zip(counts, shared, strict=True))
     own = law.sample(unseen, key=named(key, "generator"))
-
-    def joined(first: Array, others: Array) -> Array:
-        pairs = [(first[real.rows(g)][:k], others[own.rows(g)]) for g, k in enumerate(shared)]
-        return jnp.concatenate([part for pair in pairs for part in pair])
-
-    return Sample(joined(real.x, own.x), joined(real.y, own.y), counts)
+    return joined(real.within((0,) * len(shared), shared), own)
 
 
 def fit(

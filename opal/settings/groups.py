@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import NamedTuple, TypeGuard
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -53,6 +54,21 @@ class Sample:
         """Where the rows of one group lie."""
         start = sum(self.counts[:group])
         return slice(start, start + self.counts[group])
+
+    def within(self, starts: tuple[int, ...], counts: tuple[int, ...]) -> Sample:
+        """``counts[g]`` rows of each group, from its row ``starts[g]`` on."""
+        firsts = [self.rows(g).start + start for g, start in enumerate(starts)]
+        spans = [slice(at, at + n) for at, n in zip(firsts, counts, strict=True)]
+        x, y = (jnp.concatenate([rows[span] for span in spans]) for rows in (self.x, self.y))
+        return Sample(x, y, counts)
+
+
+def joined(*samples: Sample) -> Sample:
+    """The rows of several samples of the same groups, group after group, in this order in each."""
+    pairs = [(part, part.rows(g)) for g in range(len(samples[0].counts)) for part in samples]
+    x = jnp.concatenate([part.x[rows] for part, rows in pairs])
+    y = jnp.concatenate([part.y[rows] for part, rows in pairs])
+    return Sample(x, y, tuple(np.sum([part.counts for part in samples], axis=0).tolist()))
 
 
 def validate_counts(

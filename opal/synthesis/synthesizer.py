@@ -69,6 +69,19 @@ class Synthesizer(Protocol):
         ...
 
 
+class TooFewSeedsError(ValueError):
+    """A group has fewer seeds than a synthesizer needs.
+
+    Attributes:
+        minimum: fewest seeds of a group.
+    """
+
+    def __init__(self, message: str, minimum: int) -> None:
+        """Keep the number beside the message."""
+        super().__init__(message)
+        self.minimum = minimum
+
+
 def require_seeds(
     seeds: Sample, groups: tuple[Group, ...], minimum: int, who: str, *, remedy: str = ""
 ) -> None:
@@ -82,15 +95,16 @@ def require_seeds(
         remedy: what else helps than more seeds.
 
     Raises:
-        ValueError: names the group, what it has and what it needs.
+        TooFewSeedsError: names the group, what it has and what it needs.
     """
     for group, count in zip(groups, seeds.counts, strict=True):
         if count < minimum:
             needs = "1 seed" if minimum == 1 else f"{minimum} seeds"
             ways = ", ".join(["Collect more", *([remedy] if remedy else [])])
-            raise ValueError(
+            raise TooFewSeedsError(
                 f"{who} needs at least {needs} in every group; group {group.name!r} has {count}. "
-                f"{ways}, or leave {who} out."
+                f"{ways}, or leave {who} out.",
+                minimum,
             )
 
 

@@ -65,6 +65,7 @@ SLOW = (
     "asymptotics_grid",
     "correction",
     "finetuned",
+    "generations",
     "generator_copies",
     "generator_data",
     "generator_gaussian",
