@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,8 +120,8 @@ def main(options: Options) -> None:
         "texts": lambda: texts(sizes.encoder),
     }
     if options.reference is not None:
-        found = {name: _numbers(name, sizes, options.rounds) for name in options.parts}
-        options.reference.write_text(json.dumps(found), encoding="utf-8")
+        numbers = {name: _numbers(name, sizes, options.rounds) for name in options.parts}
+        options.reference.write_text(json.dumps(numbers), encoding="utf-8")
         return
     for name in options.parts:
         start = time.perf_counter()
@@ -128,8 +129,8 @@ def main(options: Options) -> None:
             found = measures[name]()
         except Exception as error:  # the other parts are worth having
             found = {"failed": f"{type(error).__name__}: {error}"}
-        took = round(time.perf_counter() - start, 1)
-        print(json.dumps({"part": name, "device": device, "took_s": took, **found}), flush=True)
+        about = {"part": name, "device": device, "took_s": round(time.perf_counter() - start, 1)}
+        print(json.dumps(about | found), flush=True)
 
 
 def _decoder(sizes: _decoder_training.Sizes, options: Options) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def _numbers(part: str, sizes: Sizes, rounds: int) -> dict[str, Any]:
     if part == "high_dim":
         return {"high_dim": _timed(lambda: _solutions(sizes.high_dim), sizes.high_dim, rounds)}
     return {
-        f"{size.n} x {size.d}": _timed(lambda size=size: _risks(size), size.n_opal, rounds)
+        f"{size.n} x {size.d}": _timed(partial(_risks, size), size.n_opal, rounds)
         for size in sizes.replicates
     }
 
