@@ -29,7 +29,7 @@ LOST = {"method": "all", "term": "all", "lost": 1.0}
 
 
 @dataclass(frozen=True)
-class Block:
+class DrawnBlock:
     """Some of the draws."""
 
     number: int
@@ -46,7 +46,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class FilledTexts(Block):
+class FilledTexts(DrawnBlock):
     """Draws of classifiers of a filled class."""
 
     n_originals: tuple[int, ...]
@@ -58,7 +58,7 @@ class FilledTexts(Block):
 
 
 @dataclass(frozen=True)
-class SplitLabels(Block):
+class SplitLabels(DrawnBlock):
     """Draws of labels of people, some of which are trained on."""
 
     n_rows: int

@@ -81,10 +81,12 @@ class FiniteCorpus:
         others, rare = (n + rows for rows in kept)
         made = n + len(self.base) + rng.permutation(np.flatnonzero(usable))
         y = np.concatenate([self.label, self.own, np.ones(len(self.made))]).astype(int)
-        same = {"others": others, "rare": rare, "share": float(self.label.mean())}
-        trainings = [Training.of(arm, **same) for arm in (RAW, WEIGHTING, THRESHOLD)]
+        share = float(self.label.mean())
+        trainings = [
+            Training.of(arm, others, rare, share=share) for arm in (RAW, WEIGHTING, THRESHOLD)
+        ]
         added = made[: max(len(others) - len(rare), 0)]
-        trainings.append(Training.of(SYNTHETIC, **same, added=added, writer=WRITER))
+        trainings.append(Training.of(SYNTHETIC, others, rare, added=added, writer=WRITER))
         seed = int(rng.integers(2**31))
         for training in trainings:
             yield training, len(rare), labels(self.fit, y, training, np.arange(n), seed=seed)

@@ -262,12 +262,15 @@ def filled(
     others, rare = first + np.arange(n_others), first + n_others + np.arange(max(n_originals))
     trainings = []
     for size in n_originals:
-        arms = {"others": others, "rare": rare[:size], "share": law.rare()}
-        trainings += [Training.of(arm, **arms) for arm in (RAW, WEIGHTING, THRESHOLD)]
+        few, share = rare[:size], law.rare()
+        trainings += [
+            Training.of(arm, others, few, share=share) for arm in (RAW, WEIGHTING, THRESHOLD)
+        ]
         for writer in WRITERS:
-            made, texts = texts.written(writer, rare[:size], max(added, default=0), rng)
-            for k in added:
-                trainings.append(Training.of(SYNTHETIC, **arms, added=made[:k], writer=writer))
+            made, texts = texts.written(writer, few, max(added, default=0), rng)
+            trainings += [
+                Training.of(SYNTHETIC, others, few, added=made[:k], writer=writer) for k in added
+            ]
     return texts.replicate(corpus, noise, human, n + np.arange(len(known)), trainings)
 
 

@@ -23,7 +23,7 @@ from . import _config
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ._inferences import Block, Inferred, PublishedTexts
+    from ._inferences import DrawnBlock, FilledTexts, Inferred, PublishedTexts, SplitLabels
 
 GRAMMAR, BUDGET = "grammar", "grammar, budget"
 CORPORA = (GRAMMAR, "sentiment", "hate-speech")
@@ -139,7 +139,7 @@ def cells(config: Config) -> list[Cell]:
     return found
 
 
-def _blocks(config: Config, number: int) -> Iterator[tuple[Callable[..., Any], Block, str]]:
+def _blocks(config: Config, number: int) -> Iterator[tuple[Callable[..., Any], DrawnBlock, str]]:
     from ._inferences import FilledTexts, SplitLabels
 
     same = number, config.block, config.seed, config.rho
@@ -166,7 +166,7 @@ def of_split(config: SplitLabels) -> pd.DataFrame:
 
 
 def _records(
-    block: Block, draw: Callable[[Any, np.random.Generator], Iterator[Inferred]], setting: str
+    block: DrawnBlock, draw: Callable[[Any, np.random.Generator], Iterator[Inferred]], setting: str
 ) -> pd.DataFrame:
     from threadpoolctl import threadpool_limits
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -146,11 +145,10 @@ def test_cells_are_pooled_by_their_draws() -> None:
 
 
 @pytest.fixture
-def mirrored() -> Iterator[None]:
+def mirrored() -> None:
     for name in study.CORPORA[1:]:
         if (why := published.unavailable(name)) is not None:
             pytest.skip(why)
-    return
 
 
 @pytest.mark.slow
