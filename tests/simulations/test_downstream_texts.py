@@ -157,9 +157,8 @@ def test_published_corpora_are_finite() -> None:
     """The mean of people's labels alone is the truth, whoever they label."""
     from simulations._labelled_corpora import FiniteCorpus
 
-    config = replace(
-        TINY, corpora=("hate-speech",), n_human=400, n_replicates=20, block=20, classifiers=2
-    )
+    sizes = {"n_rows": 500, "n_human": 400, "n_replicates": 20, "block": 20, "classifiers": 2}
+    config = replace(TINY, corpora=("hate-speech",), **sizes)
     (cell,) = study.cells(config)
     table = study.comparison(cell.function(cell.config))
     human = table[(table["method"] == "human labels") & (table["role"] == "covariate")]
