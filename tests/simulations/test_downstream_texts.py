@@ -157,7 +157,13 @@ def test_published_corpora_are_finite() -> None:
     """The mean of people's labels alone is the truth, whoever they label."""
     from simulations._labelled_corpora import FiniteCorpus
 
-    sizes = {"n_rows": 500, "n_human": 400, "n_replicates": 20, "block": 20, "classifiers": 2}
+    sizes: dict[str, Any] = {
+        "n_rows": 500,
+        "n_human": 400,
+        "n_replicates": 20,
+        "block": 20,
+        "classifiers": 2,
+    }
     config = replace(TINY, corpora=("hate-speech",), **sizes)
     (cell,) = study.cells(config)
     table = study.comparison(cell.function(cell.config))
