@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from opal.settings.groups import validate_number
 
@@ -31,6 +31,7 @@ Model = Literal["logistic", "linear"]
 LABEL = "label"  # term of the label among the covariates
 HUMAN, NAIVE, POWERED, DESIGN = "human labels", "naive", "prediction-powered", "design-based"
 _SINGULAR = 1e12  # condition of the mean derivative, beyond which a coefficient is not identified
+_MOST_STEPS, _SHORT = 15, 1e-10  # of Newton, and when one is the last, relative to coefficients
 _LEAST_ROWS = 5  # labels of people for each coefficient
 
 
@@ -91,11 +92,17 @@ class Regression:
                     f"the covariate {name!r} is constant ({column[0]:g}), as the intercept is. "
                     "Leave it out."
                 )
+            own = column[self.labelled]
+            if np.ptp(own) == 0:
+                raise ValueError(
+                    f"the covariate {name!r} must vary among rows that people labelled; all "
+                    f"{labelled} have {own[0]:g}. Let people label others, or leave it out."
+                )
         same = np.linalg.matrix_rank(np.column_stack([np.ones(n), self.covariates]))
         if same <= len(self.names):
             raise ValueError(
                 f"the covariates {', '.join(self.names)} say the same: with the intercept they "
-                f"have rank {same}. Leave one out."
+                f"have rank {same}. Leave one out, or centre one that hardly varies."
             )
         self._check_outcome()
         if self.probability is not None:
@@ -103,16 +110,19 @@ class Regression:
             if not ((chosen > 0) & (chosen <= 1)).all():
                 raise ValueError(
                     "the probability that people label a row lies in (0, 1] wherever they did; "
-                    f"got {chosen.min():g} to {chosen.max():g}."
+                    f"got {chosen.min():g} to {chosen.max():g}. Give the chance with which each "
+                    "row was drawn, or name no such column where all were as likely."
                 )
 
     def _check_outcome(self) -> None:
         if self.outcome is None:
             return
-        if np.ptp(self.outcome) == 0:
-            raise ValueError(
-                f"the outcome must vary; all {len(self.outcome)} rows have {self.outcome[0]:g}."
-            )
+        for rows, what in ((self.outcome, "rows"), (self.outcome[self.labelled], "labelled rows")):
+            if np.ptp(rows) == 0:
+                raise ValueError(
+                    f"the outcome must vary; all {len(rows)} {what} have {rows[0]:g}. Name another "
+                    "column, or leave --outcome out to regress the label itself."
+                )
         if self.model == "logistic" and not np.isin(self.outcome, (0.0, 1.0)).all():
             raise ValueError(
                 "the outcome of a logistic regression is 0 or 1; got "
@@ -145,27 +155,32 @@ def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
 
     Returns:
         Columns ``method``, ``power`` (λ), ``term``, ``estimate``, ``std_error``, ``lower`` and
-        ``upper``, one row for each method and coefficient.
+        ``upper``, one row for each method and coefficient. Of naive and design-based rows there are
+        none where their equations have no solution.
 
     Raises:
-        ValueError: level outside (0, 1), or equations without a solution.
+        ValueError: level outside (0, 1), or other equations without a solution.
     """
-    validate_number(level, "level is a confidence in (0, 1)", least=1e-9, most=1 - 1e-9)
+    validate_number(level, "level is a confidence in (0, 1), as 0.95", least=1e-9, most=1 - 1e-9)
     n = int(task.labelled.sum())
-    alone = _solved(task, _with_power(task, 0.0), HUMAN)
+    alone = _solution(task, HUMAN, 0.0)
     power = best_power(task, alone)
-    found = {
-        HUMAN: (0.0, alone, n),
-        NAIVE: (np.nan, _solved(task, _naive(task), NAIVE), len(task.human)),
-        POWERED: (power, _solved(task, _with_power(task, power), POWERED), n),
-        DESIGN: (1.0, _solved(task, _with_power(task, 1.0), DESIGN), n),
-    }
     rows = []
-    for method, (used, theta, size) in found.items():
-        scores = _naive(task) if method == NAIVE else _with_power(task, used)
+    for method, used, size in (
+        (HUMAN, 0.0, n),
+        (NAIVE, np.nan, len(task.human)),
+        (POWERED, power, n),
+        (DESIGN, 1.0, n),
+    ):
+        try:
+            theta = alone if method == HUMAN else _solution(task, method, used, alone)
+        except ValueError:
+            if method == POWERED:
+                raise
+            continue
         freedom = size - len(theta)
-        error = np.sqrt(np.diag(_covariance(scores, theta)) * size / freedom)
-        half = stats.t.ppf((1 + level) / 2, freedom) * error
+        error = np.sqrt(np.diag(_covariance(_scores(task, method, used), theta)) * size / freedom)
+        half = special.stdtrit(freedom, (1 + level) / 2) * error
         columns = (task.terms, theta, error, theta - half, theta + half)
         rows += [(method, used, *values) for values in zip(*columns, strict=True)]
     names = ["method", "power", "term", "estimate", "std_error", "lower", "upper"]
@@ -198,12 +213,16 @@ Scores = Callable[
 ]
 
 
+def _sides(task: Regression, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is regressed on [N, k], with its ones, and the outcome [N]."""
+    among = [] if task.outcome is None else [labels[:, None]]
+    rows = np.hstack([np.ones((len(labels), 1)), *among, task.covariates])
+    return rows, labels if task.outcome is None else task.outcome
+
+
 def _of_labels(task: Regression, labels: np.ndarray, weights: np.ndarray) -> Scores:
     """Scores of each row [N, k] times its weight, and the mean of their derivatives [k, k]."""
-    ones = np.ones((len(labels), 1))
-    among = [] if task.outcome is None else [labels[:, None]]
-    rows = np.hstack([ones, *among, task.covariates])
-    outcome = labels if task.outcome is None else task.outcome
+    rows, outcome = _sides(task, labels)
 
     def scores(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         linear = rows @ theta
@@ -232,23 +251,59 @@ def _with_power(task: Regression, power: float) -> Scores:
     return scores
 
 
-def _solved(task: Regression, scores: Scores, method: str) -> Float[np.ndarray, " k"]:
-    """Where the mean score vanishes [k]."""
+def _scores(task: Regression, method: str, power: float) -> Scores:
+    return _naive(task) if method == NAIVE else _with_power(task, power)
+
+
+def _solution(
+    task: Regression, method: str, power: float, start: Float[np.ndarray, " k"] | None = None
+) -> Float[np.ndarray, " k"]:
+    """Where the mean score of a method vanishes [k], sought from ``start``."""
+    scores = _scores(task, method, power)
 
     def equations(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         each, slope = scores(theta)
         return each.mean(axis=0), slope
 
-    found = optimize.root(equations, np.zeros(len(task.terms)), jac=True, tol=1e-12)
-    gradient, slope = equations(found.x)
-    solved = np.all(np.abs(gradient) < 1e-6) and np.abs(found.x).max() < 1e6
-    if not solved or not np.linalg.cond(slope) < _SINGULAR:
+    found = _newton(equations, np.zeros(len(task.terms)) if start is None else start)
+    if found is None:  # its steps are too long where labels nearly part
+        found = optimize.root(equations, np.zeros(len(task.terms)), jac=True, tol=1e-12).x
+    gradient, slope = equations(found)
+    solved = np.all(np.abs(gradient) < 1e-6) and np.abs(found).max() < 1e6
+    if not solved or not np.linalg.cond(slope) < _SINGULAR or _parted(task, method, found):
         raise ValueError(
             f"the equations of the method {method!r} have no solution here: labels that a line "
             "separates, covariates that say the same, or too few labels of people. Label more "
             "rows, or leave covariates out."
         )
-    return np.asarray(found.x)
+    return np.asarray(found)
+
+
+def _parted(task: Regression, method: str, theta: np.ndarray) -> bool:
+    """Whether a logistic regression on labels of one kind fits all rows: larger θ fit better."""
+    if task.model != "logistic" or method not in (HUMAN, NAIVE):
+        return False
+    used = task.labelled if method == HUMAN else np.full(len(task.human), True)
+    rows, outcome = _sides(task, task.human if method == HUMAN else task.predicted)
+    return bool(np.all((rows[used] @ theta > 0) * 1.0 == outcome[used]))
+
+
+def _newton(
+    equations: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], theta: np.ndarray
+) -> np.ndarray | None:
+    """Where Newton's steps from θ end [k]; None if they do not."""
+    for _ in range(_MOST_STEPS):
+        gradient, slope = equations(theta)
+        try:
+            step = np.linalg.solve(slope, gradient)
+        except np.linalg.LinAlgError:
+            return None
+        theta = theta - step
+        if not np.isfinite(theta).all():
+            return None
+        if np.abs(step).max() < _SHORT * (1 + np.abs(theta).max()):
+            return theta
+    return None
 
 
 def _covariance(scores: Scores, theta: np.ndarray) -> Float[np.ndarray, "k k"]:
@@ -312,6 +367,11 @@ def _labels(
             f"the model must label every row; {int(predicted.isna().sum())} of {len(predicted)} "
             f"have no {predicted.name!r}. Label or drop them."
         )
+    if human.isna().all():
+        raise ValueError(
+            f"people must have labelled some rows; {human.name!r} is empty in all {len(human)}. "
+            "Let them label rows that are drawn at random."
+        )
     if positive is None:
         numbers = [pd.to_numeric(column, errors="coerce") for column in (human, predicted)]
         readable = all(
@@ -331,7 +391,7 @@ def _labels(
     if positive not in known:
         raise ValueError(
             f"positive must be one of the labels that people gave, {_some(human)}; got "
-            f"{positive!r}."
+            f"{positive!r}. Spell it as they did."
         )
     unseen = sorted({*predicted.astype(str)} - known)
     if unseen and len(known) > 1:

@@ -102,17 +102,26 @@ def _blocks(
 
 def _sentences(task: Regression, found: pd.DataFrame) -> list[str]:
     """What the model's labels are worth, and where taking them for true misleads."""
-    from opal.bridge.downstream import HUMAN, LABEL, NAIVE, POWERED
+    from opal.bridge.downstream import DESIGN, HUMAN, LABEL, NAIVE, POWERED
 
     by: Any = {method: part.set_index("term") for method, part in found.groupby("method")}
     slopes = [term for term in task.terms if term != "intercept"] or ["intercept"]
     n = int(task.labelled.sum())
     ratio = (by[HUMAN]["std_error"] / by[POWERED]["std_error"])[slopes]
+    worth = ", ".join(f"{_name(term, LABEL)}: {n * r**2:.0f}" for term, r in ratio.items())
+    said = [f"{n} human labels and the model's are worth as many human labels as: {worth}."]
+    said += [
+        f"There are no {method} rows, as their equations have no solution: the model's labels go "
+        "too little with people's, or are parted by the covariates. Report the prediction-powered "
+        "rows."
+        for method in (NAIVE, DESIGN)
+        if method not in by
+    ]
+    if NAIVE not in by:
+        return said
     naive, corrected = by[NAIVE]["estimate"], by[POWERED]
     inside = (corrected["lower"] <= naive) & (naive <= corrected["upper"])
     missed = [term for term in slopes if not inside[term]]
-    worth = ", ".join(f"{_name(term, LABEL)}: {n * r**2:.0f}" for term, r in ratio.items())
-    said = [f"{n} human labels and the model's are worth as many human labels as: {worth}."]
     if missed:
         names = ", ".join(_name(term, LABEL) for term in missed)
         said.append(

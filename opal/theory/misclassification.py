@@ -1,7 +1,8 @@
 r"""Where a regression on a classifier's labels ends up (docs/infer.md, section 2).
 
 A row x̃ (with its one) is positive with probability p, and labelled positive with probability
-``ρ = e₀ + (1 − e₀ − e₁) p``, for error rates e₀ of negatives and e₁ of positives.
+``ρ = e₀ + (1 − e₀ − e₁) p``, for error rates e₀ of negatives and e₁ of positives. They are the same
+for all rows, or, where errors are differential, of each point of the law.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize, special
 
+Rate = float | Float[np.ndarray, " q"]
+"""An error rate, of all points or of each [Q]."""
+
 
 def labelled_positive(
-    p: Float[np.ndarray, " q"], errors: tuple[float, float]
+    p: Float[np.ndarray, " q"], errors: tuple[Rate, Rate]
 ) -> Float[np.ndarray, " q"]:
     """ρ [Q], the probability of a positive label where that of a positive is p."""
     return np.asarray(errors[0] + (1 - errors[0] - errors[1]) * p)
@@ -48,7 +52,7 @@ def attenuated(
     rows: Float[np.ndarray, "q k"],
     mass: Float[np.ndarray, " q"],
     p: Float[np.ndarray, " q"],
-    errors: tuple[float, float],
+    errors: tuple[Rate, Rate],
     coefficients: Float[np.ndarray, " k1"],
 ) -> Float[np.ndarray, " k1"]:
     """Coefficients of a linear regression in which the label is a covariate [k + 1].
@@ -60,7 +64,7 @@ def attenuated(
         rows: x̃ = (1, x) at the points of a law [Q, k].
         mass: their probabilities [Q].
         p: probability of a positive at each [Q].
-        errors: e₀ of negatives and e₁ of positives.
+        errors: e₀ of negatives and e₁ of positives; they may depend on x, not on the outcome.
         coefficients: of the truth, in the order intercept, label, covariates.
     """
     said = labelled_positive(p, errors)

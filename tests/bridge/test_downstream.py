@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,32 @@ def test_theory_of_the_naive_coefficients() -> None:
     np.testing.assert_allclose(attenuated(rows, mass, p, (0.0, 0.0), beta), beta, atol=1e-12)
 
 
+def test_theory_of_errors_that_depend_on_a_covariate() -> None:
+    """Each value of x has its own error rates; their mean, the negative control, is far off."""
+    rng, n = np.random.default_rng(3), 400_000
+    each = np.array([[0.05, 0.3], [0.3, 0.05]])  # of negatives and of positives, by x
+    x = rng.integers(0, 2, n)
+    rows, mass = np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([0.5, 0.5])
+    p = expit(rows @ [-0.5, 0.8])
+    label = rng.uniform(size=n) < p[x]
+    wrong = rng.uniform(size=n) < np.where(label, each[1][x], each[0][x])
+    said = (label != wrong).astype(float)
+    odds = [np.log(said[x == z].mean() / (1 - said[x == z].mean())) for z in (0, 1)]
+    measured = np.array([odds[0], odds[1] - odds[0]])
+    right = target(rows, mass, labelled_positive(p, (each[0], each[1])), logistic=True)
+    np.testing.assert_allclose(right, measured, atol=0.03)
+    overall = float(wrong[~label].mean()), float(wrong[label].mean())
+    simple = target(rows, mass, labelled_positive(p, overall), logistic=True)
+    assert abs(simple[1] - measured[1]) > 0.5
+    assert right[1] > 0.8 > simple[1]  # errors of their own can make a slope too large
+    beta = np.array([0.3, 0.7, -0.4])
+    outcome = beta[0] + beta[1] * label + beta[2] * x + rng.normal(size=n)
+    fitted = np.linalg.lstsq(np.column_stack([np.ones(n), said, x]), outcome)[0]
+    differential = attenuated(rows, mass, p, (each[0], each[1]), beta)
+    np.testing.assert_allclose(differential, fitted, atol=0.02)
+    assert np.abs(attenuated(rows, mass, p, overall, beta) - fitted).max() > 0.1
+
+
 def test_agreement_counts_rows_that_both_have_labelled() -> None:
     task = corpus(errors=0.25, n=4000, labelled=3000)
     table = agreement(task)
@@ -194,6 +221,8 @@ def test_words_are_labels() -> None:
     ("columns", "change", "message"),
     [
         ({"human": "yes"}, {}, "all 200 rows have a human label"),
+        ({"human": None}, {}, "people must have labelled some rows; 'human' is empty in all 200"),
+        ({"human": None}, {"positive": None}, "'human' is empty in all 200. Let them label rows"),
         ({"human": [None] * 195 + ["yes"] * 5}, {}, "at least 10 rows with a human label; got 5"),
         ({"human": [None] * 100 + ["yes"] * 100}, {}, "people's labels must have two values"),
         ({"said": "yes"}, {}, "the model's labels must have two values"),
@@ -215,6 +244,11 @@ def test_words_are_labels() -> None:
             {"outcome": "age", "covariates": ()},
             "the outcome of a logistic regression is 0 or 1",
         ),
+        (
+            {"late": np.where(np.arange(200) < 80, 0.0, np.arange(200))},
+            {"outcome": "late", "model": "linear"},
+            "the outcome must vary; all 80 labelled rows have 0",
+        ),
         ({"p": 0.0}, {"probability": "p"}, "lies in (0, 1] wherever they did; got 0 to 0"),
     ],
 )
@@ -229,8 +263,28 @@ def test_a_covariate_that_no_labelled_row_has_is_told() -> None:
     task = corpus()
     rare = np.column_stack([task.covariates, np.arange(len(task.human)) >= 390])
     names = (*task.names, "rare")
+    with pytest.raises(
+        ValueError, match="'rare' must vary among rows that people labelled; all 120"
+    ):
+        Regression(task.human, task.predicted, rare.astype(float), names)
+
+
+def test_labels_that_a_covariate_parts_are_told() -> None:
+    task = corpus()
+    apart = np.column_stack([np.where(task.labelled, task.human, task.predicted)])
     with pytest.raises(ValueError, match="'human labels' have no solution here"):
-        infer(Regression(task.human, task.predicted, rare.astype(float), names))
+        infer(Regression(task.human, task.predicted, apart, ("apart",)))
+
+
+def test_a_method_without_a_solution_is_left_out() -> None:
+    """A model that says yes of nothing but what one covariate marks parts its own labels."""
+    task = corpus(n=2000, labelled=400)
+    said = (task.covariates[:, 0] == 1) & (np.arange(2000) % 3 > 0)
+    found = infer(replace(task, predicted=said.astype(float)))
+    assert set(found["method"]) == {HUMAN, POWERED, DESIGN}
+    alone = infer(task)
+    same = alone["method"] == HUMAN
+    np.testing.assert_allclose(by_method(found)[HUMAN], alone["estimate"][same])
 
 
 def test_the_label_among_the_covariates_has_a_name() -> None:

@@ -63,3 +63,20 @@ def test_what_is_missing_is_said(corpus: Path, capsys: pytest.CaptureFixture[str
     assert "the table has no column 'agee'" in capsys.readouterr().err
     assert main(["infer", str(corpus), *WORDS[:4]]) == 2
     assert "--positive" in capsys.readouterr().err
+
+
+def test_what_has_no_solution_is_said_and_the_rest_is_there(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model that says yes only of old people: its own labels are parted by age."""
+    frame = pd.read_csv(corpus)
+    said = np.where(frame["age"] > frame["age"].median(), "yes", "no")
+    frame.assign(said=said).to_csv(corpus, index=False)
+    assert main(["infer", str(corpus), *WORDS, "--covariates", "age"]) == 0
+    out = capsys.readouterr().out
+    assert "There are no naive rows, as their equations have no solution" in out
+    assert "prediction-powered" in out
+    assert main(["infer", str(corpus), *WORDS, "--covariates", "age", "--json"]) == 0
+    methods = {row["method"] for row in json.loads(capsys.readouterr().out)["coefficients"]}
+    assert "naive" not in methods
+    assert "prediction-powered" in methods

@@ -64,6 +64,7 @@ def check_records(report: dict[str, Any], study: str) -> None:
 SLOW = (
     "asymptotics_grid",
     "correction",
+    "downstream_texts",
     "finetuned",
     "generations",
     "generator_copies",

@@ -146,7 +146,9 @@ def split(
     return deal(lineages(frame["id"], together), frame["label"].to_numpy(), n_folds, seed=seed)
 
 
-def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
+def linear(
+    chosen: Encoder, strength: float = STRENGTH, *, tolerance: float = _TOLERANCE
+) -> Learner:
     """Weighted logistic regression on features; ``λ = 1/(2 C n_eff)`` for weights of sum one."""
 
     def of(said: Sequence[str], n_classes: int) -> Fit:
@@ -156,7 +158,7 @@ def linear(chosen: Encoder, strength: float = STRENGTH) -> Learner:
             del seed
             x = given.given(rows)
             penalty = ridge(weights, strength)
-            options: dict[str, Any] = {"ridge": penalty, "tolerance": _TOLERANCE}
+            options: dict[str, Any] = {"ridge": penalty, "tolerance": tolerance}
             rule = fit_wide(x[rows], y, weights, n_classes=n_classes, **options)
             return lambda tested: rule.probabilities(x[tested])
 

@@ -1,0 +1,258 @@
+"""Regressions on a classifier's labels, gathered over draws into rows of records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from opal.bridge.downstream import HUMAN, NAIVE, POWERED, infer
+from opal.bridge.text.published import GRAMMAR
+
+from . import _labelled_texts as texts
+from ._labelled_corpora import FiniteCorpus
+from ._labelled_texts import CorpusLaw, Training
+
+CASE = ("setting", "n_min", "arm", "synthesizer", "n_oversampled", "share", "role", "covariates")
+"""What a classifier and a regression are known by."""
+TERM = (*CASE, "method", "term")
+COUNTS = ("n_real", "n_max", "n_generator", "n_shared", "n_human")
+MEASURED = (
+    *("estimate", "bias", "squared_error", "coverage", "width"),
+    *("simple", "minus_simple", "differential", "minus_differential"),
+    *("false_positives", "false_negatives", "lost"),
+)
+LOST = {"method": "all", "term": "all", "lost": 1.0}
+
+
+@dataclass(frozen=True)
+class DrawnBlock:
+    """Some of the draws."""
+
+    number: int
+    size: int
+    seed: int
+    rho: float
+
+    def generators(self) -> Iterator[np.random.Generator]:
+        """One for each draw."""
+        kind = (FilledTexts, SplitLabels).index(type(self))
+        entropy = [self.seed, kind, self.number]
+        for child in np.random.SeedSequence(entropy).spawn(self.size):
+            yield np.random.default_rng(child)
+
+
+@dataclass(frozen=True)
+class FilledTexts(DrawnBlock):
+    """Draws of classifiers of a filled class."""
+
+    n_originals: tuple[int, ...]
+    added: tuple[int, ...]
+    n_others: int
+    n_rows: int
+    n_human: int
+    n_known: int
+
+
+@dataclass(frozen=True)
+class SplitLabels(DrawnBlock):
+    """Draws of labels of people, some of which are trained on."""
+
+    n_rows: int
+    budget: int
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class PublishedTexts:
+    """One published corpus."""
+
+    corpus: str
+    encoder: str
+    classifiers: int
+    draws: int
+    n_human: int
+    seed: int
+
+
+class Inferred(NamedTuple):
+    """One regression by all methods, or without a solution, or the error rates of a classifier."""
+
+    case: dict[str, Any]
+    table: pd.DataFrame | None = None
+    truth: np.ndarray | None = None  # by term
+    simple: np.ndarray | None = None  # what theory says of the naive coefficients
+    differential: np.ndarray | None = None
+
+
+def averaged(found: Sequence[Inferred]) -> pd.DataFrame:
+    """Means over draws of what :data:`MEASURED` names, with standard errors, as rows of records."""
+    plain = [each.case for each in found if each.table is None]
+    solved = [each for each in found if each.table is not None]
+    parts = [pd.DataFrame(plain)]
+    if solved:
+        table = pd.concat([each.table for each in solved], ignore_index=True)
+        sizes = [len(each.table) for each in solved if each.table is not None]
+        cases = pd.DataFrame([each.case for each in solved]).loc[
+            np.repeat(np.arange(len(solved)), sizes)
+        ]
+        table = pd.concat([table, cases.reset_index(drop=True)], axis=1)
+        known = {}
+        for name in ("truth", "simple", "differential"):
+            each = [getattr(one, name) for one in solved]
+            known[name] = _by_row(each, sizes)
+        truth, naive = known["truth"], table["method"] == NAIVE
+        table["coverage"] = (table["lower"] <= truth) & (truth <= table["upper"])
+        table["coverage"] = table["coverage"].astype(float)
+        table["width"] = table["upper"] - table["lower"]
+        table["bias"] = table["estimate"] - truth
+        table["squared_error"] = table["bias"] ** 2
+        for name in ("simple", "differential"):
+            table[name] = np.where(naive, known[name], np.nan)
+            table[f"minus_{name}"] = table["estimate"] - table[name]
+        wanted = table.pop("only") if "only" in table else None
+        parts.append(table if wanted is None else table[table["method"] == wanted])
+    whole = pd.concat(parts, ignore_index=True)
+    case = [name for name in (*TERM, *COUNTS, "group") if name in whole and name != "setting"]
+    grouped = whole.groupby(case, sort=False, dropna=False)
+    rows = []
+    for metric in (name for name in MEASURED if name in whole):
+        of = grouped[metric].agg(["mean", "sem", "count"]).reset_index().assign(metric=metric)
+        rows.append(of[of["count"] > 0])
+    names = {"mean": "value", "sem": "std_error", "count": "n_replicates"}
+    result = pd.concat(rows, ignore_index=True).rename(columns=names)
+    theory = result["metric"].isin(["simple", "differential"])
+    result["group"] = result["group"].fillna("all") if "group" in result else "all"
+    return result.assign(source=np.where(theory, "theory", "simulation"))
+
+
+def filled(config: FilledTexts, rng: np.random.Generator) -> Iterator[Inferred]:
+    """One draw of classifiers of filled classes: inferences, and error rates."""
+    law = texts.CorpusLaw(config.rho)
+    sizes = config.n_rows, config.n_known, config.n_others
+    replicate = texts.filled(law, sizes, config.n_originals, config.added, rng)
+    human = replicate.human[: config.n_human]
+    for training in replicate.trainings:
+        said, rates = replicate.said(training)
+        n_rare = len(training.rows) - training.n_added - config.n_others
+        counts = _counts(training, n_rare, config.n_human)
+        yield from (Inferred(counts | each) for each in _rates(law, rates))
+        for role in texts.ROLES:
+            for covariates in texts.COVARIATES:
+                options = (role, covariates, replicate.noise)
+                task = texts.regression(replicate.corpus, said, human, *options)
+                case = counts | {"role": role, "covariates": covariates}
+                try:
+                    table = infer(task)
+                except ValueError:  # the labels of people are separable
+                    yield Inferred(case | LOST)
+                    continue
+                yield Inferred(
+                    case,
+                    table,
+                    np.array([*law.truth(role, covariates).values()]),
+                    law.naive(role, covariates, rates, differential=False),
+                    law.naive(role, covariates, rates, differential=True),
+                )
+
+
+def split(config: SplitLabels, rng: np.random.Generator) -> Iterator[Inferred]:
+    """One draw of a corpus whose human labels are trained on, corrected by, or each in part."""
+    law, n = texts.CorpusLaw(config.rho), config.n_rows
+    replicate = texts.split(law, n, config.budget, [s for s in config.shares if s > 0], rng)
+    every = replicate.human[: config.budget]
+    for position, training in enumerate(replicate.trainings):
+        said, _ = replicate.said(training)
+        trained = len(training.rows) - training.n_added
+        # What was trained on is left out; where that is all, labels are as people or it gave them.
+        last = trained == config.budget
+        if last:
+            said[every] = replicate.corpus.label[every]
+        kept = np.arange(n) if last else np.setdiff1d(np.arange(n), every[:trained])
+        asked = [(NAIVE if last else POWERED, kept)]
+        if position == 0 and 0.0 in config.shares:
+            asked.append((HUMAN, np.arange(n)))  # all labels of people, whatever it says
+        for method, kept in asked:
+            rows = texts.CorpusRows(*(part[kept] for part in replicate.corpus))
+            human = np.flatnonzero(np.isin(kept, every))
+            alone = method == HUMAN
+            case = {
+                "arm": "none" if alone else training.arm,
+                "synthesizer": "none" if alone else training.writer,
+                "share": 0.0 if alone else trained / config.budget,
+                "n_human": config.budget,
+                **dict.fromkeys(("n_real", "n_min", "n_max"), 0 if alone else trained),
+                "covariates": texts.BOTH,
+            }
+            for role in texts.ROLES:
+                options = (role, texts.BOTH, replicate.noise[kept])
+                task = texts.regression(rows, said[kept], human, *options)
+                try:
+                    table = infer(task)
+                except ValueError:  # the labels that are left are separable
+                    yield Inferred(case | {"role": role, **LOST})
+                    continue
+                truth = np.array([*law.truth(role, texts.BOTH).values()])
+                yield Inferred(case | {"role": role, "only": method}, table, truth)
+
+
+def labelled(corpus: FiniteCorpus, config: PublishedTexts, number: int) -> list[Inferred]:
+    """Inferences on a published corpus by the classifiers of one draw of training texts."""
+    rng, found = np.random.default_rng([config.seed, 2, number]), []
+    said_by = list(corpus.classifiers(rng))
+    people = [rng.permutation(len(corpus.label)) for _ in range(config.draws)]
+    for training, n_rare, said in said_by:
+        counts = _counts(training, n_rare, config.n_human)
+        wrong = {
+            "false_positives": float(said[corpus.label == 0].mean()),
+            "false_negatives": float(1 - said[corpus.label == 1].mean()),
+        }
+        found.append(Inferred(counts | wrong))
+        for role in texts.ROLES:
+            truth, ends = corpus.truth(role), corpus.naive(role, said)
+            case = counts | {"role": role, "covariates": "of the text"}
+            for order in people:
+                task = corpus.regression(said, order[: config.n_human], role)
+                try:
+                    found.append(Inferred(case, infer(task), truth, ends))
+                except ValueError:  # the labels of people are separable
+                    found.append(Inferred(case | LOST))
+    return found
+
+
+def _counts(training: Training, n_rare: int, n_human: int) -> dict[str, Any]:
+    """Columns of a classifier."""
+    n_others = len(training.rows) - training.n_added - n_rare
+    seen = float(n_rare) if training.n_added else 0.0
+    return {
+        "arm": training.arm,
+        "synthesizer": training.writer,
+        "n_real": n_rare + n_others,
+        "n_min": min(n_rare, n_others),
+        "n_max": max(n_rare, n_others),
+        "n_oversampled": training.n_added,
+        "n_generator": seen,
+        "n_shared": seen,
+        "n_human": n_human,
+    }
+
+
+def _rates(law: CorpusLaw, said: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Error rates of a classifier, of all texts of a class and by attribute."""
+    wrong = np.array([said[0], 1 - said[1]])
+    overall = [float(law.link(y) @ wrong[y]) for y in (0, 1)]
+    by = dict(zip(("all", *GRAMMAR.attributes), np.column_stack([overall, wrong]).T, strict=True))
+    for group, (negatives, positives) in by.items():
+        yield {"group": group, "false_positives": negatives, "false_negatives": positives}
+
+
+def _by_row(each: Sequence[np.ndarray | None], sizes: Sequence[int]) -> np.ndarray:
+    """Values by term, of each row of tables by method and term."""
+    rows = [
+        np.full(size, np.nan) if values is None else np.tile(values, size // len(values))
+        for values, size in zip(each, sizes, strict=True)
+    ]
+    return np.concatenate(rows)
