@@ -242,6 +242,33 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
     return wide.drop(columns=minus).merge(by, on=same, how="left")
 
 
+def findings(records: pd.DataFrame) -> list[str]:
+    """What each classifier's labels do to a slope, with the fewest originals; a line each."""
+    from opal.bridge.downstream import NAIVE, POWERED
+
+    table = comparison(records)
+    table = table[(table["role"] == "outcome") & table["share"].isna()]
+    table = table[table["term"] != "intercept"]
+    if table.empty:
+        return []
+    table = table[table["n_min"] == table.groupby("setting")["n_min"].transform("min")]
+    same = ["setting", "n_min", "arm", "synthesizer", "n_oversampled"]
+    found = []
+    for (setting, least, arm, writer, added), rows in table.groupby(same, sort=False):
+        of = rows.drop_duplicates("method", keep="last").set_index("method")
+        if not {NAIVE, POWERED} <= set(of.index):
+            continue
+        naive, corrected = of.loc[NAIVE], of.loc[POWERED]
+        more = f" + {added:.0f} by {writer}" if added else ""
+        found.append(
+            f"{setting}, {least:.0f} originals, {arm}{more}: slope of {naive['term']} "
+            f"{naive['estimate'] - naive['bias']:.2f}, naive {naive['estimate']:.2f}; naive "
+            f"intervals cover {naive['coverage']:.2f}, prediction-powered ones "
+            f"{corrected['coverage']:.2f}"
+        )
+    return found
+
+
 def checks(records: pd.DataFrame) -> list[Check]:
     """Naive bias as predicted, where errors are differential too; corrected intervals that cover.
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from opal.checks import Check
 
+_MOST_ROWS = 40  # of a table that is printed: more of them hide its head
 DESCRIPTION = """Run a study and write its records; `opal run STUDY --help` shows the study's flags.
 
 Finished cells are kept under OUT/cells, so that a run that was killed resumes. The status is 1 if a
@@ -85,10 +86,10 @@ def _run(name: str, options: Options, config: Any) -> int:
     if options.json:
         output.print_json(report)
     elif hasattr(study, "comparison"):
-        compared = study.comparison(frame)
-        _say(report, compared, checks, head=len(compared))
+        found = study.findings(frame) if hasattr(study, "findings") else []
+        _say(report, study.comparison(frame), found, checks)
     else:
-        _say(report, frame, checks, head=20)
+        _say(report, frame, [], checks)
     return 0 if not judged or passed(checks) else 1
 
 
@@ -127,14 +128,15 @@ def differing(frame: pd.DataFrame) -> list[str]:
 
 
 def _say(
-    report: dict[str, Any], frame: pd.DataFrame, checks: Sequence[Check], *, head: int
+    report: dict[str, Any], frame: pd.DataFrame, findings: Sequence[str], checks: Sequence[Check]
 ) -> None:
-    """Print the first rows of the study's own comparison, or of its records, and its checks."""
+    """Print the first rows of a study's own comparison, or of its records, and what is found."""
     varying = differing(frame)
-    rows = frame[varying].head(head).itertuples(index=False)
+    rows = frame[varying].head(_MOST_ROWS).itertuples(index=False)
     output.print_table(f"{report['study']}: {len(frame)} rows", varying, rows)
-    if len(frame) > head:
-        output.print_lines(f"… and {len(frame) - head} more rows")
+    if len(frame) > _MOST_ROWS:
+        output.print_lines(f"… and {len(frame) - _MOST_ROWS} more rows, of the records below")
+    output.print_lines(*findings)
     for check in checks:
         said = verdict(check, judged=report["judged"])
         output.print_lines(f"{said}: {check.name}: {output.comparison(check)}")

@@ -92,9 +92,9 @@ def test_a_table_of_another_version_is_not_overwritten(
 
 
 def test_table_for_people_names_the_file(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["run", "example_study", "--largest", "30"])
+    main(["run", "example_study", "--largest", "50"])
     said = capsys.readouterr().out
-    assert "example_study: 30 rows" in said
+    assert "example_study: 50 rows" in said
     assert "… and 10 more rows" in said
     assert "records: results/example_study-" in said
 

@@ -135,6 +135,17 @@ def test_the_comparison_has_a_row_for_each_coefficient(records: pd.DataFrame) ->
     assert methods == {0.0: ["human labels"], 0.5: ["prediction-powered"], 1.0: ["naive"]}
 
 
+def test_each_classifier_has_a_line(records: pd.DataFrame) -> None:
+    table = study.comparison(records)
+    said = study.findings(records)
+    own = table[(table["role"] == "outcome") & table["share"].isna()]
+    least = own["n_min"] == own.groupby("setting")["n_min"].transform("min")
+    assert len(said) == len(own[least].groupby(["setting", "arm", "synthesizer", "n_oversampled"]))
+    assert all(" originals, " in line and "naive intervals cover" in line for line in said)
+    row = own[(own["method"] == "naive") & (own["arm"] == "raw") & (own["term"] != "intercept")]
+    assert any(f"naive {value:.2f};" in said[0] for value in row["estimate"])
+
+
 def test_cells_are_pooled_by_their_draws() -> None:
     same = {"setting": "grammar", "term": "drawn", "metric": "bias", "group": "all"}
     rows = pd.DataFrame({"value": [1.0, 4.0], "std_error": [0.2, 0.1], "n_replicates": [10, 20]})

@@ -89,6 +89,18 @@ def test_the_limit_holds_accumulated_rows_and_no_others() -> None:
     assert limit_checks(table, 20 * end) == [True, False]
 
 
+def test_what_is_found_is_said_of_the_last_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = planted(right=True)
+    monkeypatch.setattr(study, "comparison", lambda _: table)
+    (said,) = study.findings(pd.DataFrame())
+    assert said.startswith("excess risk of rules on rows of generation 10 at alpha = 1: replaced ")
+    for regime in study.REGIMES:
+        known = moment_errors(study.Chain(FULL, "rule", regime).training(), 10).mean[-1]
+        assert re.search(rf"{regime} \S+ ± \S+ \({known:.3g} predicted\)", said)
+    table = table[table["part"] != "rule"]
+    assert study.findings(pd.DataFrame()) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("regime", study.REGIMES)
 def test_rows_of_the_last_generation_are_those_of_a_simulation(regime: str) -> None:

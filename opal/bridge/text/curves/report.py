@@ -285,7 +285,7 @@ def _notes(sources: Sequence[Row]) -> Iterator[str]:
         if row.get("advice") == "buy" and row.get("came") == "loss":
             yield f"{named}: the plan says buy, and the purchase made the log loss worse."
         if row.get("advice") in ("none", "open") and row.get("came") == "gain":
-            yield f"{named}: the plan does not say buy, and the purchase would have helped."
+            yield f"{named}: the plan does not say buy, and the purchase lowered the log loss."
 
 
 def _named(row: Row) -> str:
