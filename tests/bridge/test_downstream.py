@@ -348,3 +348,11 @@ def test_whole_numbers_are_spelled_as_in_the_file() -> None:
     found = regression_of(frame, human="human", predicted="said", positive="2")
     np.testing.assert_array_equal(found.human, task.human)
     np.testing.assert_array_equal(found.predicted, task.predicted)
+
+
+def test_a_label_that_is_always_said_is_no_covariate() -> None:
+    """Theory then has no coefficient of it, and says so."""
+    rows = np.column_stack([np.ones(4), [0.0, 1.0, 2.0, 3.0]])
+    p, mass = np.full(4, 0.5), np.full(4, 0.25)
+    with pytest.raises(ValueError, match=r"the classifier's does not\. Give rates"):
+        attenuated(rows, mass, p, (1.0, 0.0), np.array([0.3, 0.7, 0.5]))
