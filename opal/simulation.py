@@ -139,7 +139,8 @@ def replicate_metrics(
 
     Returns:
         Metrics of :func:`opal.risk.exact_metrics` as [R] or [R, G], and ``separated``: whether the
-        training rows were linearly separable, so that the fit is not a minimiser.
+        training rows were linearly separable, or a correction left the objective without a
+        minimum, so that the fit is not a minimiser.
 
     Raises:
         ValueError: see :func:`simulate`.
@@ -468,7 +469,7 @@ def fit(
     loss: Loss,
     balanced: AnyArray | bool,
 ) -> tuple[Float[Array, " p"], Array]:
-    """Fit the rule; returns θ [p] and whether the rows were separable."""
+    """Fit the rule; returns θ [p] and whether the objective had no minimum."""
     if loss == "logistic":
         result = fit_logistic(rows.x, rows.y, weights, n_classes=n_classes, ridge=ridge)
         # Rows of negative weight can leave an objective without a minimum, too.
@@ -476,6 +477,6 @@ def fit(
         separated = result.separated | (jnp.any(weights < 0) & ~result.converged)
     else:
         theta = fit_ridge(rows.x, rows.y, weights, n_classes=n_classes, ridge=ridge)
-        separated = jnp.zeros((), bool)
+        separated = jnp.any(weights < 0) & ~jnp.isfinite(theta).all()
     moved = move_to_balance(theta, rows.x, rows.y, weights, n_classes=n_classes, loss=loss)
     return jnp.where(balanced, moved, theta), separated

@@ -93,7 +93,7 @@ def cells(config: Config) -> list[Cell]:
     from ._inferences import PublishedTexts
 
     _config.require_counts(
-        config, n_originals=10, added=1, n_others=10, n_rows=21, n_human=20, n_known=1, block=2
+        config, n_originals=10, added=1, n_others=10, n_rows=21, n_human=20, n_known=10, block=2
     )
     _config.require_counts(config, n_replicates=2, classifiers=2, budget=0, n_budget_rows=21)
     if config.n_human >= config.n_rows or config.budget >= config.n_budget_rows:

@@ -292,3 +292,13 @@ def test_a_user_s_synthesizer_keeps_its_name() -> None:
         return float(found["excess_balanced_risk"].mean())
 
     assert excess("far") > 2 * excess("true")
+
+
+def test_squares_that_a_correction_subtracts_are_told_where_none_are_least() -> None:
+    """One augmented row, of which all synthetic weight is taken: no minimum, and it is marked."""
+    setting = GaussianMixture([[-0.6, 0.0], [0.6, 0.4]])
+    design = Design((200, 20), GaussianFit(), n_augmented=1, loss="squared", correction=1.0)
+    found = replicate_metrics(setting, design, key=0, n_replicates=20)
+    lost = ~np.isfinite(found["balanced_risk"])
+    assert lost.any()
+    np.testing.assert_array_equal(found["separated"], lost)

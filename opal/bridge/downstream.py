@@ -17,7 +17,7 @@ whose own λ is this one times (N − n)/N. docs/infer.md has the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -33,6 +33,8 @@ HUMAN, NAIVE, POWERED, DESIGN = "human labels", "naive", "prediction-powered", "
 _SINGULAR = 1e12  # condition of the mean derivative, beyond which a coefficient is not identified
 _MOST_STEPS, _SHORT = 15, 1e-10  # of Newton, and when one is the last, relative to coefficients
 _LEAST_ROWS = 5  # labels of people for each coefficient
+_LEAST, _MOST = 1e-100, 1e100  # spread and size of a number, whose square can be told
+_SAME = 1e-12  # spread relative to size, below which a column has one value
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Regression:
 
     Raises:
         ValueError: no rows without a human label, too few with one or all of them alike, a
-            constant outcome or covariate, or a number out of its range.
+            constant outcome or covariate, a covariate that is named as another coefficient, or a
+            number out of its range.
     """
 
     human: Float[np.ndarray, " n"]
@@ -63,6 +66,7 @@ class Regression:
 
     def __post_init__(self) -> None:
         """Check what can be known before anything is fitted."""
+        self._check_names_and_labels()
         n, labelled = len(self.human), int(self.labelled.sum())
         if labelled == n:
             raise ValueError(
@@ -86,24 +90,7 @@ class Regression:
                 f"the model's labels must have two values; all are {self.predicted[0]:g}. Such a "
                 "model knows nothing: regress on the labels of people alone."
             )
-        for name, column in zip(self.names, self.covariates.T, strict=True):
-            if np.ptp(column) == 0:
-                raise ValueError(
-                    f"the covariate {name!r} is constant ({column[0]:g}), as the intercept is. "
-                    "Leave it out."
-                )
-            own = column[self.labelled]
-            if np.ptp(own) == 0:
-                raise ValueError(
-                    f"the covariate {name!r} must vary among rows that people labelled; all "
-                    f"{labelled} have {own[0]:g}. Let people label others, or leave it out."
-                )
-        same = np.linalg.matrix_rank(np.column_stack([np.ones(n), self.covariates]))
-        if same <= len(self.names):
-            raise ValueError(
-                f"the covariates {', '.join(self.names)} say the same: with the intercept they "
-                f"have rank {same}. Leave one out, or centre one that hardly varies."
-            )
+        self._check_covariates()
         self._check_outcome()
         if self.probability is not None:
             chosen = self.probability[self.labelled]
@@ -114,11 +101,59 @@ class Regression:
                     "row was drawn, or name no such column where all were as likely."
                 )
 
+    def _check_names_and_labels(self) -> None:
+        kept = ("intercept", LABEL, *self.names)
+        twice = next((name for name in kept if kept.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(
+                f"coefficients have different names, and {kept[0]!r} and {LABEL!r} are kept for "
+                f"those of no covariate; got the covariates {', '.join(self.names)}. Rename the "
+                f"column {twice!r}."
+            )
+        given = self.human[~np.isnan(self.human)]
+        if not np.isin(given, (0, 1)).all():
+            wrong = given[~np.isin(given, (0, 1))][0]
+            raise ValueError(
+                f"people's labels are 0 and 1, and not a number where there is none; got {wrong:g}."
+                " Repair it, or leave it empty."
+            )
+        outside = ~((self.predicted >= 0) & (self.predicted <= 1))
+        if outside.any():
+            raise ValueError(
+                "the model's labels are 0 and 1, or probabilities; got "
+                f"{self.predicted[outside][0]:g} in row {int(np.argmax(outside)) + 1}. Repair it."
+            )
+
+    def _check_covariates(self) -> None:
+        for name, column in zip(self.names, self.covariates.T, strict=True):
+            _check_size(column, f"the covariate {name!r}")
+            if not _varies(column):
+                raise ValueError(
+                    f"the covariate {name!r} is constant ({column[0]:g}), as the intercept is. "
+                    "Leave it out."
+                )
+            own = column[self.labelled]
+            if not _varies(own):
+                raise ValueError(
+                    f"the covariate {name!r} must vary among rows that people labelled; all "
+                    f"{len(own)} have {own[0]:g}. Let people label others, or leave it out."
+                )
+        if not self.names:
+            return
+        standard = self.covariates - self.covariates.mean(axis=0)
+        rank = np.linalg.matrix_rank(standard / standard.std(axis=0))
+        if rank < len(self.names):
+            raise ValueError(
+                f"the covariates {', '.join(self.names)} say the same: beside the intercept they "
+                f"have rank {rank}. Leave one out."
+            )
+
     def _check_outcome(self) -> None:
         if self.outcome is None:
             return
+        _check_size(self.outcome, "the outcome")
         for rows, what in ((self.outcome, "rows"), (self.outcome[self.labelled], "labelled rows")):
-            if np.ptp(rows) == 0:
+            if not _varies(rows):
                 raise ValueError(
                     f"the outcome must vary; all {len(rows)} {what} have {rows[0]:g}. Name another "
                     "column, or leave --outcome out to regress the label itself."
@@ -132,7 +167,7 @@ class Regression:
     @property
     def labelled(self) -> Bool[np.ndarray, " n"]:
         """R [N]: which rows people labelled."""
-        return np.isfinite(self.human)
+        return ~np.isnan(self.human)
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -142,9 +177,26 @@ class Regression:
 
     def weights(self) -> Float[np.ndarray, " n"]:
         """R/π [N], of mean one."""
-        raw = self.labelled / (1.0 if self.probability is None else self.probability)
-        raw = np.where(self.labelled, raw, 0.0)
+        raw = self.labelled.astype(float)
+        if self.probability is not None:
+            chosen = self.probability[self.labelled]
+            raw[self.labelled] = chosen.min() / chosen  # no larger than 1, however rare a row is
         return np.asarray(raw * len(raw) / raw.sum())
+
+
+def _varies(column: np.ndarray) -> bool:
+    """Whether a column has values that differ by more than rounding."""
+    return bool(np.ptp(column) > _SAME * np.abs(column).max())
+
+
+def _check_size(column: np.ndarray, what: str) -> None:
+    """Refuse a column whose squares cannot be told from 0 or from infinity."""
+    largest, spread = np.abs(column).max(), np.ptp(column / 2)
+    if largest > _MOST or 0 < spread < _LEAST:
+        raise ValueError(
+            f"{what} must have numbers below {_MOST:g} that differ by more than {_LEAST:g}; got "
+            f"{column.min():g} to {column.max():g}. Repair them, or change their unit."
+        )
 
 
 def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
@@ -163,8 +215,9 @@ def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
     """
     validate_number(level, "level is a confidence in (0, 1), as 0.95", least=1e-9, most=1 - 1e-9)
     n = int(task.labelled.sum())
-    alone = _solution(task, HUMAN, 0.0)
-    power = best_power(task, alone)
+    standard, back, shift = _standardised(task)
+    alone = _solution(standard, HUMAN, 0.0)
+    power = _best_power(standard, alone, back)
     rows = []
     for method, used, size in (
         (HUMAN, 0.0, n),
@@ -173,13 +226,14 @@ def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
         (DESIGN, 1.0, n),
     ):
         try:
-            theta = alone if method == HUMAN else _solution(task, method, used, alone)
+            found = alone if method == HUMAN else _solution(standard, method, used, alone)
         except ValueError:
             if method == POWERED:
                 raise
             continue
-        freedom = size - len(theta)
-        error = np.sqrt(np.diag(_covariance(_scores(task, method, used), theta)) * size / freedom)
+        theta, freedom = back @ found + shift, size - len(found)
+        spread = back @ _covariance(_scores(standard, method, used), found) @ back.T
+        error = np.sqrt(np.diag(spread) * size / freedom)
         half = special.stdtrit(freedom, (1 + level) / 2) * error
         columns = (task.terms, theta, error, theta - half, theta + half)
         rows += [(method, used, *values) for values in zip(*columns, strict=True)]
@@ -189,12 +243,41 @@ def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
 
 def best_power(task: Regression, theta: Float[np.ndarray, " k"]) -> float:
     """The λ in [0, 1] at which the summed variance of the coefficients is least, near θ."""
-    (own, slope), (model, _) = _with_power(task, 0.0)(theta), _naive(task)(theta)
-    more = model * (1 - task.weights())[:, None]
-    inverse = np.linalg.inv(slope)
+    standard, back, shift = _standardised(task)
+    return _best_power(standard, np.linalg.solve(back, theta - shift), back)
+
+
+def _best_power(standard: Regression, theta: np.ndarray, back: np.ndarray) -> float:
+    (own, slope), (model, _) = _with_power(standard, 0.0)(theta), _naive(standard)(theta)
+    more = model * (1 - standard.weights())[:, None]
+    inverse = back @ np.linalg.inv(slope)
+    inverse = inverse / np.abs(inverse).max()
     own, more = (part @ inverse.T for part in (own, more))
     own, more = own - own.mean(axis=0), more - more.mean(axis=0)
     return float(np.clip(-np.sum(own * more) / np.sum(more**2), 0.0, 1.0))
+
+
+def _standardised(task: Regression) -> tuple[Regression, np.ndarray, np.ndarray]:
+    """The same in units in which all columns are of one size, and the way back.
+
+    Equations in years or in millions are nearly singular in floating point, and these are not.
+
+    Returns:
+        The regression on covariates of mean 0 and standard deviation 1, an outcome of a linear
+        regression likewise; and ``back`` [k, k] and ``shift`` [k], with which its coefficients θ
+        are ``back @ θ + shift`` in the units of ``task``.
+    """
+    mean, width = task.covariates.mean(axis=0), task.covariates.std(axis=0)
+    k = len(task.terms)
+    back, shift, outcome = np.eye(k), np.zeros(k), task.outcome
+    first = k - len(task.names)
+    back[range(first, k), range(first, k)] = 1 / width
+    back[0, first:] = -mean / width
+    if outcome is not None and task.model == "linear":
+        shift[0], unit = outcome.mean(), outcome.std()
+        outcome, back = (outcome - shift[0]) / unit, back * unit
+    covariates = (task.covariates - mean) / width
+    return replace(task, covariates=covariates, outcome=outcome), back, shift
 
 
 def agreement(task: Regression) -> pd.DataFrame:
@@ -338,13 +421,13 @@ def regression_of(
     Raises:
         ValueError: a column is not there, or holds what it must not; see :class:`Regression`.
     """
-    from opal.scaling.table import NAME_YOURS, check_columns, check_numbers
+    from opal.scaling.table import check_columns, check_numbers
 
     named = [human, predicted, *covariates, *(c for c in (outcome, probability) if c)]
-    check_columns(frame, named, remedy=NAME_YOURS)
+    check_columns(frame, named, remedy=" Name columns of the table, several apart by spaces.")
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"each column has one role; {twice!r} is named twice.")
+        raise ValueError(f"each column has one role; {twice!r} is named twice. Leave one out.")
     for name in named[2:]:
         check_numbers(frame, name)
     columns = [frame[name].to_numpy(float) for name in covariates]
@@ -365,7 +448,8 @@ def _labels(
     if predicted.isna().any():
         raise ValueError(
             f"the model must label every row; {int(predicted.isna().sum())} of {len(predicted)} "
-            f"have no {predicted.name!r}. Label or drop them."
+            f"have no {predicted.name!r} (an empty cell, or NA or None). Label or drop them, or "
+            "write a class of that name otherwise."
         )
     if human.isna().all():
         raise ValueError(
@@ -379,7 +463,7 @@ def _labels(
             for number, column in zip(numbers, (human, predicted), strict=True)
         )
         given, said = (number.to_numpy(float) for number in numbers)
-        within = readable and np.isin(given[np.isfinite(given)], (0, 1)).all()
+        within = readable and np.isin(given[~np.isnan(given)], (0, 1)).all()
         if not within or not ((said >= 0) & (said <= 1)).all():
             raise ValueError(
                 f"labels are 0 and 1, and the model's may be probabilities; got {_some(human)} in "
@@ -387,25 +471,32 @@ def _labels(
                 "(--positive) which label counts as 1."
             )
         return given, said
-    known = {*human.dropna().astype(str)}
+    spelled = [_spelled(column) for column in (human, predicted)]
+    known = {*spelled[0][human.notna()]}
     if positive not in known:
         raise ValueError(
             f"positive must be one of the labels that people gave, {_some(human)}; got "
             f"{positive!r}. Spell it as they did."
         )
-    unseen = sorted({*predicted.astype(str)} - known)
+    unseen = sorted({*spelled[1]} - known)
     if unseen and len(known) > 1:
         raise ValueError(
             f"the model says {', '.join(map(repr, unseen[:5]))}, which no person does: people say "
-            f"{_some(human)}. Spell labels alike, or let people label rows of these."
+            f"{_some(human)}. Spell labels alike, let people label rows of these, or write "
+            "people's labels as 0 and 1 where the model gives probabilities."
         )
-    given, said = (
-        (column.astype(str) == positive).to_numpy(float) for column in (human, predicted)
-    )
+    given, said = ((column == positive).to_numpy(float) for column in spelled)
     return np.where(human.notna(), given, np.nan), said
 
 
+def _spelled(column: pd.Series) -> pd.Series:
+    """Labels as text: whole numbers without the point that empty cells beside them bring."""
+    if not pd.api.types.is_float_dtype(column):
+        return column.astype(str)
+    return column.map(lambda value: f"{value:.0f}" if value % 1 == 0 else str(value))
+
+
 def _some(column: pd.Series) -> str:
-    values = sorted(column.dropna().astype(str).unique())
+    values = sorted(_spelled(column.dropna()).unique())
     more = "" if len(values) <= 5 else f" and {len(values) - 5} more"
     return (", ".join(map(repr, values[:5])) or "nothing") + more

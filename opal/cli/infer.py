@@ -87,7 +87,7 @@ def _blocks(
 
     columns = ["term", "method", "estimate", "std_error", "lower", "upper"]
     rows = found.sort_values("term", key=lambda term: term.map(task.terms.index), kind="stable")
-    interval = f"{level:.0%} intervals"
+    interval = f"{100 * level:.10g}% intervals"
     what = "the label" if task.outcome is None else "the outcome on the label"
     return [
         Table(columns, rows[columns].to_numpy(object).tolist(), f"{interval}, {what}"),

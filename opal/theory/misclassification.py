@@ -66,6 +66,9 @@ def attenuated(
         p: probability of a positive at each [Q].
         errors: e₀ of negatives and e₁ of positives; they may depend on x, not on the outcome.
         coefficients: of the truth, in the order intercept, label, covariates.
+
+    Raises:
+        ValueError: covariates say what the classifier does.
     """
     said = labelled_positive(p, errors)
     both = p * (1 - errors[1])  # positive, and said to be
@@ -76,4 +79,10 @@ def attenuated(
     moment += zeros.T @ (mass * ((1 - said) * true + (p - both) * coefficients[1]))
     square = (ones * (mass * said)[:, None]).T @ ones
     square += (zeros * (mass * (1 - said))[:, None]).T @ zeros
+    if np.linalg.matrix_rank(square) < len(square):
+        raise ValueError(
+            "a label is a covariate where it differs between rows of like covariates; with the "
+            f"error rates {errors[0]} of negatives and {errors[1]} of positives the classifier's "
+            "does not. Give rates at which it says both, or that are known from more rows."
+        )
     return np.asarray(np.linalg.solve(square, moment))

@@ -56,7 +56,8 @@ def predict(
         Records with the columns of :data:`opal.records.COLUMNS`, source ``"theory"``; standard
         errors are those of the quadrature, zero where it is exact, and leave out what the expansion
         itself neglects. Where the leave-one-out equations have no solution, since so few rows tend
-        to be separable, what depends on them is NaN.
+        to be separable, or rows that a correction subtracts outweigh others, what depends on them
+        is NaN.
 
     Raises:
         ValueError: the synthesizer's law is not known, or the design has no theory here.

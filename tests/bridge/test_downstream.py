@@ -289,3 +289,70 @@ def test_a_method_without_a_solution_is_left_out() -> None:
 
 def test_the_label_among_the_covariates_has_a_name() -> None:
     assert corpus(outcome=True, model="linear").terms == ("intercept", LABEL, "binary", "normal")
+
+
+@pytest.mark.parametrize(("unit", "origin"), [(2.0, 2010.0), (2e5, 5e5), (1e7, 0.0), (1e-6, 0.0)])
+@pytest.mark.parametrize("role", [{}, {"outcome": True, "model": "linear"}])
+def test_units_of_columns_change_only_those_of_coefficients(
+    unit: float, origin: float, role: dict[str, Any]
+) -> None:
+    """Years, and incomes of millions: slopes by the unit, and the rest as it was."""
+    task = corpus(**role)
+    factor = np.array([1.0, unit])
+    other = replace(task, covariates=task.covariates * factor + [0.0, origin])
+    if other.outcome is not None:
+        other = replace(other, outcome=1e7 * other.outcome)
+    for method in (HUMAN, NAIVE, DESIGN):
+        for column in ("estimate", "std_error"):
+            was, is_now = (by_method(infer(t), column)[method][1:] for t in (task, other))
+            scale = np.array([1.0] * (len(was) - 2) + [1.0, unit]) / (1e7 if role else 1.0)
+            np.testing.assert_allclose(is_now * scale, was, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"names": ("intercept", "normal")}, "Rename the column 'intercept'"),
+        ({"names": ("normal", "normal")}, "Rename the column 'normal'"),
+        ({"human": np.inf}, "people's labels are 0 and 1, and not a number .* got inf"),
+        ({"human": 2.0}, "people's labels are 0 and 1, and not a number .* got 2"),
+        ({"predicted": 1.2}, "the model's labels are 0 and 1, or probabilities; got 1.2 in row 1"),
+        ({"predicted": np.nan}, "the model's labels .* got nan in row 1"),
+        ({"covariates": 1e308}, "the covariate 'normal' must have numbers below 1e"),
+        ({"covariates": np.inf}, "the covariate 'normal' must have numbers below 1e"),
+    ],
+)
+def test_names_labels_and_numbers_out_of_range_are_refused(
+    change: dict[str, Any], said: str
+) -> None:
+    task = corpus()
+    for name, value in change.items():
+        if name != "names":
+            column = getattr(task, name).copy()
+            column[(0, 1) if name == "covariates" else 0] = value
+            change = {name: column}
+    with pytest.raises(ValueError, match=said):
+        replace(task, **change)
+
+
+def test_probabilities_as_small_as_can_be_are_weights() -> None:
+    task = corpus()
+    tiny = replace(task, probability=np.full(len(task.human), 1e-308))
+    np.testing.assert_allclose(tiny.weights(), task.weights())
+
+
+def test_whole_numbers_are_spelled_as_in_the_file() -> None:
+    """Empty cells make 2 a 2.0 in the column of people, and not in that of the model."""
+    task = corpus()
+    frame = pd.DataFrame({"human": task.human + 1, "said": task.predicted.astype(int) + 1})
+    found = regression_of(frame, human="human", predicted="said", positive="2")
+    np.testing.assert_array_equal(found.human, task.human)
+    np.testing.assert_array_equal(found.predicted, task.predicted)
+
+
+def test_a_label_that_is_always_said_is_no_covariate() -> None:
+    """Theory then has no coefficient of it, and says so."""
+    rows = np.column_stack([np.ones(4), [0.0, 1.0, 2.0, 3.0]])
+    p, mass = np.full(4, 0.5), np.full(4, 0.25)
+    with pytest.raises(ValueError, match=r"the classifier's does not\. Give rates"):
+        attenuated(rows, mass, p, (1.0, 0.0), np.array([0.3, 0.7, 0.5]))

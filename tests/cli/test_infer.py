@@ -60,7 +60,9 @@ def test_people_read_what_labels_are_worth_and_where_naive_ones_mislead(
 
 def test_what_is_missing_is_said(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["infer", str(corpus), *WORDS, "--covariates", "agee"]) == 2
-    assert "the table has no column 'agee'" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "the table has no column 'agee'" in err
+    assert "--seed" not in err
     assert main(["infer", str(corpus), *WORDS[:4]]) == 2
     assert "--positive" in capsys.readouterr().err
 
@@ -80,3 +82,10 @@ def test_what_has_no_solution_is_said_and_the_rest_is_there(
     methods = {row["method"] for row in json.loads(capsys.readouterr().out)["coefficients"]}
     assert "naive" not in methods
     assert "prediction-powered" in methods
+
+
+def test_the_confidence_is_printed_as_given(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["infer", str(corpus), *WORDS, "--covariates", "age", "--level", "0.999"]) == 0
+    assert "99.9% intervals" in capsys.readouterr().out

@@ -192,6 +192,7 @@ def test_published_corpora_are_finite() -> None:
         ({"corpora": ("gramar",)}, "unknown corpus 'gramar'; did you mean 'grammar'?"),
         ({"n_originals": (150,)}, "at most n_others; got 150 of 100"),
         ({"n_human": 300}, "n_human must be below n_rows"),
+        ({"n_known": 9}, "n_known must be a whole number of at least 10; got 9"),
         ({"budget": 300}, "budget below n_budget_rows, as some rows have no human label"),
         ({"n_replicates": 10}, "n_replicates must be a multiple of block"),
         ({"shares": (0.0,)}, "shares of the budget needs one above 0"),

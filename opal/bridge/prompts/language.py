@@ -59,9 +59,14 @@ def manner(language: str | None) -> str:
     'in Danish, whatever the language of the examples, and in their manner'
 
     Raises:
-        UnknownNameError: the language is not one of :data:`LANGUAGES`.
+        UnknownNameError: the language is not a code of :data:`LANGUAGES`.
     """
     if language is None:
         return "in the language and manner of the examples"
+    code = next((code for code, name in LANGUAGES.items() if name == language.title()), None)
+    if code is not None:
+        raise names.UnknownNameError(
+            f"a language is named by its code of ISO 639-1; got {language!r}. Write {code!r}."
+        )
     names.check("language", [language], LANGUAGES)
     return f"in {LANGUAGES[language]}, whatever the language of the examples, and in their manner"

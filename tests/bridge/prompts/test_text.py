@@ -70,6 +70,10 @@ def test_the_language_is_told_and_changes_nothing_else() -> None:
     assert said[2] == said[1].replace("in Danish,", "in German,")
     assert [each.splitlines()[:2] for each in said] == [said[0].splitlines()[:2]] * 3
     assert len({request.key for request in (usual, danish, german)}) == 3
+    with pytest.raises(
+        UnknownNameError, match=r"by its code of ISO 639-1; got 'Danish'. Write 'da'"
+    ):
+        TextPrompter(table(), SETTINGS, language="Danish").request("good", 0)
     assert {request.seeds for request in (usual, danish, german)} == {usual.seeds}
 
 

@@ -261,6 +261,13 @@ def _require_texts(data: SplitData, settings: CurveSettings) -> None:
                 f"least of --sizes, {min(settings.sizes)}. Name a smaller size, a larger --share "
                 "of the base texts, or other --sources."
             )
+    most = max(map(len, data.added.values()), default=0)
+    if most < min(settings.sizes):
+        raise ValueError(
+            f"a writer must have texts for the least of --sizes, {min(settings.sizes)}; the most "
+            f"that one has, people included, are {most}. Name a smaller size, or give synthetic "
+            "texts, in a column of the source or with --synthetic."
+        )
 
 
 def _trained(

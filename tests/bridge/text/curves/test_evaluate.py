@@ -277,5 +277,8 @@ def test_what_would_be_left_out_without_a_word_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"fewer than the least of --sizes, 100000"):
         evaluate.evaluate(corpus, 0, replace(SETTINGS, sizes=(100_000,)))
+    human = replace(corpus, synthetic={})
+    with pytest.raises(ValueError, match=r"the least of --sizes, 100000; the most that one has"):
+        evaluate.evaluate(human, 0, replace(SETTINGS, sizes=(100_000,)))
     with pytest.raises(ValueError, match=r"read from a file; there is none at .*absent.csv"):
         evaluate.of_file(tmp_path / "absent.csv", None, (None,) * 6, SETTINGS, 1)
