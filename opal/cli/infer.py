@@ -87,12 +87,16 @@ def _blocks(
 
     columns = ["term", "method", "estimate", "std_error", "lower", "upper"]
     rows = found.sort_values("term", key=lambda term: term.map(task.terms.index), kind="stable")
-    interval = f"{100 * level:.10g}% intervals"
-    what = "the label" if task.outcome is None else "the outcome on the label"
+    what = "the label" if task.outcome is None else "the outcome, with the label as a covariate"
+    scale = ", log-odds" if task.model == "logistic" else ""
+    title = (
+        f"{task.model} regression of {what}{scale}, {100 * level:.10g}% intervals: "
+        f"{len(task.human):,} rows, {int(task.labelled.sum()):,} labelled by people"
+    )
     return [
-        Table(columns, rows[columns].to_numpy(object).tolist(), f"{interval}, {what}"),
+        Table(columns, rows[columns].to_numpy(object).tolist(), title),
         Table(
-            ["people say", "rows", "model says 1"],
+            ["people say", "rows", "classifier says 1"],
             agreed.to_numpy(object).tolist(),
             "rows that both have labelled",
         ),
@@ -108,8 +112,14 @@ def _sentences(task: Regression, found: pd.DataFrame) -> list[str]:
     slopes = [term for term in task.terms if term != "intercept"] or ["intercept"]
     n = int(task.labelled.sum())
     ratio = (by[HUMAN]["std_error"] / by[POWERED]["std_error"])[slopes]
-    worth = ", ".join(f"{_name(term, LABEL)}: {n * r**2:.0f}" for term, r in ratio.items())
-    said = [f"{n} human labels and the model's are worth as many human labels as: {worth}."]
+    worth = {_name(term, LABEL): n * r**2 for term, r in ratio.items()}
+    each = ", ".join(f"{t} {w:.0f}{'' if w > n else ' (no gain)'}" for t, w in worth.items())
+    used = by[POWERED]["power"].iloc[0]
+    first = (
+        f"With the classifier's labels the {n} of people are as precise as this many of people "
+        f"alone: {each}. λ, how far the classifier is used, is {used:.2f}."
+    )
+    said = [first]
     said += [
         f"There are no {method} rows, as their equations have no solution: the model's labels go "
         "too little with people's, or are parted by the covariates. Report the prediction-powered "

@@ -51,11 +51,12 @@ def test_people_read_what_labels_are_worth_and_where_naive_ones_mislead(
 ) -> None:
     assert main(["infer", str(corpus), *WORDS, "--covariates", "age"]) == 0
     said = capsys.readouterr().out
-    assert "200 human labels and the model's are worth as many human labels as: age: " in said
+    assert "the 200 of people are as precise as this many of people alone: age " in said
+    assert "log-odds, 95% intervals: 1,000 rows, 200 labelled by people" in said
     assert "Report the prediction-powered rows" in said
     arguments = ["--outcome", "turnout", "--model", "linear", "--covariates", "age"]
     assert main(["infer", str(corpus), *WORDS, *arguments]) == 0
-    assert "the label: " in capsys.readouterr().out
+    assert "alone: the label " in capsys.readouterr().out
 
 
 def test_what_is_missing_is_said(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
