@@ -218,6 +218,7 @@ def corpus_of(
     name: str = "own",
     key: int = 0,
     train_on_all: bool = False,
+    least: int = 1,
 ) -> TextCorpus:
     """Base, human, test and synthetic texts of a table.
 
@@ -233,6 +234,8 @@ def corpus_of(
         key: chooses test and base texts.
         train_on_all: whether all human texts that are not tested on are base texts; what synthetic
             texts are worth in human ones is then not known.
+        least: fewest human texts that synthetic ones are compared with: where fewer would be held
+            back for it, none is.
 
     Raises:
         ValueError: the rules of :func:`validate_texts`, too few human texts, a test text of a
@@ -260,6 +263,12 @@ def corpus_of(
     is_base = np.ones(len(human), dtype=bool)
     if not train_on_all:
         is_base, why = _base(human, {seed for made in rest["seeds"] for seed in made}, rng)
+        if 0 < (n_more := int((~is_base).sum())) < least:
+            is_base[:] = True
+            notes.append(
+                f"all {len(human)} human texts are trained on: the {n_more} that could be held "
+                f"back to compare synthetic texts with are fewer than the least size, {least}"
+            )
         notes += _held_back(human, is_base, why)
     parts = (human[is_base], human[~is_base], test)
     base, more, test = (each.reset_index(drop=True) for each in parts)

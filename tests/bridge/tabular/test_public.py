@@ -62,9 +62,29 @@ def test_files_and_tables_in_memory_are_the_same(draw: Draw, tmp_path: Path) -> 
     pd.testing.assert_frame_equal(*frames)
 
 
-def test_the_guide_says_so(draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def of_the_guide(holds: str) -> str:
+    """The Python of the guide that holds these words."""
     guide = (Path(__file__).parents[3] / "docs/tabular.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    (code,) = (block for block in blocks if holds in block)
+    return str(code)
+
+
+def test_the_guide_writes_splits_with_rows_of_both_classes(
+    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(of_the_guide("SCALING"), "docs/tabular.md", "exec"), {})
+    for name, target in (("craft", "Target"), ("adult", "class")):
+        files = sorted(path.name for path in Path(f"splits/{name}").iterdir())
+        roles = ("test", "train", "train_generate")
+        assert files == sorted(f"{role}_rand{seed}.csv" for role in roles for seed in range(1, 6))
+        train = pd.read_csv(f"splits/{name}/train_rand1.csv")[target]
+        assert train.value_counts().tolist() == [800, 100]
+
+
+def test_the_guide_says_so(draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = of_the_guide("held_out")
     monkeypatch.chdir(tmp_path)
     for name, counts in {"mine": FEW, "made": EVEN, "held_out": EVEN}.items():
         table = draw(counts, len(name)).rename(columns={"side": "sex"})

@@ -179,6 +179,7 @@ class Own:
             self.digest,
             drop_contradictions=self.drop_contradictions,
             train_on_all=self.train_on_all,
+            least=min(self.settings.sizes),
         )
 
 
@@ -349,6 +350,7 @@ def _own(
     *,
     drop_contradictions: bool,
     train_on_all: bool,
+    least: int,
 ) -> TextCorpus:
     held_out, made = None if test is None else Path(test), [*map(Path, synthetic)]
     frame, tested = read_files(
@@ -363,4 +365,4 @@ def _own(
             "files must stay as they are while they are evaluated; one that is read with "
             f"{file} has changed since this began. Run the command again."
         )
-    return corpus_of(frame, tested, name=Path(file).stem, train_on_all=train_on_all)
+    return corpus_of(frame, tested, name=Path(file).stem, train_on_all=train_on_all, least=least)

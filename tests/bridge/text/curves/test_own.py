@@ -50,6 +50,17 @@ def test_texts_that_are_held_back_are_told_with_the_flag_that_trains_on_them() -
     assert whole.notes == ()
 
 
+def test_none_is_held_back_where_they_are_too_few_to_be_added() -> None:
+    texts = pd.concat([HUMAN, made(6)])
+    enough, few = corpus_of(texts, TEST, least=3), corpus_of(texts, TEST, least=4)
+    assert len(enough.human) == 3
+    assert not len(few.human)
+    assert sorted(few.base["text"]) == sorted(HUMAN["text"])
+    (said,) = few.notes
+    assert said.startswith("all 39 human texts are trained on: the 3 that could be held back")
+    assert said.endswith("fewer than the least size, 4")
+
+
 @pytest.mark.parametrize(
     ("held_out", "said"),
     [
@@ -162,7 +173,7 @@ def folder(tmp_path: Path) -> Path:
 def of_files(folder: Path, *synthetic: str, seeds: int = 2) -> list[evaluate.Own]:
     """Configurations of an evaluation of the files."""
     paths = tuple(folder / name for name in synthetic)
-    settings = CurveSettings(encoder="tfidf", sizes=(4,), share=1.0)
+    settings = CurveSettings(encoder="tfidf", sizes=(3,), share=1.0)
     mine, test = folder / "mine.csv", folder / "held_out.csv"
     found = evaluate.of_file(mine, test, GUESSED, settings, seeds, paths)
     return [cell.config for cell in found if isinstance(cell.config, evaluate.Own)]
