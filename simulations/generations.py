@@ -146,8 +146,11 @@ def _check(config: Config) -> None:
 
     least = {"n_generations": 2, "dim": 1, "n_tokens": 2, "n_augmented": 1, "generations": 1}
     _config.require_counts(config, **least, n_replicates=2, n_rules=2, seed=0)
-    _config.require_numbers(config, "distance")
-    _config.require_numbers(config, "pseudo_counts", least=0.0)
+    _config.require_numbers(config, "distance", "pseudo_counts", least=0.0)
+    for name in ("generations", "alphas", "pseudo_counts"):
+        values = getattr(config, name)
+        if len(set(values)) < len(values):
+            raise ValueError(f"{name} must differ from each other; got {values}. Name each once.")
     validate_number(config.share, "share of fresh rows is in [0, 1]", least=0.0, most=1.0)
     if not config.alphas:
         raise ValueError("alphas needs at least one value, each a weight in (0, 1]; got none.")

@@ -140,6 +140,12 @@ def test_a_rule_is_predicted_and_a_forgetful_theory_is_not() -> None:
         ({"dim": 40}, "n_first must be at least dim + 3 = 43"),
         ({"n_rule": 4}, "n_rule must be at least dim + 3 = 5"),
         ({"pseudo_counts": (-0.5,)}, "pseudo_counts must be a finite number of at least 0"),
+        (
+            {"pseudo_counts": (0.5, 0.5)},
+            "pseudo_counts must differ from each other; got (0.5,",
+        ),
+        ({"generations": (1, 1)}, "generations must differ from each other; got (1, 1)."),
+        ({"distance": -1.0}, "distance must be a finite number of at least 0"),
         ({"pseudo_counts": ()}, "pseudo_counts needs at least one value"),
         ({"alphas": ()}, "alphas needs at least one value"),
         ({"alphas": (0.0,)}, "alphas are weights in (0, 1]; got 0.0."),
