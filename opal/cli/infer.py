@@ -114,10 +114,11 @@ def _sentences(task: Regression, found: pd.DataFrame) -> list[str]:
     ratio = (by[HUMAN]["std_error"] / by[POWERED]["std_error"])[slopes]
     worth = {_name(term, LABEL): n * r**2 for term, r in ratio.items()}
     each = ", ".join(f"{t} {w:.0f}{'' if w > n else ' (no gain)'}" for t, w in worth.items())
-    used = by[POWERED]["power"].iloc[0]
+    powers = {_name(term, LABEL): power for term, power in by[POWERED]["power"][slopes].items()}
+    used = ", ".join(f"{term} {power:.2f}" for term, power in powers.items())
     first = (
         f"With the classifier's labels the {n} of people are as precise as this many of people "
-        f"alone: {each}. λ, how far the classifier is used, is {used:.2f}."
+        f"alone: {each}. λ, how far the classifier is used: {used}."
     )
     said = [first]
     said += [

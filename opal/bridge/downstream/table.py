@@ -1,0 +1,116 @@
+"""A regression from the columns of a table of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from opal.bridge.downstream.regression import Model, Regression
+from opal.scaling.table import check_columns, check_numbers
+
+
+def regression_of(
+    frame: pd.DataFrame,
+    *,
+    human: str,
+    predicted: str,
+    covariates: Sequence[str] = (),
+    outcome: str | None = None,
+    model: Model = "logistic",
+    positive: str | None = None,
+    probability: str | None = None,
+) -> Regression:
+    """A regression from the columns of a table.
+
+    Args:
+        frame: one row for each text.
+        human: column of people's labels; empty where there is none.
+        predicted: column of the model's labels, or of its probabilities.
+        covariates: numeric columns.
+        outcome: column of an outcome, where the label is a covariate.
+        model: linear or logistic.
+        positive: the label that counts as 1; labels that are 0 and 1 need none.
+        probability: column of the probability that people label a row.
+
+    Raises:
+        ValueError: a column is not there, or holds what it must not; see :class:`Regression`.
+    """
+    named = [human, predicted, *covariates, *(c for c in (outcome, probability) if c)]
+    check_columns(frame, named, remedy=" Name columns of the table, several apart by spaces.")
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"each column has one role; {twice!r} is named twice. Leave one out.")
+    for name in named[2:]:
+        check_numbers(frame, name)
+    columns = [frame[name].to_numpy(float) for name in covariates]
+    return Regression(
+        *_labels(frame[human], frame[predicted], positive),
+        np.column_stack(columns) if columns else np.empty((len(frame), 0)),
+        tuple(covariates),
+        None if outcome is None else frame[outcome].to_numpy(float),
+        model,
+        None if probability is None else frame[probability].to_numpy(float),
+    )
+
+
+def _labels(
+    human: pd.Series, predicted: pd.Series, positive: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of people and of the model as numbers [N] each."""
+    if predicted.isna().any():
+        raise ValueError(
+            f"the model must label every row; {int(predicted.isna().sum())} of {len(predicted)} "
+            f"have no {predicted.name!r} (an empty cell, or NA or None). Label or drop them, or "
+            "write a class of that name otherwise."
+        )
+    if human.isna().all():
+        raise ValueError(
+            f"people must have labelled some rows; {human.name!r} is empty in all {len(human)}. "
+            "Let them label rows that are drawn at random."
+        )
+    if positive is None:
+        numbers = [pd.to_numeric(column, errors="coerce") for column in (human, predicted)]
+        readable = all(
+            (number.isna() == column.isna()).all()
+            for number, column in zip(numbers, (human, predicted), strict=True)
+        )
+        given, said = (number.to_numpy(float) for number in numbers)
+        within = readable and np.isin(given[~np.isnan(given)], (0, 1)).all()
+        if not within or not ((said >= 0) & (said <= 1)).all():
+            raise ValueError(
+                f"labels are 0 and 1, and the model's may be probabilities; got {_some(human)} in "
+                f"{human.name!r} and {_some(predicted)} in {predicted.name!r}. Say with positive "
+                "(--positive) which label counts as 1."
+            )
+        return given, said
+    spelled = [_spelled(column) for column in (human, predicted)]
+    known = {*spelled[0][human.notna()]}
+    if positive not in known:
+        raise ValueError(
+            f"positive must be one of the labels that people gave, {_some(human)}; got "
+            f"{positive!r}. Spell it as they did."
+        )
+    unseen = sorted({*spelled[1]} - known)
+    if unseen and len(known) > 1:
+        raise ValueError(
+            f"the model says {', '.join(map(repr, unseen[:5]))}, which no person does: people say "
+            f"{_some(human)}. Spell labels alike, let people label rows of these, or write "
+            "people's labels as 0 and 1 where the model gives probabilities."
+        )
+    given, said = ((column == positive).to_numpy(float) for column in spelled)
+    return np.where(human.notna(), given, np.nan), said
+
+
+def _spelled(column: pd.Series) -> pd.Series:
+    """Labels as text: whole numbers without the point that empty cells beside them bring."""
+    if not pd.api.types.is_float_dtype(column):
+        return column.astype(str)
+    return column.map(lambda value: f"{value:.0f}" if value % 1 == 0 else str(value))
+
+
+def _some(column: pd.Series) -> str:
+    values = sorted(_spelled(column.dropna()).unique())
+    more = "" if len(values) <= 5 else f" and {len(values) - 5} more"
+    return (", ".join(map(repr, values[:5])) or "nothing") + more
