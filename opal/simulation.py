@@ -263,7 +263,7 @@ def _require_memory(dim: int, design: AnyDesign, n_replicates: int) -> None:
     added = f"{kind} = {getattr(design, kind)}"
     n_rows = design.n_rows
     memory.require(
-        8.0 * n_rows * (dim + 1),
+        24.0 * n_rows * (dim + 1),  # drawn, joined and read by the fit: three are held at once
         f"{n_rows:.3g} rows of {dim} columns, which is one replicate of {added} and counts = "
         f"{design.counts},",
         "Lower them; predict() needs no rows",

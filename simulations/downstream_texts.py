@@ -247,8 +247,9 @@ def findings(records: pd.DataFrame) -> list[str]:
     from opal.bridge.downstream import NAIVE, POWERED
 
     table = comparison(records)
-    table = table[(table["role"] == "outcome") & table["share"].isna()]
-    table = table[table["term"] != "intercept"]
+    table = table[(table["role"] == "outcome") & (table["term"] != "intercept")]
+    if "share" in table:  # of a budget of labels, which may not have been asked for
+        table = table[table["share"].isna()]
     if table.empty:
         return []
     table = table[table["n_min"] == table.groupby("setting")["n_min"].transform("min")]

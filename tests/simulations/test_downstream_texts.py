@@ -144,6 +144,8 @@ def test_each_classifier_has_a_line(records: pd.DataFrame) -> None:
     assert all(" originals, " in line and "naive intervals cover" in line for line in said)
     row = own[(own["method"] == "naive") & (own["arm"] == "raw") & (own["term"] != "intercept")]
     assert any(f"naive {value:.2f};" in said[0] for value in row["estimate"])
+    unsplit = records[records["setting"] != study.BUDGET].drop(columns="share")
+    assert study.findings(unsplit) == said  # as the records of --budget 0 are
 
 
 def test_cells_are_pooled_by_their_draws() -> None:
