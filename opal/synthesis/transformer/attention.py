@@ -75,6 +75,18 @@ def _backward(residuals: Residuals, slope: Array) -> tuple[Array, Array, Array, 
 attend.defvjp(_forward, _backward)
 
 
+def attend_cached(
+    q_BxHxQxE: Float[Array, "b h q e"],
+    k_BxHxExK: Float[Array, "b h e k"],
+    v_BxHxKxE: Float[Array, "b h k e"],
+    mask_KxQ: Float[AnyArray, "k q"],
+) -> Float[Array, "b h q e"]:
+    """The same for keys that run along memory, as one query a sequence reads them fastest."""
+    scores = _product("bhqe,bhek->bhqk", _scaled(q_BxHxQxE), k_BxHxExK)
+    weights = jax.nn.softmax(scores + jnp.asarray(mask_KxQ).T[None, None], axis=-1)
+    return jnp.einsum("bhqk,bhke->bhqe", weights.astype(v_BxHxKxE.dtype), v_BxHxKxE)
+
+
 def _scaled(x: Array) -> Array:
     """Divided by √E, in the dtype of ``x``."""
     return (x * np.float32(1 / math.sqrt(x.shape[-1]))).astype(x.dtype)

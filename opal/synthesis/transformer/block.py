@@ -11,10 +11,10 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from opal.synthesis.transformer.attention import angles, attend, causal_mask, rotate
+from opal.synthesis.transformer.attention import angles, attend, attend_cached, causal_mask, rotate
 from opal.synthesis.transformer.config import ModelConfig
 
-Past = tuple[Float[Array, "b h k e"], Float[Array, "b h k e"]]  # keys and values
+Past = tuple[Float[Array, "b h e k"], Float[Array, "b h k e"]]  # keys and values
 
 
 class Block(nnx.Module):
@@ -41,8 +41,8 @@ class Block(nnx.Module):
         length: int,
         start: int | Int[Array, ""],
         past: Past | None,
-    ) -> tuple[Float[Array, "n d"], Past]:
-        """What the block makes of positions start, start + 1, …; and all keys and values.
+    ) -> tuple[Float[Array, "n d"], Past | None]:
+        """What the block makes of positions start, start + 1, …; and ``past`` with these.
 
         Args:
             x_NxD: the positions of the first sequence, then of the second, ….
@@ -57,7 +57,7 @@ class Block(nnx.Module):
 
     def _attention(
         self, x_NxD: Array, length: int, start: int | Array, past: Past | None
-    ) -> tuple[Array, Past]:
+    ) -> tuple[Array, Past | None]:
         heads, size = self.config.heads, self.config.head_size
         qkv_BxLx3xHxE = self.qkv(x_NxD).reshape(-1, length, 3, heads, size)
         q_BxHxLxE, k_BxHxLxE, v_BxHxLxE = qkv_BxLx3xHxE.transpose(2, 0, 3, 1, 4)
@@ -68,16 +68,18 @@ class Block(nnx.Module):
             )
             q_BxHxLxE = rotate(q_BxHxLxE, cos_LxF, sin_LxF)
             k_BxHxLxE = rotate(k_BxHxLxE, cos_LxF, sin_LxF)
-        k_BxHxKxE, v_BxHxKxE = k_BxHxLxE, v_BxHxLxE
-        if past is not None:
-            k_BxHxKxE, v_BxHxKxE = (
-                jax.lax.dynamic_update_slice_in_dim(old, fresh, start, axis=2)
-                for old, fresh in zip(past, (k_BxHxLxE, v_BxHxLxE), strict=True)
-            )
-        mask_KxL = causal_mask(length, k_BxHxKxE.shape[2], start)
-        o_BxHxLxE = attend(q_BxHxLxE, k_BxHxKxE, v_BxHxKxE, mask_KxL)
+        if past is None:
+            mask_LxL = causal_mask(length, length, start)
+            o_BxHxLxE = attend(q_BxHxLxE, k_BxHxLxE, v_BxHxLxE, mask_LxL)
+        else:
+            put = jax.lax.dynamic_update_slice_in_dim
+            k_BxHxExK = put(past[0], k_BxHxLxE.swapaxes(2, 3), start, axis=3)
+            v_BxHxKxE = put(past[1], v_BxHxLxE, start, axis=2)
+            past = k_BxHxExK, v_BxHxKxE
+            mask_KxL = causal_mask(length, v_BxHxKxE.shape[2], start)
+            o_BxHxLxE = attend_cached(q_BxHxLxE, k_BxHxExK, v_BxHxKxE, mask_KxL)
         o_NxD = o_BxHxLxE.transpose(0, 2, 1, 3).reshape(x_NxD.shape)
-        return self.out(o_NxD), (k_BxHxKxE, v_BxHxKxE)
+        return self.out(o_NxD), past
 
 
 def embedding(n: int, width: int, rngs: nnx.Rngs) -> nnx.Embed:

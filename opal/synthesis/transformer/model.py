@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from opal.draws import as_key
-from opal.synthesis.transformer.block import Block, embedding, linear, norm
+from opal.synthesis.transformer.block import Block, Past, embedding, linear, norm
 from opal.synthesis.transformer.config import ModelConfig
 
 __all__ = ["Cache", "Decoder", "ModelConfig"]
@@ -26,12 +26,12 @@ class Cache(NamedTuple):
     """Keys and values of the positions that were read.
 
     Attributes:
-        keys: of each block [B, H, context, E].
+        keys: of each block [B, H, E, context].
         values: of each block [B, H, context, E].
         length: positions read.
     """
 
-    keys: tuple[Float[Array, "b h c e"], ...]
+    keys: tuple[Float[Array, "b h e c"], ...]
     values: tuple[Float[Array, "b h c e"], ...]
     length: Int[Array, ""]
 
@@ -83,22 +83,25 @@ class Decoder(nnx.Module):
             table = self.positions.embedding[...]
             x_BxLxD += jax.lax.dynamic_slice_in_dim(table, start, n)[None]
         x_NxD = x_BxLxD.reshape(b * n, config.width)
-        keys, values = [], []
+        pasts: list[Past] = []
         for index, block in enumerate(self.blocks):
-            past = None if cache is None else (cache.keys[index], cache.values[index])
-            x_NxD, (k, v) = block(x_NxD, n, start, past)
-            keys.append(k)
-            values.append(v)
+            before = None if cache is None else (cache.keys[index], cache.values[index])
+            x_NxD, past = block(x_NxD, n, start, before)
+            pasts += [] if past is None else [past]
         scores_BxLxV = self.head(self.norm(x_NxD)).reshape(b, n, config.outputs)
         if cache is None:
             return scores_BxLxV, None
+        keys, values = zip(*pasts, strict=True)
         length = cache.length + np.int32(n)
         scores_BxLxV = jnp.where(length <= config.context, scores_BxLxV, np.float32(np.nan))
-        return scores_BxLxV, Cache(tuple(keys), tuple(values), length)
+        return scores_BxLxV, Cache(keys, values, length)
 
     def empty_cache(self, n_sequences: int) -> Cache:
         """A cache in which nothing was read."""
         c = self.config
-        shape = (n_sequences, c.heads, c.context, c.head_size)
-        empty = tuple(jnp.zeros(shape, c.dtype) for _ in range(c.depth))
-        return Cache(empty, empty, jnp.zeros((), jnp.int32))
+        sizes = (c.head_size, c.context), (c.context, c.head_size)
+        keys, values = (
+            tuple(jnp.zeros((n_sequences, c.heads, *size), c.dtype) for _ in range(c.depth))
+            for size in sizes
+        )
+        return Cache(keys, values, jnp.zeros((), jnp.int32))

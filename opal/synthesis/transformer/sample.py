@@ -216,8 +216,12 @@ def _read(decoder: Decoder, symbols_BxL: Array, room: int) -> tuple[Array, Cache
     size = symbols_BxL.shape[1] + 1 + room
     keys, values, length = decoder.empty_cache(len(symbols_BxL))
     # No longer than need be: each step looks at all of it.
-    short = [tuple(part[:, :, :size] for part in parts) for parts in (keys, values)]
-    scores_BxLxV, cache = decoder(begun(decoder, symbols_BxL), Cache(short[0], short[1], length))
+    short = Cache(
+        tuple(part[..., :size] for part in keys),
+        tuple(part[:, :, :size] for part in values),
+        length,
+    )
+    scores_BxLxV, cache = decoder(begun(decoder, symbols_BxL), short)
     assert cache is not None
     return scores_BxLxV[:, -1], cache
 
