@@ -6,11 +6,13 @@ import contextlib
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import zip_longest
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from opal.names import unknown as unknown
 from opal.validation import flag
@@ -24,13 +26,37 @@ _MARKERS = (tyro.conf.FlagCreatePairsOff,)
 # Sections of a docstring that speak to programmers, not to people at a terminal.
 _PROGRAMMERS = ("Attributes:", "Raises:", "Returns:")
 
+REGISTRY = ConstructorRegistry()
+
+
+@REGISTRY.primitive_rule
+def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """A flag that may be left out is told as one of its type; ``None`` still says that it is."""
+    kinds = [kind for kind in get_args(info.type) if kind is not NoneType]
+    if len(kinds) != 1 or NoneType not in get_args(info.type):
+        return None
+    of = PrimitiveTypeInfo.make(kinds[0], info.markers)
+    spec = ConstructorRegistry.get_primitive_spec(of)
+    if not isinstance(spec, PrimitiveConstructorSpec) or spec.nargs != 1 or spec.choices:
+        return None
+    return replace(
+        spec,
+        instance_from_str=lambda words: (
+            None if words == ["None"] else spec.instance_from_str(words)
+        ),
+        is_instance=lambda value: value is None or spec.is_instance(value),
+        str_from_instance=lambda v: ["None"] if v is None else spec.str_from_instance(v),
+    )
+
 
 def parse(command: type[T], args: Sequence[str], *, prog: str, description: str | None = None) -> T:
     """Build a dataclass from flags; ``--help`` and bad flags end the process (status 0 and 2)."""
     _refuse_keys(command, args)
     _refuse_commas(command, args)
     text = help_text(command) if description is None else description
-    return tyro.cli(command, args=list(args), prog=prog, description=text, config=_MARKERS)
+    return tyro.cli(
+        command, args=list(args), prog=prog, description=text, config=_MARKERS, registry=REGISTRY
+    )
 
 
 def _refuse_keys(command: type[Any], args: Sequence[str]) -> None:

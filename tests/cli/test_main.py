@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
+import tyro
 
 import opal
 from opal.cli import SUMMARIES, main
+from opal.cli.parsing import parse
 
 HEAVY = ("jax", "pandas", "matplotlib", "scipy", "sklearn", "pyarrow", "pooch", "torch")
 
@@ -73,6 +77,32 @@ def test_help_shows_every_command_and_an_example(
     said = capsys.readouterr().out
     assert all(command in said for command in SUMMARIES)
     assert "Example:\n    opal figures" in said
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Flags that may be left out."""
+
+    of: tyro.conf.Positional[Path | None] = None
+    size: int | None = None
+    name: str | None = "some"
+
+
+def test_a_flag_that_may_be_left_out_is_told_as_one_of_its_type(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parsed = partial(parse, LeftOut, prog="opal")
+    assert parsed([]) == LeftOut()
+    assert parsed(["a.csv", "--size", "3"]) == LeftOut(Path("a.csv"), 3)
+    assert parsed(["--name", "None"]) == LeftOut(name=None)
+    with pytest.raises(SystemExit):
+        parsed(["--size", "x"])
+    with pytest.raises(SystemExit):
+        parsed(["--help"])
+    said = capsys.readouterr().out
+    assert "--size INT" in said
+    assert "[PATH]" in said
+    assert "{None}" not in said
 
 
 def test_no_command_shows_help_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
