@@ -101,13 +101,17 @@ def test_each_coefficient_has_the_power_of_its_least_variance(role: dict[str, An
 
 @pytest.mark.parametrize("errors", [0.05, 0.2, 0.4])
 @pytest.mark.parametrize("role", [{}, {"outcome": True, "model": "linear"}])
-def test_no_interval_is_wider_than_that_of_human_labels(
-    errors: float, role: dict[str, Any]
-) -> None:
-    """But for the difference between λ's variance where it was found and at the solution."""
-    for key in range(20):
-        width = by_method(infer(corpus(errors=errors, key=key, **role)), "std_error")
-        assert np.all(width[POWERED] < 1.03 * width[HUMAN])
+def test_no_interval_is_wider_than_of_human_labels(errors: float, role: dict[str, Any]) -> None:
+    """Not with so few labels that the equations of some λ are nearly singular, either."""
+    left = 0
+    for key in range(40):
+        found = infer(corpus(120, 30, errors=errors, key=key, **role))
+        width, power = (by_method(found, name) for name in ("std_error", "power"))
+        assert np.all(width[POWERED] <= width[HUMAN])
+        unused = power[POWERED] == 0
+        np.testing.assert_array_equal(width[POWERED][unused], width[HUMAN][unused])
+        left += unused.sum()
+    assert left > 0 or errors < 0.4
 
 
 def test_probabilities_of_being_labelled_are_used() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,13 +23,28 @@ from opal.bridge.downstream.regression import Regression
 from opal.settings.groups import validate_number
 
 
+class Solved(NamedTuple):
+    """Coefficients of one λ.
+
+    Attributes:
+        power: λ.
+        theta: coefficients [k].
+        error: their standard errors [k], but for the degrees of freedom.
+    """
+
+    power: float
+    theta: np.ndarray
+    error: np.ndarray
+
+
 def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
     """Coefficients by people's labels alone, by the model's, and by both.
 
     Standard errors are those of the sandwich, with ``n/(n − k)`` for n labels of people and k
     coefficients, and intervals are Student's. The naive rows take the model's labels for true. Each
-    prediction-powered coefficient has the λ of its own least variance, near the coefficients of
-    people's labels, so that its interval depends on no other's units.
+    prediction-powered coefficient has the λ of its own least variance near the coefficients of
+    people's labels, so that its interval depends on no other's units; and λ = 0 where the equations
+    have no solution at this λ or its standard error is no smaller there.
 
     Returns:
         Columns ``method``, ``power`` (λ), ``term``, ``estimate``, ``std_error``, ``lower`` and
@@ -35,38 +52,41 @@ def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
         none where their equations have no solution.
 
     Raises:
-        ValueError: level outside (0, 1), or other equations without a solution.
+        ValueError: level outside (0, 1), or labels of people alone give no solution.
     """
     validate_number(level, "level is a confidence in (0, 1), as 0.95", least=1e-9, most=1 - 1e-9)
     terms, n = len(task.terms), int(task.labelled.sum())
     standard, back, shift = _standardised(task)
     alone = solution(standard, HUMAN, 0.0)
-    powers = {
-        HUMAN: np.zeros(terms),
-        NAIVE: np.full(terms, np.nan),
-        POWERED: best_powers(standard, alone, back),
-        DESIGN: np.ones(terms),
-    }
-    parts = []
-    for method, used in powers.items():
+
+    def solved(method: str, power: float) -> Solved:
+        found = solution(standard, method, power, alone)
+        spread = back @ covariance(standard, method, power, found) @ back.T
+        return Solved(power, back @ found + shift, np.sqrt(np.diag(spread)))
+
+    human = solved(HUMAN, 0.0)
+    methods = {HUMAN: [human] * terms}
+    with contextlib.suppress(ValueError):
+        methods[NAIVE] = [solved(NAIVE, np.nan)] * terms
+    methods[POWERED] = [human] * terms
+    for j, power in enumerate(best_powers(standard, alone, back)):
+        with contextlib.suppress(ValueError):
+            better = solved(POWERED, power)
+            if better.error[j] < human.error[j]:
+                methods[POWERED][j] = better
+    with contextlib.suppress(ValueError):
+        methods[DESIGN] = [solved(DESIGN, 1.0)] * terms
+    rows = []
+    for method, found in methods.items():
         freedom = (len(task.human) if method == NAIVE else n) - terms
-        values, own = np.unique(used, return_inverse=True)
-        try:
-            found = [solution(standard, method, power, alone) for power in values]
-        except ValueError:
-            if method == POWERED:
-                raise
-            continue
-        theta, error = np.empty(terms), np.empty(terms)
-        for i, (power, at) in enumerate(zip(values, found, strict=True)):
-            spread = back @ covariance(standard, method, power, at) @ back.T
-            theta[own == i] = (back @ at + shift)[own == i]
-            error[own == i] = np.sqrt(np.diag(spread) * (freedom + terms) / freedom)[own == i]
-        half = special.stdtrit(freedom, (1 + level) / 2) * error
-        columns = {"method": method, "power": used, "term": task.terms, "estimate": theta}
-        intervals = {"std_error": error, "lower": theta - half, "upper": theta + half}
-        parts.append(pd.DataFrame(columns | intervals))
-    return pd.concat(parts, ignore_index=True)
+        wide = np.sqrt((freedom + terms) / freedom)
+        quantile = special.stdtrit(freedom, (1 + level) / 2)
+        for j, (term, at) in enumerate(zip(task.terms, found, strict=True)):
+            theta, error = at.theta[j], wide * at.error[j]
+            half = quantile * error
+            rows.append((method, at.power, term, theta, error, theta - half, theta + half))
+    names = ["method", "power", "term", "estimate", "std_error", "lower", "upper"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def _standardised(task: Regression) -> tuple[Regression, np.ndarray, np.ndarray]:
