@@ -130,8 +130,7 @@ def filled(config: FilledTexts, rng: np.random.Generator) -> Iterator[Inferred]:
     human = replicate.human[: config.n_human]
     for training in replicate.trainings:
         said, rates = replicate.said(training)
-        n_rare = len(training.rows) - training.n_added - config.n_others
-        counts = _counts(training, n_rare, config.n_human)
+        counts = _counts(training, training.n_real - config.n_others, config.n_human)
         yield from (Inferred(counts | each) for each in _rates(law, rates))
         for role, covariates in product(texts.ROLES, texts.COVARIATES):
             options = (role, covariates, replicate.noise)
@@ -153,27 +152,18 @@ def split(config: SplitLabels, rng: np.random.Generator) -> Iterator[Inferred]:
     every = replicate.human[: config.budget]
     for position, training in enumerate(replicate.trainings):
         said, _ = replicate.said(training)
-        trained = len(training.rows) - training.n_added
         # What was trained on is left out; where that is all, labels are as people or it gave them.
-        last = trained == config.budget
+        last = training.n_real == config.budget
         if last:
             said[every] = replicate.corpus.label[every]
-        kept = np.arange(n) if last else np.setdiff1d(np.arange(n), every[:trained])
-        asked = [(NAIVE if last else POWERED, kept)]
-        if position == 0 and 0.0 in config.shares:
-            asked.append((HUMAN, np.arange(n)))  # all labels of people, whatever it says
-        for method, kept in asked:
+        kept = np.arange(n) if last else np.setdiff1d(np.arange(n), every[: training.n_real])
+        case = _budgeted(training.arm, training.writer, training.n_real, config.budget)
+        asked = [(NAIVE if last else POWERED, kept, case)]
+        if position == 0 and 0.0 in config.shares:  # all labels of people, whatever it says
+            asked.append((HUMAN, np.arange(n), _budgeted("none", "none", 0, config.budget)))
+        for method, kept, case in asked:
             rows = texts.CorpusRows(*(part[kept] for part in replicate.corpus))
             human = np.flatnonzero(np.isin(kept, every))
-            alone = method == HUMAN
-            case = {
-                "arm": "none" if alone else training.arm,
-                "synthesizer": "none" if alone else training.writer,
-                "share": 0.0 if alone else trained / config.budget,
-                "n_human": config.budget,
-                **dict.fromkeys(("n_real", "n_min", "n_max"), 0 if alone else trained),
-                "covariates": texts.BOTH,
-            }
             for role in texts.ROLES:
                 options = (role, texts.BOTH, replicate.noise[kept])
                 table = _inferred(texts.regression(rows, said[kept], human, *options))
@@ -203,14 +193,21 @@ def labelled(corpus: FiniteCorpus, config: PublishedTexts, number: int) -> list[
     return found
 
 
+def _budgeted(arm: str, writer: str, n_trained: int, budget: int) -> dict[str, Any]:
+    """Columns of a classifier of some of the budget, and of a regression corrected by the rest."""
+    counts = dict.fromkeys(("n_real", "n_min", "n_max"), n_trained)
+    own = {"arm": arm, "synthesizer": writer, "share": n_trained / budget, "n_human": budget}
+    return {**own, **counts, "covariates": texts.BOTH}
+
+
 def _counts(training: Training, n_rare: int, n_human: int) -> dict[str, Any]:
     """Columns of a classifier."""
-    n_others = len(training.rows) - training.n_added - n_rare
+    n_others = training.n_real - n_rare
     seen = float(n_rare) if training.n_added else 0.0
     return {
         "arm": training.arm,
         "synthesizer": training.writer,
-        "n_real": n_rare + n_others,
+        "n_real": training.n_real,
         "n_min": min(n_rare, n_others),
         "n_max": max(n_rare, n_others),
         "n_oversampled": training.n_added,

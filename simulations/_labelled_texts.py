@@ -183,6 +183,11 @@ class Training:
         odds = share / (1 - share) if arm == THRESHOLD else None
         return cls(arm, rows, weights, writer, len(more), odds)
 
+    @property
+    def n_real(self) -> int:
+        """Texts that nobody added."""
+        return len(self.rows) - self.n_added
+
 
 def labels(
     fit: Fit, y: np.ndarray, training: Training, tested: np.ndarray, *, seed: int
