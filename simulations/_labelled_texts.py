@@ -24,7 +24,7 @@ from opal.bridge.text.impute import f1_threshold
 from opal.bridge.text.impute.evaluate import Fit, linear
 from opal.bridge.text.published import GRAMMAR, WRITERS
 from opal.settings.quadrature import gaussian_nodes
-from opal.theory.misclassification import Rate, attenuated, labelled_positive, target
+from opal.theory.misclassification import Rate, naive_coefficients
 
 ROLES = ("outcome", "covariate")
 DRAWN, BOTH = "drawn", "attribute and drawn"
@@ -97,11 +97,12 @@ class CorpusLaw:
         """
         nodes, weight = gaussian_nodes(1)
         z, p = nodes[:, 0], expit(CLASS[0] + CLASS[1] * nodes[:, 0])
-        truth = self.truth(role, covariates)
+        truth = [*self.truth(role, covariates).values()]
+        beta = np.array(truth) if role == "covariate" else None
         overall = [float(self.link(y) @ said[y]) for y in (0, 1)]
         errors: tuple[Rate, Rate] = (overall[0], 1 - overall[1])
         if covariates == DRAWN:
-            return _ends(role, np.column_stack([z**0, z]), weight, p, errors, truth)
+            return naive_coefficients(np.column_stack([z**0, z]), weight, p, errors, beta)
         positive = [p * self.link(1)[a] for a in (0, 1)]
         share = [positive[a] + (1 - p) * self.link(0)[a] for a in (0, 1)]  # P(a | z)
         rows = np.vstack([np.column_stack([z**0, 0 * z + a, z]) for a in (0, 1)])
@@ -110,20 +111,7 @@ class CorpusLaw:
         if differential:
             of_row = np.repeat([0, 1], len(z))
             errors = (said[0][of_row], 1 - said[1][of_row])
-        return _ends(role, rows, mass, p, errors, truth)
-
-
-def _ends(
-    role: str,
-    rows: np.ndarray,
-    mass: np.ndarray,
-    p: np.ndarray,
-    errors: tuple[Rate, Rate],
-    truth: Mapping[str, float],
-) -> np.ndarray:
-    if role == "outcome":
-        return target(rows, mass, labelled_positive(p, errors), logistic=True)
-    return attenuated(rows, mass, p, errors, np.array([*truth.values()]))
+        return naive_coefficients(rows, mass, p, errors, beta)
 
 
 def regression(
