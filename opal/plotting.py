@@ -162,6 +162,15 @@ def legend(
     )
 
 
+def entries(panels: Iterable[Axes]) -> tuple[list[Any], list[str]]:
+    """Handles and names for the :func:`legend` of several panels, each name once."""
+    named: dict[str, Any] = {}
+    for axes in panels:
+        handles, names = axes.get_legend_handles_labels()
+        named |= dict(zip(names, handles, strict=True))
+    return [*named.values()], [*named]
+
+
 def in_column() -> bool:
     """Whether a figure is drawn for one column of a page, as ``figure.figsize`` says."""
     import matplotlib as mpl

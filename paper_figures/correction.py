@@ -34,14 +34,14 @@ PANELS = {
     "rotated": ("both rotated", "angle (rad)"),
     "label errors": ("model's labels", "wrong labels"),
 }
-EXCESS = "excess_balanced_risk"
 
 
 def draw(records: pd.DataFrame) -> Figure:
     """A panel for each kind of bias, the same arms in all."""
     from opal import plotting
 
-    rows = records[(records["metric"] == EXCESS) & ~records["arm"].str.endswith(STUDY.LEFT_OUT)]
+    rows = records[records["metric"] == STUDY.EXCESS]
+    rows = rows[~rows["arm"].str.endswith(STUDY.LEFT_OUT)]
     looks = plotting.looks(rows["arm"], plotting.ARMS)
     with plotting.paper_style():
         figure, axes = plotting.panels(len(PANELS), size=(7.0, 2.6), height=1.9, sharey=True)
@@ -53,10 +53,8 @@ def draw(records: pd.DataFrame) -> Figure:
                 plotting.points(panel, simulated, "size", looks[arm], label=arm)
             panel.set(title=title, xlabel=xlabel, yscale="log")
             if plotting.in_column() or panel is axes[0]:
-                panel.set_ylabel(LABELS[EXCESS])
-        entries = [panel.get_legend_handles_labels() for panel in axes]
-        named = {name: handle for each in entries for handle, name in zip(*each, strict=True)}
-        plotting.legend(figure, [*named.values()], [*named], ncols=3)
+                panel.set_ylabel(LABELS[STUDY.EXCESS])
+        plotting.legend(figure, *plotting.entries(axes), ncols=3)
     return figure
 
 

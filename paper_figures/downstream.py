@@ -63,9 +63,7 @@ def draw(records: pd.DataFrame) -> Figure:
             ticks = sorted(table["n_real"].unique())
             panel.set_xticks(ticks, [str(n) for n in ticks])
             panel.minorticks_off()
-        entries = [panel.get_legend_handles_labels() for panel in (first, second)]
-        named = {name: handle for each in entries for handle, name in zip(*each, strict=True)}
-        plotting.legend(figure, [*named.values()], [*named], ncols=4)
+        plotting.legend(figure, *plotting.entries([first, second]), ncols=4)
     return figure
 
 

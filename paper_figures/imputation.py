@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from opal.plotting import ARMS, SERIES, Look, looks
+from opal.plotting import ARMS, SERIES, Look, entries, looks
 
 from ._panels import study
 
@@ -66,16 +66,8 @@ def draw(records: pd.DataFrame) -> Figure:
             scores.set_title(setting.replace("/", ": "))
         grid[0, 0].set_ylabel("F1 of the class")
         grid[1, 0].set_ylabel("F1 on synthetic minus\non original texts")
-        _legend(figure, grid[:, 0])
+        figure.legend(*entries(grid[:, 0]), loc="outside lower center", ncols=3)
     return figure
-
-
-def _legend(figure: Figure, axes: tuple[Axes, ...]) -> None:
-    entries: dict[str, Any] = {}
-    for each in axes:
-        handles, labels = each.get_legend_handles_labels()
-        entries |= dict(zip(labels, handles, strict=True))
-    figure.legend([*entries.values()], [*entries], loc="outside lower center", ncols=3)
 
 
 def _scores(axes: Axes, rows: pd.DataFrame) -> None:

@@ -19,10 +19,12 @@ from opal.theory.predict import predict
 REFERENCE = "weighting"
 
 
-def two_classes(dim: int, distance: float) -> tuple[GaussianMixture, np.ndarray]:
-    """Two classes N(∓μ/2, I) at a distance ‖μ‖, and the direction of μ [d]."""
+def two_classes(
+    dim: int, distance: float, variances: ArrayLike = 1.0
+) -> tuple[GaussianMixture, np.ndarray]:
+    """Two classes N(∓μ/2, diag(variances)) at a distance ‖μ‖, and the direction of μ [d]."""
     axis = np.full(dim, 1 / np.sqrt(dim))
-    return GaussianMixture(np.outer([-0.5, 0.5], distance * axis)), axis
+    return GaussianMixture(np.outer([-0.5, 0.5], distance * axis), variances), axis
 
 
 def shifted_second(setting: GaussianMixture, axis: np.ndarray, shift: float) -> Oracle:

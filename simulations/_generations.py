@@ -15,9 +15,9 @@ from opal.draws import as_key, named, replicate_keys
 from opal.objective import Design
 from opal.settings.finite import FiniteLaw
 from opal.settings.gaussian import GaussianLaw
-from opal.settings.groups import Sample
+from opal.settings.groups import Group, Sample
 from opal.settings.law import Law
-from opal.simulation import fit, generator_rows, map_in_chunks
+from opal.simulation import Fitted, fit, generator_rows, map_in_chunks
 from opal.synthesis.generations import Generations
 
 _AT_ONCE, _FITTED_AT_ONCE = 256, 16
@@ -47,7 +47,7 @@ def measured(
     found: list[dict[str, np.ndarray]] = []
     with jax.enable_x64(True):
         for keys in _chunks(key, n_replicates):
-            seeds = jax.vmap(lambda k: _rows(truth, counts, k))(keys)
+            seeds, _ = _rows(truth, counts, None, keys)
             laws = _laws(generations, seeds, truth.groups, keys)
             each = jax.device_get([_measured(truth, law, measure) for law in laws])
             found.append({name: np.stack([e[name] for e in each], axis=1) for name in each[0]})
@@ -62,7 +62,23 @@ def _chunks(key: int, n_replicates: int) -> Iterator[Key[Array, " r"]]:
         yield replicate_keys(as_key(key), jnp.arange(chunk * size, (chunk + 1) * size))
 
 
-def _laws(generations: Generations, seeds: Sample, groups: Any, keys: Any) -> tuple[Law, ...]:
+@partial(jax.jit, static_argnames=("counts", "fitted"))
+def _rows(
+    law: Any, counts: tuple[int, ...], fitted: Fitted | None, keys: Key[Array, " r"]
+) -> tuple[Sample, Sample]:
+    """Real rows, and those that generation 1 is fitted to, of all replicates."""
+
+    def replicate(key: Key[Array, ""]) -> tuple[Sample, Sample]:
+        real = law.sample(counts, key=named(key, "real"))
+        return real, generator_rows(law, real, fitted, key=key)
+
+    found: tuple[Sample, Sample] = jax.vmap(replicate)(keys)
+    return found
+
+
+def _laws(
+    generations: Generations, seeds: Sample, groups: tuple[Group, ...], keys: Key[Array, " r"]
+) -> tuple[Law, ...]:
     """The laws of all generations, each of all replicates; not compiled as one."""
 
     def replicate(seeds: Sample, key: Key[Array, ""]) -> tuple[Law, ...]:
@@ -70,12 +86,6 @@ def _laws(generations: Generations, seeds: Sample, groups: Any, keys: Any) -> tu
 
     found: tuple[Law, ...] = jax.vmap(replicate)(seeds, keys)
     return found
-
-
-@partial(jax.jit, static_argnames="counts")
-def _rows(law: Any, counts: tuple[int, ...], key: Key[Array, ""]) -> Sample:
-    rows: Sample = law.sample(counts, key=named(key, "real"))
-    return rows
 
 
 @partial(jax.jit, static_argnames="measure")
@@ -147,18 +157,14 @@ def trained_excess(
     with jax.enable_x64(True):
         least = law.group_risk(law.optimum(design.loss), design.loss).mean()
         for keys in _chunks(key, n_replicates):
-            real = jax.vmap(lambda k: _rows(law, design.counts, k))(keys)
-            seeds = jax.vmap(lambda rows, k: _seeds(law, rows, fitted, k))(real, keys)
+            real, seeds = _rows(law, design.counts, fitted, keys)
             laws = _laws(generations, seeds, law.groups, keys)
-            given, n = (real, weights, keys), design.n_augmented
-            risks = [_risks(law, laws[k - 1], *given, n_augmented=n) for k in which]
+            risks = [
+                _risks(law, laws[k - 1], real, weights, keys, n_augmented=design.n_augmented)
+                for k in which
+            ]
             found.append(np.stack([risk - least for risk in risks], axis=1))
     return np.concatenate(found)[:n_replicates]
-
-
-@partial(jax.jit, static_argnames="fitted")
-def _seeds(law: Any, real: Sample, fitted: Any, key: Key[Array, ""]) -> Sample:
-    return generator_rows(law, real, fitted, key=key)
 
 
 @partial(jax.jit, static_argnames="n_augmented")
@@ -196,9 +202,7 @@ def _risks(
 
 def _weights(design: Design, alphas: Sequence[float]) -> np.ndarray:
     """Weight of each real and each augmented row, for every α [A, n]."""
-    numbers = (design.counts, (design.n_augmented,) * design.n_groups)
     each = [design.with_(alpha=alpha).row_weights() for alpha in alphas]
-    kinds = [(weights.real, weights.augmented) for weights in each]
-    return np.stack(
-        [np.concatenate([np.repeat(w, n) for w, n in zip(k, numbers, strict=True)]) for k in kinds]
-    )
+    real = [np.repeat(weights.real, design.counts) for weights in each]
+    augmented = [np.repeat(weights.augmented, design.n_augmented) for weights in each]
+    return np.concatenate([real, augmented], axis=1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from opal.bridge.downstream import HUMAN, NAIVE, POWERED, infer
+from opal.bridge.downstream import HUMAN, NAIVE, POWERED, Regression, infer
 from opal.bridge.text.published import GRAMMAR
 
 from . import _labelled_texts as texts
@@ -25,7 +26,10 @@ MEASURED = (
     *("simple", "minus_simple", "differential", "minus_differential"),
     *("false_positives", "false_negatives", "lost"),
 )
-LOST = {"method": "all", "term": "all", "lost": 1.0}
+KNOWN = ("truth", "simple", "differential")
+"""Columns of the true coefficients, and of what theory says of the naive ones."""
+LOST = pd.DataFrame({"method": ["all"], "term": ["all"], "lost": [1.0]})
+"""What stands for a regression without a solution."""
 
 
 @dataclass(frozen=True)
@@ -79,43 +83,17 @@ class PublishedTexts:
 
 
 class Inferred(NamedTuple):
-    """One regression by all methods, or without a solution, or the error rates of a classifier."""
+    """A regression by all methods, or the error rates of a classifier."""
 
     case: dict[str, Any]
-    table: pd.DataFrame | None = None
-    truth: np.ndarray | None = None  # by term
-    simple: np.ndarray | None = None  # what theory says of the naive coefficients
-    differential: np.ndarray | None = None
+    table: pd.DataFrame | None = None  # by method and term, or :data:`LOST`
 
 
 def averaged(found: Sequence[Inferred]) -> pd.DataFrame:
     """Means over draws of what :data:`MEASURED` names, with standard errors, as rows of records."""
-    plain = [each.case for each in found if each.table is None]
-    solved = [each for each in found if each.table is not None]
-    parts = [pd.DataFrame(plain)]
-    if solved:
-        table = pd.concat([each.table for each in solved], ignore_index=True)
-        sizes = [len(each.table) for each in solved if each.table is not None]
-        cases = pd.DataFrame([each.case for each in solved]).loc[
-            np.repeat(np.arange(len(solved)), sizes)
-        ]
-        table = pd.concat([table, cases.reset_index(drop=True)], axis=1)
-        known = {}
-        for name in ("truth", "simple", "differential"):
-            each = [getattr(one, name) for one in solved]
-            known[name] = _by_row(each, sizes)
-        truth, naive = known["truth"], table["method"] == NAIVE
-        table["coverage"] = (table["lower"] <= truth) & (truth <= table["upper"])
-        table["coverage"] = table["coverage"].astype(float)
-        table["width"] = table["upper"] - table["lower"]
-        table["bias"] = table["estimate"] - truth
-        table["squared_error"] = table["bias"] ** 2
-        for name in ("simple", "differential"):
-            table[name] = np.where(naive, known[name], np.nan)
-            table[f"minus_{name}"] = table["estimate"] - table[name]
-        wanted = table.pop("only") if "only" in table else None
-        parts.append(table if wanted is None else table[table["method"] == wanted])
-    whole = pd.concat(parts, ignore_index=True)
+    cases = pd.DataFrame([each.case for each in found])
+    tables = {i: each.table for i, each in enumerate(found) if each.table is not None}
+    whole = cases.join(_compared(pd.concat(tables).droplevel(1)))
     case = [name for name in (*TERM, *COUNTS, "group") if name in whole and name != "setting"]
     grouped = whole.groupby(case, sort=False, dropna=False)
     rows = []
@@ -129,6 +107,21 @@ def averaged(found: Sequence[Inferred]) -> pd.DataFrame:
     return result.assign(source=np.where(theory, "theory", "simulation"))
 
 
+def _compared(table: pd.DataFrame) -> pd.DataFrame:
+    """Coefficients against the truth, and the naive ones against theory."""
+    found = table.reindex(columns=["method", "term", "estimate", "lower", "upper", *KNOWN, "lost"])
+    truth, naive = found["truth"], found["method"] == NAIVE
+    covered = (found["lower"] <= truth) & (truth <= found["upper"])
+    found["coverage"] = covered.astype(float).where(truth.notna())
+    found["width"] = found["upper"] - found["lower"]
+    found["bias"] = found["estimate"] - truth
+    found["squared_error"] = found["bias"] ** 2
+    for name in KNOWN[1:]:
+        found[name] = found[name].where(naive)
+        found[f"minus_{name}"] = found["estimate"] - found[name]
+    return found
+
+
 def filled(config: FilledTexts, rng: np.random.Generator) -> Iterator[Inferred]:
     """One draw of classifiers of filled classes: inferences, and error rates."""
     law = texts.CorpusLaw(config.rho)
@@ -137,26 +130,19 @@ def filled(config: FilledTexts, rng: np.random.Generator) -> Iterator[Inferred]:
     human = replicate.human[: config.n_human]
     for training in replicate.trainings:
         said, rates = replicate.said(training)
-        n_rare = len(training.rows) - training.n_added - config.n_others
-        counts = _counts(training, n_rare, config.n_human)
+        counts = _counts(training, training.n_real - config.n_others, config.n_human)
         yield from (Inferred(counts | each) for each in _rates(law, rates))
-        for role in texts.ROLES:
-            for covariates in texts.COVARIATES:
-                options = (role, covariates, replicate.noise)
-                task = texts.regression(replicate.corpus, said, human, *options)
-                case = counts | {"role": role, "covariates": covariates}
-                try:
-                    table = infer(task)
-                except ValueError:  # the labels of people are separable
-                    yield Inferred(case | LOST)
-                    continue
-                yield Inferred(
-                    case,
+        for role, covariates in product(texts.ROLES, texts.COVARIATES):
+            options = (role, covariates, replicate.noise)
+            table = _inferred(texts.regression(replicate.corpus, said, human, *options))
+            if table is not LOST:  # or theory may not have a solution either
+                table = _beside(
                     table,
-                    np.array([*law.truth(role, covariates).values()]),
-                    law.naive(role, covariates, rates, differential=False),
-                    law.naive(role, covariates, rates, differential=True),
+                    truth=[*law.truth(role, covariates).values()],
+                    simple=law.naive(role, covariates, rates, differential=False),
+                    differential=law.naive(role, covariates, rates, differential=True),
                 )
+            yield Inferred(counts | {"role": role, "covariates": covariates}, table)
 
 
 def split(config: SplitLabels, rng: np.random.Generator) -> Iterator[Inferred]:
@@ -166,37 +152,24 @@ def split(config: SplitLabels, rng: np.random.Generator) -> Iterator[Inferred]:
     every = replicate.human[: config.budget]
     for position, training in enumerate(replicate.trainings):
         said, _ = replicate.said(training)
-        trained = len(training.rows) - training.n_added
         # What was trained on is left out; where that is all, labels are as people or it gave them.
-        last = trained == config.budget
+        last = training.n_real == config.budget
         if last:
             said[every] = replicate.corpus.label[every]
-        kept = np.arange(n) if last else np.setdiff1d(np.arange(n), every[:trained])
-        asked = [(NAIVE if last else POWERED, kept)]
-        if position == 0 and 0.0 in config.shares:
-            asked.append((HUMAN, np.arange(n)))  # all labels of people, whatever it says
-        for method, kept in asked:
+        kept = np.arange(n) if last else np.setdiff1d(np.arange(n), every[: training.n_real])
+        case = _budgeted(training.arm, training.writer, training.n_real, config.budget)
+        asked = [(NAIVE if last else POWERED, kept, case)]
+        if position == 0 and 0.0 in config.shares:  # all labels of people, whatever it says
+            asked.append((HUMAN, np.arange(n), _budgeted("none", "none", 0, config.budget)))
+        for method, kept, case in asked:
             rows = texts.CorpusRows(*(part[kept] for part in replicate.corpus))
             human = np.flatnonzero(np.isin(kept, every))
-            alone = method == HUMAN
-            case = {
-                "arm": "none" if alone else training.arm,
-                "synthesizer": "none" if alone else training.writer,
-                "share": 0.0 if alone else trained / config.budget,
-                "n_human": config.budget,
-                **dict.fromkeys(("n_real", "n_min", "n_max"), 0 if alone else trained),
-                "covariates": texts.BOTH,
-            }
             for role in texts.ROLES:
                 options = (role, texts.BOTH, replicate.noise[kept])
-                task = texts.regression(rows, said[kept], human, *options)
-                try:
-                    table = infer(task)
-                except ValueError:  # the labels that are left are separable
-                    yield Inferred(case | {"role": role, **LOST})
-                    continue
-                truth = np.array([*law.truth(role, texts.BOTH).values()])
-                yield Inferred(case | {"role": role, "only": method}, table, truth)
+                table = _inferred(texts.regression(rows, said[kept], human, *options))
+                table = _beside(table, truth=[*law.truth(role, texts.BOTH).values()])
+                own = table["method"].isin([method, *LOST["method"]])
+                yield Inferred(case | {"role": role}, table[own])
 
 
 def labelled(corpus: FiniteCorpus, config: PublishedTexts, number: int) -> list[Inferred]:
@@ -215,22 +188,26 @@ def labelled(corpus: FiniteCorpus, config: PublishedTexts, number: int) -> list[
             truth, ends = corpus.truth(role), corpus.naive(role, said)
             case = counts | {"role": role, "covariates": "of the text"}
             for order in people:
-                task = corpus.regression(said, order[: config.n_human], role)
-                try:
-                    found.append(Inferred(case, infer(task), truth, ends))
-                except ValueError:  # the labels of people are separable
-                    found.append(Inferred(case | LOST))
+                table = _inferred(corpus.regression(said, order[: config.n_human], role))
+                found.append(Inferred(case, _beside(table, truth=truth, simple=ends)))
     return found
+
+
+def _budgeted(arm: str, writer: str, n_trained: int, budget: int) -> dict[str, Any]:
+    """Columns of a classifier of some of the budget, and of a regression corrected by the rest."""
+    counts = dict.fromkeys(("n_real", "n_min", "n_max"), n_trained)
+    own = {"arm": arm, "synthesizer": writer, "share": n_trained / budget, "n_human": budget}
+    return {**own, **counts, "covariates": texts.BOTH}
 
 
 def _counts(training: Training, n_rare: int, n_human: int) -> dict[str, Any]:
     """Columns of a classifier."""
-    n_others = len(training.rows) - training.n_added - n_rare
+    n_others = training.n_real - n_rare
     seen = float(n_rare) if training.n_added else 0.0
     return {
         "arm": training.arm,
         "synthesizer": training.writer,
-        "n_real": n_rare + n_others,
+        "n_real": training.n_real,
         "n_min": min(n_rare, n_others),
         "n_max": max(n_rare, n_others),
         "n_oversampled": training.n_added,
@@ -249,10 +226,16 @@ def _rates(law: CorpusLaw, said: np.ndarray) -> Iterator[dict[str, Any]]:
         yield {"group": group, "false_positives": negatives, "false_negatives": positives}
 
 
-def _by_row(each: Sequence[np.ndarray | None], sizes: Sequence[int]) -> np.ndarray:
-    """Values by term, of each row of tables by method and term."""
-    rows = [
-        np.full(size, np.nan) if values is None else np.tile(values, size // len(values))
-        for values, size in zip(each, sizes, strict=True)
-    ]
-    return np.concatenate(rows)
+def _inferred(task: Regression) -> pd.DataFrame:
+    """Coefficients by method and term; :data:`LOST` where labels of people are separable."""
+    try:
+        return infer(task)
+    except ValueError:
+        return LOST
+
+
+def _beside(table: pd.DataFrame, **known: Sequence[float] | np.ndarray) -> pd.DataFrame:
+    """Coefficients beside what is known of each of their terms."""
+    if table is LOST:
+        return table
+    return table.assign(**{k: np.tile(v, len(table) // len(v)) for k, v in known.items()})

@@ -19,7 +19,7 @@ from opal.bridge.text import published
 from opal.bridge.text.corpus import leaks, made_from
 from opal.bridge.text.encoders import encoder
 from opal.bridge.text.impute.evaluate import Fit, linear
-from opal.theory.misclassification import attenuated, labelled_positive, target
+from opal.theory.misclassification import naive_coefficients, target
 
 from ._labelled_texts import RAW, SYNTHETIC, THRESHOLD, TOLERANCE, WEIGHTING, Training, labels
 
@@ -119,9 +119,8 @@ class FiniteCorpus:
         errors = float(said[self.label == 0].mean()), 1 - float(said[self.label == 1].mean())
         rows, mass = self._rows(role)
         p = expit(rows @ target(rows, mass, self.label, logistic=True))
-        if role == "outcome":
-            return target(rows, mass, labelled_positive(p, errors), logistic=True)
-        return attenuated(rows, mass, p, errors, self.truth(role))
+        beta = self.truth(role) if role == "covariate" else None
+        return naive_coefficients(rows, mass, p, errors, beta)
 
     def _rows(self, role: str) -> tuple[np.ndarray, np.ndarray]:
         n = len(self.label)

@@ -24,7 +24,7 @@ from opal.bridge.text.impute import f1_threshold
 from opal.bridge.text.impute.evaluate import Fit, linear
 from opal.bridge.text.published import GRAMMAR, WRITERS
 from opal.settings.quadrature import gaussian_nodes
-from opal.theory.misclassification import attenuated, labelled_positive, target
+from opal.theory.misclassification import Rate, naive_coefficients
 
 ROLES = ("outcome", "covariate")
 DRAWN, BOTH = "drawn", "attribute and drawn"
@@ -97,33 +97,21 @@ class CorpusLaw:
         """
         nodes, weight = gaussian_nodes(1)
         z, p = nodes[:, 0], expit(CLASS[0] + CLASS[1] * nodes[:, 0])
+        truth = [*self.truth(role, covariates).values()]
+        beta = np.array(truth) if role == "covariate" else None
         overall = [float(self.link(y) @ said[y]) for y in (0, 1)]
+        errors: tuple[Rate, Rate] = (overall[0], 1 - overall[1])
         if covariates == DRAWN:
-            rows, mass, errors = np.column_stack([z**0, z]), weight, (overall[0], 1 - overall[1])
-            return _ends(role, rows, mass, p, errors, self.truth(role, covariates))
+            return naive_coefficients(np.column_stack([z**0, z]), weight, p, errors, beta)
         positive = [p * self.link(1)[a] for a in (0, 1)]
         share = [positive[a] + (1 - p) * self.link(0)[a] for a in (0, 1)]  # P(a | z)
         rows = np.vstack([np.column_stack([z**0, 0 * z + a, z]) for a in (0, 1)])
         mass = np.concatenate([weight * each for each in share])
         p = np.concatenate([positive[a] / share[a] for a in (0, 1)])
-        of_row = np.repeat([0, 1], len(z))
-        errors = (overall[0], 1 - overall[1])
         if differential:
+            of_row = np.repeat([0, 1], len(z))
             errors = (said[0][of_row], 1 - said[1][of_row])
-        return _ends(role, rows, mass, p, errors, self.truth(role, covariates))
-
-
-def _ends(
-    role: str,
-    rows: np.ndarray,
-    mass: np.ndarray,
-    p: np.ndarray,
-    errors: tuple[float | np.ndarray, float | np.ndarray],
-    truth: Mapping[str, float],
-) -> np.ndarray:
-    if role == "outcome":
-        return target(rows, mass, labelled_positive(p, errors), logistic=True)
-    return attenuated(rows, mass, p, errors, np.array([*truth.values()]))
+        return naive_coefficients(rows, mass, p, errors, beta)
 
 
 def regression(
@@ -183,6 +171,11 @@ class Training:
         odds = share / (1 - share) if arm == THRESHOLD else None
         return cls(arm, rows, weights, writer, len(more), odds)
 
+    @property
+    def n_real(self) -> int:
+        """Texts that nobody added."""
+        return len(self.rows) - self.n_added
+
 
 def labels(
     fit: Fit, y: np.ndarray, training: Training, tested: np.ndarray, *, seed: int
@@ -217,18 +210,21 @@ class Replicate:
     noise: np.ndarray  # of a linear outcome [n]
     human: np.ndarray  # rows of the corpus, in the order in which people label them
     known: np.ndarray  # texts that a classifier's error rates are measured on
-    group: np.ndarray  # of the grammar, of all texts
-    y: np.ndarray  # labels that classifiers are trained on, of all texts
-    fit: Fit
-    trainings: tuple[Training, ...]
-    seed: int
+    trainings: Sequence[Training]
+    texts: _Texts  # all
+    fit: Fit  # of them
+
+    @property
+    def y(self) -> np.ndarray:
+        """Labels that classifiers are trained on, of all texts."""
+        return self.texts.group // 2
 
     def said(self, training: Training) -> tuple[np.ndarray, np.ndarray]:
         """Labels of the corpus [n], and P(said positive | y, a) on other texts [2, 2]."""
         n = len(self.corpus.label)
         tested = np.concatenate([np.arange(n), self.known])
-        said = labels(self.fit, self.y, training, tested, seed=self.seed)
-        group = self.group[self.known]
+        said = labels(self.fit, self.y, training, tested, seed=self.texts.seed)
+        group = self.texts.group[self.known]
         counts = np.maximum(np.bincount(group, minlength=4), 1)
         rates = np.bincount(group, said[n:], minlength=4) / counts
         return said[:n], rates.reshape(2, 2)
@@ -271,7 +267,8 @@ def filled(
             trainings += [
                 Training.of(SYNTHETIC, others, few, added=made[:k], writer=writer) for k in added
             ]
-    return texts.replicate(corpus, noise, human, n + np.arange(len(known)), trainings)
+    known = n + np.arange(len(known))
+    return Replicate(corpus, noise, human, known, trainings, texts, texts.fit())
 
 
 def split(
@@ -294,7 +291,8 @@ def split(
         n_added = max(len(others) - len(rare), 0)
         made, texts = texts.written("faithful", rare, n_added, rng)
         trainings.append(Training.of(SYNTHETIC, others, rare, added=made, writer="faithful"))
-    return texts.replicate(corpus, noise, human, np.empty(0, dtype=int), trainings)
+    known = np.empty(0, dtype=int)
+    return Replicate(corpus, noise, human, known, trainings, texts, texts.fit())
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,17 +320,7 @@ class _Texts:
         more = _Texts(np.append(self.meaning, made), np.append(self.group, own), self.seed)
         return len(self.meaning) + np.arange(n), more
 
-    def replicate(
-        self,
-        corpus: CorpusRows,
-        noise: np.ndarray,
-        human: np.ndarray,
-        known: np.ndarray,
-        trainings: Sequence[Training],
-    ) -> Replicate:
+    def fit(self) -> Fit:
+        """What trains classifiers on their sentences."""
         said = GRAMMAR.sentences(self.meaning, key=self.seed)
-        fit = linear(encoder(TFIDF), tolerance=TOLERANCE)(said, 2)
-        y = self.group // 2
-        return Replicate(
-            corpus, noise, human, known, self.group, y, fit, tuple(trainings), self.seed
-        )
+        return linear(encoder(TFIDF), tolerance=TOLERANCE)(said, 2)

@@ -12,16 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from opal.checks import (
-    Check,
-    agrees,
-    at_least,
-    at_most,
-    control,
-    refuted,
-    share,
-    z_threshold,
-)
+from opal.checks import Check, agrees, at_least, at_most, control, refuted, share, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
 
@@ -86,15 +77,14 @@ class BiasSize:
 
 def cells(config: Config) -> list[Cell]:
     """One cell for each kind and size of bias, and one for a generator that has none."""
-    least = {"dim": 2, "n_augmented": 1, "n_replicates": 1}
-    _config.require_counts(config, **least)
+    _config.require_counts(config, dim=2, n_augmented=1, unlabelled=1, n_replicates=1)
     _config.require_numbers(config, "distance", "size")
     _config.require_numbers(config, "stretch", least=1.0)
-    few = tuple(config.counts)
-    if few[0] <= few[1]:
+    many, few = config.counts
+    if many <= few:
         raise ValueError(
             "counts must have the larger class first, whose bias is the yardstick; got "
-            f"{few[0]} and {few[1]}. Write --counts {max(few)} {min(few)}, not equal ones."
+            f"{many} and {few}. Write --counts {few} {many}, not equal ones."
         )
     biases = [BiasSize(config, "none", 0.0)]
     biases += [
@@ -102,7 +92,6 @@ def cells(config: Config) -> list[Cell]:
         for kind in KINDS
         for size in config.size
     ]
-    _config.require_counts(config, unlabelled=1)
     for at in biases:
         arms_of(at)
     return [Cell(measure_bias, at, f"{at.kind} {at.size:g}") for at in biases]
@@ -110,13 +99,11 @@ def cells(config: Config) -> list[Cell]:
 
 def classes(config: Config) -> tuple[GaussianMixture, np.ndarray]:
     """The two classes, and the direction between their means [d]."""
-    from opal.settings import GaussianMixture
+    from ._arms import two_classes
 
-    axis = np.full(config.dim, 1 / np.sqrt(config.dim))
     variances = np.ones(config.dim)
     variances[:2] = config.stretch, 1 / config.stretch
-    covariances = np.broadcast_to(np.diag(variances), (2, config.dim, config.dim))
-    return GaussianMixture(np.outer([-0.5, 0.5], config.distance * axis), covariances), axis
+    return two_classes(config.dim, config.distance, variances)
 
 
 def arms_of(at: BiasSize) -> tuple[GaussianMixture, dict[str, AnyDesign]]:
@@ -177,16 +164,18 @@ def measure_bias(at: BiasSize) -> pd.DataFrame:
 
     setting, found = arms_of(at)
     designs = {arm: best(setting, arm, design) for arm, design in found.items()}
-    nothing = {arm: "power" if arm == POWERED else "correction" for arm in designs}
+    tuned = {arm: "power" if arm == POWERED else "correction" for arm in designs}
+    shares = {arm: getattr(design, tuned[arm]) for arm, design in designs.items()}
     left_out = [
-        predict(setting, design.with_(**{nothing[arm]: 0.0}, name=arm + LEFT_OUT))
-        for arm, design in designs.items()
-        if getattr(design, nothing[arm]) > 0
+        predict(setting, designs[arm].with_(**{tuned[arm]: 0.0}, name=arm + LEFT_OUT))
+        for arm, share in shares.items()
+        if share > 0
     ]
-    frame = pd.concat([measure(setting, designs, at.config, "correction"), *left_out])
-    shares = {arm: getattr(design, nothing[arm]) for arm, design in designs.items()}
-    frame = frame.assign(study="correction", correction=frame["arm"].map(shares).fillna(0.0))
-    return frame.assign(kind=at.kind, size=at.size).reset_index(drop=True)
+    frame = pd.concat(
+        [measure(setting, designs, at.config, "correction"), *left_out], ignore_index=True
+    )
+    correction = frame["arm"].map(shares).fillna(0.0)
+    return frame.assign(study="correction", correction=correction, kind=at.kind, size=at.size)
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:

@@ -162,16 +162,15 @@ def naive_target(at: Corpora) -> np.ndarray:
     from scipy.special import expit
 
     from opal.settings.quadrature import gaussian_nodes
-    from opal.theory.misclassification import attenuated, labelled_positive, target
+    from opal.theory.misclassification import naive_coefficients
 
     nodes, weights = gaussian_nodes(1)
     normal = nodes[:, 0]
     rows = np.vstack([np.column_stack([normal**0, 0 * normal + z, normal]) for z in (0, 1)])
     mass = np.concatenate([weights, weights]) / 2
     p = expit(rows @ np.array(TRUTH["outcome"]))
-    if at.role == "outcome":
-        return target(rows, mass, labelled_positive(p, at.errors), logistic=True)
-    return attenuated(rows, mass, p, at.errors, np.array(TRUTH["covariate"]))
+    beta = np.array(TRUTH["covariate"]) if at.role == "covariate" else None
+    return naive_coefficients(rows, mass, p, at.errors, beta)
 
 
 def comparison(records: pd.DataFrame) -> pd.DataFrame:

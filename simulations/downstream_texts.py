@@ -86,11 +86,20 @@ def cells(config: Config) -> list[Cell]:
         ValueError: a number is too small or out of its range, or a corpus is unknown or cannot be
             had.
     """
-    from opal import names
-    from opal.bridge.text import encoders, published
-    from opal.settings.groups import validate_number
+    _check(config)
+    found = []
+    for name in config.corpora:
+        if name == GRAMMAR:
+            blocks = range(config.n_replicates // config.block)
+            found += [Cell(*each) for number in blocks for each in _blocks(config, number)]
+        else:
+            found.append(Cell(of_corpus, _published(config, name), name))
+    return found
 
-    from ._inferences import PublishedTexts
+
+def _check(config: Config) -> None:
+    from opal import names
+    from opal.settings.groups import validate_number
 
     _config.require_counts(
         config, n_originals=10, added=1, n_others=10, n_rows=21, n_human=20, n_known=10, block=2
@@ -123,20 +132,20 @@ def cells(config: Config) -> list[Cell]:
             "shares of the budget needs one above 0, so that a classifier is trained; got "
             f"{config.shares}. Add one, or leave the part out by --budget 0."
         )
-    found = []
-    for name in config.corpora:
-        if name != GRAMMAR:
-            if (why := published.unavailable(name)) is not None:
-                raise ValueError(f"corpus {name!r} cannot be had here: {why}")
-            draws = config.n_replicates // config.classifiers or 1
-            sizes = config.classifiers, draws, config.n_human, config.seed
-            chosen = config.encoder or encoders.usual([published.language(name)])
-            encoders.require_loadable(chosen)
-            found.append(Cell(of_corpus, PublishedTexts(name, chosen, *sizes), name))
-            continue
-        for number in range(config.n_replicates // config.block):
-            found += [Cell(*each) for each in _blocks(config, number)]
-    return found
+
+
+def _published(config: Config, name: str) -> PublishedTexts:
+    """A published corpus, which is there, and by an encoder that can be loaded."""
+    from opal.bridge.text import encoders, published
+
+    from ._inferences import PublishedTexts
+
+    if (why := published.unavailable(name)) is not None:
+        raise ValueError(f"corpus {name!r} cannot be had here: {why}")
+    chosen = config.encoder or encoders.usual([published.language(name)])
+    encoders.require_loadable(chosen)
+    draws = config.n_replicates // config.classifiers or 1
+    return PublishedTexts(name, chosen, config.classifiers, draws, config.n_human, config.seed)
 
 
 def _blocks(config: Config, number: int) -> Iterator[tuple[Callable[..., Any], DrawnBlock, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from opal.objective import Design
-    from opal.settings import GaussianMixture, TokenSetting
+    from opal.settings import GaussianMixture
     from opal.settings.setting import Setting
     from opal.synthesis import Synthesizer
     from opal.synthesis.generations import Generations
@@ -146,14 +147,12 @@ def _check(config: Config) -> None:
 
     least = {"n_generations": 2, "dim": 1, "n_tokens": 2, "n_augmented": 1, "generations": 1}
     _config.require_counts(config, **least, n_replicates=2, n_rules=2, seed=0)
-    _config.require_numbers(config, "distance", "pseudo_counts", least=0.0)
+    _config.require_numbers(config, "distance", "pseudo_counts", "alphas", least=0.0)
     for name in ("generations", "alphas", "pseudo_counts"):
         values = getattr(config, name)
         if len(set(values)) < len(values):
             raise ValueError(f"{name} must differ from each other; got {values}. Name each once.")
     validate_number(config.share, "share of fresh rows is in [0, 1]", least=0.0, most=1.0)
-    if not config.alphas:
-        raise ValueError("alphas needs at least one value, each a weight in (0, 1]; got none.")
     for alpha in config.alphas:
         validate_number(alpha, "alphas are weights in (0, 1]", least=1e-9, most=1.0)
     if max(config.generations) > config.n_generations:
@@ -177,13 +176,6 @@ def classes(config: Config) -> GaussianMixture:
     return two_classes(config.dim, config.distance)[0]
 
 
-def subjects(config: Config) -> TokenSetting:
-    """The two subjects."""
-    from opal.settings import TokenSetting
-
-    return TokenSetting.drawn(config.alphabet(), key=config.seed)
-
-
 def measure_gaussian(at: Chain) -> pd.DataFrame:
     """Moments, volume and divergence of fitted Gaussians."""
     from opal.synthesis import GaussianFit
@@ -202,12 +194,14 @@ def measure_gaussian(at: Chain) -> pd.DataFrame:
 
 def measure_tokens(at: Chain) -> pd.DataFrame:
     """Counts: how likely two draws are equal, how far from the truth, and what is never drawn."""
+    from opal.settings import TokenSetting
     from opal.synthesis.token_counts import TokenCounts
     from opal.theory.generations import token_errors
 
     from ._generations import of_tokens
 
-    config, training, setting = at.config, at.training(), subjects(at.config)
+    config, training = at.config, at.training()
+    setting = TokenSetting.drawn(config.alphabet(), key=config.seed)
     laws = np.asarray(setting.law.table.sum(axis=2))
     each = [token_errors(training, config.n_generations, p, at.pseudo_count) for p in laws]
     theory = {
@@ -237,23 +231,19 @@ def _measured(
 
     from ._generations import measured
 
-    config, n_groups = at.config, len(setting.law.groups)
-    n, size = at.config.n_generations, {"key": config.seed, "n_replicates": config.n_replicates}
-    simulated = measured(setting.law, at.of(maker), at.seen(n), measure, **size)
-    rows = []
-    for generation in range(1, n + 1):
-        seen = at.seen(generation)
-        real = {"n_real": seen * n_groups, "n_min": seen, "n_max": seen}
-        given = {"generation": generation, **real, "n_generator": real["n_real"]}
-        for name, values in theory.items():
-            value, error = mean(simulated[name][:, generation - 1])
-            of_simulation = {"source": "simulation", "value": value, "std_error": error}
-            of_theory = {"source": "theory", "value": values[generation - 1], "std_error": 0.0}
-            rows += [{**given, "metric": name, **found} for found in (of_simulation, of_theory)]
-    frame = pd.DataFrame(rows).assign(
-        study=STUDY, setting=setting.name, synthesizer=maker.name, arm=at.regime
-    )
-    return _of_chain(at, records.validate(frame.assign(n_replicates=config.n_replicates)))
+    n, size = at.config.n_generations, at.config.n_replicates
+    options = {"key": at.config.seed, "n_replicates": size}
+    simulated = measured(setting.law, at.of(maker), at.seen(n), measure, **options)
+    rows: list[tuple[object, ...]] = []
+    for k, (name, values) in product(range(n), theory.items()):
+        rows.append((k + 1, name, "simulation", *mean(simulated[name][:, k])))
+        rows.append((k + 1, name, "theory", values[k], 0.0))
+    frame = pd.DataFrame(rows, columns=["generation", "metric", "source", "value", "std_error"])
+    seen = frame["generation"].map(at.seen)
+    counts = dict.fromkeys(("n_real", "n_generator"), seen * len(setting.law.groups))
+    counts |= {"n_min": seen, "n_max": seen}
+    names = {"study": STUDY, "setting": setting.name, "synthesizer": maker.name, "arm": at.regime}
+    return _of_chain(at, records.validate(frame.assign(**names, **counts, n_replicates=size)))
 
 
 def _of_chain(at: Chain, frame: pd.DataFrame) -> pd.DataFrame:
@@ -290,19 +280,16 @@ def measure_rule(at: Chain) -> pd.DataFrame:
         n_replicates=config.n_rules,
     )
     frames = []
-    for i, generation in enumerate(config.generations):
-        for j, alpha in enumerate(config.alphas):
-            design = rule_design(at, generation, alpha)
-            steps: dict[str, int | None] = {EXCESS: generation}
-            if training.accumulated:
-                steps[LIMIT] = None
-            known: Found = {
-                (name, "all"): (after_generations(setting, design, training, k), 0.0)
-                for name, k in steps.items()
-            }
-            found = means({EXCESS: excess[:, i, j]})
-            frame = of_design(setting, design, found, known, STUDY, config.n_rules)
-            frames.append(frame.assign(generation=generation))
+    for i, j in np.ndindex(*excess.shape[1:]):
+        generation, alpha = config.generations[i], config.alphas[j]
+        design = rule_design(at, generation, alpha)
+        own = after_generations(setting, design, training, generation)
+        known: Found = {(EXCESS, "all"): (own, 0.0)}
+        if training.accumulated:
+            known[LIMIT, "all"] = after_generations(setting, design, training, None), 0.0
+        found = means({EXCESS: excess[:, i, j]})
+        frame = of_design(setting, design, found, known, STUDY, config.n_rules)
+        frames.append(frame.assign(generation=generation))
     return _of_chain(at, pd.concat(frames, ignore_index=True))
 
 
@@ -367,26 +354,24 @@ def _controls(part: str, table: pd.DataFrame) -> list[Check]:
 def _of_limit(records: pd.DataFrame, table: pd.DataFrame) -> list[Check]:
     """What accumulated rows lose stays below a limit, which replaced rows pass."""
     limits = records[records["metric"] == LIMIT].groupby("alpha")["value"].first()
-    z, apart = {}, {}
-    for regime in ("accumulated", "replaced"):
-        rows = table[(table["part"] == "rule") & (table["regime"] == regime)]
-        last = rows.sort_values(["alpha", "generation"]).groupby("alpha").tail(1)
-        limit = last["alpha"].map(limits)
-        z[regime], apart[regime] = (
-            (last[column] - limit) / last["std_error"] for column in ("simulated", "predicted")
-        )
+    rows = table[table["part"] == "rule"].sort_values("generation")
+    last = rows.groupby(["regime", "alpha"]).tail(1)
+    limit = last["alpha"].map(limits)
+    z, apart = ((last[each] - limit) / last["std_error"] for each in ("simulated", "predicted"))
+    accumulated, replaced = (last["regime"] == each for each in ("accumulated", "replaced"))
     said = ", ".join(f"{value:.3g} at alpha = {alpha:g}" for alpha, value in limits.items())
     return [
         at_most(
             "accumulated rows stay below their limit",
-            z["accumulated"],
-            z_threshold(max(len(z["accumulated"]), 1)),
+            z[accumulated],
+            z_threshold(max(int(accumulated.sum()), 1)),
             f"last generation less limit, in standard errors; limit {said}",
         ),
         # Only what theory puts above the limit can tell, and only from above.
         refuted(
             "replaced rows pass it",
-            *(z["replaced"].clip(lower=0.0), apart["replaced"].clip(lower=0.0)),
+            z[replaced].clip(lower=0.0),
+            apart[replaced].clip(lower=0.0),
             "the limit as theory of replaced rows",
         ),
     ]

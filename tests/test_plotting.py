@@ -65,6 +65,16 @@ def test_nine_arms_of_which_two_are_unknown_are_nine_series() -> None:
     )
 
 
+def test_a_series_of_several_panels_is_named_once() -> None:
+    first, second = Figure().subplots(1, 2)
+    for axes, names in ((first, ["raw", "oracle"]), (second, ["oracle", "SMOTE"])):
+        for name in names:
+            axes.plot([0, 1], [0, 1], label=name)
+    handles, names = plotting.entries([first, second])
+    assert names == ["raw", "oracle", "SMOTE"]
+    assert [handle.get_label() for handle in handles] == names
+
+
 def test_seven_shifts_are_seven_curves() -> None:
     shifts = np.linspace(0, 0.6, 7)
     rows = [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -69,17 +70,14 @@ class RecursiveTraining:
             ValueError: no generation.
         """
         validate_count(n_generations, "n_generations", minimum=1)
-        more = self.n_synthetic + self.n_fresh
+        n, more = self.n_first, self.n_synthetic + self.n_fresh
         later = range(1, n_generations)
-        return (
-            self.n_first,
-            *(self.n_first + k * more if self.accumulated else more for k in later),
-        )
+        return n, *(n + k * more if self.accumulated else more for k in later)
 
-    def kept(self, n_generations: int) -> tuple[int, ...]:
-        """Training rows of each generation's predecessor that it is trained on as well, from 2."""
-        before = self.totals(n_generations)[:-1]
-        return tuple(n if self.accumulated else 0 for n in before)
+    def steps(self, n_generations: int) -> list[tuple[int, int, int]]:
+        """Training rows of generation k − 1, those that k keeps, and all of k, for k = 2 … K."""
+        pairs = pairwise(self.totals(n_generations))
+        return [(before, before * self.accumulated, total) for before, total in pairs]
 
 
 class MomentErrors(NamedTuple):
@@ -110,7 +108,7 @@ def moment_errors(
     Raises:
         ValueError: no generation, an unknown fit, or one training row for an unbiased covariance.
     """
-    totals, kept = training.totals(n_generations), training.kept(n_generations)
+    totals = training.totals(n_generations)
     if fit not in FITS:
         raise ValueError(f"fit must be one of {FITS}; got {fit!r}.")
     if fit == "unbiased" and min(totals) < 2:
@@ -120,7 +118,7 @@ def moment_errors(
         )
     s, r = training.n_synthetic, training.n_fresh
     mean, within = [1 / totals[0]], [1 - (fit == "moments") / totals[0]]
-    for total, old in zip(totals[1:], kept, strict=True):
+    for _, old, total in training.steps(n_generations):
         a, c = mean[-1], within[-1]
         mean.append(((old + s) ** 2 * a + r + s * c) / total**2)
         if fit == "unbiased":
@@ -233,11 +231,10 @@ def token_errors(
     """
     p, beta = _checked_law(law), float(pseudo_count)
     validate_number(beta, "pseudo_count is a finite number of at least 0", least=0.0)
-    totals, kept = training.totals(n_generations), training.kept(n_generations)
-    mean, square = _token_moments(training, totals, kept, p, beta)
-    chains = _count_chains(training, totals, kept, p, beta)
-    logs = np.stack([chance @ log for chance, log in chains])
-    unseen = np.stack([chance[:, 0] for chance, _ in chains])
+    mean, square = _token_moments(training, n_generations, p, beta)
+    chances = _count_laws(training, n_generations, p, beta)
+    logs = np.stack([_mean_log(chance, beta) for chance in chances])
+    unseen = np.stack([chance[:, 0] for chance in chances])
     return TokenErrors(mean, square, p @ np.log(p) - logs @ p, unseen)
 
 
@@ -255,23 +252,19 @@ def _checked_law(law: Float[np.ndarray, " d"]) -> np.ndarray:
 
 
 def _token_moments(
-    training: RecursiveTraining,
-    totals: tuple[int, ...],
-    kept: tuple[int, ...],
-    p: np.ndarray,
-    beta: float,
+    training: RecursiveTraining, n_generations: int, p: np.ndarray, beta: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """``E q`` and ``E q²`` of each generation [K, d] each."""
-    s, r, d = training.n_synthetic, training.n_fresh, len(p)
+    n, s, r, d = training.n_first, training.n_synthetic, training.n_fresh, len(p)
 
     def smoothed(total: int, mean: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         weight = total / (total + d * beta)  # of the counts
         known = weight * mean + (1 - weight) / d
         return known, known**2 + weight**2 * spread
 
-    mean, spread = p, p * (1 - p) / totals[0]  # of a token's share of the training rows
-    found = [smoothed(totals[0], mean, spread)]
-    for before, total, old in zip(totals, totals[1:], kept, strict=False):
+    mean, spread = p, p * (1 - p) / n  # of a token's share of the training rows
+    found = [smoothed(n, mean, spread)]
+    for before, old, total in training.steps(n_generations):
         drawn, square = found[-1]
         slope = old + s * before / (before + d * beta)
         spread = (slope**2 * spread + r * p * (1 - p) + s * (drawn - square)) / total**2
@@ -281,37 +274,41 @@ def _token_moments(
     return np.stack(means), np.stack(squares)
 
 
-def _count_chains(
-    training: RecursiveTraining,
-    totals: tuple[int, ...],
-    kept: tuple[int, ...],
-    p: np.ndarray,
-    beta: float,
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Laws of the tokens' counts in each generation [d, T + 1], and ``log q`` of a count [T + 1].
-
-    A count that no token can have is given ``log q = 0``.
-    """
-    s, r, d = training.n_synthetic, training.n_fresh, len(p)
-    joining = stats.binom.pmf(np.arange(r + 1)[None, :], r, p[:, None])
-    chance = stats.binom.pmf(np.arange(totals[0] + 1)[None, :], totals[0], p[:, None])
-    found = []
-    for total, old in zip(totals, (*kept, None), strict=True):
-        q = (np.arange(total + 1) + beta) / (total + d * beta)
-        with np.errstate(divide="ignore"):
-            found.append((chance, np.where(chance.max(axis=0) > 0, np.log(q), 0.0)))
-        if old is None:
-            break
-        drawn = stats.binom.pmf(np.arange(s + 1)[None, :], s, q[:, None])
+def _count_laws(
+    training: RecursiveTraining, n_generations: int, p: np.ndarray, beta: float
+) -> list[np.ndarray]:
+    """Laws of the tokens' counts in each generation, K times [d, T + 1]."""
+    joining, found = _binomial(training.n_fresh, p), [_binomial(training.n_first, p)]
+    for before, old, _ in training.steps(n_generations):
+        chance, drawn = found[-1], _binomial(training.n_synthetic, _smoothed(before, len(p), beta))
         if old:
-            more = np.zeros((d, old + s + 1))
+            more = np.zeros((len(p), old + training.n_synthetic + 1))
             for count, of_count in enumerate(drawn):
-                more[:, count : count + s + 1] += chance[:, count, None] * of_count[None, :]
+                more[:, count : count + len(of_count)] += chance[:, count, None] * of_count[None, :]
         else:
             more = chance @ drawn
         pairs = zip(more, joining, strict=True)
-        chance = np.stack([np.convolve(each, fresh) for each, fresh in pairs])
+        found.append(np.stack([np.convolve(each, fresh) for each, fresh in pairs]))
     return found
+
+
+def _binomial(n: int, p: np.ndarray) -> np.ndarray:
+    """Laws of the number of successes in n trials, a row for each probability [len(p), n + 1]."""
+    return np.asarray(stats.binom.pmf(np.arange(n + 1)[None, :], n, p[:, None]))
+
+
+def _smoothed(total: int, d: int, beta: float) -> np.ndarray:
+    """``q = (count + β)/(T + dβ)`` of each count among T rows [T + 1]."""
+    return (np.arange(total + 1) + beta) / (total + d * beta)
+
+
+def _mean_log(chance: np.ndarray, beta: float) -> np.ndarray:
+    """``E log q`` of each token [d], by the law of its count [d, T + 1]."""
+    d, n = chance.shape
+    with np.errstate(divide="ignore"):
+        logs = np.log(_smoothed(n - 1, d, beta))
+    # Counts that no token can have say nothing, not even where q is zero.
+    return np.asarray(chance @ np.where(chance.max(axis=0) > 0, logs, 0.0))
 
 
 def after_generations(
@@ -370,9 +367,8 @@ def _first_order(
 
 def _passed_on(training: RecursiveTraining, generation: int) -> float:
     """How much of what the first real rows say a generation still says (17.14)."""
-    totals, kept = training.totals(generation), training.kept(generation)
-    later = zip(totals[1:], kept, strict=True)
-    return float(np.prod([(old + training.n_synthetic) / total for total, old in later]))
+    steps = training.steps(generation)
+    return float(np.prod([(old + training.n_synthetic) / total for _, old, total in steps]))
 
 
 def _check_design(setting: Setting, design: Design, training: RecursiveTraining) -> None:

@@ -48,6 +48,23 @@ def target(
     return np.asarray(found.x)
 
 
+def naive_coefficients(
+    rows: Float[np.ndarray, "q k"],
+    mass: Float[np.ndarray, " q"],
+    p: Float[np.ndarray, " q"],
+    errors: tuple[Rate, Rate],
+    coefficients: Float[np.ndarray, " k1"] | None = None,
+) -> Float[np.ndarray, " k2"]:
+    """What coefficients tend to where the classifier's label takes the place of the true one.
+
+    The label is the outcome of a logistic regression on x̃ or, with the true ``coefficients`` of a
+    linear one, a covariate; all else as in :func:`attenuated`.
+    """
+    if coefficients is None:
+        return target(rows, mass, labelled_positive(p, errors), logistic=True)
+    return attenuated(rows, mass, p, errors, coefficients)
+
+
 def attenuated(
     rows: Float[np.ndarray, "q k"],
     mass: Float[np.ndarray, " q"],

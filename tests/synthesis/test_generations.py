@@ -33,16 +33,14 @@ def means(made: Generations, seeds: Sample = SEEDS) -> np.ndarray:
 
 
 def test_the_first_generation_sees_seeds_alone() -> None:
-    own = GaussianFit().fit(SEEDS, LAW.groups, key=KEY)
     first = fitted(Generations(GaussianFit(), 1, 5))
-    np.testing.assert_array_equal(first.means, own.means)
+    np.testing.assert_array_equal(first.means, fitted(GaussianFit()).means)
 
 
 def test_the_last_seeds_are_kept_back_as_fresh_rows() -> None:
     made = Generations(GaussianFit(), 3, 20, n_fresh=4)
-    fitted = GaussianFit().fit(SEEDS.within((0, 0), (22, 4)), LAW.groups, key=KEY)
-    found = means(made)
-    np.testing.assert_array_equal(found[0], fitted.means[:, 0])
+    first, found = fitted(GaussianFit(), SEEDS.within((0, 0), (22, 4))), means(made)
+    np.testing.assert_array_equal(found[0], first.means[:, 0])
     last = Sample(SEEDS.x.at[29].add(10.0), SEEDS.y, SEEDS.counts)
     moved = means(made, last) - found
     np.testing.assert_array_equal(moved[:2], 0.0)  # it joins the third generation
@@ -62,18 +60,17 @@ def test_accumulated_rows_keep_those_before() -> None:
     kept = np.abs(np.diff(means(Generations(GaussianFit(), 4, 3, 0, True)), axis=0))
     assert kept[:, 0].max() < 3 * 4 / 33
     replaced = fitted(Generations(GaussianFit(), 2, 3))
-    before = GaussianFit().fit(SEEDS, LAW.groups, key=KEY)
-    drawn = before.sample((3, 3), key=jax.random.fold_in(KEY, 1))
+    drawn = fitted(GaussianFit()).sample((3, 3), key=jax.random.fold_in(KEY, 1))
     np.testing.assert_allclose(replaced.means[0, 0], drawn.x[:3].mean(axis=0))
 
 
 def test_counts_are_those_of_the_tokens() -> None:
     tokens = np.array([0, 0, 2, 1, 3, 3, 3])
     seeds = Sample(jnp.asarray(FEATURES[tokens]), jnp.array([0] * 4 + [1] * 3), (4, 3))
-    plain = TokenCounts(FEATURES, 0.0).fit(seeds, LAW.groups, key=KEY)
+    plain = fitted(TokenCounts(FEATURES, 0.0), seeds)
     np.testing.assert_allclose(plain.table[0], np.outer([0.5, 0.25, 0.25, 0.0], [1.0, 0.0]))
     np.testing.assert_allclose(plain.table[1], np.outer([0.0, 0.0, 0.0, 1.0], [0.0, 1.0]))
-    half = TokenCounts(FEATURES).fit(seeds, LAW.groups, key=KEY)
+    half = fitted(TokenCounts(FEATURES), seeds)
     np.testing.assert_allclose(half.table[1, :, 1], np.array([0.5, 0.5, 0.5, 3.5]) / 5)
 
 

@@ -15,7 +15,8 @@ from opal.synthesis import Duplication, GaussianFit
 from opal.theory import estimator
 from opal.theory.generations import (
     RecursiveTraining,
-    _count_chains,
+    _count_laws,
+    _smoothed,
     after_generations,
     gaussian_errors,
     limit,
@@ -140,11 +141,9 @@ def test_divergence_is_half_a_nat_for_each_parameter_to_first_order() -> None:
 @pytest.mark.parametrize("name", TRAININGS)
 def test_recursion_and_chain_of_counts_agree(name: str, beta: float) -> None:
     """Two ways to the same moments: by their own recursion, and from the whole law of a count."""
-    training = TRAININGS[name]
-    found = token_errors(training, K, LAW, beta)
-    totals, kept = training.totals(K), training.kept(K)
-    for k, (chance, _) in enumerate(_count_chains(training, totals, kept, LAW, beta)):
-        q = (np.arange(totals[k] + 1) + beta) / (totals[k] + len(LAW) * beta)
+    found = token_errors(TRAININGS[name], K, LAW, beta)
+    for k, chance in enumerate(_count_laws(TRAININGS[name], K, LAW, beta)):
+        q = _smoothed(TRAININGS[name].totals(K)[k], len(LAW), beta)
         np.testing.assert_allclose(chance.sum(axis=1), 1.0)
         np.testing.assert_allclose(chance @ q, found.mean[k], rtol=1e-10)
         np.testing.assert_allclose(chance @ q**2, found.square[k], rtol=1e-10)

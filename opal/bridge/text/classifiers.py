@@ -176,29 +176,30 @@ def fine_tune(
         rng=np.random.default_rng(seed),
         by_length=chosen.by_length,
     )[: chosen.most_steps or None]
-    epoch = -(-len(kept) // chosen.batch)  # steps of one
+    n_epoch = -(-len(kept) // chosen.batch)  # steps of one
     losses: list[float] = []
-    said: list[np.ndarray] = []
+    accuracies: list[float] = []
+    epoch: list[tuple[np.ndarray, np.ndarray]] = []  # true and given classes of its steps so far
     device = device_of(chosen)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         model = _with_head(path, n_classes).to(device)
         optimiser, schedule = _optimiser(model, len(steps), chosen)
         gradient = _Gradient(model, tokenizer, chosen)
-        for count, part in enumerate(steps, 1):
+        for part in steps:
             optimiser.zero_grad()
             loss, classes = gradient.add([texts[i] for i in part], y[part], scaled[part])
             step(optimiser, schedule)
             losses.append(loss)
-            said.append(classes)
-            if count % epoch == 0 and count >= _LEAST_EPOCHS * epoch:
-                last = [y[each] for each in steps[count - epoch : count]]
-                both = np.concatenate(last), np.concatenate(said[-epoch:])
-                if f1_score(*both, average="macro") > chosen.stop_f1:
+            accuracies.append(float((classes == y[part]).mean()))
+            epoch.append((y[part], classes))
+            if len(epoch) == n_epoch:
+                true, said = map(np.concatenate, zip(*epoch, strict=True))
+                learnt = f1_score(true, said, average="macro") > chosen.stop_f1
+                if learnt and len(losses) >= _LEAST_EPOCHS * n_epoch:
                     break
-    pairs = zip(said, steps, strict=False)  # the last steps may not have been taken
-    accuracies = tuple(float((each == y[part]).mean()) for each, part in pairs)
-    return FineTuned(tuple(losses), accuracies, chosen, tokenizer, model)
+                epoch.clear()
+    return FineTuned(tuple(losses), tuple(accuracies), chosen, tokenizer, model)
 
 
 class _Gradient:

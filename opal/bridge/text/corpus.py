@@ -54,7 +54,7 @@ def text_table(
         attribute: of each text, a string, if there is one.
 
     Raises:
-        ValueError: the rules of :func:`validate`, or columns of different lengths.
+        ValueError: the rules of :func:`validate_texts`, or columns of different lengths.
     """
     made_from = [()] * len(text) if seeds is None else [tuple(each) for each in seeds]
     columns = {"text": list(text), "label": _named(label), "seeds": made_from}
@@ -243,11 +243,10 @@ def corpus_of(
     """
     from opal.draws import as_key, named, on_host
 
-    for table in (frame, test):
-        if table is not None:
-            validate_texts(table.drop(columns=ATTRIBUTE, errors="ignore"))  # some have none
-    grouped = [each for each in (frame, test) if each is not None and ATTRIBUTE in each]
-    _require_one_spelling(ATTRIBUTE, *grouped)
+    tables = [each for each in (frame, test) if each is not None]
+    for table in tables:
+        validate_texts(table.drop(columns=ATTRIBUTE, errors="ignore"))  # some have none
+    _require_one_spelling(ATTRIBUTE, *(each for each in tables if ATTRIBUTE in each))
     human = frame[frame["source"] == HUMAN]
     rest = frame[frame["source"] != HUMAN]
     rng = on_host(named(as_key(key), "own texts"))
@@ -262,29 +261,30 @@ def corpus_of(
     _require_apart(human, test)
     is_base = np.ones(len(human), dtype=bool)
     if not train_on_all:
-        is_base, why = _base(human, {seed for made in rest["seeds"] for seed in made}, rng)
-        if 0 < (n_more := int((~is_base).sum())) < least:
-            is_base[:] = True
-            notes.append(
-                f"all {len(human)} human texts are trained on: the {n_more} that could be held "
-                f"back to compare synthetic texts with are fewer than the least size, {least}"
-            )
-        notes += _held_back(human, is_base, why)
+        seeds = {seed for made in rest["seeds"] for seed in made}
+        is_base, said = _base(human, seeds, rng, least)
+        notes += said
     parts = (human[is_base], human[~is_base], test)
     base, more, test = (each.reset_index(drop=True) for each in parts)
     _require(base, test, rest)
     synthetic = {str(name): each.reset_index(drop=True) for name, each in rest.groupby("source")}
     labels = labels_of(base, more, test, *synthetic.values())
     found = TextCorpus(name, labels, base, more, test, synthetic)
-    said = (
-        "of no text is it known what it was made from, so that nothing can be held out with it: "
-        "name the column that says it (--seed-column)"
-    )
-    unknown = [f"{name}: {said}" for name, each in synthetic.items() if not any(each["seeds"])]
-    told = faults(found)
+    return replace(found, notes=(*notes, *_notes(found)))
+
+
+def _notes(corpus: TextCorpus) -> Iterator[str]:
+    """What is said of texts whose seeds are not known, and of what is repeated."""
+    told = faults(corpus)
     if any(" of test" in each or " in test" in each for each in told):
-        notes.append("what equals a test text, or was made from one, is not trained on")
-    return replace(found, notes=(*notes, *unknown, *told))
+        yield "what equals a test text, or was made from one, is not trained on"
+    for name, each in corpus.synthetic.items():
+        if not any(each["seeds"]):
+            yield (
+                f"{name}: of no text is it known what it was made from, so that nothing can be "
+                "held out with it: name the column that says it (--seed-column)"
+            )
+    yield from told
 
 
 def _without(frame: pd.DataFrame, held_out: frozenset[str]) -> pd.DataFrame:
@@ -325,28 +325,34 @@ def _share(frame: pd.DataFrame, share: float, rng: np.random.Generator) -> np.nd
 
 
 def _base(
-    human: pd.DataFrame, seeds: Collection[str], rng: np.random.Generator
-) -> tuple[np.ndarray, str]:
-    """Which human texts are base texts [n], and why the others are not."""
+    human: pd.DataFrame, seeds: Collection[str], rng: np.random.Generator, least: int
+) -> tuple[np.ndarray, list[str]]:
+    """Which human texts are base texts [n], and what is said of the others if there are any."""
     is_base = human["id"].isin(seeds).to_numpy()
     if is_base.any():
         is_base = is_base | ~human["label"].isin(human["label"][is_base]).to_numpy()
-        return is_base, "no synthetic text was made from them"
-    half = _share(one_spelling(human)[0], 0.5, rng)
-    return half, "no text is known to be made from a human one, and half of each class are kept"
-
-
-def _held_back(human: pd.DataFrame, is_base: np.ndarray, why: str) -> Iterator[str]:
-    """What is said of human texts that are only added; nothing where there are none."""
-    counts = human["label"][~is_base].value_counts().sort_index()
-    if len(counts):
-        each = ", ".join(f"{n} of {spelling.shown(label)}" for label, n in counts.items())
-        yield (
-            f"{int((~is_base).sum())} of {len(human)} human texts ({each}) are held back: {why}. "
-            f"All rules train on the other {int(is_base.sum())}; those held back are added only "
-            "where human texts are compared with synthetic ones. To train on them too, at the "
-            "price of that comparison: --train-on-all (in Python train_on_all=True)"
+        why = "no synthetic text was made from them"
+    else:
+        is_base = _share(one_spelling(human)[0], 0.5, rng)
+        why = "no text is known to be made from a human one, and half of each class are kept"
+    n, n_others = len(human), int((~is_base).sum())
+    if n_others == 0:
+        return is_base, []
+    if n_others < least:
+        said = (
+            f"all {n} human texts are trained on: the {n_others} that could be held back to "
+            f"compare synthetic texts with are fewer than the least size, {least}"
         )
+        return np.ones(n, dtype=bool), [said]
+    counts = human["label"][~is_base].value_counts().sort_index()
+    each = ", ".join(f"{count} of {spelling.shown(label)}" for label, count in counts.items())
+    said = (
+        f"{n_others} of {n} human texts ({each}) are held back: {why}. All rules train on the "
+        f"other {n - n_others}; those held back are added only where human texts are compared "
+        "with synthetic ones. To train on them too, at the price of that comparison: "
+        "--train-on-all (in Python train_on_all=True)"
+    )
+    return is_base, [said]
 
 
 def _require_apart(human: pd.DataFrame, test: pd.DataFrame) -> None:

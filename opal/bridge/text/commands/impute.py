@@ -172,7 +172,7 @@ class Impute(Asking):
             n_folds = sum(cell.config.trial.fill_to == trial.fill_to for cell in cells)
             if n_folds:
                 found = workload.workload(task, trial, settings, n_folds)
-                lines += found.told(settings, found.seconds(settings, texts))
+                lines += found.told(found.seconds(texts))
         sys.stderr.write("".join(f"{line}\n" for line in dict.fromkeys(lines)))
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:

@@ -75,12 +75,10 @@ def draw(records: pd.DataFrame, compared: pd.DataFrame | None = None) -> Figure:
         grid[-1, column].set_xlabel("added texts N")
     for row, (_, _, said) in zip(grid, ROWS, strict=True):
         row[0].set_ylabel(said)
-    named: dict[str, Any] = {}
-    for axes in grid.flat:
-        named |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    handles, names = plotting.entries(grid.flat)
     # A corpus alone leaves room for two names beside each other, several for all in a row.
-    ncols = 2 if grid.shape[1] == 1 else min(len(named), 5)
-    figure.legend(named.values(), named, loc="outside upper center", ncols=ncols)
+    ncols = 2 if grid.shape[1] == 1 else min(len(names), 5)
+    figure.legend(handles, names, loc="outside upper center", ncols=ncols)
     return figure
 
 

@@ -19,7 +19,7 @@ all_real        m original texts
 =============== ===============================================================================
 
 Arms of :data:`MOVED` stand twice: ``raw_threshold`` is the rule of ``raw`` with a moved threshold
-(:mod:`opal.bridge.text.impute.threshold`), which costs nothing.
+(:mod:`opal.bridge.text.impute.f1_threshold`), which costs nothing.
 
 A synthetic text belongs to the held-out side of a fold if any of its seeds does: a rule that has
 seen one of two texts with a common seed has seen part of the other.

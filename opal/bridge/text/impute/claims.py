@@ -107,22 +107,21 @@ def bounded(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**ends)
 
 
-def claims(table: pd.DataFrame, *, margin: float = MARGIN) -> pd.DataFrame:
+def claims(table: pd.DataFrame) -> pd.DataFrame:
     """Whether filling helps, and whether the published claims hold, case by case.
 
-    Args:
-        table: of :func:`opal.bridge.text.impute.claims.summarise`, of any number of tasks.
-        margin: F1 that may be lost.
+    The table is of :func:`summarise`, of any number of tasks.
 
     Returns:
         A row for each setting, writer, number of originals and fill. ``f1`` of the filled class and
         of the arms without synthetic texts, as they are and with a moved threshold. ``verdict``
         against the free rules, with the gain and its interval
         (:mod:`opal.bridge.text.impute.verdict`). ``difference`` to the full sample, both with a
-        moved threshold, with its interval and ``full_sample``: ``holds`` if the loss is at most the
-        margin on all of the interval, ``fails`` if all of it is below 0, ``open`` otherwise, and
-        ``not judged`` where there is no full sample, ``n_full`` texts instead of ``n_asked``; of
-        the published protocol it is of F1 on all that is held out, without thresholds.
+        moved threshold, with its interval and ``full_sample``: ``holds`` if the loss is at most
+        :data:`MARGIN` on all of the interval, ``fails`` if all of it is below 0, ``open``
+        otherwise, and ``not judged`` where there is no full sample, ``n_full`` texts instead of
+        ``n_asked``; of the published protocol it is of F1 on all that is held out, without
+        thresholds.
         ``gap`` with its interval and ``gap_published``: ``agrees`` if all of the interval is within
         2 to 4 %, ``smaller`` or ``larger`` if none of it is, ``open`` otherwise; ``gap_threshold``,
         with a moved one; ``gap_all_real``, of a rule that saw no synthetic text; ``naive_adds``,
@@ -137,7 +136,7 @@ def claims(table: pd.DataFrame, *, margin: float = MARGIN) -> pd.DataFrame:
             about = {"setting": setting, "synthesizer": writer, "n_original": int(n)}
             about["fill_to"] = int(n + added)
             judged = verdict.described(verdict.gain(case, writer))
-            found = _scores(part, case) | judged | _against_full(part, margin)
+            found = _scores(part, case) | judged | _against_full(part)
             rows.append(about | found | _gaps(part, case, writer))
     return pd.DataFrame(rows)
 
@@ -150,7 +149,7 @@ def _scores(part: pd.DataFrame, case: pd.DataFrame) -> dict[str, float]:
     return {name: each["value"] for name, each in found.items()}
 
 
-def _against_full(part: pd.DataFrame, margin: float) -> dict[str, Any]:
+def _against_full(part: pd.DataFrame) -> dict[str, Any]:
     mixed = part["metric"] == MIXED  # F1 of the published protocol, which has no thresholds
     loss = _one(part[mixed], MIXED) if mixed.any() else _one(part[part["arm"] == ARM], MOVED)
     n_full, n_asked = int(part["n_full"].min()), int((part["n_min"] + part["n_oversampled"]).max())
@@ -158,7 +157,7 @@ def _against_full(part: pd.DataFrame, margin: float) -> dict[str, Any]:
         "difference": loss["value"],
         "lower": loss["lower"],
         "upper": loss["upper"],
-        "full_sample": _full_sample(loss, margin, enough=n_full >= n_asked),
+        "full_sample": _full_sample(loss, enough=n_full >= n_asked),
         "n_full": n_full,
         "n_asked": n_asked,
     }
@@ -229,10 +228,10 @@ def _one(part: pd.DataFrame, metric: str) -> Mapping[str, Any]:
     return {str(name): value for name, value in rows.iloc[0].items()}
 
 
-def _full_sample(loss: Mapping[str, Any], margin: float, *, enough: bool) -> str:
+def _full_sample(loss: Mapping[str, Any], *, enough: bool) -> str:
     if not enough or np.isnan(loss["value"]):
         return NOT_JUDGED
-    if loss["lower"] >= -margin:
+    if loss["lower"] >= -MARGIN:
         return "holds"
     return "fails" if loss["upper"] < 0 else "open"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -25,6 +25,7 @@ class Workload:
     """Trainings of an encoder.
 
     Attributes:
+        settings: of each.
         trainings: how many.
         steps: of all of them together, at most: some may stop early.
         tested: texts that the trained encoders read.
@@ -32,19 +33,20 @@ class Workload:
         texts: training texts.
     """
 
+    settings: FineTuning
     trainings: int
     steps: int
     tested: int
     cut: int
     texts: int
 
-    def seconds(self, settings: FineTuning, texts: Sequence[str]) -> float:
+    def seconds(self, texts: Sequence[str]) -> float:
         """About how long it takes, by a training of few steps that is timed here."""
-        some = list(texts[: 4 * settings.batch])
+        some = list(texts[: 4 * self.settings.batch])
         labels, even = np.arange(len(some)) % 2, np.ones(len(some))
 
         def timed(steps: int) -> float:
-            short = replace(settings, most_steps=steps, stop_f1=1.0)
+            short = replace(self.settings, most_steps=steps, stop_f1=1.0)
             start = time.perf_counter()
             fine_tune(some, labels, even, n_classes=2, settings=short)
             return time.perf_counter() - start
@@ -52,24 +54,22 @@ class Workload:
         first, more = timed(1), timed(1 + _TIMED)
         step = max(more - first, 0.0) / _TIMED
         begin = max(first - step, 0.0)
-        reading = _OF_A_STEP * step * self.tested / settings.batch
+        reading = _OF_A_STEP * step * self.tested / self.settings.batch
         return self.trainings * begin + self.steps * step + reading
 
-    def told(self, settings: FineTuning, seconds: float) -> list[str]:
+    def told(self, seconds: float) -> Iterator[str]:
         """What is said before it starts, a line for each."""
-        about = timedelta(seconds=round(seconds))
-        amount = (
+        settings, about = self.settings, timedelta(seconds=round(seconds))
+        yield (
             f"{self.trainings:,} trainings of {settings.model} with {self.steps:,} steps of "
             f"{settings.batch} texts: about {about} (h:mm:ss) on {device_of(settings)}, by a few "
             "steps timed now. Each finished fold is kept."
         )
-        lines = [amount]
         if self.cut:
-            lines.append(
+            yield (
                 f"warning: {self.cut:,} of {self.texts:,} texts have more than "
                 f"{settings.max_tokens} tokens, and what is beyond them is not read."
             )
-        return lines
 
 
 def workload(task: Task, trial: Trial, settings: FineTuning, n_folds: int) -> Workload:
@@ -102,6 +102,7 @@ def workload(task: Task, trial: Trial, settings: FineTuning, n_folds: int) -> Wo
     most = [min(n, settings.most_steps or n) for n in steps]
     lengths = _lengths(settings, said)
     return Workload(
+        settings,
         n_folds * len(sizes),
         n_folds * sum(most),
         n_folds * sum(tested),

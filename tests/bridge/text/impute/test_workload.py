@@ -56,8 +56,8 @@ def test_trainings_and_steps_are_counted(model: str, trained: list[int], most_st
     assert (six.trainings, six.steps) == (6 * found.trainings, 6 * found.steps)
     assert 0 < found.cut <= found.texts
     assert workload(task, TRIAL, replace(settings, max_tokens=500), n_folds=1).cut == 0
-    assert found.seconds(settings, task.others["text"].tolist()) > 0
-    assert any("more than 9 tokens" in line for line in found.told(settings, 1.0))
+    assert found.seconds(task.others["text"].tolist()) > 0
+    assert any("more than 9 tokens" in line for line in found.told(1.0))
 
 
 def test_a_fold_does_not_know_of_the_others() -> None:
