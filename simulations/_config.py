@@ -204,5 +204,5 @@ def require_range(name: str, ends: tuple[int, int]) -> None:
 def _each(config: object, name: str) -> tuple[object, ...]:
     value = getattr(config, name)
     if value == ():
-        raise ValueError(f"{name} needs at least one value, each of them a cell; got none.")
+        raise ValueError(f"{name} needs at least one value; got none. Name one.")
     return value if isinstance(value, tuple) else (value,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
@@ -134,7 +134,7 @@ def filled(config: FilledTexts, rng: np.random.Generator) -> Iterator[Inferred]:
         yield from (Inferred(counts | each) for each in _rates(law, rates))
         for role, covariates in product(texts.ROLES, texts.COVARIATES):
             options = (role, covariates, replicate.noise)
-            table = _inferred(texts.regression(replicate.corpus, said, human, *options))
+            table = _inferred(texts.regression, replicate.corpus, said, human, *options)
             if table is not LOST:  # or theory may not have a solution either
                 table = _beside(
                     table,
@@ -166,7 +166,7 @@ def split(config: SplitLabels, rng: np.random.Generator) -> Iterator[Inferred]:
             human = np.flatnonzero(np.isin(kept, every))
             for role in texts.ROLES:
                 options = (role, texts.BOTH, replicate.noise[kept])
-                table = _inferred(texts.regression(rows, said[kept], human, *options))
+                table = _inferred(texts.regression, rows, said[kept], human, *options)
                 table = _beside(table, truth=[*law.truth(role, texts.BOTH).values()])
                 own = table["method"].isin([method, *LOST["method"]])
                 yield Inferred(case | {"role": role}, table[own])
@@ -188,7 +188,7 @@ def labelled(corpus: FiniteCorpus, config: PublishedTexts, number: int) -> list[
             truth, ends = corpus.truth(role), corpus.naive(role, said)
             case = counts | {"role": role, "covariates": "of the text"}
             for order in people:
-                table = _inferred(corpus.regression(said, order[: config.n_human], role))
+                table = _inferred(corpus.regression, said, order[: config.n_human], role)
                 found.append(Inferred(case, _beside(table, truth=truth, simple=ends)))
     return found
 
@@ -226,10 +226,10 @@ def _rates(law: CorpusLaw, said: np.ndarray) -> Iterator[dict[str, Any]]:
         yield {"group": group, "false_positives": negatives, "false_negatives": positives}
 
 
-def _inferred(task: Regression) -> pd.DataFrame:
-    """Coefficients by method and term; :data:`LOST` where labels of people are separable."""
+def _inferred(regression: Callable[..., Regression], *drawn: Any) -> pd.DataFrame:
+    """Coefficients by method and term; :data:`LOST` where labels are separable, or all alike."""
     try:
-        return infer(task)
+        return infer(regression(*drawn))
     except ValueError:
         return LOST
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 GRAMMAR, BUDGET = "grammar", "grammar, budget"
 CORPORA = (GRAMMAR, "sentiment", "hate-speech")
 COVERED = (0.93, 0.97)
+_LEAST_HUMAN = 20  # labels of people that a regression with four coefficients needs
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,14 @@ def _check(config: Config) -> None:
     from opal.settings.groups import validate_number
 
     _config.require_counts(
-        config, n_originals=10, added=1, n_others=10, n_rows=21, n_human=20, n_known=10, block=2
+        config,
+        n_originals=10,
+        added=1,
+        n_others=10,
+        n_rows=21,
+        n_human=_LEAST_HUMAN,
+        n_known=10,
+        block=2,
     )
     _config.require_counts(config, n_replicates=2, classifiers=2, budget=0, n_budget_rows=21)
     if config.n_human >= config.n_rows or config.budget >= config.n_budget_rows:
@@ -131,6 +139,13 @@ def _check(config: Config) -> None:
         raise ValueError(
             "shares of the budget needs one above 0, so that a classifier is trained; got "
             f"{config.shares}. Add one, or leave the part out by --budget 0."
+        )
+    left = [config.budget - round(share * config.budget) for share in config.shares if share < 1]
+    if config.budget and min(left, default=config.budget) < _LEAST_HUMAN:
+        raise ValueError(
+            f"of the budget at least {_LEAST_HUMAN} labels must be left to correct by, or none; "
+            f"budget {config.budget} and shares {config.shares} leave {min(left)}. Raise --budget, "
+            "or lower the shares that are below 1."
         )
 
 

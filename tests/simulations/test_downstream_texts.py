@@ -12,6 +12,7 @@ import pytest
 from scipy.special import expit
 
 from opal.bridge.text import published
+from simulations import _inferences
 from simulations import _labelled_texts as texts
 from simulations import downstream_texts as study
 
@@ -148,6 +149,17 @@ def test_each_classifier_has_a_line(records: pd.DataFrame) -> None:
     assert study.findings(unsplit) == said  # as the records of --budget 0 are
 
 
+def test_a_draw_without_two_labels_is_lost() -> None:
+    """People, or a classifier, may say the same of all texts: the draw is counted, and left out."""
+    rows = LAW.draw(200, np.random.default_rng(2))
+    rows = texts.CorpusRows(*(part[rows.label == 0] for part in rows))
+    said = (np.arange(len(rows.label)) % 2).astype(float)
+    drawn = (rows, said, np.arange(50), "outcome", texts.DRAWN, np.zeros(len(said)))
+    assert _inferences._inferred(texts.regression, *drawn) is _inferences.LOST
+    rows.label[:25] = 1
+    assert _inferences._inferred(texts.regression, *drawn) is not _inferences.LOST
+
+
 def test_cells_are_pooled_by_their_draws() -> None:
     same = {"setting": "grammar", "term": "drawn", "metric": "bias", "group": "all"}
     rows = pd.DataFrame({"value": [1.0, 4.0], "std_error": [0.2, 0.1], "n_replicates": [10, 20]})
@@ -199,6 +211,7 @@ def test_published_corpora_are_finite() -> None:
         ({"n_replicates": 10}, "n_replicates must be a multiple of block"),
         ({"shares": (0.0,)}, "shares of the budget needs one above 0"),
         ({"shares": (1.5,)}, "shares of the budget are in [0, 1]; got 1.5"),
+        ({"budget": 120, "shares": (0.9,)}, "of the budget at least 20 labels must be left to"),
         ({"rho": 1.0}, "rho is a probability in [0.05, 0.95]; got 1.0"),
     ],
 )

@@ -102,7 +102,7 @@ NAN = float("nan")
     ("study", "fields", "message"),
     [
         ("imbalance", {"n_min": (10, 0)}, "n_min must be a whole number of at least 1; got 0."),
-        ("imbalance", {"n_min": ()}, "n_min needs at least one value, each of them a cell"),
+        ("imbalance", {"n_min": ()}, "n_min needs at least one value; got none"),
         ("high_dim", {"n_replicates": 1}, "n_replicates must be a whole number of at least 2"),
         ("high_dim", {"n_hinge": -1}, "n_hinge must be a whole number of at least 0; got -1."),
         (
@@ -120,7 +120,7 @@ NAN = float("nan")
         ("imbalance", {"distance": NAN}, "distance must be a finite number; got nan."),
         ("imbalance", {"n_replicates": 0}, "n_replicates must be a whole number of at least 1"),
         ("spurious", {"strength": (0.6, 1.2)}, "strength is P(attribute = label), strictly"),
-        ("spurious", {"strength": ()}, "strength needs at least one value, each of them a cell"),
+        ("spurious", {"strength": ()}, "strength needs at least one value; got none"),
         (
             "spurious",
             {"strength": (0.6, 0.95)},
@@ -129,7 +129,7 @@ NAN = float("nan")
         ("spurious", {"core_dim": 0}, "core_dim must be a whole number of at least 1; got 0."),
         ("spurious", {"shift": NAN}, "shift must be a finite number; got nan."),
         ("alpha", {"shift": (0.0, NAN)}, "shift must be a finite number; got nan."),
-        ("alpha", {"shift": ()}, "shift needs at least one value, each of them a cell; got none."),
+        ("alpha", {"shift": ()}, "shift needs at least one value; got none"),
         ("alpha", {"dim": 0}, "dim must be a whole number of at least 1; got 0."),
         ("alpha", {"n_augmented": 0}, "n_augmented must be a whole number of at least 1; got 0."),
         ("alpha", {"n_alphas": 1}, "n_alphas must be a whole number of at least 2; got 1."),
@@ -163,7 +163,7 @@ NAN = float("nan")
         ),
         ("generator_data", {"n_generator": (9, 3)}, "1 <= smallest <= largest; got (9, 3)."),
         ("generator_data", {"n_seeds": (4, 61)}, "context must be a whole number of at least 62"),
-        ("generator_data", {"n_augmented": ()}, "n_augmented needs at least one value, each of"),
+        ("generator_data", {"n_augmented": ()}, "n_augmented needs at least one value; got none"),
         ("generator_data", {"generators": ()}, "generators needs at least one pair of numbers"),
         ("optimal_weight", {"n_min": (50, 20)}, "1 <= smallest <= largest; got (50, 20)."),
         ("optimal_weight", {"n_sizes": -1}, "n_sizes must be a whole number of at least 0"),
