@@ -51,7 +51,8 @@ def draw(records: pd.DataFrame) -> Figure:
         for axes, (name, title) in zip(panels, _PANELS.items(), strict=True):
             _panel(axes, tables[name], _around(promised, 1.15))
             axes.set(ylim=_around(realised, 1.75), title=title)
-            axes.legend(loc="upper left", fontsize=7, handlelength=1)
+            over = {"frameon": True, "edgecolor": "none", "framealpha": 1}  # the line at zero
+            axes.legend(loc="upper left", fontsize=7, handlelength=1, **over)
         plotting.label(panels, x="promised gain (share of the excess risk)", y="realised gain")
     return figure
 
