@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import _decoder_training, accelerator, fine_tune, generator
+from benchmarks import _decoder_training, accelerator, fine_tune, generator, growth
 from benchmarks._peer import SOLVERS, Peer
 
 ROOT = Path(__file__).parent.parent
@@ -131,3 +131,16 @@ def test_fine_tuning_is_measured_by_the_way_that_users_take(tmp_path: Path) -> N
     assert found["rows_per_s"] == pytest.approx(found["share_of_rows"] * found["texts_per_s"])
     assert found["training_rows_per_s"] > 0
     assert found["example"].startswith("Target is 1, X6 is -1,")
+
+
+@pytest.mark.slow
+def test_growth_prints_each_size_and_its_power(capfd: pytest.CaptureFixture[str]) -> None:
+    growth.main(growth.Options(rows=(100, 20_000), replicates=(2, 4_000), json=True))
+    results = json.loads(capfd.readouterr().out)
+    for kind in ("rows", "replicates"):
+        small, large = results[kind]
+        assert small["size"] < large["size"]
+        assert 0 < small["cpu_seconds"] < large["cpu_seconds"]
+        assert 0.1 < small["gib"] < 10
+        assert results[f"{kind}_powers"] == growth.powers([small, large])
+    assert growth.powers([{"size": n, "cpu_seconds": n**2} for n in (1, 10, 20)]) == [2, 2]
