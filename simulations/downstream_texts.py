@@ -61,9 +61,9 @@ class Config:
     """Draws of all texts and labels, nothing of which another one has."""
     block: int = 25
     """Draws of a cell."""
-    encoder: str = ""
+    encoder: str | None = None
     """Of published texts: tfidf, characters, minilm, or the folder or hub name of a transformer;
-    words in English, characters in Danish by default."""
+    by default words in English and characters in Danish."""
     classifiers: int = 10
     """Draws of the training texts of a published corpus."""
     seed: int = 19
@@ -157,7 +157,8 @@ def _published(config: Config, name: str) -> PublishedTexts:
 
     if (why := published.unavailable(name)) is not None:
         raise ValueError(f"corpus {name!r} cannot be had here: {why}")
-    chosen = config.encoder or encoders.usual([published.language(name)])
+    usual = encoders.usual([published.language(name)])
+    chosen = usual if config.encoder is None else config.encoder
     encoders.require_loadable(chosen)
     draws = config.n_replicates // config.classifiers or 1
     return PublishedTexts(name, chosen, config.classifiers, draws, config.n_human, config.seed)
