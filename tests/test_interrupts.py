@@ -178,6 +178,30 @@ def test_an_interrupt_while_workers_start_is_held_back(tmp_path: Path) -> None:
     assert result.stderr.splitlines()[-1] == f"interrupted; {interrupts.CELLS}"
 
 
+CYCLE = """
+import gc, multiprocessing
+from opal import cli
+
+def work(words):
+    held = [multiprocessing.get_context("spawn").Event()]
+    held.append(held)
+    raise KeyboardInterrupt
+
+if __name__ == "__main__":
+    gc.disable()
+    cli._dispatch = work
+    raise SystemExit(cli.main())
+"""
+
+
+def test_an_interrupt_leaves_no_semaphore_of_an_errors_frames() -> None:
+    """Python's tracker of semaphores would say so after the last line."""
+    result = subprocess.run([sys.executable, "-c", CYCLE], capture_output=True, text=True)
+    assert result.returncode == 130
+    assert result.stderr.startswith("interrupted; ")
+    assert "semaphore" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "promise"),
     [

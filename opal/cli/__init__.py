@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -59,6 +60,7 @@ def _left(status: int) -> int:
     if status > _INTERRUPTED:
         sys.stdout.flush()
         sys.stderr.flush()
+        gc.collect()  # an error's cycle of frames may hold semaphores, whose tracker would complain
         os._exit(status)
     return status
 
