@@ -39,6 +39,18 @@ def test_a_machine_that_does_not_say_refuses_nothing(monkeypatch: pytest.MonkeyP
     memory.require(1e300, "a table", "Take less")
 
 
+def test_rows_count_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As drawn, joined and read by the fit; once alone would be a third of what is measured."""
+    setting = opal.GaussianMixture([[-1.0, 0.0], [1.0, 0.0]])
+    numbers = 3 * 200  # two features and an intercept
+    design = opal.Design((100, 100))
+    monkeypatch.setattr(memory, "size", lambda: 3 * 8 * numbers - 1)
+    with pytest.raises(ValueError, match="200 rows of 2 columns"):
+        opal.simulate(setting, design, key=0, n_replicates=2)
+    monkeypatch.setattr(memory, "size", lambda: 3 * 8 * numbers)
+    assert len(opal.simulate(setting, design, key=0, n_replicates=2))
+
+
 def test_a_simulation_that_cannot_be_held_is_refused_and_a_prediction_is_not() -> None:
     setting = opal.GaussianMixture([[-1.0, 0.0], [1.0, 0.0]])
     large = opal.Design((100, 10), opal.Oracle(setting.law), n_augmented=10**12, alpha=0.3)

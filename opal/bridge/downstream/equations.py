@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize, special
 
-from opal.bridge.downstream.regression import Regression
+from opal.bridge.downstream.label_regression import Regression
 
 HUMAN, NAIVE, POWERED, DESIGN = "human labels", "naive", "prediction-powered", "design-based"
 _SINGULAR = 1e12  # condition of the mean derivative, beyond which a coefficient is not identified

@@ -19,7 +19,7 @@ from opal.bridge.downstream.equations import (
     covariance,
     solution,
 )
-from opal.bridge.downstream.regression import Regression
+from opal.bridge.downstream.label_regression import Regression
 from opal.settings.groups import validate_number
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from opal.bridge.downstream.regression import Model, Regression
+from opal.bridge.downstream.label_regression import Model, Regression
 from opal.scaling.table import check_columns, check_numbers
 
 
