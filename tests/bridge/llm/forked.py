@@ -19,7 +19,11 @@ from opal.bridge.llm.budget import Limits
 from opal.bridge.llm.client import OpenAIClient
 from opal.bridge.llm.generate import generate
 from opal.bridge.llm.ledger import Ledger
+from opal.bridge.llm.loop import HopelessError
 from tests.bridge.llm.plain import Plain
+
+GAVE_UP = 5
+"""Status of a client that gave its endpoint up, as too many attempts in a row came to nothing."""
 
 
 def client(url: str, ledger: str, quotas: dict[str, int], concurrency: int) -> None:
@@ -36,6 +40,8 @@ def fork(arguments: dict[str, Any]) -> None:
             client(**arguments)
         except SystemExit as end:
             os._exit(int(str(end.code)))
+        except HopelessError:
+            os._exit(GAVE_UP)
         except BaseException:
             traceback.print_exc()
         finally:

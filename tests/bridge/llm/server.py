@@ -91,8 +91,8 @@ class Server:
         try:
             while await self._exchange(reader, prompter):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # one cancelled is left by close(), which waits for all
         finally:
             prompter.close()
 

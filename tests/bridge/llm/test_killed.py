@@ -25,6 +25,8 @@ from tests.bridge.llm.server import Seen, Server, answer
 
 pytest.importorskip("openai", reason="needs the extra text")
 
+from tests.bridge.llm.forked import GAVE_UP
+
 ROOT = Path(__file__).parents[3]
 KILLS, AT_A_TIME = 20, 4
 QUOTAS = {"a": 110, "b": 40}
@@ -102,8 +104,9 @@ def test_a_killed_client_resumes_exactly(
         asked |= run
         if code == 0:
             break
-        assert code == -signal.SIGKILL
-        killed += 1
+        # In an unlucky order of planned faults a client rightly gives up before it is killed.
+        assert code in (-signal.SIGKILL, GAVE_UP)
+        killed += code == -signal.SIGKILL
         with Ledger(path) as ledger:
             states = ledger.states()
             failed = ledger.rows("SELECT key FROM requests WHERE state = 'failed' AND NOT final")
