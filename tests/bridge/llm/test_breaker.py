@@ -57,7 +57,7 @@ def test_connections_that_drop_for_ever_lose_a_few_attempts_in_all(
     serve: Serve, client: Open, ledger: Ledger, wire: str
 ) -> None:
     server = serve(lambda seen: Behaviour(wire, wire=wire))
-    given = client(server, retries=AS_THE_COMMAND, timeout=0.2)
+    given = client(server, retries=AS_THE_COMMAND, timeout=1.0)
     with pytest.raises(HopelessError, match="5 attempts in a row"):
         generate(Plain(), {"a": 40}, given, ledger, limits=WIDE, budget=Budget(9e5, PRICES))
     assert len(server.seen) == MOST_LOST

@@ -353,7 +353,7 @@ def test_limits_hold_at_the_endpoint_for_attempts_and_across_runs(
 def test_as_many_requests_as_allowed_are_on_their_way(
     serve: Serve, client: Open, ledger: Ledger
 ) -> None:
-    server = serve(latency=0.1)
+    server = serve(latency=0.5)
     generate(Plain(), {"a": 97}, client(server), ledger, limits=Limits(concurrency=32))
     assert (server.most_flying, len(server.seen)) == (32, 97)
 
