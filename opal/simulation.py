@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from opal import memory, risk
+from opal import memory, risk, threads
 from opal.arrays import AnyArray
 from opal.draws import as_key, named, replicate_keys
 from opal.estimators import fit_logistic, fit_ridge, move_to_balance
@@ -31,6 +31,7 @@ Fitted = tuple[tuple[int, ...], tuple[int, ...]]  # rows that a generator saw, a
 _CACHE_BYTES = 4e6  # replicates of a chunk should stay in a core's cache
 _ACCELERATOR_BYTES = 2e9
 _CALL_BYTES = 3e7  # of a call, whose rows are all made first: little enough that memory is reused
+_CALLS_BYTES = 1e9  # of all calls at once, but for one
 
 
 def simulate(
@@ -160,27 +161,31 @@ def replicate_metrics(
             _check_seeds(law, design)
         chunk = chunk_size or default_chunk_size(law.dim, design, n_replicates)
         calls = _calls(law.dim, design, n_replicates, chunk)
-        rules = [_fitted(law, design, key, indices) for indices in calls]
+        at_once = _at_once(law, design, calls[0].size)
+        rules = threads.each(partial(_fitted, law, design, key), calls, at_once)
         theta, separated = (
             np.concatenate(part)[:n_replicates] for part in zip(*rules, strict=True)
         )
-        at_once = min(risk.rules_at_once(law, design.loss), n_replicates)
-        n_chunks = -(-n_replicates // at_once)
-        metrics = _metrics(
-            law,
-            np.resize(theta, (n_chunks, at_once, theta.shape[-1])),
-            _best_risk(law, design.loss),
-            order=risk.order_of_sizes(design.counts),
-            loss=design.loss,
-            calibration=calibration,
+        found = threads.each(
+            partial(
+                _metrics,
+                law,
+                best_risk=_best_risk(law, design.loss),
+                order=risk.order_of_sizes(design.counts),
+                loss=design.loss,
+                calibration=calibration,
+            ),
+            _in_chunks(theta, risk.rules_at_once(law, design.loss), at_once),
+            at_once,
         )
-        values = {**jax.device_get(metrics), "separated": separated.astype(float)}
+        metrics = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+        values = {**metrics, "separated": separated.astype(float)}
     return {name: value[:n_replicates] for name, value in values.items()}
 
 
 def _fitted(
     law: TrueLaw, design: AnyDesign, key: Key[Array, ""], indices: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Array, Array]:
     """θ [r, p] of the replicates ``indices`` [n_chunks, chunk], and whether rows were separable.
 
     Rows, fits and metrics are compiled apart: arms with as many rows share the fit, and all arms
@@ -206,9 +211,28 @@ def _fitted(
             fitted=(design.n_fitted, design.n_in_training),
         )
     options = {"n_classes": law.n_classes, "loss": design.loss}
-    found = _fits(rows, each, np.float64(ridge), np.array(balanced), **options)
-    theta, separated = jax.device_get(found)  # one call at a time
-    return theta, separated
+    return _fits(rows, each, np.float64(ridge), np.array(balanced), **options)
+
+
+def _at_once(law: TrueLaw, design: AnyDesign, call: int) -> int:
+    """Calls of so many replicates to run at once: one on each core, as far as memory goes.
+
+    What a user wrote is called alone: XLA's batched LU and QR, which opal leaves alone, can wait
+    for each other for ever.
+    """
+    if not _is_ours((law, getattr(design, "synthesizer", None))):
+        return 1
+    fit_memory = _CALLS_BYTES // (call * _bytes_each(law.dim, design))
+    return int(max(1, min(threads.cores(), fit_memory)))
+
+
+def _in_chunks(theta: np.ndarray, chunk: int, n_parts: int) -> list[np.ndarray]:
+    """Rules [R, p] in equal parts [n_chunks, chunk, p]; the first ones again at the end."""
+    chunk = min(chunk, len(theta))
+    n_chunks = -(-len(theta) // chunk)
+    n_parts = min(n_parts, n_chunks)
+    n_chunks = -(-n_chunks // n_parts) * n_parts
+    return np.split(np.resize(theta, (n_chunks, chunk, theta.shape[-1])), n_parts)
 
 
 def _check_seeds(law: TrueLaw, design: Design) -> None:
@@ -230,9 +254,18 @@ def _anonymous(synthesizer: Synthesizer | None) -> Synthesizer | None:
     A user's may do what its name says.
     """
     plain: Any = synthesizer
-    ours = type(plain).__module__.split(".")[0] == __name__.split(".")[0]
     has_name = is_dataclass(plain) and any(field.name == "name" for field in fields(plain))
-    return replace(plain, name="") if ours and has_name else plain
+    return replace(plain, name="") if _is_ours(plain) and has_name else plain
+
+
+def _is_ours(made: Any) -> bool:
+    """Whether opal made it and all in it."""
+    packages = {__name__.split(".")[0], "builtins", "jax", "jaxlib", "numpy"}
+
+    def is_foreign(node: Any) -> bool:
+        return type(node).__module__.split(".")[0] not in packages
+
+    return not any(map(is_foreign, jax.tree.leaves(made, is_leaf=is_foreign)))
 
 
 def _calls(dim: int, design: AnyDesign, n_replicates: int, chunk: int) -> list[np.ndarray]:
@@ -381,8 +414,8 @@ def _fits(
 def _metrics(
     law: TrueLaw,
     theta: Float[AnyArray, "c r p"],
-    best_risk: Float[Array, ""],
     *,
+    best_risk: Float[Array, ""],
     order: tuple[int, ...],
     loss: Loss,
     calibration: bool,

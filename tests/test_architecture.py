@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 TOOLS = (
     "arrays", "checks", "columns", "compiled", "delimited", "draws", "files", "interrupts",
     "losses", "memory", "names", "newton", "progress", "reading", "redaction", "signatures",
-    "spelling", "validation",
+    "spelling", "threads", "validation",
 )  # fmt: skip
 RANKS = {
     **dict.fromkeys(TOOLS, 0),

@@ -101,7 +101,7 @@ def test_replicates_use_cholesky_only(name: str) -> None:
         return simulation._metrics(
             law,
             theta[None],
-            jnp.zeros(()),
+            best_risk=jnp.zeros(()),
             order=risk.order_of_sizes(design.counts),
             loss=design.loss,
             calibration=design.loss == "logistic",

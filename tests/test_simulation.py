@@ -16,7 +16,7 @@ import pytest
 from scipy import integrate, stats
 from sklearn.linear_model import LogisticRegression
 
-from opal import records
+from opal import records, simulation, threads
 from opal.draws import as_key, named
 from opal.objective import Design, RowWeights, baselines
 from opal.settings import GaussianMixture, Sample
@@ -269,6 +269,27 @@ def test_simulations_in_two_threads_do_not_wait_for_each_other() -> None:
         np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.parametrize("design", [DESIGN, DESIGN.with_(loss="squared", ridge=0.1)])
+def test_cores_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch, design: Design) -> None:
+    monkeypatch.setattr(simulation, "_CALL_BYTES", 1e5)
+    asked: list[tuple[int, bool]] = []
+    each = threads.each
+
+    def told(function: Any, values: list[Any], most: int) -> list[Any]:
+        asked.append((most, len(values) > 1))
+        return each(function, values, most)
+
+    monkeypatch.setattr(threads, "each", told)
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr(threads, "cores", lambda cores=cores: cores)
+        found.append(replicate_metrics(SETTING, design, key=3, n_replicates=200, chunk_size=5))
+    # Rows and rules, then metrics.
+    assert asked == [(1, True), (1, False), (3, True), (3, True)]
+    for name, alone in found[0].items():
+        np.testing.assert_array_equal(alone, found[1][name], err_msg=name)
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Named:
@@ -292,6 +313,32 @@ def test_a_user_s_synthesizer_keeps_its_name() -> None:
         return float(found["excess_balanced_risk"].mean())
 
     assert excess("far") > 2 * excess("true")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class OfUser:
+    """What a user wrote around a law."""
+
+    law: Any
+
+
+@pytest.mark.parametrize(
+    ("design", "expected"),
+    [
+        (DESIGN, 8),
+        (Design((60, 20), Named("far"), n_augmented=60), 1),
+        (Design((60, 20), Oracle(OfUser(SETTING.law)), n_augmented=60), 1),
+        (Design((800_000, 20)), 6),
+        (Design((60_000_000, 20)), 1),
+    ],
+    ids=["opal's own", "a user's synthesizer", "an oracle of a user's law", "rows", "many rows"],
+)
+def test_calls_at_once_are_as_many_as_are_safe_and_fit(
+    monkeypatch: pytest.MonkeyPatch, design: Design, expected: int
+) -> None:
+    monkeypatch.setattr(threads, "cores", lambda: 8)
+    assert simulation._at_once(SETTING.law, design, 3) == expected
 
 
 def test_squares_that_a_correction_subtracts_are_told_where_none_are_least() -> None:

@@ -1,0 +1,64 @@
+"""Calls on several cores: their order, precision and number, and who gets one core only."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from threading import Barrier, Lock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from opal import threads
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_results_come_in_order_and_in_float64(at_once: int) -> None:
+    shifted = jax.jit(lambda x: jnp.asarray(x) + 0.1)
+    found = threads.each(shifted, np.arange(20.0), at_once)
+    assert all(isinstance(each, np.ndarray) for each in found)
+    np.testing.assert_array_equal(found, np.arange(20.0) + 0.1)
+
+
+@pytest.mark.timeout(60)
+def test_so_many_run_at_once_and_no_more() -> None:
+    both, lock = Barrier(2), Lock()
+    running, most = 0, 0
+
+    def call(value: int) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        both.wait(30)  # a single thread would wait here for ever
+        with lock:
+            running -= 1
+        return value
+
+    assert threads.each(call, range(8), 2) == [*range(8)]
+    assert most == 2
+
+
+def test_an_error_ends_the_calls_that_wait() -> None:
+    began = []
+
+    def call(value: int) -> None:
+        began.append(value)
+        raise ValueError(f"no {value}")
+
+    with pytest.raises(ValueError, match="no 0"):
+        threads.each(call, range(10_000), 2)
+    assert len(began) < 10_000
+
+
+def test_a_user_can_say_how_many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert threads.cores() >= 1
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert threads.cores() == 1
+
+
+def test_a_worker_process_has_one_core() -> None:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(threads.cores).result() == 1
