@@ -1,4 +1,4 @@
-"""Regressions on labels of a model: corrections against known answers."""
+"""Regressions on labels of a classifier: corrections against known answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from opal.theory.misclassification import attenuated, labelled_positive, target
 def corpus(
     n: int = 400, labelled: int = 120, *, errors: float = 0.1, key: int = 0, **more: Any
 ) -> Regression:
-    """Rows of two covariates whose label a model gets wrong with a probability."""
+    """Rows of two covariates whose label a classifier gets wrong with a probability."""
     rng = np.random.default_rng(key)
     x = np.column_stack([rng.integers(0, 2, n), rng.normal(size=n)]).astype(float)
     label = (rng.uniform(size=n) < expit(-0.5 + x @ [0.8, 0.5])).astype(float)
@@ -231,6 +231,16 @@ def test_words_are_labels() -> None:
     )
 
 
+def test_probabilities_stand_beside_words_and_codes_do_not() -> None:
+    """A column of 0 and 1 beside words may be of either class: it is refused, not guessed."""
+    said = np.linspace(0.0, 1.0, 200)
+    task = regression_of(table(said=said), **ROLES)
+    np.testing.assert_array_equal(task.predicted, said)
+    np.testing.assert_array_equal(task.human, regression_of(table(), **ROLES).human)
+    with pytest.raises(ValueError, match="the classifier says '0', '1', which no person does"):
+        regression_of(table(said=np.arange(200) % 2), **ROLES)
+
+
 @pytest.mark.parametrize(
     ("columns", "change", "message"),
     [
@@ -239,9 +249,9 @@ def test_words_are_labels() -> None:
         ({"human": None}, {"positive": None}, "'human' is empty in all 200. Let them label rows"),
         ({"human": [None] * 195 + ["yes"] * 5}, {}, "at least 10 rows with a human label; got 5"),
         ({"human": [None] * 100 + ["yes"] * 100}, {}, "people's labels must have two values"),
-        ({"said": "yes"}, {}, "the model's labels must have two values"),
-        ({"said": ["maybe"] * 200}, {}, "the model says 'maybe', which no person does"),
-        ({"said": [None] + ["yes"] * 199}, {}, "the model must label every row; 1 of 200"),
+        ({"said": "yes"}, {}, "the classifier's labels must have two values"),
+        ({"said": ["maybe"] * 200}, {}, "the classifier says 'maybe', which no person does"),
+        ({"said": [None] + ["yes"] * 199}, {}, "the classifier must label every row; 1 of 200"),
         ({}, {"positive": "ja"}, "one of the labels that people gave, 'no', 'yes'; got 'ja'"),
         ({}, {"positive": None}, "Say with positive (--positive) which label counts as 1"),
         ({}, {"covariates": ("one",)}, "the covariate 'one' is constant (1), as the intercept is"),
@@ -330,8 +340,11 @@ def test_units_of_columns_change_only_those_of_coefficients(
         ({"names": ("normal", "normal")}, "Rename the column 'normal'"),
         ({"human": np.inf}, "people's labels are 0 and 1, and not a number .* got inf"),
         ({"human": 2.0}, "people's labels are 0 and 1, and not a number .* got 2"),
-        ({"predicted": 1.2}, "the model's labels are 0 and 1, or probabilities; got 1.2 in row 1"),
-        ({"predicted": np.nan}, "the model's labels .* got nan in row 1"),
+        (
+            {"predicted": 1.2},
+            "the classifier's labels are 0 and 1, or probabilities; got 1.2 in row 1",
+        ),
+        ({"predicted": np.nan}, "the classifier's labels .* got nan in row 1"),
         ({"covariates": 1e308}, "the covariate 'normal' must have numbers below 1e"),
         ({"covariates": np.inf}, "the covariate 'normal' must have numbers below 1e"),
     ],

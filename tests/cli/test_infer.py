@@ -14,7 +14,7 @@ from opal.cli import main
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """Texts of which people labelled a fifth, and a model all, a fifth of them wrongly."""
+    """Texts of which people labelled a fifth, and a classifier all, a fifth of them wrongly."""
     rng = np.random.default_rng(0)
     n = 1000
     age = rng.normal(size=n)
@@ -24,7 +24,7 @@ def corpus(tmp_path: Path) -> Path:
     human = pd.Series(label).where(np.arange(n) < 200)
     turnout = 0.5 * (label == "yes") + rng.normal(size=n)
     path = tmp_path / "corpus.csv"
-    columns = {"label": human, "said": said, "age": age, "turnout": turnout}
+    columns = {"label": human, "said": said, "age": age, "turnout": turnout, "party": "red"}
     pd.DataFrame(columns).to_csv(path, index=False)
     return path
 
@@ -32,7 +32,7 @@ def corpus(tmp_path: Path) -> Path:
 WORDS = ("--human", "label", "--predicted", "said", "--positive", "yes")
 
 
-def test_json_holds_all_methods_and_how_far_the_model_agrees(
+def test_json_holds_all_methods_and_how_far_the_classifier_agrees(
     corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["infer", str(corpus), *WORDS, "--covariates", "age", "--json"]) == 0
@@ -51,7 +51,8 @@ def test_people_read_what_labels_are_worth_and_where_naive_ones_mislead(
 ) -> None:
     assert main(["infer", str(corpus), *WORDS, "--covariates", "age"]) == 0
     said = capsys.readouterr().out
-    assert "the 200 of people are as precise as this many of people alone: age " in said
+    assert "the 200 human labels are as precise as this many human labels alone: age " in said
+    assert "rows that both have labelled: 1 is 'yes'" in said
     assert "log-odds, 95% intervals: 1,000 rows, 200 labelled by people" in said
     assert "Report the prediction-powered rows" in said
     arguments = ["--outcome", "turnout", "--model", "linear", "--covariates", "age"]
@@ -64,6 +65,10 @@ def test_what_is_missing_is_said(corpus: Path, capsys: pytest.CaptureFixture[str
     err = capsys.readouterr().err
     assert "the table has no column 'agee'" in err
     assert "--seed" not in err
+    assert main(["infer", str(corpus), *WORDS, "--covariates", "party"]) == 2
+    err = capsys.readouterr().err
+    assert "'party' must hold numbers; it holds 'red'" in err
+    assert "a category as columns of 0 and 1" in err
     assert main(["infer", str(corpus), *WORDS[:4]]) == 2
     assert "--positive" in capsys.readouterr().err
 
@@ -71,7 +76,7 @@ def test_what_is_missing_is_said(corpus: Path, capsys: pytest.CaptureFixture[str
 def test_what_has_no_solution_is_said_and_the_rest_is_there(
     corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A model that says yes only of old people: its own labels are parted by age."""
+    """A classifier that says yes only of old people: its own labels are parted by age."""
     frame = pd.read_csv(corpus)
     said = np.where(frame["age"] > frame["age"].median(), "yes", "no")
     frame.assign(said=said).to_csv(corpus, index=False)

@@ -38,11 +38,11 @@ class Solved(NamedTuple):
 
 
 def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
-    """Coefficients by people's labels alone, by the model's, and by both.
+    """Coefficients by people's labels alone, by the classifier's, and by both.
 
     Standard errors are those of the sandwich, with ``n/(n − k)`` for n labels of people and k
-    coefficients, and intervals are Student's. The naive rows take the model's labels for true. Each
-    prediction-powered coefficient has the λ of its own least variance near the coefficients of
+    coefficients, and intervals are Student's. The naive rows take the classifier's labels for true.
+    Each prediction-powered coefficient has the λ of its own least variance near the coefficients of
     people's labels, so that its interval depends on no other's units; and λ = 0 where the equations
     have no solution at this λ or its standard error is no smaller there.
 
@@ -113,7 +113,7 @@ def _standardised(task: Regression) -> tuple[Regression, np.ndarray, np.ndarray]
 
 
 def agreement(task: Regression) -> pd.DataFrame:
-    """How often the model says 1, by what people say, among rows that both have labelled.
+    """How often the classifier says 1, by what people say, among rows that both have labelled.
 
     Returns:
         Columns ``human`` (0 and 1), ``rows`` and ``said_1``.

@@ -34,9 +34,10 @@ def seeds(data: AuditData, writer: str, seed: int) -> list[dict[str, Any]]:
     Similarity is that to the most similar own seed; beside it stands that to as many other base
     texts of the class, drawn at random (``to_others``): what the class alone makes similar.
 
-    Of the base texts of the class (of all that the writer has texts of), ``used`` are seeds, against ``expected`` if as many seeds of
-    each class and attribute had been drawn with replacement; ``per_seed`` is the mean number of
-    texts of a used seed and ``most`` the largest one. ``effective`` is the number of seeds that,
+    Of the base texts of the class (in the row of all classes, of those that the writer has texts
+    of), ``used`` are seeds, against ``expected`` if as many seeds of each class and attribute had
+    been drawn with replacement; ``per_seed`` is the mean number of texts of a used seed and
+    ``most`` the largest one. ``effective`` is the number of seeds that,
     used equally often, would weigh as much: ``(Σc)²/Σc²``. ``seedless`` texts have no seed,
     ``unknown`` ones one that no table holds, ``foreign`` one of another class, ``leaked`` one that
     is a test text.
