@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from opal.bridge.downstream import Regression
 from opal.cli import main
 
 
@@ -95,3 +98,40 @@ def test_the_confidence_is_printed_as_given(
 ) -> None:
     assert main(["infer", str(corpus), *WORDS, "--covariates", "age", "--level", "0.999"]) == 0
     assert "99.9% intervals" in capsys.readouterr().out
+
+
+def test_the_guide_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Commands and Python of docs/infer.md, but for its studies, on a corpus with its columns."""
+    guide = (Path(__file__).parents[2] / "docs" / "infer.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(sh|python)\n(.*?)^```", guide, flags=re.DOTALL | re.MULTILINE)
+    rng = np.random.default_rng(0)
+    n = 600
+    female, age = rng.integers(0, 2, n), rng.normal(40, 10, n).round(1)
+    yes = rng.uniform(size=n) < 1 / (1 + np.exp(-female - (age - 40) / 10))
+    words = np.where(rng.uniform(size=n) < 0.8, yes, ~yes)
+    text = [f"{'good' if word else 'poor'} {i}" for i, word in enumerate(words)]
+    label = pd.Series(np.where(yes, "yes", "no"))
+    corpus = pd.DataFrame({"text": text, "label": label.where(np.arange(n) >= 400), "age": age})
+    corpus = corpus.assign(female=female, turnout=yes + rng.normal(size=n))
+    corpus["said"] = np.where(words, "yes", "no")
+    corpus[100:].to_csv(tmp_path / "corpus.csv", index=False)
+    corpus[:100].assign(label=label).to_csv(tmp_path / "mine.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    commands = [
+        line
+        for kind, block in blocks
+        if kind == "sh"
+        for line in block.splitlines()
+        if line.startswith("opal infer ")
+    ]
+    assert len(commands) == 2
+    for command in commands:
+        assert main(shlex.split(command)[1:]) == 0
+    assert "500 rows, 200 labelled by people" in capsys.readouterr().out
+    (code,) = [block for kind, block in blocks if kind == "python"]
+    names: dict[str, object] = {}
+    exec(compile(code, "infer.md", "exec"), names)
+    assert isinstance(task := names["task"], Regression)
+    assert task.terms == ("intercept", "age", "female")
