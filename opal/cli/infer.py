@@ -56,6 +56,7 @@ class Infer:
 
 def main(args: Sequence[str]) -> int:
     """Print coefficients by people's labels, by the classifier's, and by both."""
+    from opal import progress
     from opal.bridge.downstream import agreement, infer, regression_of
     from opal.reading import read_table
 
@@ -70,7 +71,9 @@ def main(args: Sequence[str]) -> int:
         positive=command.positive,
         probability=command.probability,
     )
-    found, agreed = infer(task, level=command.level), agreement(task)
+    with progress.bar("solving equations", quiet=command.json) as shown:
+        found = infer(task, level=command.level, progress=shown.update)
+    agreed = agreement(task)
     if command.json:
         coefficients, said = (t.to_dict("records") for t in (found, agreed))
         counts = {"rows": len(task.human), "human": int(task.labelled.sum())}

@@ -231,6 +231,17 @@ def test_words_are_labels() -> None:
     )
 
 
+@pytest.mark.parametrize("role", [{}, {"outcome": True, "model": "linear"}])
+def test_progress_is_told_to_its_end(role: dict[str, Any]) -> None:
+    """Also where some equations have no solution."""
+    task, told = corpus(**role), []
+    parted = replace(task, predicted=(task.covariates[:, 0] == 1).astype(float))
+    for each in (task, parted):
+        told.clear()
+        infer(each, progress=lambda done, total: told.append((done, total)))
+        assert told == [(k, told[0][1]) for k in range(1, told[0][1] + 1)]
+
+
 def test_probabilities_stand_beside_words_and_codes_do_not() -> None:
     """A column of 0 and 1 beside words may be of either class: it is refused, not guessed."""
     said = np.linspace(0.0, 1.0, 200)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +39,12 @@ class Solved(NamedTuple):
     error: np.ndarray
 
 
-def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
+def infer(
+    task: Regression,
+    *,
+    level: float = 0.95,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
     """Coefficients by people's labels alone, by the classifier's, and by both.
 
     Standard errors are those of the sandwich, with ``n/(n − k)`` for n labels of people and k
@@ -45,6 +52,11 @@ def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
     Each prediction-powered coefficient has the λ of its own least variance near the coefficients of
     people's labels, so that its interval depends on no other's units; and λ = 0 where the equations
     have no solution at this λ or its standard error is no smaller there.
+
+    Args:
+        task: the regression.
+        level: confidence of the intervals.
+        progress: told how many systems of equations are done, and of how many.
 
     Returns:
         Columns ``method``, ``power`` (λ), ``term``, ``estimate``, ``std_error``, ``lower`` and
@@ -57,6 +69,12 @@ def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
     validate_number(level, "level is a confidence in (0, 1), as 0.95", least=1e-9, most=1 - 1e-9)
     terms, n = len(task.terms), int(task.labelled.sum())
     standard, back, shift = _standardised(task)
+    done = count(1)
+
+    def tell() -> None:
+        if progress is not None:
+            progress(next(done), terms + 3)
+
     alone = solution(standard, HUMAN, 0.0)
 
     def solved(method: str, power: float) -> Solved:
@@ -65,17 +83,21 @@ def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
         return Solved(power, back @ found + shift, np.sqrt(np.diag(spread)))
 
     human = solved(HUMAN, 0.0)
+    tell()
     methods = {HUMAN: [human] * terms}
     with contextlib.suppress(ValueError):
         methods[NAIVE] = [solved(NAIVE, np.nan)] * terms
+    tell()
     methods[POWERED] = [human] * terms
     for j, power in enumerate(best_powers(standard, alone, back)):
         with contextlib.suppress(ValueError):
             better = solved(POWERED, power)
             if better.error[j] < human.error[j]:
                 methods[POWERED][j] = better
+        tell()
     with contextlib.suppress(ValueError):
         methods[DESIGN] = [solved(DESIGN, 1.0)] * terms
+    tell()
     rows = []
     for method, found in methods.items():
         freedom = (len(task.human) if method == NAIVE else n) - terms
