@@ -98,6 +98,8 @@ def _blocks(
         f"{len(task.human):,} rows, {int(task.labelled.sum()):,} labelled by people"
     )
     one = f": 1 is {command.positive!r}" if command.positive is not None else ""
+    if command.probability is not None:
+        one += ("," if one else ":") + " rates are those of the corpus"
     return [
         Table(columns, rows[columns].to_numpy(object).tolist(), title),
         Table(

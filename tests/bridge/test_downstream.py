@@ -231,10 +231,24 @@ def test_words_are_labels() -> None:
     )
 
 
+def test_rates_are_those_of_the_corpus_where_people_labelled_some_rows_more_often() -> None:
+    """Half of what the classifier calls positive and a twentieth of the rest, as audits draw."""
+    task = corpus(n=40_000, labelled=39_999)
+    truth = np.where(task.labelled, task.human, 0.0)
+    chance = np.where(task.predicted == 1, 0.5, 0.05)
+    drawn = np.random.default_rng(1).uniform(size=len(chance)) < chance
+    some = replace(task, human=np.where(drawn, truth, np.nan), probability=chance)
+    for row in agreement(some).itertuples():
+        rate = task.predicted[truth == row.human].mean()
+        assert row.said_1 == pytest.approx(rate, abs=0.03)
+        assert abs(some.predicted[some.human == row.human].mean() - rate) > 0.03
+
+
 @pytest.mark.parametrize("role", [{}, {"outcome": True, "model": "linear"}])
 def test_progress_is_told_to_its_end(role: dict[str, Any]) -> None:
     """Also where some equations have no solution."""
-    task, told = corpus(**role), []
+    task = corpus(**role)
+    told: list[tuple[int, int]] = []
     parted = replace(task, predicted=(task.covariates[:, 0] == 1).astype(float))
     for each in (task, parted):
         told.clear()

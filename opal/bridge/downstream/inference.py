@@ -137,9 +137,15 @@ def _standardised(task: Regression) -> tuple[Regression, np.ndarray, np.ndarray]
 def agreement(task: Regression) -> pd.DataFrame:
     """How often the classifier says 1, by what people say, among rows that both have labelled.
 
+    Where rows were labelled with probabilities of their own, each counts for as many as it stands
+    for, so that rates are those of the corpus.
+
     Returns:
         Columns ``human`` (0 and 1), ``rows`` and ``said_1``.
     """
-    human, said = task.human[task.labelled], task.predicted[task.labelled]
-    rows = [(k, int((human == k).sum()), float(said[human == k].mean())) for k in (0, 1)]
+    rows = []
+    for k in (0, 1):
+        own = task.human == k
+        rate = np.average(task.predicted[own], weights=task.weights()[own])
+        rows.append((k, int(own.sum()), float(rate)))
     return pd.DataFrame(rows, columns=["human", "rows", "said_1"])
