@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class Infer:
     """Coefficients of a regression on a classifier's labels, and intervals that cover.
 
-    TABLE has one row for each text: the label of a classifier in every row, that of people in some,
-    drawn at random and not among those that the classifier was trained on. The label is the
-    outcome, or with --outcome one of the covariates. docs/infer.md says more.
+    TABLE has one row for each text that the classifier was not trained on: its label in every row,
+    that of people in some, drawn at random. The label is the outcome, or with --outcome one of the
+    covariates. docs/infer.md says more.
 
     Example:
         opal infer corpus.csv --human label --predicted said --covariates age female --positive yes
