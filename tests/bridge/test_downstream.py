@@ -277,6 +277,11 @@ def test_probabilities_stand_beside_words_and_codes_do_not() -> None:
         ({"said": "yes"}, {}, "the classifier's labels must have two values"),
         ({"said": ["maybe"] * 200}, {}, "the classifier says 'maybe', which no person does"),
         ({"said": [None] + ["yes"] * 199}, {}, "the classifier must label every row; 1 of 200"),
+        (
+            {"human": [None] * 100 + ["no"] * 100},
+            {},
+            "of 100 rows none is 'yes', as the classifier",
+        ),
         ({}, {"positive": "ja"}, "one of the labels that people gave, 'no', 'yes'; got 'ja'"),
         ({}, {"positive": None}, "Say with positive (--positive) which label counts as 1"),
         ({}, {"covariates": ("one",)}, "the covariate 'one' is constant (1), as the intercept is"),

@@ -93,6 +93,12 @@ def _labels(
         return given, said
     spelled = [_spelled(column) for column in (human, predicted)]
     known = {*spelled[0][human.notna()]}
+    if positive not in known and (spelled[1] == positive).any():
+        raise ValueError(
+            f"people must have given both labels; of {int(human.notna().sum())} rows none is "
+            f"{positive!r}, as the classifier calls some. Label more rows, or draw those that "
+            "people label with a known probability each (--probability)."
+        )
     if positive not in known:
         raise ValueError(
             f"positive must be one of the labels that people gave, {_some(human)}; got "

@@ -61,7 +61,8 @@ class Regression:
         if np.ptp(given) == 0:
             raise ValueError(
                 f"people's labels must have two values; all {labelled} are {given[0]:g}. Label "
-                "more rows, or draw those that people label with a known probability each."
+                "more rows, or draw those that people label with a known probability each "
+                "(--probability)."
             )
         if np.ptp(self.predicted) == 0:
             raise ValueError(
