@@ -96,7 +96,8 @@ def refuted(name: str, z: Iterable[float], apart: Iterable[float], detail: str) 
     each = list(zip(z, apart, strict=True))
     threshold = z_threshold(max(len(each), 1))
     telling = [abs(score) > threshold for score, gap in each if abs(gap) > threshold + 2]
-    said = f"{sum(telling)} of {len(telling)} cells that can tell refuse it, of {len(each)}: "
+    said = f"a wrong theory, refused in {sum(telling)} of the {len(telling)} cells that can tell, "
+    said += f"of {len(each)}: "
     return at_least(name, share(telling), _MOSTLY, said + detail)
 
 

@@ -78,14 +78,15 @@ def test_one_lucky_cell_does_not_refute_a_theory() -> None:
     assert checks.refused("wrong", wrong, "off by 8").passed
     check = checks.refuted("wrong", wrong, [8.0] * 5 + [1.0], "off by 8")
     assert check.passed
-    assert check.detail == "5 of 5 cells that can tell refuse it, of 6: off by 8"
+    told = "a wrong theory, refused in 5 of the 5 cells that can tell, of 6: off by 8"
+    assert check.detail == told
 
 
 def test_the_right_theory_in_the_place_of_a_wrong_one_is_told() -> None:
     noise = np.random.default_rng(0).normal(size=12)
     check = checks.refuted("right", noise, 0 * noise, "the truth")
     assert not check.passed
-    assert "0 of 0 cells that can tell" in check.detail
+    assert "0 of the 0 cells that can tell" in check.detail
 
 
 def test_a_threshold_needs_a_test() -> None:

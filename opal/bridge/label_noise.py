@@ -125,7 +125,7 @@ def wrong_labels(
     if counts[MADE] < LEAST or min(counts[RIGHT], counts[WRONG]) < LEAST_REAL:
         made, right, wrong = counts
         return (
-            f"needs {LEAST} made rows, and {LEAST_REAL} real ones of the class and of others; "
+            f"needs {LEAST} synthetic rows, and {LEAST_REAL} real ones of the class and of others; "
             f"there are {made}, {right} and {wrong}"
         )
     read = Readings.of(score, kind, weight, stratum, family)

@@ -38,7 +38,7 @@ class Fit:
         opal fit runs.csv --compare --x n --y error --seed seed
     """
 
-    table: Annotated[Path, tyro.conf.Positional]
+    table: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
     """CSV or Parquet file; records of `opal run` are Parquet."""
     x: tuple[str, ...]
     """Columns of the law's variables, in the order that the law names them."""

@@ -1,4 +1,4 @@
-"""``opal infer``: a regression on labels of a model, corrected by those of people."""
+"""``opal infer``: a regression on labels of a classifier, corrected by those of people."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ if TYPE_CHECKING:
 class Infer:
     """Coefficients of a regression on a classifier's labels, and intervals that cover.
 
-    TABLE has one row for each text: the label of a model in every row, that of people in some,
-    drawn at random and not among those that the model was trained on. The label is the outcome, or
-    with --outcome one of the covariates. docs/infer.md says more.
+    TABLE has one row for each text that the classifier was not trained on: its label in every row,
+    that of people in some, drawn at random. The label is the outcome, or with --outcome one of the
+    covariates. docs/infer.md says more.
 
     Example:
         opal infer corpus.csv --human label --predicted said --covariates age female --positive yes
     """
 
-    table: Annotated[Path, tyro.conf.Positional]
+    table: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
     """CSV or Parquet file."""
     human: str
     """Column of the labels of people, empty where there is none."""
     predicted: str
-    """Column of the labels of the model, or of its probabilities."""
+    """Column of the labels of the classifier, or of its probabilities of the positive label."""
     covariates: tuple[str, ...] = ()
-    """Numeric columns that the outcome is regressed on."""
+    """Numeric columns that are regressed on; a category is a column of 0 and 1 for each of its
+    values but one."""
     outcome: str | None = None
     """Column of the outcome; without it, the label is the outcome."""
     model: Literal["logistic", "linear"] = "logistic"
-    """Regression of the outcome."""
+    """The regression: logistic of an outcome that is 0 or 1, linear of any."""
     positive: str | None = None
     """The label that counts as 1; labels that are 0 and 1 need none."""
     probability: str | None = None
@@ -54,7 +55,8 @@ class Infer:
 
 
 def main(args: Sequence[str]) -> int:
-    """Print coefficients by people's labels, by the model's, and by both."""
+    """Print coefficients by people's labels, by the classifier's, and by both."""
+    from opal import progress
     from opal.bridge.downstream import agreement, infer, regression_of
     from opal.reading import read_table
 
@@ -69,18 +71,20 @@ def main(args: Sequence[str]) -> int:
         positive=command.positive,
         probability=command.probability,
     )
-    found, agreed = infer(task, level=command.level), agreement(task)
+    with progress.bar("solving equations", quiet=command.json) as shown:
+        found = infer(task, level=command.level, progress=shown.update)
+    agreed = agreement(task)
     if command.json:
         coefficients, said = (t.to_dict("records") for t in (found, agreed))
         counts = {"rows": len(task.human), "human": int(task.labelled.sum())}
         output.print_json({**counts, "coefficients": coefficients, "agreement": said})
     else:
-        output.print_blocks(_blocks(task, found, agreed, command.level))
+        output.print_blocks(_blocks(task, found, agreed, command))
     return 0
 
 
 def _blocks(
-    task: Regression, found: pd.DataFrame, agreed: pd.DataFrame, level: float
+    task: Regression, found: pd.DataFrame, agreed: pd.DataFrame, command: Infer
 ) -> list[Block]:
     """The tables, and what they say."""
     from opal.bridge.render import Paragraph, Table
@@ -90,22 +94,25 @@ def _blocks(
     what = "the label" if task.outcome is None else "the outcome, with the label as a covariate"
     scale = ", log-odds" if task.model == "logistic" else ""
     title = (
-        f"{task.model} regression of {what}{scale}, {100 * level:.10g}% intervals: "
+        f"{task.model} regression of {what}{scale}, {100 * command.level:.10g}% intervals: "
         f"{len(task.human):,} rows, {int(task.labelled.sum()):,} labelled by people"
     )
+    one = f": 1 is {command.positive!r}" if command.positive is not None else ""
+    if command.probability is not None:
+        one += ("," if one else ":") + " rates are those of the corpus"
     return [
         Table(columns, rows[columns].to_numpy(object).tolist(), title),
         Table(
             ["people say", "rows", "classifier says 1"],
             agreed.to_numpy(object).tolist(),
-            "rows that both have labelled",
+            f"rows that both have labelled{one}",
         ),
         *(Paragraph(sentence) for sentence in _sentences(task, found)),
     ]
 
 
 def _sentences(task: Regression, found: pd.DataFrame) -> list[str]:
-    """What the model's labels are worth, and where taking them for true misleads."""
+    """What the classifier's labels are worth, and where taking them for true misleads."""
     from opal.bridge.downstream import DESIGN, HUMAN, LABEL, NAIVE, POWERED
 
     by: Any = {method: part.set_index("term") for method, part in found.groupby("method")}
@@ -113,18 +120,18 @@ def _sentences(task: Regression, found: pd.DataFrame) -> list[str]:
     n = int(task.labelled.sum())
     ratio = (by[HUMAN]["std_error"] / by[POWERED]["std_error"])[slopes]
     worth = {_name(term, LABEL): n * r**2 for term, r in ratio.items()}
-    each = ", ".join(f"{t} {w:.0f}{'' if w > n else ' (no gain)'}" for t, w in worth.items())
+    each = ", ".join(f"{t} {w:.0f}{'' if round(w) > n else ' (no gain)'}" for t, w in worth.items())
     powers = {_name(term, LABEL): power for term, power in by[POWERED]["power"][slopes].items()}
     used = ", ".join(f"{term} {power:.2f}" for term, power in powers.items())
     first = (
-        f"With the classifier's labels the {n} of people are as precise as this many of people "
-        f"alone: {each}. λ, how far the classifier is used: {used}."
+        f"Together with the classifier's labels, the {n} human labels are as precise as this many "
+        f"human labels alone: {each}. λ, how far the classifier is used: {used}."
     )
     said = [first]
     said += [
-        f"There are no {method} rows, as their equations have no solution: the model's labels go "
-        "too little with people's, or are parted by the covariates. Report the prediction-powered "
-        "rows."
+        f"There are no {method} rows, as their equations have no solution: the classifier's "
+        "labels go too little with people's, or are parted by the covariates. Report the "
+        "prediction-powered rows."
         for method in (NAIVE, DESIGN)
         if method not in by
     ]
@@ -136,13 +143,13 @@ def _sentences(task: Regression, found: pd.DataFrame) -> list[str]:
     if missed:
         names = ", ".join(_name(term, LABEL) for term in missed)
         said.append(
-            f"Taken for true, the model's labels give coefficients outside of the corrected "
+            "Taken for true, the classifier's labels give coefficients outside of the corrected "
             f"intervals: {names}. Report the prediction-powered rows."
         )
     else:
         said.append(
             "The naive coefficients lie inside the corrected intervals: that does not make naive "
-            "intervals right, which know nothing of the model's errors."
+            "intervals right, which know nothing of the classifier's errors."
         )
     return said
 

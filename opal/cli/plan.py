@@ -35,7 +35,7 @@ class Command:
         opal plan pilot.csv --price-real 2 --price-synthetic 0.01 --budget 100
     """
 
-    table: Annotated[Path | None, tyro.conf.Positional] = None
+    table: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TABLE]")] = None
     """CSV or Parquet; may be left out with --pilot, for a pilot to begin with."""
     price_real: float = float("inf")
     """Price of one real sample; without it none can be bought."""

@@ -14,6 +14,7 @@ from opal.reading import require_frame
 from opal.scaling.scaling_law import Columns, ScalingLaw
 
 NAME_YOURS = " Name yours with --x, --y and --seed (in Python x, y and seed)."
+PLAIN = "Write plain numbers, as 1000 or 0.25: no separator, percent sign or unit."
 _IDENTITY = ("metric", "group", "setting", "source")  # columns of records that tell curves apart
 _SUSPECT_RATIO = 5.0
 _ERRORS = 3.0  # standard errors by which a mean may lie below zero
@@ -175,8 +176,13 @@ def _check_one_curve(frame: pd.DataFrame, roles: Roles) -> None:
             )
 
 
-def check_numbers(frame: pd.DataFrame, name: str) -> None:
+def check_numbers(frame: pd.DataFrame, name: str, *, remedy: str = PLAIN) -> None:
     """Check that every cell of a column is a finite number.
+
+    Args:
+        frame: the table.
+        name: of the column.
+        remedy: what to do where a cell is no number.
 
     Raises:
         ValueError: one is not.
@@ -191,7 +197,6 @@ def check_numbers(frame: pd.DataFrame, name: str) -> None:
                 "whole number beyond that. Correct it, or choose a larger unit."
             ) from error
         row = int(np.argmax(bad))  # the first; row 0 where all cells are numbers kept as text
-        remedy = "Write plain numbers, as 1000 or 0.25: no separator, percent sign or unit."
         if not bad.any():
             remedy = "Convert the column to numbers, of one decimal mark and without thousands."
         raise ValueError(

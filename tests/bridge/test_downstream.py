@@ -1,4 +1,4 @@
-"""Regressions on labels of a model: corrections against known answers."""
+"""Regressions on labels of a classifier: corrections against known answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from opal.theory.misclassification import attenuated, labelled_positive, target
 def corpus(
     n: int = 400, labelled: int = 120, *, errors: float = 0.1, key: int = 0, **more: Any
 ) -> Regression:
-    """Rows of two covariates whose label a model gets wrong with a probability."""
+    """Rows of two covariates whose label a classifier gets wrong with a probability."""
     rng = np.random.default_rng(key)
     x = np.column_stack([rng.integers(0, 2, n), rng.normal(size=n)]).astype(float)
     label = (rng.uniform(size=n) < expit(-0.5 + x @ [0.8, 0.5])).astype(float)
@@ -231,6 +231,41 @@ def test_words_are_labels() -> None:
     )
 
 
+def test_rates_are_those_of_the_corpus_where_people_labelled_some_rows_more_often() -> None:
+    """Half of what the classifier calls positive and a twentieth of the rest, as audits draw."""
+    task = corpus(n=40_000, labelled=39_999)
+    truth = np.where(task.labelled, task.human, 0.0)
+    chance = np.where(task.predicted == 1, 0.5, 0.05)
+    drawn = np.random.default_rng(1).uniform(size=len(chance)) < chance
+    some = replace(task, human=np.where(drawn, truth, np.nan), probability=chance)
+    for row in agreement(some).itertuples():
+        rate = task.predicted[truth == row.human].mean()
+        assert row.said_1 == pytest.approx(rate, abs=0.03)
+        assert abs(some.predicted[some.human == row.human].mean() - rate) > 0.03
+
+
+@pytest.mark.parametrize("role", [{}, {"outcome": True, "model": "linear"}])
+def test_progress_is_told_to_its_end(role: dict[str, Any]) -> None:
+    """Also where some equations have no solution."""
+    task = corpus(**role)
+    told: list[tuple[int, int]] = []
+    parted = replace(task, predicted=(task.covariates[:, 0] == 1).astype(float))
+    for each in (task, parted):
+        told.clear()
+        infer(each, progress=lambda done, total: told.append((done, total)))
+        assert told == [(k, told[0][1]) for k in range(1, told[0][1] + 1)]
+
+
+def test_probabilities_stand_beside_words_and_codes_do_not() -> None:
+    """A column of 0 and 1 beside words may be of either class: it is refused, not guessed."""
+    said = np.linspace(0.0, 1.0, 200)
+    task = regression_of(table(said=said), **ROLES)
+    np.testing.assert_array_equal(task.predicted, said)
+    np.testing.assert_array_equal(task.human, regression_of(table(), **ROLES).human)
+    with pytest.raises(ValueError, match="the classifier says '0', '1', which no person does"):
+        regression_of(table(said=np.arange(200) % 2), **ROLES)
+
+
 @pytest.mark.parametrize(
     ("columns", "change", "message"),
     [
@@ -239,9 +274,14 @@ def test_words_are_labels() -> None:
         ({"human": None}, {"positive": None}, "'human' is empty in all 200. Let them label rows"),
         ({"human": [None] * 195 + ["yes"] * 5}, {}, "at least 10 rows with a human label; got 5"),
         ({"human": [None] * 100 + ["yes"] * 100}, {}, "people's labels must have two values"),
-        ({"said": "yes"}, {}, "the model's labels must have two values"),
-        ({"said": ["maybe"] * 200}, {}, "the model says 'maybe', which no person does"),
-        ({"said": [None] + ["yes"] * 199}, {}, "the model must label every row; 1 of 200"),
+        ({"said": "yes"}, {}, "the classifier's labels must have two values"),
+        ({"said": ["maybe"] * 200}, {}, "the classifier says 'maybe', which no person does"),
+        ({"said": [None] + ["yes"] * 199}, {}, "the classifier must label every row; 1 of 200"),
+        (
+            {"human": [None] * 100 + ["no"] * 100},
+            {},
+            "of 100 rows none is 'yes', as the classifier",
+        ),
         ({}, {"positive": "ja"}, "one of the labels that people gave, 'no', 'yes'; got 'ja'"),
         ({}, {"positive": None}, "Say with positive (--positive) which label counts as 1"),
         ({}, {"covariates": ("one",)}, "the covariate 'one' is constant (1), as the intercept is"),
@@ -330,8 +370,11 @@ def test_units_of_columns_change_only_those_of_coefficients(
         ({"names": ("normal", "normal")}, "Rename the column 'normal'"),
         ({"human": np.inf}, "people's labels are 0 and 1, and not a number .* got inf"),
         ({"human": 2.0}, "people's labels are 0 and 1, and not a number .* got 2"),
-        ({"predicted": 1.2}, "the model's labels are 0 and 1, or probabilities; got 1.2 in row 1"),
-        ({"predicted": np.nan}, "the model's labels .* got nan in row 1"),
+        (
+            {"predicted": 1.2},
+            "the classifier's labels are 0 and 1, or probabilities; got 1.2 in row 1",
+        ),
+        ({"predicted": np.nan}, "the classifier's labels .* got nan in row 1"),
         ({"covariates": 1e308}, "the covariate 'normal' must have numbers below 1e"),
         ({"covariates": np.inf}, "the covariate 'normal' must have numbers below 1e"),
     ],

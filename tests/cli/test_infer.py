@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from opal.bridge.downstream import Regression
 from opal.cli import main
 
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """Texts of which people labelled a fifth, and a model all, a fifth of them wrongly."""
+    """Texts of which people labelled a fifth, and a classifier all, a fifth of them wrongly."""
     rng = np.random.default_rng(0)
     n = 1000
     age = rng.normal(size=n)
@@ -24,7 +27,7 @@ def corpus(tmp_path: Path) -> Path:
     human = pd.Series(label).where(np.arange(n) < 200)
     turnout = 0.5 * (label == "yes") + rng.normal(size=n)
     path = tmp_path / "corpus.csv"
-    columns = {"label": human, "said": said, "age": age, "turnout": turnout}
+    columns = {"label": human, "said": said, "age": age, "turnout": turnout, "party": "red"}
     pd.DataFrame(columns).to_csv(path, index=False)
     return path
 
@@ -32,7 +35,7 @@ def corpus(tmp_path: Path) -> Path:
 WORDS = ("--human", "label", "--predicted", "said", "--positive", "yes")
 
 
-def test_json_holds_all_methods_and_how_far_the_model_agrees(
+def test_json_holds_all_methods_and_how_far_the_classifier_agrees(
     corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["infer", str(corpus), *WORDS, "--covariates", "age", "--json"]) == 0
@@ -51,7 +54,8 @@ def test_people_read_what_labels_are_worth_and_where_naive_ones_mislead(
 ) -> None:
     assert main(["infer", str(corpus), *WORDS, "--covariates", "age"]) == 0
     said = capsys.readouterr().out
-    assert "the 200 of people are as precise as this many of people alone: age " in said
+    assert "the 200 human labels are as precise as this many human labels alone: age " in said
+    assert "rows that both have labelled: 1 is 'yes'" in said
     assert "log-odds, 95% intervals: 1,000 rows, 200 labelled by people" in said
     assert "Report the prediction-powered rows" in said
     arguments = ["--outcome", "turnout", "--model", "linear", "--covariates", "age"]
@@ -64,6 +68,10 @@ def test_what_is_missing_is_said(corpus: Path, capsys: pytest.CaptureFixture[str
     err = capsys.readouterr().err
     assert "the table has no column 'agee'" in err
     assert "--seed" not in err
+    assert main(["infer", str(corpus), *WORDS, "--covariates", "party"]) == 2
+    err = capsys.readouterr().err
+    assert "'party' must hold numbers; it holds 'red'" in err
+    assert "a category as columns of 0 and 1" in err
     assert main(["infer", str(corpus), *WORDS[:4]]) == 2
     assert "--positive" in capsys.readouterr().err
 
@@ -71,7 +79,7 @@ def test_what_is_missing_is_said(corpus: Path, capsys: pytest.CaptureFixture[str
 def test_what_has_no_solution_is_said_and_the_rest_is_there(
     corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A model that says yes only of old people: its own labels are parted by age."""
+    """A classifier that says yes only of old people: its own labels are parted by age."""
     frame = pd.read_csv(corpus)
     said = np.where(frame["age"] > frame["age"].median(), "yes", "no")
     frame.assign(said=said).to_csv(corpus, index=False)
@@ -90,3 +98,40 @@ def test_the_confidence_is_printed_as_given(
 ) -> None:
     assert main(["infer", str(corpus), *WORDS, "--covariates", "age", "--level", "0.999"]) == 0
     assert "99.9% intervals" in capsys.readouterr().out
+
+
+def test_the_guide_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Commands and Python of docs/infer.md, but for its studies, on a corpus with its columns."""
+    guide = (Path(__file__).parents[2] / "docs" / "infer.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(sh|python)\n(.*?)^```", guide, flags=re.DOTALL | re.MULTILINE)
+    rng = np.random.default_rng(0)
+    n = 600
+    female, age = rng.integers(0, 2, n), rng.normal(40, 10, n).round(1)
+    yes = rng.uniform(size=n) < 1 / (1 + np.exp(-female - (age - 40) / 10))
+    words = np.where(rng.uniform(size=n) < 0.8, yes, ~yes)
+    text = [f"{'good' if word else 'poor'} {i}" for i, word in enumerate(words)]
+    label = pd.Series(np.where(yes, "yes", "no"))
+    corpus = pd.DataFrame({"text": text, "label": label.where(np.arange(n) >= 400), "age": age})
+    corpus = corpus.assign(female=female, turnout=yes + rng.normal(size=n))
+    corpus["said"] = np.where(words, "yes", "no")
+    corpus[100:].to_csv(tmp_path / "corpus.csv", index=False)
+    corpus[:100].assign(label=label).to_csv(tmp_path / "mine.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    commands = [
+        line
+        for kind, block in blocks
+        if kind == "sh"
+        for line in block.splitlines()
+        if line.startswith("opal infer ")
+    ]
+    assert len(commands) == 2
+    for command in commands:
+        assert main(shlex.split(command)[1:]) == 0
+    assert "500 rows, 200 labelled by people" in capsys.readouterr().out
+    (code,) = [block for kind, block in blocks if kind == "python"]
+    names: dict[str, object] = {}
+    exec(compile(code, "infer.md", "exec"), names)
+    assert isinstance(task := names["task"], Regression)
+    assert task.terms == ("intercept", "age", "female")

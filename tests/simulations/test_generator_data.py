@@ -70,7 +70,7 @@ def test_wrong_theories_are_caught(table: pd.DataFrame, name: str) -> None:
     check = study._caught("grid", name, table)
     assert check.passed, check
     if name == "forgotten":
-        assert "2 of 2 cells that can tell refuse it" in check.detail
+        assert "refused in 2 of the 2 cells that can tell" in check.detail
 
 
 @pytest.mark.slow

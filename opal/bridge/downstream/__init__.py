@@ -1,15 +1,15 @@
-r"""Regressions on labels of a model, corrected by the labels that people gave to some of the rows.
+r"""Regressions on labels of a classifier, corrected by those that people gave to some of the rows.
 
-A model labels all N rows of a corpus, people label n of them, drawn at random. The coefficients
-solve the mean of scores ``m(θ; label)``, of a linear or logistic regression in which the label is
-the outcome or one of the covariates:
+A classifier labels all N rows of a corpus, people label n of them, drawn at random. The
+coefficients solve the mean of scores ``m(θ; label)``, of a linear or logistic regression in which
+the label is the outcome or one of the covariates:
 
 .. math::
     \frac1N Σ_i \Big[ λ\,m(θ; \hat y_i) + \frac{R_i}{π_i}\big( m(θ; y_i) - λ\,m(θ; \hat y_i) \big)
     \Big] = 0 ,
 
-R_i saying whether people labelled row i, and π_i how probable that was. Whatever the model says,
-the mean is that of ``m(θ; y)``. With λ = 0 only labels of people count; λ = 1 is design-based
+R_i saying whether people labelled row i, and π_i how probable that was. Whatever the classifier
+says, the mean is that of ``m(θ; y)``. With λ = 0 only labels of people count; λ = 1 is design-based
 supervised learning (arXiv 2306.04746), and the λ of a coefficient's least variance is PPI++ (arXiv
 2311.01453), whose own λ is this one times (N − n)/N. docs/infer.md has the rest.
 """

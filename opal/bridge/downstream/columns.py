@@ -10,6 +10,11 @@ import pandas as pd
 from opal.bridge.downstream.label_regression import Model, Regression
 from opal.scaling.table import check_columns, check_numbers
 
+_CATEGORY = (
+    "Write plain numbers, as 1000 or 0.25, and a category as columns of 0 and 1, one for each of "
+    "its values but one (in pandas get_dummies with drop_first=True and dtype=int)."
+)
+
 
 def regression_of(
     frame: pd.DataFrame,
@@ -27,10 +32,11 @@ def regression_of(
     Args:
         frame: one row for each text.
         human: column of people's labels; empty where there is none.
-        predicted: column of the model's labels, or of its probabilities.
-        covariates: numeric columns.
+        predicted: column of the classifier's labels, or of its probabilities of the label that
+            counts as 1.
+        covariates: numeric columns; a category is one of 0 and 1 for each of its values but one.
         outcome: column of an outcome, where the label is a covariate.
-        model: linear or logistic.
+        model: the regression, linear or logistic.
         positive: the label that counts as 1; labels that are 0 and 1 need none.
         probability: column of the probability that people label a row.
 
@@ -43,7 +49,7 @@ def regression_of(
     if twice is not None:
         raise ValueError(f"each column has one role; {twice!r} is named twice. Leave one out.")
     for name in named[2:]:
-        check_numbers(frame, name)
+        check_numbers(frame, name, **({"remedy": _CATEGORY} if name in covariates else {}))
     columns = [frame[name].to_numpy(float) for name in covariates]
     return Regression(
         *_labels(frame[human], frame[predicted], positive),
@@ -58,12 +64,12 @@ def regression_of(
 def _labels(
     human: pd.Series, predicted: pd.Series, positive: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of people and of the model as numbers [N] each."""
+    """Labels of people and of the classifier as numbers [N] each."""
     if predicted.isna().any():
         raise ValueError(
-            f"the model must label every row; {int(predicted.isna().sum())} of {len(predicted)} "
-            f"have no {predicted.name!r} (an empty cell, or NA or None). Label or drop them, or "
-            "write a class of that name otherwise."
+            f"the classifier must label every row; {int(predicted.isna().sum())} of "
+            f"{len(predicted)} have no {predicted.name!r} (an empty cell, or NA or "
+            "None). Label or drop them, or write a class of that name otherwise."
         )
     if human.isna().all():
         raise ValueError(
@@ -80,27 +86,37 @@ def _labels(
         within = readable and np.isin(given[~np.isnan(given)], (0, 1)).all()
         if not within or not ((said >= 0) & (said <= 1)).all():
             raise ValueError(
-                f"labels are 0 and 1, and the model's may be probabilities; got {_some(human)} in "
-                f"{human.name!r} and {_some(predicted)} in {predicted.name!r}. Say with positive "
-                "(--positive) which label counts as 1."
+                "labels are 0 and 1, and the classifier's may be probabilities; got "
+                f"{_some(human)} in {human.name!r} and {_some(predicted)} in {predicted.name!r}. "
+                "Say with positive (--positive) which label counts as 1."
             )
         return given, said
     spelled = [_spelled(column) for column in (human, predicted)]
     known = {*spelled[0][human.notna()]}
+    if positive not in known and (spelled[1] == positive).any():
+        raise ValueError(
+            f"people must have given both labels; of {int(human.notna().sum())} rows none is "
+            f"{positive!r}, as the classifier calls some. Label more rows, or draw those that "
+            "people label with a known probability each (--probability)."
+        )
     if positive not in known:
         raise ValueError(
             f"positive must be one of the labels that people gave, {_some(human)}; got "
             f"{positive!r}. Spell it as they did."
         )
+    given = np.where(human.notna(), spelled[0] == positive, np.nan)
+    chances = pd.to_numeric(predicted, errors="coerce")
+    words = pd.to_numeric(human, errors="coerce").isna().all()
+    if words and chances.between(0, 1).all() and not chances.isin((0, 1)).all():  # codes are not
+        return given, chances.to_numpy(float)
     unseen = sorted({*spelled[1]} - known)
     if unseen and len(known) > 1:
         raise ValueError(
-            f"the model says {', '.join(map(repr, unseen[:5]))}, which no person does: people say "
-            f"{_some(human)}. Spell labels alike, let people label rows of these, or write "
-            "people's labels as 0 and 1 where the model gives probabilities."
+            f"the classifier says {', '.join(map(repr, unseen[:5]))}, which no person does: people "
+            f"say {_some(human)}. Spell labels alike, let people label rows of these, or give "
+            "probabilities, which lie in [0, 1]."
         )
-    given, said = ((column == positive).to_numpy(float) for column in spelled)
-    return np.where(human.notna(), given, np.nan), said
+    return given, (spelled[1] == positive).to_numpy(float)
 
 
 def _spelled(column: pd.Series) -> pd.Series:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -37,14 +39,24 @@ class Solved(NamedTuple):
     error: np.ndarray
 
 
-def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
-    """Coefficients by people's labels alone, by the model's, and by both.
+def infer(
+    task: Regression,
+    *,
+    level: float = 0.95,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Coefficients by people's labels alone, by the classifier's, and by both.
 
     Standard errors are those of the sandwich, with ``n/(n − k)`` for n labels of people and k
-    coefficients, and intervals are Student's. The naive rows take the model's labels for true. Each
-    prediction-powered coefficient has the λ of its own least variance near the coefficients of
+    coefficients, and intervals are Student's. The naive rows take the classifier's labels for true.
+    Each prediction-powered coefficient has the λ of its own least variance near the coefficients of
     people's labels, so that its interval depends on no other's units; and λ = 0 where the equations
     have no solution at this λ or its standard error is no smaller there.
+
+    Args:
+        task: the regression.
+        level: confidence of the intervals.
+        progress: told how many systems of equations are done, and of how many.
 
     Returns:
         Columns ``method``, ``power`` (λ), ``term``, ``estimate``, ``std_error``, ``lower`` and
@@ -57,6 +69,12 @@ def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
     validate_number(level, "level is a confidence in (0, 1), as 0.95", least=1e-9, most=1 - 1e-9)
     terms, n = len(task.terms), int(task.labelled.sum())
     standard, back, shift = _standardised(task)
+    done = count(1)
+
+    def tell() -> None:
+        if progress is not None:
+            progress(next(done), terms + 3)
+
     alone = solution(standard, HUMAN, 0.0)
 
     def solved(method: str, power: float) -> Solved:
@@ -65,17 +83,21 @@ def infer(task: Regression, *, level: float = 0.95) -> pd.DataFrame:
         return Solved(power, back @ found + shift, np.sqrt(np.diag(spread)))
 
     human = solved(HUMAN, 0.0)
+    tell()
     methods = {HUMAN: [human] * terms}
     with contextlib.suppress(ValueError):
         methods[NAIVE] = [solved(NAIVE, np.nan)] * terms
+    tell()
     methods[POWERED] = [human] * terms
     for j, power in enumerate(best_powers(standard, alone, back)):
         with contextlib.suppress(ValueError):
             better = solved(POWERED, power)
             if better.error[j] < human.error[j]:
                 methods[POWERED][j] = better
+        tell()
     with contextlib.suppress(ValueError):
         methods[DESIGN] = [solved(DESIGN, 1.0)] * terms
+    tell()
     rows = []
     for method, found in methods.items():
         freedom = (len(task.human) if method == NAIVE else n) - terms
@@ -113,11 +135,17 @@ def _standardised(task: Regression) -> tuple[Regression, np.ndarray, np.ndarray]
 
 
 def agreement(task: Regression) -> pd.DataFrame:
-    """How often the model says 1, by what people say, among rows that both have labelled.
+    """How often the classifier says 1, by what people say, among rows that both have labelled.
+
+    Where rows were labelled with probabilities of their own, each counts for as many as it stands
+    for, so that rates are those of the corpus.
 
     Returns:
         Columns ``human`` (0 and 1), ``rows`` and ``said_1``.
     """
-    human, said = task.human[task.labelled], task.predicted[task.labelled]
-    rows = [(k, int((human == k).sum()), float(said[human == k].mean())) for k in (0, 1)]
+    rows = []
+    for k in (0, 1):
+        own = task.human == k
+        rate = np.average(task.predicted[own], weights=task.weights()[own])
+        rows.append((k, int(own.sum()), float(rate)))
     return pd.DataFrame(rows, columns=["human", "rows", "said_1"])

@@ -1,4 +1,4 @@
-"""A regression that labels of a model enter, and what it must hold before it is fitted."""
+"""A regression that labels of a classifier enter, and what it must hold before it is fitted."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Regression:
 
     Attributes:
         human: labels of people [N], 0 or 1; not a number where there is none.
-        predicted: labels of the model [N], or its probabilities of a one.
+        predicted: labels of the classifier [N], or its probabilities of a one.
         covariates: [N, k], without an intercept and without the label.
         names: of the covariates [k].
         outcome: [N] where the label is a covariate; None where it is the outcome.
-        model: linear or logistic.
+        model: the regression, linear or logistic.
         probability: that people label a row [N]; None where all rows were as likely.
 
     Raises:
@@ -48,8 +48,8 @@ class Regression:
         n, labelled = len(self.human), int(self.labelled.sum())
         if labelled == n:
             raise ValueError(
-                f"a model's labels are of use where people gave none; all {n} rows have a human "
-                "label. Regress on these alone, or add rows without one."
+                f"a classifier's labels are of use where people gave none; all {n} rows have a "
+                "human label. Regress on these alone, or add rows without one."
             )
         terms = len(self.terms)
         if labelled < _LEAST_ROWS * terms:
@@ -61,12 +61,14 @@ class Regression:
         if np.ptp(given) == 0:
             raise ValueError(
                 f"people's labels must have two values; all {labelled} are {given[0]:g}. Label "
-                "more rows, or draw those that people label with a known probability each."
+                "more rows, or draw those that people label with a known probability each "
+                "(--probability)."
             )
         if np.ptp(self.predicted) == 0:
             raise ValueError(
-                f"the model's labels must have two values; all are {self.predicted[0]:g}. Such a "
-                "model knows nothing: regress on the labels of people alone."
+                "the classifier's labels must have two values; all are "
+                f"{self.predicted[0]:g}. Such a classifier knows nothing: regress on the "
+                "labels of people alone."
             )
         self._check_covariates()
         self._check_outcome()
@@ -98,7 +100,7 @@ class Regression:
         outside = ~((self.predicted >= 0) & (self.predicted <= 1))
         if outside.any():
             raise ValueError(
-                "the model's labels are 0 and 1, or probabilities; got "
+                "the classifier's labels are 0 and 1, or probabilities; got "
                 f"{self.predicted[outside][0]:g} in row {int(np.argmax(outside)) + 1}. Repair it."
             )
 
@@ -139,7 +141,8 @@ class Regression:
         if self.model == "logistic" and not np.isin(self.outcome, (0.0, 1.0)).all():
             raise ValueError(
                 "the outcome of a logistic regression is 0 or 1; got "
-                f"{self.outcome.min():g} to {self.outcome.max():g}. Choose the model linear."
+                f"{self.outcome.min():g} to {self.outcome.max():g}. Choose the "
+                "linear model (--model linear)."
             )
 
     @property

@@ -283,7 +283,7 @@ def _guess(role: str, there: Sequence[str], where: str) -> str:
     several = ", several with commas between" if role == "text" else ""
     raise ValueError(
         f"{where} must name the column of the {role}: it {doubt}. Name it with --{role}-column"
-        f"{several}; there are: {', '.join(there)}."
+        f"{several}, or add it; there are: {', '.join(there)}."
     )
 
 

@@ -279,7 +279,8 @@ def test_columns_that_are_not_there_are_told(tmp_path: Path) -> None:
     )
     refused(
         path,
-        r"column of the label: it has no usual name. Name it with --label-column; there are: ",
+        r"column of the label: it has no usual name. Name it with --label-column, or add it; "
+        "there are: ",
         Columns(text="text"),
     )
 

@@ -14,6 +14,13 @@ from opal.bridge.text.audit.variety import OPENINGS, ORDERS
 
 _SENTENCES = 2
 _BOTH = {"n": "texts", "n_real": "real"}
+_NOTHING = ("Nothing found.", "good")
+_COMPARED = {
+    "variety": "variety",
+    "shift": "length and vocabulary",
+    "labels": "wrong labels",
+    "two_sample": "whether they can be told from real texts",
+}  # parts that need enough texts of a class
 
 
 def audit(result: Mapping[str, Any], *, brief: bool = False) -> Iterator[render.Block]:
@@ -39,10 +46,9 @@ def audit(result: Mapping[str, Any], *, brief: bool = False) -> Iterator[render.
 
 def _headline(found: Mapping[str, Any]) -> str:
     real = ", ".join(f"{n} of {role}" for role, n in found["n_real"].items())
-    return (
-        f"{found['n']} texts of {len(found['classes'])} classes against {real}; "
-        f"classifiers on {found['encoder']}"
-    )
+    n_classes = len(found["classes"])
+    classes = "1 class" if n_classes == 1 else f"{n_classes} classes"
+    return f"{found['n']} texts of {classes} against {real}; classifiers on {found['encoder']}"
 
 
 def _findings(found: Mapping[str, Any]) -> Iterator[render.Block]:
@@ -56,13 +62,30 @@ def _findings(found: Mapping[str, Any]) -> Iterator[render.Block]:
         if len(rows) > _SENTENCES:
             others = ", ".join(row["class"] for row in rows[_SENTENCES:])
             entries.append((kind, f"of {len(rows) - _SENTENCES} more: {others}."))
-    nothing = render.Paragraph("Nothing found.", "good")
-    yield render.Items(entries, "bad") if entries else nothing
+    missing = [*_missing(found)]
+    nothing = ("Nothing found in what could be compared.", "note") if missing else _NOTHING
+    yield render.Items(entries, "bad") if entries else render.Paragraph(*nothing)
+    if missing:
+        yield render.Paragraph(f"Not compared: {'; '.join(missing)}.", "bad")
     yield render.Paragraph(
         f"Of {found['verdicts']['n_tests']} comparisons with what is normal among real texts. A "
         "finding is large enough to matter, and the chance of any false one is below 1 %.",
         "note",
     )
+
+
+def _missing(found: Mapping[str, Any]) -> Iterator[str]:
+    """What nothing can be said of, and of which classes; the tables say why."""
+    for name, title in _COMPARED.items():
+        lacking = [row["class"] for row in found[name] if row["reason"] is not None]
+        if lacking:
+            some = "" if len(lacking) == len(found[name]) else f" of {', '.join(lacking)}"
+            yield f"{title}{some}"
+    if not any(row["with_seeds"] for row in found["seeds"]):
+        yield (
+            "seeds, and leaks of test texts through them (it is known of no text what it was made "
+            "from: name the column that says it, --seed-column)"
+        )
 
 
 def _examples(found: Mapping[str, Any], *, brief: bool) -> render.Table:

@@ -34,9 +34,10 @@ def seeds(data: AuditData, writer: str, seed: int) -> list[dict[str, Any]]:
     Similarity is that to the most similar own seed; beside it stands that to as many other base
     texts of the class, drawn at random (``to_others``): what the class alone makes similar.
 
-    Of the base texts of the class, ``used`` are seeds, against ``expected`` if as many seeds of
-    each class and attribute had been drawn with replacement; ``per_seed`` is the mean number of
-    texts of a used seed and ``most`` the largest one. ``effective`` is the number of seeds that,
+    Of the base texts of the class (in the row of all classes, of those that the writer has texts
+    of), ``used`` are seeds, against ``expected`` if as many seeds of each class and attribute had
+    been drawn with replacement; ``per_seed`` is the mean number of texts of a used seed and
+    ``most`` the largest one. ``effective`` is the number of seeds that,
     used equally often, would weigh as much: ``(Σc)²/Σc²``. ``seedless`` texts have no seed,
     ``unknown`` ones one that no table holds, ``foreign`` one of another class, ``leaked`` one that
     is a test text.
@@ -50,7 +51,7 @@ def seeds(data: AuditData, writer: str, seed: int) -> list[dict[str, Any]]:
         if inside.any():
             row: dict[str, Any] = {"class": name, "n": int(inside.sum())}
             row |= _similarity(data, ours[inside], similar[inside], others[inside])
-            row |= _coverage(data, ours[inside], whole=bool(inside.all()))
+            row |= _coverage(data, ours[inside])
             rows.append(row)
     return rows
 
@@ -91,10 +92,9 @@ def _similarity(
     }
 
 
-def _coverage(data: AuditData, ours: np.ndarray, *, whole: bool) -> dict[str, Any]:
+def _coverage(data: AuditData, ours: np.ndarray) -> dict[str, Any]:
     base, test = data.real["base"], data.real.get("test", np.array([], dtype=int))
-    label = data.label[ours[0]]
-    pool = base if whole else base[data.label[base] == label]
+    pool = base[np.isin(data.label[base], data.label[ours])]
     own, hidden = set(data.key[pool].tolist()), set(data.own(test)["id"])
     named = [len(seeds) for seeds in data.own(ours)["seeds"]]
     labels: dict[int, set[int]] = {}

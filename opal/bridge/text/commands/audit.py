@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -32,7 +32,9 @@ class Audit:
         opal text audit samples.jsonl --train mine.csv --test held_out.csv --out audit.html
     """
 
-    files: tyro.conf.Positional[tuple[Path, ...]] = ()
+    files: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[FILES ...]")
+    ] = ()
     """Synthetic texts: CSV, TSV, JSON, Parquet, or JSON lines as `opal text generate` writes."""
     train: Path | None = None
     """The texts that they were made from."""

@@ -320,14 +320,15 @@ class Impute(Asking):
             n_classes=1,
             drop_contradictions=self.drop_contradictions,
         )
-        from_seeds = made["seeds"].str.len() > 0
-        if not from_seeds.any():
+        if not any(made["seeds"]):
             raise ValueError(
                 "every synthetic text must say which texts it was made from, so that none helps to "
                 f"judge itself; it is known of none of {len(made)} in {self.synthetic}. Name the "
-                "column that says it with --seed-column."
+                f"column that says it with --seed-column (there are: "
+                f"{', '.join(there[self.synthetic].table.columns)}), or use `opal text evaluate`, "
+                "which judges texts whose seeds no one knows on texts that are tested on alone."
             )
-        return pd.concat([frame, made[from_seeds]], ignore_index=True)
+        return pd.concat([frame, made], ignore_index=True)
 
     def _trials(self, found: Task) -> list[Trial]:
         """One for each size to fill to, the smallest first."""

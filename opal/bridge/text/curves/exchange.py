@@ -206,7 +206,10 @@ def _crossing(
     rise = np.interp(sizes, grid, rising)
     m = np.round(np.interp(sizes**-2, total.to_numpy(float), human), 6)  # 0 is 0
     wide = np.sqrt(np.interp(sizes, grid, far**2))
-    return _first(m, rise >= 0), _first(m, rise + wide >= 0), _last(m, rise - wide <= 0)
+    high = _last(m, rise - wide <= 0)
+    if human[0] == mean[0] == error[0] == 0:  # nothing changes, whatever human texts change
+        return 0.0, 0.0, high
+    return _first(m, rise >= 0), _first(m, rise + wide >= 0), high
 
 
 def _first(m: np.ndarray, holds: np.ndarray) -> float:

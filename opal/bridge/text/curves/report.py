@@ -127,7 +127,7 @@ def blocks(result: Mapping[str, Any]) -> list[render.Block]:
     shown += [render.Paragraph(note) for note in _notes(sources)]
     shown += [render.Paragraph(_correction(row)) for row in result.get("corrections", ())]
     if told := result.get("notes"):
-        every = [(corpus, note) for corpus, notes in told.items() for note in notes]
+        every = [(f"{corpus}:", note) for corpus, notes in told.items() for note in notes]
         shown += [render.Heading("What to know of these texts", 3), render.Items(every)]
     files = (name for name in ("figure", "records") if name in result)
     shown += [render.Paragraph(f"{name}: {result[name]}") for name in files]

@@ -326,7 +326,7 @@ def _notes(table: pd.DataFrame, task: Task, trial: Trial) -> list[str]:
         notes.append(
             f"to say {task.category!r} of every text has F1 {always:.3f} in this mix of classes, "
             f"and no arm much more ({best:.3f}): these numbers tell no rules apart. More texts of "
-            "other classes do (--others)"
+            "other classes do: add some, or raise --others where it leaves some out"
         )
     if full & arms and n_full < trial.fill_to:
         notes.append(

@@ -18,7 +18,7 @@ import pandas as pd
 from jaxtyping import Array, Key
 
 from opal import names
-from opal.bridge.text.corpus import TextCorpus, labels_of, one_spelling
+from opal.bridge.text.corpus import HUMAN, TextCorpus, labels_of, one_spelling
 from opal.bridge.text.reading import LEAST
 from opal.draws import as_key, named, on_host
 
@@ -127,6 +127,8 @@ def of_corpus(corpus: TextCorpus, category: str, *, n_others: int | None) -> Tas
 def of_frame(frame: pd.DataFrame, category: str, *, name: str, n_others: int | None = None) -> Task:
     """The task that a table of one's own sets: rows with seeds are its synthetic texts.
 
+    Rows of a writer without seeds are left out, for no fold can hold them out with their seeds.
+
     Raises:
         UnknownNameError: there is no such class.
         ValueError: an original text occurs twice, be it in another spelling, or labels look alike.
@@ -134,7 +136,8 @@ def of_frame(frame: pd.DataFrame, category: str, *, name: str, n_others: int | N
     names.check("class", [category], labels_of(frame))
     (frame,) = one_spelling(frame)
     made = np.array([bool(seeds) for seeds in frame["seeds"]], dtype=bool)
-    original, synthetic = frame[~made], frame[made]
+    unknown = ~made & (frame["source"] != HUMAN).to_numpy()
+    original, synthetic = frame[~made & ~unknown], frame[made]
     again = int(original["id"].duplicated().sum())
     if again:
         first = original[original["id"].duplicated()]["text"].iloc[0]
@@ -152,7 +155,9 @@ def of_frame(frame: pd.DataFrame, category: str, *, name: str, n_others: int | N
             f"that has (--class): {there}."
         )
     by_source = {str(source): each.reset_index(drop=True) for source, each in own.groupby("source")}
-    return Task(name, category, original[mine], original[:0], others, by_source)
+    lost = int((unknown & (frame["label"] == category)).sum())
+    notes = (f"{lost} synthetic texts without known seeds are left out",) if lost else ()
+    return Task(name, category, original[mine], original[:0], others, by_source, notes=notes)
 
 
 def reduced(task: Task, n: int, *, seed: int = 0) -> Task:

@@ -213,7 +213,7 @@ def test_few_texts_are_told_and_do_not_break() -> None:
     assert found == run(real, made)
     assert found["composition"] is None
     assert found["variety"][0]["reason"] == "needs 20 real texts; there are 4"
-    assert found["labels"][0]["reason"].startswith("needs 10 made rows, and 30 real ones")
+    assert found["labels"][0]["reason"].startswith("needs 10 synthetic rows, and 30 real ones")
     assert found["seeds"][0]["seedless"] == 1
     assert found["verdicts"]["findings"] == []
 

@@ -140,6 +140,36 @@ def test_tables_have_names(result: dict[str, Any]) -> None:
         found.table("copys")
 
 
+def test_what_cannot_be_compared_is_told() -> None:
+    """Few real texts of the class, and seeds that no one told: a page without a finding says so."""
+    rng = np.random.default_rng(0)
+    base, rare = planted.real(rng, 40), planted.real(rng, 12).query("label == 'bad'")
+    real = {"base": pd.concat([base.query("label == 'good'"), rare], ignore_index=True)}
+    made = planted.table(rng, [("bad", "inn")] * 40, source="model")
+    found = audit(real, {"model": made}, encoder=TfIdf())
+    page = render.html("Audit", blocks.audit({"audits": {"own": {"sources": found, "notes": []}}}))
+    assert "40 texts of 1 class against" in page
+    assert "Nothing found in what could be compared." in page
+    assert (
+        "Not compared: variety; length and vocabulary; wrong labels; whether they can be told from "
+        "real texts; seeds, and leaks"
+    ) in page
+
+
+def test_seeds_are_counted_among_the_classes_that_are_written() -> None:
+    """A writer of one class leaves the texts of the other out of its coverage."""
+    from opal.bridge.text.audit.seeds import seeds
+
+    rng = np.random.default_rng(0)
+    base = planted.real(rng, 40)
+    made = planted.made(rng, base, 30).query("label == 'bad'").reset_index(drop=True)
+    rows = seeds(AuditData.of({"base": base}, {"model": made}, TfIdf()), "model", 0)
+    n_bad = base.loc[base["label"] == "bad", "id"].nunique()
+    assert {row["class"]: row["base"] for row in rows} == {"bad": n_bad, "all classes": n_bad}
+    used = made["seeds"].map(lambda each: each[0]).nunique()
+    assert {row["used"] for row in rows} == {used}
+
+
 def test_the_terminal_is_not_acted_on(result: dict[str, Any]) -> None:
     console = Console(width=140, record=True, file=io.StringIO())
     console.print(render.terminal(blocks.audit(result, brief=True)))

@@ -75,6 +75,24 @@ def test_synthetic_texts_without_seeds_are_refused_whatever_columns_are_called(
     assert "with --seed-column" in said
 
 
+def test_written_texts_without_seeds_are_left_out_and_told(
+    mine: Path, task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = written(np.random.default_rng(1), task.originals[:20], 150, 1)
+    texts = dict(zip(task.originals["id"], task.originals["text"], strict=True))
+    known = [texts[seeds[0]] if i < 110 else "" for i, seeds in enumerate(made["seeds"])]
+    rows = pd.DataFrame({"text": made["text"], "label": "bad", "made_from": known})
+    rows.to_csv(tmp_path / "made.csv", index=False)
+    words = ["text", "impute", str(mine), "--class", "bad", *FEW, "--arms", "raw", "synthetic"]
+    words += ["--synthetic", str(tmp_path / "made.csv"), "--seed-column", "made_from", "--json"]
+    assert main(words) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert "40 synthetic texts without known seeds are left out" in notes
+    frame = pd.concat([task.originals[:20], task.others, made.assign(seeds=[()] * 150)])
+    found = of_frame(frame, "bad", name="own")
+    assert (len(found.originals), len(found.synthetic)) == (20, 0)
+
+
 def test_the_table_for_people(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["text", "impute", str(mine), "--class", "bad", *FEW, "--n-original", "15"]
     assert main([*words, "--arms", "raw", "synthetic", "all_real"]) == 0

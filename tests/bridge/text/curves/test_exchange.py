@@ -107,6 +107,17 @@ def test_the_end_is_open_where_the_human_curve_is_too_flat_to_tell() -> None:
     assert best.low == np.inf
 
 
+def test_texts_that_change_nothing_are_worth_nothing() -> None:
+    """Though human texts of few seeds happen to do harm: no text has the same error as they."""
+    human, made = planted(), planted()
+    none = human[human["added"] == 0].set_index("seed")["value"]
+    made["value"] = made["seed"].map(none)
+    harm = 0.01 * (1 + human["seed"] % 2) * (human["added"] > 0)
+    human["value"] = human["seed"].map(none) + harm
+    (found,) = exchange.worth(human, made, (500,))
+    assert (found.human, found.low) == (0.0, 0.0)
+
+
 def test_intervals_hold_the_true_worth_nineteen_times_in_twenty() -> None:
     """Of curves with independent noise of seeds and tests; without the latter, less often."""
     rng, bias, n = np.random.default_rng(3), 0.02, 120
