@@ -5,7 +5,8 @@ total weight. A replicate draws n rows, weighs them, fits, and takes the balance
 here, on 20,000 fresh test points there. The peer has the fastest of scikit-learn's solvers, with
 BLAS on one thread or on all, whichever is faster. Both sides are given 1e-9 as tolerance; where
 scikit-learn stops earlier, a gradient above 1e-7 (for weights of sum one) disqualifies the solver.
-Both are warm and take turns in one process; each time is the least of several.
+Both are warm and take turns in one process; each time is the least of several. Replicates run on
+all cores, as a user's do, and in turn, one call after another. Fits are one call.
 
 Run ``python benchmarks/replicates.py``, or with ``--json``: seconds are per replicate and per fit.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import resource
 import sys
 import time
@@ -22,6 +24,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import jax
 import numpy as np
@@ -59,10 +62,10 @@ class Size(NamedTuple):
 
 # Both sides of a turn take about as long, so that both profit alike from a quiet moment.
 SIZES = (
-    Size(200, 10, 2000, 20, replicate_ratio=40, fit_ratio=25),
-    Size(1000, 20, 400, 12, replicate_ratio=12, fit_ratio=5),
-    Size(5000, 20, 80, 10, replicate_ratio=6, fit_ratio=3),
-    Size(5000, 100, 8, 5, replicate_ratio=2, fit_ratio=1.2),
+    Size(200, 10, 4000, 20, replicate_ratio=150, fit_ratio=25),
+    Size(1000, 20, 800, 12, replicate_ratio=50, fit_ratio=5),
+    Size(5000, 20, 160, 10, replicate_ratio=16, fit_ratio=3),
+    Size(5000, 100, 16, 5, replicate_ratio=7, fit_ratio=1.2),
 )
 TINY = (Size(100, 3, 20, 2),)
 _MEMORY_SIZE = (1000, 20)
@@ -88,7 +91,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Measure everything; print each line as it comes unless JSON is asked for."""
-    results: dict[str, Any] = {"replicates": [], "fits": [], "shares": []}
+    results: dict[str, Any] = {"replicates": [], "in_turn": [], "fits": [], "shares": []}
     # First, because Linux counts the peak of the parent at the start of a child as the child's.
     results["memory"] = memory = _memory(options.memory_replicates)
     if not options.json:
@@ -98,22 +101,27 @@ def main(options: Options) -> None:
         with jax.enable_x64(True), threadpool_limits(peer.threads):
             fits = _compare(size, *_fits(size, peer), options.repeats)
             replicates = _compare(size, *_replicates(size, peer), options.repeats)
-            shares = _shares(size, replicates["seconds"])
+            with patch.dict(os.environ, LOKY_MAX_CPU_COUNT="1"):
+                in_turn = _compare(size, *_replicates(size, peer), options.repeats)
+            shares = _shares(size, in_turn["seconds"])
         results["fits"].append(fits)
         results["replicates"].append(replicates)
+        results["in_turn"].append(in_turn)
         results["shares"].append({"n": size.n, "d": size.d, **shares})
         if not options.json:
             print(f"(n, d) = ({size.n}, {size.d}), peer {peer.solver}, threads {peer.threads}")
             print(f"  replicates {_line(replicates, size.replicate_ratio)}")
+            print(f"  in turn    {_line(in_turn)}")
             print(f"  fits       {_line(fits, size.fit_ratio)}")
             print("  share of " + ", ".join(f"{k} {v:.0%}" for k, v in shares.items()), flush=True)
     if options.json:
         print(json.dumps(results))
 
 
-def _line(entry: dict[str, float], asked: float) -> str:
+def _line(entry: dict[str, float], asked: float | None = None) -> str:
     ours, theirs = 1e6 * entry["seconds"], 1e6 * entry["peer_seconds"]
-    return f"{entry['ratio']:5.1f}x (asked {asked:g}x): {ours:.0f} against {theirs:.0f} µs"
+    goal = f" (asked {asked:g}x)" if asked is not None else ""
+    return f"{entry['ratio']:5.1f}x{goal}: {ours:.0f} against {theirs:.0f} µs"
 
 
 def _compare(
@@ -165,7 +173,7 @@ def _fits(size: Size, peer: Peer) -> tuple[Callable[[], object], Callable[[], ob
 
 
 def _shares(size: Size, seconds: float) -> dict[str, float]:
-    """Shares of a replicate's time: drawing and risk are timed alone, fitting is the rest."""
+    """Shares of the time of a replicate in turn; drawing and risk are timed alone."""
     law, design = size.setting.law, size.design
     weights = RowWeights(*(np.asarray(w) for w in design.row_weights()))
     chunk = simulation.default_chunk_size(size.d, design, size.n_opal)
@@ -192,7 +200,7 @@ def _shares(size: Size, seconds: float) -> dict[str, float]:
 
 
 def _memory(n_replicates: int) -> dict[str, Any]:
-    """Peak resident memory of a fresh process that computes many replicates."""
+    """Peak resident memory of a worker process, which has one core, that computes many."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_many_replicates, n_replicates).result()
 

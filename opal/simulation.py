@@ -160,8 +160,8 @@ def replicate_metrics(
         if isinstance(design, Design):
             _check_seeds(law, design)
         chunk = chunk_size or default_chunk_size(law.dim, design, n_replicates)
-        calls = _calls(law.dim, design, n_replicates, chunk)
-        at_once = _at_once(law, design, calls[0].size)
+        at_once = _at_once(law, design, chunk)
+        calls = _calls(law.dim, design, n_replicates, chunk, at_once)
         rules = threads.each(partial(_fitted, law, design, key), calls, at_once)
         theta, separated = (
             np.concatenate(part)[:n_replicates] for part in zip(*rules, strict=True)
@@ -214,15 +214,15 @@ def _fitted(
     return _fits(rows, each, np.float64(ridge), np.array(balanced), **options)
 
 
-def _at_once(law: TrueLaw, design: AnyDesign, call: int) -> int:
-    """Calls of so many replicates to run at once: one on each core, as far as memory goes.
+def _at_once(law: TrueLaw, design: AnyDesign, chunk: int) -> int:
+    """Calls to run at once: one on each core, as far as memory goes.
 
     What a user wrote is called alone: XLA's batched LU and QR, which opal leaves alone, can wait
     for each other for ever.
     """
     if not _is_ours((law, getattr(design, "synthesizer", None))):
         return 1
-    fit_memory = _CALLS_BYTES // (call * _bytes_each(law.dim, design))
+    fit_memory = _CALLS_BYTES // max(_CALL_BYTES, chunk * _bytes_each(law.dim, design))
     return int(max(1, min(threads.cores(), fit_memory)))
 
 
@@ -268,12 +268,15 @@ def _is_ours(made: Any) -> bool:
     return not any(map(is_foreign, jax.tree.leaves(made, is_leaf=is_foreign)))
 
 
-def _calls(dim: int, design: AnyDesign, n_replicates: int, chunk: int) -> list[np.ndarray]:
+def _calls(
+    dim: int, design: AnyDesign, n_replicates: int, chunk: int, at_once: int
+) -> list[np.ndarray]:
     """Replicate indices [n_chunks, chunk] of equal calls, so that one compilation serves all."""
     most = max(1, int(_CALL_BYTES / (chunk * _bytes_each(dim, design))))
     n_chunks = -(-n_replicates // chunk)
-    n_calls = -(-n_chunks // most)
-    per_call = -(-n_chunks // n_calls)
+    rounds = -(-n_chunks // (most * at_once))
+    per_call = -(-n_chunks // min(rounds * at_once, n_chunks))
+    n_calls = -(-n_chunks // per_call)
     indices = np.arange(n_calls * per_call * chunk)
     return list(indices.reshape(n_calls, per_call, chunk))
 

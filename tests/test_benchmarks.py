@@ -32,7 +32,7 @@ def test_replicates_prints_its_schema() -> None:
     command += ["--memory-replicates", "50"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     results = json.loads(printed.stdout)
-    for name in ("replicates", "fits"):
+    for name in ("replicates", "in_turn", "fits"):
         (entry,) = results[name]
         assert set(entry) == {"n", "d", "ratio", "seconds", "peer_seconds"}
         assert min(entry.values()) > 0
