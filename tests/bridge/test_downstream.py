@@ -99,6 +99,40 @@ def test_each_coefficient_has_the_power_of_its_least_variance(role: dict[str, An
     assert np.ptp(powers) > 0.02  # one for all would not do
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_share_of_positives_has_closed_forms(weighted: bool) -> None:
+    """Each mean's influence is its own rows' distance from it, whatever the other mean is."""
+    task = corpus(labelled=40, errors=0.2, model="linear")
+    chance = np.linspace(0.1, 0.4, 400) if weighted else np.full(400, 0.1)
+    none = np.empty((400, 0))
+    task = Regression(task.human, task.predicted, none, (), None, "linear", chance)
+    w = np.where(task.labelled, 1 / chance, 0.0)
+    w *= 400 / w.sum()
+    y, said = np.nan_to_num(task.human), task.predicted
+    own = w * (y - np.mean(w * y))
+    difference = (said - said.mean()) - w * (said - np.mean(w * said))
+    power = -np.sum(own * difference) / np.sum(difference**2)
+    error = np.sqrt(np.mean((own + power * difference) ** 2) / 400 * 40 / 39)
+    found = infer(task).set_index("method").loc[POWERED]
+    assert found["power"] == pytest.approx(power, rel=1e-9)
+    assert found["std_error"] == pytest.approx(error, rel=1e-9)
+    corrected = np.mean(w * y) + power * (said.mean() - np.mean(w * said))
+    assert found["estimate"] == pytest.approx(corrected, rel=1e-9)
+
+
+def test_what_the_model_says_of_all_rows_alike_changes_no_correction() -> None:
+    """A share of positives: half more of all rows moves both means of the model, and no interval."""
+    task = corpus(labelled=80)
+    none = np.empty((len(task.human), 0))
+    for probability in (None, np.linspace(0.1, 0.3, len(task.human))):
+        less = Regression(task.human, 0.5 * task.predicted, none, (), None, "linear", probability)
+        more = replace(less, predicted=less.predicted + 0.5)
+        for column in ("power", "estimate", "std_error"):
+            was, is_now = (by_method(infer(each), column) for each in (less, more))
+            for method in (HUMAN, POWERED, DESIGN):
+                np.testing.assert_allclose(is_now[method], was[method], rtol=1e-9)
+
+
 @pytest.mark.parametrize("errors", [0.05, 0.2, 0.4])
 @pytest.mark.parametrize("role", [{}, {"outcome": True, "model": "linear"}])
 def test_no_interval_is_wider_than_of_human_labels(errors: float, role: dict[str, Any]) -> None:
