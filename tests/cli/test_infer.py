@@ -90,3 +90,15 @@ def test_the_confidence_is_printed_as_given(
 ) -> None:
     assert main(["infer", str(corpus), *WORDS, "--covariates", "age", "--level", "0.999"]) == 0
     assert "99.9% intervals" in capsys.readouterr().out
+
+
+def test_a_model_that_people_never_contradict_is_suspect(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its labels may be copies of theirs, and then say nothing of its errors elsewhere."""
+    assert main(["infer", str(corpus), *WORDS, "--covariates", "age"]) == 0
+    assert "agrees with people on all" not in capsys.readouterr().out
+    frame = pd.read_csv(corpus)
+    frame.assign(said=frame["label"].fillna(frame["said"])).to_csv(corpus, index=False)
+    assert main(["infer", str(corpus), *WORDS, "--covariates", "age"]) == 0
+    assert "The model agrees with people on all 200 rows" in capsys.readouterr().out

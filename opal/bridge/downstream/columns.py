@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from opal import spelling
 from opal.bridge.downstream.label_regression import Model, Regression
 from opal.scaling.table import check_columns, check_numbers
 
@@ -26,13 +27,15 @@ def regression_of(
 
     Args:
         frame: one row for each text.
-        human: column of people's labels; empty where there is none.
+        human: column of people's labels; empty where there is none. Spaces around a label are
+            none of it.
         predicted: column of the model's labels, or of its probabilities.
         covariates: numeric columns.
         outcome: column of an outcome, where the label is a covariate.
         model: linear or logistic.
         positive: the label that counts as 1; labels that are 0 and 1 need none.
-        probability: column of the probability that people label a row.
+        probability: column of the probability that people label a row; it may be empty where they
+            did not.
 
     Raises:
         ValueError: a column is not there, or holds what it must not; see :class:`Regression`.
@@ -42,11 +45,14 @@ def regression_of(
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"each column has one role; {twice!r} is named twice. Leave one out.")
-    for name in named[2:]:
+    for name in (*covariates, *((outcome,) if outcome else ())):
         check_numbers(frame, name)
+    said = [_named(frame[name]) for name in (human, predicted)]
+    if probability is not None:
+        check_numbers(frame[said[0].notna()], probability)
     columns = [frame[name].to_numpy(float) for name in covariates]
     return Regression(
-        *_labels(frame[human], frame[predicted], positive),
+        *_labels(*said, None if positive is None else spelling.name(positive)),
         np.column_stack(columns) if columns else np.empty((len(frame), 0)),
         tuple(covariates),
         None if outcome is None else frame[outcome].to_numpy(float),
@@ -99,8 +105,21 @@ def _labels(
             f"{_some(human)}. Spell labels alike, let people label rows of these, or write "
             "people's labels as 0 and 1 where the model gives probabilities."
         )
+    for several in spelling.alike(sorted(known)):
+        raise ValueError(
+            f"each label must have one spelling; people say {' and '.join(map(repr, several))}, "
+            "which look alike. Write them as one."
+        )
     given, said = ((column == positive).to_numpy(float) for column in spelled)
     return np.where(human.notna(), given, np.nan), said
+
+
+def _named(column: pd.Series) -> pd.Series:
+    """Labels without spaces around them; one of nothing but spaces is none."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    names = {each: spelling.name(each) or None for each in column.unique() if isinstance(each, str)}
+    return column.astype(object).map(lambda each: names.get(each, each), na_action="ignore")
 
 
 def _spelled(column: pd.Series) -> pd.Series:
