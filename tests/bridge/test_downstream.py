@@ -451,6 +451,16 @@ def test_probabilities_of_rows_without_a_human_label_may_be_empty() -> None:
         regression_of(frame.assign(p=known), **ROLES, probability="p")
 
 
+def test_a_row_that_outweighs_all_others_is_told() -> None:
+    """One that was drawn with a chance of a millionth is nearly the whole mean."""
+    task = corpus()
+    chance = np.full(len(task.human), 0.3)
+    replace(task, probability=chance)
+    chance[5] = 1e-6
+    with pytest.raises(ValueError, match=r"of 1e-06 to 0\.3 these 120 are worth 1\.0"):
+        replace(task, probability=chance)
+
+
 def test_whole_numbers_are_spelled_as_in_the_file() -> None:
     """Empty cells make 2 a 2.0 in the column of people, and not in that of the model."""
     task = corpus()

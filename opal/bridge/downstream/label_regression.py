@@ -80,6 +80,15 @@ class Regression:
                     f"got {chosen.min():g} to {chosen.max():g}. Give the chance with which each "
                     "row was drawn, or name no such column where all were as likely."
                 )
+            weights = self.weights()
+            alike = weights.sum() ** 2 / (weights**2).sum()  # Kish's effective number of rows
+            if alike < _LEAST_ROWS * terms:
+                raise ValueError(
+                    f"{terms} coefficients need at least {_LEAST_ROWS * terms} rows with a human "
+                    f"label; with probabilities of {chosen.min():g} to {chosen.max():g} these "
+                    f"{labelled} are worth {alike:.1f}. Label more that were unlikely, or correct "
+                    "the probabilities."
+                )
 
     def _check_names_and_labels(self) -> None:
         kept = ("intercept", LABEL, *self.names)
