@@ -47,12 +47,12 @@ def regression_of(
         raise ValueError(f"each column has one role; {twice!r} is named twice. Leave one out.")
     for name in (*covariates, *((outcome,) if outcome else ())):
         check_numbers(frame, name)
-    said = [_named(frame[name]) for name in (human, predicted)]
+    given, said = _named(frame[human]), _named(frame[predicted])
     if probability is not None:
-        check_numbers(frame[said[0].notna()], probability)
+        check_numbers(frame[given.notna()], probability)
     columns = [frame[name].to_numpy(float) for name in covariates]
     return Regression(
-        *_labels(*said, None if positive is None else spelling.name(positive)),
+        *_labels(given, said, None if positive is None else spelling.name(positive)),
         np.column_stack(columns) if columns else np.empty((len(frame), 0)),
         tuple(covariates),
         None if outcome is None else frame[outcome].to_numpy(float),
