@@ -128,6 +128,12 @@ def _sentences(task: Regression, found: pd.DataFrame) -> list[str]:
         f"human labels alone: {each}. λ, how far the classifier is used: {used}."
     )
     said = [first]
+    if (task.human == task.predicted)[task.labelled].all():
+        said.append(
+            f"The classifier agrees with people on all {n} rows. If it was trained on them, or its "
+            "labels there are copies of people's, all intervals but those of people's labels alone "
+            "are wrong: give its labels as they are of rows that it has not seen."
+        )
     said += [
         f"There are no {method} rows, as their equations have no solution: the classifier's "
         "labels go too little with people's, or are parted by the covariates. Report the "

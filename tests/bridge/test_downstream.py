@@ -99,6 +99,40 @@ def test_each_coefficient_has_the_power_of_its_least_variance(role: dict[str, An
     assert np.ptp(powers) > 0.02  # one for all would not do
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_share_of_positives_has_closed_forms(weighted: bool) -> None:
+    """Each mean's influence is its own rows' distance from it, whatever the other mean is."""
+    task = corpus(labelled=40, errors=0.2, model="linear")
+    chance = np.linspace(0.1, 0.4, 400) if weighted else np.full(400, 0.1)
+    none = np.empty((400, 0))
+    task = Regression(task.human, task.predicted, none, (), None, "linear", chance)
+    w = np.where(task.labelled, 1 / chance, 0.0)
+    w *= 400 / w.sum()
+    y, said = np.nan_to_num(task.human), task.predicted
+    own = w * (y - np.mean(w * y))
+    difference = (said - said.mean()) - w * (said - np.mean(w * said))
+    power = -np.sum(own * difference) / np.sum(difference**2)
+    error = np.sqrt(np.mean((own + power * difference) ** 2) / 400 * 40 / 39)
+    found = infer(task).set_index("method").loc[POWERED]
+    assert found["power"] == pytest.approx(power, rel=1e-9)
+    assert found["std_error"] == pytest.approx(error, rel=1e-9)
+    corrected = np.mean(w * y) + power * (said.mean() - np.mean(w * said))
+    assert found["estimate"] == pytest.approx(corrected, rel=1e-9)
+
+
+def test_what_the_model_says_of_all_rows_alike_changes_no_correction() -> None:
+    """A share of positives: half more of all rows moves both means of the model alike."""
+    task = corpus(labelled=80)
+    none = np.empty((len(task.human), 0))
+    for probability in (None, np.linspace(0.1, 0.3, len(task.human))):
+        less = Regression(task.human, 0.5 * task.predicted, none, (), None, "linear", probability)
+        more = replace(less, predicted=less.predicted + 0.5)
+        for column in ("power", "estimate", "std_error"):
+            was, is_now = (by_method(infer(each), column) for each in (less, more))
+            for method in (HUMAN, POWERED, DESIGN):
+                np.testing.assert_allclose(is_now[method], was[method], rtol=1e-9)
+
+
 @pytest.mark.parametrize("errors", [0.05, 0.2, 0.4])
 @pytest.mark.parametrize("role", [{}, {"outcome": True, "model": "linear"}])
 def test_no_interval_is_wider_than_of_human_labels(errors: float, role: dict[str, Any]) -> None:
@@ -323,6 +357,36 @@ def test_a_covariate_that_no_labelled_row_has_is_told() -> None:
         Regression(task.human, task.predicted, rare.astype(float), names)
 
 
+@pytest.mark.parametrize(("rows", "told"), [(1, True), (4, True), (5, False)])
+@pytest.mark.parametrize("what", ["people's labels", "the covariate 'binary'", "the outcome"])
+def test_a_value_that_few_labelled_rows_have_is_told(what: str, rows: int, told: bool) -> None:
+    """The residual of a single row is zero, and its coefficient's interval would be a tenth."""
+    task = corpus(n=2000, labelled=200)
+    rare = np.isin(np.arange(2000), [*range(0, 5 * rows, 5), *range(200, 400)]).astype(float)
+    if what == "people's labels":
+        task = replace(task, model="linear")  # it always has a solution
+        change: dict[str, Any] = {"human": np.where(task.labelled, rare, np.nan)}
+    elif what == "the outcome":
+        change = {"outcome": rare}
+    else:
+        task = corpus(n=2000, labelled=200, outcome=True, model="linear")
+        change = {"covariates": np.column_stack([rare, task.covariates[:, 1]])}
+    if told:
+        with pytest.raises(ValueError, match=f"each value of {what} .* 1 is in {rows} of 200"):
+            replace(task, **change)
+    else:
+        assert infer(replace(task, **change))["std_error"].min() > 0
+
+
+def test_a_covariate_that_one_row_decides_is_told() -> None:
+    task = corpus(outcome=True, model="linear")
+    far = task.covariates.copy()
+    far[3, 1] = 1e6
+    message = "'normal' must vary among several rows .* of 120 one or two .* the farthest with 1e"
+    with pytest.raises(ValueError, match=message):
+        replace(task, covariates=far)
+
+
 def test_labels_that_a_covariate_parts_are_told() -> None:
     task = corpus()
     apart = np.column_stack([np.where(task.labelled, task.human, task.predicted)])
@@ -396,6 +460,48 @@ def test_probabilities_as_small_as_can_be_are_weights() -> None:
     task = corpus()
     tiny = replace(task, probability=np.full(len(task.human), 1e-308))
     np.testing.assert_allclose(tiny.weights(), task.weights())
+
+
+def test_a_label_in_two_spellings_is_told() -> None:
+    """One of them would count as another class."""
+    frame = table()
+    frame["human"] = frame["human"].where(frame.index % 9 > 0, frame["human"].str.capitalize())
+    with pytest.raises(ValueError, match="people say 'No' and 'no', which look alike"):
+        regression_of(frame, **ROLES)
+
+
+def test_spaces_are_no_label() -> None:
+    """Nor part of one: a cell of spaces is as empty as it looks."""
+    frame = table()
+    spaced = frame.assign(human=(frame["human"] + "\u00a0 ").fillna(" "), said=" " + frame["said"])
+    was, is_now = (regression_of(each, **ROLES) for each in (frame, spaced))
+    np.testing.assert_array_equal(is_now.human, was.human)
+    np.testing.assert_array_equal(is_now.predicted, was.predicted)
+    with pytest.raises(ValueError, match="1 of 200 have no 'said'"):
+        regression_of(frame.assign(said=["  ", *frame["said"][1:]]), **ROLES)
+
+
+def test_probabilities_of_rows_without_a_human_label_may_be_empty() -> None:
+    frame = table()
+    known = np.where(frame["human"].notna(), np.linspace(0.2, 0.6, 200), np.nan)
+    found = infer(regression_of(frame.assign(p=known), **ROLES, probability="p"))
+    full = infer(
+        regression_of(frame.assign(p=np.linspace(0.2, 0.6, 200)), **ROLES, probability="p")
+    )
+    pd.testing.assert_frame_equal(found, full)
+    known[3] = np.nan
+    with pytest.raises(ValueError, match="'p'; 1 of 80 rows have none, the first is data row 4"):
+        regression_of(frame.assign(p=known), **ROLES, probability="p")
+
+
+def test_a_row_that_outweighs_all_others_is_told() -> None:
+    """One that was drawn with a chance of a millionth is nearly the whole mean."""
+    task = corpus()
+    chance = np.full(len(task.human), 0.3)
+    replace(task, probability=chance)
+    chance[5] = 1e-6
+    with pytest.raises(ValueError, match=r"of 1e-06 to 0\.3 these 120 are worth 1\.0"):
+        replace(task, probability=chance)
 
 
 def test_whole_numbers_are_spelled_as_in_the_file() -> None:

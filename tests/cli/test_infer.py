@@ -135,3 +135,15 @@ def test_the_guide_runs_as_it_stands(
     exec(compile(code, "infer.md", "exec"), names)
     assert isinstance(task := names["task"], Regression)
     assert task.terms == ("intercept", "age", "female")
+
+
+def test_a_model_that_people_never_contradict_is_suspect(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its labels may be copies of theirs, and then say nothing of its errors elsewhere."""
+    assert main(["infer", str(corpus), *WORDS, "--covariates", "age"]) == 0
+    assert "agrees with people on all" not in capsys.readouterr().out
+    frame = pd.read_csv(corpus)
+    frame.assign(said=frame["label"].fillna(frame["said"])).to_csv(corpus, index=False)
+    assert main(["infer", str(corpus), *WORDS, "--covariates", "age"]) == 0
+    assert "The classifier agrees with people on all 200 rows" in capsys.readouterr().out

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from opal import spelling
 from opal.bridge.downstream.label_regression import Model, Regression
 from opal.scaling.table import check_columns, check_numbers
 
@@ -31,14 +32,16 @@ def regression_of(
 
     Args:
         frame: one row for each text.
-        human: column of people's labels; empty where there is none.
+        human: column of people's labels; empty where there is none. Spaces around a label are
+            none of it.
         predicted: column of the classifier's labels, or of its probabilities of the label that
             counts as 1.
         covariates: numeric columns; a category is one of 0 and 1 for each of its values but one.
         outcome: column of an outcome, where the label is a covariate.
         model: the regression, linear or logistic.
         positive: the label that counts as 1; labels that are 0 and 1 need none.
-        probability: column of the probability that people label a row.
+        probability: column of the probability that people label a row; it may be empty where they
+            did not.
 
     Raises:
         ValueError: a column is not there, or holds what it must not; see :class:`Regression`.
@@ -48,11 +51,16 @@ def regression_of(
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"each column has one role; {twice!r} is named twice. Leave one out.")
-    for name in named[2:]:
-        check_numbers(frame, name, **({"remedy": _CATEGORY} if name in covariates else {}))
+    for name in covariates:
+        check_numbers(frame, name, remedy=_CATEGORY)
+    if outcome is not None:
+        check_numbers(frame, outcome)
+    given, said = _named(frame[human]), _named(frame[predicted])
+    if probability is not None:
+        check_numbers(frame[given.notna()], probability)
     columns = [frame[name].to_numpy(float) for name in covariates]
     return Regression(
-        *_labels(frame[human], frame[predicted], positive),
+        *_labels(given, said, None if positive is None else spelling.name(positive)),
         np.column_stack(columns) if columns else np.empty((len(frame), 0)),
         tuple(covariates),
         None if outcome is None else frame[outcome].to_numpy(float),
@@ -93,6 +101,11 @@ def _labels(
         return given, said
     spelled = [_spelled(column) for column in (human, predicted)]
     known = {*spelled[0][human.notna()]}
+    for several in spelling.alike(sorted(known)):
+        raise ValueError(
+            f"each label must have one spelling; people say {' and '.join(map(repr, several))}, "
+            "which look alike. Write them as one."
+        )
     if positive not in known and (spelled[1] == positive).any():
         raise ValueError(
             f"people must have given both labels; of {int(human.notna().sum())} rows none is "
@@ -117,6 +130,14 @@ def _labels(
             "probabilities, which lie in [0, 1]."
         )
     return given, (spelled[1] == positive).to_numpy(float)
+
+
+def _named(column: pd.Series) -> pd.Series:
+    """Labels without spaces around them; one of nothing but spaces is none."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    names = {each: spelling.name(each) or None for each in column.unique() if isinstance(each, str)}
+    return column.astype(object).map(lambda each: names.get(each, each), na_action="ignore")
 
 
 def _spelled(column: pd.Series) -> pd.Series:

@@ -26,16 +26,23 @@ def _sides(task: Regression, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return rows, labels if task.outcome is None else task.outcome
 
 
-def _of_labels(task: Regression, labels: np.ndarray, weights: np.ndarray) -> Scores:
-    """Scores of each row [N, k] times its weight, and the mean of their derivatives [k, k]."""
+def _of_labels(
+    task: Regression, labels: np.ndarray, weights: np.ndarray, *, centred: bool = False
+) -> Scores:
+    """Scores of each row [N, k] times its weight, and the mean of their derivatives [k, k].
+
+    With ``centred`` the scores are less their mean, which weights that sum to 0 cancel anyway.
+    """
     rows, outcome = _sides(task, labels)
 
     def scores(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         linear = rows @ theta
         mean = special.expit(linear) if task.model == "logistic" else linear
         bend = mean * (1 - mean) if task.model == "logistic" else np.ones_like(mean)
-        residual = weights * (outcome - mean)
-        return residual[:, None] * rows, -(rows * (weights * bend)[:, None]).T @ rows / len(rows)
+        each = (outcome - mean)[:, None] * rows
+        if centred:
+            each -= each.mean(axis=0)
+        return weights[:, None] * each, -(rows * (weights * bend)[:, None]).T @ rows / len(rows)
 
     return scores
 
@@ -44,11 +51,19 @@ def _naive(task: Regression) -> Scores:
     return _of_labels(task, task.predicted, np.ones(len(task.predicted)))
 
 
+def _correction(task: Regression, power: float) -> Scores:
+    """λ(1 − R/π) times the classifier's scores less their mean.
+
+    The weights R/π have mean one exactly, so that the mean adds nothing to the equations, and
+    should not add to their variance.
+    """
+    return _of_labels(task, task.predicted, power * (1 - task.weights()), centred=True)
+
+
 def with_power(task: Regression, power: float) -> Scores:
     """The scores of both kinds of labels, in one row each."""
-    weights = task.weights()
-    own = _of_labels(task, np.where(task.labelled, task.human, 0.0), weights)
-    said = _of_labels(task, task.predicted, power * (1 - weights))
+    own = _of_labels(task, np.where(task.labelled, task.human, 0.0), task.weights())
+    said = _correction(task, power)
 
     def scores(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         (first, slope), (second, more) = own(theta), said(theta)
@@ -125,10 +140,10 @@ def best_powers(
     task: Regression, theta: Float[np.ndarray, " k"], back: Float[np.ndarray, "j k"]
 ) -> Float[np.ndarray, " j"]:
     """The λ in [0, 1] at which each row of ``back @ θ`` has its least variance, near θ."""
-    (own, slope), (model, _) = with_power(task, 0.0)(theta), _naive(task)(theta)
+    (own, slope), (more, _) = with_power(task, 0.0)(theta), _correction(task, 1.0)(theta)
     inverse = back @ np.linalg.inv(slope)
     inverse = inverse / np.abs(inverse).max(axis=1, keepdims=True)  # λ has no unit
-    own = own @ inverse.T
-    more = (model * (1 - task.weights())[:, None]) @ inverse.T
-    own, more = own - own.mean(axis=0), more - more.mean(axis=0)
+    own, more = own @ inverse.T, more @ inverse.T
+    weights = task.weights()[:, None]  # divided by their mean, whose error takes part of each mean
+    own, more = own - weights * own.mean(axis=0), more - weights * more.mean(axis=0)
     return np.asarray(np.clip(-np.sum(own * more, axis=0) / np.sum(more**2, axis=0), 0.0, 1.0))

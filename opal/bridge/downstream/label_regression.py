@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float
 
 Model = Literal["logistic", "linear"]
 LABEL = "label"  # term of the label among the covariates
-_LEAST_ROWS = 5  # labels of people for each coefficient
+_LEAST_ROWS = 5  # labels of people for each coefficient, and for each of two values of a column
+_LEAST_SPREAD = 3  # as many labelled rows at least have the spread of a covariate among them
 _LEAST, _MOST = 1e-100, 1e100  # spread and size of a number, whose square can be told
 _SAME = 1e-12  # spread relative to size, below which a column has one value
 
@@ -29,9 +30,9 @@ class Regression:
         probability: that people label a row [N]; None where all rows were as likely.
 
     Raises:
-        ValueError: no rows without a human label, too few with one or all of them alike, a
-            constant outcome or covariate, a covariate that is named as another coefficient, or a
-            number out of its range.
+        ValueError: no rows without a human label, too few with one or nearly all of them alike, an
+            outcome or covariate that is constant or in which a few labelled rows alone differ, a
+            covariate that is named as another coefficient, or a number out of its range.
     """
 
     human: Float[np.ndarray, " n"]
@@ -64,6 +65,7 @@ class Regression:
                 "more rows, or draw those that people label with a known probability each "
                 "(--probability)."
             )
+        _check_both_values(given, "people's labels")
         if np.ptp(self.predicted) == 0:
             raise ValueError(
                 "the classifier's labels must have two values; all are "
@@ -79,6 +81,15 @@ class Regression:
                     "the probability that people label a row lies in (0, 1] wherever they did; "
                     f"got {chosen.min():g} to {chosen.max():g}. Give the chance with which each "
                     "row was drawn, or name no such column where all were as likely."
+                )
+            weights = self.weights()
+            alike = weights.sum() ** 2 / (weights**2).sum()  # Kish's effective number of rows
+            if alike < _LEAST_ROWS * terms:
+                raise ValueError(
+                    f"{terms} coefficients need at least {_LEAST_ROWS * terms} rows with a human "
+                    f"label; with probabilities of {chosen.min():g} to {chosen.max():g} these "
+                    f"{labelled} are worth {alike:.1f}. Label more that were unlikely, or correct "
+                    "the probabilities."
                 )
 
     def _check_names_and_labels(self) -> None:
@@ -118,6 +129,8 @@ class Regression:
                     f"the covariate {name!r} must vary among rows that people labelled; all "
                     f"{len(own)} have {own[0]:g}. Let people label others, or leave it out."
                 )
+            _check_both_values(own, f"the covariate {name!r}")
+            _check_spread(own, f"the covariate {name!r}")
         if not self.names:
             return
         standard = self.covariates - self.covariates.mean(axis=0)
@@ -144,6 +157,8 @@ class Regression:
                 f"{self.outcome.min():g} to {self.outcome.max():g}. Choose the "
                 "linear model (--model linear)."
             )
+        if self.model == "logistic":
+            _check_both_values(self.outcome[self.labelled], "the outcome")
 
     @property
     def labelled(self) -> Bool[np.ndarray, " n"]:
@@ -177,4 +192,30 @@ def _check_size(column: np.ndarray, what: str) -> None:
         raise ValueError(
             f"{what} must have numbers below {_MOST:g} that differ by more than {_LEAST:g}; got "
             f"{column.min():g} to {column.max():g}. Repair them, or change their unit."
+        )
+
+
+def _check_both_values(labelled: np.ndarray, what: str) -> None:
+    """Refuse a column of two values of which one is in too few labelled rows.
+
+    Their own spread is then hardly known, and intervals miss: that of one row is taken for zero.
+    """
+    values, counts = np.unique(labelled, return_counts=True)
+    if len(values) == 2 and counts.min() < _LEAST_ROWS:
+        raise ValueError(
+            f"each value of {what} must be in at least {_LEAST_ROWS} rows with a human label; "
+            f"{values[counts.argmin()]:g} is in {counts.min()} of {len(labelled)}. Let people "
+            "label more of these, each row with a known probability, or leave the column out."
+        )
+
+
+def _check_spread(labelled: np.ndarray, what: str) -> None:
+    """Refuse a covariate whose spread is nearly all in one or two of the labelled rows."""
+    away = labelled - labelled.mean()
+    share = (away / np.abs(away).max()) ** 2
+    if share.sum() ** 2 < _LEAST_SPREAD * (share**2).sum():
+        raise ValueError(
+            f"{what} must vary among several rows with a human label; of {len(labelled)} one or "
+            f"two hold nearly all of its spread, the farthest with {labelled[share.argmax()]:g}. "
+            "Repair it, take its logarithm, or leave it out."
         )
