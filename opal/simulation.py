@@ -259,13 +259,19 @@ def _anonymous(synthesizer: Synthesizer | None) -> Synthesizer | None:
 
 
 def _is_ours(made: Any) -> bool:
-    """Whether opal made it and all in it."""
-    packages = {__name__.split(".")[0], "builtins", "jax", "jaxlib", "numpy"}
+    """Whether opal made it and all in it, static fields and functions among them.
 
-    def is_foreign(node: Any) -> bool:
-        return type(node).__module__.split(".")[0] not in packages
-
-    return not any(map(is_foreign, jax.tree.leaves(made, is_leaf=is_foreign)))
+    Decoders are not, as Flax holds their parameters: what they compute takes more memory than is
+    counted here, and most of all cores.
+    """
+    package = str(getattr(made, "__module__", type(made).__module__)).split(".")[0]
+    if package not in {__name__.split(".")[0], "builtins", "jax", "jaxlib", "numpy"}:
+        return False
+    if is_dataclass(made):
+        inside = [getattr(made, field.name) for field in fields(made)]
+    else:
+        inside = jax.tree.leaves(made, is_leaf=lambda node: node is not made)
+    return all(_is_ours(each) for each in inside if each is not made)
 
 
 def _calls(

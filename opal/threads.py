@@ -5,10 +5,18 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TypeVar
 
 Value = TypeVar("Value")
 Result = TypeVar("Result")
+# Contexts of JAX, each a thread's own, in which numbers or errors differ.
+_CONTEXTS = (
+    "check_tracer_leaks", "debug_infs", "debug_nans", "default_device", "default_matmul_precision",
+    "disable_jit", "numpy_dtype_promotion", "numpy_rank_promotion", "threefry_partitionable",
+    "transfer_guard_device_to_device", "transfer_guard_device_to_host",
+    "transfer_guard_host_to_device",
+)  # fmt: skip
 
 
 def cores() -> int:
@@ -32,6 +40,8 @@ def each(
 ) -> list[Result]:
     """What a compiled function gives for each of some values, computed in float64.
 
+    Calls are made in the contexts of JAX that the caller has entered, in whatever thread.
+
     Args:
         function: of one value; it must be safe to call from several threads at once, which batched
             LU and QR of XLA are not.
@@ -43,8 +53,14 @@ def each(
     """
     import jax
 
+    there = [name for name in _CONTEXTS if hasattr(jax, name)]  # JAX drops one now and then
+    contexts = [(getattr(jax, name), getattr(jax.config, f"jax_{name}")) for name in there]
+    contexts.append((jax.enable_x64, True))
+
     def call(value: Value) -> Result:
-        with jax.enable_x64(True):  # which is a thread's own
+        with ExitStack() as entered:
+            for context, setting in contexts:
+                entered.enter_context(context(setting))
             found: Result = jax.device_get(function(value))
             return found
 

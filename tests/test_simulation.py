@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from opal import records, simulation, threads
 from opal.draws import as_key, named
 from opal.objective import Design, RowWeights, baselines
-from opal.settings import GaussianMixture, Sample
+from opal.settings import GaussianMixture, Group, Sample
 from opal.simulation import compare, generator_rows, replicate_metrics, simulate, training_rows
 from opal.synthesis import Adasyn, Bias, Duplication, GaussianFit, Oracle, Smote, Synthesizer
 
@@ -339,6 +339,26 @@ def test_calls_at_once_are_as_many_as_are_safe_and_fit(
 ) -> None:
     monkeypatch.setattr(threads, "cores", lambda: 8)
     assert simulation._at_once(SETTING.law, design, 3) == expected
+
+
+class GroupOfUser(Group):
+    """A static field of a law."""
+
+
+@pytest.mark.parametrize(
+    ("made", "ours"),
+    [
+        (SETTING.law, True),
+        (Oracle(SETTING.law, name="far"), True),
+        (replace(SETTING.law, groups=(GroupOfUser("a", 0), GroupOfUser("b", 1))), False),
+        (Oracle(OfUser(SETTING.law)), False),
+        ((np.sin, jnp.sin, len, None, 1.0), True),
+        ((np.sin, lambda x: x), False),
+        ((partial(np.sin),), False),
+    ],
+)
+def test_what_holds_anything_of_a_user_is_not_opal_s_own(made: Any, ours: bool) -> None:
+    assert simulation._is_ours(made) == ours
 
 
 def test_squares_that_a_correction_subtracts_are_told_where_none_are_least() -> None:

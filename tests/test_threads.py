@@ -22,6 +22,20 @@ def test_results_come_in_order_and_in_float64(at_once: int) -> None:
     np.testing.assert_array_equal(found, np.arange(20.0) + 0.1)
 
 
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_contexts_of_the_caller_are_those_of_the_calls(at_once: int) -> None:
+    root = jax.jit(jnp.sqrt)
+    with jax.debug_nans(True), pytest.raises(FloatingPointError):
+        threads.each(root, -np.arange(9.0), at_once)
+    draws = jax.jit(lambda seed: jax.random.uniform(jax.random.key(seed), 3))
+    found = []
+    for partitionable in (False, True):
+        with jax.threefry_partitionable(partitionable):
+            found.append(np.array(threads.each(draws, range(6), at_once)))
+            np.testing.assert_array_equal(found[-1][5], threads.each(draws, [5], 1)[0])
+    assert (found[0] != found[1]).all()
+
+
 @pytest.mark.timeout(60)
 def test_so_many_run_at_once_and_no_more() -> None:
     both, lock = Barrier(2), Lock()
