@@ -18,6 +18,7 @@ from opal.bridge.downstream import (
     LABEL,
     NAIVE,
     POWERED,
+    Model,
     Regression,
     agreement,
     infer,
@@ -86,7 +87,7 @@ def test_a_model_that_guesses_is_left_out() -> None:
 
 @pytest.mark.parametrize("role", [{}, {"outcome": True, "model": "linear"}])
 def test_each_coefficient_has_the_power_of_its_least_variance(role: dict[str, Any]) -> None:
-    """Of its own variance on a grid, at the coefficients of people's labels."""
+    """Of its own variance on a grid, at the coefficients of human labels."""
     task = corpus(n=2000, labelled=500, errors=0.15, **role)
     found = infer(task)
     theta = by_method(found)[HUMAN]
@@ -307,7 +308,7 @@ def test_probabilities_stand_beside_words_and_codes_do_not() -> None:
         ({"human": None}, {}, "people must have labelled some rows; 'human' is empty in all 200"),
         ({"human": None}, {"positive": None}, "'human' is empty in all 200. Let them label rows"),
         ({"human": [None] * 195 + ["yes"] * 5}, {}, "at least 10 rows with a human label; got 5"),
-        ({"human": [None] * 100 + ["yes"] * 100}, {}, "people's labels must have two values"),
+        ({"human": [None] * 100 + ["yes"] * 100}, {}, "human labels must have two values"),
         ({"said": "yes"}, {}, "the classifier's labels must have two values"),
         ({"said": ["maybe"] * 200}, {}, "the classifier says 'maybe', which no person does"),
         ({"said": [None] + ["yes"] * 199}, {}, "the classifier must label every row; 1 of 200"),
@@ -358,21 +359,33 @@ def test_a_covariate_that_no_labelled_row_has_is_told() -> None:
 
 
 @pytest.mark.parametrize(("rows", "told"), [(1, True), (4, True), (5, False)])
-@pytest.mark.parametrize("what", ["people's labels", "the covariate 'binary'", "the outcome"])
-def test_a_value_that_few_labelled_rows_have_is_told(what: str, rows: int, told: bool) -> None:
+@pytest.mark.parametrize(
+    ("what", "model"),
+    [
+        ("the human labels", "linear"),  # which always has a solution
+        ("the covariate 'binary'", "linear"),
+        ("the outcome", "linear"),
+        ("the outcome", "logistic"),
+    ],
+)
+def test_a_value_that_few_labelled_rows_have_is_told(
+    what: str, model: Model, rows: int, told: bool
+) -> None:
     """The residual of a single row is zero, and its coefficient's interval would be a tenth."""
-    task = corpus(n=2000, labelled=200)
+    task = corpus(n=2000, labelled=200, model=model)
     rare = np.isin(np.arange(2000), [*range(0, 5 * rows, 5), *range(200, 400)]).astype(float)
-    if what == "people's labels":
-        task = replace(task, model="linear")  # it always has a solution
+    remedy = r"label more of these, each row with a known probability \(--probability\)"
+    if what == "the human labels":
         change: dict[str, Any] = {"human": np.where(task.labelled, rare, np.nan)}
     elif what == "the outcome":
         change = {"outcome": rare}
     else:
-        task = corpus(n=2000, labelled=200, outcome=True, model="linear")
+        task = corpus(n=2000, labelled=200, outcome=True, model=model)
         change = {"covariates": np.column_stack([rare, task.covariates[:, 1]])}
+        remedy += ", or leave the column out"
     if told:
-        with pytest.raises(ValueError, match=f"each value of {what} .* 1 is in {rows} of 200"):
+        message = f"each value of {what} .* 1 is in {rows} of 200.*{remedy}\\.$"
+        with pytest.raises(ValueError, match=message):
             replace(task, **change)
     else:
         assert infer(replace(task, **change))["std_error"].min() > 0
@@ -432,8 +445,8 @@ def test_units_of_columns_change_only_those_of_coefficients(
     [
         ({"names": ("intercept", "normal")}, "Rename the column 'intercept'"),
         ({"names": ("normal", "normal")}, "Rename the column 'normal'"),
-        ({"human": np.inf}, "people's labels are 0 and 1, and not a number .* got inf"),
-        ({"human": 2.0}, "people's labels are 0 and 1, and not a number .* got 2"),
+        ({"human": np.inf}, "human labels are 0 and 1, and not a number .* got inf"),
+        ({"human": 2.0}, "human labels are 0 and 1, and not a number .* got 2"),
         (
             {"predicted": 1.2},
             "the classifier's labels are 0 and 1, or probabilities; got 1.2 in row 1",

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 Model = Literal["logistic", "linear"]
 LABEL = "label"  # term of the label among the covariates
-_LEAST_ROWS = 5  # labels of people for each coefficient, and for each of two values of a column
+_LEAST_ROWS = 5  # human labels for each coefficient, and for each of two values of a column
 _LEAST_SPREAD = 3  # as many labelled rows at least have the spread of a covariate among them
 _LEAST, _MOST = 1e-100, 1e100  # spread and size of a number, whose square can be told
 _SAME = 1e-12  # spread relative to size, below which a column has one value
@@ -21,7 +21,7 @@ class Regression:
     """What is regressed on what.
 
     Attributes:
-        human: labels of people [N], 0 or 1; not a number where there is none.
+        human: human labels [N], 0 or 1; not a number where there is none.
         predicted: labels of the classifier [N], or its probabilities of a one.
         covariates: [N, k], without an intercept and without the label.
         names: of the covariates [k].
@@ -61,16 +61,16 @@ class Regression:
         given = self.human[self.labelled]
         if np.ptp(given) == 0:
             raise ValueError(
-                f"people's labels must have two values; all {labelled} are {given[0]:g}. Label "
+                f"human labels must have two values; all {labelled} are {given[0]:g}. Label "
                 "more rows, or draw those that people label with a known probability each "
                 "(--probability)."
             )
-        _check_both_values(given, "people's labels")
+        _check_both_values(given, "the human labels")
         if np.ptp(self.predicted) == 0:
             raise ValueError(
                 "the classifier's labels must have two values; all are "
                 f"{self.predicted[0]:g}. Such a classifier knows nothing: regress on the "
-                "labels of people alone."
+                "human labels alone."
             )
         self._check_covariates()
         self._check_outcome()
@@ -83,13 +83,13 @@ class Regression:
                     "row was drawn, or name no such column where all were as likely."
                 )
             weights = self.weights()
-            alike = weights.sum() ** 2 / (weights**2).sum()  # Kish's effective number of rows
-            if alike < _LEAST_ROWS * terms:
+            effective = weights.sum() ** 2 / (weights**2).sum()  # Kish
+            if effective < _LEAST_ROWS * terms:
                 raise ValueError(
                     f"{terms} coefficients need at least {_LEAST_ROWS * terms} rows with a human "
                     f"label; with probabilities of {chosen.min():g} to {chosen.max():g} these "
-                    f"{labelled} are worth {alike:.1f}. Label more that were unlikely, or correct "
-                    "the probabilities."
+                    f"{labelled} are worth {effective:.1f}. Label more that were unlikely, or "
+                    "correct the probabilities."
                 )
 
     def _check_names_and_labels(self) -> None:
@@ -105,7 +105,7 @@ class Regression:
         if not np.isin(given, (0, 1)).all():
             wrong = given[~np.isin(given, (0, 1))][0]
             raise ValueError(
-                f"people's labels are 0 and 1, and not a number where there is none; got {wrong:g}."
+                f"human labels are 0 and 1, and not a number where there is none; got {wrong:g}."
                 " Repair it, or leave it empty."
             )
         outside = ~((self.predicted >= 0) & (self.predicted <= 1))
@@ -129,7 +129,7 @@ class Regression:
                     f"the covariate {name!r} must vary among rows that people labelled; all "
                     f"{len(own)} have {own[0]:g}. Let people label others, or leave it out."
                 )
-            _check_both_values(own, f"the covariate {name!r}")
+            _check_both_values(own, f"the covariate {name!r}", ", or leave the column out")
             _check_spread(own, f"the covariate {name!r}")
         if not self.names:
             return
@@ -157,8 +157,7 @@ class Regression:
                 f"{self.outcome.min():g} to {self.outcome.max():g}. Choose the "
                 "linear model (--model linear)."
             )
-        if self.model == "logistic":
-            _check_both_values(self.outcome[self.labelled], "the outcome")
+        _check_both_values(self.outcome[self.labelled], "the outcome")
 
     @property
     def labelled(self) -> Bool[np.ndarray, " n"]:
@@ -195,7 +194,7 @@ def _check_size(column: np.ndarray, what: str) -> None:
         )
 
 
-def _check_both_values(labelled: np.ndarray, what: str) -> None:
+def _check_both_values(labelled: np.ndarray, what: str, instead: str = "") -> None:
     """Refuse a column of two values of which one is in too few labelled rows.
 
     Their own spread is then hardly known, and intervals miss: that of one row is taken for zero.
@@ -205,7 +204,7 @@ def _check_both_values(labelled: np.ndarray, what: str) -> None:
         raise ValueError(
             f"each value of {what} must be in at least {_LEAST_ROWS} rows with a human label; "
             f"{values[counts.argmin()]:g} is in {counts.min()} of {len(labelled)}. Let people "
-            "label more of these, each row with a known probability, or leave the column out."
+            f"label more of these, each row with a known probability (--probability){instead}."
         )
 
 
