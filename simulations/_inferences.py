@@ -63,7 +63,7 @@ class FilledTexts(DrawnBlock):
 
 @dataclass(frozen=True)
 class SplitLabels(DrawnBlock):
-    """Draws of labels of people, some of which are trained on."""
+    """Draws of human labels, some of which are trained on."""
 
     n_rows: int
     budget: int
@@ -159,7 +159,7 @@ def split(config: SplitLabels, rng: np.random.Generator) -> Iterator[Inferred]:
         kept = np.arange(n) if last else np.setdiff1d(np.arange(n), every[: training.n_real])
         case = _budgeted(training.arm, training.writer, training.n_real, config.budget)
         asked = [(NAIVE if last else POWERED, kept, case)]
-        if position == 0 and 0.0 in config.shares:  # all labels of people, whatever it says
+        if position == 0 and 0.0 in config.shares:  # all human labels, whatever it says
             asked.append((HUMAN, np.arange(n), _budgeted("none", "none", 0, config.budget)))
         for method, kept, case in asked:
             rows = texts.CorpusRows(*(part[kept] for part in replicate.corpus))

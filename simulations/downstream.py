@@ -33,7 +33,7 @@ COVERED = (0.93, 0.97)
 
 @dataclass(frozen=True)
 class Config:
-    """Rows, labels of people, and error rates of the classifier."""
+    """Rows, human labels, and error rates of the classifier."""
 
     n_rows: int = 2000
     """Rows of a corpus, all of which the classifier labels."""

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 GRAMMAR, BUDGET = "grammar", "grammar, budget"
 CORPORA = (GRAMMAR, "sentiment", "hate-speech")
 COVERED = (0.93, 0.97)
-_LEAST_HUMAN = 20  # labels of people that a regression with four coefficients needs
+_LEAST_HUMAN = 20  # human labels that a regression with four coefficients needs
 
 
 @dataclass(frozen=True)
 class Config:
-    """Texts, labels of people, and how often all of it is drawn."""
+    """Texts, human labels, and how often all of it is drawn."""
 
     corpora: tuple[str, ...] = (GRAMMAR,)
     """grammar, sentiment, hate-speech."""
@@ -50,7 +50,7 @@ class Config:
     n_known: int = 250
     """Texts of each class and attribute, by which the error rates of each classifier are known."""
     budget: int = 300
-    """Labels of people that are both trained on and corrected by; 0 leaves this part out."""
+    """Human labels, some to train on and the rest to correct by; 0 leaves this part out."""
     n_budget_rows: int = 2000
     """Texts of a corpus of the budget."""
     shares: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -184,7 +184,7 @@ def of_filled(config: FilledTexts) -> pd.DataFrame:
 
 
 def of_split(config: SplitLabels) -> pd.DataFrame:
-    """Means over draws of inferences where labels of people are trained on, or corrected by."""
+    """Means over draws of inferences where human labels are trained on, or corrected by."""
     from ._inferences import split
 
     return _records(config, split, BUDGET)

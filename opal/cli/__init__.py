@@ -30,7 +30,7 @@ SUMMARIES = {
     "plan": "How many synthetic samples to buy, and whether to buy any, from a pilot's table.",
     "tabular": "Generate, evaluate and audit synthetic rows of real tables; parse GPT-4's text.",
     "report": "One page of a folder of results, for people who will not run anything.",
-    "infer": "Regressions on labels of a model, corrected by the labels of people.",
+    "infer": "Regressions on a classifier's labels, corrected by human ones.",
     "text": "Texts that a language model writes for small classes: make them, judge them.",
 }
 _INTERRUPTED = 128  # as shells do: the number of the signal is added

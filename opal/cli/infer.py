@@ -1,4 +1,4 @@
-"""``opal infer``: a regression on labels of a classifier, corrected by those of people."""
+"""``opal infer``: a regression on labels of a classifier, corrected by human ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Infer:
     """Coefficients of a regression on a classifier's labels, and intervals that cover.
 
     TABLE has one row for each text that the classifier was not trained on: its label in every row,
-    that of people in some, drawn at random. The label is the outcome, or with --outcome one of the
+    a human label in some, drawn at random. The label is the outcome, or with --outcome one of the
     covariates. docs/infer.md says more.
 
     Example:
@@ -34,9 +34,9 @@ class Infer:
     table: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TABLE")]
     """CSV or Parquet file."""
     human: str
-    """Column of the labels of people, empty where there is none."""
+    """Column of the human labels, empty where there is none."""
     predicted: str
-    """Column of the labels of the classifier, or of its probabilities of the positive label."""
+    """Column of the classifier's labels, or of its probabilities of the positive label."""
     covariates: tuple[str, ...] = ()
     """Numeric columns that are regressed on; a category is a column of 0 and 1 for each of its
     values but one."""
@@ -55,7 +55,7 @@ class Infer:
 
 
 def main(args: Sequence[str]) -> int:
-    """Print coefficients by people's labels, by the classifier's, and by both."""
+    """Print coefficients by human labels, by the classifier's, and by both."""
     from opal import progress
     from opal.bridge.downstream import agreement, infer, regression_of
     from opal.reading import read_table
@@ -131,12 +131,12 @@ def _sentences(task: Regression, found: pd.DataFrame) -> list[str]:
     if (task.human == task.predicted)[task.labelled].all():
         said.append(
             f"The classifier agrees with people on all {n} rows. If it was trained on them, or its "
-            "labels there are copies of people's, all intervals but those of people's labels alone "
+            "labels there are copies of theirs, all intervals but those of human labels alone "
             "are wrong: give its labels as they are of rows that it has not seen."
         )
     said += [
         f"There are no {method} rows, as their equations have no solution: the classifier's "
-        "labels go too little with people's, or are parted by the covariates. Report the "
+        "labels go too little with human ones, or are parted by the covariates. Report the "
         "prediction-powered rows."
         for method in (NAIVE, DESIGN)
         if method not in by

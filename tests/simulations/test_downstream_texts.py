@@ -179,7 +179,7 @@ def mirrored() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("mirrored")
 def test_published_corpora_are_finite() -> None:
-    """The mean of people's labels alone is the truth, whoever they label."""
+    """The mean of human labels alone is the truth, whoever they label."""
     from simulations._labelled_corpora import FiniteCorpus
 
     sizes: dict[str, Any] = {

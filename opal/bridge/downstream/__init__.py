@@ -1,4 +1,4 @@
-r"""Regressions on labels of a classifier, corrected by those that people gave to some of the rows.
+r"""Regressions on labels of a classifier, corrected by human labels of some of the rows.
 
 A classifier labels all N rows of a corpus, people label n of them, drawn at random. The
 coefficients solve the mean of scores ``m(θ; label)``, of a linear or logistic regression in which
@@ -9,7 +9,7 @@ the label is the outcome or one of the covariates:
     \Big] = 0 ,
 
 R_i saying whether people labelled row i, and π_i how probable that was. Whatever the classifier
-says, the mean is that of ``m(θ; y)``. With λ = 0 only labels of people count; λ = 1 is design-based
+says, the mean is that of ``m(θ; y)``. With λ = 0 only human labels count; λ = 1 is design-based
 supervised learning (arXiv 2306.04746), and the λ of a coefficient's least variance is PPI++ (arXiv
 2311.01453), whose own λ is this one times (N − n)/N. docs/infer.md has the rest.
 """

@@ -32,7 +32,7 @@ def regression_of(
 
     Args:
         frame: one row for each text.
-        human: column of people's labels; empty where there is none. Spaces around a label are
+        human: column of the human labels; empty where there is none. Spaces around a label are
             none of it.
         predicted: column of the classifier's labels, or of its probabilities of the label that
             counts as 1.
@@ -72,7 +72,7 @@ def regression_of(
 def _labels(
     human: pd.Series, predicted: pd.Series, positive: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of people and of the classifier as numbers [N] each."""
+    """Human labels and the classifier's as numbers [N] each."""
     if predicted.isna().any():
         raise ValueError(
             f"the classifier must label every row; {int(predicted.isna().sum())} of "

@@ -94,7 +94,7 @@ def solution(
     if not solved or not np.linalg.cond(slope) < _SINGULAR or _parted(task, method, found):
         raise ValueError(
             f"the equations of the method {method!r} have no solution here: labels that a line "
-            "separates, covariates that say the same, or too few labels of people. Label more "
+            "separates, covariates that say the same, or too few human labels. Label more "
             "rows, or leave covariates out."
         )
     return np.asarray(found)

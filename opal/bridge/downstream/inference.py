@@ -45,12 +45,12 @@ def infer(
     level: float = 0.95,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """Coefficients by people's labels alone, by the classifier's, and by both.
+    """Coefficients by human labels alone, by the classifier's, and by both.
 
-    Standard errors are those of the sandwich, with ``n/(n − k)`` for n labels of people and k
+    Standard errors are those of the sandwich, with ``n/(n − k)`` for n human labels and k
     coefficients, and intervals are Student's. The naive rows take the classifier's labels for true.
     Each prediction-powered coefficient has the λ of its own least variance near the coefficients of
-    people's labels, so that its interval depends on no other's units; and λ = 0 where the equations
+    human labels, so that its interval depends on no other's units; and λ = 0 where the equations
     have no solution at this λ or its standard error is no smaller there.
 
     Args:
@@ -64,7 +64,7 @@ def infer(
         none where their equations have no solution.
 
     Raises:
-        ValueError: level outside (0, 1), or labels of people alone give no solution.
+        ValueError: level outside (0, 1), or human labels alone give no solution.
     """
     validate_number(level, "level is a confidence in (0, 1), as 0.95", least=1e-9, most=1 - 1e-9)
     terms, n = len(task.terms), int(task.labelled.sum())
