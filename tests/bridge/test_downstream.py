@@ -22,6 +22,7 @@ from opal.bridge.downstream import (
     Regression,
     agreement,
     infer,
+    label_regression,
     regression_of,
 )
 from opal.bridge.downstream.equations import with_power
@@ -181,6 +182,56 @@ def test_corrected_intervals_cover_and_naive_ones_do_not() -> None:
     for method in (HUMAN, POWERED, DESIGN):
         assert np.all(np.abs(shares[method] - 0.95) < 3.5 * np.sqrt(0.95 * 0.05 / 400)), method
     assert shares[NAIVE].min() < 0.5
+
+
+@pytest.mark.slow
+def test_few_rows_of_a_value_leave_intervals_too_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the guide says, and so fewer than five are refused."""
+    monkeypatch.setattr(label_regression, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(label_regression, "_LEAST_SPREAD", 0)
+    n, labelled, truth = 1000, 80, -0.4
+    covered = {}
+    for rarer in (1, 3, 10):
+        inside = []
+        for key in range(250):
+            rng = np.random.default_rng(key)
+            rare = (rng.uniform(size=n) < rarer / labelled).astype(float)
+            rare[:labelled] = np.arange(labelled) < rarer
+            label = (rng.uniform(size=n) < 0.4).astype(float)
+            said = np.where(rng.uniform(size=n) < 0.1, 1 - label, label)
+            outcome = 0.3 + 0.7 * label + truth * rare + rng.normal(size=n)
+            human = np.where(np.arange(n) < labelled, label, np.nan)
+            found = infer(Regression(human, said, rare[:, None], ("rare",), outcome, "linear"))
+            row = found[(found["method"] == HUMAN) & (found["term"] == "rare")].iloc[0]
+            inside.append(row["lower"] <= truth <= row["upper"])
+        covered[rarer] = np.mean(inside)
+    assert covered[1] < 0.5
+    assert covered[3] < 0.87
+    assert covered[10] > 0.87
+
+
+@pytest.mark.slow
+def test_rows_far_away_leave_corrected_intervals_too_narrow() -> None:
+    """So the guide says: a classifier's errors are largest where hardly any row is labelled."""
+    n, truth = 2000, 0.15
+    inside: dict[str, list[bool]] = {HUMAN: [], POWERED: []}
+    for key in range(400):
+        rng = np.random.default_rng(key)
+        far = np.exp(1.2 * rng.normal(size=n))
+        label = (rng.uniform(size=n) < expit(truth * far)).astype(float)
+        said = np.where(rng.uniform(size=n) < np.where(label == 1, 0.2, 0.1), 1 - label, label)
+        human = np.where(np.arange(n) < 100, label, np.nan)
+        try:
+            found = infer(Regression(human, said, far[:, None], ("far",)))
+        except ValueError:
+            continue  # a spread that one or two rows hold is refused
+        for method, part in found[found["term"] == "far"].groupby("method"):
+            if method in inside:
+                row = part.iloc[0]
+                inside[str(method)].append(bool(row["lower"] <= truth <= row["upper"]))
+    assert len(inside[HUMAN]) > 200
+    assert np.mean(inside[HUMAN]) > 0.91
+    assert np.mean(inside[POWERED]) < 0.9
 
 
 def test_theory_of_the_naive_coefficients() -> None:
