@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -25,6 +26,9 @@ def cores() -> int:
     All that it may use by its affinity and by the limits of its container, or as many as
     ``LOKY_MAX_CPU_COUNT`` allows; one in a worker process, which has others beside it, and with an
     accelerator, which takes calls in turn.
+
+    Raises:
+        ValueError: ``LOKY_MAX_CPU_COUNT`` is no whole number.
     """
     import jax
 
@@ -32,7 +36,13 @@ def cores() -> int:
         return 1
     from joblib import cpu_count
 
-    return int(cpu_count())
+    try:
+        return int(cpu_count())
+    except ValueError as error:
+        raise ValueError(
+            "LOKY_MAX_CPU_COUNT is a whole number of cores; got "
+            f"{os.environ.get('LOKY_MAX_CPU_COUNT')!r}. Correct this variable, or unset it."
+        ) from error
 
 
 def each(
@@ -67,4 +77,8 @@ def each(
     if at_once == 1:
         return [call(value) for value in values]
     with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(call, values))
+        try:
+            return list(pool.map(call, values))
+        except BaseException:  # an interrupt while calls are handed out leaves them all waiting
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

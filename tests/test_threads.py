@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from threading import Barrier, Lock
 
@@ -27,7 +29,7 @@ def test_contexts_of_the_caller_are_those_of_the_calls(at_once: int) -> None:
     root = jax.jit(jnp.sqrt)
     with jax.debug_nans(True), pytest.raises(FloatingPointError):
         threads.each(root, -np.arange(9.0), at_once)
-    draws = jax.jit(lambda seed: jax.random.uniform(jax.random.key(seed), 3))
+    draws = jax.jit(lambda seed: jax.random.uniform(jax.random.key(seed), (3,)))
     found = []
     for partitionable in (False, True):
         with jax.threefry_partitionable(partitionable):
@@ -67,10 +69,29 @@ def test_an_error_ends_the_calls_that_wait() -> None:
     assert len(began) < 10_000
 
 
+def test_an_interrupt_while_calls_are_handed_out_ends_them() -> None:
+    began = []
+
+    def interrupted() -> Iterator[float]:
+        yield from [0.01] * 1000
+        raise KeyboardInterrupt
+
+    def call(seconds: float) -> None:
+        began.append(seconds)
+        time.sleep(seconds)
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.each(call, interrupted(), 2)
+    assert len(began) < 1000
+
+
 def test_a_user_can_say_how_many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert threads.cores() >= 1
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     assert threads.cores() == 1
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "half")
+    with pytest.raises(ValueError, match=r"LOKY_MAX_CPU_COUNT is a whole number .* got 'half'"):
+        threads.cores()
 
 
 def test_a_worker_process_has_one_core() -> None:
