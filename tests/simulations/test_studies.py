@@ -79,6 +79,7 @@ SLOW = (
 )
 
 
+@pytest.mark.timeout(900)  # some minutes, where a machine is slow and shared
 @pytest.mark.parametrize(
     "study", [pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k for k in HERE]
 )
