@@ -32,11 +32,12 @@ import tyro
 from threadpoolctl import threadpool_limits
 
 from benchmarks._peer import Peer, fastest, time_of
-from opal import risk, simulation
+from opal import chunks, risk, simulation
 from opal.draws import as_key, replicate_keys
 from opal.estimators import fit_logistic
 from opal.objective import Design, RowWeights
 from opal.settings.gaussian_mixture import GaussianMixture
+from opal.training_rows import training_rows
 
 
 class Size(NamedTuple):
@@ -159,11 +160,11 @@ def _fits(size: Size, peer: Peer) -> tuple[Callable[[], object], Callable[[], ob
     rng = np.random.default_rng(0)
     x = np.stack([peer.draw(peer.labels, rng) for _ in range(size.n_opal)])
     y, weights = jax.device_put(peer.labels), jax.device_put(peer.weights / size.n)
-    chunk = simulation.default_chunk_size(size.d, size.design, size.n_opal)
+    chunk = chunks.default_size(size.design.n_rows, size.d, size.n_opal)
 
     @jax.jit
     def fit(x: jax.Array) -> jax.Array:
-        return simulation.map_in_chunks(lambda rows: fit_logistic(rows, y, weights).theta, x, chunk)
+        return chunks.map_in_chunks(lambda rows: fit_logistic(rows, y, weights).theta, x, chunk)
 
     on_device = jax.device_put(x)
     return (
@@ -176,12 +177,12 @@ def _shares(size: Size, seconds: float) -> dict[str, float]:
     """Shares of the time of a replicate in turn; drawing and risk are timed alone."""
     law, design = size.setting.law, size.design
     weights = RowWeights(*(np.asarray(w) for w in design.row_weights()))
-    chunk = simulation.default_chunk_size(size.d, design, size.n_opal)
+    chunk = chunks.default_size(design.n_rows, size.d, size.n_opal)
 
     def draw(index: jax.Array) -> jax.Array:
         key = replicate_keys(as_key(0), index[None])[0]
         none = (design.n_oversampled, (0, 0))
-        rows, w = simulation.training_rows(law, None, weights, design.counts, none, key=key)
+        rows, w = training_rows(law, None, weights, design.counts, none, key=key)
         return rows.x.sum() + w.sum()
 
     def metrics(theta: jax.Array) -> dict[str, jax.Array]:
@@ -189,7 +190,7 @@ def _shares(size: Size, seconds: float) -> dict[str, float]:
         return {name: v for name, v in values.items() if name != "calibration_error"}
 
     def alone(function: Callable[..., Any], over: np.ndarray) -> float:
-        mapped = jax.jit(lambda values: simulation.map_in_chunks(function, values, chunk))
+        mapped = jax.jit(lambda values: chunks.map_in_chunks(function, values, chunk))
         work = partial(lambda values: jax.block_until_ready(mapped(values)), jax.device_put(over))
         work()
         return min(time_of(work) for _ in range(5)) / len(over) / seconds

@@ -10,28 +10,25 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
-from opal import memory, risk, threads
+from opal import chunks, memory, risk, threads
 from opal.arrays import AnyArray
-from opal.draws import as_key, named, replicate_keys
+from opal.chunks import map_in_chunks
+from opal.draws import as_key, replicate_keys
 from opal.estimators import fit_logistic, fit_ridge, move_to_balance
 from opal.losses import Loss
 from opal.objective import Design, PoweredWeights, PredictionPowered, RowWeights, require_setting
-from opal.settings.groups import Sample, joined, validate_count, validate_counts
+from opal.settings.groups import Sample, validate_count, validate_counts
 from opal.settings.law import TrueLaw, require_pytree
 from opal.settings.setting import Setting
 from opal.synthesis.synthesizer import Synthesizer
+from opal.training_rows import Fitted, powered_rows, training_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
 AnyDesign = Design | PredictionPowered
-Fitted = tuple[tuple[int, ...], tuple[int, ...]]  # rows that a generator saw, and shared ones
-_CACHE_BYTES = 4e6  # replicates of a chunk should stay in a core's cache
-_ACCELERATOR_BYTES = 2e9
-_CALL_BYTES = 3e7  # of a call, whose rows are all made first: little enough that memory is reused
-_CALLS_BYTES = 1e9  # of all calls at once, but for one
 
 
 def simulate(
@@ -159,9 +156,10 @@ def replicate_metrics(
         law, key = setting.law, as_key(key)
         if isinstance(design, Design):
             _check_seeds(law, design)
-        chunk = chunk_size or default_chunk_size(law.dim, design, n_replicates)
+        shape = (design.n_rows, law.dim)
+        chunk = chunk_size or chunks.default_size(*shape, n_replicates)
         at_once = _at_once(law, design, chunk)
-        calls = _calls(law.dim, design, n_replicates, chunk, at_once)
+        calls = chunks.of_replicates(*shape, n_replicates, chunk, at_once)
         rules = threads.each(partial(_fitted, law, design, key), calls, at_once)
         theta, separated = (
             np.concatenate(part)[:n_replicates] for part in zip(*rules, strict=True)
@@ -175,7 +173,7 @@ def replicate_metrics(
                 loss=design.loss,
                 calibration=calibration,
             ),
-            _in_chunks(theta, risk.rules_at_once(law, design.loss), at_once),
+            chunks.of_rules(theta, risk.rules_at_once(law, design.loss), at_once),
             at_once,
         )
         metrics = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
@@ -214,25 +212,15 @@ def _fitted(
     return _fits(rows, each, np.float64(ridge), np.array(balanced), **options)
 
 
-def _at_once(law: TrueLaw, design: AnyDesign, chunk: int) -> int:
-    """Calls to run at once: one on each core, as far as memory goes.
+def _at_once(law: TrueLaw, design: AnyDesign, chunk_size: int) -> int:
+    """Calls to run at the same time.
 
     What a user wrote is called alone: XLA's batched LU and QR, which opal leaves alone, can wait
     for each other for ever.
     """
     if not _is_ours((law, getattr(design, "synthesizer", None))):
         return 1
-    fit_memory = _CALLS_BYTES // max(_CALL_BYTES, chunk * _bytes_each(law.dim, design))
-    return int(max(1, min(threads.cores(), fit_memory)))
-
-
-def _in_chunks(theta: np.ndarray, chunk: int, n_parts: int) -> list[np.ndarray]:
-    """Rules [R, p] in equal parts [n_chunks, chunk, p]; the first ones again at the end."""
-    chunk = min(chunk, len(theta))
-    n_chunks = -(-len(theta) // chunk)
-    n_parts = min(n_parts, n_chunks)
-    n_chunks = -(-n_chunks // n_parts) * n_parts
-    return np.split(np.resize(theta, (n_chunks, chunk, theta.shape[-1])), n_parts)
+    return chunks.calls_at_once(design.n_rows, law.dim, chunk_size)
 
 
 def _check_seeds(law: TrueLaw, design: Design) -> None:
@@ -274,30 +262,6 @@ def _is_ours(made: Any) -> bool:
     return all(_is_ours(each) for each in inside if each is not made)
 
 
-def _calls(
-    dim: int, design: AnyDesign, n_replicates: int, chunk: int, at_once: int
-) -> list[np.ndarray]:
-    """Replicate indices [n_chunks, chunk] of equal calls, so that one compilation serves all."""
-    most = max(1, int(_CALL_BYTES / (chunk * _bytes_each(dim, design))))
-    n_chunks = -(-n_replicates // chunk)
-    rounds = -(-n_chunks // (most * at_once))
-    per_call = -(-n_chunks // min(rounds * at_once, n_chunks))
-    n_calls = -(-n_chunks // per_call)
-    indices = np.arange(n_calls * per_call * chunk)
-    return list(indices.reshape(n_calls, per_call, chunk))
-
-
-def default_chunk_size(dim: int, design: AnyDesign, n_replicates: int) -> int:
-    """Replicates whose rows fit the cache; a function of shapes and backend only."""
-    budget = _CACHE_BYTES if jax.default_backend() == "cpu" else _ACCELERATOR_BYTES
-    return int(np.clip(budget // _bytes_each(dim, design), 1, n_replicates))
-
-
-def _bytes_each(dim: int, design: AnyDesign) -> int:
-    """What the rows of a replicate and the work on them take, about."""
-    return 20 * design.n_rows * (dim + 1)
-
-
 def _require_memory(dim: int, design: AnyDesign, n_replicates: int) -> None:
     """Check that a replicate's rows, and the rules of all, can be held."""
     powered = isinstance(design, PredictionPowered)
@@ -315,14 +279,6 @@ def _require_memory(dim: int, design: AnyDesign, n_replicates: int) -> None:
         f"{n_replicates:.3g} replicates of {dim + 1} parameters",
         "Lower n_replicates",
     )
-
-
-def map_in_chunks(function: Callable[[Any], Any], values: Any, chunk_size: int) -> Any:
-    """``function`` of each of ``values`` [R, …], a chunk at a time; R is a multiple of the chunk.
-
-    One at a time is not a batch of one: XLA multiplies such a batch twice as slowly.
-    """
-    return jax.lax.map(function, values, batch_size=chunk_size if chunk_size > 1 else None)
 
 
 @partial(jax.jit, static_argnames=("loss",))
@@ -343,27 +299,12 @@ def _rows(
     n_augmented: int,
     fitted: Fitted | None = None,
 ) -> tuple[tuple[Array, Array], Array]:
-    """Features [c, r, d, n], labels and weights [c, r, n] of replicates ``indices`` [c, r].
-
-    Each feature runs along memory: it is drawn so, and read so by the fit.
-    """
+    """What :func:`_in_each` gives, of a design."""
     sizes = (n_oversampled, (n_augmented,) * len(counts))
-
-    def replicate(key: Key[Array, ""]) -> tuple[tuple[Array, Array], Array]:
-        rows, each = training_rows(law, synthesizer, weights, counts, sizes, fitted, key=key)
-        return (rows.x.T, rows.y), each
-
-    keys = replicate_keys(key, jnp.ravel(indices))
-    found = map_in_chunks(replicate, keys, indices.shape[1])
-    return jax.tree.map(lambda leaf: leaf.reshape(*indices.shape, *leaf.shape[1:]), found)
-
-
-def _said(
-    rows: Sample, confusion: Float[AnyArray, "g k"], *, key: Key[Array, ""]
-) -> Int[Array, " n"]:
-    """What a model says of each row."""
-    second = jnp.asarray(confusion)[rows.group, 1]
-    return (jax.random.uniform(key, second.shape) < second).astype(rows.y.dtype)
+    return _in_each(
+        lambda key: training_rows(law, synthesizer, weights, counts, sizes, fitted, key=key),
+        *(key, indices),
+    )
 
 
 @partial(jax.jit, static_argnames=("counts", "n_unlabelled"))
@@ -377,20 +318,26 @@ def _powered_rows(
     counts: tuple[int, ...],
     n_unlabelled: tuple[int, ...],
 ) -> tuple[tuple[Array, Array], Array]:
-    """Rows and weights of prediction-powered training, as those of :func:`_rows`."""
+    """What :func:`_in_each` gives, of prediction-powered training."""
+    return _in_each(
+        lambda key: powered_rows(law, confusion, weights, counts, n_unlabelled, key=key),
+        *(key, indices),
+    )
+
+
+def _in_each(
+    rows_of: Callable[[Key[Array, ""]], tuple[Sample, Array]],
+    key: Key[Array, ""],
+    indices: AnyArray,
+) -> tuple[tuple[Array, Array], Array]:
+    """Features [c, r, d, n], labels and weights [c, r, n] of replicates ``indices`` [c, r].
+
+    Each feature runs along memory: it is drawn so, and read so by the fit.
+    """
 
     def replicate(key: Key[Array, ""]) -> tuple[tuple[Array, Array], Array]:
-        real = law.sample(counts, key=named(key, "real"))
-        others = law.sample(n_unlabelled, key=named(key, "unlabelled"))
-        first = _said(real, confusion, key=named(key, "labels"))
-        second = _said(others, confusion, key=named(key, "unlabelled labels"))
-        each: list[Array] = [
-            jnp.asarray(weights.real)[real.group],
-            jnp.asarray(weights.rectifying)[real.group] * jnp.asarray(weights.labels)[first],
-            jnp.asarray(weights.unlabelled) * jnp.asarray(weights.labels)[second],
-        ]
-        x, y = [real.x, real.x, others.x], [real.y, first, second]
-        return (jnp.concatenate(x).T, jnp.concatenate(y)), jnp.concatenate(each)
+        rows, each = rows_of(key)
+        return (rows.x.T, rows.y), each
 
     keys = replicate_keys(key, jnp.ravel(indices))
     found = map_in_chunks(replicate, keys, indices.shape[1])
@@ -440,66 +387,6 @@ def _metrics(
     flat = theta.reshape(-1, theta.shape[-1])
     found: dict[str, Array] = map_in_chunks(replicate, flat, theta.shape[1])
     return found
-
-
-def training_rows(
-    law: TrueLaw,
-    synthesizer: Synthesizer | None,
-    weights: RowWeights,
-    counts: tuple[int, ...],
-    sizes: tuple[tuple[int, ...], tuple[int, ...]],
-    fitted: Fitted | None = None,
-    *,
-    key: Key[Array, ""],
-) -> tuple[Sample, Float[Array, " n"]]:
-    """Real, oversampled and augmented rows of one replicate, and the weight of each row.
-
-    Args:
-        law: the truth.
-        synthesizer: who makes synthetic rows, if anyone does.
-        weights: per kind and group.
-        counts: real rows of each group.
-        sizes: oversampled and augmented rows of each group.
-        fitted: rows of each group that the synthesizer is fitted to, and how many of them are real
-            rows of the sample; None for all real rows and no others.
-        key: of the replicate; its stream ``"real"`` makes the real rows in every arm, and
-            ``"generator"`` those that only the generator sees.
-
-    Returns:
-        Rows [n, d] in the order real, oversampled, augmented (each group after group), and their
-        weights [n], of sum one.
-    """
-    parts = [law.sample(counts, key=named(key, "real"))]
-    kinds = [weights.real]
-    if synthesizer is not None and (any(sizes[0]) or any(sizes[1])):
-        seeds = generator_rows(law, parts[0], fitted, key=key)
-        synthetic = synthesizer.fit(seeds, law.groups, key=named(key, "fit"))
-        parts.append(synthetic.sample(sizes[0], key=named(key, "oversample")))
-        parts.append(synthetic.sample(sizes[1], key=named(key, "augment")))
-        kinds += [weights.oversampled, weights.augmented]
-    row_weights = [jnp.asarray(w)[part.group] for part, w in zip(parts, kinds, strict=True)]
-    x, y = jnp.concatenate([p.x for p in parts]), jnp.concatenate([p.y for p in parts])
-    return Sample(x, y, (len(x),)), jnp.concatenate(row_weights)
-
-
-def generator_rows(
-    law: TrueLaw, real: Sample, fitted: Fitted | None, *, key: Key[Array, ""]
-) -> Sample:
-    """Rows that a synthesizer is fitted to: the first real ones of each group, then its own.
-
-    Args:
-        law: the truth.
-        real: training rows; not fewer of any group than are shared.
-        fitted: rows of each group and how many of them are shared; None for all real rows.
-        key: of the replicate; its stream ``"generator"`` makes the rows that are not shared, of
-            which more extend fewer.
-    """
-    counts, shared = fitted or (real.counts, real.counts)
-    if counts == shared == real.counts:
-        return real
-    unseen = tuple(n - k for n, k in zip(counts, shared, strict=True))
-    own = law.sample(unseen, key=named(key, "generator"))
-    return joined(real.within((0,) * len(shared), shared), own)
 
 
 def fit(

@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, Key
 from opal import losses
 from opal.draws import as_key, replicate_keys
 from opal.objective import Design, RowWeights
-from opal.simulation import replicate_metrics, training_rows
+from opal.simulation import replicate_metrics
 from opal.theory import seeds
 from opal.theory.estimator import expand, threshold_shift
+from opal.training_rows import training_rows
 
 from ._rows import EXCESS
 

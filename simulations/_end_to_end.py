@@ -12,13 +12,14 @@ from jaxtyping import Array, Float, Key
 
 from opal import losses
 from opal.arrays import AnyArray
+from opal.chunks import map_in_chunks
 from opal.draws import as_key, named, replicate_keys
 from opal.objective import Design
 from opal.settings import TokenSetting
 from opal.settings.finite import FiniteLaw
 from opal.settings.groups import Sample
 from opal.settings.tokens import Alphabet
-from opal.simulation import fit, map_in_chunks
+from opal.simulation import fit
 from opal.synthesis.transformer.model import Decoder
 from opal.theory.end_to_end import excess_of_seeds
 
@@ -75,9 +76,9 @@ def trained_excess(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Excess balanced risk of whole replicates, each with a generator's law of its own.
 
-    They train on the rows of :func:`opal.simulation.training_rows` under the same key; ``made`` is
-    the law of their synthetic rows [R, G, d, K], whatever the design's synthesizer is. Designs of
-    at ``most`` so many real rows of each group [G] share a compilation. Returned are the excess,
+    They train on the rows of :func:`opal.training_rows.training_rows` under the same key; ``made``
+    is the law of their synthetic rows [R, G, d, K], whatever the design's synthesizer is. Designs
+    of at ``most`` so many real rows of each group [G] share a compilation. Returned are the excess,
     exact given the rule, and whether the rows were separable [R].
     """
     sizes = (most, (max(most),) * len(most), (design.n_augmented,) * len(most))

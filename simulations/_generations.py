@@ -11,14 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from opal.chunks import map_in_chunks
 from opal.draws import as_key, named, replicate_keys
 from opal.objective import Design
 from opal.settings.finite import FiniteLaw
 from opal.settings.gaussian import GaussianLaw
 from opal.settings.groups import Group, Sample
 from opal.settings.law import Law
-from opal.simulation import Fitted, fit, generator_rows, map_in_chunks
+from opal.simulation import fit
 from opal.synthesis.generations import Generations
+from opal.training_rows import Fitted, generator_rows
 
 _AT_ONCE, _FITTED_AT_ONCE = 256, 16
 Metrics = dict[str, Float[Array, ""]]

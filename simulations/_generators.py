@@ -14,13 +14,13 @@ from jaxtyping import Array, Key
 
 from opal.draws import as_key, named, replicate_keys
 from opal.settings.finite import FiniteLaw
-from opal.simulation import Fitted, generator_rows
 from opal.synthesis.transformer.cached import trained
 from opal.synthesis.transformer.model import Decoder, ModelConfig
 from opal.synthesis.transformer.sample import law_of
 from opal.synthesis.transformer.streams import TokenStream, divergence
 from opal.synthesis.transformer.train import TrainConfig
 from opal.theory.generator import bayes
+from opal.training_rows import Fitted, generator_rows
 
 from ._rows import BAYES, TRANSFORMER
 
@@ -101,7 +101,7 @@ def first_rows(
 ) -> Subjects:
     """The first rows that a generator sees of each group of each replicate, as subjects [R · G].
 
-    They are those of :func:`opal.simulation.training_rows` under the same key: of each group as
+    They are those of :func:`opal.training_rows.training_rows` under the same key: of each group as
     many real rows as are ``shared``, or all if None, then the generator's own.
     """
     most = (length,) * len(law.groups)

@@ -19,9 +19,9 @@ ROOT = Path(__file__).parents[1]
 # Rank of each room on the path of the data (DESIGN, section 2). Rooms of equal rank are strangers.
 # Mathematics and files; they know no room.
 TOOLS = (
-    "arrays", "checks", "columns", "compiled", "delimited", "draws", "files", "interrupts",
-    "losses", "memory", "names", "newton", "progress", "reading", "redaction", "signatures",
-    "spelling", "threads", "validation",
+    "arrays", "checks", "chunks", "columns", "compiled", "delimited", "draws", "files",
+    "interrupts", "losses", "memory", "names", "newton", "progress", "reading", "redaction",
+    "signatures", "spelling", "threads", "validation",
 )  # fmt: skip
 RANKS = {
     **dict.fromkeys(TOOLS, 0),
@@ -35,6 +35,7 @@ RANKS = {
     "runner": 7,
     "executors": 7,
     "simulation": 7,
+    "training_rows": 6,
     "regression": 7,
     "theory": 7,
     "scaling": 7,

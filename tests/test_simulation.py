@@ -16,12 +16,13 @@ import pytest
 from scipy import integrate, stats
 from sklearn.linear_model import LogisticRegression
 
-from opal import records, simulation, threads
+from opal import chunks, records, simulation, threads
 from opal.draws import as_key, named
 from opal.objective import Design, RowWeights, baselines
 from opal.settings import GaussianMixture, Group, Sample
-from opal.simulation import compare, generator_rows, replicate_metrics, simulate, training_rows
+from opal.simulation import compare, replicate_metrics, simulate
 from opal.synthesis import Adasyn, Bias, Duplication, GaussianFit, Oracle, Smote, Synthesizer
+from opal.training_rows import generator_rows, training_rows
 
 SETTING = GaussianMixture(
     [[-0.6, 0.0], [0.6, 0.4]], [[[1.0, 0.3], [0.3, 1.0]], [[0.5, 0.0], [0.0, 1.5]]]
@@ -271,7 +272,7 @@ def test_simulations_in_two_threads_do_not_wait_for_each_other() -> None:
 
 @pytest.mark.parametrize("design", [DESIGN, DESIGN.with_(loss="squared", ridge=0.1)])
 def test_cores_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch, design: Design) -> None:
-    monkeypatch.setattr(simulation, "_CALL_BYTES", 1e5)
+    monkeypatch.setattr(chunks, "_CALL_BYTES", 1e5)
     asked: list[tuple[int, bool]] = []
     each = threads.each
 

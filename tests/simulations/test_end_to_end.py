@@ -14,10 +14,11 @@ from opal.checks import agrees, misses
 from opal.draws import as_key, named, replicate_keys
 from opal.objective import Design, RowWeights
 from opal.settings import Alphabet, TokenSetting
-from opal.simulation import fit, generator_rows, training_rows
+from opal.simulation import fit
 from opal.synthesis import Oracle
 from opal.synthesis.transformer.generator import TokenGenerator
 from opal.synthesis.transformer.model import Decoder, ModelConfig
+from opal.training_rows import generator_rows, training_rows
 from simulations import end_to_end as study
 from simulations._end_to_end import after_seeds, trained_excess
 from simulations._generators import SeededLaws

@@ -17,8 +17,9 @@ from opal.draws import as_key, named, replicate_keys
 from opal.newton import minimise
 from opal.objective import Design
 from opal.settings import Alphabet, FiniteLaw, Group, Sample, TokenSetting
-from opal.simulation import Fitted, generator_rows, replicate_metrics
+from opal.simulation import replicate_metrics
 from opal.theory.end_to_end import ExcessGivenSeeds, draw_seeds, excess_of_seeds, first_order
+from opal.training_rows import Fitted, generator_rows
 
 D, R, REPLICATES = 12, 2, 600
 ALPHABET = Alphabet.random(D, R, eta=0.7, key=3)
