@@ -76,7 +76,7 @@ PRESETS = {
         budget=120, n_budget_rows=300, shares=(0.0, 0.5, 1.0), n_replicates=12, block=12,
     ),
     "quick": Config(n_originals=(50, 200), added=(500,)),
-    "full": Config(corpora=CORPORA, n_replicates=2000, classifiers=20),
+    "full": Config(corpora=CORPORA),
 }  # fmt: skip
 
 
