@@ -86,17 +86,22 @@ def pilot(path: Path) -> None:
 
 def texts(folder: Path) -> None:
     """A person's own texts with a class ``rare``, and a language model's."""
-    corpus = load_corpus("grammar")
+    known = load_corpus("grammar")
     renamed = {"complaint": "rare", "praise": "common"}
     few = {"rare": 90, "common": 270}
-    asked = [corpus.base, corpus.human]  # a model was shown the first of them
+    asked = [known.base, known.human]  # a model was shown the first of them
     for frame, sizes, name in (
         (pd.concat(asked), few, "mine.csv"),
-        (corpus.synthetic["faithful"], dict.fromkeys(few, 500), "samples.jsonl"),
+        (known.synthetic["faithful"], dict.fromkeys(few, 500), "samples.jsonl"),
     ):
         named = frame.assign(label=frame["label"].map(renamed)).drop(columns="attribute")
         chosen = [named[named["label"] == label][:n] for label, n in sizes.items()]
         write_texts(pd.concat(chosen), folder / name)
+
+
+def corpus(path: Path) -> None:
+    """Texts without labels."""
+    load_corpus("grammar").test[["text"]][:500].to_csv(path, index=False)
 
 
 def results(folder: Path) -> None:
@@ -119,6 +124,7 @@ def prepare(command: str, folder: Path) -> None:
     made: Mapping[str, Callable[[], None]] = {
         "pilot.csv": lambda: pilot(folder / "pilot.csv"),
         "mine.csv": lambda: texts(folder),
+        "text label corpus.csv": lambda: corpus(folder / "corpus.csv"),
         "runs.csv": lambda: (surface if "params" in command else curve)(folder / "runs.csv"),
         "report results": lambda: results(folder / "results"),
     }

@@ -12,6 +12,9 @@ import tyro
 from opal.cli import output
 from opal.cli.parsing import parse
 
+TRAINED_ON = "trained_on"
+"""The column by which `opal text label` tells which texts a rule has seen."""
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,9 +26,9 @@ if TYPE_CHECKING:
 class Infer:
     """Coefficients of a regression on a classifier's labels, and intervals that cover.
 
-    TABLE has one row for each text that the classifier was not trained on: its label in every row,
-    a human label in some, drawn at random. The label is the outcome, or with --outcome one of the
-    covariates. docs/infer.md says more.
+    TABLE has one row for each text that the classifier was not trained on (--trained-on leaves out
+    others): its label in every row, a human label in some, drawn at random. The label is the
+    outcome, or with --outcome one of the covariates. docs/infer.md says more.
 
     Example:
         opal infer corpus.csv --human label --predicted said --covariates age female --positive yes
@@ -48,6 +51,9 @@ class Infer:
     """The label that counts as 1; labels that are 0 and 1 need none."""
     probability: str | None = None
     """Column of the probability that people label a row, where it differs between rows."""
+    trained_on: str | None = None
+    """Column that is 1 where the classifier was trained on the row, and 0 elsewhere, as `opal text
+    label` writes it; the former are left out."""
     level: float = 0.95
     """Confidence of the intervals."""
     json: bool = False
@@ -61,8 +67,9 @@ def main(args: Sequence[str]) -> int:
     from opal.reading import read_table
 
     command = parse(Infer, args, prog="opal infer")
+    table = read_table(command.table)
     task = regression_of(
-        read_table(command.table),
+        table,
         human=command.human,
         predicted=command.predicted,
         covariates=command.covariates,
@@ -70,6 +77,7 @@ def main(args: Sequence[str]) -> int:
         model=command.model,
         positive=command.positive,
         probability=command.probability,
+        trained_on=command.trained_on,
     )
     with progress.bar("solving equations", quiet=command.json) as shown:
         found = infer(task, level=command.level, progress=shown.update)
@@ -77,14 +85,15 @@ def main(args: Sequence[str]) -> int:
     if command.json:
         coefficients, said = (t.to_dict("records") for t in (found, agreed))
         counts = {"rows": len(task.human), "human": int(task.labelled.sum())}
+        counts |= {"trained_on": len(table) - len(task.human)}
         output.print_json({**counts, "coefficients": coefficients, "agreement": said})
     else:
-        output.print_blocks(_blocks(task, found, agreed, command))
+        output.print_blocks(_blocks(task, found, agreed, command, table))
     return 0
 
 
 def _blocks(
-    task: Regression, found: pd.DataFrame, agreed: pd.DataFrame, command: Infer
+    task: Regression, found: pd.DataFrame, agreed: pd.DataFrame, command: Infer, table: pd.DataFrame
 ) -> list[Block]:
     """The tables, and what they say."""
     from opal.bridge.render import Paragraph, Table
@@ -97,6 +106,8 @@ def _blocks(
         f"{task.model} regression of {what}{scale}, {100 * command.level:.10g}% intervals: "
         f"{len(task.human):,} rows, {int(task.labelled.sum()):,} labelled by people"
     )
+    if left_out := len(table) - len(task.human):
+        title += f"; {left_out:,} that were trained on are left out"
     one = f": 1 is {command.positive!r}" if command.positive is not None else ""
     if command.probability is not None:
         one += ("," if one else ":") + " rates are those of the corpus"
@@ -108,7 +119,21 @@ def _blocks(
             f"rows that both have labelled{one}",
         ),
         *(Paragraph(sentence) for sentence in _sentences(task, found)),
+        *(Paragraph(sentence) for sentence in _kept_in(table, command.trained_on)),
     ]
+
+
+def _kept_in(table: pd.DataFrame, trained_on: str | None) -> list[str]:
+    """What is said where a table tells that its rows were trained on, and nobody asked."""
+    if trained_on is not None or TRAINED_ON not in table:
+        return []
+    n = int((table[TRAINED_ON] == 1).sum())
+    said = (
+        f"{n:,} rows have 1 in the column {TRAINED_ON!r}. If the classifier was trained on them, "
+        "all intervals but those of human labels alone are wrong: leave them out by --trained-on "
+        f"{TRAINED_ON}."
+    )
+    return [said] if n else []
 
 
 def _sentences(task: Regression, found: pd.DataFrame) -> list[str]:

@@ -23,8 +23,15 @@ def main(args: Sequence[str]) -> int:
     from opal.bridge.text.commands.evaluate import Evaluate
     from opal.bridge.text.commands.generate import Generate
     from opal.bridge.text.commands.impute import Impute
+    from opal.bridge.text.commands.label import Label
 
-    commands = {"evaluate": Evaluate, "generate": Generate, "audit": Audit, "impute": Impute}
+    commands = {
+        "evaluate": Evaluate,
+        "generate": Generate,
+        "audit": Audit,
+        "impute": Impute,
+        "label": Label,
+    }
     command = choose(commands, args or ("evaluate",), prog="opal text", description=DESCRIPTION)
     result = command.run()
     if command.json:

@@ -100,6 +100,35 @@ def test_the_confidence_is_printed_as_given(
     assert "99.9% intervals" in capsys.readouterr().out
 
 
+def test_rows_that_were_trained_on_are_left_out_where_they_are_named(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = pd.read_csv(corpus)
+    learnt = whole.assign(trained_on=(np.arange(len(whole)) < 50).astype(int))
+    learnt.to_csv(corpus, index=False)
+    words = ["infer", str(corpus), *WORDS, "--covariates", "age"]
+    assert main([*words, "--trained-on", "trained_on", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [found[name] for name in ("rows", "human", "trained_on")] == [950, 150, 50]
+    whole[50:].to_csv(corpus, index=False)
+    assert main([*words, "--json"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert (found["coefficients"], alone["trained_on"]) == (alone["coefficients"], 0)
+    learnt.to_csv(corpus, index=False)
+    assert main([*words, "--trained-on", "trained_on"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "50 that were trained on are left out" in said
+    assert "rows have 1" not in said
+    assert main(words) == 0
+    assert "50 rows have 1 in the column 'trained_on'" in capsys.readouterr().out
+    for values, message in ((2, "0 or 1"), (1, "is 1 in all"), ("no", "numbers")):
+        learnt.assign(trained_on=values).to_csv(corpus, index=False)
+        assert main([*words, "--trained-on", "trained_on"]) == 2
+        assert message in capsys.readouterr().err
+    assert main([*words, "--trained-on", "trainedon"]) == 2
+    assert "trained_on" in capsys.readouterr().err
+
+
 def test_the_guide_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,12 +153,12 @@ def test_the_guide_runs_as_it_stands(
         for kind, block in blocks
         if kind == "sh"
         for line in block.splitlines()
-        if line.startswith("opal infer ")
+        if line.startswith(("opal infer ", "opal text label "))
     ]
-    assert len(commands) == 2
+    assert [command.split()[1] for command in commands] == ["infer", "infer", "text", "infer"]
     for command in commands:
         assert main(shlex.split(command)[1:]) == 0
-    assert "500 rows, 200 labelled by people" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("500 rows, 200 labelled by people") == 3
     (code,) = [block for kind, block in blocks if kind == "python"]
     names: dict[str, object] = {}
     exec(compile(code, "infer.md", "exec"), names)

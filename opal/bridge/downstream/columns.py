@@ -27,6 +27,7 @@ def regression_of(
     model: Model = "logistic",
     positive: str | None = None,
     probability: str | None = None,
+    trained_on: str | None = None,
 ) -> Regression:
     """A regression from the columns of a table.
 
@@ -42,11 +43,13 @@ def regression_of(
         positive: the label that counts as 1; labels that are 0 and 1 need none.
         probability: column of the probability that people label a row; it may be empty where they
             did not.
+        trained_on: column that is 1 where the classifier was trained on the row, and 0 elsewhere;
+            the former are left out.
 
     Raises:
         ValueError: a column is not there, or holds what it must not; see :class:`Regression`.
     """
-    named = [human, predicted, *covariates, *(c for c in (outcome, probability) if c)]
+    named = [human, predicted, *covariates, *(c for c in (outcome, probability, trained_on) if c)]
     check_columns(frame, named, remedy=" Name columns of the table, several apart by spaces.")
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice is not None:
@@ -55,6 +58,8 @@ def regression_of(
         check_numbers(frame, name, remedy=_CATEGORY)
     if outcome is not None:
         check_numbers(frame, outcome)
+    if trained_on is not None:
+        frame = _not_trained_on(frame, trained_on)
     given, said = _named(frame[human]), _named(frame[predicted])
     if probability is not None:
         check_numbers(frame[given.notna()], probability)
@@ -67,6 +72,23 @@ def regression_of(
         model,
         None if probability is None else frame[probability].to_numpy(float),
     )
+
+
+def _not_trained_on(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The rows that the classifier was not trained on."""
+    check_numbers(frame, column)
+    if not frame[column].isin((0, 1)).all():
+        raise ValueError(
+            "a row is trained on (1) or not (0); got "
+            f"{_some(frame[column][~frame[column].isin((0, 1))])} in {column!r}. Write 0 or 1."
+        )
+    left = frame[frame[column] == 0]
+    if left.empty:
+        raise ValueError(
+            f"rows must be left that the classifier was not trained on; {column!r} is 1 in all "
+            f"{len(frame)}. Label other texts."
+        )
+    return left
 
 
 def _labels(

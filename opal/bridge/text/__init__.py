@@ -10,6 +10,7 @@ generate_texts      a model writes texts of the small classes (:class:`Generated
 audit_texts         copies, leaks, sameness, shifts, wrong labels (:class:`AuditReport`)
 evaluate_texts      learning curves, worth and plan (:class:`Evaluation`)
 impute_texts        a small class filled up, by cross-validation (:class:`Imputation`)
+label_texts         labels of a corpus, by the rule of an arm (:class:`Labelled`)
 =================== =============================================================================
 
 Results have ``table()``, ``to_html()``, and ``plot()`` where there is a picture. Importing this is
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from opal.bridge.text.curves.report import Evaluation, evaluate_texts
     from opal.bridge.text.generation import Generated, generate_texts
     from opal.bridge.text.impute.report import Imputation, impute_texts
+    from opal.bridge.text.labelling import Labelled, label_texts
     from opal.bridge.text.published import load_corpus
     from opal.bridge.text.reading import Columns, read_texts, write_texts
 
@@ -42,6 +44,7 @@ _HOMES = {
     "opal.bridge.text.curves.report": ("Evaluation", "evaluate_texts"),
     "opal.bridge.text.generation": ("Generated", "generate_texts"),
     "opal.bridge.text.impute.report": ("Imputation", "impute_texts"),
+    "opal.bridge.text.labelling": ("Labelled", "label_texts"),
     "opal.bridge.text.published": ("load_corpus",),
     "opal.bridge.text.reading": ("Columns", "read_texts", "write_texts"),
 }
@@ -54,12 +57,14 @@ __all__ = [
     "Evaluation",
     "Generated",
     "Imputation",
+    "Labelled",
     "TextCorpus",
     "audit_texts",
     "corpus_of",
     "evaluate_texts",
     "generate_texts",
     "impute_texts",
+    "label_texts",
     "leaks",
     "load_corpus",
     "read_texts",

@@ -64,7 +64,7 @@ def text_table(
     if len(set(lengths.values())) > 1:
         raise ValueError(f"every text needs each of its columns once; got lengths {lengths}.")
     frame = pd.DataFrame({"source": [source] * len(text), **columns})
-    _require_strings(frame, "text", "give a text for every row, or drop the rows without")
+    require_strings(frame, "text", "give a text for every row, or drop the rows without")
     frame.insert(0, "id", [identity(each) for each in frame["text"]])
     rest = [ATTRIBUTE] if attribute is not None else []
     return validate_texts(frame[[*COLUMNS, *rest]])
@@ -83,11 +83,11 @@ def validate_texts(frame: pd.DataFrame) -> pd.DataFrame:
             f"a table of texts needs the columns {', '.join(COLUMNS)}; missing: "
             f"{', '.join(missing)}. Build it with opal.bridge.text.text_table."
         )
-    _require_strings(frame, "text", "give a text for every row, or drop the rows without")
-    _require_strings(frame, "label", "label every text, or drop the rows without a label")
-    _require_strings(frame, "source", "name the model, or write 'human'")
+    require_strings(frame, "text", "give a text for every row, or drop the rows without")
+    require_strings(frame, "label", "label every text, or drop the rows without a label")
+    require_strings(frame, "source", "name the model, or write 'human'")
     if ATTRIBUTE in frame:
-        _require_strings(frame, ATTRIBUTE, "give an attribute for every text, or leave it out")
+        require_strings(frame, ATTRIBUTE, "give an attribute for every text, or leave it out")
     for name in ("label", "source", *([ATTRIBUTE] if ATTRIBUTE in frame else [])):
         _require_one_spelling(name, frame)
     wrong = [i != identity(text) for i, text in zip(frame["id"], frame["text"], strict=True)]
@@ -243,10 +243,9 @@ def corpus_of(
     """
     from opal.draws import as_key, named, on_host
 
-    tables = [each for each in (frame, test) if each is not None]
-    for table in tables:
-        validate_texts(table.drop(columns=ATTRIBUTE, errors="ignore"))  # some have none
-    _require_one_spelling(ATTRIBUTE, *(each for each in tables if ATTRIBUTE in each))
+    frame, test = _of_texts(frame), None if test is None else _of_texts(test)
+    tables = [each for each in (frame, test) if each is not None and ATTRIBUTE in each]
+    _require_one_spelling(ATTRIBUTE, *tables)
     human = frame[frame["source"] == HUMAN]
     rest = frame[frame["source"] != HUMAN]
     rng = on_host(named(as_key(key), "own texts"))
@@ -271,6 +270,32 @@ def corpus_of(
     labels = labels_of(base, more, test, *synthetic.values())
     found = TextCorpus(name, labels, base, more, test, synthetic)
     return replace(found, notes=(*notes, *_notes(found)))
+
+
+def training_corpus(frame: pd.DataFrame, *, name: str = "own") -> TextCorpus:
+    """A corpus of which all human texts are trained on, and none is tested on.
+
+    Args:
+        frame: texts of humans, and of generators if there are any, as for :func:`corpus_of`.
+        name: of the corpus.
+
+    Raises:
+        ValueError: the rules of :func:`validate_texts`, a class with fewer than two different human
+            texts, or a synthetic text of a class that people lack.
+    """
+    frame = _of_texts(frame)
+    is_human = frame["source"] == HUMAN
+    base, rest = (part.reset_index(drop=True) for part in (frame[is_human], frame[~is_human]))
+    _require(base, base[:0], rest)
+    synthetic = {str(each): part.reset_index(drop=True) for each, part in rest.groupby("source")}
+    return TextCorpus(name, labels_of(base), base, base[:0], base[:0], synthetic)
+
+
+def _of_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table that follows the rules; an attribute that some of its texts lack is none."""
+    if ATTRIBUTE in frame and frame[ATTRIBUTE].isna().any():
+        frame = frame.drop(columns=ATTRIBUTE)
+    return validate_texts(frame)
 
 
 def _notes(corpus: TextCorpus) -> Iterator[str]:
@@ -409,7 +434,12 @@ def _require_one_spelling(name: str, *frames: pd.DataFrame) -> None:
         )
 
 
-def _require_strings(frame: pd.DataFrame, name: str, remedy: str) -> None:
+def require_strings(frame: pd.DataFrame, name: str, remedy: str) -> None:
+    """Check that no cell of a column is empty, or no string.
+
+    Raises:
+        ValueError: some are; says in which rows, and the ``remedy``.
+    """
     values = frame[name]
     wrong = np.array([not isinstance(value, str) or _is_empty(value) for value in values], bool)
     if wrong.any():

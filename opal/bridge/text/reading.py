@@ -21,7 +21,14 @@ import pandas as pd
 
 from opal import names, spelling
 from opal.bridge.prompts.common import identity
-from opal.bridge.text.corpus import ATTRIBUTE, COLUMNS, HUMAN, text_table, validate_texts
+from opal.bridge.text.corpus import (
+    ATTRIBUTE,
+    COLUMNS,
+    HUMAN,
+    require_strings,
+    text_table,
+    validate_texts,
+)
 from opal.files import write_atomically, write_text
 from opal.reading import KINDS, cell, read_strings
 
@@ -205,6 +212,29 @@ def read_files(
     _same_attributes(frames, columns.attribute)
     held_out = None if test is None else frames[test]
     return pd.concat([frames[path] for path in (file, *synthetic)], ignore_index=True), held_out
+
+
+def texts_of(table: pd.DataFrame, where: str | Path, column: str | None = None) -> list[str]:
+    """The texts of a table of strings that need no labels, one for each row.
+
+    Args:
+        table: as :func:`opal.reading.read_strings` gives it.
+        where: its path or name, for errors.
+        column: of the texts, or several with commas between, as in :class:`Columns`; a guess if
+            None.
+
+    Raises:
+        ValueError: there is no such column, or a row without a text.
+    """
+    there = list(table.columns)
+    chosen = _guess("text", there, str(where)) if column is None else spelling.name(column)
+    names.check("column", _parts("text", chosen, there), there)
+    texts = pd.DataFrame({"text": _joined(table, _parts("text", chosen, there))}, dtype=object)
+    try:
+        require_strings(texts, "text", "give a text for every row, or drop the rows without")
+    except ValueError as error:
+        raise ValueError(f"{where} (text in column {chosen!r}): {error}") from error
+    return texts["text"].tolist()
 
 
 def write_texts(frame: pd.DataFrame, path: Path) -> None:

@@ -27,7 +27,7 @@ synthetic_corrected the same, and the share λ of the weight of all added texts 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,15 +112,25 @@ def split_data(
     names.check("source", chosen, sources(corpus))
     key = as_key(seed)
     base = _drawn(corpus.base, share, named(key, "base"))
-    added = {}
-    for name in chosen or sources(corpus):
-        pool = corpus.human if name == HUMAN else corpus.synthetic[name]
-        added[name] = _in_turns(pool[usable(pool, base["id"])], named(key, f"order {name}"))
     test = corpus.test
+    if test.empty:
+        raise ValueError("an evaluation needs texts to test on; the corpus has none. Add some.")
     if len(test) > most_test:
         rows = on_host(named(as_key(0), "test")).choice(len(test), most_test, replace=False)
         test = test.iloc[np.sort(rows)]
-    return _stacked(corpus, base, added, test)
+    return _stacked(corpus, base, _added(corpus, base, chosen or sources(corpus), key), test)
+
+
+def training_data(corpus: TextCorpus, seed: int, *, chosen: Collection[str] = ()) -> SplitData:
+    """All base texts, and those of ``chosen`` sources whose seeds are at hand; no test text.
+
+    Raises:
+        ValueError: a source that is not there, or a class without a base text.
+    """
+    corpus = replace(corpus, test=corpus.test[:0]).apart()
+    names.check("source", chosen, sources(corpus))
+    added = _added(corpus, corpus.base, chosen, as_key(seed))
+    return _stacked(corpus, corpus.base, added, corpus.test)
 
 
 def usable(
@@ -299,6 +309,17 @@ def _drawn(base: pd.DataFrame, share: float, key: Key[Array, ""]) -> pd.DataFram
     return base[base["id"].isin(drawn)]
 
 
+def _added(
+    corpus: TextCorpus, base: pd.DataFrame, chosen: Iterable[str], key: Key[Array, ""]
+) -> dict[str, pd.DataFrame]:
+    """The texts of each source whose seeds are base texts, in the order in which they are added."""
+    added = {}
+    for name in chosen:
+        pool = corpus.human if name == HUMAN else corpus.synthetic[name]
+        added[name] = _in_turns(pool[usable(pool, base["id"])], named(key, f"order {name}"))
+    return added
+
+
 def _in_turns(frame: pd.DataFrame, key: Key[Array, ""]) -> pd.DataFrame:
     """The texts in a random order in which groups take turns, as long as they have any."""
     rng = on_host(key)
@@ -319,8 +340,6 @@ def _stacked(
         pairs = frame["label"] + ", " + frame[ATTRIBUTE]
         groups = tuple(sorted(pairs.unique()))
         group = np.array([groups.index(pair) for pair in pairs])
-    if test.empty:
-        raise ValueError("an evaluation needs texts to test on; the corpus has none. Add some.")
     absent = [label for label in corpus.labels if label not in set(base["label"])]
     if absent:
         raise ValueError(

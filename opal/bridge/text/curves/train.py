@@ -154,12 +154,20 @@ class Trainer:
         ratio: float = np.nan,
         start: WideFit | None = None,
     ) -> Trained:
-        """The rule of an arm, begun at another one."""
+        """The rule of an arm, begun at another one, on the test texts."""
+        rule, x = self.fitted(arm, training, start)
+        return Trained.of(self.data, x, arm, training, rule, writer, added, ratio)
+
+    def fitted(
+        self, arm: str, training: WeightedRows, start: WideFit | None = None
+    ) -> tuple[WideFit, Any]:
+        """The rule of an arm, begun at another one, and the features of all texts that it reads."""
         x = self.features.given(training.rows)
         rule = design.fit_rule(self.data, x, training, strength=self.strength, start=start)
         if arm == "threshold":
-            rule = design.moved(rule, self.data.y[self.data.base])
-        return Trained.of(self.data, x, arm, training, rule, writer, added, ratio)
+            real = training.rows[np.isin(training.rows, self.data.base)]
+            rule = design.moved(rule, self.data.y[real])
+        return rule, x
 
     def mixture(
         self,

@@ -1,0 +1,192 @@
+"""``opal text label``."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import tyro
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import RenderableType
+
+    from opal.bridge.render import Block
+    from opal.bridge.text.labelling import Labelled
+
+
+@dataclass(frozen=True)
+class Label:
+    """Label a corpus by a rule that labelled texts, and synthetic ones, train.
+
+    The rule is an arm of `opal text evaluate`, which says how good it is; here all human texts of
+    --file are trained on. Written is the corpus with the columns `predicted`, `probability of
+    CLASS` for each class, and `trained_on`, which is 1 where the rule has seen the text. A
+    regression on such labels needs a correction: `opal infer` takes the table as it is.
+
+    Examples:
+        opal text label corpus.csv --file mine.csv
+        opal text label corpus.csv --file mine.csv --synthetic samples.jsonl --encoder minilm
+    """
+
+    corpus: Annotated[Path, tyro.conf.Positional]
+    """Texts to label: CSV, TSV, JSON, JSON lines or Parquet, with whatever other columns."""
+    file: Path
+    """Labelled texts of your own, to train on; with a column of the source (human or a model), and
+    of the seeds of synthetic texts."""
+    synthetic: tuple[Path, ...] = ()
+    """Synthetic texts, each with its seeds, as `opal text generate` writes them."""
+    arm: str | None = None
+    """raw, threshold, weighting, duplication, synthetic, synthetic_weighting, synthetic_alpha or
+    synthetic_corrected (`opal text evaluate` compares them); by default weighting, and
+    synthetic_alpha, whose weights cross-validation chooses, where there are synthetic texts."""
+    source: str | None = None
+    """Whose synthetic texts are added, where several wrote some."""
+    corpus_column: str | None = None
+    """Column of the texts to label, if its name does not tell; several, as premise,hypothesis, are
+    lines of one text."""
+    text_column: str | None = None
+    """Column of the texts to train on, in those files that have it, if its name does not tell;
+    several likewise."""
+    label_column: str | None = None
+    """Column of the classes, likewise."""
+    attribute_column: str | None = None
+    """Column of an attribute: groups are then (class, attribute)."""
+    seed_column: str | None = None
+    """Column of the texts that synthetic ones were made from."""
+    source_column: str | None = None
+    """Column that says who wrote a text."""
+    id_column: str | None = None
+    """Column of ids, if seeds are named by them."""
+    drop_contradictions: bool = False
+    """Leave out texts that a file has with several labels, rather than to refuse it."""
+    encoder: str = "tfidf"
+    """tfidf, characters (of other languages than English), minilm (of English),
+    multilingual-minilm, multilingual-e5, or the folder or hub name of a transformer."""
+    folds: int = 3
+    """Folds that choose the penalty and the weight of added texts."""
+    seed: int = 0
+    """Seed of folds, and of the order of added texts."""
+    out: Path = Path("results/text/labelled.csv")
+    """CSV file for the labelled corpus."""
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> dict[str, Any]:
+        """Label the corpus; whatever can be refused is refused before anything is trained."""
+        from opal.bridge.text import encoders
+        from opal.bridge.text.labelling import label_texts, steps
+        from opal.bridge.text.reading import Columns, read_files, texts_of
+        from opal.files import require_distinct, writable_folder, write_text
+        from opal.progress import bar
+        from opal.reading import read_strings
+        from opal.validation import require_at_least
+
+        if self.out.suffix.lower() != ".csv":
+            raise ValueError(f"--out is a CSV file; got {self.out.name!r}. Let it end in .csv.")
+        require_at_least("folds", self.folds, 2)
+        read = [("a file that is read", p) for p in (self.corpus, self.file, *self.synthetic)]
+        require_distinct(read, [("--out", self.out)])
+        encoders.require_loadable(self.encoder)
+        columns = Columns.of(self)
+        frame, _ = read_files(
+            *(self.file, None, self.synthetic, columns),
+            drop_contradictions=self.drop_contradictions,
+        )
+        table = read_strings(self.corpus)
+        texts = texts_of(table, self.corpus, self.corpus_column)
+        _require_free(self.corpus, table, frame)
+        writable_folder(self.out.parent)
+        with bar("labelling", steps(frame, len(texts)), quiet=self.json) as shown:
+            found = label_texts(
+                texts,
+                frame,
+                arm=self.arm,
+                source=self.source,
+                features=self.encoder,
+                folds=self.folds,
+                seed=self.seed,
+                progress=lambda step: shown.advance(doing=step),
+            )
+        labelled = table.assign(**found.columns())
+        write_text(self.out, labelled.to_csv(index=False, quoting=csv.QUOTE_ALL))
+        return _told(found) | {"out": str(self.out)}
+
+    def table(self, result: Mapping[str, Any]) -> RenderableType:
+        """The counts for people."""
+        from opal.bridge import render
+
+        return render.terminal(_blocks(result))
+
+
+def _require_free(where: Path, table: pd.DataFrame, frame: pd.DataFrame) -> None:
+    """A corpus keeps its columns: none may have the name of one that it gets."""
+    from opal.bridge.text.labelling import column_names
+
+    taken = [name for name in column_names(sorted(frame["label"].unique())) if name in table]
+    if taken:
+        raise ValueError(
+            f"a labelled corpus gets the column {taken[0]!r}, and {where} has one already. Rename "
+            "it, or leave it out."
+        )
+
+
+def _told(found: Labelled) -> dict[str, Any]:
+    """What trained the rule, and what it says, for JSON."""
+    n, labels = len(found.trained_on), found.labels
+    called = [int((found.predicted == label).sum()) for label in labels]
+    return {
+        "rows": n,
+        "predicted": dict(zip(labels, called, strict=True)),
+        "trained_on": int(found.trained_on.sum()),
+        "arm": found.arm,
+        "source": found.source or None,
+        "human": dict(zip(labels, found.n_real.tolist(), strict=True)),
+        "added": dict(zip(labels, found.n_added.tolist(), strict=True)),
+        "recall": dict(zip(labels, found.recall.tolist(), strict=True)),
+        "strength": found.strength,
+        "ratio": None if np.isnan(found.ratio) else found.ratio,
+        "correction": found.correction,
+        "lost": found.lost,
+    }
+
+
+def _blocks(result: Mapping[str, Any]) -> Iterator[Block]:
+    from opal.bridge.render import Paragraph, Table
+
+    rows = [
+        [label, n, result["added"][label], result["recall"][label], result["predicted"][label]]
+        for label, n in result["human"].items()
+    ]
+    by = "" if result["source"] is None else f", texts of {result['source']}"
+    yield Table(
+        ["class", "human texts", "added", "recall", "of the corpus"],
+        rows,
+        f"{result['arm']}{by}: what it was trained on, and what it calls {result['rows']:,} texts",
+    )
+    yield from (Paragraph(sentence) for sentence in _sentences(result))
+
+
+def _sentences(result: Mapping[str, Any]) -> Iterator[str]:
+    if result["ratio"] is not None:
+        weight = f"An added text weighs {result['ratio']:g} of a human one, as cross-validation has"
+        none = " it: the rule is that of weighting" if not result["ratio"] else " it"
+        share = f", with λ = {result['correction']:g}" if result["correction"] else ""
+        yield f"{weight}{none}{share}."
+    if result["lost"]:
+        yield "The fit with the chosen λ had no minimum: the rule is that of synthetic_alpha."
+    yield (
+        "Recall is the share of a class's human texts that is called so when it is held out, by "
+        "the folds that chose the weights; `opal text evaluate` says what the rule is worth on "
+        "texts that chose nothing."
+    )
+    if result["trained_on"]:
+        yield (
+            f"{result['trained_on']:,} texts of the corpus were trained on. A regression leaves "
+            f"them out: `opal infer {result['out']} --trained-on trained_on`, and its other flags."
+        )
+    yield f"labels: {result['out']}"

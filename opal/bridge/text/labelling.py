@@ -1,0 +1,247 @@
+"""Labels for a corpus, by the rule of an arm of ``opal text evaluate`` that all human texts train.
+
+Nothing is held out: how good such a rule is, evaluate says, and human labels of a random part of
+the corpus (docs/infer.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from opal import names
+from opal.bridge.text.corpus import TextCorpus, training_corpus
+from opal.bridge.text.curves import design, train
+from opal.bridge.text.curves.design import (
+    ADDING,
+    BASELINES,
+    CORRECTED,
+    REFERENCE,
+    SplitData,
+    WeightedRows,
+)
+from opal.bridge.text.curves.train import Trainer, TunedWeights
+from opal.bridge.text.encoders import TFIDF, Frozen, encoder
+from opal.draws import as_key, named, on_host
+from opal.estimators.wide import WideFit
+from opal.spelling import folded
+
+ARMS = (*BASELINES, *ADDING)
+TUNED = ("synthetic_alpha", CORRECTED)
+"""Arms whose weights are chosen by cross-validation."""
+_AT_ONCE = 512  # texts between two steps of the progress
+_NONE = np.empty(0, dtype=int)
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The labels of a corpus, and what gave them.
+
+    Attributes:
+        labels: the K classes, sorted.
+        probabilities: of each text and class [n, K].
+        trained_on: whether the rule was trained on the text, be it but for case, marks and spelling
+            [n].
+        arm: of ``opal text evaluate``.
+        source: who wrote the texts that were added; empty where none were.
+        n_real: human texts of each class that were trained on [K].
+        n_added: added texts of each class [K].
+        strength: C of the penalty.
+        ratio: ρ, what an added text weighs in human ones; not a number for other arms.
+        correction: λ.
+        lost: whether λ > 0 was chosen, and given up for a fit without a minimum.
+        recall: share of each class's human texts that the rule calls so when they are held out, by
+            folds [K]; weights were chosen on the same folds.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: np.ndarray
+    trained_on: np.ndarray
+    arm: str
+    source: str
+    n_real: np.ndarray
+    n_added: np.ndarray
+    strength: float
+    ratio: float
+    correction: float
+    lost: bool
+    recall: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The likeliest class of each text [n]."""
+        return np.array(self.labels, dtype=object)[self.probabilities.argmax(axis=1)]
+
+    def columns(self) -> dict[str, Any]:
+        """What a table of the corpus is extended by: label, probabilities, whether trained on."""
+        made = (self.predicted, *self.probabilities.T, self.trained_on.astype(int))
+        return dict(zip(column_names(self.labels), made, strict=True))
+
+
+def label_texts(
+    texts: Sequence[str],
+    frame: pd.DataFrame,
+    *,
+    arm: str | None = None,
+    source: str | None = None,
+    features: str = TFIDF,
+    folds: int = train.FOLDS,
+    seed: int = 0,
+    progress: Callable[[str], object] = lambda step: None,
+) -> Labelled:
+    """Train a rule on all human texts of a table, and label other texts with it.
+
+    Args:
+        texts: n texts to label.
+        frame: labelled texts of humans, and of generators where the arm adds some.
+        arm: of :data:`ARMS`; by default ``synthetic_alpha`` where there are texts of a generator,
+            and ``weighting`` otherwise.
+        source: the generator whose texts are added; the only one by default.
+        features: an encoder, as for :func:`opal.bridge.text.encoders.encoder`.
+        folds: that choose the penalty and the weight of added texts.
+        seed: of folds, duplicates and the order of added texts.
+        progress: called with what is done, :func:`steps` times.
+
+    Raises:
+        UnknownNameError: there is no such arm, source or encoder.
+        ValueError: no text to label; a class with fewer than two different human texts; an arm
+            that adds texts where there are none that could be, or several sources and none named.
+    """
+    if not len(texts):
+        raise ValueError("a corpus needs texts to label; it has none. Give some.")
+    corpus = training_corpus(frame)
+    arm, source = _chosen(corpus, arm, source)
+    data = design.training_data(corpus, seed, chosen=(source,) if source else ())
+    if source and not len(data.added[source]):
+        raise ValueError(
+            f"no text of {source!r} was made from human texts that are trained on. Give the texts "
+            "that they were made from, or choose an arm that adds none: " + ", ".join(BASELINES)
+        )
+    if arm == CORRECTED and not design.has_yardstick(data, data.base, data.added[source]):
+        raise ValueError(
+            f"{CORRECTED} needs added texts of the largest class, where alone there are human ones "
+            f"enough to see a bias; {source!r} has none. Write some, or choose another arm."
+        )
+    every = [*data.frame["text"], *texts]
+    read = encoder(features)
+    for start in range(0, len(every), _AT_ONCE):
+        if isinstance(read, Frozen):  # which keeps the vectors
+            read.transform(every[start : start + _AT_ONCE])
+        progress("reading texts")
+    known = read.features(every)
+    with threadpool_limits(1):  # small matrices: threads wait longer than they work
+        progress("choosing the penalty")
+        strength = train.tune_strength(data, known, seed, n_folds=folds)
+        progress("choosing weights")
+        tuned = TunedWeights(np.nan, np.nan, 0.0)
+        if arm in TUNED:
+            found = train.tune_weights(data, known, seed, n_folds=folds, strength=strength)
+            tuned = found[source]
+        arms = _Arm(Trainer(data, known, seed, strength), arm, source, tuned)
+        progress("labelling")
+        rule, training, x = arms.fitted(data.base, data.added.get(source, _NONE))
+        lost = bool(training.correction) and rule.lost
+        if lost:
+            arms = replace(arms, arm="synthetic_alpha")
+            rule, training, x = arms.fitted(data.base, data.added[source])
+        chances = rule.probabilities(x[len(data.frame) :])
+        recall = arms.recall(folds)
+    rows = training.rows
+    is_real = np.isin(rows, data.base)
+    seen = {folded(text) for text in data.frame["text"].iloc[rows]}
+    return Labelled(
+        data.labels,
+        chances,
+        np.array([folded(text) in seen for text in texts]),
+        arm,
+        source,
+        _counts(data, rows[is_real]),
+        _counts(data, rows[~is_real]),
+        strength,
+        arms.ratio,
+        training.correction,
+        lost,
+        recall,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Arm:
+    """Trains an arm with the weights that were chosen for it."""
+
+    trainer: Trainer
+    arm: str
+    source: str  # whose texts it adds; empty if none
+    tuned: TunedWeights
+
+    @property
+    def ratio(self) -> float:
+        """ρ."""
+        return self.tuned.corrected_ratio if self.arm == CORRECTED else self.tuned.ratio
+
+    def fitted(self, base: np.ndarray, added: np.ndarray) -> tuple[WideFit, WeightedRows, Any]:
+        """The rule of base texts and added ones, its rows, and the features that it reads."""
+        data = self.trainer.data
+        if not self.source:
+            rng = on_host(named(as_key(self.trainer.seed), "duplicates"))
+            training = design.baseline(self.arm, data, base, rng)
+        else:
+            correction = self.tuned.correction if self.arm == CORRECTED else 0.0
+            training = design.adding(self.arm, data, base, added, self.ratio, correction)
+        rule, x = self.trainer.fitted(self.arm, training)
+        return rule, training, x
+
+    def recall(self, n_folds: int) -> np.ndarray:
+        """The share of each class's base texts that is called so when it is held out [K]."""
+        data = self.trainer.data
+        right = np.zeros(len(data.labels))
+        for fold in design.folds(data, n_folds, self.trainer.seed):
+            rule, _, x = self.fitted(fold.base, fold.added.get(self.source, _NONE))
+            called = rule.scores(x[fold.held_out]).argmax(axis=1)
+            right += _counts(data, fold.held_out[called == data.y[fold.held_out]])
+        return right / _counts(data, data.base)
+
+
+def _counts(data: SplitData, rows: np.ndarray) -> np.ndarray:
+    """Different texts of each class [K]; duplicates are one."""
+    return np.bincount(data.y[np.unique(rows)], minlength=len(data.labels))
+
+
+def column_names(labels: Sequence[str]) -> list[str]:
+    """Those that a labelled corpus gets: label, probabilities, whether it was trained on."""
+    return ["predicted", *(f"probability of {label}" for label in labels), "trained_on"]
+
+
+def steps(frame: pd.DataFrame, n_texts: int) -> int:
+    """How often :func:`label_texts` tells its progress."""
+    return -(-(len(frame) + n_texts) // _AT_ONCE) + 3
+
+
+def _chosen(corpus: TextCorpus, arm: str | None, source: str | None) -> tuple[str, str]:
+    """The arm, and the source that it adds; empty where it adds none."""
+    there = tuple(corpus.synthetic)
+    chosen = arm or ("synthetic_alpha" if there else REFERENCE)
+    names.check("arm", [chosen], ARMS)
+    if chosen not in ADDING:
+        if source is not None:
+            raise ValueError(
+                f"{chosen!r} adds no texts; got the source {source!r}. Leave it out, or choose an "
+                f"arm that adds some: {', '.join(ADDING)}."
+            )
+        return chosen, ""
+    if not there:
+        raise ValueError(
+            f"{chosen!r} adds texts of a model, and there are none. Give them (--synthetic), or "
+            f"choose an arm that adds none: {', '.join(BASELINES)}."
+        )
+    if source is None and len(there) > 1:
+        raise ValueError(
+            f"one source of texts is added; there are {', '.join(there)}. Name one (--source)."
+        )
+    names.check("source", [source or there[0]], there)
+    return chosen, source or there[0]

@@ -1,0 +1,299 @@
+"""Labels of a corpus, by the rule of an arm that all human texts train."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from opal.bridge.text.corpus import training_corpus
+from opal.bridge.text.curves import design, train
+from opal.bridge.text.encoders import Words
+from opal.bridge.text.labelling import ARMS, column_names, label_texts, steps
+from opal.bridge.text.published import load_corpus
+from opal.bridge.text.reading import write_texts
+from opal.cli import main
+from opal.names import UnknownNameError
+
+CORPUS = load_corpus("grammar")
+COMPLAINT, PRAISE = CORPUS.labels
+N_TEXTS = 600
+
+
+def few(rare: int = 25, common: int = 100) -> pd.DataFrame:
+    """Human texts of a rare class, complaints, and of a common one, which a model was shown."""
+    base = CORPUS.base.drop_duplicates("id")
+    parts = [base[base["label"] == label][:n] for label, n in ((COMPLAINT, rare), (PRAISE, common))]
+    return pd.concat(parts, ignore_index=True).drop(columns="attribute")
+
+
+def written(mine: pd.DataFrame, n: int = 200, writer: str = "faithful") -> pd.DataFrame:
+    """Texts of the rare class that a writer made from those at hand."""
+    made = CORPUS.synthetic[writer]
+    at_hand = {*mine["id"]}
+    own = made[[at_hand.issuperset(each) for each in made["seeds"]]]
+    own = own[own["label"] == COMPLAINT]
+    assert len(own) >= 20
+    return own[:n].drop(columns="attribute")
+
+
+MINE = few()
+MADE = written(MINE)
+BOTH = pd.concat([MINE, MADE], ignore_index=True)
+FRESH = CORPUS.test[~CORPUS.test["id"].isin(BOTH["id"])][:N_TEXTS]
+TEXTS = FRESH["text"].tolist()
+
+
+def test_weighting_is_what_scikit_learn_fits() -> None:
+    found = label_texts(TEXTS, MINE, features="words")
+    assert (found.arm, found.source, found.lost) == ("weighting", "", False)
+    assert np.isnan(found.ratio)
+    y = (MINE["label"] == PRAISE).to_numpy(int)
+    n = np.bincount(y)
+    weights = 0.5 / n[y]
+    effective = 1 / np.sum(weights**2)
+    penalty = 2 * found.strength * effective
+    x, others = (Words().features(texts).x for texts in (MINE["text"].tolist(), TEXTS))
+    rule = LogisticRegression(C=penalty, tol=1e-10, max_iter=10_000).fit(x, y, weights)
+    np.testing.assert_allclose(found.probabilities, rule.predict_proba(others), atol=1e-4)
+    np.testing.assert_array_equal(found.n_real, n)
+    np.testing.assert_array_equal(found.n_added, [0, 0])
+    unweighted = LogisticRegression(C=penalty, tol=1e-10, max_iter=10_000).fit(x, y)
+    assert np.abs(found.probabilities - unweighted.predict_proba(others)).max() > 0.05
+
+
+def test_groups_are_of_class_and_attribute_where_all_texts_have_one() -> None:
+    base = CORPUS.base.drop_duplicates("id")
+    found = label_texts(TEXTS, base, features="words")
+    y = (base["label"] == PRAISE).to_numpy(int)
+    group = 2 * y + (base["attribute"] == base["attribute"].iloc[0]).to_numpy()
+    n = np.bincount(group)
+    assert n.min() < n.max()
+    weights = 0.25 / n[group]
+    penalty = 2 * found.strength / np.sum(weights**2)
+    x, others = (Words().features(texts).x for texts in (base["text"].tolist(), TEXTS))
+    rule = LogisticRegression(C=penalty, tol=1e-10, max_iter=10_000).fit(x, y, weights)
+    np.testing.assert_allclose(found.probabilities, rule.predict_proba(others), atol=1e-4)
+
+
+def test_an_attribute_that_some_texts_lack_is_none() -> None:
+    mixed = pd.concat([MINE, CORPUS.synthetic["faithful"][:400]], ignore_index=True)
+    plain = mixed.drop(columns="attribute")
+    found, expected = (label_texts(TEXTS[:50], each, features="words") for each in (mixed, plain))
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+
+
+def test_every_arm_labels_all_texts_and_its_own_way() -> None:
+    both = pd.concat([MINE, CORPUS.synthetic["faithful"][:400]], ignore_index=True)
+    found = {arm: label_texts(TEXTS, both, arm=arm, features="words") for arm in ARMS}
+    for arm, one in found.items():
+        assert one.probabilities.shape == (N_TEXTS, 2)
+        np.testing.assert_allclose(one.probabilities.sum(axis=1), 1)
+        assert bool(one.n_added.sum()) == (arm.startswith("synthetic") and one.ratio != 0)
+        assert ((one.recall > 0) & (one.recall <= 1)).all()
+    chances = {arm: one.probabilities[:, 0] for arm, one in found.items()}
+    same = [
+        (one, other)
+        for one in ARMS
+        for other in ARMS
+        if one < other and np.allclose(chances[one], chances[other])
+    ]
+    assert same in ([], [("synthetic_alpha", "synthetic_corrected")])
+    odds = {arm: np.log(chances[arm] / (1 - chances[arm])) for arm in ("raw", "threshold")}
+    np.testing.assert_allclose(odds["threshold"] - odds["raw"], np.log(4), rtol=1e-6)
+
+
+def test_texts_of_a_rare_class_find_more_of_it() -> None:
+    raw = label_texts(TEXTS, MINE, arm="raw", features="words")
+    filled = label_texts(TEXTS, BOTH, features="words")
+    rare = (FRESH["label"] == COMPLAINT).to_numpy()
+    assert (filled.arm, filled.source) == ("synthetic_alpha", "faithful")
+    found = [np.mean(one.predicted[rare] == COMPLAINT) for one in (raw, filled)]
+    assert found[0] + 0.05 < found[1]
+    assert filled.n_added.tolist() == [len(MADE), 0]
+
+
+def test_weights_are_those_that_evaluate_chooses() -> None:
+    found = label_texts(TEXTS, BOTH, features="words", seed=3)
+    data = design.training_data(training_corpus(BOTH), 3, chosen=("faithful",))
+    known = Words().features(data.frame["text"].tolist())
+    strength = train.tune_strength(data, known, 3, n_folds=3)
+    tuned = train.tune_weights(data, known, 3, n_folds=3, strength=strength)["faithful"]
+    assert (found.strength, found.ratio) == (strength, tuned.ratio)
+
+
+def test_what_the_rule_has_seen_is_known_again() -> None:
+    mine, made = MINE["text"].iloc[0], MADE["text"].iloc[3]
+    texts = [mine, mine.upper() + " !", made, *TEXTS[:5]]
+    seen = label_texts(texts, BOTH, arm="synthetic", features="tfidf").trained_on
+    assert seen.tolist() == [True, True, True, *[False] * 5]
+    alone = label_texts(texts, BOTH, arm="raw", features="tfidf").trained_on
+    assert alone.tolist() == [True, True, False, *[False] * 5]
+
+
+def test_recall_is_that_of_texts_that_are_held_out() -> None:
+    found = label_texts(TEXTS, MINE, features="tfidf")
+    own = label_texts(MINE["text"].tolist(), MINE, features="tfidf")
+    rare = (MINE["label"] == COMPLAINT).to_numpy()
+    rare_fresh = (FRESH["label"] == COMPLAINT).to_numpy()
+    trained = np.mean(own.predicted[rare] == COMPLAINT)
+    fresh = np.mean(found.predicted[rare_fresh] == COMPLAINT)
+    error = np.sqrt(fresh * (1 - fresh) / rare.sum())
+    assert abs(found.recall[0] - fresh) < 4 * error
+    assert trained > found.recall[0]
+
+
+def test_progress_is_told_as_often_as_said() -> None:
+    told: list[str] = []
+    label_texts(TEXTS, MINE, progress=told.append)
+    assert len(told) == steps(MINE, len(TEXTS))
+
+
+BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "no text": (([], MINE), {}, "it has none"),
+    "no source": ((TEXTS, MINE), {"arm": "synthetic"}, "there are none.*--synthetic"),
+    "source and none added": (
+        (TEXTS, BOTH),
+        {"arm": "weighting", "source": "faithful"},
+        "'weighting' adds no texts",
+    ),
+    "two sources": (
+        (TEXTS, pd.concat([BOTH, written(MINE, writer="biased")])),
+        {},
+        "there are biased, faithful.*--source",
+    ),
+    "one text of a class": ((TEXTS, few(rare=1)), {}, "'complaint' has 1"),
+    "seeds that are not there": (
+        (TEXTS, pd.concat([MINE[MINE["label"] == PRAISE], few(50)[30:50], MADE])),
+        {},
+        "no text of 'faithful' was made from",
+    ),
+    "no yardstick": (
+        (TEXTS, BOTH),
+        {"arm": "synthetic_corrected"},
+        "texts of the largest class.*'faithful' has none",
+    ),
+    "too many folds": ((TEXTS, MINE), {"folds": 1000}, "--folds"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_is_refused(name: str) -> None:
+    given, options, message = BAD[name]
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        label_texts(*given, **options)
+
+
+def test_unknown_names_have_neighbours() -> None:
+    for options in ({"arm": "wieghting"}, {"source": "faithfull"}, {"features": "tfdif"}):
+        with pytest.raises(UnknownNameError):
+            label_texts(TEXTS, BOTH, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A corpus of which people labelled a half, labelled texts, and those of a model."""
+    monkeypatch.chdir(tmp_path)
+    MINE[["text", "label"]].to_csv("mine.csv", index=False)
+    write_texts(MADE.reset_index(drop=True), Path("samples.jsonl"))
+    rng = np.random.default_rng(0)
+    corpus = pd.concat([FRESH, MINE[:8]], ignore_index=True)
+    human = corpus["label"].where(rng.uniform(size=len(corpus)) < 0.5)
+    age = rng.normal(size=len(corpus)) + (corpus["label"] == COMPLAINT)
+    frame = pd.DataFrame({"said": corpus["text"], "label": human, "age": age.round(3), "id": "007"})
+    frame.to_csv("corpus.csv", index=False)
+    return tmp_path
+
+
+ASKED = "text label corpus.csv --file mine.csv --corpus-column said"
+
+
+def run(line: str) -> int:
+    return main(shlex.split(line))
+
+
+def test_a_file_is_labelled_and_regressed_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"{ASKED} --synthetic samples.jsonl --out labelled.csv --json") == 0
+    said = json.loads(capsys.readouterr().out)
+    before, after = (
+        pd.read_csv(name, dtype=str, keep_default_na=False)
+        for name in ("corpus.csv", "labelled.csv")
+    )
+    pd.testing.assert_frame_equal(after[list(before)], before)
+    assert list(after)[len(before.columns) :] == column_names(CORPUS.labels)
+    assert after["trained_on"].tolist() == ["0"] * N_TEXTS + ["1"] * 8
+    assert said["predicted"] == after["predicted"].value_counts().to_dict()
+    assert (said["rows"], said["trained_on"], said["source"]) == (N_TEXTS + 8, 8, "faithful")
+    chance = after["probability of complaint"].astype(float)
+    assert ((chance > 0.5) == (after["predicted"] == COMPLAINT)).all()
+    infer = "infer labelled.csv --human label --covariates age --positive complaint --json"
+    for predicted in ("predicted", "probability of complaint"):
+        words = f"{infer} --predicted '{predicted}' --trained-on trained_on"
+        assert run(words) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["rows"], found["trained_on"]) == (N_TEXTS, 8)
+        (slope,) = (
+            row
+            for row in found["coefficients"]
+            if (row["term"], row["method"]) == ("age", "prediction-powered")
+        )
+        assert slope["lower"] < 1 < slope["upper"]  # two normals that are one apart
+
+
+def test_people_read_what_was_trained_and_what_to_do_next(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(ASKED) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "weighting: what it was trained on, and what it calls 608 texts" in said
+    assert "8 texts of the corpus were trained on" in said
+    assert "--trained-on trained_on" in said
+    assert "labels: results/text/labelled.csv" in said
+    assert Path("results/text/labelled.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--out corpus.csv", "corpus.csv"),
+        ("--out labelled.parquet", "end in .csv"),
+        ("--corpus-column sade", "did you mean 'said'"),
+        ("--arm wieghting", "weighting"),
+        ("--folds 1", "folds"),
+        ("--file corpus.csv", "text"),
+        ("--file samples.jsonl", "at least 2 classes"),
+        ("--synthetic mine.csv corpus.csv", "corpus.csv"),
+    ],
+)
+def test_what_a_command_cannot_do_is_refused_before_it_writes(
+    folder: Path, capsys: pytest.CaptureFixture[str], line: str, message: str
+) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert run(f"{ASKED} {line}") == 2
+    assert message in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_a_column_of_the_corpus_is_never_lost(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv("corpus.csv")
+    frame.assign(predicted="mine").to_csv("corpus.csv", index=False)
+    assert run(ASKED) == 2
+    assert "gets the column 'predicted', and corpus.csv has one" in capsys.readouterr().err
+
+
+def test_a_row_without_a_text_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.read_csv("corpus.csv")
+    frame.loc[4, "said"] = None
+    frame.to_csv("corpus.csv", index=False)
+    assert run(ASKED) == 2
+    assert "data row 5" in capsys.readouterr().err
