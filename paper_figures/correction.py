@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 STUDIES = ("correction",)
 STUDY = study("correction")
-SECONDS = 70  # wall_time_s of the cells, about, at --preset quick --workers 2
+SECONDS = 130  # wall_time_s of the cells, about, at --preset quick --workers 2
 FITS_COLUMN = True
 CAPTION = (
     "Excess balanced risk against the size of the generator's bias, a panel for each kind: both "
