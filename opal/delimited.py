@@ -92,6 +92,15 @@ def read_numbers(content: bytes, separator: str = ",") -> pd.DataFrame:
     return _read(form, low_memory=False, decimal=_decimal(form))
 
 
+def decimal_of(content: bytes) -> str:
+    """The decimal mark by which :func:`read_numbers` reads the numbers of a text.
+
+    Raises:
+        UnicodeDecodeError, ValueError: it is no such text; says why.
+    """
+    return _decimal(_form(decoded(content), ","))
+
+
 def _unmarked(start: bytes) -> str | None:
     """UTF-16 without a mark: in European texts every second byte is zero."""
     n = len(start) // 2

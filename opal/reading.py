@@ -12,7 +12,14 @@ import numpy as np
 import pandas as pd
 
 from opal.columns import require_unique
-from opal.delimited import decoded, is_json, read_cells, read_numbers, says_otherwise
+from opal.delimited import (
+    decimal_of,
+    decoded,
+    is_json,
+    read_cells,
+    read_numbers,
+    says_otherwise,
+)
 from opal.signatures import (
     FEATHER,
     JSON_REMEDY,
@@ -88,6 +95,12 @@ def read_strings(path: Path) -> pd.DataFrame:
     table = _read(path, KINDS[suffix], _READERS[KINDS[suffix]])
     cells = {str(name): list(map(cell, table[name])) for name in table}
     return pd.DataFrame(cells, dtype=object)
+
+
+def decimal_mark_of(path: Path) -> str:
+    """The decimal mark, a point or a comma, by which :func:`read_table` reads a file of a table."""
+    content = unpacked(_content(path))
+    return "." if file_kind(content) is not None or is_json(content) else decimal_of(content)
 
 
 def read_text(path: Path) -> str:

@@ -129,6 +129,45 @@ def test_rows_that_were_trained_on_are_left_out_where_they_are_named(
     assert "trained_on" in capsys.readouterr().err
 
 
+def test_rows_that_are_left_out_need_not_be_whole(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(corpus).assign(trained_on=0)
+    words = ["infer", str(corpus), *WORDS, "--covariates", "age", "--trained-on", "trained_on"]
+    frame.loc[:9, ["trained_on", "age"]] = [1, np.nan]
+    frame.to_csv(corpus, index=False)
+    assert main(words) == 0
+    frame.loc[20, "age"] = np.nan
+    frame.to_csv(corpus, index=False)
+    assert main(words) == 2
+    assert "the first is data row 21" in capsys.readouterr().err
+
+
+def test_labels_of_none_but_trained_rows_are_of_no_use(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(corpus)
+    frame.assign(trained_on=frame["label"].notna().astype(int)).to_csv(corpus, index=False)
+    words = ["infer", str(corpus), *WORDS, "--covariates", "age", "--trained-on", "trained_on"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "all 200 that have a 'label' are trained on ('trained_on' is 1)" in said
+
+
+def test_probabilities_beside_labels_that_are_numbers_need_no_positive(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(corpus)
+    positive = WORDS[WORDS.index("--positive") + 1]
+    label = (frame["label"] == positive).astype(float).where(frame["label"].notna())
+    said = np.where(frame["said"] == positive, 0.75, 0.25)
+    frame.assign(label=label, said=said).to_csv(corpus, index=False)
+    words = ["infer", str(corpus), "--human", "label", "--predicted", "said", "--covariates", "age"]
+    assert main(words) == 0
+    assert main([*words, "--positive", "1"]) == 2
+    assert "with 0 and 1 where no positive (--positive) is named" in capsys.readouterr().err
+
+
 def test_the_guide_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,12 +54,12 @@ def regression_of(
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"each column has one role; {twice!r} is named twice. Leave one out.")
+    if trained_on is not None:
+        frame = _not_trained_on(frame, trained_on, human)
     for name in covariates:
         check_numbers(frame, name, remedy=_CATEGORY)
     if outcome is not None:
         check_numbers(frame, outcome)
-    if trained_on is not None:
-        frame = _not_trained_on(frame, trained_on)
     given, said = _named(frame[human]), _named(frame[predicted])
     if probability is not None:
         check_numbers(frame[given.notna()], probability)
@@ -74,7 +74,7 @@ def regression_of(
     )
 
 
-def _not_trained_on(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+def _not_trained_on(frame: pd.DataFrame, column: str, human: str) -> pd.DataFrame:
     """The rows that the classifier was not trained on."""
     check_numbers(frame, column)
     if not frame[column].isin((0, 1)).all():
@@ -87,6 +87,13 @@ def _not_trained_on(frame: pd.DataFrame, column: str) -> pd.DataFrame:
         raise ValueError(
             f"rows must be left that the classifier was not trained on; {column!r} is 1 in all "
             f"{len(frame)}. Label other texts."
+        )
+    n = int(_named(frame[human]).notna().sum())
+    if n and _named(left[human]).isna().all():
+        raise ValueError(
+            f"people must have labelled some rows that the classifier was not trained on; all {n} "
+            f"that have a {human!r} are trained on ({column!r} is 1). Let people label others, "
+            "drawn at random, or train on fewer."
         )
     return left
 
@@ -145,6 +152,12 @@ def _labels(
     if words and chances.between(0, 1).all() and not chances.isin((0, 1)).all():  # codes are not
         return given, chances.to_numpy(float)
     unseen = sorted({*spelled[1]} - known)
+    if unseen and chances.between(0, 1).all() and not chances.isin((0, 1)).all():
+        raise ValueError(
+            "probabilities go with labels that are words, and with 0 and 1 where no positive "
+            f"(--positive) is named, as those of 1; people say {_some(human)}, and the positive is "
+            f"{positive!r}. Leave it out, or write the labels as words."
+        )
     if unseen and len(known) > 1:
         raise ValueError(
             f"the classifier says {', '.join(map(repr, unseen[:5]))}, which no person does: people "

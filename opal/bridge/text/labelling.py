@@ -56,7 +56,11 @@ class Labelled:
         correction: λ.
         lost: whether λ > 0 was chosen, and given up for a fit without a minimum.
         recall: share of each class's human texts that the rule calls so when they are held out, by
-            folds [K]; weights were chosen on the same folds.
+            folds [K]; penalty and weights were chosen on the same folds.
+        n_unused: texts of the source that are left out, as they were made from texts that are not
+            trained on.
+        seeds_known: whether any text of the source says what it was made from; if none does, texts
+            that were made from a held-out one are trained on beside it.
     """
 
     labels: tuple[str, ...]
@@ -71,6 +75,8 @@ class Labelled:
     correction: float
     lost: bool
     recall: np.ndarray
+    n_unused: int
+    seeds_known: bool
 
     @property
     def predicted(self) -> np.ndarray:
@@ -127,6 +133,7 @@ def label_texts(
             f"{CORRECTED} needs added texts of the largest class, where alone there are human ones "
             f"enough to see a bias; {source!r} has none. Write some, or choose another arm."
         )
+    next(design.folds(data, folds, seed))  # too few texts are refused before any is read
     every = [*data.frame["text"], *texts]
     read = encoder(features)
     for start in range(0, len(every), _AT_ONCE):
@@ -154,6 +161,7 @@ def label_texts(
     rows = training.rows
     is_real = np.isin(rows, data.base)
     seen = {folded(text) for text in data.frame["text"].iloc[rows]}
+    pool = corpus.synthetic[source] if source else data.frame[:0]
     return Labelled(
         data.labels,
         chances,
@@ -167,6 +175,8 @@ def label_texts(
         training.correction,
         lost,
         recall,
+        len(pool) - len(data.added.get(source, _NONE)),
+        bool(pool["seeds"].map(len).any()) or pool.empty,
     )
 
 
@@ -208,7 +218,7 @@ class _Arm:
 
 
 def _counts(data: SplitData, rows: np.ndarray) -> np.ndarray:
-    """Different texts of each class [K]; duplicates are one."""
+    """Rows of each class [K]; one that is there several times counts once."""
     return np.bincount(data.y[np.unique(rows)], minlength=len(data.labels))
 
 

@@ -214,7 +214,14 @@ def read_files(
     return pd.concat([frames[path] for path in (file, *synthetic)], ignore_index=True), held_out
 
 
-def texts_of(table: pd.DataFrame, where: str | Path, column: str | None = None) -> list[str]:
+def texts_of(
+    table: pd.DataFrame,
+    where: str | Path,
+    column: str | None = None,
+    *,
+    like: Sequence[str] = (),
+    flag: str = "--text-column",
+) -> list[str]:
     """The texts of a table of strings that need no labels, one for each row.
 
     Args:
@@ -222,14 +229,27 @@ def texts_of(table: pd.DataFrame, where: str | Path, column: str | None = None) 
         where: its path or name, for errors.
         column: of the texts, or several with commas between, as in :class:`Columns`; a guess if
             None.
+        like: columns of other texts, where these have several: texts of other names would differ
+            in words.
+        flag: that names the column, for errors.
 
     Raises:
-        ValueError: there is no such column, or a row without a text.
+        ValueError: there is no such column, or a row without a text; or the columns are several and
+            not those of the other texts.
     """
     there = list(table.columns)
-    chosen = _guess("text", there, str(where)) if column is None else spelling.name(column)
-    names.check("column", _parts("text", chosen, there), there)
-    texts = pd.DataFrame({"text": _joined(table, _parts("text", chosen, there))}, dtype=object)
+    if column is None and like and set(like) <= set(there):
+        column = ",".join(like)
+    chosen = _guess("text", there, str(where), flag) if column is None else spelling.name(column)
+    parts = _parts("text", chosen, there)
+    names.check("column", parts, there)
+    if (like or len(parts) > 1) and parts != tuple(like):
+        raise ValueError(
+            "texts must be of the same columns, in the same order, as those that are trained on; "
+            f"these are of {' and '.join(map(repr, like)) or 'a single one'}, those of {where} of "
+            f"{' and '.join(map(repr, parts))}. Rename the columns, and name the same ones."
+        )
+    texts = pd.DataFrame({"text": _joined(table, parts)}, dtype=object)
     try:
         require_strings(texts, "text", "give a text for every row, or drop the rows without")
     except ValueError as error:
@@ -305,15 +325,15 @@ def _own(role: str, there: Collection[str]) -> str | None:
     return name if name in there and role != "id" else None
 
 
-def _guess(role: str, there: Sequence[str], where: str) -> str:
+def _guess(role: str, there: Sequence[str], where: str, flag: str | None = None) -> str:
     likely = [name for name in there if name.strip().lower() in _GUESSES[role]]
     if len(likely) == 1:
         return likely[0]
     doubt = f"could be {' or '.join(map(repr, likely))}" if likely else "has no usual name"
     several = ", several with commas between" if role == "text" else ""
     raise ValueError(
-        f"{where} must name the column of the {role}: it {doubt}. Name it with --{role}-column"
-        f"{several}, or add it; there are: {', '.join(there)}."
+        f"{where} must name the column of the {role}: it {doubt}. Name it with "
+        f"{flag or f'--{role}-column'}{several}, or add it; there are: {', '.join(there)}."
     )
 
 

@@ -149,6 +149,38 @@ def test_recall_is_that_of_texts_that_are_held_out() -> None:
     assert trained > found.recall[0]
 
 
+def test_texts_whose_seeds_are_not_there_or_not_known_are_told() -> None:
+    fewer = pd.concat([MINE[MINE["label"] == PRAISE], few(12)[:12]], ignore_index=True)
+    fewer = fewer.drop_duplicates("id")
+    found = label_texts(TEXTS[:9], pd.concat([fewer, MADE]), arm="synthetic", features="words")
+    known = {*fewer["id"]}
+    n = sum(known.issuperset(each) for each in MADE["seeds"])
+    assert 0 < n < len(MADE)
+    assert (found.n_unused, found.n_added.sum(), found.seeds_known) == (len(MADE) - n, n, True)
+    blind = pd.concat([fewer, MADE.assign(seeds=[()] * len(MADE))])
+    found = label_texts(TEXTS[:9], blind, arm="synthetic", features="words")
+    assert (found.n_unused, found.seeds_known) == (0, False)
+    alone = label_texts(TEXTS[:9], blind, arm="raw", features="words")
+    assert (alone.n_unused, alone.seeds_known) == (0, True)
+
+
+def test_mean_probabilities_are_the_weights_of_classes() -> None:
+    """An intercept without a penalty makes them so on the texts that a rule is trained on."""
+    both = pd.concat([MINE, MADE], ignore_index=True)
+    for arm, frame, equal in (
+        ("raw", MINE, False),
+        ("weighting", MINE, True),
+        ("synthetic", both, False),
+        ("synthetic_weighting", both, True),
+    ):
+        found = label_texts(frame["text"].tolist(), both, arm=arm, features="words")
+        rare = (frame["label"] == COMPLAINT).to_numpy()
+        chance = found.probabilities[:, 0]
+        by_class, plain = np.mean([chance[rare].mean(), chance[~rare].mean()]), chance.mean()
+        mean, weight = (by_class, 0.5) if equal else (plain, rare.mean())
+        np.testing.assert_allclose(mean, weight, atol=1e-4)
+
+
 def test_progress_is_told_as_often_as_said() -> None:
     told: list[str] = []
     label_texts(TEXTS, MINE, progress=told.append)
@@ -289,6 +321,82 @@ def test_a_column_of_the_corpus_is_never_lost(
     frame.assign(predicted="mine").to_csv("corpus.csv", index=False)
     assert run(ASKED) == 2
     assert "gets the column 'predicted', and corpus.csv has one" in capsys.readouterr().err
+
+
+def test_names_that_spaces_tell_apart_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for names, message in (
+        (("predicted ", "a"), "gets the column 'predicted'"),
+        (("a ", "a"), "columns 2 and 3 are both 'a'"),
+    ):
+        rows = [{"said": text} | dict.fromkeys(names, "1") for text in TEXTS[:5]]
+        Path("corpus.json").write_text(json.dumps(rows))
+        assert run(ASKED.replace("corpus.csv", "corpus.json")) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_half_a_character_is_refused_before_work(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"said": text, "emoji": "\ud83d" if k == 2 else "ok"} for k, text in enumerate(TEXTS[:5])
+    ]
+    Path("corpus.json").write_text(json.dumps(rows))
+    assert run(ASKED.replace("corpus.csv", "corpus.json")) == 2
+    said = capsys.readouterr().err
+    assert "corpus.json: the cell of 'emoji' in data row 3 holds half a character" in said
+
+
+def test_decimal_commas_stay_readable(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.read_csv("corpus.csv")
+    frame.to_csv("comma.csv", index=False, sep=";", decimal=",")
+    infer = "--human label --covariates age --positive complaint --trained-on trained_on --json"
+    found = []
+    for corpus in ("corpus.csv", "comma.csv"):
+        assert run(f"{ASKED.replace('corpus.csv', corpus)} --out of_{corpus}") == 0
+        capsys.readouterr()
+        assert run(f"infer of_{corpus} --predicted 'probability of complaint' {infer}") == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
+    after = pd.read_csv("of_comma.csv", sep=";", decimal=",")
+    assert after["age"].tolist() == frame["age"].tolist()
+
+
+def test_texts_of_several_columns_are_of_those_that_are_trained_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = MINE.assign(premise=MINE["text"], hypothesis="so it is")
+    pairs[["premise", "hypothesis", "label"]].to_csv("pairs.csv", index=False)
+    line = "text label pairs.csv --file pairs.csv --text-column premise,hypothesis"
+    assert run(f"{line} --json") == 0
+    assert json.loads(capsys.readouterr().out)["trained_on"] == len(MINE)
+    assert run(f"{line} --corpus-column hypothesis,premise") == 2
+    assert "'premise' and 'hypothesis', those of pairs.csv of 'hypothesis'" in (
+        capsys.readouterr().err
+    )
+    pairs_train = f"{line.replace('pairs', 'corpus', 1)} --corpus-column said,age"
+    for other in (pairs_train, ASKED.replace("said", "said,age")):
+        assert run(other) == 2
+        assert "of the same columns" in capsys.readouterr().err
+
+
+def test_the_flag_of_the_corpus_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("text label corpus.csv --file mine.csv") == 2
+    assert "Name it with --corpus-column" in capsys.readouterr().err
+
+
+def test_unknown_seeds_are_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_texts(MADE.assign(seeds=[()] * len(MADE)), Path("blind.csv"))
+    assert run(f"{ASKED} --synthetic blind.csv") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Of no text of faithful is it known what it was made from" in said
+    assert "times the weight of a human one" in said
+    assert "the folds that chose the penalty and the weight of added texts;" in said
+    assert run(f"{ASKED} --synthetic samples.jsonl --arm weighting") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Of no text" not in said
+    assert "the folds that chose the penalty;" in said
 
 
 def test_a_row_without_a_text_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

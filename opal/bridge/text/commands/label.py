@@ -47,8 +47,8 @@ class Label:
     source: str | None = None
     """Whose synthetic texts are added, where several wrote some."""
     corpus_column: str | None = None
-    """Column of the texts to label, if its name does not tell; several, as premise,hypothesis, are
-    lines of one text."""
+    """Column of the texts to label, if its name does not tell; if texts to train on have several,
+    the same ones."""
     text_column: str | None = None
     """Column of the texts to train on, in those files that have it, if its name does not tell;
     several likewise."""
@@ -83,7 +83,7 @@ class Label:
         from opal.bridge.text.reading import Columns, read_files, texts_of
         from opal.files import require_distinct, writable_folder, write_text
         from opal.progress import bar
-        from opal.reading import read_strings
+        from opal.reading import decimal_mark_of, read_strings
         from opal.validation import require_at_least
 
         if self.out.suffix.lower() != ".csv":
@@ -98,8 +98,14 @@ class Label:
             drop_contradictions=self.drop_contradictions,
         )
         table = read_strings(self.corpus)
-        texts = texts_of(table, self.corpus, self.corpus_column)
+        texts = texts_of(
+            *(table, self.corpus, self.corpus_column),
+            like=_several(columns.text, frame),
+            flag="--corpus-column",
+        )
         _require_free(self.corpus, table, frame)
+        _require_characters(self.corpus, table)
+        decimal = decimal_mark_of(self.corpus)
         writable_folder(self.out.parent)
         with bar("labelling", steps(frame, len(texts)), quiet=self.json) as shown:
             found = label_texts(
@@ -113,7 +119,11 @@ class Label:
                 progress=lambda step: shown.advance(doing=step),
             )
         labelled = table.assign(**found.columns())
-        write_text(self.out, labelled.to_csv(index=False, quoting=csv.QUOTE_ALL))
+        separator = ";" if decimal == "," else ","  # as spreadsheets of such countries have it
+        content = labelled.to_csv(
+            sep=separator, decimal=decimal, index=False, quoting=csv.QUOTE_ALL
+        )
+        write_text(self.out, content)
         return _told(found) | {"out": str(self.out)}
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
@@ -123,16 +133,41 @@ class Label:
         return render.terminal(_blocks(result))
 
 
+def _several(column: str | None, frame: pd.DataFrame) -> tuple[str, ...]:
+    """The columns of the texts to train on, if these are several: each begins with its name."""
+    parts = tuple(part.strip() for part in (column or "").split(","))
+    several = len(parts) > 1 and frame["text"].iloc[0].startswith(f"{parts[0]}: ")
+    return parts if several else ()
+
+
 def _require_free(where: Path, table: pd.DataFrame, frame: pd.DataFrame) -> None:
     """A corpus keeps its columns: none may have the name of one that it gets."""
+    from opal import spelling
     from opal.bridge.text.labelling import column_names
+    from opal.columns import require_unique
 
-    taken = [name for name in column_names(sorted(frame["label"].unique())) if name in table]
+    own = list(map(spelling.name, table))  # as they are read again
+    different = (name or place for place, name in enumerate(own))
+    require_unique(different, f"{where}, spaces around names apart,")
+    taken = [name for name in column_names(sorted(frame["label"].unique())) if name in own]
     if taken:
         raise ValueError(
             f"a labelled corpus gets the column {taken[0]!r}, and {where} has one already. Rename "
             "it, or leave it out."
         )
+
+
+def _require_characters(where: Path, table: pd.DataFrame) -> None:
+    """No cell may hold half a character, as JSON can: it could not be written."""
+    for name in table:
+        for row, cell in enumerate(table[name], 1):
+            try:
+                str(cell).encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(
+                    f"{where}: the cell of {name!r} in data row {row} holds half a character, "
+                    f"{error.object[error.start : error.end]!r}. Write it as UTF-8."
+                ) from error
 
 
 def _told(found: Labelled) -> dict[str, Any]:
@@ -152,6 +187,8 @@ def _told(found: Labelled) -> dict[str, Any]:
         "ratio": None if np.isnan(found.ratio) else found.ratio,
         "correction": found.correction,
         "lost": found.lost,
+        "unused": found.n_unused,
+        "seeds_known": found.seeds_known,
     }
 
 
@@ -172,16 +209,28 @@ def _blocks(result: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def _sentences(result: Mapping[str, Any]) -> Iterator[str]:
+    if result["unused"]:
+        yield (
+            f"{result['unused']:,} texts of {result['source']} are left out: they were made from "
+            "texts that are not trained on."
+        )
+    if not result["seeds_known"]:
+        yield (
+            f"Of no text of {result['source']} is it known what it was made from, so that none is "
+            "held out with it: recall is too high where texts resemble what they were made from, "
+            "and so is a weight that was chosen. Name the column that says it (--seed-column)."
+        )
     if result["ratio"] is not None:
-        weight = f"An added text weighs {result['ratio']:g} of a human one, as cross-validation has"
-        none = " it: the rule is that of weighting" if not result["ratio"] else " it"
+        weight = f"An added text has {result['ratio']:g} times the weight of a human one, as"
+        none = ": the rule is that of weighting" if not result["ratio"] else ""
         share = f", with λ = {result['correction']:g}" if result["correction"] else ""
-        yield f"{weight}{none}{share}."
+        yield f"{weight} cross-validation has it{none}{share}."
+    chosen = "penalty" if result["ratio"] is None else "penalty and the weight of added texts"
     if result["lost"]:
         yield "The fit with the chosen λ had no minimum: the rule is that of synthetic_alpha."
     yield (
         "Recall is the share of a class's human texts that is called so when it is held out, by "
-        "the folds that chose the weights; `opal text evaluate` says what the rule is worth on "
+        f"the folds that chose the {chosen}; `opal text evaluate` says what the rule is worth on "
         "texts that chose nothing."
     )
     if result["trained_on"]:
