@@ -121,6 +121,9 @@ def test_rows_that_were_trained_on_are_left_out_where_they_are_named(
     assert "rows have 1" not in said
     assert main(words) == 0
     assert "50 rows have 1 in the column 'trained_on'" in capsys.readouterr().out
+    learnt.assign(trained_on=learnt["trained_on"] == 1).to_csv(corpus, index=False)
+    assert main([*words, "--trained-on", "trained_on", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
     for values, message in ((2, "0 or 1"), (1, "is 1 in all"), ("no", "numbers")):
         learnt.assign(trained_on=values).to_csv(corpus, index=False)
         assert main([*words, "--trained-on", "trained_on"]) == 2

@@ -43,8 +43,8 @@ def regression_of(
         positive: the label that counts as 1; labels that are 0 and 1 need none.
         probability: column of the probability that people label a row; it may be empty where they
             did not.
-        trained_on: column that is 1 where the classifier was trained on the row, and 0 elsewhere;
-            the former are left out.
+        trained_on: column that is 1, or true, where the classifier was trained on the row, and 0
+            or false elsewhere; the former are left out.
 
     Raises:
         ValueError: a column is not there, or holds what it must not; see :class:`Regression`.
@@ -76,6 +76,8 @@ def regression_of(
 
 def _not_trained_on(frame: pd.DataFrame, column: str, human: str) -> pd.DataFrame:
     """The rows that the classifier was not trained on."""
+    if pd.api.types.is_bool_dtype(frame[column]):
+        frame = frame.assign(**{column: frame[column].astype(int)})
     check_numbers(frame, column)
     if not frame[column].isin((0, 1)).all():
         raise ValueError(

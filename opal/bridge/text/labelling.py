@@ -23,10 +23,11 @@ from opal.bridge.text.curves.design import (
     CORRECTED,
     REFERENCE,
     SplitData,
+    TuningFold,
     WeightedRows,
 )
 from opal.bridge.text.curves.train import Trainer, TunedWeights
-from opal.bridge.text.encoders import TFIDF, Frozen, encoder
+from opal.bridge.text.encoders import TFIDF, Features, Frozen, encoder
 from opal.draws import as_key, named, on_host
 from opal.estimators.wide import WideFit
 from opal.spelling import folded
@@ -122,6 +123,49 @@ def label_texts(
         raise ValueError("a corpus needs texts to label; it has none. Give some.")
     corpus = training_corpus(frame)
     arm, source = _chosen(corpus, arm, source)
+    data = _data(corpus, arm, source, seed)
+    next(design.folds(data, folds, seed))  # too few texts are refused before any is read
+    known = _read([*data.frame["text"], *texts], features, progress)
+    with threadpool_limits(1):  # small matrices: threads wait longer than they work
+        progress("choosing the penalty")
+        strength = train.tune_strength(data, known, seed, n_folds=folds)
+        progress("choosing weights")
+        tuned = TunedWeights(np.nan, np.nan, 0.0)
+        if arm in TUNED:
+            found = train.tune_weights(data, known, seed, n_folds=folds, strength=strength)
+            tuned = found[source]
+        trained = _Arm(Trainer(data, known, seed, strength), arm, source, tuned)
+        progress("labelling")
+        rule, training, x = trained.fitted()
+        lost = bool(training.correction) and rule.lost
+        if lost:
+            trained = replace(trained, arm="synthetic_alpha")
+            rule, training, x = trained.fitted()
+        chances = rule.probabilities(x[len(data.frame) :])
+        recall = trained.recall(folds)
+    is_real = np.isin(training.rows, data.base)
+    seen = {folded(text) for text in data.frame["text"].iloc[training.rows]}
+    pool = corpus.synthetic[source] if source else data.frame[:0]
+    return Labelled(
+        labels=data.labels,
+        probabilities=chances,
+        trained_on=np.array([folded(text) in seen for text in texts]),
+        arm=arm,
+        source=source,
+        n_real=_counts(data, training.rows[is_real]),
+        n_added=_counts(data, training.rows[~is_real]),
+        strength=strength,
+        ratio=trained.ratio,
+        correction=training.correction,
+        lost=lost,
+        recall=recall,
+        n_unused=len(pool) - len(data.added.get(source, _NONE)),
+        seeds_known=bool(pool["seeds"].map(len).any()) or pool.empty,
+    )
+
+
+def _data(corpus: TextCorpus, arm: str, source: str, seed: int) -> SplitData:
+    """All that an arm may train on."""
     data = design.training_data(corpus, seed, chosen=(source,) if source else ())
     if source and not len(data.added[source]):
         raise ValueError(
@@ -133,51 +177,17 @@ def label_texts(
             f"{CORRECTED} needs added texts of the largest class, where alone there are human ones "
             f"enough to see a bias; {source!r} has none. Write some, or choose another arm."
         )
-    next(design.folds(data, folds, seed))  # too few texts are refused before any is read
-    every = [*data.frame["text"], *texts]
-    read = encoder(features)
-    for start in range(0, len(every), _AT_ONCE):
-        if isinstance(read, Frozen):  # which keeps the vectors
-            read.transform(every[start : start + _AT_ONCE])
+    return data
+
+
+def _read(texts: Sequence[str], features: str, progress: Callable[[str], object]) -> Features:
+    """Features of all texts, those of a transformer some at a time."""
+    found = encoder(features)
+    for start in range(0, len(texts), _AT_ONCE):
+        if isinstance(found, Frozen):  # which keeps the vectors
+            found.transform(texts[start : start + _AT_ONCE])
         progress("reading texts")
-    known = read.features(every)
-    with threadpool_limits(1):  # small matrices: threads wait longer than they work
-        progress("choosing the penalty")
-        strength = train.tune_strength(data, known, seed, n_folds=folds)
-        progress("choosing weights")
-        tuned = TunedWeights(np.nan, np.nan, 0.0)
-        if arm in TUNED:
-            found = train.tune_weights(data, known, seed, n_folds=folds, strength=strength)
-            tuned = found[source]
-        arms = _Arm(Trainer(data, known, seed, strength), arm, source, tuned)
-        progress("labelling")
-        rule, training, x = arms.fitted(data.base, data.added.get(source, _NONE))
-        lost = bool(training.correction) and rule.lost
-        if lost:
-            arms = replace(arms, arm="synthetic_alpha")
-            rule, training, x = arms.fitted(data.base, data.added[source])
-        chances = rule.probabilities(x[len(data.frame) :])
-        recall = arms.recall(folds)
-    rows = training.rows
-    is_real = np.isin(rows, data.base)
-    seen = {folded(text) for text in data.frame["text"].iloc[rows]}
-    pool = corpus.synthetic[source] if source else data.frame[:0]
-    return Labelled(
-        data.labels,
-        chances,
-        np.array([folded(text) in seen for text in texts]),
-        arm,
-        source,
-        _counts(data, rows[is_real]),
-        _counts(data, rows[~is_real]),
-        strength,
-        arms.ratio,
-        training.correction,
-        lost,
-        recall,
-        len(pool) - len(data.added.get(source, _NONE)),
-        bool(pool["seeds"].map(len).any()) or pool.empty,
-    )
+    return found.features(texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,15 +204,18 @@ class _Arm:
         """ρ."""
         return self.tuned.corrected_ratio if self.arm == CORRECTED else self.tuned.ratio
 
-    def fitted(self, base: np.ndarray, added: np.ndarray) -> tuple[WideFit, WeightedRows, Any]:
-        """The rule of base texts and added ones, its rows, and the features that it reads."""
+    def fitted(self, fold: TuningFold | None = None) -> tuple[WideFit, WeightedRows, Any]:
+        """The rule of all texts or of a fold's, its rows, and the features that it reads."""
         data = self.trainer.data
+        base, added = (data.base, data.added) if fold is None else (fold.base, fold.added)
         if not self.source:
             rng = on_host(named(as_key(self.trainer.seed), "duplicates"))
             training = design.baseline(self.arm, data, base, rng)
         else:
             correction = self.tuned.correction if self.arm == CORRECTED else 0.0
-            training = design.adding(self.arm, data, base, added, self.ratio, correction)
+            training = design.adding(
+                self.arm, data, base, added[self.source], self.ratio, correction
+            )
         rule, x = self.trainer.fitted(self.arm, training)
         return rule, training, x
 
@@ -211,7 +224,7 @@ class _Arm:
         data = self.trainer.data
         right = np.zeros(len(data.labels))
         for fold in design.folds(data, n_folds, self.trainer.seed):
-            rule, _, x = self.fitted(fold.base, fold.added.get(self.source, _NONE))
+            rule, _, x = self.fitted(fold)
             called = rule.scores(x[fold.held_out]).argmax(axis=1)
             right += _counts(data, fold.held_out[called == data.y[fold.held_out]])
         return right / _counts(data, data.base)

@@ -405,3 +405,12 @@ def test_a_row_without_a_text_is_named(folder: Path, capsys: pytest.CaptureFixtu
     frame.to_csv("corpus.csv", index=False)
     assert run(ASKED) == 2
     assert "data row 5" in capsys.readouterr().err
+
+
+def test_lists_are_written_as_json_has_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": text, "tags": ["a", "é"]} for text in TEXTS[:5]]
+    Path("corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run("text label corpus.jsonl --file mine.csv --out labelled.csv") == 0
+    assert pd.read_csv("labelled.csv")["tags"].map(json.loads).tolist() == [["a", "é"]] * 5

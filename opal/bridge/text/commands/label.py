@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,8 @@ class Label:
                 seed=self.seed,
                 progress=lambda step: shown.advance(doing=step),
             )
-        labelled = table.assign(**found.columns())
+        lists = {name: table[name].map(_listed) for name in table}
+        labelled = table.assign(**lists, **found.columns())
         separator = ";" if decimal == "," else ","  # as spreadsheets of such countries have it
         content = labelled.to_csv(
             sep=separator, decimal=decimal, index=False, quoting=csv.QUOTE_ALL
@@ -168,6 +170,11 @@ def _require_characters(where: Path, table: pd.DataFrame) -> None:
                     f"{where}: the cell of {name!r} in data row {row} holds half a character, "
                     f"{error.object[error.start : error.end]!r}. Write it as UTF-8."
                 ) from error
+
+
+def _listed(cell: object) -> object:
+    """A list as JSON has it; other cells as they are."""
+    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, tuple) else cell
 
 
 def _told(found: Labelled) -> dict[str, Any]:
