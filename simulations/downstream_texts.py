@@ -107,12 +107,14 @@ def _check(config: Config) -> None:
         n_originals=10,
         added=1,
         n_others=10,
-        n_rows=21,
+        n_rows=_LEAST_HUMAN + 1,
         n_human=_LEAST_HUMAN,
         n_known=10,
         block=2,
     )
-    _config.require_counts(config, n_replicates=2, classifiers=2, budget=0, n_budget_rows=21)
+    _config.require_counts(
+        config, n_replicates=2, classifiers=2, budget=0, n_budget_rows=_LEAST_HUMAN + 1
+    )
     if config.n_human >= config.n_rows or config.budget >= config.n_budget_rows:
         raise ValueError(
             "n_human must be below n_rows and budget below n_budget_rows, as some rows have no "
@@ -140,8 +142,13 @@ def _check(config: Config) -> None:
             "shares of the budget needs one above 0, so that a classifier is trained; got "
             f"{config.shares}. Add one, or leave the part out by --budget 0."
         )
+    if 0 < config.budget < _LEAST_HUMAN:
+        raise ValueError(
+            f"budget must be 0 or at least {_LEAST_HUMAN} human labels; got {config.budget}. Raise "
+            "--budget, or leave the part out by --budget 0."
+        )
     left = [config.budget - round(share * config.budget) for share in config.shares if share < 1]
-    if config.budget and min(left, default=config.budget) < _LEAST_HUMAN:
+    if config.budget and min(left, default=_LEAST_HUMAN) < _LEAST_HUMAN:
         raise ValueError(
             f"of the budget at least {_LEAST_HUMAN} labels must be left to correct by, or none; "
             f"budget {config.budget} and shares {config.shares} leave {min(left)}. Raise --budget, "

@@ -212,6 +212,7 @@ def test_published_corpora_are_finite() -> None:
         ({"shares": (0.0,)}, "shares of the budget needs one above 0"),
         ({"shares": (1.5,)}, "shares of the budget are in [0, 1]; got 1.5"),
         ({"budget": 120, "shares": (0.9,)}, "of the budget at least 20 labels must be left to"),
+        ({"budget": 10, "shares": (1.0,)}, "budget must be 0 or at least 20 human labels; got 10"),
         ({"rho": 1.0}, "rho is a probability in [0.05, 0.95]; got 1.0"),
     ],
 )
