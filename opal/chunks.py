@@ -13,7 +13,7 @@ from opal import threads
 _CACHE_BYTES = 4e6  # replicates of a chunk should stay in a core's cache
 _ACCELERATOR_BYTES = 2e9
 _CALL_BYTES = 3e7  # of a call, whose rows are all made first: little enough that memory is reused
-_CALLS_BYTES = 1e9  # of all calls at once, but for one
+_CALLS_BYTES = 1e9  # of the calls that run at the same time; a single call may take more
 
 
 def map_in_chunks(function: Callable[[Any], Any], values: Any, chunk_size: int) -> Any:

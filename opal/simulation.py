@@ -14,7 +14,6 @@ from jaxtyping import Array, Float, Key
 
 from opal import chunks, memory, risk, threads
 from opal.arrays import AnyArray
-from opal.chunks import map_in_chunks
 from opal.draws import as_key, replicate_keys
 from opal.estimators import fit_logistic, fit_ridge, move_to_balance
 from opal.losses import Loss
@@ -42,12 +41,22 @@ def simulate(
 ) -> pd.DataFrame:
     """Simulate a design and aggregate: means over replicates with their standard errors.
 
+    Args:
+        setting: the truth.
+        design: how to train.
+        key: seed or key; designs that share it share their real rows.
+        n_replicates: number of replicates, at least 2 for standard errors.
+        study: name in the records.
+        chunk_size: see :func:`replicate_metrics`; results do not depend on it.
+
     Returns:
         Records with the columns of :data:`opal.records.COLUMNS`, one row for each metric of
         :func:`opal.risk.exact_metrics` and each group, source ``"simulation"``.
 
     Raises:
-        ValueError: the design does not fit the setting, or a group has too few seeds.
+        TypeError: ``setting`` or ``design`` is something else.
+        ValueError: the design does not fit the setting, a group has too few seeds, or the rows do
+            not fit into memory.
     """
     values = replicate_metrics(
         setting, design, key=key, n_replicates=n_replicates, chunk_size=chunk_size
@@ -160,11 +169,11 @@ def replicate_metrics(
         chunk = chunk_size or chunks.default_size(*shape, n_replicates)
         at_once = _at_once(law, design, chunk)
         calls = chunks.of_replicates(*shape, n_replicates, chunk, at_once)
-        rules = threads.each(partial(_fitted, law, design, key), calls, at_once)
+        rules = threads.map_in_threads(partial(_fitted, law, design, key), calls, at_once)
         theta, separated = (
             np.concatenate(part)[:n_replicates] for part in zip(*rules, strict=True)
         )
-        found = threads.each(
+        found = threads.map_in_threads(
             partial(
                 _metrics,
                 law,
@@ -194,10 +203,10 @@ def _fitted(
         weights = PoweredWeights(*(np.asarray(w) for w in design.row_weights()))
         sizes = {"counts": design.counts, "n_unlabelled": design.n_unlabelled}
         confusion = np.array(design.confusion)
-        rows, each = _powered_rows(law, confusion, weights, key, indices, **sizes)
+        rows, row_weights = _powered_rows(law, confusion, weights, key, indices, **sizes)
     else:
         ridge, balanced = design.ridge, design.threshold == "balanced"
-        rows, each = _rows(
+        rows, row_weights = _rows(
             law,
             _anonymous(design.synthesizer),
             RowWeights(*(np.asarray(w) for w in design.row_weights())),
@@ -209,14 +218,14 @@ def _fitted(
             fitted=(design.n_fitted, design.n_in_training),
         )
     options = {"n_classes": law.n_classes, "loss": design.loss}
-    return _fits(rows, each, np.float64(ridge), np.array(balanced), **options)
+    return _fits(rows, row_weights, np.float64(ridge), np.array(balanced), **options)
 
 
 def _at_once(law: TrueLaw, design: AnyDesign, chunk_size: int) -> int:
     """Calls to run at the same time.
 
-    What a user wrote is called alone: XLA's batched LU and QR, which opal leaves alone, can wait
-    for each other for ever.
+    What a user wrote is called alone: it may use XLA's batched LU or QR, which opal avoids, and two
+    of these can wait for each other for ever.
     """
     if not _is_ours((law, getattr(design, "synthesizer", None))):
         return 1
@@ -299,9 +308,9 @@ def _rows(
     n_augmented: int,
     fitted: Fitted | None = None,
 ) -> tuple[tuple[Array, Array], Array]:
-    """What :func:`_in_each` gives, of a design."""
+    """What :func:`_rows_of_replicates` gives, of a design."""
     sizes = (n_oversampled, (n_augmented,) * len(counts))
-    return _in_each(
+    return _rows_of_replicates(
         lambda key: training_rows(law, synthesizer, weights, counts, sizes, fitted, key=key),
         *(key, indices),
     )
@@ -318,14 +327,14 @@ def _powered_rows(
     counts: tuple[int, ...],
     n_unlabelled: tuple[int, ...],
 ) -> tuple[tuple[Array, Array], Array]:
-    """What :func:`_in_each` gives, of prediction-powered training."""
-    return _in_each(
+    """What :func:`_rows_of_replicates` gives, of prediction-powered training."""
+    return _rows_of_replicates(
         lambda key: powered_rows(law, confusion, weights, counts, n_unlabelled, key=key),
         *(key, indices),
     )
 
 
-def _in_each(
+def _rows_of_replicates(
     rows_of: Callable[[Key[Array, ""]], tuple[Sample, Array]],
     key: Key[Array, ""],
     indices: AnyArray,
@@ -336,11 +345,11 @@ def _in_each(
     """
 
     def replicate(key: Key[Array, ""]) -> tuple[tuple[Array, Array], Array]:
-        rows, each = rows_of(key)
-        return (rows.x.T, rows.y), each
+        rows, row_weights = rows_of(key)
+        return (rows.x.T, rows.y), row_weights
 
     keys = replicate_keys(key, jnp.ravel(indices))
-    found = map_in_chunks(replicate, keys, indices.shape[1])
+    found = chunks.map_in_chunks(replicate, keys, indices.shape[1])
     return jax.tree.map(lambda leaf: leaf.reshape(*indices.shape, *leaf.shape[1:]), found)
 
 
@@ -357,12 +366,12 @@ def _fits(
     """The rule of each replicate, and whether its rows were separable."""
 
     def replicate(one: tuple[tuple[Array, Array], Array]) -> tuple[Array, Array]:
-        (x, y), each = one
+        (x, y), own = one
         sample = Sample(x.T, y, (len(y),))
-        return fit(sample, each, n_classes=n_classes, ridge=ridge, loss=loss, balanced=balanced)
+        return fit(sample, own, n_classes=n_classes, ridge=ridge, loss=loss, balanced=balanced)
 
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (rows, weights))
-    found: tuple[Array, Array] = map_in_chunks(replicate, flat, weights.shape[1])
+    found: tuple[Array, Array] = chunks.map_in_chunks(replicate, flat, weights.shape[1])
     return found
 
 
@@ -385,7 +394,7 @@ def _metrics(
         return metrics
 
     flat = theta.reshape(-1, theta.shape[-1])
-    found: dict[str, Array] = map_in_chunks(replicate, flat, theta.shape[1])
+    found: dict[str, Array] = chunks.map_in_chunks(replicate, flat, theta.shape[1])
     return found
 
 
@@ -398,7 +407,19 @@ def fit(
     loss: Loss,
     balanced: AnyArray | bool,
 ) -> tuple[Float[Array, " p"], Array]:
-    """Fit the rule; returns θ [p] and whether the objective had no minimum."""
+    """Fit the rule of one replicate.
+
+    Args:
+        rows: features [n, d] and labels [n].
+        weights: of each row [n]; some may be negative.
+        n_classes: classes K.
+        ridge: λ of the penalty on all but the intercept.
+        loss: logistic or squared.
+        balanced: whether the threshold is moved to the balanced point after the fit.
+
+    Returns:
+        θ [p], and whether the objective had no minimum.
+    """
     if loss == "logistic":
         result = fit_logistic(rows.x, rows.y, weights, n_classes=n_classes, ridge=ridge)
         # Rows of negative weight can leave an objective without a minimum, too.

@@ -45,7 +45,7 @@ def cores() -> int:
         ) from error
 
 
-def each(
+def map_in_threads(
     function: Callable[[Value], Result], values: Iterable[Value], at_once: int
 ) -> list[Result]:
     """What a compiled function gives for each of some values, computed in float64.

@@ -30,7 +30,7 @@ def training_rows(
 
     Args:
         law: the truth.
-        synthesizer: who makes synthetic rows, if anyone does.
+        synthesizer: what makes synthetic rows; None for none.
         weights: per kind and group.
         counts: real rows of each group.
         sizes: oversampled and augmented rows of each group.
@@ -102,21 +102,21 @@ def powered_rows(
     """
     real = law.sample(counts, key=named(key, "real"))
     others = law.sample(n_unlabelled, key=named(key, "unlabelled"))
-    first = _said(real, confusion, key=named(key, "labels"))
-    second = _said(others, confusion, key=named(key, "unlabelled labels"))
-    each: list[Array] = [
+    said_of_real = _said(real, confusion, key=named(key, "labels"))
+    said_of_others = _said(others, confusion, key=named(key, "unlabelled labels"))
+    row_weights: list[Array] = [
         jnp.asarray(weights.real)[real.group],
-        jnp.asarray(weights.rectifying)[real.group] * jnp.asarray(weights.labels)[first],
-        jnp.asarray(weights.unlabelled) * jnp.asarray(weights.labels)[second],
+        jnp.asarray(weights.rectifying)[real.group] * jnp.asarray(weights.labels)[said_of_real],
+        jnp.asarray(weights.unlabelled) * jnp.asarray(weights.labels)[said_of_others],
     ]
     x = jnp.concatenate([real.x, real.x, others.x])
-    y = jnp.concatenate([real.y, first, second])
-    return Sample(x, y, (len(x),)), jnp.concatenate(each)
+    y = jnp.concatenate([real.y, said_of_real, said_of_others])
+    return Sample(x, y, (len(x),)), jnp.concatenate(row_weights)
 
 
 def _said(
     rows: Sample, confusion: Float[AnyArray, "g k"], *, key: Key[Array, ""]
 ) -> Int[Array, " n"]:
-    """What a model says of each row."""
-    second = jnp.asarray(confusion)[rows.group, 1]
-    return (jax.random.uniform(key, second.shape) < second).astype(rows.y.dtype)
+    """The label that a model gives to each row."""
+    chance = jnp.asarray(confusion)[rows.group, 1]
+    return (jax.random.uniform(key, chance.shape) < chance).astype(rows.y.dtype)

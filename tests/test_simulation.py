@@ -274,13 +274,13 @@ def test_simulations_in_two_threads_do_not_wait_for_each_other() -> None:
 def test_cores_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch, design: Design) -> None:
     monkeypatch.setattr(chunks, "_CALL_BYTES", 1e5)
     asked: list[tuple[int, bool]] = []
-    each = threads.each
+    map_in_threads = threads.map_in_threads
 
     def told(function: Any, values: list[Any], most: int) -> list[Any]:
         asked.append((most, len(values) > 1))
-        return each(function, values, most)
+        return map_in_threads(function, values, most)
 
-    monkeypatch.setattr(threads, "each", told)
+    monkeypatch.setattr(threads, "map_in_threads", told)
     found = []
     for cores in (1, 3):
         monkeypatch.setattr(threads, "cores", lambda cores=cores: cores)

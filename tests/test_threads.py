@@ -19,7 +19,7 @@ from opal import threads
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_results_come_in_order_and_in_float64(at_once: int) -> None:
     shifted = jax.jit(lambda x: jnp.asarray(x) + 0.1)
-    found = threads.each(shifted, np.arange(20.0), at_once)
+    found = threads.map_in_threads(shifted, np.arange(20.0), at_once)
     assert all(isinstance(each, np.ndarray) for each in found)
     np.testing.assert_array_equal(found, np.arange(20.0) + 0.1)
 
@@ -28,13 +28,13 @@ def test_results_come_in_order_and_in_float64(at_once: int) -> None:
 def test_contexts_of_the_caller_are_those_of_the_calls(at_once: int) -> None:
     root = jax.jit(jnp.sqrt)
     with jax.debug_nans(True), pytest.raises(FloatingPointError):
-        threads.each(root, -np.arange(9.0), at_once)
+        threads.map_in_threads(root, -np.arange(9.0), at_once)
     draws = jax.jit(lambda seed: jax.random.uniform(jax.random.key(seed), (3,)))
     found = []
     for partitionable in (False, True):
         with jax.threefry_partitionable(partitionable):
-            found.append(np.array(threads.each(draws, range(6), at_once)))
-            np.testing.assert_array_equal(found[-1][5], threads.each(draws, [5], 1)[0])
+            found.append(np.array(threads.map_in_threads(draws, range(6), at_once)))
+            np.testing.assert_array_equal(found[-1][5], threads.map_in_threads(draws, [5], 1)[0])
     assert (found[0] != found[1]).all()
 
 
@@ -53,7 +53,7 @@ def test_so_many_run_at_once_and_no_more() -> None:
             running -= 1
         return value
 
-    assert threads.each(call, range(8), 2) == [*range(8)]
+    assert threads.map_in_threads(call, range(8), 2) == [*range(8)]
     assert most == 2
 
 
@@ -65,7 +65,7 @@ def test_an_error_ends_the_calls_that_wait() -> None:
         raise ValueError(f"no {value}")
 
     with pytest.raises(ValueError, match="no 0"):
-        threads.each(call, range(10_000), 2)
+        threads.map_in_threads(call, range(10_000), 2)
     assert len(began) < 10_000
 
 
@@ -81,7 +81,7 @@ def test_an_interrupt_while_calls_are_handed_out_ends_them() -> None:
         time.sleep(seconds)
 
     with pytest.raises(KeyboardInterrupt):
-        threads.each(call, interrupted(), 2)
+        threads.map_in_threads(call, interrupted(), 2)
     assert len(began) < 1000
 
 
