@@ -1,6 +1,6 @@
 """Theory and simulation of the scaling law of synthetic oversampling and augmentation.
 
-Importing ``opal`` is cheap: rooms (``opal.settings``), nouns (``opal.Design``) and verbs
+Importing ``opal`` is cheap: modules (``opal.settings``), classes (``opal.Design``) and functions
 (``opal.simulate``) load on first use, so that ``opal --help`` does without JAX.
 
 >>> import opal
@@ -92,7 +92,7 @@ def _rooms() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name, or a room of the package, when it is first asked for."""
+    """Import a public name, or a module of the package, when it is first asked for."""
     if name in _HOME:
         return getattr(importlib.import_module(f"opal.{_HOME[name]}"), name)
     if name.startswith("_") or name not in _rooms():

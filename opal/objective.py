@@ -303,7 +303,7 @@ class PoweredWeights(NamedTuple):
         real: of a labelled row with its own label [G].
         rectifying: of a labelled row with the model's labels [G]; not positive.
         unlabelled: of an unlabelled row with the model's labels.
-        labels: what each label k of the model multiplies, ``1/(|G|q_k)`` [K].
+        labels: factor ``1/(|G|q_k)`` of a row to which the model gives the label k [K].
     """
 
     real: Float[np.ndarray, " g"]
@@ -411,7 +411,8 @@ def require_setting(setting: object, design: object) -> None:
     """Check what is simulated or predicted.
 
     Raises:
-        TypeError: one is something else.
+        TypeError: ``setting`` has no law, or ``design`` is none.
+        ValueError: prediction-powered training of other groups than two classes.
     """
     if not hasattr(setting, "law"):
         raise TypeError(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from opal.settings import GaussianMixture
     from opal.simulation import AnyDesign
 
-BESIDE = "beside weighting"  # arm, or begin of the arm, of which weighting is one weight
+BESIDE = "beside weighting"  # an arm that is weighting at α = 0, and how its corrected one begins
 POWERED = "prediction-powered"
 CORRECTED = ", corrected"  # end of an arm that has a correction
 LEFT_OUT = ", left out"  # end of an arm whose theory leaves its correction out
@@ -45,7 +45,8 @@ class Config:
     stretch: float = 2.0
     """Variance of the first coordinate, and one over that of the second."""
     counts: tuple[int, int] = (4000, 400)
-    """Real rows of each class, the larger one first; of a quarter of them order 1/n falls short."""
+    """Real rows of each class, the larger one first; for a quarter of them theory, which is of
+    order 1/n, falls short."""
     n_augmented: int = 4000
     """N, augmented rows of each class."""
     unlabelled: int = 10
@@ -165,16 +166,16 @@ def measure_bias(at: BiasSize) -> pd.DataFrame:
     setting, found = arms_of(at)
     designs = {arm: best(setting, arm, design) for arm, design in found.items()}
     tuned = {arm: "power" if arm == POWERED else "correction" for arm in designs}
-    shares = {arm: getattr(design, tuned[arm]) for arm, design in designs.items()}
+    lambdas = {arm: getattr(design, tuned[arm]) for arm, design in designs.items()}
     left_out = [
         predict(setting, designs[arm].with_(**{tuned[arm]: 0.0}, name=arm + LEFT_OUT))
-        for arm, share in shares.items()
-        if share > 0
+        for arm, value in lambdas.items()
+        if value > 0
     ]
     frame = pd.concat(
         [measure(setting, designs, at.config, "correction"), *left_out], ignore_index=True
     )
-    correction = frame["arm"].map(shares).fillna(0.0)
+    correction = frame["arm"].map(lambdas).fillna(0.0)
     return frame.assign(study="correction", correction=correction, kind=at.kind, size=at.size)
 
 
@@ -188,8 +189,9 @@ def comparison(records: pd.DataFrame) -> pd.DataFrame:
 def gains(records: pd.DataFrame) -> pd.DataFrame:
     """For each bias, the corrected arm of least predicted excess over the uncorrected one of least.
 
-    Columns ``kind``, ``size``, both arms, and the ``ratio`` of their simulated excess with its
-    ``std_error``, which leaves out that they share their real rows: it is too large.
+    Columns ``kind``, ``size``, both arms (``corrected``, ``uncorrected``), the ``predicted`` ratio
+    of their excess, and the simulated ``ratio`` with its ``std_error``, which leaves out that they
+    share their real rows: it is too large.
     """
     import pandas as pd
 

@@ -16,7 +16,8 @@ from scipy.sparse.csgraph import connected_components
 
 ROOT = Path(__file__).parents[1]
 
-# Rank of each room on the path of the data (DESIGN, section 2). Rooms of equal rank are strangers.
+# Rank of each room (a module or folder of `opal`) on the path of the data: CONTRIBUTING.md says
+# which. Rooms of equal rank are strangers.
 # Mathematics and files; they know no room.
 TOOLS = (
     "arrays", "checks", "chunks", "columns", "compiled", "delimited", "draws", "files",

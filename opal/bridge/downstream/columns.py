@@ -33,8 +33,8 @@ def regression_of(
 
     Args:
         frame: one row for each text.
-        human: column of the human labels; empty where there is none. Spaces around a label are
-            none of it.
+        human: column of the human labels; empty where there is none. Spaces around a label do not
+            count.
         predicted: column of the classifier's labels, or of its probabilities of the label that
             counts as 1.
         covariates: numeric columns; a category is one of 0 and 1 for each of its values but one.
@@ -60,7 +60,7 @@ def regression_of(
         check_numbers(frame, name, remedy=_CATEGORY)
     if outcome is not None:
         check_numbers(frame, outcome)
-    given, said = _named(frame[human]), _named(frame[predicted])
+    given, said = _stripped(frame[human]), _stripped(frame[predicted])
     if probability is not None:
         check_numbers(frame[given.notna()], probability)
     columns = [frame[name].to_numpy(float) for name in covariates]
@@ -90,8 +90,8 @@ def _not_trained_on(frame: pd.DataFrame, column: str, human: str) -> pd.DataFram
             f"rows must be left that the classifier was not trained on; {column!r} is 1 in all "
             f"{len(frame)}. Label other texts."
         )
-    n = int(_named(frame[human]).notna().sum())
-    if n and _named(left[human]).isna().all():
+    n = int(_stripped(frame[human]).notna().sum())
+    if n and _stripped(left[human]).isna().all():
         raise ValueError(
             f"people must have labelled some rows that the classifier was not trained on; all {n} "
             f"that have a {human!r} are trained on ({column!r} is 1). Let people label others, "
@@ -169,7 +169,7 @@ def _labels(
     return given, (spelled[1] == positive).to_numpy(float)
 
 
-def _named(column: pd.Series) -> pd.Series:
+def _stripped(column: pd.Series) -> pd.Series:
     """Labels without spaces around them; one of nothing but spaces is none."""
     if pd.api.types.is_numeric_dtype(column):
         return column

@@ -79,7 +79,11 @@ def _scores(task: Regression, method: str, power: float) -> Scores:
 def solution(
     task: Regression, method: str, power: float, start: Float[np.ndarray, " k"] | None = None
 ) -> Float[np.ndarray, " k"]:
-    """Where the mean score of a method vanishes [k], sought from ``start``."""
+    """Where the mean score of a method vanishes [k], sought from ``start``.
+
+    Raises:
+        ValueError: the equations have no solution.
+    """
     scores = _scores(task, method, power)
 
     def equations(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
