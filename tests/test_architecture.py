@@ -45,6 +45,7 @@ RANKS = {
 }
 # The same within `bridge`: whoever is listed later may know whoever is listed before.
 BRIDGE_RANKS = {
+    "downstream": 0,
     "download": 0,
     "features": 0,
     "hub": 0,
