@@ -46,7 +46,7 @@ class Config:
 
 PRESETS = {
     "tiny": Config(n_max=60, n_min=(30,), n_replicates=20),
-    "quick": Config(n_min=(10, 30, 125, 500), n_replicates=700),
+    "quick": Config(n_min=(10, 30, 100, 250, 500), n_replicates=700),
     "full": Config(n_replicates=10000),
 }
 
