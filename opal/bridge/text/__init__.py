@@ -29,13 +29,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from opal.bridge.llm.command import Asking
     from opal.bridge.text.audit.report import AuditReport, audit_texts
+    from opal.bridge.text.columns import Columns
     from opal.bridge.text.corpus import TextCorpus, corpus_of, leaks, text_table
     from opal.bridge.text.curves.report import Evaluation, evaluate_texts
     from opal.bridge.text.generation import Generated, generate_texts
     from opal.bridge.text.impute.report import Imputation, impute_texts
     from opal.bridge.text.labelling import Labelled, label_texts
     from opal.bridge.text.published import load_corpus
-    from opal.bridge.text.reading import Columns, read_texts, write_texts
+    from opal.bridge.text.reading import read_texts, write_texts
 
 _HOMES = {
     "opal.bridge.llm.command": ("Asking",),
@@ -46,7 +47,8 @@ _HOMES = {
     "opal.bridge.text.impute.report": ("Imputation", "impute_texts"),
     "opal.bridge.text.labelling": ("Labelled", "label_texts"),
     "opal.bridge.text.published": ("load_corpus",),
-    "opal.bridge.text.reading": ("Columns", "read_texts", "write_texts"),
+    "opal.bridge.text.columns": ("Columns",),
+    "opal.bridge.text.reading": ("read_texts", "write_texts"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

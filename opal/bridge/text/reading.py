@@ -1,9 +1,7 @@
 """Labelled texts of one's own: a table in a file, or a data set of the Hugging Face hub.
 
 Every file that :func:`opal.reading.read_strings` reads will do; ``hf:owner/name[:split]`` names a
-data set of the hub. Which column is what is told by :class:`Columns`, or guessed where there is no
-doubt. A text of several columns, as sentence pairs are, is named by all of them:
-``premise,hypothesis`` is ``premise: …`` on one line and ``hypothesis: …`` on the next.
+data set of the hub. Which column is what, :mod:`opal.bridge.text.columns` tells.
 """
 
 from __future__ import annotations
@@ -12,67 +10,25 @@ import csv
 import importlib
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 
-from opal import names, spelling
+from opal import names
 from opal.bridge.prompts.common import identity
-from opal.bridge.text.corpus import (
-    ATTRIBUTE,
-    COLUMNS,
-    HUMAN,
-    require_strings,
-    text_table,
-    validate_texts,
-)
+from opal.bridge.text.columns import Columns, joined_cells, resolved, split_name
+from opal.bridge.text.corpus import ATTRIBUTE, HUMAN, text_table, validate_texts
 from opal.files import write_atomically, write_text
 from opal.reading import KINDS, cell, read_strings
 
 LEAST = 5
 """Fewest texts of a class that a study can hold some out of."""
 HUB = "hf:"
-_GUESSES: Mapping[str, Collection[str]] = {
-    "text": (
-        *("text", "sentence", "content", "review", "tweet", "document"),
-        *("h_text", "augmented_text", "augmented_h_text"),
-    ),
-    "label": ("label", "target", "class", "category"),
-}
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _IDS = re.compile("[0-9a-f]{16}( [0-9a-f]{16})*")
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which column of a table holds what; None is a guess for text and label, and none otherwise.
-
-    A table that :func:`write_texts` made needs none of them named.
-
-    Attributes:
-        text: the text; several columns, with commas between, are lines of one text.
-        label: its class.
-        attribute: what the label may spuriously go with.
-        seed: what the text was made from: the seed's text, its id, or a list of either.
-        source: ``human``, or the model that wrote the text.
-        id: the table's own names of its texts, where the seed column refers to them.
-    """
-
-    text: str | None = None
-    label: str | None = None
-    attribute: str | None = None
-    seed: str | None = None
-    source: str | None = None
-    id: str | None = None
-
-    @classmethod
-    def of(cls, flags: object) -> Columns:
-        """Those that the flags ``--ROLE-column`` of a command name."""
-        given = {f.name: getattr(flags, f"{f.name}_column", None) for f in fields(cls)}
-        return cls(**{role: name and spelling.name(name) for role, name in given.items()})
 
 
 def read_texts(
@@ -133,7 +89,7 @@ class TextFile:
         Raises:
             ValueError: the rules of :func:`read_texts`.
         """
-        chosen = _resolved(self.columns, list(self.table.columns), str(self.where))
+        chosen = resolved(self.columns, list(self.table.columns), str(self.where))
         try:
             frame = _frame(self.table, chosen, source)
             if drop_contradictions:
@@ -168,10 +124,10 @@ def read_each(paths: Sequence[Path], columns: Columns) -> dict[Path, TextFile]:
     every = list(dict.fromkeys(name for table in tables.values() for name in table))
     wanted = {role: name for role, name in asdict(columns).items() if name is not None}
     for role, name in wanted.items():
-        names.check("column", _parts(role, name, every), every)
+        names.check("column", split_name(role, name, every), every)
 
     def own(found: Sequence[str]) -> Columns:
-        has = {r: n for r, n in wanted.items() if set(_parts(r, n, found)) <= set(found)}
+        has = {r: n for r, n in wanted.items() if set(split_name(r, n, found)) <= set(found)}
         return Columns(**has)
 
     return {path: TextFile(path, table, own(list(table))) for path, table in tables.items()}
@@ -214,49 +170,6 @@ def read_files(
     return pd.concat([frames[path] for path in (file, *synthetic)], ignore_index=True), held_out
 
 
-def texts_of(
-    table: pd.DataFrame,
-    where: str | Path,
-    column: str | None = None,
-    *,
-    like: Sequence[str] = (),
-    flag: str = "--text-column",
-) -> list[str]:
-    """The texts of a table of strings that need no labels, one for each row.
-
-    Args:
-        table: as :func:`opal.reading.read_strings` gives it.
-        where: its path or name, for errors.
-        column: of the texts, or several with commas between, as in :class:`Columns`; a guess if
-            None.
-        like: columns of other texts, where these have several: texts of other names would differ
-            in words.
-        flag: that names the column, for errors.
-
-    Raises:
-        ValueError: there is no such column, or a row without a text; or the columns are several and
-            not those of the other texts.
-    """
-    there = list(table.columns)
-    if column is None and like and set(like) <= set(there):
-        column = ",".join(like)
-    chosen = _guess("text", there, str(where), flag) if column is None else spelling.name(column)
-    parts = _parts("text", chosen, there)
-    names.check("column", parts, there)
-    if (like or len(parts) > 1) and parts != tuple(like):
-        raise ValueError(
-            "texts must be of the same columns, in the same order, as those that are trained on; "
-            f"these are of {' and '.join(map(repr, like)) or 'a single one'}, those of {where} of "
-            f"{' and '.join(map(repr, parts))}. Rename the columns, and name the same ones."
-        )
-    texts = pd.DataFrame({"text": _joined(table, parts)}, dtype=object)
-    try:
-        require_strings(texts, "text", "give a text for every row, or drop the rows without")
-    except ValueError as error:
-        raise ValueError(f"{where} (text in column {chosen!r}): {error}") from error
-    return texts["text"].tolist()
-
-
 def write_texts(frame: pd.DataFrame, path: Path) -> None:
     """Write a table of texts so that :func:`read_texts` gives it back; all of the file or nothing.
 
@@ -284,62 +197,9 @@ def write_texts(frame: pd.DataFrame, path: Path) -> None:
         write_text(path, "[" + ",\n".join(rows) + "]\n" if suffix == ".json" else lines)
 
 
-def _resolved(columns: Columns, there: Sequence[str], where: str) -> Columns:
-    """Every column that is to be read, under its name in the table."""
-    asked = {role: name for role, name in asdict(columns).items() if name is not None}
-    for role, wanted in asked.items():
-        for name in _parts(role, wanted, there):
-            if name not in there:
-                raise ValueError(
-                    f"{where} has no column {name!r} for the {role}{names.hint(name, there)} "
-                    f"There are: {', '.join(there)}."
-                )
-    if set(COLUMNS) <= set(there):
-        return Columns(**{role: _own(role, there) for role in asdict(columns)} | asked)
-    guessed = {role: _guess(role, there, where) for role in _GUESSES if role not in asked}
-    return Columns(**guessed | asked)
-
-
-def _parts(role: str, name: str, there: Collection[str]) -> tuple[str, ...]:
-    """The columns of a name: those of a text may be several, with commas between."""
-    if role != "text" or name in there:
-        return (name,)
-    return tuple(part.strip() for part in name.split(","))
-
-
-def _joined(table: pd.DataFrame, parts: Sequence[str]) -> list[object]:
-    """The texts of a column; of several columns, a line for each with its name."""
-    if len(parts) == 1:
-        return table[parts[0]].tolist()
-    return [
-        "\n".join(f"{name}: {said}" for name, said in zip(parts, row, strict=True))
-        if all(isinstance(said, str) and said.strip() for said in row)
-        else None
-        for row in zip(*(table[name] for name in parts), strict=True)
-    ]
-
-
-def _own(role: str, there: Collection[str]) -> str | None:
-    """Column of a table that :func:`write_texts` made; the ids follow from the texts."""
-    name = "seeds" if role == "seed" else role
-    return name if name in there and role != "id" else None
-
-
-def _guess(role: str, there: Sequence[str], where: str, flag: str | None = None) -> str:
-    likely = [name for name in there if name.strip().lower() in _GUESSES[role]]
-    if len(likely) == 1:
-        return likely[0]
-    doubt = f"could be {' or '.join(map(repr, likely))}" if likely else "has no usual name"
-    several = ", several with commas between" if role == "text" else ""
-    raise ValueError(
-        f"{where} must name the column of the {role}: it {doubt}. Name it with "
-        f"{flag or f'--{role}-column'}{several}, or add it; there are: {', '.join(there)}."
-    )
-
-
 def _frame(table: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     cells = {
-        role: _joined(table, _parts(role, name, list(table.columns)))
+        role: joined_cells(table, split_name(role, name, list(table.columns)))
         for role, name in asdict(columns).items()
         if name is not None
     }

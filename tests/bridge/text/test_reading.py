@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from opal.bridge.prompts.common import identity
+from opal.bridge.text.columns import Columns
 from opal.bridge.text.corpus import COLUMNS, text_table
-from opal.bridge.text.reading import LEAST, Columns, read_each, read_files, read_texts, write_texts
+from opal.bridge.text.reading import LEAST, read_each, read_files, read_texts, write_texts
 from opal.reading import read_strings
 
 HOSTILE = (

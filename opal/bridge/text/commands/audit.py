@@ -124,8 +124,9 @@ class Audit:
         """Real tables by role, and the texts of all files by their source."""
         import pandas as pd
 
+        from opal.bridge.text.columns import Columns
         from opal.bridge.text.corpus import TextCorpus, labels_of
-        from opal.bridge.text.reading import Columns, read_each
+        from opal.bridge.text.reading import read_each
 
         notes: list[str] = []
         given = {"base": self.train, "human": self.human, "test": self.test}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from opal.bridge.text.commands.flags import ColumnFlags
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,19 +47,7 @@ class Evaluate:
     files are several models, if they name none themselves."""
     test: Path | None = None
     """Texts to test on; by default a third of the human ones of --file."""
-    text_column: str | None = None
-    """Column of the texts, in those files that have it, if its name does not tell; several, as
-    premise,hypothesis, are lines of one text."""
-    label_column: str | None = None
-    """Column of the classes, likewise."""
-    attribute_column: str | None = None
-    """Column of an attribute: groups are then (class, attribute)."""
-    seed_column: str | None = None
-    """Column of the texts that synthetic ones were made from."""
-    source_column: str | None = None
-    """Column that says who wrote a text."""
-    id_column: str | None = None
-    """Column of ids, if seeds are named by them."""
+    columns: Annotated[ColumnFlags, tyro.conf.OmitArgPrefixes] = field(default_factory=ColumnFlags)
     drop_contradictions: bool = False
     """Leave out texts that a file has with several labels, rather than to refuse it."""
     train_on_all: bool = False
@@ -163,9 +155,9 @@ class Evaluate:
         return evaluate.of_corpora(chosen, settings, self.seeds, hold_out=self.hold_out)
 
     def _columns(self) -> tuple[str | None, ...]:
-        from opal.bridge.text.reading import Columns
+        from opal.bridge.text.columns import Columns
 
-        return astuple(Columns.of(self))
+        return astuple(Columns.of(self.columns))
 
     def _check_flags(self) -> None:
         if self.file is not None and (self.corpus or self.preset != "quick"):

@@ -52,6 +52,7 @@ class Generate(Asking):
         from opal import interrupts
         from opal.bridge.prompts.language import manner
         from opal.bridge.text import reading
+        from opal.bridge.text.columns import Columns
         from opal.bridge.text.generation import generate_texts
 
         manner(self.language)
@@ -62,7 +63,7 @@ class Generate(Asking):
             made = generate_texts(
                 reading.read_texts(
                     self.file,
-                    reading.Columns.of(self),
+                    Columns.of(self),
                     drop_contradictions=self.drop_contradictions,
                 ),
                 self,

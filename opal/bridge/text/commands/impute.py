@@ -301,10 +301,11 @@ class Impute(Asking):
         import pandas as pd
 
         from opal.bridge.text import reading
+        from opal.bridge.text.columns import Columns
         from opal.bridge.text.corpus import one_spelling
 
         files = [file, *([self.synthetic] if self.synthetic else [])]
-        there = reading.read_each(files, reading.Columns.of(self))
+        there = reading.read_each(files, Columns.of(self))
         own = there[file]
         frame = replace(own, columns=replace(own.columns, seed=None)).texts(
             least=reading.LEAST,

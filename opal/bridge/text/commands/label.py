@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tyro
+
+from opal.bridge.text.commands.flags import ColumnFlags
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,19 +52,7 @@ class Label:
     corpus_column: str | None = None
     """Column of the texts to label, if its name does not tell; if texts to train on have several,
     the same ones."""
-    text_column: str | None = None
-    """Column of the texts to train on, in those files that have it, if its name does not tell;
-    several likewise."""
-    label_column: str | None = None
-    """Column of the classes, likewise."""
-    attribute_column: str | None = None
-    """Column of an attribute: groups are then (class, attribute)."""
-    seed_column: str | None = None
-    """Column of the texts that synthetic ones were made from."""
-    source_column: str | None = None
-    """Column that says who wrote a text."""
-    id_column: str | None = None
-    """Column of ids, if seeds are named by them."""
+    columns: Annotated[ColumnFlags, tyro.conf.OmitArgPrefixes] = field(default_factory=ColumnFlags)
     drop_contradictions: bool = False
     """Leave out texts that a file has with several labels, rather than to refuse it."""
     encoder: str = "tfidf"
@@ -80,8 +70,9 @@ class Label:
     def run(self) -> dict[str, Any]:
         """Label the corpus; whatever can be refused is refused before anything is trained."""
         from opal.bridge.text import encoders
+        from opal.bridge.text.columns import Columns, texts_of
         from opal.bridge.text.labelling import label_texts, steps
-        from opal.bridge.text.reading import Columns, read_files, texts_of
+        from opal.bridge.text.reading import read_files
         from opal.files import require_distinct, writable_folder, write_text
         from opal.progress import bar
         from opal.reading import decimal_mark_of, read_strings
@@ -93,7 +84,7 @@ class Label:
         read = [("a file that is read", p) for p in (self.corpus, self.file, *self.synthetic)]
         require_distinct(read, [("--out", self.out)])
         encoders.require_loadable(self.encoder)
-        columns = Columns.of(self)
+        columns = Columns.of(self.columns)
         frame, _ = read_files(
             *(self.file, None, self.synthetic, columns),
             drop_contradictions=self.drop_contradictions,

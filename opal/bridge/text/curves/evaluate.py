@@ -19,13 +19,14 @@ from threadpoolctl import threadpool_limits
 from opal import records
 from opal.bridge.resampling import crossed_influence, half_width
 from opal.bridge.text import published
+from opal.bridge.text.columns import Columns
 from opal.bridge.text.corpus import HUMAN, TextCorpus, corpus_of
 from opal.bridge.text.curves import design, measures, train
 from opal.bridge.text.curves.design import ADDING, CORRECTED, REFERENCE, SplitData
 from opal.bridge.text.curves.measures import Measure
 from opal.bridge.text.curves.train import Trained
 from opal.bridge.text.encoders import WORDS, Features, encoder
-from opal.bridge.text.reading import Columns, read_files
+from opal.bridge.text.reading import read_files
 from opal.runner import Cell
 from opal.validation import require_at_least
 

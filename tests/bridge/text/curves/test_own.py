@@ -11,10 +11,11 @@ import pytest
 
 from opal.bridge.prompts.common import identity
 from opal.bridge.text import reading
+from opal.bridge.text.columns import Columns
 from opal.bridge.text.corpus import ATTRIBUTE, corpus_of, text_table
 from opal.bridge.text.curves import evaluate
 from opal.bridge.text.curves.evaluate import CurveSettings
-from opal.bridge.text.reading import Columns, read_files
+from opal.bridge.text.reading import read_files
 from opal.cli import main
 
 RARE, COMMON = (
