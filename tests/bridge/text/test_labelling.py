@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from opal.bridge.text.corpus import training_corpus
 from opal.bridge.text.curves import design, train
@@ -179,6 +180,42 @@ def test_mean_probabilities_are_the_weights_of_classes() -> None:
         by_class, plain = np.mean([chance[rare].mean(), chance[~rare].mean()]), chance.mean()
         mean, weight = (by_class, 0.5) if equal else (plain, rare.mean())
         np.testing.assert_allclose(mean, weight, atol=1e-4)
+
+
+def test_labels_in_any_order_teach_nothing() -> None:
+    rng = np.random.default_rng(0)
+    rare = (FRESH["label"] == COMPLAINT).to_numpy()
+
+    def ranking(frame: pd.DataFrame) -> float:
+        found = label_texts(TEXTS, frame, arm="weighting", features="words")
+        return float(roc_auc_score(rare, found.probabilities[:, 0]))
+
+    shuffled = [ranking(MINE.assign(label=rng.permutation(MINE["label"]))) for _ in range(19)]
+    error = np.std(shuffled, ddof=1) / np.sqrt(len(shuffled))
+    assert abs(np.mean(shuffled) - 0.5) < 3 * error
+    assert ranking(MINE) > max(shuffled)  # a permutation test at level 1/20
+
+
+@pytest.mark.parametrize(("strength", "lost"), [(1e-2, False), (1e6, True)])
+def test_a_correction_whose_fit_has_no_minimum_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, strength: float, lost: bool
+) -> None:
+    """Cross-validation would hardly choose it: here it is chosen, and what follows is real."""
+    tuned = {"faithful": train.TunedWeights(3.0, 3.0, 1.0)}
+    monkeypatch.setattr(train, "tune_strength", lambda *_, **__: strength)
+    monkeypatch.setattr(train, "tune_weights", lambda *_, **__: tuned)
+    made = CORPUS.synthetic["faithful"]
+    own = made[[{*MINE["id"]}.issuperset(each) for each in made["seeds"]]]
+    both = pd.concat([MINE, own.groupby("label").head(20).drop(columns="attribute")])
+    corrected, plain = (
+        label_texts(TEXTS, both, arm=f"synthetic_{rule}", features="words")
+        for rule in ("corrected", "alpha")
+    )
+    assert (corrected.lost, plain.lost) == (lost, False)
+    assert (corrected.arm, corrected.correction) == ("synthetic_corrected", 0.0 if lost else 1.0)
+    same = np.array_equal(corrected.probabilities, plain.probabilities)
+    assert same == lost
+    assert np.array_equal(corrected.recall, plain.recall) or not lost
 
 
 def test_progress_is_told_as_often_as_said() -> None:
