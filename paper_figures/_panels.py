@@ -62,7 +62,7 @@ def arms_against(
         xlabel: its label.
         metrics: left and right, of :data:`LABELS`.
         ticks: of the vertical axis of a metric, where the scale's own do not say enough.
-        xscale: linear or log.
+        xscale: linear, log or logit.
     """
     from opal import plotting
 

@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "opal.bridge.llm.command": ("Asking",),
     "opal.bridge.text.audit.report": ("AuditReport", "audit_texts"),
+    "opal.bridge.text.columns": ("Columns",),
     "opal.bridge.text.corpus": ("TextCorpus", "corpus_of", "leaks", "text_table"),
     "opal.bridge.text.curves.report": ("Evaluation", "evaluate_texts"),
     "opal.bridge.text.generation": ("Generated", "generate_texts"),
     "opal.bridge.text.impute.report": ("Imputation", "impute_texts"),
     "opal.bridge.text.labelling": ("Labelled", "label_texts"),
     "opal.bridge.text.published": ("load_corpus",),
-    "opal.bridge.text.columns": ("Columns",),
     "opal.bridge.text.reading": ("read_texts", "write_texts"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
