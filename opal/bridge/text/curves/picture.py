@@ -37,6 +37,7 @@ LABELS: Mapping[str, str] = {
 }
 ENCODERS: Mapping[str, str] = {
     "minilm": "MiniLM",
+    "multilingual-use": "multilingual USE",
     "tfidf": "tf-idf",
     "characters": "runs of characters",
     WORDS: "words",
