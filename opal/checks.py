@@ -133,6 +133,15 @@ def refused(name: str, z: Iterable[float], detail: str, *, least: float = _MOSTL
     return at_least(name, share(beyond), least, said + detail)
 
 
+def short_of(share: Any, n: Any, limit: float) -> Any:
+    """By how many standard errors a share of ``n`` draws lies below a limit (arrays or columns).
+
+    The standard error is that of a share at the limit: at the share that is seen it would grow
+    with the distance, and forgive it.
+    """
+    return (limit - share) / (limit * (1 - limit) / n) ** 0.5
+
+
 def agrees(z: Any, ratio: Any, *, relative: float = _NEAR) -> Any:
     """Which cells a theory agrees with: within 3 standard errors, or a share of what is measured.
 

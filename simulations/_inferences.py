@@ -16,6 +16,7 @@ from opal.bridge.text.published import GRAMMAR
 from . import _labelled_texts as texts
 from ._labelled_corpora import FiniteCorpus
 from ._labelled_texts import CorpusLaw, Training
+from .downstream import ROLES
 
 CASE = ("setting", "n_min", "arm", "synthesizer", "n_oversampled", "share", "role", "covariates")
 """What a classifier and a regression are known by."""
@@ -132,7 +133,7 @@ def filled(config: FilledTexts, rng: np.random.Generator) -> Iterator[Inferred]:
         said, rates = replicate.said(training)
         counts = _counts(training, training.n_real - config.n_others, config.n_human)
         yield from (Inferred(counts | each) for each in _rates(law, rates))
-        for role, covariates in product(texts.ROLES, texts.COVARIATES):
+        for role, covariates in product(ROLES, texts.COVARIATES):
             options = (role, covariates, replicate.noise)
             table = _inferred(texts.regression, replicate.corpus, said, human, *options)
             if table is not LOST:  # or theory may not have a solution either
@@ -164,7 +165,7 @@ def split(config: SplitLabels, rng: np.random.Generator) -> Iterator[Inferred]:
         for method, kept, case in asked:
             rows = texts.CorpusRows(*(part[kept] for part in replicate.corpus))
             human = np.flatnonzero(np.isin(kept, every))
-            for role in texts.ROLES:
+            for role in ROLES:
                 options = (role, texts.BOTH, replicate.noise[kept])
                 table = _inferred(texts.regression, rows, said[kept], human, *options)
                 table = _beside(table, truth=[*law.truth(role, texts.BOTH).values()])
@@ -184,7 +185,7 @@ def labelled(corpus: FiniteCorpus, config: PublishedTexts, number: int) -> list[
             "false_negatives": float(1 - said[corpus.label == 1].mean()),
         }
         found.append(Inferred(counts | wrong))
-        for role in texts.ROLES:
+        for role in ROLES:
             truth, ends = corpus.truth(role), corpus.naive(role, said)
             case = counts | {"role": role, "covariates": "of the text"}
             for order in people:

@@ -26,12 +26,13 @@ from opal.bridge.text.published import GRAMMAR, WRITERS
 from opal.settings.quadrature import gaussian_nodes
 from opal.theory.misclassification import Rate, naive_coefficients
 
-ROLES = ("outcome", "covariate")
+from .downstream import TRUTH
+
 DRAWN, BOTH = "drawn", "attribute and drawn"
 COVARIATES: Mapping[str, tuple[str, ...]] = {DRAWN: ("drawn",), BOTH: ("attribute", "drawn")}
 """What is regressed on, besides the label where it is a covariate."""
 CLASS = (-1.2, 0.8)  # θ₀ and θ_z
-LINEAR = {"intercept": 0.3, "label": 0.7, "attribute": -0.4, "drawn": 0.5}
+LINEAR = dict(zip(("intercept", "label", "attribute", "drawn"), TRUTH["covariate"], strict=True))
 """Coefficients of an outcome with normal noise of variance one, in which the label is a covariate;
 without the attribute among them where it is not regressed on."""
 RAW, WEIGHTING, THRESHOLD, SYNTHETIC = "raw", "weighting", "raw_threshold", "synthetic"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from opal.checks import Check, at_least, at_most, refused, share, z_threshold
+from opal.checks import Check, at_least, at_most, refused, share, short_of, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
 
@@ -328,11 +328,6 @@ def _coverage(rows: pd.DataFrame, form: str) -> list[Check]:
         at_most(f"{form}: standard errors below 92 %", below, allowed, seen),
         at_most(f"{form}: standard errors above 97 %", -above, allowed, seen),
     ]
-
-
-def short_of(share: pd.Series, tables: pd.Series, limit: float) -> pd.Series:
-    """By how many standard errors of a share it lies below a limit."""
-    return (limit - share) / (limit * (1 - limit) / tables) ** 0.5
 
 
 if __name__ == "__main__":

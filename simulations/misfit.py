@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from opal.checks import Check, at_least, at_most, refused, z_threshold
+from opal.checks import Check, at_least, at_most, refused, short_of, z_threshold
 from opal.cli import run_study
 from opal.runner import Cell
 
 from . import _config
-from .fit_coverage import draw_truth, points, runs, short_of
+from .fit_coverage import draw_truth, points, runs
 
 if TYPE_CHECKING:
     import pandas as pd

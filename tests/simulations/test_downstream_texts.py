@@ -15,6 +15,7 @@ from opal.bridge.text import published
 from simulations import _inferences
 from simulations import _labelled_texts as texts
 from simulations import downstream_texts as study
+from simulations.downstream import ROLES
 
 TINY = study.PRESETS["tiny"]
 LAW = texts.CorpusLaw(0.65)
@@ -41,7 +42,7 @@ def test_both_regressions_are_logistic() -> None:
 
 
 @pytest.mark.parametrize("covariates", [*texts.COVARIATES])
-@pytest.mark.parametrize("role", texts.ROLES)
+@pytest.mark.parametrize("role", ROLES)
 def test_naive_coefficients_of_many_rows_are_those_of_theory(role: str, covariates: str) -> None:
     """Error rates by attribute are needed beside it, and their mean is refuted there alone."""
     rng, n = np.random.default_rng(1), 120_000
@@ -119,6 +120,28 @@ def test_checks_of_the_tiny_study(records: pd.DataFrame) -> None:
     right.loc[blind, "value"] = 0.0
     same = {check.name: check.passed for check in study.checks(right)}
     assert not same["control: one error rate for all attributes"]
+
+
+def test_every_corpus_has_intervals_that_miss(records: pd.DataFrame) -> None:
+    """Naive ones of one corpus that fail do not stand for those of another."""
+    other = records[records["setting"] == study.GRAMMAR].assign(setting="sentiment, tfidf")
+    other.loc[other["metric"] == "coverage", "value"] = 1.0
+    found = {c.name: c.passed for c in study.checks(pd.concat([records, other]))}
+    assert found["naive coverage, grammar"]
+    assert not found["naive coverage, sentiment, tfidf"]
+
+
+def test_weighting_of_equal_classes_counts_once(records: pd.DataFrame) -> None:
+    """It is the plain rule: 50 texts of one class and 100 of the other have two classifiers."""
+
+    def compared(table: pd.DataFrame) -> int:
+        (check,) = (c for c in study.checks(table) if c.name == "naive coefficients are predicted")
+        return int(re.findall(r"of (\d+) comparisons", check.detail)[0])
+
+    weighting = (records["arm"] == texts.WEIGHTING) & (records["setting"] == study.GRAMMAR)
+    equal = records.copy()
+    equal.loc[weighting, "n_max"] = equal.loc[weighting, "n_min"]
+    assert compared(equal) == compared(records[~weighting]) < compared(records)
 
 
 def test_the_comparison_has_a_row_for_each_coefficient(records: pd.DataFrame) -> None:
