@@ -38,7 +38,7 @@ from opal.synthesis.transformer.config import ModelConfig, TrainConfig
 from opal.synthesis.transformer.model import Decoder
 from opal.synthesis.transformer.sample import sample
 
-_ASKED = {"PyTorch": 1, "uncached": 10, "generate, greedy": 5, "generate, drawn": 5}
+_ASKED = {"PyTorch": 1.5, "uncached": 10, "generate, greedy": 5, "generate, drawn": 5}
 
 
 class Sizes(NamedTuple):

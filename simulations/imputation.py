@@ -49,8 +49,8 @@ class Config:
     repeats: int = 10
     """Repeats of the cross-validation, each with another draw of the originals."""
     encoder: str = "tfidf"
-    """tfidf, characters, minilm, multilingual-minilm, multilingual-e5, or the folder or hub name of
-    a transformer."""
+    """tfidf, characters, minilm, multilingual-use, multilingual-minilm, multilingual-e5, or the
+    folder or hub name of a transformer."""
     masked_model: str = ""
     """A masked language model for SSMBA, or grown: trained on texts of the corpus that are not
     tried. Without one there is no such arm."""

@@ -27,8 +27,8 @@ class Config:
     corpora: tuple[str, ...] = ("grammar",)
     """grammar, hypo-l, sentiment, ten-dim, crowdflower, hate-speech."""
     encoder: str = "tfidf"
-    """tfidf, characters, minilm, multilingual-minilm, multilingual-e5, or the folder or hub name of
-    a transformer."""
+    """tfidf, characters, minilm, multilingual-use, multilingual-minilm, multilingual-e5, or the
+    folder or hub name of a transformer."""
     exact: bool = True
     """Evaluate the grammar by its words too, where errors are exact."""
     sources: tuple[str, ...] = ()

@@ -183,9 +183,13 @@ def shown(text: str, limit: int = LIMIT) -> str:
 def signed(number: float) -> str:
     """A difference with three decimals, and more digits of one that would look like none.
 
-    >>> signed(-0.0123), signed(-0.0003), signed(0.0)
+    What rounding leaves of none is none.
+
+    >>> signed(-0.0123), signed(-0.0003), signed(-5e-18)
     ('-0.012', '-0.0003', '+0.000')
     """
+    if abs(number) < 1e-12:
+        number = 0.0
     return f"{number:+.3f}" if abs(number) >= 5e-4 or number == 0 else f"{number:+.1g}"
 
 

@@ -368,6 +368,11 @@ def test_probabilities_stand_beside_words_and_codes_do_not() -> None:
             {},
             "of 100 rows none is 'yes', as the classifier",
         ),
+        (
+            {"said": [0, 1] * 100},
+            {"positive": "1"},
+            "spell labels alike; people say 'no', 'yes' in 'human', and it says '0', '1' in 'said'",
+        ),
         ({}, {"positive": "ja"}, "one of the labels that people gave, 'no', 'yes'; got 'ja'"),
         ({}, {"positive": None}, "Say with positive (--positive) which label counts as 1"),
         ({}, {"covariates": ("one",)}, "the covariate 'one' is constant (1), as the intercept is"),

@@ -137,7 +137,14 @@ def _labels(
             f"each label must have one spelling; people say {' and '.join(map(repr, several))}, "
             "which look alike. Write them as one."
         )
-    if positive not in known and (spelled[1] == positive).any():
+    said_by_none = positive not in known and (spelled[1] == positive).any()
+    if said_by_none and not known & {*spelled[1]}:
+        raise ValueError(
+            f"people and the classifier must spell labels alike; people say {_some(human)} in "
+            f"{human.name!r}, and it says {_some(predicted)} in {predicted.name!r}. Write them as "
+            "one."
+        )
+    if said_by_none:
         raise ValueError(
             f"people must have given both labels; of {int(human.notna().sum())} rows none is "
             f"{positive!r}, as the classifier calls some. Label more rows, or draw those that "

@@ -49,8 +49,21 @@ class Columns:
 
     @classmethod
     def of(cls, flags: object) -> Columns:
-        """Those that the flags ``--ROLE-column`` of a command name."""
+        """Those that the flags ``--ROLE-column`` of a command name.
+
+        Raises:
+            ValueError: a flag names nothing, or ids that no column of seeds refers to.
+        """
         given = {f.name: getattr(flags, f"{f.name}_column", None) for f in fields(cls)}
+        for role, name in given.items():
+            parts = () if name is None else name.split(",") if role == "text" else (name,)
+            if not all(part.strip() for part in parts):
+                raise ValueError(f"--{role}-column must name a column; got {name!r}.")
+        if given["id"] is not None and given["seed"] is None:
+            raise ValueError(
+                "--id-column is what the seeds of a column refer to; name that one with "
+                "--seed-column, or leave --id-column out."
+            )
         return cls(**{role: name and spelling.name(name) for role, name in given.items()})
 
 
@@ -82,7 +95,8 @@ def texts_of(
         column = ",".join(like)
     chosen = _guess("text", there, str(where), flag) if column is None else spelling.name(column)
     parts = split_name("text", chosen, there)
-    names.check("column", parts, there)
+    for name in parts:
+        require_column(name, "text", there, f"{where} has")
     if (like or len(parts) > 1) and parts != tuple(like):
         raise ValueError(
             "texts must be of the same columns, in the same order, as those that are trained on; "
@@ -101,20 +115,46 @@ def resolved(columns: Columns, there: Sequence[str], where: str) -> Columns:
     """Every column that is to be read, under its name in the table, with guesses for the rest.
 
     Raises:
-        ValueError: ``where`` has no column of a name, or none that could be guessed.
+        ValueError: ``where`` has no column of a name, or none that could be guessed, or a column
+            has two roles.
     """
     asked = {role: name for role, name in asdict(columns).items() if name is not None}
+    taken: dict[str, str] = {}
     for role, wanted in asked.items():
         for name in split_name(role, wanted, there):
-            if name not in there:
+            require_column(name, role, there, f"{where} has")
+            if name in taken:
                 raise ValueError(
-                    f"{where} has no column {name!r} for the {role}{names.hint(name, there)} "
-                    f"There are: {', '.join(there)}."
+                    f"{where} must have a column for each role; {name!r} is named for the "
+                    f"{taken[name]} and for the {role}. Name another one, or none."
                 )
+            taken[name] = role
     if set(COLUMNS) <= set(there):
-        return Columns(**{role: _own(role, there) for role in asdict(columns)} | asked)
-    guessed = {role: _guess(role, there, where) for role in _GUESSES if role not in asked}
+        free = set(there) - set(taken)
+        return Columns(**{role: _own(role, free) for role in asdict(columns)} | asked)
+    guessed = {
+        role: _guess(role, there, where, taken=taken) for role in _GUESSES if role not in asked
+    }
     return Columns(**guessed | asked)
+
+
+def require_column(name: str, role: str, there: Collection[str], having: str) -> None:
+    """Refuse a column that is not there.
+
+    Args:
+        name: of the column.
+        role: what it was to hold.
+        there: the columns that there are.
+        having: who has them, and the verb, for the error.
+
+    Raises:
+        ValueError: there is no such column.
+    """
+    if name not in there:
+        raise ValueError(
+            f"{having} no column {name!r} for the {role}{names.hint(name, there)} "
+            f"There are: {', '.join(there)}."
+        )
 
 
 def split_name(role: str, name: str, there: Collection[str]) -> tuple[str, ...]:
@@ -142,8 +182,14 @@ def _own(role: str, there: Collection[str]) -> str | None:
     return name if name in there and role != "id" else None
 
 
-def _guess(role: str, there: Sequence[str], where: str, flag: str | None = None) -> str:
-    likely = [name for name in there if name.strip().lower() in _GUESSES[role]]
+def _guess(
+    role: str,
+    there: Sequence[str],
+    where: str,
+    flag: str | None = None,
+    taken: Collection[str] = (),
+) -> str:
+    likely = [n for n in there if n.strip().lower() in _GUESSES[role] and n not in taken]
     if len(likely) == 1:
         return likely[0]
     doubt = f"could be {' or '.join(map(repr, likely))}" if likely else "has no usual name"

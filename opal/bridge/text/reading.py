@@ -10,17 +10,22 @@ import csv
 import importlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 
-from opal import names
 from opal.bridge.prompts.common import identity
-from opal.bridge.text.columns import Columns, joined_cells, resolved, split_name
-from opal.bridge.text.corpus import ATTRIBUTE, HUMAN, text_table, validate_texts
+from opal.bridge.text.columns import (
+    Columns,
+    joined_cells,
+    require_column,
+    resolved,
+    split_name,
+)
+from opal.bridge.text.corpus import ATTRIBUTE, COLUMNS, HUMAN, text_table, validate_texts
 from opal.files import write_atomically, write_text
 from opal.reading import KINDS, cell, read_strings
 
@@ -70,11 +75,14 @@ class TextFile:
         where: its path or name.
         table: its cells, strings (:func:`opal.reading.read_strings`).
         columns: what is where.
+        lines: columns of which texts of other files are lines, if they are none of this one's: its
+            texts must be such lines already.
     """
 
     where: str | Path
     table: pd.DataFrame
     columns: Columns
+    lines: tuple[str, ...] = ()
 
     def texts(
         self,
@@ -89,9 +97,10 @@ class TextFile:
         Raises:
             ValueError: the rules of :func:`read_texts`.
         """
-        chosen = resolved(self.columns, list(self.table.columns), str(self.where))
+        chosen = self.resolved()
         try:
             frame = _frame(self.table, chosen, source)
+            self._require_lines(frame)
             if drop_contradictions:
                 kept = frame[~_contradictory(frame)].reset_index(drop=True)
                 if kept.empty and len(frame):
@@ -112,25 +121,67 @@ class TextFile:
             ) from error
         return frame
 
+    def resolved(self) -> Columns:
+        """Every column that is read, with guesses for those that are not named.
+
+        A column ``source`` that calls some texts human and others not says who wrote them.
+
+        Raises:
+            ValueError: the rules of :func:`opal.bridge.text.columns.resolved`.
+        """
+        there = list(self.table.columns)
+        chosen = resolved(self.columns, there, str(self.where))
+        named = {role: name for role, name in asdict(chosen).items() if name is not None}
+        used = {part for role, name in named.items() for part in split_name(role, name, there)}
+        free = "source" in there and "source" not in used and chosen.source is None
+        if free and {HUMAN} < set(self.table["source"]):
+            return replace(chosen, source="source")
+        return chosen
+
+    def _require_lines(self, frame: pd.DataFrame) -> None:
+        for text in frame["text"] if self.lines else ():
+            if not text.startswith(f"{self.lines[0]}: "):
+                raise ValueError(
+                    f"texts must be of the columns {' and '.join(map(repr, self.lines))}, as those "
+                    f"of the other files are, or begin with {self.lines[0] + ': '!r}, as such "
+                    f"texts do; got {text[:40]!r}. Give the file these columns."
+                )
+
 
 def read_each(paths: Sequence[Path], columns: Columns) -> dict[Path, TextFile]:
     """The files, each read once, with those of the named columns that it has.
 
     Raises:
-        ValueError: a file cannot be read.
-        UnknownNameError: no file has a column of that name.
+        ValueError: a file cannot be read, no file has a column of that name, or a file has some
+            but not all columns of a text.
     """
     tables = {path: read_strings(path) for path in dict.fromkeys(paths)}
     every = list(dict.fromkeys(name for table in tables.values() for name in table))
     wanted = {role: name for role, name in asdict(columns).items() if name is not None}
+    having = f"{' and '.join(map(str, tables))} {'has' if len(tables) == 1 else 'have'}"
     for role, name in wanted.items():
-        names.check("column", split_name(role, name, every), every)
+        for part in split_name(role, name, every):
+            require_column(part, role, every, having)
+    return {path: _own_columns(path, table, wanted) for path, table in tables.items()}
 
-    def own(found: Sequence[str]) -> Columns:
-        has = {r: n for r, n in wanted.items() if set(split_name(r, n, found)) <= set(found)}
-        return Columns(**has)
 
-    return {path: TextFile(path, table, own(list(table))) for path, table in tables.items()}
+def _own_columns(path: Path, table: pd.DataFrame, wanted: Mapping[str, str]) -> TextFile:
+    """A file with those of the wanted columns that it has."""
+    there, has = list(table.columns), {}
+    lines: tuple[str, ...] = ()
+    for role, name in wanted.items():
+        parts = split_name(role, name, there)
+        lacking = [part for part in parts if part not in there]
+        if not lacking:
+            has[role] = name
+        elif len(parts) > 1:
+            lines = parts
+            if len(lacking) < len(parts) and not set(COLUMNS) <= set(there):
+                raise ValueError(
+                    f"{path} has no column {lacking[0]!r}, of {name!r}; texts must be of the same "
+                    "columns in all files. Add it, or name others."
+                )
+    return TextFile(path, table, Columns(**has), lines)
 
 
 def read_files(
@@ -150,7 +201,10 @@ def read_files(
     Raises:
         ValueError: a file is unfit, no file has a column, or a synthetic text is called human.
     """
-    there = read_each([file, *([test] if test is not None else []), *synthetic], columns)
+    real = [file, *([test] if test is not None else [])]
+    require_once(synthetic, real)
+    there = read_each([*real, *synthetic], columns)
+    _require_models(synthetic, there)
     frames = {
         path: own.texts(
             source=path.stem if path in synthetic else HUMAN,
@@ -159,6 +213,13 @@ def read_files(
         )
         for path, own in there.items()
     }
+    sources = frames[file]["source"].unique()
+    if HUMAN not in sources:
+        called = ", ".join(map(repr, sources[:5]))
+        raise ValueError(
+            f"some texts to train on must be of people, whose source is {HUMAN!r}; {file} has "
+            f"those of {called} alone. Name another column of the source, or none."
+        )
     for path in synthetic:
         if (frames[path]["source"] == HUMAN).any():
             raise ValueError(
@@ -168,6 +229,32 @@ def read_files(
     _same_attributes(frames, columns.attribute)
     held_out = None if test is None else frames[test]
     return pd.concat([frames[path] for path in (file, *synthetic)], ignore_index=True), held_out
+
+
+def require_once(synthetic: Sequence[Path], real: Sequence[Path]) -> None:
+    """Refuse files of synthetic texts that are named twice, or as files of real texts too.
+
+    Raises:
+        ValueError: a file is; names it.
+    """
+    places = [path.absolute() for path in (*real, *synthetic)]
+    for path in synthetic:
+        if (n := places.count(path.absolute())) > 1:
+            raise ValueError(
+                "texts of a model are a file of their own, which is read once; "
+                f"{path} is named {n} times. Name it once."
+            )
+
+
+def _require_models(synthetic: Sequence[Path], there: Mapping[Path, TextFile]) -> None:
+    """Files that do not say who wrote their texts are models by their names, which differ."""
+    silent = [path for path in synthetic if there[path].resolved().source is None]
+    for path in silent:
+        if same := [other for other in silent if other.stem == path.stem and other != path]:
+            raise ValueError(
+                f"files are models by their names, and {path} and {same[0]} have the same. Rename "
+                "one, or say in a column of both who wrote the texts (--source-column)."
+            )
 
 
 def write_texts(frame: pd.DataFrame, path: Path) -> None:

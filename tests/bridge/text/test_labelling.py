@@ -329,6 +329,14 @@ def test_people_read_what_was_trained_and_what_to_do_next(
     assert Path("results/text/labelled.csv").is_file()
 
 
+def test_a_corpus_has_the_column_of_the_texts_to_train_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    MINE[["text", "label"]].rename(columns={"text": "said"}).to_csv("mine.csv", index=False)
+    assert run("text label corpus.csv --file mine.csv --text-column said --json") == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == N_TEXTS + 8
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -339,7 +347,7 @@ def test_people_read_what_was_trained_and_what_to_do_next(
         ("--folds 1", "folds"),
         ("--file corpus.csv", "text"),
         ("--file samples.jsonl", "at least 2 classes"),
-        ("--synthetic mine.csv corpus.csv", "corpus.csv"),
+        ("--synthetic mine.csv", "mine.csv is named 2 times"),
     ],
 )
 def test_what_a_command_cannot_do_is_refused_before_it_writes(

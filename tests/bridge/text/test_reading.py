@@ -7,6 +7,7 @@ import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -254,8 +255,16 @@ def test_several_columns_are_lines_of_one_text(tmp_path: Path) -> None:
     plain = save(tmp_path / "made.jsonl", rows("yes", "no"))
     found = read_each([path, plain], pairs)
     assert {each: own.columns for each, own in found.items()} == {path: pairs, plain: Columns()}
-    whole, _ = read_files(path, None, [plain], pairs)
-    assert whole["text"].tolist() == [*expected, "text 0", "text 1"]
+    with pytest.raises(ValueError, match=r"made.jsonl .* must be of the columns 'premise' and 'cl"):
+        read_files(path, None, [plain], pairs)
+    lines: list[dict[str, object]] = [
+        {"text": f"premise: It is {i}.\nclaim: No.", "label": "no"} for i in range(2)
+    ]
+    whole, _ = read_files(path, None, [save(plain, lines)], pairs)
+    assert whole["text"].tolist() == [*expected, *(str(line["text"]) for line in lines)]
+    half = save(tmp_path / "half.csv", [{"claim": "It is.", "label": "no"}])
+    with pytest.raises(ValueError, match=r"half.csv has no column 'premise', of 'premise, claim'"):
+        read_files(path, half, [], pairs)
     refused(
         save(path, [*made, {"premise": "It is.", "claim": "", "label": "no"}]),
         r"text must be .* in data row 3",
@@ -263,6 +272,74 @@ def test_several_columns_are_lines_of_one_text(tmp_path: Path) -> None:
     )
     named = save(tmp_path / "named.csv", [{"a,b": text, "label": text} for text in ("x", "y")])
     assert read_texts(named, Columns(text="a,b"))["text"].tolist() == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (Columns(label="text"), "column of the text: it has no usual name"),  # it is taken
+        (Columns(text="text", label="text"), "'text' is named for the text and for the labe"),
+        (Columns(text="text,text"), "'text' is named for the text and for the text"),
+        (Columns(attribute="label", label="label"), "named for the label and for the attribute"),
+    ],
+)
+def test_a_column_has_one_role(tmp_path: Path, columns: Columns, message: str) -> None:
+    path = save(tmp_path / "made.csv", [{"text": "a", "label": "b", "place": "c"}])
+    refused(path, message, columns)
+
+
+def test_what_is_named_is_no_guess_for_another_role(tmp_path: Path) -> None:
+    made: list[dict[str, object]] = [
+        {"text": str(i), "label": "ab"[i % 2], "category": "cd"[i // 2]} for i in range(4)
+    ]
+    path = save(tmp_path / "made.csv", made)
+    refused(path, "it could be 'label' or 'category'")
+    found = read_texts(path, Columns(attribute="category"))
+    assert found["label"].tolist() == ["a", "b", "a", "b"]
+    assert found["attribute"].tolist() == ["c", "c", "d", "d"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"text_column": ""}, "--text-column must name a column; got ''"),
+        ({"text_column": "message,"}, "--text-column must name a column; got 'message,'"),
+        ({"id_column": "key"}, "--id-column is what the seeds of a column refer to"),
+    ],
+)
+def test_flags_that_name_nothing_are_refused(flags: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Columns.of(SimpleNamespace(**flags))
+
+
+def test_a_column_of_the_source_is_known_where_it_calls_some_human(tmp_path: Path) -> None:
+    made: list[dict[str, object]] = [
+        {"text": f"text {i}", "label": "ab"[i % 2], "source": ("human", "gpt-4")[i // 4]}
+        for i in range(6)
+    ]
+    path = save(tmp_path / "made.csv", made)
+    assert read_texts(path)["source"].tolist() == ["human"] * 4 + ["gpt-4"] * 2
+    assert read_texts(path, Columns(attribute="source"))["source"].unique() == ["human"]
+    channels = [row | {"source": ("sms", "mail")[i % 2]} for i, row in enumerate(made)]
+    assert read_texts(save(path, channels))["source"].unique() == ["human"]
+    with pytest.raises(ValueError, match=r"must be of people, .* has those of 'sms', 'mail' alone"):
+        read_files(path, None, [], Columns(source="source"))
+
+
+def test_files_of_a_model_are_read_once(tmp_path: Path) -> None:
+    mine = save(tmp_path / "mine.csv", rows("yes", "no"))
+    made: list[dict[str, object]] = [{"text": f"made {i}", "label": "yes"} for i in range(2)]
+    one = save(tmp_path / "samples.csv", made)
+    (tmp_path / "other").mkdir()
+    other = save(tmp_path / "other" / "samples.csv", [{"text": "more", "label": "yes"}])
+    for files in ([one, one], [mine]):
+        with pytest.raises(ValueError, match=r"is named 2 times. Name it once"):
+            read_files(mine, None, files, Columns())
+    with pytest.raises(ValueError, match=r"files are models by their names, and .* have the same"):
+        read_files(mine, None, [one, other], Columns())
+    named = save(other, [{"text": "more", "label": "yes", "by": "llama"}])
+    whole, _ = read_files(mine, None, [one, named], Columns(source="by"))
+    assert list(whole["source"].unique()) == ["human", "samples", "llama"]
 
 
 def test_small_classes_are_refused_where_asked(tmp_path: Path) -> None:

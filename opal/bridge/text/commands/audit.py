@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from opal.bridge.text.commands.flags import ColumnFlags
 from opal.validation import flag
 
 if TYPE_CHECKING:
@@ -42,23 +43,15 @@ class Audit:
     """More real texts: the more there are, the better it is known what is normal."""
     test: Path | None = None
     """Texts that are tested on: none of the synthetic ones may come from them."""
-    text_column: str | None = None
-    """Column of the texts, in those files that have it; several, as premise,hypothesis, are lines
-    of one text."""
-    label_column: str | None = None
-    """Column of the classes, likewise."""
-    attribute_column: str | None = None
-    """Column of what the class may spuriously go with, likewise."""
-    seed_column: str | None = None
-    """Column of what a text was made from, likewise: a text, its id, or a list of either."""
+    columns: Annotated[ColumnFlags, tyro.conf.OmitArgPrefixes] = field(default_factory=ColumnFlags)
     corpus: tuple[str, ...] = ()
     """Corpora to audit when no files are given; grammar by default."""
     sources: tuple[str, ...] = ()
     """Models whose texts are audited, such as gpt-4; all by default."""
     encoder: str | None = None
     """Features of the classifiers: tfidf (the default of English), characters (that of other
-    languages), minilm (of English), multilingual-minilm, multilingual-e5, or the folder or hub name
-    of a transformer."""
+    languages), minilm (of English), multilingual-use, multilingual-minilm, multilingual-e5, or the
+    folder or hub name of a transformer."""
     seed: int = 0
     """Seed of folds and splits."""
     out: Path = Path("results/text/audit.html")
@@ -107,8 +100,8 @@ class Audit:
             raise ValueError(
                 "an audit needs the texts that the synthetic ones were made from: name --train."
             )
-        own = [n for n in vars(self) if n in ("train", "human", "test") or n.endswith("_column")]
-        given = [name for name in own if getattr(self, name) is not None]
+        named = {name: getattr(self, name) for name in ("train", "human", "test")}
+        given = [name for name, value in (named | vars(self.columns)).items() if value is not None]
         if given and not self.files:
             raise ValueError(f"{flag(given[0])} needs FILES to audit; got none.")
 
@@ -126,12 +119,13 @@ class Audit:
 
         from opal.bridge.text.columns import Columns
         from opal.bridge.text.corpus import TextCorpus, labels_of
-        from opal.bridge.text.reading import read_each
+        from opal.bridge.text.reading import read_each, require_once
 
         notes: list[str] = []
         given = {"base": self.train, "human": self.human, "test": self.test}
         paths = {role: path for role, path in given.items() if path is not None}
-        there = read_each([*paths.values(), *self.files], Columns.of(self))
+        require_once(self.files, [*paths.values()])
+        there = read_each([*paths.values(), *self.files], Columns.of(self.columns))
         real = {role: _texts(there[path], notes) for role, path in paths.items()}
         parts = [_texts(there[path], notes, path.stem) for path in self.files]
         whole = pd.concat(parts, ignore_index=True)
@@ -141,7 +135,13 @@ class Audit:
         }
         none = real["base"][:0]
         human, test = real.get("human", none), real.get("test", none)
-        labels = labels_of(*real.values(), whole)
+        labels, known = labels_of(*real.values(), whole), labels_of(real["base"])
+        if strange := [label for label in labels_of(whole) if label not in known]:
+            raise ValueError(
+                "synthetic texts must have labels of --train, "
+                f"{', '.join(map(repr, known[:5]))}; got {', '.join(map(repr, strange[:5]))}. "
+                "Write the labels alike, or leave these texts out."
+            )
         return TextCorpus("files", labels, real["base"], human, test, made, tuple(notes))
 
 

@@ -55,7 +55,8 @@ class Evaluate:
     text was made from are held back, to tell what synthetic texts are worth in human ones."""
     encoder: str | None = None
     """tfidf (the default of English), characters (that of other languages), minilm (of English),
-    multilingual-minilm, multilingual-e5, or the folder or hub name of a transformer."""
+    multilingual-use, multilingual-minilm, multilingual-e5, or the folder or hub name of a
+    transformer."""
     sources: tuple[str, ...] = ()
     """Who writes the added texts; all that there are by default."""
     sizes: tuple[int, ...] = ()

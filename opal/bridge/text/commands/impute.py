@@ -89,8 +89,9 @@ class Impute(Asking):
     --encoder is that of the language. By default the model writes in that of the examples."""
     encoder: str | None = None
     """Features of the linear rule: minilm (frozen sentence embeddings), tfidf, characters,
-    multilingual-minilm, multilingual-e5, or the folder or hub name of a transformer; by default
-    tfidf for the grammar, characters where texts are not English, and minilm otherwise."""
+    multilingual-use, multilingual-minilm, multilingual-e5, or the folder or hub name of a
+    transformer; by default tfidf for the grammar, characters where texts are not English, and
+    minilm otherwise."""
     classifier: str | None = None
     """Fine-tune instead: minilm, roberta-large, roberta-large-slow, published (RoBERTa-large as in
     the paper's scripts), or the folder or hub name of a transformer. On a GPU where torch has one;
@@ -216,7 +217,8 @@ class Impute(Asking):
         if self.file is not None and self.corpus is not None:
             raise ValueError("a file and --corpus exclude one another; name one.")
         asks = [name for name in ("model", "local", "base_url") if getattr(self, name) is not None]
-        of_file = [name for name in ("synthetic", "fixed_seeds") if getattr(self, name)]
+        own = ("synthetic", "fixed_seeds", "text_column", "label_column", "seed_column")
+        of_file = [name for name in own if getattr(self, name)]
         if self.language is not None:
             manner(self.language)
             if self.file is None:

@@ -50,13 +50,13 @@ class Label:
     source: str | None = None
     """Whose synthetic texts are added, where several wrote some."""
     corpus_column: str | None = None
-    """Column of the texts to label, if its name does not tell; if texts to train on have several,
-    the same ones."""
+    """Column of the texts to label, if it is another than --text-column and its name does not tell;
+    if texts to train on have several, the same ones."""
     columns: Annotated[ColumnFlags, tyro.conf.OmitArgPrefixes] = field(default_factory=ColumnFlags)
     drop_contradictions: bool = False
     """Leave out texts that a file has with several labels, rather than to refuse it."""
     encoder: str = "tfidf"
-    """tfidf, characters (of other languages than English), minilm (of English),
+    """tfidf, characters (of other languages than English), minilm (of English), multilingual-use,
     multilingual-minilm, multilingual-e5, or the folder or hub name of a transformer."""
     folds: int = 3
     """Folds that choose the penalty and the weight of added texts."""
@@ -90,8 +90,9 @@ class Label:
             drop_contradictions=self.drop_contradictions,
         )
         table = read_strings(self.corpus)
+        usual = columns.text if columns.text in table else None
         texts = texts_of(
-            *(table, self.corpus, self.corpus_column),
+            *(table, self.corpus, self.corpus_column or usual),
             like=_several(columns.text, frame),
             flag="--corpus-column",
         )

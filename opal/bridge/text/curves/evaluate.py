@@ -89,10 +89,7 @@ def evaluate(corpus: TextCorpus, seed: int, settings: CurveSettings) -> pd.DataF
     Raises:
         ValueError: the corpus has no texts for some part, or too few for the folds.
     """
-    data = design.split_data(
-        corpus, seed, chosen=settings.sources, share=settings.share, most_test=settings.most_test
-    )
-    _require_texts(data, settings)
+    data = _split(corpus, seed, settings)
     known = encoder(settings.encoder).features(data.frame["text"].tolist())
     # The matrices are small: threads wait for each other longer than they work.
     with threadpool_limits(1):
@@ -237,7 +234,7 @@ def of_file(
         drop_contradictions,
         train_on_all,
     )
-    own.load()
+    _split(own.load(), 0, settings)
     return [
         Cell(evaluated, replace(own, seed=seed), f"{file.name} seed {seed}")
         for seed in range(seeds)
@@ -249,11 +246,15 @@ def evaluated(config: Named | Own) -> pd.DataFrame:
     return evaluate(config.load(), config.seed, config.settings)
 
 
-def _require_texts(data: SplitData, settings: CurveSettings) -> None:
-    """Each writer needs texts for one size, or it would be left out without a word.
+def _split(corpus: TextCorpus, seed: int, settings: CurveSettings) -> SplitData:
+    """Who trains and who is tested.
 
-    Human texts are only what others are held against: without them there is no worth, as is told.
+    Each writer needs texts for one size, or it would be left out without a word. Human texts are
+    only what others are held against: without them there is no worth, as is told.
     """
+    data = design.split_data(
+        corpus, seed, chosen=settings.sources, share=settings.share, most_test=settings.most_test
+    )
     for writer, order in data.added.items():
         if writer == HUMAN and HUMAN not in settings.sources:
             continue
@@ -270,6 +271,7 @@ def _require_texts(data: SplitData, settings: CurveSettings) -> None:
             f"that one has, people included, are {most}. Name a smaller size, or give synthetic "
             "texts, in a column of the source or with --synthetic."
         )
+    return data
 
 
 def _trained(

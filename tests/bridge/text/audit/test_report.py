@@ -20,6 +20,7 @@ from opal.bridge.text.audit import blocks
 from opal.bridge.text.audit.report import AuditReport, audit
 from opal.bridge.text.audit.tables import FOLDS, AuditData, folds_of
 from opal.bridge.text.commands.audit import Audit
+from opal.bridge.text.commands.flags import ColumnFlags
 from opal.bridge.text.corpus import leaks
 from opal.bridge.text.encoders import Characters, Counted, TfIdf
 from opal.cli.output import strict
@@ -250,15 +251,26 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 def command(files: dict[str, Path], **options: Any) -> Audit:
     named = {"text_column": "said", "label_column": "kind", "attribute_column": "place"}
+    named |= {name: options.pop(name) for name in list(options) if name.endswith("_column")}
     own: dict[str, Any] = {
         "train": files["train.csv"],
         "test": files["test.csv"],
         "json": True,
-        **named,
+        "columns": ColumnFlags(**named),
     }
     return Audit(
         (files["samples.jsonl"],), out=files["train.csv"].parent / "a.html", **own | options
     )
+
+
+def test_synthetic_labels_are_those_of_training(files: dict[str, Path]) -> None:
+    """Else nothing would be compared, and nothing found."""
+    made = pd.read_json(files["samples.jsonl"], lines=True)
+    kinds = sorted(made["label"].unique())
+    told = made.assign(label=made["label"].map({kind: str(i) for i, kind in enumerate(kinds)}))
+    told.to_json(files["samples.jsonl"], orient="records", lines=True)
+    with pytest.raises(ValueError, match=r"labels of --train, .*; got '0', '1'. Write the labels"):
+        command(files).run()
 
 
 def test_files_are_audited_with_their_lineage(files: dict[str, Path]) -> None:
@@ -291,7 +303,7 @@ def test_each_file_is_read_once(files: dict[str, Path], monkeypatch: pytest.Monk
     [
         ({"corpus": ("grammar",)}, "FILES exclude --corpus"),
         ({"train": None}, "name --train"),
-        ({"text_column": "sad"}, "unknown column 'sad'; did you mean 'said'"),
+        ({"text_column": "sad"}, "no column 'sad' for the text; did you mean 'said'"),
         ({"sources": ("gpt",)}, "unknown source 'gpt'"),
         ({"encoder": "minilmm"}, "unknown encoder 'minilmm'; did you mean 'minilm'"),
         ({"seed": -1}, "--seed must be"),

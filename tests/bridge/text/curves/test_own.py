@@ -239,7 +239,11 @@ def test_a_file_without_sources_is_a_model_of_its_own_name(folder: Path) -> None
 @pytest.mark.parametrize(
     ("columns", "change", "message"),
     [
-        ((None, "labl", None, None, None, None), {}, "unknown column 'labl'; did you mean 'label'"),
+        (
+            (None, "labl", None, None, None, None),
+            {},
+            "and .*samples.jsonl have no column 'labl' for the label; did you mean 'label'",
+        ),
         (GUESSED, {"source": "human"}, r"--synthetic are a model's; .*samples.jsonl calls some"),
         (
             (None, None, "attribute", None, None, None),
