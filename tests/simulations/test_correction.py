@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 import pytest
 
@@ -53,3 +55,65 @@ def test_gains_compare_the_arms_that_theory_chooses() -> None:
     assert row["ratio"] == pytest.approx(0.5)
     assert row["predicted"] == pytest.approx(0.75)
     assert row["std_error"] == pytest.approx(0.5 * 0.01 * 2**0.5)
+
+
+THEORY = "theory holds"
+LOSS = "never much worse than weighting"
+GAIN = "correction gains where theory says so"
+IGNORED = "a correction is not ignored"
+
+
+@pytest.fixture(scope="module")
+def simulated_as_predicted() -> pd.DataFrame:
+    """Records of a small study, with what theory says in place of what was simulated."""
+    config = study.Config(counts=(400, 40), n_augmented=400, size=(0.2,), n_replicates=4)
+    kept = [cell for cell in study.cells(config) if cell.config.kind in ("rotated", study.LABELS)]
+    found = pd.concat([cell.function(cell.config) for cell in kept], ignore_index=True)
+    return planted(found, lambda rows: rows["arm"].map(dict.fromkeys(rows["arm"], 1.0)))
+
+
+def planted(records: pd.DataFrame, factor: Callable[[pd.DataFrame], pd.Series]) -> pd.DataFrame:
+    """Records whose simulated excess is a factor times the predicted one, with small errors."""
+    out, on = records.copy(), list(study.ON)
+    theory = out[(out["metric"] == EXCESS) & (out["source"] == "theory")]
+    theory = theory.drop_duplicates(on).set_index(on)["value"]
+    for metric in (EXCESS, f"{EXCESS} minus weighting"):
+        chosen = (out["metric"] == metric) & (out["source"] == "simulation")
+        rows = out[chosen]
+        value = theory.loc[pd.MultiIndex.from_frame(rows[on])].to_numpy() * factor(rows).to_numpy()
+        weighting = theory.xs("weighting", level="arm").iloc[0]
+        minus = weighting if metric != EXCESS else 0.0
+        out.loc[chosen, "value"] = value - minus
+        out.loc[chosen, "std_error"] = 0.004 * weighting
+    return out
+
+
+def verdicts(records: pd.DataFrame) -> dict[str, bool]:
+    return {check.name: check.passed for check in study.checks(records)}
+
+
+def test_what_theory_says_passes(simulated_as_predicted: pd.DataFrame) -> None:
+    assert verdicts(simulated_as_predicted) == dict.fromkeys((THEORY, LOSS, GAIN, IGNORED), True)
+
+
+def test_wrong_records_are_refused(simulated_as_predicted: pd.DataFrame) -> None:
+    ten = planted(simulated_as_predicted, lambda rows: 1.1 + 0.0 * rows["value"])
+    assert not verdicts(ten)[THEORY]
+    beside = planted(
+        simulated_as_predicted,
+        lambda rows: rows["arm"].eq(study.BESIDE).mul(1.0) + 1.0,  # twice what theory says
+    )
+    assert not verdicts(beside)[LOSS]
+    left = study._left_out(simulated_as_predicted).set_index(list(study.ON))["predicted"]
+    theory = simulated_as_predicted[simulated_as_predicted["source"] == "theory"]
+    theory = theory[theory["metric"] == EXCESS].drop_duplicates(study.ON).set_index(list(study.ON))
+    ratio = (left / theory["value"].reindex(left.index)).to_dict()
+    ignored = planted(
+        simulated_as_predicted,
+        lambda rows: pd.Series(
+            [ratio.get(tuple(at), 1.0) for at in rows[list(study.ON)].to_numpy()], rows.index
+        ),
+    )
+    found = verdicts(ignored)
+    assert not found[IGNORED]
+    assert not found[THEORY]
