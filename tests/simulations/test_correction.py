@@ -101,7 +101,7 @@ def test_wrong_records_are_refused(simulated_as_predicted: pd.DataFrame) -> None
     assert not verdicts(ten)[THEORY]
     beside = planted(
         simulated_as_predicted,
-        lambda rows: rows["arm"].eq(study.BESIDE).mul(1.0) + 1.0,  # twice what theory says
+        lambda rows: rows["arm"].eq(study.BESIDE).mul(3.0) + 1.0,  # four times what theory says
     )
     assert not verdicts(beside)[LOSS]
     left = study._left_out(simulated_as_predicted).set_index(list(study.ON))["predicted"]
