@@ -51,7 +51,7 @@ def draw(records: pd.DataFrame) -> Figure:
                 plotting.line(panel, part[part["source"] == "theory"], "size", looks[arm])
                 simulated = part[part["source"] == "simulation"]
                 plotting.points(panel, simulated, "size", looks[arm], label=arm)
-            panel.set(title=title, xlabel=xlabel, yscale="log")
+            panel.set(title=title, xlabel=xlabel, yscale="log", xmargin=0.08)
             if plotting.in_column() or panel is axes[0]:
                 panel.set_ylabel(LABELS[STUDY.EXCESS])
         plotting.legend(figure, *plotting.entries(axes), ncols=3)
