@@ -1,4 +1,4 @@
-r"""Where a regression on a classifier's labels ends up (docs/infer.md, section 2).
+r"""Where a regression on a classifier's labels ends up (docs/theory.md, section 18).
 
 A row x̃ (with its one) is positive with probability p, and labelled positive with probability
 ``ρ = e₀ + (1 − e₀ − e₁) p``, for error rates e₀ of negatives and e₁ of positives. They are the same

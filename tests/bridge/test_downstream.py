@@ -25,7 +25,7 @@ from opal.bridge.downstream import (
     label_regression,
     regression_of,
 )
-from opal.bridge.downstream.equations import with_power
+from opal.bridge.downstream.equations import solution, with_power
 from opal.theory.misclassification import attenuated, labelled_positive, target
 
 
@@ -99,6 +99,25 @@ def test_each_coefficient_has_the_power_of_its_least_variance(role: dict[str, An
     powers = by_method(found, "power")[POWERED]
     np.testing.assert_allclose(powers, grid[spread.argmin(axis=0)], atol=0.006)
     assert np.ptp(powers) > 0.02  # one for all would not do
+
+
+def test_prediction_powered_coefficients_are_those_of_ppi_python() -> None:
+    """``ppi_logistic_pointestimate`` and ``ppi_logistic_ci`` of ppi-python 0.2.3 on this corpus.
+
+    Its λ is (N − n)/N times ours, 0.3 for the first; the intervals are at its own λ for each
+    coordinate, of normal quantiles and of another estimate of λ.
+    """
+    task = corpus(n=2000, labelled=300)
+    theta = solution(task, POWERED, 0.3)
+    np.testing.assert_allclose(theta, [-0.5944294, 1.1083711, 0.5022635], atol=1e-6)
+    found = infer(task)
+    own = found[found["method"] == POWERED]
+    lower, upper = [-0.734565, 0.53975, 0.307487], [-0.25285, 1.209366, 0.646013]
+    width = np.subtract(upper, lower)
+    np.testing.assert_allclose(own["upper"] - own["lower"], width, rtol=0.03)
+    assert (np.abs(own["lower"] - lower) < 0.07 * width).all()
+    human = found[found["method"] == HUMAN]
+    assert (human["upper"] - human["lower"] > 1.2 * width).all()
 
 
 @pytest.mark.parametrize("weighted", [False, True])
