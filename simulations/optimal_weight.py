@@ -73,7 +73,7 @@ def cells(config: Config) -> list[Cell]:
 
 def _check(config: Config) -> None:
     _config.require_counts(config, n_designs=0, n_replicates=1, n_sizes=0, n_corrections=0, seed=0)
-    _config.require_counts(config, max_dim=2, n_alphas=2)
+    _config.require_counts(config, max_dim=2, n_alphas=3)
     _config.require_range("n_min", config.n_min)
     _config.require_numbers(config, "max_imbalance", least=1.5)  # the ratio starts there
 

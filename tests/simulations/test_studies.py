@@ -168,7 +168,7 @@ NAN = float("nan")
         ("generator_data", {"generators": ()}, "generators needs at least one pair of numbers"),
         ("optimal_weight", {"n_min": (50, 20)}, "1 <= smallest <= largest; got (50, 20)."),
         ("optimal_weight", {"n_sizes": -1}, "n_sizes must be a whole number of at least 0"),
-        ("optimal_weight", {"n_alphas": 0}, "n_alphas must be a whole number of at least 2"),
+        ("optimal_weight", {"n_alphas": 0}, "n_alphas must be a whole number of at least 3"),
         ("optimal_weight", {"max_imbalance": 1.0}, "a finite number of at least 1.5; got 1.0."),
         ("optimal_weight", {"n_replicates": 0}, "n_replicates must be a whole number of at least"),
     ],

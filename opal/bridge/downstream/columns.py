@@ -142,7 +142,7 @@ def _labels(
         raise ValueError(
             f"people and the classifier must spell labels alike; people say {_some(human)} in "
             f"{human.name!r}, and it says {_some(predicted)} in {predicted.name!r}. Write them as "
-            "one."
+            "one, or let people label more rows."
         )
     if said_by_none:
         raise ValueError(

@@ -131,7 +131,14 @@ def resolved(columns: Columns, there: Sequence[str], where: str) -> Columns:
             taken[name] = role
     if set(COLUMNS) <= set(there):
         free = set(there) - set(taken)
-        return Columns(**{role: _own(role, free) for role in asdict(columns)} | asked)
+        own = {role: _own(role, free) for role in asdict(columns)} | asked
+        for role in _GUESSES:
+            if own[role] is None:
+                raise ValueError(
+                    f"{where} must have a column for each role; {role!r} is named for the "
+                    f"{taken[role]}. Name another one, or none."
+                )
+        return Columns(**own)
     guessed = {
         role: _guess(role, there, where, taken=taken) for role in _GUESSES if role not in asked
     }
@@ -176,6 +183,11 @@ def joined_cells(table: pd.DataFrame, parts: Sequence[str]) -> list[object]:
     ]
 
 
+def is_usual(role: str, name: str) -> bool:
+    """Whether a column of that name is taken for the one of a text or label."""
+    return name.strip().lower() in _GUESSES[role]
+
+
 def _own(role: str, there: Collection[str]) -> str | None:
     """Column of a table that ``write_texts`` made; the ids follow from the texts."""
     name = "seeds" if role == "seed" else role
@@ -189,7 +201,7 @@ def _guess(
     flag: str | None = None,
     taken: Collection[str] = (),
 ) -> str:
-    likely = [n for n in there if n.strip().lower() in _GUESSES[role] and n not in taken]
+    likely = [name for name in there if is_usual(role, name) and name not in taken]
     if len(likely) == 1:
         return likely[0]
     doubt = f"could be {' or '.join(map(repr, likely))}" if likely else "has no usual name"

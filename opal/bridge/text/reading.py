@@ -11,7 +11,7 @@ import importlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,12 +20,13 @@ import pandas as pd
 from opal.bridge.prompts.common import identity
 from opal.bridge.text.columns import (
     Columns,
+    is_usual,
     joined_cells,
     require_column,
     resolved,
     split_name,
 )
-from opal.bridge.text.corpus import ATTRIBUTE, COLUMNS, HUMAN, text_table, validate_texts
+from opal.bridge.text.corpus import ATTRIBUTE, HUMAN, text_table, validate_texts
 from opal.files import write_atomically, write_text
 from opal.reading import KINDS, cell, read_strings
 
@@ -97,7 +98,7 @@ class TextFile:
         Raises:
             ValueError: the rules of :func:`read_texts`.
         """
-        chosen = self.resolved()
+        chosen = resolved(self.columns, list(self.table.columns), str(self.where))
         try:
             frame = _frame(self.table, chosen, source)
             self._require_lines(frame)
@@ -121,13 +122,12 @@ class TextFile:
             ) from error
         return frame
 
-    def resolved(self) -> Columns:
-        """Every column that is read, with guesses for those that are not named.
-
-        A column ``source`` that calls some texts human and others not says who wrote them.
+    def says_who_wrote(self) -> bool:
+        """Whether a column that is read does.
 
         Raises:
-            ValueError: the rules of :func:`opal.bridge.text.columns.resolved`.
+            ValueError: none does, and one that is called ``source`` calls some texts human and
+                others not.
         """
         there = list(self.table.columns)
         chosen = resolved(self.columns, there, str(self.where))
@@ -135,17 +135,32 @@ class TextFile:
         used = {part for role, name in named.items() for part in split_name(role, name, there)}
         free = "source" in there and "source" not in used and chosen.source is None
         if free and {HUMAN} < set(self.table["source"]):
-            return replace(chosen, source="source")
-        return chosen
+            raise ValueError(
+                f"{self.where} has a column 'source' that calls some texts {HUMAN!r} and others "
+                "not. Name it, if it says who wrote them (--source-column source), or rename it."
+            )
+        return chosen.source is not None
 
     def _require_lines(self, frame: pd.DataFrame) -> None:
         for text in frame["text"] if self.lines else ():
-            if not text.startswith(f"{self.lines[0]}: "):
+            if not _is_of_lines(text, self.lines):
                 raise ValueError(
                     f"texts must be of the columns {' and '.join(map(repr, self.lines))}, as those "
-                    f"of the other files are, or begin with {self.lines[0] + ': '!r}, as such "
-                    f"texts do; got {text[:40]!r}. Give the file these columns."
+                    "of the other files are, or have a line for each that begins with its name; "
+                    f"got {text[:40]!r}. Give the file these columns."
                 )
+
+
+def _is_of_lines(text: str, names: Sequence[str]) -> bool:
+    """Whether a text is what :func:`opal.bridge.text.columns.joined_cells` makes of columns."""
+    end = 0
+    for number, name in enumerate(names):
+        mark = ("\n" if number else "") + f"{name}: "
+        at = text.find(mark, end)
+        if at < 0 or (number == 0 and at > 0):
+            return False
+        end = at + len(mark)
+    return True
 
 
 def read_each(paths: Sequence[Path], columns: Columns) -> dict[Path, TextFile]:
@@ -176,7 +191,8 @@ def _own_columns(path: Path, table: pd.DataFrame, wanted: Mapping[str, str]) -> 
             has[role] = name
         elif len(parts) > 1:
             lines = parts
-            if len(lacking) < len(parts) and not set(COLUMNS) <= set(there):
+            usual = [part for part in parts if part in there and is_usual("text", part)]
+            if len(lacking) < len(parts) and not usual:
                 raise ValueError(
                     f"{path} has no column {lacking[0]!r}, of {name!r}; texts must be of the same "
                     "columns in all files. Add it, or name others."
@@ -202,9 +218,8 @@ def read_files(
         ValueError: a file is unfit, no file has a column, or a synthetic text is called human.
     """
     real = [file, *([test] if test is not None else [])]
-    require_once(synthetic, real)
     there = read_each([*real, *synthetic], columns)
-    _require_models(synthetic, there)
+    require_models(synthetic, there, real)
     frames = {
         path: own.texts(
             source=path.stem if path in synthetic else HUMAN,
@@ -220,41 +235,67 @@ def read_files(
             f"some texts to train on must be of people, whose source is {HUMAN!r}; {file} has "
             f"those of {called} alone. Name another column of the source, or none."
         )
+    if test is not None:
+        require_people(frames[test], test)
     for path in synthetic:
-        if (frames[path]["source"] == HUMAN).any():
-            raise ValueError(
-                f"texts of --synthetic are a model's; {path} calls some of them {HUMAN!r}. "
-                "Rename the file, or put human texts into --file."
-            )
+        require_model(frames[path], path)
     _same_attributes(frames, columns.attribute)
     held_out = None if test is None else frames[test]
     return pd.concat([frames[path] for path in (file, *synthetic)], ignore_index=True), held_out
 
 
-def require_once(synthetic: Sequence[Path], real: Sequence[Path]) -> None:
-    """Refuse files of synthetic texts that are named twice, or as files of real texts too.
+def require_models(
+    synthetic: Sequence[Path], there: Mapping[Path, TextFile], real: Sequence[Path]
+) -> None:
+    """Refuse files of which it is not clear who wrote their texts.
+
+    Files that do not say it are models by their names, which differ; each is named once, and no
+    file of real texts.
 
     Raises:
-        ValueError: a file is; names it.
+        ValueError: it is not clear; names the file.
     """
-    places = [path.absolute() for path in (*real, *synthetic)]
+    places = [path.resolve() for path in (*real, *synthetic)]
     for path in synthetic:
-        if (n := places.count(path.absolute())) > 1:
+        if (n := places.count(path.resolve())) > 1:
             raise ValueError(
                 "texts of a model are a file of their own, which is read once; "
                 f"{path} is named {n} times. Name it once."
             )
-
-
-def _require_models(synthetic: Sequence[Path], there: Mapping[Path, TextFile]) -> None:
-    """Files that do not say who wrote their texts are models by their names, which differ."""
-    silent = [path for path in synthetic if there[path].resolved().source is None]
+    silent = [path for path, own in there.items() if not own.says_who_wrote() and path not in real]
     for path in silent:
         if same := [other for other in silent if other.stem == path.stem and other != path]:
             raise ValueError(
                 f"files are models by their names, and {path} and {same[0]} have the same. Rename "
                 "one, or say in a column of both who wrote the texts (--source-column)."
             )
+
+
+def require_people(frame: pd.DataFrame, path: Path) -> None:
+    """Refuse a file of real texts that a model wrote in part.
+
+    Raises:
+        ValueError: it did.
+    """
+    others = frame["source"][frame["source"] != HUMAN]
+    if len(others):
+        raise ValueError(
+            f"real texts are of people, whose source is {HUMAN!r}; {len(others)} of {len(frame)} "
+            f"in {path} are of {', '.join(map(repr, others.unique()[:5]))}. Leave them out."
+        )
+
+
+def require_model(frame: pd.DataFrame, path: Path) -> None:
+    """Refuse a file of synthetic texts that people wrote in part.
+
+    Raises:
+        ValueError: they did.
+    """
+    if (frame["source"] == HUMAN).any():
+        raise ValueError(
+            f"synthetic texts are a model's; {path} calls some of them {HUMAN!r}. Rename the file, "
+            "or leave human texts out of it."
+        )
 
 
 def write_texts(frame: pd.DataFrame, path: Path) -> None:

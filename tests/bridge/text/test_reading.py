@@ -262,6 +262,13 @@ def test_several_columns_are_lines_of_one_text(tmp_path: Path) -> None:
     ]
     whole, _ = read_files(path, None, [save(plain, lines)], pairs)
     assert whole["text"].tolist() == [*expected, *(str(line["text"]) for line in lines)]
+    save(plain, [{"text": "premise: It is so.", "label": "no"}])
+    with pytest.raises(ValueError, match="have a line for each that begins with its name"):
+        read_files(path, None, [plain], pairs)
+    titled = save(tmp_path / "titled.csv", [{"title": "A", "text": t, "label": t} for t in "bc"])
+    joined = save(tmp_path / "joined.csv", [{"text": "title: A\ntext: d", "label": "b"}])
+    whole, _ = read_files(titled, None, [joined], Columns(text="title,text"))
+    assert whole["text"].tolist() == [f"title: A\ntext: {each}" for each in "bcd"]
     half = save(tmp_path / "half.csv", [{"claim": "It is.", "label": "no"}])
     with pytest.raises(ValueError, match=r"half.csv has no column 'premise', of 'premise, claim'"):
         read_files(path, half, [], pairs)
@@ -288,6 +295,13 @@ def test_a_column_has_one_role(tmp_path: Path, columns: Columns, message: str) -
     refused(path, message, columns)
 
 
+def test_columns_of_a_table_of_its_own_have_one_role_too(tmp_path: Path) -> None:
+    written = tmp_path / "written.jsonl"
+    write_texts(read_texts(save(tmp_path / "made.csv", rows("a", "b"))), written)
+    refused(written, "'label' is named for the attribute", Columns(attribute="label"))
+    refused(written, "'text' is named for the label", Columns(label="text"))
+
+
 def test_what_is_named_is_no_guess_for_another_role(tmp_path: Path) -> None:
     made: list[dict[str, object]] = [
         {"text": str(i), "label": "ab"[i % 2], "category": "cd"[i // 2]} for i in range(4)
@@ -312,16 +326,25 @@ def test_flags_that_name_nothing_are_refused(flags: dict[str, str], message: str
         Columns.of(SimpleNamespace(**flags))
 
 
-def test_a_column_of_the_source_is_known_where_it_calls_some_human(tmp_path: Path) -> None:
+def test_a_column_of_the_source_is_named_where_it_calls_some_human(tmp_path: Path) -> None:
     made: list[dict[str, object]] = [
         {"text": f"text {i}", "label": "ab"[i % 2], "source": ("human", "gpt-4")[i // 4]}
         for i in range(6)
     ]
     path = save(tmp_path / "made.csv", made)
-    assert read_texts(path)["source"].tolist() == ["human"] * 4 + ["gpt-4"] * 2
-    assert read_texts(path, Columns(attribute="source"))["source"].unique() == ["human"]
+    with pytest.raises(ValueError, match=r"made.csv has a column 'source' that calls some texts"):
+        read_files(path, None, [], Columns())
+    named, _ = read_files(path, None, [], Columns(source="source"))
+    assert named["source"].tolist() == ["human"] * 4 + ["gpt-4"] * 2
+    other, _ = read_files(path, None, [], Columns(attribute="source"))
+    assert other["source"].unique() == ["human"]
+    mine = save(tmp_path / "mine.csv", [row | {"by": "human"} for row in rows("a", "b")])
+    mixed = save(tmp_path / "test.csv", [row | {"by": row["source"]} for row in made])
+    with pytest.raises(ValueError, match=r"real texts are of people, .* 2 of 6 in .* of 'gpt-4'"):
+        read_files(mine, mixed, [], Columns(source="by"))
     channels = [row | {"source": ("sms", "mail")[i % 2]} for i, row in enumerate(made)]
-    assert read_texts(save(path, channels))["source"].unique() == ["human"]
+    plain, _ = read_files(save(path, channels), None, [], Columns())
+    assert plain["source"].unique() == ["human"]
     with pytest.raises(ValueError, match=r"must be of people, .* has those of 'sms', 'mail' alone"):
         read_files(path, None, [], Columns(source="source"))
 

@@ -73,8 +73,8 @@ class Audit:
             ("a file that is read", p) for p in (*self.files, self.train, self.human, self.test)
         ]
         require_distinct(read, [("--out", self.out)])
-        writable_folder(self.out.parent)
         corpora = [self._files()] if self.files else self._corpora()
+        writable_folder(self.out.parent)
         total = STEPS * sum(len(self.sources or corpus.synthetic) for corpus in corpora)
         with bar("auditing", total, quiet=self.json) as shown:
             found = audit_texts(
@@ -119,15 +119,24 @@ class Audit:
 
         from opal.bridge.text.columns import Columns
         from opal.bridge.text.corpus import TextCorpus, labels_of
-        from opal.bridge.text.reading import read_each, require_once
+        from opal.bridge.text.reading import (
+            read_each,
+            require_model,
+            require_models,
+            require_people,
+        )
 
         notes: list[str] = []
         given = {"base": self.train, "human": self.human, "test": self.test}
         paths = {role: path for role, path in given.items() if path is not None}
-        require_once(self.files, [*paths.values()])
         there = read_each([*paths.values(), *self.files], Columns.of(self.columns))
+        require_models(self.files, there, [*paths.values()])
         real = {role: _texts(there[path], notes) for role, path in paths.items()}
+        for role, path in paths.items():
+            require_people(real[role], path)
         parts = [_texts(there[path], notes, path.stem) for path in self.files]
+        for path, frame in zip(self.files, parts, strict=True):
+            require_model(frame, path)
         whole = pd.concat(parts, ignore_index=True)
         made = {
             str(source): frame.reset_index(drop=True)

@@ -18,7 +18,6 @@ class ColumnFlags:
     seed_column: str | None = None
     """Column of what synthetic texts were made from: a text, its id, or a list of either."""
     source_column: str | None = None
-    """Column that says who wrote a text: human, or a model; by default `source`, if it calls some
-    texts human and others not."""
+    """Column that says who wrote a text: human, or a model."""
     id_column: str | None = None
     """Column of ids, if seeds are named by them."""

@@ -244,7 +244,11 @@ def test_a_file_without_sources_is_a_model_of_its_own_name(folder: Path) -> None
             {},
             "and .*samples.jsonl have no column 'labl' for the label; did you mean 'label'",
         ),
-        (GUESSED, {"source": "human"}, r"--synthetic are a model's; .*samples.jsonl calls some"),
+        (
+            GUESSED,
+            {"source": "human"},
+            r"synthetic texts are a model's; .*samples.jsonl calls some",
+        ),
         (
             (None, None, "attribute", None, None, None),
             {"attribute": "x"},
