@@ -95,7 +95,7 @@ def cells(config: Config) -> list[Cell]:
     from itertools import product
 
     from opal import names
-    from opal.bridge.text import encoders, published
+    from opal.bridge.text import embeddings, encoders, published
     from opal.bridge.text.curves import evaluate
     from opal.validation import require_at_least
 
@@ -104,7 +104,7 @@ def cells(config: Config) -> list[Cell]:
     if not config.corpora or not config.arms:
         raise ValueError("--corpora and --arms must name at least one each; got none.")
     names.check("arm", config.arms, ARMS)
-    if not isinstance(encoders.encoder(config.model), encoders.Frozen):
+    if not isinstance(encoders.encoder(config.model), embeddings.Frozen):
         raise ValueError(
             f"--model must be a transformer, which can be fine-tuned; got {config.model!r}."
         )

@@ -116,20 +116,32 @@ def _labels(
             "Let them label rows that are drawn at random."
         )
     if positive is None:
-        numbers = [pd.to_numeric(column, errors="coerce") for column in (human, predicted)]
-        readable = all(
-            (number.isna() == column.isna()).all()
-            for number, column in zip(numbers, (human, predicted), strict=True)
+        return _zeros_and_ones(human, predicted)
+    return _compared(human, predicted, positive)
+
+
+def _zeros_and_ones(human: pd.Series, predicted: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Labels that are numbers already, the classifier's perhaps probabilities."""
+    numbers = [pd.to_numeric(column, errors="coerce") for column in (human, predicted)]
+    readable = all(
+        (number.isna() == column.isna()).all()
+        for number, column in zip(numbers, (human, predicted), strict=True)
+    )
+    given, said = (number.to_numpy(float) for number in numbers)
+    within = readable and np.isin(given[~np.isnan(given)], (0, 1)).all()
+    if not within or not ((said >= 0) & (said <= 1)).all():
+        raise ValueError(
+            "labels are 0 and 1, and the classifier's may be probabilities; got "
+            f"{_some(human)} in {human.name!r} and {_some(predicted)} in {predicted.name!r}. "
+            "Say with positive (--positive) which label counts as 1."
         )
-        given, said = (number.to_numpy(float) for number in numbers)
-        within = readable and np.isin(given[~np.isnan(given)], (0, 1)).all()
-        if not within or not ((said >= 0) & (said <= 1)).all():
-            raise ValueError(
-                "labels are 0 and 1, and the classifier's may be probabilities; got "
-                f"{_some(human)} in {human.name!r} and {_some(predicted)} in {predicted.name!r}. "
-                "Say with positive (--positive) which label counts as 1."
-            )
-        return given, said
+    return given, said
+
+
+def _compared(
+    human: pd.Series, predicted: pd.Series, positive: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """1 where a label is the positive one; the classifier may give probabilities of it."""
     spelled = [_spelled(column) for column in (human, predicted)]
     known = {*spelled[0][human.notna()]}
     for several in spelling.alike(sorted(known)):

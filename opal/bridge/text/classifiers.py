@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from opal import validation
-from opal.bridge.text.encoders import MINILM, model_path, tokenized
+from opal.bridge.text.embeddings import MINILM, model_path, tokenized
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """C of the penalty that are tried."""

@@ -121,10 +121,7 @@ def label_texts(
     """
     if not len(texts):
         raise ValueError("a corpus needs texts to label; it has none. Give some.")
-    corpus = training_corpus(frame)
-    arm, source = _chosen(corpus, arm, source)
-    data = _data(corpus, arm, source, seed)
-    next(design.folds(data, folds, seed))  # too few texts are refused before any is read
+    corpus, data, arm, source = _prepared(frame, arm, source, folds, seed)
     known = _read([*data.frame["text"], *texts], features, progress)
     with threadpool_limits(1):  # small matrices: threads wait longer than they work
         progress("choosing the penalty")
@@ -162,6 +159,29 @@ def label_texts(
         n_unused=len(pool) - len(data.added.get(source, _NONE)),
         seeds_known=bool(pool["seeds"].map(len).any()) or pool.empty,
     )
+
+
+def require_trainable(
+    frame: pd.DataFrame, *, arm: str | None, source: str | None, folds: int, seed: int = 0
+) -> None:
+    """Refuse what :func:`label_texts` would refuse, before any text is read.
+
+    Raises:
+        UnknownNameError: there is no such arm or source.
+        ValueError: the rules of :func:`label_texts`.
+    """
+    _prepared(frame, arm, source, folds, seed)
+
+
+def _prepared(
+    frame: pd.DataFrame, arm: str | None, source: str | None, folds: int, seed: int
+) -> tuple[TextCorpus, SplitData, str, str]:
+    """Texts to train on, of which there are enough for the folds, with arm and source."""
+    corpus = training_corpus(frame)
+    arm, source = _chosen(corpus, arm, source)
+    data = _data(corpus, arm, source, seed)
+    next(design.folds(data, folds, seed))
+    return corpus, data, arm, source
 
 
 def _data(corpus: TextCorpus, arm: str, source: str, seed: int) -> SplitData:

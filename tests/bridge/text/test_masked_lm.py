@@ -60,9 +60,9 @@ def test_a_head_grows(grown: Grown, settings: Growing) -> None:
 
 
 def test_the_encoder_itself_is_left_as_it_was(grown: Grown, encoder: str) -> None:
-    from opal.bridge.text import encoders
+    from opal.bridge.text import embeddings
 
-    kept = encoders.loaded(encoder)[1].state_dict()
+    kept = embeddings.loaded(encoder)[1].state_dict()
     name = "embeddings.word_embeddings.weight"
     assert not np.array_equal(kept[name], grown.model.bert.state_dict()[name])
     table = grown.model.get_output_embeddings().weight
@@ -70,10 +70,10 @@ def test_the_encoder_itself_is_left_as_it_was(grown: Grown, encoder: str) -> Non
 
 
 def test_a_frozen_encoder_does_not_move(settings: Growing, encoder: str) -> None:
-    from opal.bridge.text import encoders
+    from opal.bridge.text import embeddings
 
     found = masked_lm.grow(SAID, replace(settings, steps=3, frozen=True))
-    kept = encoders.loaded(encoder)[1].state_dict()
+    kept = embeddings.loaded(encoder)[1].state_dict()
     for name, weights in found.model.bert.state_dict().items():
         assert np.array_equal(weights, kept[name])
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from opal.bridge.resampling import Folds
 from opal.bridge.text.corpus import ATTRIBUTE, labels_of, stacked, validate_texts
-from opal.bridge.text.encoders import Characters, Counted, Encoder, Features, Known, TfIdf
+from opal.bridge.text.embeddings import Known
+from opal.bridge.text.encoders import Characters, Counted, Encoder, Features, TfIdf
 from opal.spelling import folded, words
 
 REAL = ("base", "human", "test")

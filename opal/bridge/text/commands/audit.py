@@ -119,7 +119,7 @@ class Audit:
 
         from opal.bridge.text.columns import Columns
         from opal.bridge.text.corpus import TextCorpus, labels_of
-        from opal.bridge.text.reading import (
+        from opal.bridge.text.files import (
             read_each,
             require_model,
             require_models,

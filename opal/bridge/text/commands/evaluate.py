@@ -115,12 +115,12 @@ class Evaluate:
         return render.terminal(blocks(result))
 
     def _settings(self) -> CurveSettings:
-        from opal.bridge.text import encoders, published
+        from opal.bridge.text import embeddings, encoders, published
         from opal.bridge.text.curves.design import MOST_TEST, SHARE
         from opal.bridge.text.curves.evaluate import SIZES, CurveSettings
 
         if self.encoder is None and self.preset == "full" and not self.corpus:
-            chosen = encoders.MINILM
+            chosen = embeddings.MINILM
         else:
             chosen = self.encoder or encoders.usual(map(published.language, self.corpus))
         encoders.require_loadable(chosen)

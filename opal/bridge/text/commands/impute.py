@@ -268,11 +268,11 @@ class Impute(Asking):
 
     def _usual(self) -> str:
         """What texts are described by where nothing is named."""
-        from opal.bridge.text import encoders, published
+        from opal.bridge.text import embeddings, encoders, published
 
         spoken = self.language or published.language(self.corpus or published.DEFAULT)
         found = encoders.usual([spoken])
-        return encoders.MINILM if spoken == "en" and not self._is_grammar() else found
+        return embeddings.MINILM if spoken == "en" and not self._is_grammar() else found
 
     def _task(self) -> tuple[Task, TextCorpus | None]:
         """Texts of the class and of the others, without what is yet to be written; the corpus."""
@@ -305,9 +305,10 @@ class Impute(Asking):
         from opal.bridge.text import reading
         from opal.bridge.text.columns import Columns
         from opal.bridge.text.corpus import one_spelling
+        from opal.bridge.text.files import read_each
 
         files = [file, *([self.synthetic] if self.synthetic else [])]
-        there = reading.read_each(files, Columns.of(self))
+        there = read_each(files, Columns.of(self))
         own = there[file]
         frame = replace(own, columns=replace(own.columns, seed=None)).texts(
             least=reading.LEAST,

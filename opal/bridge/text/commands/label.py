@@ -71,8 +71,8 @@ class Label:
         """Label the corpus; whatever can be refused is refused before anything is trained."""
         from opal.bridge.text import encoders
         from opal.bridge.text.columns import Columns, texts_of
-        from opal.bridge.text.labelling import label_texts, steps
-        from opal.bridge.text.reading import read_files
+        from opal.bridge.text.files import read_files
+        from opal.bridge.text.labelling import label_texts, require_trainable, steps
         from opal.files import require_distinct, writable_folder, write_text
         from opal.progress import bar
         from opal.reading import decimal_mark_of, read_strings
@@ -99,6 +99,7 @@ class Label:
         _require_free(self.corpus, table, frame)
         _require_characters(self.corpus, table)
         decimal = decimal_mark_of(self.corpus)
+        require_trainable(frame, arm=self.arm, source=self.source, folds=self.folds, seed=self.seed)
         writable_folder(self.out.parent)
         with bar("labelling", steps(frame, len(texts)), quiet=self.json) as shown:
             found = label_texts(

@@ -26,7 +26,7 @@ from opal.bridge.text.curves.design import ADDING, CORRECTED, REFERENCE, SplitDa
 from opal.bridge.text.curves.measures import Measure
 from opal.bridge.text.curves.train import Trained
 from opal.bridge.text.encoders import WORDS, Features, encoder
-from opal.bridge.text.reading import read_files
+from opal.bridge.text.files import read_files
 from opal.runner import Cell
 from opal.validation import require_at_least
 
@@ -155,7 +155,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Own:
-    """One seed of a file of one's own (:mod:`opal.bridge.text.reading`)."""
+    """One seed of a file of one's own (:mod:`opal.bridge.text.files`)."""
 
     file: str  # labelled texts
     test: str | None  # more of them to test on; part of the file if None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from opal.bridge.text.classifiers import FineTuning, device_of, fine_tune
-from opal.bridge.text.encoders import model_path
+from opal.bridge.text.embeddings import model_path
 from opal.bridge.text.impute import evaluate
 from opal.bridge.text.impute.evaluate import Fit, Rule, Trial
 from opal.bridge.text.impute.task import Task

@@ -16,7 +16,7 @@ from opal.bridge.text.curves.design import CORRECTED, SplitData
 from opal.bridge.text.curves.evaluate import CurveSettings, evaluate
 from opal.bridge.text.curves.report import blocks, corrections
 from opal.bridge.text.curves.train import Trainer, TunedWeights
-from opal.bridge.text.encoders import Known
+from opal.bridge.text.embeddings import Known
 from opal.bridge.text.published import grammar_corpus
 from opal.bridge.text.reading import write_texts
 from opal.cli import main

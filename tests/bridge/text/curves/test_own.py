@@ -15,7 +15,7 @@ from opal.bridge.text.columns import Columns
 from opal.bridge.text.corpus import ATTRIBUTE, corpus_of, text_table
 from opal.bridge.text.curves import evaluate
 from opal.bridge.text.curves.evaluate import CurveSettings
-from opal.bridge.text.reading import read_files
+from opal.bridge.text.files import read_files
 from opal.cli import main
 
 RARE, COMMON = (

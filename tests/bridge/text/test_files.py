@@ -1,0 +1,80 @@
+"""Several files of texts: their columns, and who wrote them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from opal.bridge.text.columns import Columns
+from opal.bridge.text.files import read_each, read_files
+from tests.bridge.text.saved import rows, save
+
+
+def test_texts_of_several_columns_are_the_same_lines_in_all_files(tmp_path: Path) -> None:
+    made: list[dict[str, object]] = [
+        {"premise": "It rains.", "claim": "It is wet.", "label": "yes"},
+        {"premise": "It snows.", "claim": "It is hot.", "label": "no"},
+    ]
+    path = save(tmp_path / "pairs.csv", made)
+    pairs = Columns(text="premise, claim")
+    expected = ["premise: It rains.\nclaim: It is wet.", "premise: It snows.\nclaim: It is hot."]
+    plain = save(tmp_path / "made.jsonl", rows("yes", "no"))
+    found = read_each([path, plain], pairs)
+    assert {each: own.columns for each, own in found.items()} == {path: pairs, plain: Columns()}
+    with pytest.raises(ValueError, match=r"made.jsonl .* must be of the columns 'premise' and 'cl"):
+        read_files(path, None, [plain], pairs)
+    lines: list[dict[str, object]] = [
+        {"text": f"premise: It is {i}.\nclaim: No.", "label": "no"} for i in range(2)
+    ]
+    whole, _ = read_files(path, None, [save(plain, lines)], pairs)
+    assert whole["text"].tolist() == [*expected, *(str(line["text"]) for line in lines)]
+    save(plain, [{"text": "premise: It is so.", "label": "no"}])
+    with pytest.raises(ValueError, match="have a line for each that begins with its name"):
+        read_files(path, None, [plain], pairs)
+    titled = save(tmp_path / "titled.csv", [{"title": "A", "text": t, "label": t} for t in "bc"])
+    joined = save(tmp_path / "joined.csv", [{"text": "title: A\ntext: d", "label": "b"}])
+    whole, _ = read_files(titled, None, [joined], Columns(text="title,text"))
+    assert whole["text"].tolist() == [f"title: A\ntext: {each}" for each in "bcd"]
+    half = save(tmp_path / "half.csv", [{"claim": "It is.", "label": "no"}])
+    with pytest.raises(ValueError, match=r"half.csv has no column 'premise', of 'premise, claim'"):
+        read_files(path, half, [], pairs)
+
+
+def test_a_column_of_the_source_is_named_where_it_calls_some_human(tmp_path: Path) -> None:
+    made: list[dict[str, object]] = [
+        {"text": f"text {i}", "label": "ab"[i % 2], "source": ("human", "gpt-4")[i // 4]}
+        for i in range(6)
+    ]
+    path = save(tmp_path / "made.csv", made)
+    with pytest.raises(ValueError, match=r"made.csv has a column 'source' that calls some texts"):
+        read_files(path, None, [], Columns())
+    named, _ = read_files(path, None, [], Columns(source="source"))
+    assert named["source"].tolist() == ["human"] * 4 + ["gpt-4"] * 2
+    other, _ = read_files(path, None, [], Columns(attribute="source"))
+    assert other["source"].unique() == ["human"]
+    mine = save(tmp_path / "mine.csv", [row | {"by": "human"} for row in rows("a", "b")])
+    mixed = save(tmp_path / "test.csv", [row | {"by": row["source"]} for row in made])
+    with pytest.raises(ValueError, match=r"real texts are of people, .* 2 of 6 in .* of 'gpt-4'"):
+        read_files(mine, mixed, [], Columns(source="by"))
+    channels = [row | {"source": ("sms", "mail")[i % 2]} for i, row in enumerate(made)]
+    plain, _ = read_files(save(path, channels), None, [], Columns())
+    assert plain["source"].unique() == ["human"]
+    with pytest.raises(ValueError, match=r"must be of people, .* has those of 'sms', 'mail' alone"):
+        read_files(path, None, [], Columns(source="source"))
+
+
+def test_files_of_a_model_are_read_once(tmp_path: Path) -> None:
+    mine = save(tmp_path / "mine.csv", rows("yes", "no"))
+    made: list[dict[str, object]] = [{"text": f"made {i}", "label": "yes"} for i in range(2)]
+    one = save(tmp_path / "samples.csv", made)
+    (tmp_path / "other").mkdir()
+    other = save(tmp_path / "other" / "samples.csv", [{"text": "more", "label": "yes"}])
+    for files in ([one, one], [mine]):
+        with pytest.raises(ValueError, match=r"is named 2 times. Name it once"):
+            read_files(mine, None, files, Columns())
+    with pytest.raises(ValueError, match=r"files are models by their names, and .* have the same"):
+        read_files(mine, None, [one, other], Columns())
+    named = save(other, [{"text": "more", "label": "yes", "by": "llama"}])
+    whole, _ = read_files(mine, None, [one, named], Columns(source="by"))
+    assert list(whole["source"].unique()) == ["human", "samples", "llama"]
