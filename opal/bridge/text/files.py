@@ -82,13 +82,7 @@ def read_files(
         )
         for path, own in there.items()
     }
-    sources = frames[file]["source"].unique()
-    if HUMAN not in sources:
-        called = ", ".join(map(repr, sources[:5]))
-        raise ValueError(
-            f"some texts to train on must be of people, whose source is {HUMAN!r}; {file} has "
-            f"those of {called} alone. Name another column of the source, or none."
-        )
+    require_some_people(frames[file], file)
     if test is not None:
         require_people(frames[test], test)
     for path in synthetic:
@@ -123,6 +117,21 @@ def require_models(
                 f"files are models by their names, and {path} and {same[0]} have the same. Rename "
                 "one, or say in a column of both who wrote the texts (--source-column)."
             )
+
+
+def require_some_people(frame: pd.DataFrame, path: Path) -> None:
+    """Refuse a file to train on of whose texts people wrote none.
+
+    Raises:
+        ValueError: they did not.
+    """
+    sources = frame["source"].unique()
+    if HUMAN not in sources:
+        called = ", ".join(map(repr, sources[:5]))
+        raise ValueError(
+            f"some texts to train on must be of people, whose source is {HUMAN!r}; {path} has "
+            f"those of {called} alone. Name another column of the source, or none."
+        )
 
 
 def require_people(frame: pd.DataFrame, path: Path) -> None:

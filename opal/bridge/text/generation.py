@@ -15,7 +15,7 @@ from opal.bridge.llm import report
 from opal.bridge.llm.command import samples_wanted
 from opal.bridge.prompts.common import identity
 from opal.bridge.prompts.text import TextPrompter
-from opal.bridge.text.corpus import text_table
+from opal.bridge.text.corpus import HUMAN, text_table
 
 if TYPE_CHECKING:
     from opal.bridge.llm.command import Answered, Asking
@@ -107,8 +107,8 @@ def generate_texts(
         language: to write in, as ``da``; that of the examples by default.
 
     Raises:
-        ValueError: the texts, the endpoint or the budget break a rule, or not exactly one of
-            ``fill_to`` and ``per_class`` is given.
+        ValueError: the texts, the endpoint or the budget break a rule, a model wrote some of the
+            texts, or not exactly one of ``fill_to`` and ``per_class`` is given.
         UnknownNameError: there is no such class or language.
     """
     settings = asking.settings()
@@ -116,6 +116,12 @@ def generate_texts(
     classes = list(map(spelling.name, classes))
     descriptions = {spelling.name(label): said for label, said in (descriptions or {}).items()}
     names.check("class", classes, frame["label"].unique())
+    others = frame["source"][frame["source"] != HUMAN]
+    if len(others):
+        raise ValueError(
+            f"texts are written from those of people, whose source is {HUMAN!r}; {len(others)} of "
+            f"{len(frame)} are of {', '.join(map(repr, others.unique()[:5]))}. Leave them out."
+        )
     prompter = TextPrompter(
         frame[frame["label"].isin(classes)] if classes else frame,
         settings,

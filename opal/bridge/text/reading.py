@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def read_texts(
 
     Raises:
         ValueError: there is no such table or column, a text or label is missing, there are too few
-            classes or texts of one, or a text occurs with several labels.
+            classes or texts of one, a text occurs with several labels, or a column ``source`` that
+            calls some texts human and others not has no role.
         ImportError: the hub is asked for, and the package ``datasets`` is not installed.
     """
     table = _hub(str(where)) if str(where).startswith(HUB) else read_strings(Path(where))
@@ -96,7 +98,7 @@ class TextFile:
         Raises:
             ValueError: the rules of :func:`read_texts`.
         """
-        chosen = resolved(self.columns, list(self.table.columns), str(self.where))
+        chosen = self._read
         try:
             frame = _frame(self.table, chosen, source)
             self._require_lines(frame)
@@ -124,9 +126,14 @@ class TextFile:
         """Whether a column that is read does.
 
         Raises:
-            ValueError: none does, and one that is called ``source`` calls some texts human and
-                others not.
+            ValueError: there is no such column, or none does, and one that is called ``source``
+                calls some texts human and others not.
         """
+        return self._read.source is not None
+
+    @cached_property
+    def _read(self) -> Columns:
+        """The columns that are read."""
         there = list(self.table.columns)
         chosen = resolved(self.columns, there, str(self.where))
         named = {role: name for role, name in asdict(chosen).items() if name is not None}
@@ -137,7 +144,7 @@ class TextFile:
                 f"{self.where} has a column 'source' that calls some texts {HUMAN!r} and others "
                 "not. Name it, if it says who wrote them (--source-column source), or rename it."
             )
-        return chosen.source is not None
+        return chosen
 
     def _require_lines(self, frame: pd.DataFrame) -> None:
         for text in frame["text"] if self.lines else ():

@@ -437,6 +437,21 @@ def test_refused_before_anything_is_asked(
     assert not (inside / "samples.jsonl").exists()
 
 
+def test_models_are_shown_texts_of_people_alone(
+    imitate: Start, inside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = imitate()
+    table = pd.DataFrame(
+        {"text": [*GOOD, *BAD], "label": ["good"] * len(GOOD) + ["bad"] * len(BAD)}
+    )
+    table.assign(source=["gpt-4", *["human"] * (len(table) - 1)]).to_csv("given.csv", index=False)
+    words = ("text", "generate", "given.csv", *at(server), "--fill-to", 12)
+    assert "column 'source' that calls some texts 'human'" in run(capsys, *words, status=2)
+    error = run(capsys, *words, "--source-column", "source", status=2)
+    assert f"1 of {len(table)} are of 'gpt-4'. Leave them out" in error
+    assert server.seen == []
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from opal.bridge.llm.command import Asking
+from opal.bridge.text.commands.flags import OriginalColumns
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,9 @@ class Generate(Asking):
     KIND = "class"
     file: Annotated[Path, tyro.conf.Positional]
     """Labelled texts: CSV, TSV, JSON, JSON lines or Parquet."""
-    text_column: str | None = None
-    """Column of the texts, if its name does not tell; several, as premise,hypothesis, are lines of
-    one text."""
-    label_column: str | None = None
-    """Column of the classes, if its name does not tell."""
+    columns: Annotated[OriginalColumns, tyro.conf.OmitArgPrefixes] = field(
+        default_factory=OriginalColumns
+    )
     drop_contradictions: bool = False
     """Leave out texts that a file has with several labels, rather than to refuse it."""
     classes: tuple[str, ...] = ()
@@ -63,7 +62,7 @@ class Generate(Asking):
             made = generate_texts(
                 reading.read_texts(
                     self.file,
-                    Columns.of(self),
+                    Columns.of(self.columns),
                     drop_contradictions=self.drop_contradictions,
                 ),
                 self,

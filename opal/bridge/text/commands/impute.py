@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from opal.bridge.llm.command import Asking
+from opal.bridge.text.commands.flags import MadeColumns
 from opal.validation import flag
 
 if TYPE_CHECKING:
@@ -71,13 +72,7 @@ class Impute(Asking):
     and all of a file."""
     synthetic: Path | None = None
     """Synthetic texts for the file, each with its seeds, as `opal text generate` writes them."""
-    text_column: str | None = None
-    """Column of the texts, if its name does not tell; several, as premise,hypothesis, are lines of
-    one text."""
-    label_column: str | None = None
-    """Column of the classes, if its name does not tell."""
-    seed_column: str | None = None
-    """Column of --synthetic with the seeds, texts or ids, if it is no table of opal's."""
+    columns: Annotated[MadeColumns, tyro.conf.OmitArgPrefixes] = field(default_factory=MadeColumns)
     drop_contradictions: bool = False
     """Leave out texts that a file has with several labels, rather than to refuse it."""
     drop_duplicates: bool = False
@@ -217,8 +212,8 @@ class Impute(Asking):
         if self.file is not None and self.corpus is not None:
             raise ValueError("a file and --corpus exclude one another; name one.")
         asks = [name for name in ("model", "local", "base_url") if getattr(self, name) is not None]
-        own = ("synthetic", "fixed_seeds", "text_column", "label_column", "seed_column")
-        of_file = [name for name in own if getattr(self, name)]
+        own = {"synthetic": self.synthetic, "fixed_seeds": self.fixed_seeds}
+        of_file = [name for name, value in (own | vars(self.columns)).items() if value]
         if self.language is not None:
             manner(self.language)
             if self.file is None:
@@ -235,8 +230,11 @@ class Impute(Asking):
             )
         if self.synthetic is not None and asks:
             raise ValueError(f"--synthetic and --{asks[0]} exclude one another; name one.")
-        if self.fixed_seeds and not asks:
-            raise ValueError("--fixed-seeds asks a model; name one with --model or --local.")
+        for name in ("fixed_seeds", "dry_run"):
+            if getattr(self, name) and not asks:
+                raise ValueError(
+                    f"{flag(name)} is for a model that is asked; name one with --model or --local."
+                )
         if not self.fill_to:
             raise ValueError("--fill-to must name at least one number of texts; got none.")
         if self.encoder is not None and self.classifier is not None:
@@ -305,15 +303,22 @@ class Impute(Asking):
         from opal.bridge.text import reading
         from opal.bridge.text.columns import Columns
         from opal.bridge.text.corpus import one_spelling
-        from opal.bridge.text.files import read_each
+        from opal.bridge.text.files import (
+            read_each,
+            require_model,
+            require_models,
+            require_some_people,
+        )
 
         files = [file, *([self.synthetic] if self.synthetic else [])]
-        there = read_each(files, Columns.of(self))
+        there = read_each(files, Columns.of(self.columns))
+        require_models(files[1:], there, [file])
         own = there[file]
         frame = replace(own, columns=replace(own.columns, seed=None)).texts(
             least=reading.LEAST,
             drop_contradictions=self.drop_contradictions,
         )
+        require_some_people(frame, file)
         if self.drop_duplicates:
             (frame,) = one_spelling(frame)
             frame = frame[~frame["id"].duplicated() | (frame["seeds"].str.len() > 0)]
@@ -324,6 +329,7 @@ class Impute(Asking):
             n_classes=1,
             drop_contradictions=self.drop_contradictions,
         )
+        require_model(made, self.synthetic)
         if not any(made["seeds"]):
             raise ValueError(
                 "every synthetic text must say which texts it was made from, so that none helps to "

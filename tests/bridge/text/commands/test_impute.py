@@ -75,6 +75,30 @@ def test_synthetic_texts_without_seeds_are_refused_whatever_columns_are_called(
     assert "with --seed-column" in said
 
 
+def test_who_wrote_a_text_is_not_guessed(
+    mine: Path, task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A text of a model is no original, be it in the file or be the file named twice."""
+    made = written(np.random.default_rng(1), task.originals[:20], 30, 5)
+    reading.write_texts(made, tmp_path / "made.jsonl")
+    own = pd.read_csv(mine)
+    words = ["text", "impute", str(mine), "--class", "bad", *FEW]
+    several = [*words, "--synthetic", str(tmp_path / "made.jsonl")]
+    own.assign(source=["gpt-4", *["human"] * (len(own) - 1)]).to_csv(mine, index=False)
+    for refused in (words, several):
+        assert main(refused) == 2
+        assert "column 'source' that calls some texts 'human'" in capsys.readouterr().err
+    own.assign(source="sms").to_csv(mine, index=False)
+    assert main([*several, "--source-column", "source"]) == 2
+    assert "has those of 'sms' alone" in " ".join(capsys.readouterr().err.split())
+    assert main([*words, "--synthetic", str(mine)]) == 2
+    assert "is named 2 times" in capsys.readouterr().err
+    own.assign(source="human").to_csv(mine, index=False)
+    pd.DataFrame({"text": made["text"], "label": "bad", "source": "human"}).to_csv("by.csv")
+    assert main([*words, "--synthetic", "by.csv", "--source-column", "source"]) == 2
+    assert "by.csv calls some of them 'human'" in " ".join(capsys.readouterr().err.split())
+
+
 def test_written_texts_without_seeds_are_left_out_and_told(
     mine: Path, task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -289,7 +313,8 @@ def test_refused_before_anything_is_asked(
         (("--model", "gpt"), "--model needs a file of texts; a corpus has synthetic texts"),
         (("--corpus", "gramar"), "unknown corpus of texts 'gramar'; did you mean 'grammar'?"),
         (("x.csv", "--corpus", "grammar"), "a file and --corpus exclude one another"),
-        (("x.csv", "--fixed-seeds"), "--fixed-seeds asks a model; name one"),
+        (("x.csv", "--fixed-seeds"), "--fixed-seeds is for a model that is asked; name one"),
+        (("x.csv", "--synthetic", "y.csv", "--dry-run"), "--dry-run is for a model that is asked"),
         (("x.csv", "--masked-model", "grown"), "--masked-model grown grows on texts of a corpus"),
         (("--workers", "0"), "--workers must be at least 1; got 0."),
         (("--encoder", "tfidf", "--classifier", "minilm"), "--encoder and --classifier exclude"),
