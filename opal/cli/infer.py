@@ -12,6 +12,7 @@ import tyro
 from opal.cli import output
 from opal.cli.parsing import parse
 
+_SHOWN = 5
 TRAINED_ON = "trained_on"
 """The column by which `opal text label` tells which texts a rule has seen."""
 
@@ -64,6 +65,7 @@ def main(args: Sequence[str]) -> int:
     """Print coefficients by human labels, by the classifier's, and by both."""
     from opal import progress
     from opal.bridge.downstream import agreement, infer, regression_of
+    from opal.bridge.render import Paragraph
     from opal.reading import read_table
 
     command = parse(Infer, args, prog="opal infer")
@@ -86,9 +88,13 @@ def main(args: Sequence[str]) -> int:
         coefficients, said = (t.to_dict("records") for t in (found, agreed))
         counts = {"rows": len(task.human), "human": int(task.labelled.sum())}
         counts |= {"trained_on": len(table) - len(task.human)}
-        output.print_json({**counts, "coefficients": coefficients, "agreement": said})
+        notes = _labels(command, table)
+        output.print_json(
+            {**counts, "coefficients": coefficients, "agreement": said, "notes": notes}
+        )
     else:
-        output.print_blocks(_blocks(task, found, agreed, command, table))
+        blocks = _blocks(task, found, agreed, command, table)
+        output.print_blocks([*blocks, *map(Paragraph, _labels(command, table))])
     return 0
 
 
@@ -123,6 +129,33 @@ def _blocks(
     ]
 
 
+def _labels(command: Infer, table: pd.DataFrame) -> list[str]:
+    """What is said of human labels that count as 0, or as none, and may not be meant to."""
+    from opal.bridge.downstream import other_labels
+    from opal.reading import read_strings
+
+    said, column = [], command.human
+    others = {} if command.positive is None else other_labels(table[column], command.positive)
+    if len(others) > 1:
+        shown = ", ".join(f"{label!r} ({n:,})" for label, n in list(others.items())[:_SHOWN])
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        said.append(
+            f"0 is every other human label: {shown}{more}. Where one says that nobody could tell, "
+            "leave the cell empty."
+        )
+    if command.table.suffix.lower() in (".csv", ".tsv"):
+        raw = read_strings(command.table)[column]
+        words = raw[table[column].isna().to_numpy()].dropna().str.strip()
+        words = words[words != ""]
+        if len(words):
+            which = ", ".join(map(repr, words.unique()[:_SHOWN]))
+            said.append(
+                f"{len(words):,} cells of {column!r} are {which}, and count as empty: if that is a "
+                "label, write it otherwise."
+            )
+    return said
+
+
 def _kept_in(table: pd.DataFrame, trained_on: str | None) -> list[str]:
     """What is said where a table tells that its rows were trained on, and nobody asked."""
     if trained_on is not None or TRAINED_ON not in table:
@@ -153,6 +186,12 @@ def _sentences(task: Regression, found: pd.DataFrame) -> list[str]:
         f"human labels alone: {each}. λ, how far the classifier is used: {used}."
     )
     said = [first]
+    means = [task.predicted[task.human == k].mean() for k in (0, 1)]
+    if means[1] < means[0]:
+        said.append(
+            "The classifier says 1 less often where people say 1 than where they say 0: if it is "
+            "the probability of another label, name that one as --positive, or another column."
+        )
     if (task.human == task.predicted)[task.labelled].all():
         said.append(
             f"The classifier agrees with people on all {n} rows. If it was trained on them, or its "

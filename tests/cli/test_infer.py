@@ -218,3 +218,35 @@ def test_a_model_that_people_never_contradict_is_suspect(
     frame.assign(said=frame["label"].fillna(frame["said"])).to_csv(corpus, index=False)
     assert main(["infer", str(corpus), *WORDS, "--covariates", "age"]) == 0
     assert "The classifier agrees with people on all 200 rows" in capsys.readouterr().out
+
+
+def test_labels_that_count_as_none_or_as_the_other_are_told(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(corpus)
+    words = ["infer", str(corpus), *WORDS, "--covariates", "age"]
+    assert main([*words, "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["notes"] == []
+    frame.loc[:9, "label"] = "unsure"
+    frame.loc[10:14, "label"] = "None"
+    frame.to_csv(corpus, index=False)
+    assert main(words) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    n = int((frame["label"] == "no").sum())
+    assert f"0 is every other human label: 'no' ({n}), 'unsure' (10)." in said
+    assert "5 cells of 'label' are 'None', and count as empty" in said
+    assert "195 labelled by people" in said
+
+
+def test_a_probability_of_the_other_label_is_suspect(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(corpus)
+    right = np.where(frame["said"] == "yes", 0.9, 0.1)
+    words = ["infer", str(corpus), *WORDS, "--covariates", "age"]
+    for chances, suspect in ((right, False), (1 - right, True)):
+        frame.assign(said=chances).to_csv(corpus, index=False)
+        assert main(words) == 0
+        found = " ".join(capsys.readouterr().out.split())
+        assert ("says 1 less often where people say 1" in found) is suspect

@@ -14,7 +14,7 @@ supervised learning (arXiv 2306.04746), and the λ of a coefficient's least vari
 2311.01453), whose own λ is this one times (N − n)/N. docs/infer.md has the rest.
 """
 
-from opal.bridge.downstream.columns import regression_of
+from opal.bridge.downstream.columns import other_labels, regression_of
 from opal.bridge.downstream.equations import DESIGN, HUMAN, NAIVE, POWERED
 from opal.bridge.downstream.inference import agreement, infer
 from opal.bridge.downstream.label_regression import LABEL, Model, Regression
@@ -29,5 +29,6 @@ __all__ = [
     "Regression",
     "agreement",
     "infer",
+    "other_labels",
     "regression_of",
 ]

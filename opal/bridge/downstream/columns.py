@@ -74,11 +74,19 @@ def regression_of(
     )
 
 
+def other_labels(human: pd.Series, positive: str) -> dict[str, int]:
+    """How many rows have each of the human labels that count as 0, the most frequent one first."""
+    given = _spelled(_stripped(human).dropna())
+    return given[given != spelling.name(positive)].value_counts().to_dict()
+
+
 def _not_trained_on(frame: pd.DataFrame, column: str, human: str) -> pd.DataFrame:
     """The rows that the classifier was not trained on."""
     if pd.api.types.is_bool_dtype(frame[column]):
         frame = frame.assign(**{column: frame[column].astype(int)})
-    check_numbers(frame, column)
+    check_numbers(
+        frame, column, remedy="Write 1 where the classifier was trained, and 0 elsewhere."
+    )
     if not frame[column].isin((0, 1)).all():
         raise ValueError(
             "a row is trained on (1) or not (0); got "

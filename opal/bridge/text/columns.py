@@ -188,6 +188,25 @@ def is_usual(role: str, name: str) -> bool:
     return name.strip().lower() in _GUESSES[role]
 
 
+def is_source(name: str) -> bool:
+    """Whether a column of that name is taken to say who wrote a text."""
+    return name.strip().casefold() == "source"
+
+
+def require_case(name: str, role: str, there: Collection[str], where: str | Path) -> None:
+    """Refuse a table that has a column of that name but for capitals: it would be passed over.
+
+    Raises:
+        ValueError: it has.
+    """
+    same = [each for each in there if each.strip().casefold() == name.strip().casefold()]
+    if same and name not in there:
+        raise ValueError(
+            f"{where} has no column {name!r} for the {role}, but {same[0]!r}. Give it the same "
+            "name in all files."
+        )
+
+
 def _own(role: str, there: Collection[str]) -> str | None:
     """Column of a table that ``write_texts`` made; the ids follow from the texts."""
     name = "seeds" if role == "seed" else role

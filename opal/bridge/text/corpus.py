@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -239,7 +240,8 @@ def corpus_of(
 
     Raises:
         ValueError: the rules of :func:`validate_texts`, too few human texts, a test text of a
-            class that the table lacks, or a class whose human texts are all tested on.
+            class that the table lacks, a class without test texts, or one whose human texts are
+            all tested on.
     """
     from opal.draws import as_key, named, on_host
 
@@ -309,6 +311,9 @@ def _notes(corpus: TextCorpus) -> Iterator[str]:
                 f"{name}: of no text is it known what it was made from, so that nothing can be "
                 "held out with it: name the column that says it (--seed-column)"
             )
+    for (one, first), (other, second) in combinations(corpus.synthetic.items(), 2):
+        if n := int(second["id"].isin(first["id"]).sum()):
+            yield f"{other}: {n} of {len(second)} equal a text of {one}"
     yield from told
 
 
@@ -409,13 +414,18 @@ def _require(base: pd.DataFrame, test: pd.DataFrame, made: pd.DataFrame) -> None
                 f"{', '.join(map(spelling.shown, known[:10]))}. Write the labels alike, give human "
                 "texts of these classes, or leave them out."
             )
+    lacking = [label for label in known if label not in set(test["label"])]
+    if len(test) and lacking:
+        raise ValueError(
+            f"every class needs texts to test on; of {len(test)} none is of "
+            f"{', '.join(map(spelling.shown, lacking[:5]))}. Add some, or leave the class out."
+        )
     counts = base.drop_duplicates("id")["label"].value_counts()
     for label in labels_of(base, test):
         if counts.get(label, 0) < 2:
             raise ValueError(
-                f"every class needs two different base texts, which synthetic texts were made "
-                f"from; {label!r} has {counts.get(label, 0)}. Give more human texts of it, or "
-                "leave it out."
+                f"every class needs two different human texts to train on; {label!r} has "
+                f"{counts.get(label, 0)}. Give more human texts of it, or leave it out."
             )
 
 

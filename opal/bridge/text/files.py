@@ -8,21 +8,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
-from opal.bridge.text.columns import Columns, is_usual, require_column, split_name
+from opal.bridge.text.columns import Columns, is_usual, require_case, require_column, split_name
 from opal.bridge.text.corpus import ATTRIBUTE, HUMAN
 from opal.bridge.text.reading import TextFile
 from opal.reading import read_strings
+
+
+class ReadTexts(NamedTuple):
+    """The texts of several files.
+
+    Attributes:
+        frame: those to train on, with the synthetic ones.
+        test: those to test on, if a file has them.
+        notes: which columns of each file are read as what.
+    """
+
+    frame: pd.DataFrame
+    test: pd.DataFrame | None
+    notes: tuple[str, ...]
 
 
 def read_each(paths: Sequence[Path], columns: Columns) -> dict[Path, TextFile]:
     """The files, each read once, with those of the named columns that it has.
 
     Raises:
-        ValueError: a file cannot be read, no file has a column of that name, or a file has some
-            but not all columns of a text.
+        ValueError: a file cannot be read, no file has a column of that name, a file has it in other
+            capitals, or some but not all columns of a text, or none that could be the text or the
+            label.
     """
     tables = {path: read_strings(path) for path in dict.fromkeys(paths)}
     every = list(dict.fromkeys(name for table in tables.values() for name in table))
@@ -41,6 +57,8 @@ def _own_columns(path: Path, table: pd.DataFrame, wanted: Mapping[str, str]) -> 
     for role, name in wanted.items():
         parts = split_name(role, name, there)
         lacking = [part for part in parts if part not in there]
+        for part in lacking:
+            require_case(part, role, there, path)
         if not lacking:
             has[role] = name
         elif len(parts) > 1:
@@ -51,6 +69,10 @@ def _own_columns(path: Path, table: pd.DataFrame, wanted: Mapping[str, str]) -> 
                     f"{path} has no column {lacking[0]!r}, of {name!r}; texts must be of the same "
                     "columns in all files. Add it, or name others."
                 )
+        elif role in ("text", "label") and not any(is_usual(role, each) for each in there):
+            require_column(name, role, there, f"{path} has")
+    if "text" in wanted and "text" not in has and is_usual("text", has.get("seed", "")):
+        del has["seed"]  # what synthetic texts were made from is the text itself here
     return TextFile(path, table, Columns(**has), lines)
 
 
@@ -61,7 +83,7 @@ def read_files(
     columns: Columns,
     *,
     drop_contradictions: bool = False,
-) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+) -> ReadTexts:
     """The texts of files: those to train on, with the synthetic ones, and those to test on.
 
     Texts of ``synthetic`` files are a model's: the one that the file says, or one of the file's
@@ -89,7 +111,8 @@ def read_files(
         require_model(frames[path], path)
     _same_attributes(frames, columns.attribute)
     held_out = None if test is None else frames[test]
-    return pd.concat([frames[path] for path in (file, *synthetic)], ignore_index=True), held_out
+    whole = pd.concat([frames[path] for path in (file, *synthetic)], ignore_index=True)
+    return ReadTexts(whole, held_out, tuple(own.read_as() for own in there.values()))
 
 
 def require_models(
@@ -109,6 +132,13 @@ def require_models(
             raise ValueError(
                 "texts of a model are a file of their own, which is read once; "
                 f"{path} is named {n} times. Name it once."
+            )
+    for path in synthetic:
+        if len(several := there[path].unnamed_writers()) > 1:
+            raise ValueError(
+                f"{path} is one model's, by its name, and has a column 'source' that says "
+                f"{', '.join(map(repr, several[:3]))}. Name it (--source-column), or leave the "
+                "column out."
             )
     silent = [path for path, own in there.items() if not own.says_who_wrote() and path not in real]
     for path in silent:
@@ -130,7 +160,7 @@ def require_some_people(frame: pd.DataFrame, path: Path) -> None:
         called = ", ".join(map(repr, sources[:5]))
         raise ValueError(
             f"some texts to train on must be of people, whose source is {HUMAN!r}; {path} has "
-            f"those of {called} alone. Name another column of the source, or none."
+            f"those of {called} alone. Write {HUMAN!r} for people, or name another column."
         )
 
 

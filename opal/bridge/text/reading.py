@@ -10,7 +10,7 @@ import csv
 import importlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -21,17 +21,25 @@ import pandas as pd
 from opal.bridge.prompts.common import identity
 from opal.bridge.text.columns import (
     Columns,
+    is_source,
     joined_cells,
     resolved,
     split_name,
 )
-from opal.bridge.text.corpus import HUMAN, text_table, validate_texts
+from opal.bridge.text.corpus import COLUMNS, HUMAN, text_table, validate_texts
 from opal.files import write_atomically, write_text
 from opal.reading import KINDS, cell, read_strings
 
 LEAST = 5
 """Fewest texts of a class that a study can hold some out of."""
 HUB = "hf:"
+_PEOPLE = frozenset({"human", "humans"})  # in a column of any name
+_AUTHORS: Mapping[str, frozenset[str]] = dict.fromkeys(
+    ("source", "author", "writer", "model", "generator"),
+    frozenset({"human", "humans", "people", "person", "real", "original"}),
+)
+_FEW = 20  # values of a column that says who wrote a text
+_SHOWN = 5
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _IDS = re.compile("[0-9a-f]{16}( [0-9a-f]{16})*")
 
@@ -58,8 +66,8 @@ def read_texts(
 
     Raises:
         ValueError: there is no such table or column, a text or label is missing, there are too few
-            classes or texts of one, a text occurs with several labels, or a column ``source`` that
-            calls some texts human and others not has no role.
+            classes or texts of one, a text occurs with several labels, or a column that calls
+            some texts human and others not has no role.
         ImportError: the hub is asked for, and the package ``datasets`` is not installed.
     """
     table = _hub(str(where)) if str(where).startswith(HUB) else read_strings(Path(where))
@@ -126,8 +134,8 @@ class TextFile:
         """Whether a column that is read does.
 
         Raises:
-            ValueError: there is no such column, or none does, and one that is called ``source``
-                calls some texts human and others not.
+            ValueError: there is no such column, or none is read, and one calls some texts human
+                and others not.
         """
         return self._read.source is not None
 
@@ -136,15 +144,34 @@ class TextFile:
         """The columns that are read."""
         there = list(self.table.columns)
         chosen = resolved(self.columns, there, str(self.where))
-        named = {role: name for role, name in asdict(chosen).items() if name is not None}
-        used = {part for role, name in named.items() for part in split_name(role, name, there)}
-        free = "source" in there and "source" not in used and chosen.source is None
-        if free and {HUMAN} < set(self.table["source"]):
-            raise ValueError(
-                f"{self.where} has a column 'source' that calls some texts {HUMAN!r} and others "
-                "not. Name it, if it says who wrote them (--source-column source), or rename it."
-            )
+        for name in () if chosen.source is not None else _unread(chosen, there):
+            values = list(dict.fromkeys(self.table[name]))
+            people = [v for v in values if _calls_human(name, v)]
+            if people and len(people) < len(values) <= _FEW:
+                others = [v for v in values if v not in people]
+                raise ValueError(
+                    f"{self.where} has a column {name!r} that calls some texts {people[0]!r} and "
+                    f"others {', '.join(map(repr, others[:3]))}. Name it, if it says who wrote "
+                    f"them (--source-column {name}; those of people are {HUMAN!r}), or leave the "
+                    "column out."
+                )
         return chosen
+
+    def read_as(self) -> str:
+        """Which of its columns are read as what, and which are not, if it is no table of opal's."""
+        chosen = self._read
+        said = [f"{role} in {name!r}" for role, name in asdict(chosen).items() if name is not None]
+        is_own = set(COLUMNS) <= set(self.table)
+        unread = [] if is_own else _unread(chosen, list(self.table.columns))
+        more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+        rest = f"; not read: {', '.join(map(repr, unread[:_SHOWN]))}{more}" if unread else ""
+        return f"{Path(self.where).name}: {', '.join(said)}{rest}"
+
+    def unnamed_writers(self) -> list[object]:
+        """Who a column that is called ``source``, and is not read, says wrote the texts."""
+        chosen = self._read
+        free = [] if chosen.source is not None else _unread(chosen, list(self.table.columns))
+        return [v for name in free if is_source(name) for v in dict.fromkeys(self.table[name])]
 
     def _require_lines(self, frame: pd.DataFrame) -> None:
         for text in frame["text"] if self.lines else ():
@@ -154,6 +181,19 @@ class TextFile:
                     "of the other files are, or have a line for each that begins with its name; "
                     f"got {text[:40]!r}. Give the file these columns."
                 )
+
+
+def _unread(chosen: Columns, there: Sequence[str]) -> list[str]:
+    """Columns that have no role."""
+    named = {role: name for role, name in asdict(chosen).items() if name is not None}
+    used = {part for role, name in named.items() for part in split_name(role, name, there)}
+    return [name for name in there if name not in used]
+
+
+def _calls_human(column: str, cell: object) -> bool:
+    """Whether a cell of a column says that people wrote a text."""
+    words = _PEOPLE | _AUTHORS.get(column.strip().casefold(), frozenset())
+    return isinstance(cell, str) and cell.strip().casefold() in words
 
 
 def _is_of_lines(text: str, names: Sequence[str]) -> bool:

@@ -119,6 +119,8 @@ def test_labels_of_test_texts_that_training_lacks_are_named() -> None:
     made = text_table(["v"], ["maybe"], source="m")
     with pytest.raises(ValueError, match=r"1 of 1 synthetic texts .* lacks: 'maybe'. It has: 'no'"):
         corpus_of(pd.concat([base, made]), test[2:])
+    with pytest.raises(ValueError, match=r"texts to test on; of 1 none is of 'yes'"):
+        corpus_of(base, test[2:])
     groups = text_table(["u 1", "u 2"], ["yes", "no"], attribute=["Sea", "land"])
     with pytest.raises(ValueError, match=r"each attribute must .* 'Sea' .1 ×. and 'sea' .8 ×."):
         corpus_of(base.assign(attribute="sea"), groups)
@@ -140,3 +142,15 @@ def test_a_test_text_in_another_spelling_leaks_and_is_told() -> None:
     told = faults(corpus)
     assert "m: 1 of 5 equal a text of test" in told
     assert "m: 2 of 5 equal one of test but for case, marks and spelling" in told
+
+
+def test_writers_of_the_same_texts_are_told() -> None:
+    base = text_table([f"t {k}" for k in range(8)], ["yes", "no"] * 4)
+    made = text_table(["v", "w", "x"], ["yes", "no", "no"], source="one")
+    other = text_table(["v", "w", "y"], ["yes", "no", "no"], source="two")
+    test = text_table(["u 1", "u 2"], ["yes", "no"])
+    assert (
+        "two: 2 of 3 equal a text of one" in corpus_of(pd.concat([base, made, other]), test).notes
+    )
+    alone = corpus_of(pd.concat([base, made]), test)
+    assert not any("equal a text" in note for note in alone.notes)

@@ -27,14 +27,14 @@ def test_texts_of_several_columns_are_the_same_lines_in_all_files(tmp_path: Path
     lines: list[dict[str, object]] = [
         {"text": f"premise: It is {i}.\nclaim: No.", "label": "no"} for i in range(2)
     ]
-    whole, _ = read_files(path, None, [save(plain, lines)], pairs)
+    whole = read_files(path, None, [save(plain, lines)], pairs).frame
     assert whole["text"].tolist() == [*expected, *(str(line["text"]) for line in lines)]
     save(plain, [{"text": "premise: It is so.", "label": "no"}])
     with pytest.raises(ValueError, match="have a line for each that begins with its name"):
         read_files(path, None, [plain], pairs)
     titled = save(tmp_path / "titled.csv", [{"title": "A", "text": t, "label": t} for t in "bc"])
     joined = save(tmp_path / "joined.csv", [{"text": "title: A\ntext: d", "label": "b"}])
-    whole, _ = read_files(titled, None, [joined], Columns(text="title,text"))
+    whole = read_files(titled, None, [joined], Columns(text="title,text")).frame
     assert whole["text"].tolist() == [f"title: A\ntext: {each}" for each in "bcd"]
     half = save(tmp_path / "half.csv", [{"claim": "It is.", "label": "no"}])
     with pytest.raises(ValueError, match=r"half.csv has no column 'premise', of 'premise, claim'"):
@@ -47,18 +47,21 @@ def test_a_column_of_the_source_is_named_where_it_calls_some_human(tmp_path: Pat
         for i in range(6)
     ]
     path = save(tmp_path / "made.csv", made)
-    with pytest.raises(ValueError, match=r"made.csv has a column 'source' that calls some texts"):
+    with pytest.raises(
+        ValueError,
+        match=r"made.csv has a column 'source' that calls some texts 'human' and others 'gpt-4'",
+    ):
         read_files(path, None, [], Columns())
-    named, _ = read_files(path, None, [], Columns(source="source"))
+    named = read_files(path, None, [], Columns(source="source")).frame
     assert named["source"].tolist() == ["human"] * 4 + ["gpt-4"] * 2
-    other, _ = read_files(path, None, [], Columns(attribute="source"))
+    other = read_files(path, None, [], Columns(attribute="source")).frame
     assert other["source"].unique() == ["human"]
     mine = save(tmp_path / "mine.csv", [row | {"by": "human"} for row in rows("a", "b")])
     mixed = save(tmp_path / "test.csv", [row | {"by": row["source"]} for row in made])
     with pytest.raises(ValueError, match=r"real texts are of people, .* 2 of 6 in .* of 'gpt-4'"):
         read_files(mine, mixed, [], Columns(source="by"))
     channels = [row | {"source": ("sms", "mail")[i % 2]} for i, row in enumerate(made)]
-    plain, _ = read_files(save(path, channels), None, [], Columns())
+    plain = read_files(save(path, channels), None, [], Columns()).frame
     assert plain["source"].unique() == ["human"]
     with pytest.raises(ValueError, match=r"must be of people, .* has those of 'sms', 'mail' alone"):
         read_files(path, None, [], Columns(source="source"))
@@ -76,5 +79,72 @@ def test_files_of_a_model_are_read_once(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"files are models by their names, and .* have the same"):
         read_files(mine, None, [one, other], Columns())
     named = save(other, [{"text": "more", "label": "yes", "by": "llama"}])
-    whole, _ = read_files(mine, None, [one, named], Columns(source="by"))
+    whole = read_files(mine, None, [one, named], Columns(source="by")).frame
     assert list(whole["source"].unique()) == ["human", "samples", "llama"]
+
+
+@pytest.mark.parametrize(
+    ("column", "people"),
+    [("SOURCE", "human"), ("writer", "Human"), ("by whom", "humans"), ("author", "people")],
+)
+def test_a_column_of_any_name_may_say_who_wrote_a_text(
+    tmp_path: Path, column: str, people: str
+) -> None:
+    made = [row | {column: (people, "llama")[i // 4]} for i, row in enumerate(rows(*"ababab"))]
+    path = save(tmp_path / "made.csv", made)
+    match = rf"a column '{column}' that calls some texts '{people}' and others 'llama'"
+    with pytest.raises(ValueError, match=match):
+        read_files(path, None, [], Columns())
+    if people != "human":
+        with pytest.raises(ValueError, match="Write 'human' for people, or name another column"):
+            read_files(path, None, [], Columns(source=column))
+    alone = [row | {column: people} for row in made]  # all of people
+    found = read_files(save(path, alone), None, [], Columns())
+    assert found.notes == (f"made.csv: text in 'text', label in 'label'; not read: '{column}'",)
+    said = [row | {"topic": f"human {i}"} for i, row in enumerate(rows(*"abab"))]
+    assert len(read_files(save(path, said), None, [], Columns()).frame) == 4
+
+
+def test_a_file_of_several_models_names_them(tmp_path: Path) -> None:
+    mine = save(tmp_path / "mine.csv", rows("yes", "no"))
+    both = [row | {"Source": ("gpt-4", "llama")[i]} for i, row in enumerate(rows("yes", "no"))]
+    made = save(tmp_path / "made.csv", [row | {"text": f"made {row['text']}"} for row in both])
+    with pytest.raises(
+        ValueError, match=r"made.csv is one model's, .* says 'gpt-4', 'llama'. Name"
+    ):
+        read_files(mine, None, [made], Columns())
+    found = read_files(mine, None, [made], Columns(source="Source")).frame
+    assert found["source"].tolist() == ["human", "human", "gpt-4", "llama"]
+
+
+def test_a_named_column_is_not_passed_over_for_its_capitals(tmp_path: Path) -> None:
+    def told(name: str, **columns: str) -> list[dict[str, object]]:
+        return [
+            {columns.get(role, role): cell for role, cell in row.items()}
+            for row in rows(name, "no")
+        ]
+
+    mine = save(tmp_path / "mine.csv", told("yes", text="said", label="mood"))
+    named = Columns(text="said", label="mood")
+    other = save(tmp_path / "test.csv", [r | {"Mood": "no"} for r in told("yes", text="said")])
+    with pytest.raises(
+        ValueError, match=r"test.csv has no column 'mood' for the label, but 'Mood'"
+    ):
+        read_files(mine, other, [], named)
+    save(other, told("yes", text="said", label="kind"))
+    with pytest.raises(
+        ValueError, match=r"test.csv has no column 'mood' for the label. There are:"
+    ):
+        read_files(mine, other, [], named)
+    save(other, told("yes", text="said"))  # of a usual name, which is told
+    assert "test.csv: text in 'said', label in 'label'" in read_files(mine, other, [], named).notes
+
+
+def test_the_seed_of_a_synthetic_text_may_be_called_as_the_text_is_elsewhere(
+    tmp_path: Path,
+) -> None:
+    mine = save(tmp_path / "base.csv", rows("yes", "no"))
+    made = [row | {"made_text": f"so {row['text']}"} for row in rows("yes", "no")]
+    columns = Columns(text="made_text", seed="text")
+    found = read_files(mine, None, [save(tmp_path / "made.csv", made)], columns).frame
+    assert found["seeds"].tolist() == [(), (), (found["id"][0],), (found["id"][1],)]

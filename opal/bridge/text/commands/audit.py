@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from opal.bridge.text.corpus import TextCorpus
     from opal.bridge.text.reading import TextFile
+
+_MOST_SHARED = 0.1  # of the smaller of two tables; published corpora share up to 5 %
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ class Audit:
             str(source): frame.reset_index(drop=True)
             for source, frame in whole.groupby("source", sort=False)
         }
+        notes += [own.read_as() for own in there.values()] + _overlaps(real)
         none = real["base"][:0]
         human, test = real.get("human", none), real.get("test", none)
         labels, known = labels_of(*real.values(), whole), labels_of(real["base"])
@@ -152,6 +156,32 @@ class Audit:
                 "Write the labels alike, or leave these texts out."
             )
         return TextCorpus("files", labels, real["base"], human, test, made, tuple(notes))
+
+
+def _overlaps(real: Mapping[str, pd.DataFrame]) -> list[str]:
+    """What real tables share; what is normal cannot be read off texts that are the same.
+
+    Raises:
+        ValueError: two of them share more than a tenth of the smaller one.
+    """
+    from opal.bridge.text.corpus import one_spelling
+
+    flags, said = {"base": "--train", "human": "--human", "test": "--test"}, []
+    ids = {
+        role: set(frame["id"])
+        for role, frame in zip(real, one_spelling(*real.values()), strict=True)
+    }
+    for one, other in combinations(ids, 2):
+        both, least = len(ids[one] & ids[other]), min(len(ids[one]), len(ids[other]))
+        pair = f"{flags[one]} and {flags[other]}"
+        if both > _MOST_SHARED * least:
+            raise ValueError(
+                f"{pair} must be of different texts, or copies of one are not told from what real "
+                f"texts share by chance; {both} of {least} are the same. Leave them out of one."
+            )
+        if both:
+            said.append(f"{both} texts are in both {pair}: they count as what occurs by chance")
+    return said
 
 
 def _texts(file: TextFile, notes: list[str], source: str | None = None) -> pd.DataFrame:

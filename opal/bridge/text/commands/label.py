@@ -70,7 +70,7 @@ class Label:
     def run(self) -> dict[str, Any]:
         """Label the corpus; whatever can be refused is refused before anything is trained."""
         from opal.bridge.text import encoders
-        from opal.bridge.text.columns import Columns, texts_of
+        from opal.bridge.text.columns import Columns, require_case, texts_of
         from opal.bridge.text.files import read_files
         from opal.bridge.text.labelling import label_texts, require_trainable, steps
         from opal.files import require_distinct, writable_folder, write_text
@@ -85,11 +85,13 @@ class Label:
         require_distinct(read, [("--out", self.out)])
         encoders.require_loadable(self.encoder)
         columns = Columns.of(self.columns)
-        frame, _ = read_files(
+        frame, _, notes = read_files(
             *(self.file, None, self.synthetic, columns),
             drop_contradictions=self.drop_contradictions,
         )
         table = read_strings(self.corpus)
+        if self.corpus_column is None and columns.text is not None:
+            require_case(columns.text, "text", list(table), self.corpus)
         usual = columns.text if columns.text in table else None
         texts = texts_of(
             *(table, self.corpus, self.corpus_column or usual),
@@ -119,7 +121,7 @@ class Label:
             sep=separator, decimal=decimal, index=False, quoting=csv.QUOTE_ALL
         )
         write_text(self.out, content)
-        return _told(found) | {"out": str(self.out)}
+        return _told(found) | {"notes": list(notes), "out": str(self.out)}
 
     def table(self, result: Mapping[str, Any]) -> RenderableType:
         """The counts for people."""
@@ -238,4 +240,5 @@ def _sentences(result: Mapping[str, Any]) -> Iterator[str]:
             f"{result['trained_on']:,} texts of the corpus were trained on. A regression leaves "
             f"them out: `opal infer {result['out']} --trained-on trained_on`, and its other flags."
         )
+    yield from (f"note: {note}" for note in result["notes"])
     yield f"labels: {result['out']}"

@@ -20,7 +20,7 @@ from opal import records
 from opal.bridge.resampling import crossed_influence, half_width
 from opal.bridge.text import published
 from opal.bridge.text.columns import Columns
-from opal.bridge.text.corpus import HUMAN, TextCorpus, corpus_of
+from opal.bridge.text.corpus import HUMAN, TextCorpus, corpus_of, made_from
 from opal.bridge.text.curves import design, measures, train
 from opal.bridge.text.curves.design import ADDING, CORRECTED, REFERENCE, SplitData
 from opal.bridge.text.curves.measures import Measure
@@ -258,6 +258,8 @@ def _split(corpus: TextCorpus, seed: int, settings: CurveSettings) -> SplitData:
     for writer, order in data.added.items():
         if writer == HUMAN and HUMAN not in settings.sources:
             continue
+        if not len(order) and writer in corpus.synthetic:
+            _require_seeds(corpus, writer)
         if len(order) < min(settings.sizes):
             raise ValueError(
                 f"{writer!r} has {len(order)} texts whose seeds were all drawn, fewer than the "
@@ -272,6 +274,17 @@ def _split(corpus: TextCorpus, seed: int, settings: CurveSettings) -> SplitData:
             "texts, in a column of the source or with --synthetic."
         )
     return data
+
+
+def _require_seeds(corpus: TextCorpus, writer: str) -> None:
+    """Some text of a writer must have been made from human texts that are there."""
+    made = corpus.synthetic[writer]
+    if not made_from(made, {*corpus.base["id"], *corpus.human["id"], *corpus.test["id"]}).any():
+        raise ValueError(
+            f"synthetic texts must have seeds among the human ones; of {len(made)} texts of "
+            f"{writer!r} none has. Name the column that says what they were made from "
+            "(--seed-column), or give the texts that they were made from."
+        )
 
 
 def _trained(
@@ -356,7 +369,7 @@ def _own(
     least: int,
 ) -> TextCorpus:
     held_out, made = None if test is None else Path(test), [*map(Path, synthetic)]
-    frame, tested = read_files(
+    frame, tested, notes = read_files(
         Path(file),
         held_out,
         made,
@@ -368,4 +381,5 @@ def _own(
             "files must stay as they are while they are evaluated; one that is read with "
             f"{file} has changed since this began. Run the command again."
         )
-    return corpus_of(frame, tested, name=Path(file).stem, train_on_all=train_on_all, least=least)
+    found = corpus_of(frame, tested, name=Path(file).stem, train_on_all=train_on_all, least=least)
+    return replace(found, notes=(*notes, *found.notes))

@@ -18,7 +18,7 @@ import pandas as pd
 from jaxtyping import Array, Key
 
 from opal import names
-from opal.bridge.text.corpus import HUMAN, TextCorpus, labels_of, one_spelling
+from opal.bridge.text.corpus import HUMAN, TextCorpus, labels_of, made_from, one_spelling
 from opal.bridge.text.reading import LEAST
 from opal.draws import as_key, named, on_host
 
@@ -156,8 +156,13 @@ def of_frame(frame: pd.DataFrame, category: str, *, name: str, n_others: int | N
         )
     by_source = {str(source): each.reset_index(drop=True) for source, each in own.groupby("source")}
     lost = int((unknown & (frame["label"] == category)).sum())
-    notes = (f"{lost} synthetic texts without known seeds are left out",) if lost else ()
-    return Task(name, category, original[mine], original[:0], others, by_source, notes=notes)
+    notes = [f"{lost} synthetic texts without known seeds are left out"] if lost else []
+    if absent := int((~made_from(own, original["id"])).sum()):
+        notes.append(
+            f"{absent} of {len(own)} synthetic texts were made from texts that are not among the "
+            "originals, and are left out"
+        )
+    return Task(name, category, original[mine], original[:0], others, by_source, notes=tuple(notes))
 
 
 def reduced(task: Task, n: int, *, seed: int = 0) -> Task:

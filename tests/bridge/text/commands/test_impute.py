@@ -99,6 +99,25 @@ def test_who_wrote_a_text_is_not_guessed(
     assert "by.csv calls some of them 'human'" in " ".join(capsys.readouterr().err.split())
 
 
+def test_seeds_are_texts_of_the_file(
+    mine: Path, task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = written(np.random.default_rng(1), task.originals[:20], 150, 1)
+    texts = dict(zip(task.originals["id"], task.originals["text"], strict=True))
+    rows = pd.DataFrame({"text": made["text"], "label": "bad"})
+    words = ["text", "impute", str(mine), "--class", "bad", *FEW, "--arms", "raw", "synthetic"]
+    words += ["--synthetic", str(tmp_path / "made.csv"), "--seed-column", "from", "--json"]
+    rows.assign(**{"from": "gpt-4"}).to_csv(tmp_path / "made.csv", index=False)
+    assert main(words) == 2
+    assert "of 150 in" in (said := " ".join(capsys.readouterr().err.split()))
+    assert "must have seeds among the texts of" in said
+    known = [texts[seeds[0]] if i < 110 else "gpt-4" for i, seeds in enumerate(made["seeds"])]
+    rows.assign(**{"from": known}).to_csv(tmp_path / "made.csv", index=False)
+    assert main(words) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert any("40 of 150 synthetic texts were made from texts that are not" in n for n in notes)
+
+
 def test_written_texts_without_seeds_are_left_out_and_told(
     mine: Path, task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -103,7 +103,10 @@ def test_all_texts_are_trained_on_where_asked(
     assert main([*words, "--train-on-all"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["source"] for row in found["sources"]] == ["model"]
-    assert "notes" not in found or not found["notes"]
+    assert found["notes"]["mine"] == [
+        f"{name}: text in 'text', label in 'label', seed in 'seeds', source in 'source'"
+        for name in ("mine.csv", "held_out.csv", "samples.jsonl")
+    ]
     assert found["sources"][0]["floor_why"] == "the error is 0.5 at all sizes: nothing falls"
     assert main(["text", "evaluate", "--train-on-all"]) == 2
     assert "--train-on-all" in capsys.readouterr().err
@@ -147,14 +150,14 @@ def test_contradictions_are_left_out_on_request(
     assert main(words) == 2
     assert "have several, such as 'b text number 0' with a, b" in capsys.readouterr().err
     assert main([*words, "--drop-contradictions"]) == 0
-    found = read_files(folder / "two.csv", None, [], Columns(), drop_contradictions=True)[0]
+    found = read_files(folder / "two.csv", None, [], Columns(), drop_contradictions=True).frame
     assert sorted(found["text"]) == sorted(set(mine["text"]) - {COMMON[0]})
     assert main(["text", "evaluate", "--drop-contradictions"]) == 2
     assert "belong to --file" in capsys.readouterr().err
 
 
 def test_a_single_base_text_of_a_class_is_too_few() -> None:
-    with pytest.raises(ValueError, match=r"two different base texts.*'a' has 1"):
+    with pytest.raises(ValueError, match=r"two different human texts.*'a' has 1"):
         corpus_of(pd.concat([HUMAN, made(1)]), TEST)
 
 
@@ -230,7 +233,7 @@ def test_a_file_without_sources_is_a_model_of_its_own_name(folder: Path) -> None
     (folder / "llama.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     columns = (None, None, None, "seed", None, None)
     mine = folder / "mine.csv"
-    frame, test = read_files(mine, None, [folder / "llama.csv"], Columns(*columns))
+    frame, test, _ = read_files(mine, None, [folder / "llama.csv"], Columns(*columns))
     assert test is None
     written = frame[frame["source"] == "llama"]
     assert list(written["seeds"]) == [(identity(text),) for text in RARE[:5]]
@@ -266,7 +269,9 @@ def test_unfit_files_are_refused(
 
 def test_an_attribute_that_not_all_files_have_is_left_out(folder: Path) -> None:
     reading.write_texts(made(6).assign(attribute="x"), folder / "samples.jsonl")
-    found, _ = read_files(folder / "mine.csv", None, [folder / "samples.jsonl"], Columns(*GUESSED))
+    found = read_files(
+        folder / "mine.csv", None, [folder / "samples.jsonl"], Columns(*GUESSED)
+    ).frame
     assert ATTRIBUTE not in found
 
 
@@ -276,3 +281,10 @@ def test_synthetic_files_need_a_file(folder: Path, capsys: pytest.CaptureFixture
     assert "--synthetic needs --file" in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"there is none at .*absent.jsonl"):
         of_files(folder, "absent.jsonl")
+
+
+def test_seeds_that_are_no_human_texts_are_told_before_anything_is_trained(folder: Path) -> None:
+    strange = made(6).assign(seeds=[("0123456789abcdef",)] * 6)
+    reading.write_texts(strange, folder / "samples.jsonl")
+    with pytest.raises(ValueError, match=r"of 6 texts of 'model' none has. .*--seed-column"):
+        of_files(folder, "samples.jsonl")
