@@ -250,3 +250,11 @@ def test_a_probability_of_the_other_label_is_suspect(
         assert main(words) == 0
         found = " ".join(capsys.readouterr().out.split())
         assert ("says 1 less often where people say 1" in found) is suspect
+
+
+def test_a_code_for_no_label_is_no_label(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.read_csv(corpus)
+    frame.assign(label=frame["label"].fillna("not asked")).to_csv(corpus, index=False)
+    assert main(["infer", str(corpus), *WORDS, "--covariates", "age"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "all 1000 have a 'label', 'no', 'not asked', 'yes'. Where one of these" in said

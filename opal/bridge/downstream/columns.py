@@ -152,6 +152,11 @@ def _compared(
     """1 where a label is the positive one; the classifier may give probabilities of it."""
     spelled = [_spelled(column) for column in (human, predicted)]
     known = {*spelled[0][human.notna()]}
+    if human.notna().all() and len(known) > 2:
+        raise ValueError(
+            f"rows must be left that people did not label; all {len(human)} have a {human.name!r}, "
+            f"{_some(human)}. Where one of these says that nobody labelled a row, leave it empty."
+        )
     for several in spelling.alike(sorted(known)):
         raise ValueError(
             f"each label must have one spelling; people say {' and '.join(map(repr, several))}, "

@@ -188,19 +188,14 @@ def is_usual(role: str, name: str) -> bool:
     return name.strip().lower() in _GUESSES[role]
 
 
-def is_source(name: str) -> bool:
-    """Whether a column of that name is taken to say who wrote a text."""
-    return name.strip().casefold() == "source"
-
-
 def require_case(name: str, role: str, there: Collection[str], where: str | Path) -> None:
-    """Refuse a table that has a column of that name but for capitals: it would be passed over.
+    """Refuse a table that has a column of that name but for capitals, and would not be read.
 
     Raises:
         ValueError: it has.
     """
     same = [each for each in there if each.strip().casefold() == name.strip().casefold()]
-    if same and name not in there:
+    if same and name not in there and not (role in _GUESSES and is_usual(role, same[0])):
         raise ValueError(
             f"{where} has no column {name!r} for the {role}, but {same[0]!r}. Give it the same "
             "name in all files."

@@ -6,7 +6,7 @@ What is in one file, :mod:`opal.bridge.text.reading` reads.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 from opal.bridge.text.columns import Columns, is_usual, require_case, require_column, split_name
 from opal.bridge.text.corpus import ATTRIBUTE, HUMAN
-from opal.bridge.text.reading import TextFile
+from opal.bridge.text.reading import TextFile, is_people
 from opal.reading import read_strings
 
 
@@ -32,22 +32,30 @@ class ReadTexts(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_each(paths: Sequence[Path], columns: Columns) -> dict[Path, TextFile]:
+def read_each(
+    real: Sequence[Path], synthetic: Sequence[Path], columns: Columns
+) -> dict[Path, TextFile]:
     """The files, each read once, with those of the named columns that it has.
+
+    Seeds that are ids are those of the real files, the first of them first, or else of their own.
 
     Raises:
         ValueError: a file cannot be read, no file has a column of that name, a file has it in other
             capitals, or some but not all columns of a text, or none that could be the text or the
             label.
     """
-    tables = {path: read_strings(path) for path in dict.fromkeys(paths)}
+    tables = {path: read_strings(path) for path in dict.fromkeys([*real, *synthetic])}
     every = list(dict.fromkeys(name for table in tables.values() for name in table))
     wanted = {role: name for role, name in asdict(columns).items() if name is not None}
     having = f"{' and '.join(map(str, tables))} {'has' if len(tables) == 1 else 'have'}"
     for role, name in wanted.items():
         for part in split_name(role, name, every):
             require_column(part, role, every, having)
-    return {path: _own_columns(path, table, wanted) for path, table in tables.items()}
+    found = {path: _own_columns(path, table, wanted) for path, table in tables.items()}
+    known: dict[str, str] = {}
+    for path in real if columns.id is not None and columns.seed is not None else ():
+        known = found[path].ids() | known
+    return {p: own if p in real else replace(own, known=known) for p, own in found.items()}
 
 
 def _own_columns(path: Path, table: pd.DataFrame, wanted: Mapping[str, str]) -> TextFile:
@@ -94,7 +102,7 @@ def read_files(
         ValueError: a file is unfit, no file has a column, or a synthetic text is called human.
     """
     real = [file, *([test] if test is not None else [])]
-    there = read_each([*real, *synthetic], columns)
+    there = read_each(real, synthetic, columns)
     require_models(synthetic, there, real)
     frames = {
         path: own.texts(
@@ -112,7 +120,7 @@ def read_files(
     _same_attributes(frames, columns.attribute)
     held_out = None if test is None else frames[test]
     whole = pd.concat([frames[path] for path in (file, *synthetic)], ignore_index=True)
-    return ReadTexts(whole, held_out, tuple(own.read_as() for own in there.values()))
+    return ReadTexts(whole, held_out, tuple(n for own in there.values() for n in own.notes()))
 
 
 def require_models(
@@ -133,13 +141,21 @@ def require_models(
                 "texts of a model are a file of their own, which is read once; "
                 f"{path} is named {n} times. Name it once."
             )
+    said = [own.writers() for path, own in there.items() if path not in synthetic]
     for path in synthetic:
-        if len(several := there[path].unnamed_writers()) > 1:
-            raise ValueError(
-                f"{path} is one model's, by its name, and has a column 'source' that says "
-                f"{', '.join(map(repr, several[:3]))}. Name it (--source-column), or leave the "
-                "column out."
-            )
+        for column, cells in there[path].writers().items():
+            shared = any(cell in other.get(column, ()) for other in said for cell in cells)
+            if len(cells) > 1 and not shared:  # real texts have no models in common with it
+                raise ValueError(
+                    f"{path} is one model's, by its name, and has a column {column!r} that says "
+                    f"{', '.join(map(repr, cells[:3]))}. Name it (--source-column {column}), or "
+                    "leave the column out."
+                )
+            if any(map(is_people, cells)):
+                raise ValueError(
+                    f"synthetic texts are a model's; {path} has a column {column!r} that says "
+                    f"{cells[0]!r}. Leave human texts out, or that column."
+                )
     silent = [path for path, own in there.items() if not own.says_who_wrote() and path not in real]
     for path in silent:
         if same := [other for other in silent if other.stem == path.stem and other != path]:

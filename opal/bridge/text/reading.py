@@ -11,7 +11,7 @@ import importlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +21,6 @@ import pandas as pd
 from opal.bridge.prompts.common import identity
 from opal.bridge.text.columns import (
     Columns,
-    is_source,
     joined_cells,
     resolved,
     split_name,
@@ -33,12 +32,9 @@ from opal.reading import KINDS, cell, read_strings
 LEAST = 5
 """Fewest texts of a class that a study can hold some out of."""
 HUB = "hf:"
-_PEOPLE = frozenset({"human", "humans"})  # in a column of any name
-_AUTHORS: Mapping[str, frozenset[str]] = dict.fromkeys(
-    ("source", "author", "writer", "model", "generator"),
-    frozenset({"human", "humans", "people", "person", "real", "original"}),
-)
-_FEW = 20  # values of a column that says who wrote a text
+_AUTHORS = ("source", "author", "writer", "written by", "model", "generator")
+_PEOPLE = re.compile("human.*|people", re.DOTALL)
+_FEW = 20  # values of a column of another name that may say who wrote a text
 _SHOWN = 5
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _IDS = re.compile("[0-9a-f]{16}( [0-9a-f]{16})*")
@@ -86,12 +82,14 @@ class TextFile:
         columns: what is where.
         lines: columns of which texts of other files are lines, if they are none of this one's: its
             texts must be such lines already.
+        known: ids of texts of other files by the names that seeds may have, before its own.
     """
 
     where: str | Path
     table: pd.DataFrame
     columns: Columns
     lines: tuple[str, ...] = ()
+    known: Mapping[str, str] = field(default_factory=dict)
 
     def texts(
         self,
@@ -108,7 +106,7 @@ class TextFile:
         """
         chosen = self._read
         try:
-            frame = _frame(self.table, chosen, source)
+            frame = _frame(self.table, chosen, source, self.known)
             self._require_lines(frame)
             if drop_contradictions:
                 kept = frame[~_contradictory(frame)].reset_index(drop=True)
@@ -142,13 +140,11 @@ class TextFile:
     @cached_property
     def _read(self) -> Columns:
         """The columns that are read."""
-        there = list(self.table.columns)
-        chosen = resolved(self.columns, there, str(self.where))
-        for name in () if chosen.source is not None else _unread(chosen, there):
-            values = list(dict.fromkeys(self.table[name]))
-            people = [v for v in values if _calls_human(name, v)]
-            if people and len(people) < len(values) <= _FEW:
-                others = [v for v in values if v not in people]
+        chosen = resolved(self.columns, list(self.table.columns), str(self.where))
+        for name, values in self._writers(chosen).items():
+            people = [v for v in values if is_people(v)]
+            others = [v for v in values if v not in people]
+            if people and others and _is_author(name):
                 raise ValueError(
                     f"{self.where} has a column {name!r} that calls some texts {people[0]!r} and "
                     f"others {', '.join(map(repr, others[:3]))}. Name it, if it says who wrote "
@@ -157,21 +153,39 @@ class TextFile:
                 )
         return chosen
 
-    def read_as(self) -> str:
-        """Which of its columns are read as what, and which are not, if it is no table of opal's."""
+    def _writers(self, chosen: Columns) -> dict[str, list[object]]:
+        """Columns that nothing is read from and that may say who wrote a text, with their cells."""
+        free = [] if chosen.source is not None else _unread(chosen, list(self.table.columns))
+        cells = {name: list(dict.fromkeys(self.table[name])) for name in free}
+        return {n: v for n, v in cells.items() if _is_author(n) or len(v) <= _FEW}
+
+    def writers(self) -> dict[str, list[object]]:
+        """What columns that are called as those of authors, and are not read, say."""
+        return {name: said for name, said in self._writers(self._read).items() if _is_author(name)}
+
+    def ids(self) -> dict[str, str]:
+        """The ids of its texts by the names that its own column gives them; none without one."""
+        if self._read.id is None or self._read.text is None:
+            return {}
+        parts = split_name("text", self._read.text, list(self.table.columns))
+        return _named(self.table[self._read.id], joined_cells(self.table, parts))
+
+    def notes(self) -> tuple[str, ...]:
+        """Which of its columns are read as what, and what is not read that may matter."""
         chosen = self._read
         said = [f"{role} in {name!r}" for role, name in asdict(chosen).items() if name is not None]
         is_own = set(COLUMNS) <= set(self.table)
         unread = [] if is_own else _unread(chosen, list(self.table.columns))
         more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
         rest = f"; not read: {', '.join(map(repr, unread[:_SHOWN]))}{more}" if unread else ""
-        return f"{Path(self.where).name}: {', '.join(said)}{rest}"
-
-    def unnamed_writers(self) -> list[object]:
-        """Who a column that is called ``source``, and is not read, says wrote the texts."""
-        chosen = self._read
-        free = [] if chosen.source is not None else _unread(chosen, list(self.table.columns))
-        return [v for name in free if is_source(name) for v in dict.fromkeys(self.table[name])]
+        name = Path(self.where).name
+        doubts = [
+            f"{name}: {column!r} calls {int(self.table[column].map(is_people).sum())} texts human, "
+            f"and is not read: if it says who wrote them, name it (--source-column {column})"
+            for column, values in self._writers(chosen).items()
+            if 0 < sum(map(is_people, values)) < len(values)
+        ]
+        return (f"{name}: {', '.join(said)}{rest}", *doubts)
 
     def _require_lines(self, frame: pd.DataFrame) -> None:
         for text in frame["text"] if self.lines else ():
@@ -190,10 +204,25 @@ def _unread(chosen: Columns, there: Sequence[str]) -> list[str]:
     return [name for name in there if name not in used]
 
 
-def _calls_human(column: str, cell: object) -> bool:
-    """Whether a cell of a column says that people wrote a text."""
-    words = _PEOPLE | _AUTHORS.get(column.strip().casefold(), frozenset())
-    return isinstance(cell, str) and cell.strip().casefold() in words
+def _is_author(column: str) -> bool:
+    """Whether a column is called as those that say who wrote a text."""
+    return column.strip().casefold().replace("_", " ") in _AUTHORS
+
+
+def is_people(cell: object) -> bool:
+    """Whether a cell may say that people wrote a text."""
+    return isinstance(cell, str) and _PEOPLE.fullmatch(cell.strip().casefold()) is not None
+
+
+def _named(names: Sequence[object], texts: Sequence[object]) -> dict[str, str]:
+    """The ids of texts by the names that a table gives them."""
+    both = zip(names, texts, strict=True)
+    return {_whole(str(name)): identity(text) for name, text in both if isinstance(text, str)}
+
+
+def _whole(name: str) -> str:
+    """A whole number without the point that empty cells beside it bring."""
+    return name[:-2] if name.endswith(".0") and name[:-2].isdigit() else name
 
 
 def _is_of_lines(text: str, names: Sequence[str]) -> bool:
@@ -235,7 +264,9 @@ def write_texts(frame: pd.DataFrame, path: Path) -> None:
         write_text(path, "[" + ",\n".join(rows) + "]\n" if suffix == ".json" else lines)
 
 
-def _frame(table: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
+def _frame(
+    table: pd.DataFrame, columns: Columns, source: str, known: Mapping[str, str]
+) -> pd.DataFrame:
     cells = {
         role: joined_cells(table, split_name(role, name, list(table.columns)))
         for role, name in asdict(columns).items()
@@ -243,24 +274,23 @@ def _frame(table: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     }
     text, seeds = cells["text"], None
     if "seed" in cells:
-        seeds = _seeds(cells["seed"], text, cells.get("id"))
+        own = _named(cells["id"], text) if "id" in cells else {}
+        seeds = _seeds(cells["seed"], {**own, **known})
     attribute = cells.get("attribute")
     frame = text_table(text, cells["label"], source=source, seeds=seeds, attribute=attribute)
     return validate_texts(frame.assign(source=cells["source"])) if "source" in cells else frame
 
 
-def _seeds(
-    cells: Sequence[object], text: Sequence[object], own: Sequence[object] | None
-) -> list[tuple[str, ...]]:
-    """Ids of the seeds: given, looked up among the table's own, or those of the seeds' texts."""
+def _seeds(cells: Sequence[object], ids: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Ids of the seeds: given, looked up by their names, or those of the seeds' texts."""
     several = [each if isinstance(each, tuple) else (each,) for each in cells]
     given = [[s for s in some if isinstance(s, str) and s.strip()] for some in several]
-    if own is not None:
-        ids = {str(i): identity(t) for i, t in zip(own, text, strict=True) if isinstance(t, str)}
+    if ids:
+        given = [[_whole(seed) for seed in seeds] for seeds in given]
         unknown = [(row, s) for row, seeds in enumerate(given, 1) for s in seeds if s not in ids]
         if unknown:
             raise ValueError(
-                f"seeds must be ids of the table; {unknown[0][1]!r} in data row {unknown[0][0]} is "
+                f"seeds must be ids of texts; {unknown[0][1]!r} in data row {unknown[0][0]} is "
                 "none. Correct it, or name no id column where seeds are texts."
             )
         return [tuple(ids[seed] for seed in seeds) for seeds in given]

@@ -20,7 +20,7 @@ def test_texts_of_several_columns_are_the_same_lines_in_all_files(tmp_path: Path
     pairs = Columns(text="premise, claim")
     expected = ["premise: It rains.\nclaim: It is wet.", "premise: It snows.\nclaim: It is hot."]
     plain = save(tmp_path / "made.jsonl", rows("yes", "no"))
-    found = read_each([path, plain], pairs)
+    found = read_each([path], [plain], pairs)
     assert {each: own.columns for each, own in found.items()} == {path: pairs, plain: Columns()}
     with pytest.raises(ValueError, match=r"made.jsonl .* must be of the columns 'premise' and 'cl"):
         read_files(path, None, [plain], pairs)
@@ -85,9 +85,9 @@ def test_files_of_a_model_are_read_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("column", "people"),
-    [("SOURCE", "human"), ("writer", "Human"), ("by whom", "humans"), ("author", "people")],
+    [("SOURCE", "human"), ("written_by", "Human-written"), ("author", "people")],
 )
-def test_a_column_of_any_name_may_say_who_wrote_a_text(
+def test_a_column_of_authors_is_named_where_it_calls_some_human(
     tmp_path: Path, column: str, people: str
 ) -> None:
     made = [row | {column: (people, "llama")[i // 4]} for i, row in enumerate(rows(*"ababab"))]
@@ -101,8 +101,15 @@ def test_a_column_of_any_name_may_say_who_wrote_a_text(
     alone = [row | {column: people} for row in made]  # all of people
     found = read_files(save(path, alone), None, [], Columns())
     assert found.notes == (f"made.csv: text in 'text', label in 'label'; not read: '{column}'",)
-    said = [row | {"topic": f"human {i}"} for i, row in enumerate(rows(*"abab"))]
-    assert len(read_files(save(path, said), None, [], Columns()).frame) == 4
+
+
+def test_another_column_that_calls_some_texts_human_is_told(tmp_path: Path) -> None:
+    topics = [row | {"topic": ("human", "plant")[i % 2]} for i, row in enumerate(rows(*"abab"))]
+    found = read_files(save(tmp_path / "own.csv", topics), None, [], Columns())
+    assert len(found.frame) == 4
+    assert found.notes[1].startswith("own.csv: 'topic' calls 2 texts human, and is not read: if it")
+    many = [row | {"topic": f"human {i}"} for i, row in enumerate(rows(*"ab" * 15))]
+    assert len(read_files(save(tmp_path / "own.csv", many), None, [], Columns()).notes) == 1
 
 
 def test_a_file_of_several_models_names_them(tmp_path: Path) -> None:
@@ -115,6 +122,34 @@ def test_a_file_of_several_models_names_them(tmp_path: Path) -> None:
         read_files(mine, None, [made], Columns())
     found = read_files(mine, None, [made], Columns(source="Source")).frame
     assert found["source"].tolist() == ["human", "human", "gpt-4", "llama"]
+    save(made, [row | {"model": "human"} for row in rows("yes", "no")])
+    with pytest.raises(ValueError, match=r"made.csv has a column 'model' that says 'human'. Leave"):
+        read_files(mine, None, [made], Columns())
+    # Real texts come by the same channels: these are no models.
+    channels = [row | {"source": ("sms", "mail")[i]} for i, row in enumerate(rows("yes", "no"))]
+    save(mine, channels)
+    save(made, [row | {"text": f"made {row['text']}"} for row in channels])
+    found = read_files(mine, None, [made], Columns()).frame
+    assert found["source"].tolist() == ["human", "human", "made", "made"]
+
+
+def test_seeds_may_be_ids_of_another_file(tmp_path: Path) -> None:
+    mine = save(tmp_path / "mine.csv", [r | {"nr": i} for i, r in enumerate(rows("yes", "no"))])
+    lines: list[dict[str, object]] = [
+        {"text": f"made {i}", "label": "yes", "nr": i, "of": seed}  # numbers of its own
+        for i, seed in enumerate([1.0, None, 0.0])
+    ]
+    made = save(tmp_path / "made.csv", lines)
+    columns = Columns(seed="of", id="nr")
+    found = read_files(mine, None, [made], columns).frame
+    ids = found["id"].tolist()
+    assert found["seeds"].tolist() == [(), (), (ids[1],), (), (ids[0],)]
+    save(made, [{name: row[name] for name in ("text", "label", "of")} for row in lines])
+    again = read_files(mine, None, [made], columns).frame
+    assert again["seeds"].tolist() == found["seeds"].tolist()
+    save(made, [row | {"of": 7} for row in lines])
+    with pytest.raises(ValueError, match=r"seeds must be ids of texts; '7' in data row 1 is none"):
+        read_files(mine, None, [made], columns)
 
 
 def test_a_named_column_is_not_passed_over_for_its_capitals(tmp_path: Path) -> None:
@@ -136,8 +171,13 @@ def test_a_named_column_is_not_passed_over_for_its_capitals(tmp_path: Path) -> N
         ValueError, match=r"test.csv has no column 'mood' for the label. There are:"
     ):
         read_files(mine, other, [], named)
-    save(other, told("yes", text="said"))  # of a usual name, which is told
-    assert "test.csv: text in 'said', label in 'label'" in read_files(mine, other, [], named).notes
+    for usual in ("label", "Label"):  # which is told
+        save(other, told("yes", text="said", label=usual))
+        notes = read_files(mine, other, [], named).notes
+        assert f"test.csv: text in 'said', label in '{usual}'" in notes
+    save(mine, told("yes", text="said", label="Label"))
+    save(other, told("yes", text="said"))
+    assert len(read_files(mine, other, [], Columns(text="said", label="Label")).frame) == 2
 
 
 def test_the_seed_of_a_synthetic_text_may_be_called_as_the_text_is_elsewhere(

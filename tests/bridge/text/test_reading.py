@@ -125,7 +125,7 @@ def test_seeds_are_texts_ids_or_rows(tmp_path: Path) -> None:
     by_key = read_texts(path, Columns(seed="number", id="key"))
     assert by_key["seeds"].tolist() == [(), (first,), (first,), (second,)]
     with pytest.raises(
-        ValueError, match=r"seeds must be ids of the table; 'text 0' in data row 2 is n"
+        ValueError, match=r"seeds must be ids of texts; 'text 0' in data row 2 is n"
     ):
         read_texts(path, Columns(seed="seed text", id="key"))
 

@@ -132,12 +132,15 @@ class Audit:
         notes: list[str] = []
         given = {"base": self.train, "human": self.human, "test": self.test}
         paths = {role: path for role, path in given.items() if path is not None}
-        there = read_each([*paths.values(), *self.files], Columns.of(self.columns))
+        there = read_each([*paths.values()], self.files, Columns.of(self.columns))
         require_models(self.files, there, [*paths.values()])
-        real = {role: _texts(there[path], notes) for role, path in paths.items()}
+        classes = {"base": 2}
+        real = {
+            role: _texts(there[path], notes, classes.get(role, 1)) for role, path in paths.items()
+        }
         for role, path in paths.items():
             require_people(real[role], path)
-        parts = [_texts(there[path], notes, path.stem) for path in self.files]
+        parts = [_texts(there[path], notes, 1, path.stem) for path in self.files]
         for path, frame in zip(self.files, parts, strict=True):
             require_model(frame, path)
         whole = pd.concat(parts, ignore_index=True)
@@ -145,7 +148,7 @@ class Audit:
             str(source): frame.reset_index(drop=True)
             for source, frame in whole.groupby("source", sort=False)
         }
-        notes += [own.read_as() for own in there.values()] + _overlaps(real)
+        notes += [note for own in there.values() for note in own.notes()] + _overlaps(real)
         none = real["base"][:0]
         human, test = real.get("human", none), real.get("test", none)
         labels, known = labels_of(*real.values(), whole), labels_of(real["base"])
@@ -177,19 +180,17 @@ def _overlaps(real: Mapping[str, pd.DataFrame]) -> list[str]:
         if both > _MOST_SHARED * least:
             raise ValueError(
                 f"{pair} must be of different texts, or copies of one are not told from what real "
-                f"texts share by chance; {both} of {least} are the same. Leave them out of one."
+                f"texts share by chance; {both} of {least} are the same. Leave them out of "
+                f"{flags[other]}."
             )
         if both:
             said.append(f"{both} texts are in both {pair}: they count as what occurs by chance")
     return said
 
 
-def _texts(file: TextFile, notes: list[str], source: str | None = None) -> pd.DataFrame:
+def _texts(file: TextFile, notes: list[str], n_classes: int, source: str = "human") -> pd.DataFrame:
     """A file of real texts, or of synthetic ones of a source that it may name itself."""
-    from opal.bridge.text.corpus import HUMAN
-
-    n_classes = 1 if source else 2
-    frame = file.texts(source=source or HUMAN, n_classes=n_classes, drop_contradictions=True)
+    frame = file.texts(source=source, n_classes=n_classes, drop_contradictions=True)
     if left := len(file.table) - len(frame):
         notes.append(f"{file.where}: {left} texts occur with several labels and are left out")
     return frame

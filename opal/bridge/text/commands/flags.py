@@ -23,13 +23,13 @@ class MadeColumns(OriginalColumns):
 
     seed_column: str | None = None
     """Column of what synthetic texts were made from: a text, its id, or a list of either."""
+    id_column: str | None = None
+    """Column of ids, if seeds are named by them; those of the real files come first."""
 
 
 @dataclass(frozen=True)
 class ColumnFlags(MadeColumns):
-    """Which column is what, in the files that have it, with groups and ids."""
+    """Which column is what, in the files that have it, with groups."""
 
     attribute_column: str | None = None
     """Column of what the class may spuriously go with: groups are then (class, attribute)."""
-    id_column: str | None = None
-    """Column of ids, if seeds are named by them."""

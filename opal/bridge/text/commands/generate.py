@@ -50,21 +50,19 @@ class Generate(Asking):
         """Write the texts; whatever can be refused is refused before anything is asked."""
         from opal import interrupts
         from opal.bridge.prompts.language import manner
-        from opal.bridge.text import reading
         from opal.bridge.text.columns import Columns
+        from opal.bridge.text.files import read_each
         from opal.bridge.text.generation import generate_texts
 
         manner(self.language)
         self.settings()
         self.allowed()
         self.check_files(read=[("the texts that are read", self.file)])
+        read = read_each([self.file], [], Columns.of(self.columns))[self.file]
+        frame = read.texts(drop_contradictions=self.drop_contradictions)
         with interrupts.keeps(interrupts.in_file(self.ledger)):
             made = generate_texts(
-                reading.read_texts(
-                    self.file,
-                    Columns.of(self.columns),
-                    drop_contradictions=self.drop_contradictions,
-                ),
+                frame,
                 self,
                 fill_to=self.fill_to,
                 per_class=self.per_class,
@@ -74,7 +72,8 @@ class Generate(Asking):
             )
         if made.samples:
             made.write(self.out)
-        return made.result()
+        found = made.result()
+        return found | {"notes": [*read.notes(), *found["notes"]]}
 
 
 def _pairs(words: tuple[str, ...]) -> dict[str, str]:

@@ -282,9 +282,9 @@ class Impute(Asking):
             n_others = max(self.fill_to) if self.others is None else self.others
             return report.task_of(corpus, self.category, n_others=n_others), corpus
         name = self.file.stem
-        found = report.task_of(
-            self._read(self.file), self.category, name=name, n_others=self.others
-        )
+        frame, notes = self._read(self.file)
+        found = report.task_of(frame, self.category, name=name, n_others=self.others)
+        found = replace(found, notes=(*notes, *found.notes))
         if found.synthetic or not self.n_original:
             return found, None
         # A model is shown the originals at hand: they are the same in all repeats.
@@ -296,8 +296,8 @@ class Impute(Asking):
         found.check(self.n_original, min(self.fill_to), self.folds)
         return task.reduced(found, self.n_original[0], seed=self.seed), None
 
-    def _read(self, file: Path) -> pd.DataFrame:
-        """The file's texts, and those of --synthetic."""
+    def _read(self, file: Path) -> tuple[pd.DataFrame, list[str]]:
+        """The file's texts, and those of --synthetic; by which columns they were read."""
         import pandas as pd
 
         from opal.bridge.text import reading
@@ -310,9 +310,9 @@ class Impute(Asking):
             require_some_people,
         )
 
-        files = [file, *([self.synthetic] if self.synthetic else [])]
-        there = read_each(files, Columns.of(self.columns))
-        require_models(files[1:], there, [file])
+        made_files = [self.synthetic] if self.synthetic else []
+        there = read_each([file], made_files, Columns.of(self.columns))
+        require_models(made_files, there, [file])
         own = there[file]
         frame = replace(own, columns=replace(own.columns, seed=None)).texts(
             least=reading.LEAST,
@@ -322,8 +322,9 @@ class Impute(Asking):
         if self.drop_duplicates:
             (frame,) = one_spelling(frame)
             frame = frame[~frame["id"].duplicated() | (frame["seeds"].str.len() > 0)]
+        notes = [note for each in there.values() for note in each.notes()]
         if self.synthetic is None:
-            return frame
+            return frame, notes
         made = there[self.synthetic].texts(
             source=self.synthetic.stem,
             n_classes=1,
@@ -345,7 +346,7 @@ class Impute(Asking):
                 f"{self.synthetic} none has. Name the column that says what they were made from "
                 "with --seed-column, or give the texts that they were made from."
             )
-        return pd.concat([frame, made], ignore_index=True)
+        return pd.concat([frame, made], ignore_index=True), notes
 
     def _trials(self, found: Task) -> list[Trial]:
         """One for each size to fill to, the smallest first."""
