@@ -84,17 +84,17 @@ def main(args: Sequence[str]) -> int:
     with progress.bar("solving equations", quiet=command.json) as shown:
         found = infer(task, level=command.level, progress=shown.update)
     agreed = agreement(task)
+    notes = _labels(command, table)
     if command.json:
         coefficients, said = (t.to_dict("records") for t in (found, agreed))
         counts = {"rows": len(task.human), "human": int(task.labelled.sum())}
         counts |= {"trained_on": len(table) - len(task.human)}
-        notes = _labels(command, table)
         output.print_json(
             {**counts, "coefficients": coefficients, "agreement": said, "notes": notes}
         )
     else:
         blocks = _blocks(task, found, agreed, command, table)
-        output.print_blocks([*blocks, *map(Paragraph, _labels(command, table))])
+        output.print_blocks([*blocks, *map(Paragraph, notes)])
     return 0
 
 
@@ -133,9 +133,12 @@ def _labels(command: Infer, table: pd.DataFrame) -> list[str]:
     """What is said of human labels that count as 0, or as none, and may not be meant to."""
     from opal.bridge.downstream import other_labels
     from opal.reading import read_strings
+    from opal.signatures import PACKED
 
     said, column = [], command.human
-    others = {} if command.positive is None else other_labels(table[column], command.positive)
+    learnt = command.trained_on
+    human = (table if learnt is None else table[table[learnt] == 0])[column]
+    others = {} if command.positive is None else other_labels(human, command.positive)
     if len(others) > 1:
         shown = ", ".join(f"{label!r} ({n:,})" for label, n in list(others.items())[:_SHOWN])
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
@@ -143,9 +146,10 @@ def _labels(command: Infer, table: pd.DataFrame) -> list[str]:
             f"0 is every other human label: {shown}{more}. Where one says that nobody could tell, "
             "leave the cell empty."
         )
-    if command.table.suffix.lower() in (".csv", ".tsv"):
-        raw = read_strings(command.table)[column]
-        words = raw[table[column].isna().to_numpy()].dropna().str.strip()
+    path = command.table
+    inner = Path(path.stem) if path.suffix.lower() in PACKED else path
+    if inner.suffix.lower() in (".csv", ".tsv"):
+        words = read_strings(path)[column][human.index[human.isna()]].dropna().str.strip()
         words = words[words != ""]
         if len(words):
             which = ", ".join(map(repr, words.unique()[:_SHOWN]))

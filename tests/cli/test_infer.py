@@ -237,6 +237,16 @@ def test_labels_that_count_as_none_or_as_the_other_are_told(
     assert f"0 is every other human label: 'no' ({n}), 'unsure' (10)." in said
     assert "5 cells of 'label' are 'None', and count as empty" in said
     assert "195 labelled by people" in said
+    learnt = frame.assign(trained_on=(np.arange(len(frame)) < 15).astype(int))
+    packed = corpus.with_name("corpus.csv.gz")
+    for path, lines in ((corpus, learnt), (packed, frame)):
+        lines.to_csv(path, index=False)
+    words[1] = str(packed)
+    assert main([*words, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["notes"]) == 2
+    words[1] = str(corpus)
+    assert main([*words, "--trained-on", "trained_on", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == []  # these rows are left out
 
 
 def test_a_probability_of_the_other_label_is_suspect(
@@ -257,4 +267,4 @@ def test_a_code_for_no_label_is_no_label(corpus: Path, capsys: pytest.CaptureFix
     frame.assign(label=frame["label"].fillna("not asked")).to_csv(corpus, index=False)
     assert main(["infer", str(corpus), *WORDS, "--covariates", "age"]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "all 1000 have a 'label', 'no', 'not asked', 'yes'. Where one of these" in said
+    assert "all 1000 have a 'label' ('no', 'not asked', 'yes'). Where one of these" in said

@@ -83,7 +83,8 @@ def other_labels(human: pd.Series, positive: str) -> dict[str, int]:
 def _not_trained_on(frame: pd.DataFrame, column: str, human: str) -> pd.DataFrame:
     """The rows that the classifier was not trained on."""
     if pd.api.types.is_bool_dtype(frame[column]):
-        frame = frame.assign(**{column: frame[column].astype(int)})
+        frame = frame.copy(deep=False)
+        frame[column] = frame[column].astype(int)
     check_numbers(
         frame, column, remedy="Write 1 where the classifier was trained, and 0 elsewhere."
     )
@@ -154,8 +155,8 @@ def _compared(
     known = {*spelled[0][human.notna()]}
     if human.notna().all() and len(known) > 2:
         raise ValueError(
-            f"rows must be left that people did not label; all {len(human)} have a {human.name!r}, "
-            f"{_some(human)}. Where one of these says that nobody labelled a row, leave it empty."
+            f"rows must be left that people did not label; all {len(human)} have a {human.name!r} "
+            f"({_some(human)}). Where one of these says that nobody labelled a row, leave it empty."
         )
     for several in spelling.alike(sorted(known)):
         raise ValueError(
@@ -205,6 +206,12 @@ def _stripped(column: pd.Series) -> pd.Series:
     """Labels without spaces around them; one of nothing but spaces is none."""
     if pd.api.types.is_numeric_dtype(column):
         return column
+    listed = [each for each in column if isinstance(each, list | tuple | dict | np.ndarray)]
+    if listed:
+        raise ValueError(
+            f"labels are words or numbers, one a row; {column.name!r} holds {str(listed[0])[:40]}. "
+            "Write one label a row."
+        )
     names = {each: spelling.name(each) or None for each in column.unique() if isinstance(each, str)}
     return column.astype(object).map(lambda each: names.get(each, each), na_action="ignore")
 

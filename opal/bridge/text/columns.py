@@ -37,7 +37,7 @@ class Columns:
         attribute: what the label may spuriously go with.
         seed: what the text was made from: the seed's text, its id, or a list of either.
         source: ``human``, or the model that wrote the text.
-        id: the table's own names of its texts, where the seed column refers to them.
+        id: the table's names of its texts, by which seeds, those of other files too, refer to them.
     """
 
     text: str | None = None

@@ -389,7 +389,8 @@ def _require_apart(human: pd.DataFrame, test: pd.DataFrame) -> None:
     """Some text of every class must be left to train on once those that are tested on are not."""
     human, test = one_spelling(human, test)
     left = human["label"][~human["id"].isin(test["id"])]
-    gone = [label for label in labels_of(human) if label not in set(left)]
+    classes = set(left)
+    gone = [label for label in labels_of(human) if label not in classes]
     if gone:
         n = int(human["label"].isin(gone).sum())
         which = "all" if len(left) == 0 else f"those of {', '.join(map(spelling.shown, gone[:5]))}"
@@ -414,7 +415,8 @@ def _require(base: pd.DataFrame, test: pd.DataFrame, made: pd.DataFrame) -> None
                 f"{', '.join(map(spelling.shown, known[:10]))}. Write the labels alike, give human "
                 "texts of these classes, or leave them out."
             )
-    lacking = [label for label in known if label not in set(test["label"])]
+    tested = set(test["label"])
+    lacking = [label for label in known if label not in tested]
     if len(test) and lacking:
         raise ValueError(
             f"every class needs texts to test on; of {len(test)} none is of "

@@ -5,6 +5,7 @@ What is in one file, :mod:`opal.bridge.text.reading` reads.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ class ReadTexts(NamedTuple):
     Attributes:
         frame: those to train on, with the synthetic ones.
         test: those to test on, if a file has them.
-        notes: which columns of each file are read as what.
+        notes: which columns of each file are read as what, and what is not read that may matter.
     """
 
     frame: pd.DataFrame
@@ -41,8 +42,8 @@ def read_each(
 
     Raises:
         ValueError: a file cannot be read, no file has a column of that name, a file has it in other
-            capitals, or some but not all columns of a text, or none that could be the text or the
-            label.
+            capitals, some but not all columns of a text, or neither the named text or label nor one
+            of a usual name; or, where ids are named, the rules of :meth:`TextFile.ids`.
     """
     tables = {path: read_strings(path) for path in dict.fromkeys([*real, *synthetic])}
     every = list(dict.fromkeys(name for table in tables.values() for name in table))
@@ -51,14 +52,22 @@ def read_each(
     for role, name in wanted.items():
         for part in split_name(role, name, every):
             require_column(part, role, every, having)
-    found = {path: _own_columns(path, table, wanted) for path, table in tables.items()}
+    found = {
+        path: _own_columns(path, table, wanted, is_real=path in real)
+        for path, table in tables.items()
+    }
     known: dict[str, str] = {}
-    for path in real if columns.id is not None and columns.seed is not None else ():
+    for path in real if columns.id is not None else ():
         known = found[path].ids() | known
-    return {p: own if p in real else replace(own, known=known) for p, own in found.items()}
+    return {
+        path: own if path in real or own.columns.seed is None else replace(own, known=known)
+        for path, own in found.items()
+    }
 
 
-def _own_columns(path: Path, table: pd.DataFrame, wanted: Mapping[str, str]) -> TextFile:
+def _own_columns(
+    path: Path, table: pd.DataFrame, wanted: Mapping[str, str], *, is_real: bool
+) -> TextFile:
     """A file with those of the wanted columns that it has."""
     there, has = list(table.columns), {}
     lines: tuple[str, ...] = ()
@@ -79,7 +88,11 @@ def _own_columns(path: Path, table: pd.DataFrame, wanted: Mapping[str, str]) -> 
                 )
         elif role in ("text", "label") and not any(is_usual(role, each) for each in there):
             require_column(name, role, there, f"{path} has")
-    if "text" in wanted and "text" not in has and is_usual("text", has.get("seed", "")):
+    if (
+        is_real
+        and {"text"} & (wanted.keys() - has.keys())
+        and is_usual("text", has.get("seed", ""))
+    ):
         del has["seed"]  # what synthetic texts were made from is the text itself here
     return TextFile(path, table, Columns(**has), lines)
 
@@ -144,19 +157,21 @@ def require_models(
     said = [own.writers() for path, own in there.items() if path not in synthetic]
     for path in synthetic:
         for column, cells in there[path].writers().items():
-            shared = any(cell in other.get(column, ()) for other in said for cell in cells)
-            if len(cells) > 1 and not shared:  # real texts have no models in common with it
-                raise ValueError(
-                    f"{path} is one model's, by its name, and has a column {column!r} that says "
-                    f"{', '.join(map(repr, cells[:3]))}. Name it (--source-column {column}), or "
-                    "leave the column out."
-                )
             if any(map(is_people, cells)):
                 raise ValueError(
                     f"synthetic texts are a model's; {path} has a column {column!r} that says "
                     f"{cells[0]!r}. Leave human texts out, or that column."
                 )
-    silent = [path for path, own in there.items() if not own.says_who_wrote() and path not in real]
+            shared = any(not set(cells).isdisjoint(other.get(column, ())) for other in said)
+            if len(cells) > 1 and not shared:  # real texts have no models in common with it
+                raise ValueError(
+                    f"{path} is one model's, by its name, and has a column {column!r} that says "
+                    f"{', '.join(map(repr, cells[:3]))}. Name it (--source-column "
+                    f"{shlex.quote(column)}), or leave the column out."
+                )
+    for path in real:
+        there[path].says_who_wrote()  # or it is refused
+    silent = [path for path in synthetic if not there[path].says_who_wrote()]
     for path in silent:
         if same := [other for other in silent if other.stem == path.stem and other != path]:
             raise ValueError(
@@ -200,10 +215,11 @@ def require_model(frame: pd.DataFrame, path: Path) -> None:
     Raises:
         ValueError: they did.
     """
-    if (frame["source"] == HUMAN).any():
+    people = frame["source"][frame["source"].map(is_people)]
+    if len(people):
         raise ValueError(
-            f"synthetic texts are a model's; {path} calls some of them {HUMAN!r}. Rename the file, "
-            "or leave human texts out of it."
+            f"synthetic texts are a model's; {path} calls some of them {people.iloc[0]!r}. Rename "
+            "the file, or leave human texts out of it."
         )
 
 

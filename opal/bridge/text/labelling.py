@@ -164,7 +164,7 @@ def label_texts(
 def require_trainable(
     frame: pd.DataFrame, *, arm: str | None, source: str | None, folds: int, seed: int = 0
 ) -> None:
-    """Refuse what :func:`label_texts` would refuse, before any text is read.
+    """Refuse texts to train on, an arm or a source that :func:`label_texts` would refuse.
 
     Raises:
         UnknownNameError: there is no such arm or source.

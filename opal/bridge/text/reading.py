@@ -10,6 +10,7 @@ import csv
 import importlib
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -33,7 +34,7 @@ LEAST = 5
 """Fewest texts of a class that a study can hold some out of."""
 HUB = "hf:"
 _AUTHORS = ("source", "author", "writer", "written by", "model", "generator")
-_PEOPLE = re.compile("human.*|people", re.DOTALL)
+_PEOPLE = re.compile(r"(humans?|people)([\W_].*)?", re.DOTALL)
 _FEW = 20  # values of a column of another name that may say who wrote a text
 _SHOWN = 5
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -78,7 +79,7 @@ class TextFile:
 
     Attributes:
         where: its path or name.
-        table: its cells, strings (:func:`opal.reading.read_strings`).
+        table: its cells, strings, tuples of them or None (:func:`opal.reading.read_strings`).
         columns: what is where.
         lines: columns of which texts of other files are lines, if they are none of this one's: its
             texts must be such lines already.
@@ -140,49 +141,74 @@ class TextFile:
     @cached_property
     def _read(self) -> Columns:
         """The columns that are read."""
-        chosen = resolved(self.columns, list(self.table.columns), str(self.where))
-        for name, values in self._writers(chosen).items():
+        for name, values in self._writers.items():
             people = [v for v in values if is_people(v)]
-            others = [v for v in values if v not in people]
+            others = [v for v in values if not is_people(v)]
             if people and others and _is_author(name):
                 raise ValueError(
                     f"{self.where} has a column {name!r} that calls some texts {people[0]!r} and "
                     f"others {', '.join(map(repr, others[:3]))}. Name it, if it says who wrote "
-                    f"them (--source-column {name}; those of people are {HUMAN!r}), or leave the "
-                    "column out."
+                    f"them (--source-column {shlex.quote(name)}; those of people are {HUMAN!r}), "
+                    "or leave the column out."
                 )
-        return chosen
+        return self._chosen
 
-    def _writers(self, chosen: Columns) -> dict[str, list[object]]:
-        """Columns that nothing is read from and that may say who wrote a text, with their cells."""
-        free = [] if chosen.source is not None else _unread(chosen, list(self.table.columns))
+    @cached_property
+    def _chosen(self) -> Columns:
+        """The columns that are named or guessed."""
+        return resolved(self.columns, list(self.table.columns), str(self.where))
+
+    @cached_property
+    def _unread(self) -> list[str]:
+        """Columns that have no role."""
+        there = list(self.table.columns)
+        named = {role: name for role, name in asdict(self._chosen).items() if name is not None}
+        used = {part for role, name in named.items() for part in split_name(role, name, there)}
+        return [name for name in there if name not in used]
+
+    @cached_property
+    def _writers(self) -> dict[str, list[object]]:
+        """Columns without a role that may say who wrote a text, with their cells."""
+        free = [] if self._chosen.source is not None else self._unread
         cells = {name: list(dict.fromkeys(self.table[name])) for name in free}
         return {n: v for n, v in cells.items() if _is_author(n) or len(v) <= _FEW}
 
     def writers(self) -> dict[str, list[object]]:
-        """What columns that are called as those of authors, and are not read, say."""
-        return {name: said for name, said in self._writers(self._read).items() if _is_author(name)}
+        """What columns that are called as those of authors, and are not read, say if not empty."""
+        return {
+            name: [said for said in cells if str(said or "").strip()]
+            for name, cells in self._writers.items()
+            if _is_author(name)
+        }
 
     def ids(self) -> dict[str, str]:
-        """The ids of its texts by the names that its own column gives them; none without one."""
-        if self._read.id is None or self._read.text is None:
+        """The ids of its texts by the names that its own column gives them; none without one.
+
+        Raises:
+            ValueError: two texts have one name, or the rules of :meth:`says_who_wrote`.
+        """
+        if (own := self._read.id) is None:
             return {}
-        parts = split_name("text", self._read.text, list(self.table.columns))
-        return _named(self.table[self._read.id], joined_cells(self.table, parts))
+        parts = split_name("text", str(self._read.text), list(self.table.columns))
+        try:
+            return _named(self.table[own], joined_cells(self.table, parts))
+        except ValueError as error:
+            raise ValueError(f"{self.where}: {error}") from error
 
     def notes(self) -> tuple[str, ...]:
         """Which of its columns are read as what, and what is not read that may matter."""
         chosen = self._read
         said = [f"{role} in {name!r}" for role, name in asdict(chosen).items() if name is not None]
         is_own = set(COLUMNS) <= set(self.table)
-        unread = [] if is_own else _unread(chosen, list(self.table.columns))
+        unread = [] if is_own else self._unread
         more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
         rest = f"; not read: {', '.join(map(repr, unread[:_SHOWN]))}{more}" if unread else ""
         name = Path(self.where).name
         doubts = [
             f"{name}: {column!r} calls {int(self.table[column].map(is_people).sum())} texts human, "
-            f"and is not read: if it says who wrote them, name it (--source-column {column})"
-            for column, values in self._writers(chosen).items()
+            "and is not read: if it says who wrote them, name it (--source-column "
+            f"{shlex.quote(column)})"
+            for column, values in self._writers.items()
             if 0 < sum(map(is_people, values)) < len(values)
         ]
         return (f"{name}: {', '.join(said)}{rest}", *doubts)
@@ -197,27 +223,32 @@ class TextFile:
                 )
 
 
-def _unread(chosen: Columns, there: Sequence[str]) -> list[str]:
-    """Columns that have no role."""
-    named = {role: name for role, name in asdict(chosen).items() if name is not None}
-    used = {part for role, name in named.items() for part in split_name(role, name, there)}
-    return [name for name in there if name not in used]
-
-
 def _is_author(column: str) -> bool:
     """Whether a column is called as those that say who wrote a text."""
     return column.strip().casefold().replace("_", " ") in _AUTHORS
 
 
-def is_people(cell: object) -> bool:
+def is_people(value: object) -> bool:
     """Whether a cell may say that people wrote a text."""
-    return isinstance(cell, str) and _PEOPLE.fullmatch(cell.strip().casefold()) is not None
+    return isinstance(value, str) and _PEOPLE.fullmatch(value.strip().casefold()) is not None
 
 
 def _named(names: Sequence[object], texts: Sequence[object]) -> dict[str, str]:
-    """The ids of texts by the names that a table gives them."""
-    both = zip(names, texts, strict=True)
-    return {_whole(str(name)): identity(text) for name, text in both if isinstance(text, str)}
+    """The ids of texts by the names that a table gives them.
+
+    Raises:
+        ValueError: two texts have one name.
+    """
+    found: dict[str, str] = {}
+    for name, text in zip(names, texts, strict=True):
+        if isinstance(name, str) and name.strip() and isinstance(text, str):
+            own = identity(text)
+            if found.setdefault(_whole(name), own) != own:
+                raise ValueError(
+                    f"an id must be that of one text; {name!r} is that of several. Name another id "
+                    "column, or none where seeds are texts."
+                )
+    return found
 
 
 def _whole(name: str) -> str:

@@ -152,5 +152,6 @@ def test_writers_of_the_same_texts_are_told() -> None:
     assert (
         "two: 2 of 3 equal a text of one" in corpus_of(pd.concat([base, made, other]), test).notes
     )
-    alone = corpus_of(pd.concat([base, made]), test)
-    assert not any("equal a text" in note for note in alone.notes)
+    apart = text_table(["y", "z"], ["yes", "no"], source="two")
+    found = corpus_of(pd.concat([base, made, apart]), test)
+    assert not any("equal a text" in note for note in found.notes)

@@ -8,6 +8,7 @@ import pytest
 
 from opal.bridge.text.columns import Columns
 from opal.bridge.text.files import read_each, read_files
+from opal.bridge.text.reading import write_texts
 from tests.bridge.text.saved import rows, save
 
 
@@ -108,6 +109,8 @@ def test_another_column_that_calls_some_texts_human_is_told(tmp_path: Path) -> N
     found = read_files(save(tmp_path / "own.csv", topics), None, [], Columns())
     assert len(found.frame) == 4
     assert found.notes[1].startswith("own.csv: 'topic' calls 2 texts human, and is not read: if it")
+    field = [row | {"source": ("humanities", "law")[i % 2]} for i, row in enumerate(rows(*"abab"))]
+    assert len(read_files(save(tmp_path / "own.csv", field), None, [], Columns()).notes) == 1
     many = [row | {"topic": f"human {i}"} for i, row in enumerate(rows(*"ab" * 15))]
     assert len(read_files(save(tmp_path / "own.csv", many), None, [], Columns()).notes) == 1
 
@@ -124,6 +127,14 @@ def test_a_file_of_several_models_names_them(tmp_path: Path) -> None:
     assert found["source"].tolist() == ["human", "human", "gpt-4", "llama"]
     save(made, [row | {"model": "human"} for row in rows("yes", "no")])
     with pytest.raises(ValueError, match=r"made.csv has a column 'model' that says 'human'. Leave"):
+        read_files(mine, None, [made], Columns())
+    save(made, [row | {"who": "Human-written"} for row in rows("yes", "no")])
+    with pytest.raises(ValueError, match=r"made.csv calls some of them 'Human-written'. Rename"):
+        read_files(mine, None, [made], Columns(source="who"))
+    save(mine, [r | {"source": ("", "law")[i]} for i, r in enumerate(rows("yes", "no"))])
+    models = [r | {"source": m} for r, m in zip(rows(*"aba"), ("gpt", "llama", ""), strict=True)]
+    save(made, models)
+    with pytest.raises(ValueError, match=r"made.csv is one model's, .* 'gpt', 'llama'. Name"):
         read_files(mine, None, [made], Columns())
     # Real texts come by the same channels: these are no models.
     channels = [row | {"source": ("sms", "mail")[i]} for i, row in enumerate(rows("yes", "no"))]
@@ -147,6 +158,15 @@ def test_seeds_may_be_ids_of_another_file(tmp_path: Path) -> None:
     save(made, [{name: row[name] for name in ("text", "label", "of")} for row in lines])
     again = read_files(mine, None, [made], columns).frame
     assert again["seeds"].tolist() == found["seeds"].tolist()
+    own = save(tmp_path / "own.jsonl", [r | {"seeds": ["f" * 16]} for r in rows("yes", "no")])
+    table = read_files(mine, None, [own], Columns()).frame  # a table of opal's knows its seeds
+    write_texts(table[table["source"] != "human"], own)
+    both = read_files(mine, None, [made, own], columns).frame
+    assert both["seeds"].tolist() == [*found["seeds"], *table["seeds"][2:]]
+    save(mine, [r | {"nr": 1} for r in rows("yes", "no")])
+    with pytest.raises(ValueError, match=r"mine.csv: an id must be that of one text; '1' is that"):
+        read_files(mine, None, [made], columns)
+    save(mine, [r | {"nr": i} for i, r in enumerate(rows("yes", "no"))])
     save(made, [row | {"of": 7} for row in lines])
     with pytest.raises(ValueError, match=r"seeds must be ids of texts; '7' in data row 1 is none"):
         read_files(mine, None, [made], columns)
@@ -188,3 +208,9 @@ def test_the_seed_of_a_synthetic_text_may_be_called_as_the_text_is_elsewhere(
     columns = Columns(text="made_text", seed="text")
     found = read_files(mine, None, [save(tmp_path / "made.csv", made)], columns).frame
     assert found["seeds"].tolist() == [(), (), (found["id"][0],), (found["id"][1],)]
+    said = save(tmp_path / "said.csv", [{"said": r["text"], "label": r["label"]} for r in made])
+    for row in made:
+        row["generated"] = row.pop("made_text")
+    # A synthetic file whose text is not named is not read by its seeds.
+    with pytest.raises(ValueError, match=r"made.csv must name the column of the text"):
+        read_files(said, None, [save(tmp_path / "made.csv", made)], Columns("said", seed="text"))

@@ -391,6 +391,17 @@ def test_half_a_character_is_refused_before_work(
     assert run(ASKED.replace("corpus.csv", "corpus.json")) == 2
     said = capsys.readouterr().err
     assert "corpus.json: the cell of 'emoji' in data row 3 holds half a character" in said
+    listed = [row | {"emoji": [row["emoji"]]} for row in rows]
+    Path("corpus.json").write_text(json.dumps(listed))
+    assert run(ASKED.replace("corpus.csv", "corpus.json")) == 2
+    assert "in data row 3 holds half a character" in capsys.readouterr().err
+
+
+def test_a_column_may_have_any_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pd.DataFrame({"said": TEXTS[:5], "self": range(5)}).to_csv("corpus.csv", index=False)
+    assert run(f"{ASKED} --json") == 0
+    written = pd.read_csv(json.loads(capsys.readouterr().out)["out"])
+    assert written["self"].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_decimal_commas_stay_readable(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

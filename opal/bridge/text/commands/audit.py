@@ -134,9 +134,9 @@ class Audit:
         paths = {role: path for role, path in given.items() if path is not None}
         there = read_each([*paths.values()], self.files, Columns.of(self.columns))
         require_models(self.files, there, [*paths.values()])
-        classes = {"base": 2}
         real = {
-            role: _texts(there[path], notes, classes.get(role, 1)) for role, path in paths.items()
+            role: _texts(there[path], notes, 2 if role == "base" else 1)
+            for role, path in paths.items()
         }
         for role, path in paths.items():
             require_people(real[role], path)

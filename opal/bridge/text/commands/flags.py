@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class OriginalColumns:
-    """Which column of original texts is what; texts and labels if no name tells."""
+    """Which column of original texts is what; text and label need a flag if no name tells."""
 
     text_column: str | None = None
     """Column of the texts; several, as premise,hypothesis, are lines of one text."""

@@ -302,7 +302,7 @@ class Impute(Asking):
 
         from opal.bridge.text import reading
         from opal.bridge.text.columns import Columns
-        from opal.bridge.text.corpus import made_from, one_spelling
+        from opal.bridge.text.corpus import one_spelling
         from opal.bridge.text.files import (
             read_each,
             require_model,
@@ -313,11 +313,10 @@ class Impute(Asking):
         made_files = [self.synthetic] if self.synthetic else []
         there = read_each([file], made_files, Columns.of(self.columns))
         require_models(made_files, there, [file])
-        own = there[file]
-        frame = replace(own, columns=replace(own.columns, seed=None)).texts(
-            least=reading.LEAST,
-            drop_contradictions=self.drop_contradictions,
-        )
+        if not there[file].says_who_wrote():  # people wrote all of them, from nothing
+            own = there[file]
+            there[file] = replace(own, columns=replace(own.columns, seed=None))
+        frame = there[file].texts(least=reading.LEAST, drop_contradictions=self.drop_contradictions)
         require_some_people(frame, file)
         if self.drop_duplicates:
             (frame,) = one_spelling(frame)
@@ -338,13 +337,6 @@ class Impute(Asking):
                 f"column that says it with --seed-column (there are: "
                 f"{', '.join(there[self.synthetic].table.columns)}), or use `opal text evaluate`, "
                 "which judges texts whose seeds no one knows on texts that are tested on alone."
-            )
-        originals, known = one_spelling(frame, made[made["seeds"].str.len() > 0])
-        if not made_from(known, originals["id"]).any():
-            raise ValueError(
-                f"synthetic texts must have seeds among the texts of {file}; of {len(made)} in "
-                f"{self.synthetic} none has. Name the column that says what they were made from "
-                "with --seed-column, or give the texts that they were made from."
             )
         return pd.concat([frame, made], ignore_index=True), notes
 

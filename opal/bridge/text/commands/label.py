@@ -69,6 +69,8 @@ class Label:
 
     def run(self) -> dict[str, Any]:
         """Label the corpus; whatever can be refused is refused before anything is trained."""
+        import pandas as pd
+
         from opal.bridge.text import encoders
         from opal.bridge.text.columns import Columns, require_case, texts_of
         from opal.bridge.text.files import read_files
@@ -115,7 +117,7 @@ class Label:
                 progress=lambda step: shown.advance(doing=step),
             )
         lists = {name: table[name].map(_listed) for name in table}
-        labelled = table.assign(**lists, **found.columns())
+        labelled = pd.DataFrame({**lists, **found.columns()})
         separator = ";" if decimal == "," else ","  # as spreadsheets of such countries have it
         content = labelled.to_csv(
             sep=separator, decimal=decimal, index=False, quoting=csv.QUOTE_ALL
@@ -159,7 +161,7 @@ def _require_characters(where: Path, table: pd.DataFrame) -> None:
     for name in table:
         for row, cell in enumerate(table[name], 1):
             try:
-                str(cell).encode()
+                str(_listed(cell)).encode()
             except UnicodeEncodeError as error:
                 raise ValueError(
                     f"{where}: the cell of {name!r} in data row {row} holds half a character, "
@@ -207,6 +209,7 @@ def _blocks(result: Mapping[str, Any]) -> Iterator[Block]:
         rows,
         f"{result['arm']}{by}: what it was trained on, and what it calls {result['rows']:,} texts",
     )
+    yield from (Paragraph(note, "note") for note in result["notes"])
     yield from (Paragraph(sentence) for sentence in _sentences(result))
 
 
@@ -240,5 +243,4 @@ def _sentences(result: Mapping[str, Any]) -> Iterator[str]:
             f"{result['trained_on']:,} texts of the corpus were trained on. A regression leaves "
             f"them out: `opal infer {result['out']} --trained-on trained_on`, and its other flags."
         )
-    yield from (f"note: {note}" for note in result["notes"])
     yield f"labels: {result['out']}"

@@ -131,7 +131,8 @@ def of_frame(frame: pd.DataFrame, category: str, *, name: str, n_others: int | N
 
     Raises:
         UnknownNameError: there is no such class.
-        ValueError: an original text occurs twice, be it in another spelling, or labels look alike.
+        ValueError: an original text occurs twice, be it in another spelling, labels look alike, or
+            no synthetic text was made from originals of the class.
     """
     names.check("class", [category], labels_of(frame))
     (frame,) = one_spelling(frame)
@@ -157,10 +158,17 @@ def of_frame(frame: pd.DataFrame, category: str, *, name: str, n_others: int | N
     by_source = {str(source): each.reset_index(drop=True) for source, each in own.groupby("source")}
     lost = int((unknown & (frame["label"] == category)).sum())
     notes = [f"{lost} synthetic texts without known seeds are left out"] if lost else []
-    if absent := int((~made_from(own, original["id"])).sum()):
+    absent = int((~made_from(own, original["id"][mine])).sum())
+    if absent and absent == len(own):
+        raise ValueError(
+            f"synthetic texts must have seeds among the originals of {category!r}; of {len(own)} "
+            "none has. Name the column that says what they were made from (--seed-column), or give "
+            "the texts that they were made from."
+        )
+    if absent:
         notes.append(
             f"{absent} of {len(own)} synthetic texts were made from texts that are not among the "
-            "originals, and are left out"
+            f"originals of {category!r}, and are left out"
         )
     return Task(name, category, original[mine], original[:0], others, by_source, notes=tuple(notes))
 

@@ -109,13 +109,38 @@ def test_seeds_are_texts_of_the_file(
     words += ["--synthetic", str(tmp_path / "made.csv"), "--seed-column", "from", "--json"]
     rows.assign(**{"from": "gpt-4"}).to_csv(tmp_path / "made.csv", index=False)
     assert main(words) == 2
-    assert "of 150 in" in (said := " ".join(capsys.readouterr().err.split()))
-    assert "must have seeds among the texts of" in said
+    said = " ".join(capsys.readouterr().err.split())
+    assert "must have seeds among the originals of 'bad'; of 150 none has" in said
     known = [texts[seeds[0]] if i < 110 else "gpt-4" for i, seeds in enumerate(made["seeds"])]
     rows.assign(**{"from": known}).to_csv(tmp_path / "made.csv", index=False)
     assert main(words) == 0
     notes = json.loads(capsys.readouterr().out)["notes"]
     assert any("40 of 150 synthetic texts were made from texts that are not" in n for n in notes)
+
+
+def test_one_file_may_hold_originals_and_written_texts(
+    task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Then it says who wrote them and from what; texts of another class's are not used."""
+    made = written(np.random.default_rng(1), task.originals[:20], 150, 1)
+    texts = dict(zip(task.originals["id"], task.originals["text"], strict=True))
+    frame = pd.concat([task.originals[:20], task.others])[["text", "label"]].assign(by="human")
+    rows = pd.DataFrame({"text": made["text"], "label": "bad", "by": "gpt"})
+    seeds = [texts[each[0]] for each in made["seeds"]]
+    path, foreign = tmp_path / "mixed.csv", task.others["text"].iloc[0]
+    words = ["text", "impute", str(path), "--class", "bad", *FEW, "--arms", "raw", "synthetic"]
+    words += ["--source-column", "by", "--seed-column", "from", "--json"]
+    pd.concat([frame, rows.assign(**{"from": seeds})]).to_csv(path, index=False)
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {row["arm"] for row in found["arms"]} == {"raw", "synthetic"}
+    assert found["notes"][0] == (
+        "mixed.csv: text in 'text', label in 'label', seed in 'from', source in 'by'"
+    )
+    assert not any("left out" in note for note in found["notes"])
+    pd.concat([frame, rows.assign(**{"from": foreign})]).to_csv(path, index=False)
+    assert main(words) == 2
+    assert "seeds among the originals of 'bad'" in " ".join(capsys.readouterr().err.split())
 
 
 def test_written_texts_without_seeds_are_left_out_and_told(

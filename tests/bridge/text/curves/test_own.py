@@ -283,7 +283,7 @@ def test_synthetic_files_need_a_file(folder: Path, capsys: pytest.CaptureFixture
         of_files(folder, "absent.jsonl")
 
 
-def test_seeds_that_are_no_human_texts_are_told_before_anything_is_trained(folder: Path) -> None:
+def test_seeds_that_are_no_human_texts_are_told(folder: Path) -> None:
     strange = made(6).assign(seeds=[("0123456789abcdef",)] * 6)
     reading.write_texts(strange, folder / "samples.jsonl")
     with pytest.raises(ValueError, match=r"of 6 texts of 'model' none has. .*--seed-column"):
