@@ -228,7 +228,7 @@ def test_an_interrupt_promises_what_the_command_keeps(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from opal import reading, runner
-    from opal.bridge.text import reading as texts
+    from opal.bridge.text import files
 
     def interrupted(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
@@ -239,7 +239,7 @@ def test_an_interrupt_promises_what_the_command_keeps(
         words = [*words[:2], "made.csv", *words[2:]] if words[0] != "fit" else [
             "fit", "made.csv", *words[1:]
         ]  # fmt: skip
-    for module, name in ((reading, "read_table"), (texts, "read_texts"), (runner, "start")):
+    for module, name in ((reading, "read_table"), (files, "read_each"), (runner, "start")):
         monkeypatch.setattr(module, name, interrupted)
     monkeypatch.setattr(runner, "run", interrupted)
     assert main(words) == 130

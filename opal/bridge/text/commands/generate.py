@@ -58,9 +58,9 @@ class Generate(Asking):
         self.settings()
         self.allowed()
         self.check_files(read=[("the texts that are read", self.file)])
-        read = read_each([self.file], [], Columns.of(self.columns))[self.file]
-        frame = read.texts(drop_contradictions=self.drop_contradictions)
         with interrupts.keeps(interrupts.in_file(self.ledger)):
+            read = read_each([self.file], [], Columns.of(self.columns))[self.file]
+            frame = read.texts(drop_contradictions=self.drop_contradictions)
             made = generate_texts(
                 frame,
                 self,
